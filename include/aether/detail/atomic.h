@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * detail/atomic.h - the only door to shared memory.
+ *
+ * Every load and store of a word that another process may write goes through these functions, so that one header can be
+ * swapped to run the production code under a model checker, under a fuzzer that returns any value for any load, or under
+ * ThreadSanitizer. The word is a struct around a plain uint64_t and not _Atomic, because C++ has no _Atomic members; each
+ * function still compiles to one mov on x86-64.
+ *
+ * Not included directly: use <aether/aether.h>.
+ */
+#ifndef AETHER_DETAIL_ATOMIC_H
+#define AETHER_DETAIL_ATOMIC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(__linux__) || !defined(__LP64__)
+#error "aether needs 64-bit Linux"
+#endif
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "aether's shared-memory layout is little-endian"
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define AE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define AE_TSAN 1
+#endif
+#endif
+
+#define AE_LIKELY(x) __builtin_expect(!!(x), 1)
+#define AE_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A 64-bit word in shared memory. Always 8-byte aligned. */
+typedef struct ae_u64 {
+    uint64_t v;
+} ae_u64;
+
+static inline uint64_t ae_load_relaxed(const ae_u64 *p) {
+    return __atomic_load_n(&p->v, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t ae_load_acquire(const ae_u64 *p) {
+    return __atomic_load_n(&p->v, __ATOMIC_ACQUIRE);
+}
+
+static inline void ae_store_relaxed(ae_u64 *p, uint64_t v) {
+    __atomic_store_n(&p->v, v, __ATOMIC_RELAXED);
+}
+
+static inline void ae_store_release(ae_u64 *p, uint64_t v) {
+    __atomic_store_n(&p->v, v, __ATOMIC_RELEASE);
+}
+
+/* Both read-modify-writes are acq_rel: they set or clear one bit of a word whose other bits belong to other processes. */
+static inline uint64_t ae_fetch_or(ae_u64 *p, uint64_t v) {
+    return __atomic_fetch_or(&p->v, v, __ATOMIC_ACQ_REL);
+}
+
+static inline uint64_t ae_fetch_and(ae_u64 *p, uint64_t v) {
+    return __atomic_fetch_and(&p->v, v, __ATOMIC_ACQ_REL);
+}
+
+/*
+ * Fences. ThreadSanitizer does not model bare fences (gcc refuses to compile them there). Under it the copy functions
+ * below carry the order on every word instead, which is stronger, and the full fence is a seq_cst exchange.
+ */
+static inline void ae_fence_release(void) {
+#ifndef AE_TSAN
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+}
+
+static inline void ae_fence_acquire(void) {
+#ifndef AE_TSAN
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+}
+
+static inline void ae_fence_seq_cst(void) {
+#ifdef AE_TSAN
+    static uint64_t barrier;
+    (void)__atomic_exchange_n(&barrier, 1, __ATOMIC_SEQ_CST);
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/*
+ * Copies a payload into a slot. Call after storing the BUSY tag and ae_fence_release(). A reader that may be overrun
+ * can see these bytes half written; it throws them away when it looks at the tag again, so plain moves are enough: the
+ * compiler may split or widen them, but the fences on both sides keep them between the two tag accesses.
+ */
+static inline void ae_copy_in(unsigned char *dst, const void *src, size_t len) {
+#ifdef AE_TSAN
+    for (size_t off = 0; off < len; off += 8) {
+        uint64_t word = 0;
+        memcpy(&word, (const unsigned char *)src + off, len - off < 8 ? len - off : 8);
+        __atomic_store_n((uint64_t *)(void *)(dst + off), word, __ATOMIC_RELEASE);
+    }
+#else
+    memcpy(dst, src, len);
+#endif
+}
+
+/* The opposite: copies a payload that may be overwritten meanwhile. Follow with ae_fence_acquire() and a tag check. */
+static inline void ae_copy_out(void *dst, const unsigned char *src, size_t len) {
+#ifdef AE_TSAN
+    for (size_t off = 0; off < len; off += 8) {
+        const uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(src + off), __ATOMIC_ACQUIRE);
+        memcpy((unsigned char *)dst + off, &word, len - off < 8 ? len - off : 8);
+    }
+#else
+    memcpy(dst, src, len);
+#endif
+}
+
+/* Tells the core that this is a spin loop. */
+static inline void ae_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb" ::: "memory");
+#endif
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * detail/handle.h - the part of a publisher or subscriber handle that the inline hot path uses. Not an API: fields are private
+ * copies, checked when the handle was opened, and change only through the functions of publish.h and subscribe.h.
+ * The structs are part of the ABI, because inlined code reads them.
+ *
+ * Not included directly: use <aether/aether.h>.
+ */
+#ifndef AETHER_DETAIL_HANDLE_H
+#define AETHER_DETAIL_HANDLE_H
+
+#include <aether/detail/layout.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct aether_publisher {
+    uint64_t next;        /* sequence of the next message */
+    uint64_t limit;       /* sequences below it may be written without another look at the cursors; >= next */
+    unsigned char *slots; /* first slot */
+    uint64_t mask;        /* capacity - 1 */
+    uint64_t slot_size;   /* bytes */
+    uint64_t max_message; /* bytes */
+    ae_u64 *claim;        /* the topic's claim word */
+    uint64_t claim_owner; /* its lower 16 bits as this publisher writes them: mode and record */
+};
+
+struct aether_subscriber {
+    uint64_t next;              /* sequence of the next message to deliver; all below it are released */
+    uint64_t zero_copy;         /* 1: nobody overwrites from next on, views point into the ring; 0: copy and validate */
+    const unsigned char *slots; /* first slot */
+    uint64_t mask;              /* capacity - 1 */
+    uint64_t slot_size;         /* bytes */
+    uint64_t max_message;       /* bytes: bound for every length read from a tag */
+    uint64_t cursor_mask;       /* the cursor is stored whenever next & cursor_mask is 0 */
+    uint64_t cursor_stored;     /* as last stored */
+    ae_u64 *cursor;             /* in the subscriber's record; of an observer, a private word */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * detail/layout.h - the shared-memory layout, version 1. docs/layout.md draws the same thing; the assertions below keep
+ * both honest.
+ *
+ * Three kinds of object. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
+ *
+ *   log       one a topic    publishers read-write, subscribers read-only
+ *   cursors   one a topic    publishers read-only, reliable subscribers read-write; best-effort observers don't have it
+ *   registry  one a daemon   written by aetherd alone, read-only for tools
+ *
+ * Words with different writers never share an AE_BLOCK. The comment of each field names its only writer.
+ * Nothing in a log or cursors object is trusted: each value is loaded once, checked, and the copy is used. Geometry comes
+ * from the daemon's reply or the registry, never from the headers here, which are for people with a hex dump.
+ *
+ * Not included directly: use <aether/aether.h>.
+ */
+#ifndef AETHER_DETAIL_LAYOUT_H
+#define AETHER_DETAIL_LAYOUT_H
+
+#include <aether/detail/atomic.h>
+
+#ifdef __cplusplus
+#define AE_STATIC_ASSERT(cond, text) static_assert(cond, text)
+extern "C" {
+#else
+#define AE_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
+#endif
+
+#define AE_LAYOUT_MAJOR 1u /* attach refuses another one before it touches anything */
+#define AE_LAYOUT_MINOR 0u /* grows when fields are added in reserved space */
+
+#define AE_BLOCK 128u /* two cache lines: x86 prefetches lines in pairs */
+#define AE_PAGE 4096u
+
+#define AE_LOG_MAGIC 0x0031474f4c524541ull      /* "AERLOG1\0" */
+#define AE_CURSORS_MAGIC 0x0031525543524541ull  /* "AERCUR1\0" */
+#define AE_REGISTRY_MAGIC 0x0031474552524541ull /* "AERREG1\0" */
+
+#define AE_PUBLISHERS_MAX 64u  /* publisher records a topic */
+#define AE_SUBSCRIBERS_MAX 64u /* reliable subscribers a topic: one bit each in ae_cursors.active */
+#define AE_STAMPS 64u
+#define AE_TOPIC_NAME_MAX 255u
+#define AE_CLIENT_NAME_MAX 63u
+
+/* ---- slots ------------------------------------------------------------------------------------------------------
+ *
+ * A slot is an 8-byte tag and slot_size - 8 bytes of inline area, on a fixed grid:
+ *
+ *   tag = (seq + 1) << 16 | kind << 12 | inline_len
+ *
+ * The upper 48 bits are compared modulo 2^48; 0 (a fresh slot) is BUSY and so is never a message. A slot holds message
+ * seq if and only if its tag says seq + 1 and its kind is not BUSY.
+ */
+#define AE_KIND_BUSY 0ull    /* being overwritten */
+#define AE_KIND_INLINE 1ull  /* payload lies in the slot */
+#define AE_KIND_LANE 2ull    /* payload lies in the publisher's lane; the inline area describes where */
+#define AE_KIND_ABORTED 3ull /* claimed by a publisher that died before it committed */
+
+#define AE_TAG_SEQ_SHIFT 16
+#define AE_TAG_KIND_SHIFT 12
+#define AE_TAG_LEN_MASK 0xfffull
+#define AE_SEQ48_MASK 0xffffffffffffull
+
+#define AE_SLOT_HEADER 8u
+#define AE_SLOT_MIN 16u
+#define AE_SLOT_MAX 4096u
+#define AE_INLINE_MAX (AE_SLOT_MAX - AE_SLOT_HEADER)
+#define AE_CAPACITY_MIN 8u
+#define AE_CAPACITY_MAX (1ull << 32)
+
+static inline uint64_t ae_tag(uint64_t seq, uint64_t kind, uint64_t inline_len) {
+    return (seq + 1) << AE_TAG_SEQ_SHIFT | kind << AE_TAG_KIND_SHIFT | inline_len;
+}
+
+static inline uint64_t ae_tag_kind(uint64_t tag) {
+    return tag >> AE_TAG_KIND_SHIFT & 0xf;
+}
+
+/* How many sequences the tag is ahead of seq (negative: behind), by signed difference of 48-bit values. */
+static inline int64_t ae_tag_ahead(uint64_t tag, uint64_t seq) {
+    return (int64_t)((tag & ~0xffffull) - ((seq + 1) << AE_TAG_SEQ_SHIFT)) >> AE_TAG_SEQ_SHIFT;
+}
+
+/* ---- claim word -------------------------------------------------------------------------------------------------
+ *
+ *   claim = seq << 16 | mode << 14 | record of the last claimer
+ *
+ * On an exclusive topic: all sequences below it are committed, and at most `capacity` committed slots lie past it.
+ */
+#define AE_CLAIM_SEQ_SHIFT 16
+#define AE_CLAIM_MODE_SHIFT 14
+#define AE_CLAIM_RECORD_MASK 0x3fffull
+#define AE_MODE_SHARED 0ull
+#define AE_MODE_BIASED 1ull
+#define AE_MODE_REVOKING 2ull
+#define AE_MODE_EXCLUSIVE 3ull
+
+static inline uint64_t ae_claim(uint64_t seq, uint64_t mode, uint64_t record) {
+    return seq << AE_CLAIM_SEQ_SHIFT | mode << AE_CLAIM_MODE_SHIFT | record;
+}
+
+/* The full sequence whose lower 48 bits are seq48 and which lies within 2^47 of `near`. */
+static inline uint64_t ae_seq_extend(uint64_t seq48, uint64_t near_seq) {
+    return near_seq + (uint64_t)((int64_t)((seq48 - near_seq) << 16) >> 16);
+}
+
+/* ---- log object ------------------------------------------------------------------------------------------------- */
+
+typedef struct ae_object_header {
+    uint64_t magic;        /* aetherd, last of all: an object without it is unfinished */
+    uint32_t layout_major; /* aetherd */
+    uint32_t layout_minor; /* aetherd */
+    uint64_t topic_id;     /* aetherd */
+    uint64_t bytes;        /* aetherd: size of the object */
+    uint64_t capacity;     /* aetherd: slots, a power of two */
+    uint32_t slot_size;    /* aetherd: bytes, a multiple of 8 */
+    uint32_t max_message;  /* aetherd: bytes */
+    uint8_t reserved[80];
+} ae_object_header;
+
+typedef struct ae_claim_block {
+    ae_u64 claim;    /* publishers: the claim word */
+    ae_u64 position; /* publishers, at every refresh: a full 64-bit sequence within 2^47 of the claim's */
+    uint8_t reserved[112];
+} ae_claim_block;
+
+typedef struct ae_wake_block {
+    ae_u64 wake; /* publishers: raised when a sleeper waits for it (futex word) */
+    uint8_t reserved[120];
+} ae_wake_block;
+
+/* A sampled send time: sequence and CLOCK_MONOTONIC nanoseconds. */
+typedef struct ae_stamp {
+    ae_u64 seq; /* publishers */
+    ae_u64 ns;  /* publishers */
+} ae_stamp;
+
+typedef struct ae_publisher_record {
+    /* block 0, written by the publisher that holds the record */
+    ae_u64 intent;     /* first sequence << 16 | count of the claim it is about to make */
+    ae_u64 lane_floor; /* lane positions below it may be overwritten */
+    ae_u64 joined;     /* sequence at which it joined */
+    ae_u64 full;       /* times it found the ring full */
+    uint8_t reserved0[96];
+    /* block 1, written by the other publishers */
+    ae_u64 proved; /* highest end of a claim that this record is known to have won */
+    uint8_t reserved1[120];
+} ae_publisher_record;
+
+typedef struct ae_log {
+    ae_object_header header;
+    ae_claim_block claim;
+    ae_wake_block wake;
+    uint8_t reserved0[640];
+    ae_u64 evict[AE_SUBSCRIBERS_MAX]; /* generation << 1 | evicted; aetherd on reuse of a record, publishers to evict */
+    uint8_t reserved1[512];
+    ae_stamp stamps[AE_STAMPS]; /* ring of sampled send times */
+    uint8_t reserved2[1024];
+    ae_publisher_record publishers[AE_PUBLISHERS_MAX];
+    /* slots follow at geometry.slots_off, lanes at geometry.lanes_off */
+} ae_log;
+
+/* ---- cursors object --------------------------------------------------------------------------------------------- */
+
+typedef struct ae_cursor_record {
+    /* block 0, read by publishers when they refresh their limit */
+    ae_u64 cursor; /* the subscriber: every sequence below it may be overwritten; aetherd before it admits a new owner */
+    uint8_t reserved0[120];
+    /* block 1, for read-outs */
+    ae_u64 joined;  /* the subscriber: sequence from which it accounts */
+    ae_u64 lost;    /* the subscriber: sequences reported as gaps */
+    ae_u64 gaps;    /* the subscriber: number of gap reports */
+    ae_u64 aborted; /* the subscriber: aborted sequences skipped */
+    uint8_t reserved1[96];
+} ae_cursor_record;
+
+typedef struct ae_active_block {
+    ae_u64 active; /* bit r: record r flow-controls the publishers; set by its subscriber, cleared by it or by aetherd */
+    uint8_t reserved[120];
+} ae_active_block;
+
+typedef struct ae_want_block {
+    ae_u64 want; /* subscribers: the wake word for which somebody sleeps */
+    uint8_t reserved[120];
+} ae_want_block;
+
+typedef struct ae_cursors {
+    ae_object_header header;
+    ae_active_block active;
+    ae_want_block want;
+    uint8_t reserved[3712];
+    ae_cursor_record records[AE_SUBSCRIBERS_MAX];
+} ae_cursors;
+
+/* ---- registry object --------------------------------------------------------------------------------------------
+ *
+ * Written by aetherd alone. A record is valid if and only if its state word says LIVE with the same generation before and
+ * after it was copied: aetherd writes all other fields first and the word last, and invalidates it before it changes them.
+ *
+ *   state word = generation << 8 | state
+ */
+#define AE_RECORD_FREE 0ull
+#define AE_RECORD_CREATING 1ull /* its objects may exist and belong to nobody */
+#define AE_RECORD_LIVE 2ull
+#define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
+
+/* How a topic's two objects are laid out. Checked as a whole by ae_geometry_check() wherever it comes from. */
+typedef struct ae_geometry {
+    uint64_t log_bytes;
+    uint64_t cursors_bytes;
+    uint64_t slots_off;
+    uint64_t lanes_off;   /* = end of the slots */
+    uint64_t lane_bytes;  /* 0: every message fits in its slot */
+    uint64_t capacity;    /* slots, power of two */
+    uint64_t start_seq;   /* sequence of the topic's first message */
+    uint32_t slot_size;   /* bytes, multiple of 8 */
+    uint32_t max_message; /* bytes */
+} ae_geometry;
+
+typedef struct ae_registry_header {
+    uint64_t magic;
+    uint32_t layout_major;
+    uint32_t layout_minor;
+    uint64_t bytes;
+    uint32_t topics_max;
+    uint32_t clients_max;
+    uint32_t grants_max;
+    uint32_t daemon_pid; /* of the daemon that runs or ran last; whether it runs is told by its lock file alone */
+    uint64_t started_ns; /* CLOCK_REALTIME of its start */
+    ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
+    uint8_t reserved[72];
+    char socket_path[128]; /* NUL-terminated */
+    uint8_t reserved2[3840];
+} ae_registry_header;
+
+typedef struct ae_registry_topic {
+    ae_u64 state;
+    uint64_t topic_id;
+    uint64_t created_ns; /* CLOCK_REALTIME */
+    ae_geometry geometry;
+    uint32_t name_len; /* 1..255 */
+    uint32_t reserved0;
+    uint8_t reserved1[96];
+    char name[256]; /* NUL-terminated */
+    uint8_t reserved2[64];
+} ae_registry_topic;
+
+typedef struct ae_registry_client {
+    ae_u64 state;
+    uint64_t client_id;
+    uint64_t nonce[2];   /* proves to a successor that a connection speaks for this client */
+    uint64_t created_ns; /* CLOCK_REALTIME */
+    uint32_t pid;        /* as the kernel told aetherd; 0 where it can't be seen */
+    uint32_t uid;
+    char name[64]; /* NUL-terminated */
+    uint8_t reserved[16];
+} ae_registry_client;
+
+#define AE_ROLE_PUBLISHER 1u
+#define AE_ROLE_RELIABLE 2u
+#define AE_ROLE_BEST_EFFORT 3u
+
+/* One open publisher or subscriber: who holds which record of which topic. */
+typedef struct ae_registry_grant {
+    ae_u64 state;
+    uint64_t grant_id;
+    uint64_t topic_id;
+    uint64_t client_id;
+    uint32_t role;
+    uint32_t record; /* index of the publisher or cursor record; 0 for best effort */
+    uint8_t reserved[24];
+} ae_registry_grant;
+
+/* ---- the layout, checked ---------------------------------------------------------------------------------------- */
+
+#define AE_LOG_SLOTS_OFF 20480u
+#define AE_CURSORS_BYTES 20480u
+
+AE_STATIC_ASSERT(sizeof(ae_u64) == 8, "shared word");
+AE_STATIC_ASSERT(sizeof(ae_object_header) == AE_BLOCK, "object header");
+AE_STATIC_ASSERT(sizeof(ae_claim_block) == AE_BLOCK, "claim block");
+AE_STATIC_ASSERT(sizeof(ae_wake_block) == AE_BLOCK, "wake block");
+AE_STATIC_ASSERT(sizeof(ae_active_block) == AE_BLOCK, "active block");
+AE_STATIC_ASSERT(sizeof(ae_want_block) == AE_BLOCK, "want block");
+AE_STATIC_ASSERT(sizeof(ae_publisher_record) == 2 * AE_BLOCK, "publisher record");
+AE_STATIC_ASSERT(offsetof(ae_publisher_record, proved) == AE_BLOCK, "proved has other writers");
+AE_STATIC_ASSERT(sizeof(ae_cursor_record) == 2 * AE_BLOCK, "cursor record");
+AE_STATIC_ASSERT(offsetof(ae_cursor_record, joined) == AE_BLOCK, "read-out words apart from the cursor");
+AE_STATIC_ASSERT(offsetof(ae_log, claim) == 128, "claim");
+AE_STATIC_ASSERT(offsetof(ae_log, wake) == 256, "wake");
+AE_STATIC_ASSERT(offsetof(ae_log, evict) == 1024, "evict");
+AE_STATIC_ASSERT(offsetof(ae_log, stamps) == 2048, "stamps");
+AE_STATIC_ASSERT(offsetof(ae_log, publishers) == 4096, "publishers");
+AE_STATIC_ASSERT(sizeof(ae_log) == AE_LOG_SLOTS_OFF, "slots begin on a page");
+AE_STATIC_ASSERT(offsetof(ae_cursors, active) == 128, "active");
+AE_STATIC_ASSERT(offsetof(ae_cursors, want) == 256, "want");
+AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 4096, "records");
+AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
+AE_STATIC_ASSERT(sizeof(ae_geometry) == 64, "geometry");
+AE_STATIC_ASSERT(sizeof(ae_registry_header) == AE_PAGE, "registry header");
+AE_STATIC_ASSERT(offsetof(ae_registry_header, socket_path) == 128, "socket path");
+AE_STATIC_ASSERT(sizeof(ae_registry_topic) == 512, "registry topic");
+AE_STATIC_ASSERT(offsetof(ae_registry_topic, name) == 192, "registry topic name");
+AE_STATIC_ASSERT(sizeof(ae_registry_client) == 128, "registry client");
+AE_STATIC_ASSERT(sizeof(ae_registry_grant) == 64, "registry grant");
+
+#ifdef __cplusplus
+}
+#endif
+#endif

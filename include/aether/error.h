@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * error.h - what calls return.
+ *
+ *   < 0   a fault: a negative errno code (-EMSGSIZE, -ENOSPC, ...). aether_errmsg() has one line for people.
+ *   0     done
+ *   > 0   done, or an ordinary outcome that the call documents: a number of messages, AETHER_FULL
+ */
+#ifndef AETHER_ERROR_H
+#define AETHER_ERROR_H
+
+#include <errno.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AETHER_VERSION_MAJOR 0
+#define AETHER_VERSION_MINOR 1
+#define AETHER_VERSION_PATCH 0
+
+/* aether_publish*(): the ring is full because a reliable subscriber is a whole ring behind. Nothing was published; try again. */
+#define AETHER_FULL 1
+
+/*
+ * The text of the last fault on this thread: what went wrong, where, and what would be right. One line without a newline,
+ * never NULL; "" if there was none. Owned by the library; valid until the next call on this thread that returns a fault.
+ */
+const char *aether_errmsg(void);
+
+/* The library's version, "0.1.0". Static storage. */
+const char *aether_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * idle.h - what a loop does while there is nothing to do.
+ *
+ * Call aether_idle(&idle, n) once a round with what the round's receive or publish achieved.
+ *
+ * The pause under load: a reader on the writer's heels drags every cache line from core to core and slows both down. After a run of
+ * AETHER_IDLE_RUN or more messages that came without a break, and only then, the strategies wait min(2 x previous wait, budget) before
+ * the next look, so that messages gather and lines arrive in bulk. At low and moderate rates there is no such run and no pause.
+ */
+#ifndef AETHER_IDLE_H
+#define AETHER_IDLE_H
+
+#include <stdint.h>
+
+#ifndef AETHER_INLINE
+#define AETHER_INLINE static inline
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AETHER_IDLE_RUN 16u           /* messages without a break that count as load */
+#define AETHER_IDLE_BUDGET_NS 5000u   /* default latency budget for the pause under load */
+#define AETHER_IDLE_SLEEP_NS 1000000u /* longest sleep of AETHER_IDLE_SLEEP */
+
+typedef enum aether_idle_strategy {
+    AETHER_IDLE_SPIN = 0,  /* never gives up the core: lowest latency, for a core of its own */
+    AETHER_IDLE_YIELD = 1, /* spins briefly, then sched_yield(): for cores shared with other spinners */
+    AETHER_IDLE_SLEEP = 2  /* spins and yields briefly, then sleeps 50 us .. 1 ms: an idle process uses about no CPU */
+} aether_idle_strategy;
+
+/* Fields are private. One a loop; not shared between threads. */
+typedef struct aether_idle_state {
+    uint64_t run;    /* messages since the last round without any */
+    uint64_t rounds; /* rounds without any since the last message */
+    uint64_t wait;   /* last pause under load, in clock ticks */
+    uint64_t budget; /* longest pause under load, in clock ticks */
+    uint64_t strategy;
+} aether_idle_state;
+
+/*
+ * Prepares a strategy. budget_ns: the longest pause under load, which is latency that you are ready to add when messages
+ * come back to back; 0 for none, AETHER_IDLE_BUDGET_NS if you have no opinion. The first call in a process calibrates the clock (about 1 ms).
+ */
+void aether_idle_init(aether_idle_state *idle, aether_idle_strategy strategy, uint32_t budget_ns);
+
+/*
+ * work > 0: that many messages were moved: returns at once. work <= 0: waits as the strategy says. Only YIELD and SLEEP make system calls,
+ * and only after a while without work.
+ */
+AETHER_INLINE void aether_idle(aether_idle_state *idle, int work);
+
+void aether_detail_idle(aether_idle_state *idle);
+
+AETHER_INLINE void aether_idle(aether_idle_state *idle, int work) {
+    if (work > 0)
+        idle->run += (unsigned)work;
+    else
+        aether_detail_idle(idle);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inspect.h - a read-only look at a daemon's topics, clients and counters.
+ *
+ * Maps the named objects by itself, so it works when aetherd is dead, asks nobody, and can change nothing. Names derive from the
+ * owner's uid and the socket path. Figures are snapshots: each is exact, but they are not taken at one instant.
+ * Everything that is read is checked first; a record that makes no sense is skipped.
+ */
+#ifndef AETHER_INSPECT_H
+#define AETHER_INSPECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct aether_inspector aether_inspector;
+
+typedef struct aether_daemon_info {
+    uint32_t running;     /* 1: an aetherd holds the instance's lock now */
+    uint32_t pid;         /* of the daemon that runs or ran last */
+    uint64_t started_ns;  /* CLOCK_REALTIME of its start */
+    uint32_t topics;      /* live */
+    uint32_t topics_max;
+    uint32_t clients;     /* known to the registry; dead ones until aetherd has looked */
+    uint32_t clients_max;
+    uint64_t memory_bytes; /* of all topics' objects */
+} aether_daemon_info;
+
+typedef struct aether_topic_info {
+    uint64_t id;
+    char name[256]; /* NUL-terminated; may hold any byte that a topic name may */
+    uint64_t created_ns; /* CLOCK_REALTIME */
+    uint64_t start_seq;
+    uint64_t next_seq; /* sequence of the next message */
+    uint64_t messages; /* published since creation: next_seq - start_seq */
+    uint64_t capacity; /* slots */
+    uint32_t slot_size; /* bytes */
+    uint32_t max_message; /* bytes */
+    uint64_t memory_bytes; /* of the topic's objects */
+    uint32_t publishers; /* attached */
+    uint32_t reliable;   /* subscribers attached */
+    uint32_t best_effort; /* subscribers attached */
+    uint64_t full;        /* times that a publisher found the ring full, of the records in use */
+    uint64_t max_lag;     /* of the slowest reliable subscriber: sequences between its cursor and next_seq */
+} aether_topic_info;
+
+typedef enum aether_role {
+    AETHER_ROLE_PUBLISHER = 1,
+    AETHER_ROLE_RELIABLE = 2,
+    AETHER_ROLE_BEST_EFFORT = 3
+} aether_role;
+
+/* One open publisher or subscriber of a topic. A best-effort subscriber writes nothing anywhere, so its counters are unknown (0). */
+typedef struct aether_peer_info {
+    aether_role role;
+    uint32_t pid;  /* 0 where the kernel doesn't say */
+    uint64_t client_id;
+    char client[64]; /* the client's name, NUL-terminated */
+    uint64_t joined;  /* sequence */
+    uint64_t next;    /* publisher: next sequence to publish; reliable: its cursor */
+    uint64_t lag;     /* reliable: sequences between its cursor and the topic's next_seq */
+    uint64_t lost;    /* reliable: sequences reported as gaps */
+    uint64_t aborted; /* reliable: aborted sequences skipped */
+    uint64_t full;    /* publisher: times that it found the ring full */
+} aether_peer_info;
+
+/*
+ * Opens the objects of the daemon that listens, or listened, at socket_path (NULL: aether_default_socket()).
+ * Faults: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout version; -EBADMSG damaged.
+ */
+int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
+void aether_inspect_close(aether_inspector *inspector);
+
+int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info);
+
+/*
+ * Topics in no particular order: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
+ * Faults: as aether_inspect_open(). A topic whose objects can't be opened is listed with the figures that the registry has.
+ */
+int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info);
+
+/* One topic by name. Returns 1, or 0 if there is none. */
+int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info);
+
+/* The peers of a topic: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more. */
+int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id, uint32_t *cursor, aether_peer_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

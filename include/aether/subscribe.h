@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * subscribe.h - subscribers.
+ *
+ *   reliable     the publisher waits for it: it misses nothing from the sequence at which it joined. At most 64 a topic.
+ *   best effort  nobody ever waits for it, and it can't write to the topic: a slow one loses messages and is told exactly which.
+ *
+ * Everything that happens to a subscriber arrives in sequence order as an aether_message: a message, or a gap (lost > 0). For every
+ * subscriber: messages delivered + sequences lost + sequences aborted = sequences advanced since it joined.
+ *
+ *     aether_subscriber *sub;
+ *     aether_message m;
+ *     aether_subscriber_open(client, "market/eur", NULL, NULL, &sub);
+ *     for (;;) {
+ *         int n = aether_receive(sub, &m);
+ *         if (n > 0 && m.lost == 0) use(m.data, m.len);
+ *         aether_idle(&idle, n);
+ *     }
+ */
+#ifndef AETHER_SUBSCRIBE_H
+#define AETHER_SUBSCRIBE_H
+
+#include <aether/detail/handle.h>
+#include <aether/error.h>
+#include <aether/topic.h>
+
+#ifndef AETHER_INLINE
+#define AETHER_INLINE static inline
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct aether_subscriber aether_subscriber;
+
+typedef enum aether_policy {
+    AETHER_RELIABLE = 0,   /* flow-controls the publisher */
+    AETHER_BEST_EFFORT = 1 /* never does; loses and reports what it was too slow for */
+} aether_policy;
+
+typedef enum aether_from {
+    AETHER_FROM_NEW = 0,    /* the first message published after the open */
+    AETHER_FROM_OLDEST = 1, /* the oldest message that the ring still holds */
+    AETHER_FROM_LAST = 2    /* the last n messages that the ring still holds, then new ones */
+} aether_from;
+
+/* Zero-initialise: reliable, from new. */
+typedef struct aether_subscribe_options {
+    aether_policy policy;
+    aether_from from;
+    uint64_t last; /* with AETHER_FROM_LAST: how many; more than the ring holds means oldest */
+} aether_subscribe_options;
+
+/*
+ * What is delivered. A message: data, len and seq, lost 0. A gap: the sequences seq .. seq + lost - 1 were overwritten before this subscriber
+ * read them; data is NULL and len 0.
+ *
+ * data is 8-byte aligned, read-only, and valid until the next receive, poll or close on this handle.
+ */
+typedef struct aether_message {
+    uint64_t seq;     /* the topic's offset */
+    const void *data; /* len bytes */
+    size_t len;       /* bytes */
+    uint64_t lost;    /* sequences */
+} aether_message;
+
+/* Called for each entry. Returns 0 to go on, anything else to end the poll after this entry. The view ends with the call. Doesn't use the subscriber. */
+typedef int aether_handler(void *context, const aether_message *message);
+
+/*
+ * Opens a subscriber, creating the topic if it doesn't exist. options and config may be NULL. Messages that the ring holds from before the open
+ * (oldest, last) are read like a best-effort reader's until the subscriber has caught up with the sequence at which it joined: a publisher
+ * that overruns them meanwhile causes a gap, reported before the first message after it.
+ *
+ * Faults: -EUSERS the topic has 64 reliable subscribers; -EINVAL options; and those of aether_topic_create().
+ */
+int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options, const aether_topic_config *config,
+                           aether_subscriber **subscriber);
+
+/* Closes the subscriber; publishers stop waiting for it. NULL is allowed. */
+void aether_subscriber_close(aether_subscriber *subscriber);
+
+/*
+ * Takes the next entry, if there is one, and releases the one before. Wait-free.
+ * Returns 1: *message is filled in. 0: nothing to deliver now.
+ * Faults: -EBADMSG the ring holds something that no publisher writes (a faulty or hostile publisher); the subscriber stays where it is.
+ */
+AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *message);
+
+/*
+ * Takes up to max entries at once; all their views stay valid until the next call. A reliable subscriber holds the publisher back by what it
+ * holds. Best effort copies into a buffer made at open and so may return fewer than are there.
+ * Returns the number of entries, 0 for none. Faults as aether_receive(), only when there is no entry before.
+ */
+AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max);
+
+/*
+ * Calls handler for up to max entries. Messages are released as the poll goes on, so the publisher isn't held back by a long one.
+ * Returns the number of entries handled, 0 for none. Faults as aether_receive(), only when there is no entry before.
+ */
+AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max);
+
+/* The sequence of the next message that will be delivered. */
+AETHER_INLINE uint64_t aether_subscriber_next(const aether_subscriber *subscriber);
+
+/* Counters of one subscriber since it was opened: delivered + lost + aborted = next - joined. */
+typedef struct aether_subscriber_stats {
+    uint64_t joined;    /* sequence from which it accounts: for oldest and last, the first that it asked for */
+    uint64_t next;      /* sequence of the next message to deliver */
+    uint64_t delivered; /* messages */
+    uint64_t lost;      /* sequences reported as gaps */
+    uint64_t gaps;      /* gap reports */
+    uint64_t aborted;   /* sequences claimed by a publisher that died before it committed them */
+} aether_subscriber_stats;
+void aether_subscriber_get_stats(const aether_subscriber *subscriber, aether_subscriber_stats *stats);
+
+/* ---- inline hot path ---- */
+
+/* Everything that isn't a whole message in the next slot of a reliable subscriber: nothing yet, a gap, an aborted sequence, a validated copy. */
+int aether_detail_receive(aether_subscriber *subscriber, aether_message *message);
+int aether_detail_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max);
+
+/* F1 release, pairs F2 (refresh): the publisher overwrites a slot only after the reader's last look at it. */
+static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_t seq) {
+    ae_store_release(subscriber->cursor, seq);
+    subscriber->cursor_stored = seq;
+}
+
+/*
+ * The message seq, if its slot holds it: fills *message and returns 1. The subtraction checks three things at once: the tag's
+ * sequence, its kind, and that its length is within the slot.
+ */
+static inline int ae_read_slot(const struct aether_subscriber *subscriber, uint64_t seq, aether_message *message) {
+    const unsigned char *slot = subscriber->slots + (seq & subscriber->mask) * subscriber->slot_size;
+    /* R1 acquire, pairs W2 (publish). */
+    const uint64_t len = ae_load_acquire((const ae_u64 *)(const void *)slot) - ae_tag(seq, AE_KIND_INLINE, 0);
+
+    if (AE_UNLIKELY(len > subscriber->max_message))
+        return 0;
+    message->seq = seq;
+    message->data = slot + AE_SLOT_HEADER;
+    message->len = len;
+    message->lost = 0;
+    return 1;
+}
+
+AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *message) {
+    const uint64_t seq = subscriber->next;
+
+    if (AE_LIKELY(subscriber->zero_copy)) {
+        if (AE_UNLIKELY((seq & subscriber->cursor_mask) == 0))
+            ae_store_cursor(subscriber, seq);
+        if (AE_LIKELY(ae_read_slot(subscriber, seq, message))) {
+            subscriber->next = seq + 1;
+            return 1;
+        }
+    }
+    return aether_detail_receive(subscriber, message);
+}
+
+AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max) {
+    const uint64_t seq = subscriber->next;
+    int n = 0;
+
+    if (AE_UNLIKELY(!subscriber->zero_copy))
+        return aether_detail_receive_batch(subscriber, messages, max);
+    ae_store_cursor(subscriber, seq);
+    while (n < max && ae_read_slot(subscriber, seq + (unsigned)n, &messages[n]))
+        n++;
+    subscriber->next = seq + (unsigned)n;
+    if (AE_UNLIKELY(n == 0 && max > 0))
+        return aether_detail_receive(subscriber, messages);
+    return n;
+}
+
+AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max) {
+    int n = 0;
+
+    while (n < max) {
+        aether_message message;
+        const int rc = aether_receive(subscriber, &message);
+        if (rc <= 0)
+            return n > 0 ? n : rc;
+        n++;
+        if (handler(context, &message) != 0)
+            break;
+    }
+    return n;
+}
+
+AETHER_INLINE uint64_t aether_subscriber_next(const aether_subscriber *subscriber) {
+    return subscriber->next;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

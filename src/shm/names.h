@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * names.h - where an instance of aetherd keeps its things.
+ *
+ * An instance is a socket path and the uid of its daemon. All its objects are named "/aether-UID-HASH.KIND", where HASH is the 64-bit FNV-1a of
+ * the socket's absolute path (its directory resolved), so that read-out tools find them without a daemon.
+ */
+#ifndef AE_SHM_NAMES_H
+#define AE_SHM_NAMES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AE_OBJECT_NAME_SIZE 80
+
+struct ae_instance {
+    uint32_t uid;
+    char socket_path[108]; /* absolute */
+    char lock_path[116];   /* socket_path + ".lock": flocked by the running daemon, never unlinked */
+    char prefix[40];       /* "/aether-UID-HASH." */
+};
+
+/*
+ * Resolves socket_path (NULL: aether_default_socket()). uid: the daemon's. Faults: -ENAMETOOLONG; -ENOENT: its directory doesn't exist.
+ */
+int ae_instance_init(struct ae_instance *instance, const char *socket_path, uint32_t uid);
+
+void ae_name_registry(const struct ae_instance *instance, char name[AE_OBJECT_NAME_SIZE]);
+void ae_name_log(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
+void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
+void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
+
+/* 1: a daemon holds the instance's lock. 0: none does (also when there is no lock file). */
+int ae_instance_running(const struct ae_instance *instance);
+
+/* A topic name's rules (topic.h). 0, or -EINVAL with a text. */
+int ae_topic_name_check(const char *name, size_t len);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* registry.h - the registry object: how it is laid out, read by anybody, and written by aetherd. */
+#ifndef AE_SHM_REGISTRY_H
+#define AE_SHM_REGISTRY_H
+
+#include "shm/names.h"
+#include <aether/detail/layout.h>
+#include <stdbool.h>
+
+struct ae_registry {
+    void *base;
+    uint64_t bytes;
+    /* checked copies */
+    uint32_t topics_max, clients_max, grants_max;
+    ae_registry_header *header;
+    ae_registry_topic *topics;
+    ae_registry_client *clients;
+    ae_registry_grant *grants;
+};
+
+#define AE_REGISTRY_TOPICS_LIMIT 65536u
+#define AE_REGISTRY_CLIENTS_LIMIT 16384u
+#define AE_REGISTRY_GRANTS_LIMIT 262144u
+
+/* Size of a registry with these limits. */
+uint64_t ae_registry_bytes(uint32_t topics_max, uint32_t clients_max, uint32_t grants_max);
+
+/* Creates an empty registry, mapped read-write; magic is stored last. */
+int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max, uint32_t clients_max,
+                       uint32_t grants_max);
+
+/* Maps an existing one. Faults: -ENOENT, -EACCES, -EPROTO another layout version (nothing was touched), -EBADMSG unfinished or damaged. */
+int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable);
+void ae_registry_close(struct ae_registry *registry);
+
+/*
+ * Consistent copies of record i, for readers beside a running daemon: 1 live and valid, 0 not (free, changing, or nonsense). Strings in *copy are
+ * terminated; a topic's geometry is only copied: the caller checks it with ae_geometry_check().
+ */
+int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy);
+int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_registry_client *copy);
+int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy);
+
+/* State words (aetherd): each stores with release. Begin raises the generation and says CREATING; commit says LIVE; remove REMOVING; free FREE. */
+uint64_t ae_record_state(const ae_u64 *word);
+void ae_record_begin(ae_u64 *word);
+void ae_record_commit(ae_u64 *word);
+void ae_record_remove(ae_u64 *word);
+void ae_record_free(ae_u64 *word);
+
+#endif
