@@ -43,6 +43,7 @@ struct ae_msg {
     union {
         struct {
             uint64_t resume_id, resume_nonce[2];
+            uint64_t resume_grant; /* newest grant it knows: later ones were granted but their reply was lost; they are freed */
             char name[AE_CLIENT_NAME_MAX + 1];
         } hello;
         struct {

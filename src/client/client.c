@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "client/client.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/export.h"
+#include "base/socket.h"
+#include "ring/geometry.h"
+#include "shm/segment.h"
+#include "shm/token.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REPLY_TIMEOUT_NS 5000000000ull
+
+struct aether_client {
+    pthread_mutex_t lock; /* opening and closing; never taken by publish and receive */
+    int sock;             /* -1: not connected; silent between requests */
+    uint32_t request;     /* last request id */
+    uint64_t client_id, nonce[2];
+    uint64_t last_grant; /* newest grant that arrived: a daemon that resumes us frees later ones, whose reply was lost */
+    void *token;         /* while this is mapped we are alive for aetherd */
+    struct ae_grant *grants;
+    char socket_path[108];
+    char name[AE_CLIENT_NAME_MAX + 1];
+};
+
+struct reply {
+    struct ae_msg msg;
+    int fds[AE_PACKET_FDS_MAX];
+    int fd_count;
+};
+
+static void close_fds(struct reply *reply) {
+    for (int i = 0; i < reply->fd_count; i++)
+        ae_close(&reply->fds[i]);
+    reply->fd_count = 0;
+}
+
+/* ---- one request, one reply ---- */
+
+static int lost_connection(struct aether_client *client, int code) {
+    ae_close(&client->sock);
+    return ae_fail(code, "aetherd at %s: %s", client->socket_path,
+                   code == -ETIMEDOUT ? "no answer within 5 seconds; is it stopped?" : strerror(-code));
+}
+
+static int receive_reply(struct aether_client *client, struct reply *reply, uint64_t deadline) {
+    uint8_t packet[AE_PACKET_MAX];
+    int rc;
+
+    do {
+        reply->fd_count = AE_PACKET_FDS_MAX;
+        rc = ae_packet_receive(client->sock, packet, sizeof packet, reply->fds, &reply->fd_count);
+        if (rc == -EAGAIN) {
+            reply->fd_count = 0;
+            if ((rc = ae_socket_wait(client->sock, POLLIN, deadline)) != 0)
+                return lost_connection(client, rc);
+            rc = -EAGAIN;
+        }
+    } while (rc == -EAGAIN);
+    if (rc <= 0) {
+        reply->fd_count = 0;
+        return lost_connection(client, rc == 0 ? -ECONNRESET : rc);
+    }
+    rc = ae_msg_decode(&reply->msg, packet, (size_t)rc);
+    if (rc != 0 || (reply->msg.request != client->request && reply->msg.type != AE_MSG_ERROR)) {
+        close_fds(reply);
+        ae_close(&client->sock);
+        return rc != 0 ? rc : ae_fail(-EPROTO, "aetherd at %s answered another request", client->socket_path);
+    }
+    return 0;
+}
+
+/* Sends msg and waits for the reply, which must be of type `expect` with fd_count fds. -ECONNRESET: the daemon went away before it answered. */
+static int exchange(struct aether_client *client, struct ae_msg *msg, uint16_t expect, struct reply *reply) {
+    const uint64_t deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
+    uint8_t packet[AE_PACKET_MAX];
+    int len, rc;
+
+    reply->fd_count = 0;
+    msg->request = ++client->request;
+    len = ae_msg_encode(msg, packet, sizeof packet);
+    if (len < 0)
+        return ae_fail(len, "request can't be encoded");
+    while ((rc = ae_packet_send(client->sock, packet, (size_t)len, NULL, 0)) == -EAGAIN) {
+        if ((rc = ae_socket_wait(client->sock, POLLOUT, deadline)) != 0)
+            return lost_connection(client, rc);
+    }
+    if (rc != 0)
+        return lost_connection(client, rc == -EPIPE ? -ECONNRESET : rc);
+    if ((rc = receive_reply(client, reply, deadline)) != 0)
+        return rc;
+    if (reply->msg.type == expect)
+        return 0;
+    close_fds(reply);
+    if (reply->msg.type == AE_MSG_ERROR && reply->msg.u.error.code < 0)
+        return ae_fail(reply->msg.u.error.code, "%s", reply->msg.u.error.text);
+    ae_close(&client->sock);
+    return ae_fail(-EPROTO, "aetherd at %s answered with message type %u, not %u", client->socket_path, reply->msg.type,
+                   expect);
+}
+
+/* ---- connecting ---- */
+
+static int connect_socket(struct aether_client *client) {
+    const uint64_t deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
+    struct sockaddr_un address;
+    int len = ae_socket_address(&address, client->socket_path);
+    int rc;
+
+    if (len < 0)
+        return ae_fail(len, "socket path '%s' is too long: at most 107 bytes", client->socket_path);
+    client->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (client->sock < 0)
+        return ae_fail(-errno, "socket: %s", strerror(errno));
+    /* Non-blocking: the backlog of a stopped daemon would hold a blocking connect for good. */
+    while (connect(client->sock, (const struct sockaddr *)&address, (socklen_t)len) != 0) {
+        rc = -errno;
+        if (rc == -EINTR)
+            continue;
+        if (rc == -EAGAIN && ae_now_ns() < deadline) {
+            (void)poll(NULL, 0, 10); /* no event tells that the backlog has room again */
+            continue;
+        }
+        ae_close(&client->sock);
+        if (rc == -EAGAIN)
+            rc = -ETIMEDOUT;
+        return ae_fail(rc, "no aetherd at %s: %s; start it with: aetherd --socket %s", client->socket_path,
+                       strerror(-rc), client->socket_path);
+    }
+    return 0;
+}
+
+/* Connects, or speaks again for the client that we are after the daemon was restarted. */
+static int hello(struct aether_client *client) {
+    struct ae_msg msg = {.type = AE_MSG_HELLO};
+    struct reply reply;
+    void *token;
+    int rc = connect_socket(client);
+
+    if (rc != 0)
+        return rc;
+    msg.u.hello.resume_id = client->client_id;
+    memcpy(msg.u.hello.resume_nonce, client->nonce, sizeof client->nonce);
+    msg.u.hello.resume_grant = client->last_grant;
+    memcpy(msg.u.hello.name, client->name, sizeof client->name);
+    rc = exchange(client, &msg, AE_MSG_WELCOME, &reply);
+    if (rc != 0) {
+        ae_close(&client->sock);
+        return rc;
+    }
+    if (reply.msg.u.welcome.resumed) {
+        close_fds(&reply);
+        return 0;
+    }
+    /* A new identity. If we had one, aetherd has lost its registry: the old grants work as long as they are mapped, and nobody knows them. */
+    if (reply.fd_count != 1) {
+        close_fds(&reply);
+        ae_close(&client->sock);
+        return ae_fail(-EPROTO, "aetherd at %s sent no token (out of file descriptors?)", client->socket_path);
+    }
+    rc = ae_token_hold(reply.fds[0], &token);
+    if (rc != 0) {
+        ae_close(&client->sock);
+        return rc;
+    }
+    ae_token_drop(client->token);
+    client->token = token;
+    client->client_id = reply.msg.u.welcome.client_id;
+    memcpy(client->nonce, reply.msg.u.welcome.nonce, sizeof client->nonce);
+    client->last_grant = 0;
+    return 0;
+}
+
+static int close_grant_locked(struct aether_client *client, uint64_t grant_id) {
+    struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant_id};
+    struct reply reply;
+
+    return exchange(client, &msg, AE_MSG_DONE, &reply);
+}
+
+/* Grants that were closed while no daemon could be told: mapped no more. */
+static void give_back_closed(struct aether_client *client) {
+    for (struct ae_grant **at = &client->grants; *at != NULL && client->sock >= 0;) {
+        struct ae_grant *grant = *at;
+        if (grant->log != NULL) {
+            at = &grant->next;
+            continue;
+        }
+        (void)close_grant_locked(client, grant->grant_id); /* a daemon that doesn't know it any more is as good */
+        *at = grant->next;
+        free(grant);
+    }
+}
+
+static int ensure_connected(struct aether_client *client) {
+    int rc;
+
+    if (client->sock >= 0) {
+        struct pollfd pfd = {.fd = client->sock, .events = POLLIN};
+        /* The connection is silent: anything that can be read is its end. */
+        if (poll(&pfd, 1, 0) == 0)
+            return 0;
+        ae_close(&client->sock);
+    }
+    rc = hello(client);
+    if (rc == 0)
+        give_back_closed(client);
+    return rc;
+}
+
+static int request(struct aether_client *client, struct ae_msg *msg, uint16_t expect, struct reply *reply) {
+    int rc = ensure_connected(client);
+
+    if (rc == 0)
+        rc = exchange(client, msg, expect, reply);
+    if (rc == -ECONNRESET && ensure_connected(client) == 0) /* it died before it answered: its successor may */
+        rc = exchange(client, msg, expect, reply);
+    return rc;
+}
+
+static void program_name(char name[AE_CLIENT_NAME_MAX + 1], const char *wanted) {
+    if (wanted == NULL)
+        wanted = program_invocation_short_name;
+    (void)snprintf(name, AE_CLIENT_NAME_MAX + 1, "%s", wanted);
+}
+
+AE_EXPORT int aether_connect(aether_client **out, const aether_connect_options *options) {
+    const char *path = options != NULL ? options->socket_path : NULL;
+    struct aether_client *client = calloc(1, sizeof *client);
+    int rc;
+
+    if (client == NULL)
+        return ae_fail(-ENOMEM, "out of memory");
+    client->sock = -1;
+    pthread_mutex_init(&client->lock, NULL);
+    program_name(client->name, options != NULL ? options->name : NULL);
+    if (path == NULL)
+        rc = aether_default_socket(client->socket_path, sizeof client->socket_path);
+    else if (strlen(path) >= sizeof client->socket_path)
+        rc = ae_fail(-ENAMETOOLONG, "socket path '%s' is too long: at most 107 bytes", path);
+    else
+        rc = (strcpy(client->socket_path, path), 0);
+    if (rc == 0)
+        rc = hello(client);
+    if (rc != 0) {
+        aether_disconnect(client);
+        return rc;
+    }
+    *out = client;
+    return 0;
+}
+
+static void unlink_grant(struct ae_grant *grant) {
+    struct ae_grant **at = &grant->client->grants;
+
+    while (*at != NULL && *at != grant)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = grant->next;
+}
+
+static void unmap_grant(struct ae_grant *grant) {
+    ae_segment_unmap(grant->cursors, grant->geometry.cursors_bytes);
+    ae_segment_unmap(grant->log, grant->geometry.log_bytes);
+    grant->cursors = NULL;
+    grant->log = NULL;
+}
+
+AE_EXPORT void aether_disconnect(aether_client *client) {
+    if (client == NULL)
+        return;
+    for (struct ae_grant *grant = client->grants, *next; grant != NULL; grant = next) {
+        next = grant->next;
+        if (grant->log != NULL) {
+            grant->leave(grant);
+            unmap_grant(grant);
+        }
+        free(grant);
+    }
+    /* The token goes first: aetherd, prompted by the end of the connection, finds it free and frees all that we held. */
+    ae_token_drop(client->token);
+    ae_close(&client->sock);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
+}
+
+/* ---- topics ---- */
+
+static int fill_topic(struct ae_topic_request *request_topic, const char *topic, const aether_topic_config *config) {
+    const size_t len = strlen(topic);
+
+    if (len > AE_TOPIC_NAME_MAX)
+        return ae_fail(-EINVAL, "topic name of %zu bytes is too long: use 1 to %u", len, AE_TOPIC_NAME_MAX);
+    memcpy(request_topic->topic, topic, len + 1);
+    if (config != NULL) {
+        request_topic->max_message = config->max_message;
+        request_topic->capacity = config->capacity;
+        request_topic->preset = (uint32_t)config->preset;
+        request_topic->start_seq = config->start_seq;
+    }
+    return 0;
+}
+
+static int simple_request(aether_client *client, struct ae_msg *msg) {
+    struct reply reply;
+    int rc;
+
+    pthread_mutex_lock(&client->lock);
+    rc = request(client, msg, AE_MSG_DONE, &reply);
+    if (rc == 0)
+        close_fds(&reply);
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+AE_EXPORT int aether_topic_create(aether_client *client, const char *topic, const aether_topic_config *config) {
+    struct ae_msg msg = {.type = AE_MSG_CREATE};
+    const int rc = fill_topic(&msg.u.create, topic, config);
+
+    return rc != 0 ? rc : simple_request(client, &msg);
+}
+
+AE_EXPORT int aether_topic_remove(aether_client *client, const char *topic) {
+    struct ae_msg msg = {.type = AE_MSG_REMOVE};
+    struct ae_topic_request name = {0};
+    const int rc = fill_topic(&name, topic, NULL);
+
+    if (rc != 0)
+        return rc;
+    memcpy(msg.u.remove.topic, name.topic, sizeof name.topic);
+    return simple_request(client, &msg);
+}
+
+AE_EXPORT int aether_shutdown(aether_client *client) {
+    struct ae_msg msg = {.type = AE_MSG_SHUTDOWN};
+
+    return simple_request(client, &msg);
+}
+
+/* ---- grants ---- */
+
+static int map_grant(struct ae_grant *grant, const struct reply *reply) {
+    const bool publisher = grant->role == AE_ROLE_PUBLISHER;
+    int rc = ae_segment_map(reply->fds[0], grant->geometry.log_bytes, publisher, true, &grant->log);
+
+    if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)
+        rc = ae_segment_map(reply->fds[1], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
+    if (rc != 0)
+        unmap_grant(grant);
+    return rc;
+}
+
+static int check_opened(struct ae_grant *grant, const struct reply *reply) {
+    const uint32_t records = grant->role == AE_ROLE_PUBLISHER ? AE_PUBLISHERS_MAX : AE_SUBSCRIBERS_MAX;
+
+    grant->grant_id = reply->msg.u.opened.grant_id;
+    grant->record = reply->msg.u.opened.record;
+    grant->geometry = reply->msg.u.opened.geometry;
+    if (reply->msg.u.opened.role != grant->role || grant->record >= records)
+        return ae_fail(-EPROTO, "aetherd granted role %u, record %u: not what was asked for", reply->msg.u.opened.role,
+                       grant->record);
+    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? 1 : 2))
+        return ae_fail(-EMFILE, "topic's file descriptors didn't arrive: raise this program's limit (ulimit -n)");
+    return ae_geometry_check(&grant->geometry);
+}
+
+int ae_grant_open(struct ae_grant *grant, aether_client *client, uint32_t role, const char *topic,
+                  const aether_topic_config *config) {
+    struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open.role = role};
+    struct reply reply;
+    int rc = fill_topic(&msg.u.open.topic, topic, config);
+
+    if (rc != 0)
+        return rc;
+    grant->client = client;
+    grant->role = role;
+    pthread_mutex_lock(&client->lock);
+    rc = request(client, &msg, AE_MSG_OPENED, &reply);
+    if (rc != 0)
+        goto out;
+    client->last_grant = reply.msg.u.opened.grant_id;
+    rc = check_opened(grant, &reply);
+    if (rc == 0)
+        rc = map_grant(grant, &reply);
+    close_fds(&reply);
+    if (rc != 0) {
+        char text[512];
+        (void)snprintf(text, sizeof text, "%s", aether_errmsg());
+        (void)close_grant_locked(client, grant->grant_id);
+        rc = ae_fail(rc, "topic '%s': %s", topic, text);
+        goto out;
+    }
+    grant->next = client->grants;
+    client->grants = grant;
+out:
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+void ae_grant_close(struct ae_grant *grant) {
+    aether_client *client = grant->client;
+
+    pthread_mutex_lock(&client->lock);
+    grant->leave(grant);
+    unmap_grant(grant);
+    /* Without a daemon the grant stays in the list, unmapped, until the next one hears of it. */
+    if (ensure_connected(client) == 0) {
+        const int rc = close_grant_locked(client, grant->grant_id);
+        if (rc == 0 || client->sock >= 0) {
+            unlink_grant(grant);
+            free(grant);
+        }
+    }
+    pthread_mutex_unlock(&client->lock);
+}
