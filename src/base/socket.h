@@ -12,11 +12,11 @@
 
 #define AE_PACKET_FDS_MAX 4
 
-/* Fills a sockaddr_un; returns its length, or -ENAMETOOLONG. */
+/* Fills a sockaddr_un; returns its length, or -ENAMETOOLONG; -ENOENT: the path is empty. */
 struct sockaddr_un;
 int ae_socket_address(struct sockaddr_un *address, const char *path);
 
-/* Sends one packet, never raises SIGPIPE. Returns 0, or -EAGAIN, -EPIPE, ... The caller keeps its fds. */
+/* Sends one packet, which isn't empty; never raises SIGPIPE. Returns 0, or -EAGAIN, -EPIPE, ... The caller keeps its fds. */
 int ae_packet_send(int sock, const void *data, size_t len, const int *fds, int fd_count);
 
 /*

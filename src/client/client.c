@@ -8,6 +8,8 @@
 #include "ring/geometry.h"
 #include "shm/segment.h"
 #include "shm/token.h"
+#include <aether/error.h>
+#include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -27,7 +29,10 @@ struct aether_client {
     uint32_t request;     /* last request id */
     uint64_t client_id, nonce[2];
     uint64_t last_grant; /* newest grant that arrived: a daemon that resumes us frees later ones, whose reply was lost */
-    void *token;         /* while this is mapped we are alive for aetherd */
+    /* While these are mapped we are alive for aetherd. More than one only if an aetherd lost its registry: what was opened before
+     * is still mapped, so the old token must be too. */
+    void **tokens;
+    size_t token_count;
     struct ae_grant *grants;
     char socket_path[108];
     char name[AE_CLIENT_NAME_MAX + 1];
@@ -140,11 +145,25 @@ static int connect_socket(struct aether_client *client) {
     return 0;
 }
 
+static int keep_token(struct aether_client *client, int fd) {
+    void **tokens = realloc(client->tokens, (client->token_count + 1) * sizeof *tokens);
+    int rc;
+
+    if (tokens == NULL) {
+        ae_close(&fd);
+        return ae_fail(-ENOMEM, "out of memory");
+    }
+    client->tokens = tokens;
+    rc = ae_token_hold(fd, &tokens[client->token_count]);
+    if (rc == 0)
+        client->token_count++;
+    return rc;
+}
+
 /* Connects, or speaks again for the client that we are after the daemon was restarted. */
 static int hello(struct aether_client *client) {
     struct ae_msg msg = {.type = AE_MSG_HELLO};
     struct reply reply;
-    void *token;
     int rc = connect_socket(client);
 
     if (rc != 0)
@@ -162,19 +181,16 @@ static int hello(struct aether_client *client) {
         close_fds(&reply);
         return 0;
     }
-    /* A new identity. If we had one, aetherd has lost its registry: the old grants work as long as they are mapped, and nobody knows them. */
     if (reply.fd_count != 1) {
         close_fds(&reply);
         ae_close(&client->sock);
         return ae_fail(-EPROTO, "aetherd at %s sent no token (out of file descriptors?)", client->socket_path);
     }
-    rc = ae_token_hold(reply.fds[0], &token);
+    rc = keep_token(client, reply.fds[0]);
     if (rc != 0) {
         ae_close(&client->sock);
         return rc;
     }
-    ae_token_drop(client->token);
-    client->token = token;
     client->client_id = reply.msg.u.welcome.client_id;
     memcpy(client->nonce, reply.msg.u.welcome.nonce, sizeof client->nonce);
     client->last_grant = 0;
@@ -190,13 +206,15 @@ static int close_grant_locked(struct aether_client *client, uint64_t grant_id) {
 
 /* Grants that were closed while no daemon could be told: mapped no more. */
 static void give_back_closed(struct aether_client *client) {
-    for (struct ae_grant **at = &client->grants; *at != NULL && client->sock >= 0;) {
+    for (struct ae_grant **at = &client->grants; *at != NULL;) {
         struct ae_grant *grant = *at;
         if (grant->log != NULL) {
             at = &grant->next;
             continue;
         }
         (void)close_grant_locked(client, grant->grant_id); /* a daemon that doesn't know it any more is as good */
+        if (client->sock < 0)
+            return; /* it didn't hear of it */
         *at = grant->next;
         free(grant);
     }
@@ -287,8 +305,10 @@ AE_EXPORT void aether_disconnect(aether_client *client) {
         }
         free(grant);
     }
-    /* The token goes first: aetherd, prompted by the end of the connection, finds it free and frees all that we held. */
-    ae_token_drop(client->token);
+    /* The tokens go first: aetherd, prompted by the end of the connection, finds them free and frees all that we held. */
+    for (size_t i = 0; i < client->token_count; i++)
+        ae_token_drop(client->tokens[i]);
+    free(client->tokens);
     ae_close(&client->sock);
     pthread_mutex_destroy(&client->lock);
     free(client);
@@ -413,13 +433,12 @@ void ae_grant_close(struct ae_grant *grant) {
     pthread_mutex_lock(&client->lock);
     grant->leave(grant);
     unmap_grant(grant);
-    /* Without a daemon the grant stays in the list, unmapped, until the next one hears of it. */
-    if (ensure_connected(client) == 0) {
-        const int rc = close_grant_locked(client, grant->grant_id);
-        if (rc == 0 || client->sock >= 0) {
-            unlink_grant(grant);
-            free(grant);
-        }
+    unlink_grant(grant); /* connecting again gives back what the list holds closed: not this one twice */
+    if (ensure_connected(client) == 0 && (close_grant_locked(client, grant->grant_id) == 0 || client->sock >= 0)) {
+        free(grant);
+    } else { /* without a daemon it stays in the list, unmapped, until the next one hears of it */
+        grant->next = client->grants;
+        client->grants = grant;
     }
     pthread_mutex_unlock(&client->lock);
 }

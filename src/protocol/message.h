@@ -77,7 +77,10 @@ struct ae_msg {
 /* Writes the packet to buf (AE_PACKET_MAX bytes are always enough) and returns its length, or -EMSGSIZE / -EINVAL. */
 int ae_msg_encode(const struct ae_msg *msg, uint8_t *buf, size_t size);
 
-/* Reads a packet. 0, or -EPROTO with a text in aether_errmsg(); never reads past len, every string is terminated. */
+/*
+ * Reads a packet. 0, or -EPROTO with a text in aether_errmsg(); never reads past len, every string is terminated. Control
+ * characters in a client's name and an error's text become '?'.
+ */
 int ae_msg_decode(struct ae_msg *msg, const uint8_t *buf, size_t len);
 
 #endif

@@ -84,7 +84,7 @@ AE_EXPORT int aether_detail_refresh(aether_publisher *handle, uint64_t count) {
             max_lag = lag < capacity ? lag : capacity;
     }
     limit = next + capacity - max_lag;
-    if (limit > handle->limit)
+    if ((int64_t)(limit - handle->limit) > 0)
         handle->limit = limit; /* never back: slots below the old limit may be promised to a batch */
     if (handle->limit - next >= count)
         return 0;

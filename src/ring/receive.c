@@ -144,6 +144,9 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
         const int64_t ahead = ae_tag_ahead(tag, next);
         const uint64_t kind = ae_tag_kind(tag), len = tag & AE_TAG_LEN_MASK;
 
+        /* A slot that was never written: as a number it lies ahead of the sequences in the upper half of the 48 bits. */
+        if (tag == 0)
+            return nothing_yet(s);
         if (ahead > 0)
             return report_gap(s, (uint64_t)ahead, message);
         if (ahead < 0 || kind == AE_KIND_BUSY)

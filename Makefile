@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin door to Meson. Everything here can also be done with meson itself; see meson.build and meson_options.txt.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test install lint clean deps-build deps-demo deps-test
+
+help: ## show this table
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: deps-build build/build.ninja ## build libaether, aetherd and aether-cli into build/ (release)
+	@meson compile -C build
+
+demo: deps-demo build ## build, then run the demo
+	@demo/run.sh
+
+test: deps-test ## build and run every test, also under sanitizers
+	@tools/test.sh
+
+install: build ## install to PREFIX (default /usr/local), below DESTDIR if that is set
+	@meson configure build -Dprefix='$(abspath $(PREFIX))'
+	@DESTDIR='$(DESTDIR)' meson install -C build
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+lint: deps-test ## check formatting, clang-tidy and shellcheck
+	@tools/lint.sh
+
+clean: ## remove everything that was built
+	rm -rf build build-*
+
+deps-build:
+	@tools/deps.sh build
+
+deps-demo: ## install what the demo needs, if it is missing
+	@tools/deps.sh demo
+
+deps-test: ## install what the tests need, if it is missing
+	@tools/deps.sh test
+
+build/build.ninja:
+	@meson setup build -Dtests=disabled # make test enables them

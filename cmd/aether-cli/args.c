@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* args.c - reads the words of a command, strictly, and says what would be right. */
+#include "cli.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORD_MAX 32 /* longest word that is compared for a suggestion */
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+/* Reads decimal digits at *text and moves it past them. False: no digit there, or too large. */
+static bool digits(const char **text, uint64_t *value) {
+    const char *p = *text;
+    uint64_t n = 0;
+
+    for (; *p >= '0' && *p <= '9'; p++) {
+        const uint64_t digit = (uint64_t)(*p - '0');
+        if (n > (UINT64_MAX - digit) / 10)
+            return false;
+        n = n * 10 + digit;
+    }
+    if (p == *text)
+        return false;
+    *text = p;
+    *value = n;
+    return true;
+}
+
+bool args_count(const char *text, uint64_t *value) {
+    uint64_t n;
+
+    if (!digits(&text, &n) || *text != '\0')
+        return false;
+    *value = n;
+    return true;
+}
+
+bool args_size(const char *text, uint64_t *bytes) {
+    uint64_t n;
+    unsigned shift = 0;
+
+    if (!digits(&text, &n))
+        return false;
+    if (*text == 'K' || *text == 'k')
+        shift = 10;
+    else if (*text == 'M' || *text == 'm')
+        shift = 20;
+    else if (*text == 'G' || *text == 'g')
+        shift = 30;
+    if (text[shift != 0] != '\0' || n > UINT64_MAX >> shift)
+        return false;
+    *bytes = n << shift;
+    return true;
+}
+
+bool args_number(const char *text, double *value) {
+    const size_t whole = strspn(text, "0123456789");
+    size_t len = whole;
+
+    if (text[len] == '.') {
+        const size_t fraction = strspn(text + len + 1, "0123456789");
+        if (fraction == 0)
+            return false;
+        len += 1 + fraction;
+    }
+    if (whole == 0 || text[len] != '\0')
+        return false;
+    *value = strtod(text, NULL);
+    return isfinite(*value);
+}
+
+/* ---- suggestions ------------------------------------------------------------------------------------------------- */
+
+static unsigned least(unsigned a, unsigned b) {
+    return a < b ? a : b;
+}
+
+/* Edits from a to b, neighbours swapped counting as one (Damerau and Levenshtein's optimal string alignment). */
+static unsigned distance(const char *a, const char *b) {
+    const size_t m = strlen(a), n = strlen(b);
+    unsigned d[WORD_MAX + 1][WORD_MAX + 1];
+
+    for (size_t i = 0; i <= m; i++)
+        d[i][0] = (unsigned)i;
+    for (size_t j = 0; j <= n; j++)
+        d[0][j] = (unsigned)j;
+    for (size_t i = 1; i <= m; i++) {
+        for (size_t j = 1; j <= n; j++) {
+            const unsigned change = a[i - 1] != b[j - 1];
+            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1, d[i - 1][j - 1] + change);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    }
+    return d[m][n];
+}
+
+const char *args_nearest(const char *text, const char *const *candidates) {
+    const char *nearest = NULL;
+    unsigned best = 3; /* more edits than two are another word */
+
+    if (strlen(text) > WORD_MAX || text[0] == '\0')
+        return NULL;
+    for (; *candidates != NULL; candidates++) {
+        const size_t len = strlen(*candidates);
+        if (len > WORD_MAX)
+            continue;
+        const unsigned edits = distance(text, *candidates);
+        if (edits < best && edits < len - 1) {
+            best = edits;
+            nearest = *candidates;
+        }
+    }
+    return nearest;
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static int bad_value(const struct args_option *option, const char *text) {
+    const bool size = option->kind == ARGS_SIZE;
+
+    switch (option->kind) {
+    case ARGS_TEXT:
+        return cli_fault(CLI_USAGE, "--%s: the value is empty: use --%s %s", option->name, option->name, option->value);
+    case ARGS_CHOICE: {
+        char list[128] = "";
+        for (const char *const *c = option->choices; *c != NULL; c++) {
+            strncat(list, c == option->choices ? "" : c[1] == NULL ? " or " : ", ", sizeof list - strlen(list) - 1);
+            strncat(list, *c, sizeof list - strlen(list) - 1);
+        }
+        return cli_fault(CLI_USAGE, "--%s '%s': use %s", option->name, text, list);
+    }
+    default:
+        break;
+    }
+    const char *kind = size                         ? "a size in bytes (K, M, G: powers of 1024)"
+                       : option->kind == ARGS_COUNT ? "a whole number"
+                                                    : "a number";
+    if (option->max == UINT64_MAX)
+        return cli_fault(CLI_USAGE, "--%s '%s': use %s of at least %" PRIu64, option->name, text, kind, option->min);
+    return cli_fault(CLI_USAGE, "--%s '%s': use %s from %" PRIu64 " to %" PRIu64, option->name, text, kind, option->min,
+                     option->max);
+}
+
+static bool set_value(const struct args_option *option, const char *text) {
+    uint64_t n;
+    double x;
+
+    switch (option->kind) {
+    case ARGS_FLAG:
+        return false;
+    case ARGS_TEXT:
+        if (text[0] == '\0' && option->min > 0)
+            return false;
+        *(const char **)option->target = text;
+        return true;
+    case ARGS_COUNT:
+    case ARGS_SIZE:
+        if (!(option->kind == ARGS_COUNT ? args_count(text, &n) : args_size(text, &n)) || n < option->min ||
+            n > option->max)
+            return false;
+        *(uint64_t *)option->target = n;
+        return true;
+    case ARGS_NUMBER:
+    case ARGS_INTERVAL:
+        if (!args_number(text, &x) || x < (double)option->min || x > (double)option->max)
+            return false;
+        *(double *)option->target = x;
+        return true;
+    case ARGS_CHOICE:
+        for (int i = 0; option->choices[i] != NULL; i++) {
+            if (strcmp(text, option->choices[i]) == 0) {
+                *(int *)option->target = i;
+                return true;
+            }
+        }
+        return false;
+    }
+    return false;
+}
+
+/* name: len bytes without dashes, or one letter. */
+static const struct args_option *find_option(const struct args_spec *spec, const char *name, size_t len,
+                                             bool is_letter) {
+    for (size_t i = 0; i < spec->option_count; i++) {
+        const struct args_option *option = &spec->options[i];
+        if (is_letter ? option->letter != 0 && option->letter == name[0]
+                      : strlen(option->name) == len && memcmp(option->name, name, len) == 0)
+            return option;
+    }
+    return NULL;
+}
+
+static int unknown_option(const struct args_spec *spec, const char *word) {
+    const char *names[32];
+    char name[WORD_MAX + 1];
+    size_t count = 0;
+
+    if (word[0] == '-' && word[1] != '-')
+        return cli_fault(
+            CLI_USAGE, "unknown option '%s' of %s: see aether-cli help %s (a word that begins with '-' goes after --)",
+            word, spec->command, spec->command);
+    for (; count < spec->option_count; count++)
+        names[count] = spec->options[count].name;
+    names[count++] = "socket";
+    names[count++] = "help";
+    names[count] = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    const char *nearest = args_nearest(name, names);
+    if (nearest != NULL)
+        return cli_fault(CLI_USAGE, "unknown option '%s' of %s: did you mean --%s?", word, spec->command, nearest);
+    return cli_fault(CLI_USAGE, "unknown option '%s' of %s: see aether-cli help %s", word, spec->command,
+                     spec->command);
+}
+
+/* Reads the option at argv[*i] and moves *i to its last word. ARGS_RUN, or the status to end with. */
+static int read_option(const struct args_spec *spec, int argc, char **argv, int *i) {
+    static const char *path;
+    static const struct args_option socket_option = {
+        .name = "socket", .kind = ARGS_TEXT, .target = &path, .min = 1, .value = "PATH"};
+    const char *word = argv[*i];
+    const bool is_letter = word[1] != '-';
+    const char *name = word + (is_letter ? 1 : 2);
+    const size_t len = is_letter ? 1 : strcspn(name, "=");
+    const char *text = name[len] == '=' && !is_letter ? name + len + 1 : NULL;
+
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        args_help(spec);
+        return CLI_OK;
+    }
+    const struct args_option *option = find_option(spec, name, len, is_letter);
+    if (option == NULL && !is_letter && len == 6 && memcmp(name, "socket", 6) == 0)
+        option = &socket_option;
+    if (option == NULL || (is_letter && name[1] != '\0'))
+        return unknown_option(spec, word);
+    if (option->given != NULL)
+        *option->given = true;
+    if (option->kind == ARGS_FLAG) {
+        if (text != NULL)
+            return cli_fault(CLI_USAGE, "--%s takes no value", option->name);
+        *(bool *)option->target = true;
+        return ARGS_RUN;
+    }
+    if (text == NULL && option->kind == ARGS_INTERVAL &&
+        (*i + 1 == argc || argv[*i + 1][0] < '0' || argv[*i + 1][0] > '9')) {
+        *(double *)option->target = option->fallback;
+        return ARGS_RUN;
+    }
+    if (text == NULL) {
+        if (*i + 1 == argc)
+            return cli_fault(CLI_USAGE, "--%s needs a value: --%s %s", option->name, option->name, option->value);
+        text = argv[++*i];
+    }
+    if (!set_value(option, text))
+        return bad_value(option, text);
+    if (option == &socket_option) {
+        const int status = cli_set_socket(path);
+        return status == CLI_OK ? ARGS_RUN : status;
+    }
+    return ARGS_RUN;
+}
+
+int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]) {
+    bool options = true;
+    int count = 0;
+
+    for (int i = 1; i < argc; i++) {
+        if (options && strcmp(argv[i], "--") == 0) {
+            options = false;
+        } else if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
+            const int status = read_option(spec, argc, argv, &i);
+            if (status != ARGS_RUN)
+                return status;
+        } else if (count == spec->words_max) {
+            return cli_fault(CLI_USAGE, "'%s' is one word too many: usage: aether-cli %s%s%s", argv[i], spec->command,
+                             spec->words[0] != '\0' ? " " : "", spec->words);
+        } else {
+            words[count++] = argv[i];
+        }
+    }
+    if (count < spec->words_min)
+        return cli_fault(CLI_USAGE, "%s needs more words: usage: aether-cli %s %s", spec->command, spec->command,
+                         spec->words);
+    words[count] = NULL;
+    return ARGS_RUN;
+}
+
+/* ---- help -------------------------------------------------------------------------------------------------------- */
+
+static int option_title(const struct args_option *option, char *text, size_t size) {
+    char letter[8] = "";
+    const bool optional = option->kind == ARGS_INTERVAL;
+    const bool flag = option->kind == ARGS_FLAG;
+
+    if (option->letter != 0)
+        snprintf(letter, sizeof letter, ", -%c", option->letter);
+    return snprintf(text, size, "--%s%s%s%s%s%s", option->name, letter, flag ? "" : " ", optional ? "[" : "",
+                    flag ? "" : option->value, optional ? "]" : "");
+}
+
+void args_help(const struct args_spec *spec) {
+    char title[64];
+    int width = 13; /* --socket PATH */
+
+    for (size_t i = 0; i < spec->option_count; i++) {
+        const int len = option_title(&spec->options[i], title, sizeof title);
+        if (len > width)
+            width = len;
+    }
+    printf("usage: aether-cli %s [OPTIONS]%s%s\n\n%s\n\nOptions:\n", spec->command, spec->words[0] != '\0' ? " " : "",
+           spec->words, spec->summary);
+    for (size_t i = 0; i < spec->option_count; i++) {
+        option_title(&spec->options[i], title, sizeof title);
+        printf("  %-*s  %s\n", width, title, spec->options[i].help);
+    }
+    printf("  %-*s  %s\n", width, "--socket PATH", "the daemon's socket");
+    printf("  %-*s  %s\n", width, "--help, -h", "print this");
+    if (spec->notes != NULL)
+        printf("\n%s\n", spec->notes);
+}

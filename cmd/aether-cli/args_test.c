@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* args_test.c - strict values, suggestions, and a whole table of options. */
+#include "cli.h"
+/* cmocka wants these first */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What args.c takes from main.c. */
+static char fault[1024];
+static char socket_set[128];
+
+int cli_fault(int status, const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(fault, sizeof fault, format, args);
+    va_end(args);
+    return status;
+}
+
+int cli_set_socket(const char *path) {
+    snprintf(socket_set, sizeof socket_set, "%s", path);
+    return CLI_OK;
+}
+
+static void counts(void **state) {
+    static const char *const bad[] = {
+        "", " 1", "1 ", "+1", "-1", "0x10", "1e3", "1.0", "1K", "18446744073709551616", "99999999999999999999"};
+    uint64_t n = 7;
+
+    (void)state;
+    assert_true(args_count("0", &n));
+    assert_int_equal(n, 0);
+    assert_true(args_count("18446744073709551615", &n));
+    assert_true(n == UINT64_MAX);
+    assert_true(args_count("0012", &n));
+    assert_int_equal(n, 12);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(args_count(bad[i], &n));
+    assert_int_equal(n, 12);
+}
+
+static void sizes(void **state) {
+    static const char *const bad[] = {
+        "", "K", "1KB", "1KiB", "1T", "1 K", "-1K", "1.5K", "1KK", "18014398509481984K", "17179869184G"};
+    uint64_t n = 7;
+
+    (void)state;
+    assert_true(args_size("100", &n) && n == 100);
+    assert_true(args_size("4K", &n) && n == 4096);
+    assert_true(args_size("4k", &n) && n == 4096);
+    assert_true(args_size("3M", &n) && n == 3u << 20);
+    assert_true(args_size("2g", &n) && n == UINT64_C(2) << 30);
+    assert_true(args_size("18014398509481983K", &n) && n == UINT64_MAX - 1023);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(args_size(bad[i], &n));
+}
+
+static void numbers(void **state) {
+    static const char *const bad[] = {"",    ".5",  "5.",  "-1",    "+1", "1e3", "inf",
+                                      "nan", "0x1", "1,5", "1.2.3", " 1", "1 "};
+    char huge[512];
+    double x = 7;
+
+    (void)state;
+    assert_true(args_number("0", &x) && x == 0);
+    assert_true(args_number("2.50", &x) && x == 2.5);
+    assert_true(args_number("1000000", &x) && x == 1e6);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(args_number(bad[i], &x));
+    memset(huge, '9', sizeof huge - 1);
+    huge[sizeof huge - 1] = '\0';
+    assert_false(args_number(huge, &x));
+}
+
+static void nearest(void **state) {
+    static const char *const words[] = {"topic", "pub", "sub", "stats", "bench", "shutdown", "help", "rm", NULL};
+    char longest[200];
+
+    (void)state;
+    assert_string_equal(args_nearest("topc", words), "topic");
+    assert_string_equal(args_nearest("stat", words), "stats");
+    assert_string_equal(args_nearest("shutodwn", words), "shutdown");
+    assert_string_equal(args_nearest("pbu", words), "pub");
+    assert_null(args_nearest("x", words));
+    assert_null(args_nearest("", words));
+    assert_null(args_nearest("publish-everything", words));
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    assert_null(args_nearest(longest, words));
+}
+
+struct values {
+    bool flag;
+    const char *text;
+    uint64_t count, size;
+    double number, interval;
+    int choice;
+    bool size_given;
+    const char *words[ARGS_WORDS_MAX + 1];
+};
+
+/* Runs args_parse() on the words, NULL after the last. */
+static int parse(struct values *v, ...) {
+    static const char *const choices[] = {"red", "green", NULL};
+    const struct args_option options[] = {
+        {.name = "flag", .letter = 'f', .kind = ARGS_FLAG, .target = &v->flag, .help = "-"},
+        {.name = "text", .kind = ARGS_TEXT, .target = &v->text, .min = 1, .value = "T", .help = "-"},
+        {.name = "count",
+         .kind = ARGS_COUNT,
+         .target = &v->count,
+         .min = 1,
+         .max = UINT64_MAX,
+         .value = "N",
+         .help = "-"},
+        {.name = "size",
+         .kind = ARGS_SIZE,
+         .target = &v->size,
+         .max = 4096,
+         .value = "B",
+         .given = &v->size_given,
+         .help = "-"},
+        {.name = "number", .kind = ARGS_NUMBER, .target = &v->number, .max = 10, .value = "X", .help = "-"},
+        {.name = "every",
+         .kind = ARGS_INTERVAL,
+         .target = &v->interval,
+         .max = 10,
+         .fallback = 2,
+         .value = "S",
+         .help = "-"},
+        {.name = "colour", .kind = ARGS_CHOICE, .target = &v->choice, .choices = choices, .value = "C", .help = "-"},
+    };
+    const struct args_spec spec = {.command = "do",
+                                   .words = "A [B]",
+                                   .words_min = 1,
+                                   .words_max = 2,
+                                   .summary = "-",
+                                   .options = options,
+                                   .option_count = sizeof options / sizeof options[0]};
+    char copies[16][256];
+    char *argv[17];
+    int argc = 0;
+    va_list args;
+
+    memset(v, 0, sizeof *v);
+    fault[0] = socket_set[0] = '\0';
+    snprintf(copies[argc], sizeof copies[0], "do");
+    argv[argc] = copies[argc];
+    argc++;
+    va_start(args, v);
+    for (const char *word = va_arg(args, const char *); word != NULL; word = va_arg(args, const char *)) {
+        snprintf(copies[argc], sizeof copies[0], "%s", word);
+        argv[argc] = copies[argc];
+        argc++;
+    }
+    va_end(args);
+    argv[argc] = NULL;
+    const int status = args_parse(&spec, argc, argv, v->words);
+    /* The words live in this frame: tests compare their number and the first letters kept here. */
+    for (int i = 0; i <= ARGS_WORDS_MAX && status == ARGS_RUN; i++) {
+        static char kept[ARGS_WORDS_MAX + 1][256];
+        if (v->words[i] == NULL)
+            break;
+        snprintf(kept[i], sizeof kept[0], "%s", v->words[i]);
+        v->words[i] = kept[i];
+    }
+    if (v->text != NULL) {
+        static char kept_text[256];
+        snprintf(kept_text, sizeof kept_text, "%s", v->text);
+        v->text = kept_text;
+    }
+    return status;
+}
+
+#define END ((const char *)NULL)
+
+static void options_good(void **state) {
+    struct values v;
+
+    (void)state;
+    assert_int_equal(parse(&v, "a", "--count", "3", "--size=2K", "b", "-f", "--text=x=y", "--colour", "green", END),
+                     ARGS_RUN);
+    assert_string_equal(v.words[0], "a");
+    assert_string_equal(v.words[1], "b");
+    assert_null(v.words[2]);
+    assert_int_equal(v.count, 3);
+    assert_int_equal(v.size, 2048);
+    assert_true(v.size_given && v.flag);
+    assert_string_equal(v.text, "x=y");
+    assert_int_equal(v.choice, 1);
+
+    assert_int_equal(parse(&v, "a", "--every", "--flag", END), ARGS_RUN);
+    assert_true(v.interval == 2 && v.flag);
+    assert_int_equal(parse(&v, "a", "--every", "0.5", END), ARGS_RUN);
+    assert_true(v.interval == 0.5);
+    assert_int_equal(parse(&v, "a", "--every=3", END), ARGS_RUN);
+    assert_true(v.interval == 3);
+
+    assert_int_equal(parse(&v, "--", "--flag", "--", END), ARGS_RUN);
+    assert_string_equal(v.words[0], "--flag");
+    assert_string_equal(v.words[1], "--");
+    assert_false(v.flag);
+    assert_int_equal(parse(&v, "-", END), ARGS_RUN);
+    assert_string_equal(v.words[0], "-");
+    assert_int_equal(parse(&v, "", END), ARGS_RUN);
+    assert_string_equal(v.words[0], "");
+
+    assert_int_equal(parse(&v, "a", "--socket", "/s", END), ARGS_RUN);
+    assert_string_equal(socket_set, "/s");
+}
+
+static void options_bad(void **state) {
+    struct values v;
+
+    (void)state;
+    assert_int_equal(parse(&v, END), CLI_USAGE);
+    assert_non_null(strstr(fault, "usage: aether-cli do A [B]"));
+    assert_int_equal(parse(&v, "a", "b", "c", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "'c'"));
+    assert_int_equal(parse(&v, "a", "--cuont", "3", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "did you mean --count"));
+    assert_int_equal(parse(&v, "a", "--cuont=3", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "did you mean --count"));
+    assert_int_equal(parse(&v, "a", "-5", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "goes after --"));
+    assert_int_equal(parse(&v, "a", "-ff", END), CLI_USAGE);
+    assert_int_equal(parse(&v, "a", "--flag=1", END), CLI_USAGE);
+    assert_int_equal(parse(&v, "a", "--count", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "--count N"));
+    assert_int_equal(parse(&v, "a", "--count", "0", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "at least 1"));
+    assert_int_equal(parse(&v, "a", "--size", "4097", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "0 to 4096"));
+    assert_int_equal(parse(&v, "a", "--number", "10.5", END), CLI_USAGE);
+    assert_int_equal(parse(&v, "a", "--colour", "blue", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "red or green"));
+    assert_int_equal(parse(&v, "a", "--text", "", END), CLI_USAGE);
+    assert_int_equal(parse(&v, "a", "--socket", "", END), CLI_USAGE);
+    assert_int_equal(parse(&v, "a", "--=", END), CLI_USAGE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts),  cmocka_unit_test(sizes),        cmocka_unit_test(numbers),
+        cmocka_unit_test(nearest), cmocka_unit_test(options_good), cmocka_unit_test(options_bad),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

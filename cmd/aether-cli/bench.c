@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bench.c - `bench`: its commands and options, and the processes that measure. */
+#include "bench.h"
+#include "output.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DAEMON_START_NS 5000000000ull
+
+/* ---- clock and histogram ---- */
+
+double bench_ns_per_tick(void) {
+    static double ratio;
+
+    if (ratio == 0) {
+        const uint64_t ns = cli_now_ns(), ticks = bench_ticks();
+        while (cli_now_ns() - ns < 20000000)
+            continue;
+        ratio = (double)(cli_now_ns() - ns) / (double)(bench_ticks() - ticks);
+    }
+    return ratio;
+}
+
+double histogram_ns(const struct histogram *h, double quantile) {
+    const uint64_t rank = (uint64_t)((double)h->count * quantile);
+    uint64_t seen = 0;
+
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        seen += h->bucket[i];
+        if (seen > rank)
+            return i * bench_ns_per_tick();
+    }
+    return HISTOGRAM_BUCKETS * bench_ns_per_tick();
+}
+
+/* ---- the floor: one cache line there, one back ---- */
+
+void bench_floor_ping(struct bench_arena *arena, struct histogram *h) {
+    uint64_t last = bench_ticks();
+
+    memset(h, 0, sizeof *h);
+    for (uint64_t i = 1; i <= BENCH_FLOOR_TRIPS; i++) {
+        __atomic_store_n(&arena->ping.v, i, __ATOMIC_RELEASE);
+        while (__atomic_load_n(&arena->pong.v, __ATOMIC_ACQUIRE) != i)
+            continue;
+        const uint64_t now = bench_ticks();
+        histogram_add(h, now - last);
+        last = now;
+    }
+    __atomic_store_n(&arena->ping.v, 0, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&arena->pong.v, __ATOMIC_ACQUIRE) != 0)
+        continue;
+}
+
+void bench_floor_pong(struct bench_arena *arena) {
+    for (uint64_t i = 1; i <= BENCH_FLOOR_TRIPS; i++) {
+        while (__atomic_load_n(&arena->ping.v, __ATOMIC_ACQUIRE) != i)
+            continue;
+        __atomic_store_n(&arena->pong.v, i, __ATOMIC_RELEASE);
+    }
+    while (__atomic_load_n(&arena->ping.v, __ATOMIC_ACQUIRE) != 0)
+        continue;
+    __atomic_store_n(&arena->pong.v, 0, __ATOMIC_RELEASE);
+}
+
+bool bench_floor_steady(const struct histogram *before, const struct histogram *after) {
+    const double a = histogram_ns(before, 0.5), b = histogram_ns(after, 0.5);
+
+    return a <= b * 1.25 && b <= a * 1.25;
+}
+
+/* ---- steps ---- */
+
+void bench_go(struct bench *bench) {
+    __atomic_store_n(&bench->arena->step.v, bench->arena->step.v + 1, __ATOMIC_RELEASE);
+}
+
+static bool child_is(struct bench *bench, int i, uint64_t step) {
+    const uint64_t done = __atomic_load_n(&bench->arena->child[i].done.v, __ATOMIC_ACQUIRE);
+
+    return done == step || done == BENCH_FAILED;
+}
+
+bool bench_joined(struct bench *bench) {
+    for (int i = 0; i < bench->children; i++) {
+        for (unsigned round = 0; !child_is(bench, i, bench->arena->step.v); round++) {
+            if (round % 256 != 255)
+                continue;
+            sched_yield();
+            if (cli_signal != 0)
+                return false;
+            if (waitpid(bench->pids[i], NULL, WNOHANG) == bench->pids[i]) {
+                bench->pids[i] = 0;
+                return cli_fault(CLI_FAILURE, "bench: a subscriber process died"), false;
+            }
+        }
+        if (bench->arena->child[i].done.v == BENCH_FAILED)
+            return cli_fault(CLI_FAILURE, "bench: %s", bench->arena->child[i].text), false;
+    }
+    return true;
+}
+
+uint64_t bench_next_step(struct bench *bench, uint64_t step) {
+    uint64_t now;
+
+    for (unsigned round = 0; (now = __atomic_load_n(&bench->arena->step.v, __ATOMIC_ACQUIRE)) == step; round++) {
+        if (round % 256 == 255)
+            sched_yield();
+    }
+    return now;
+}
+
+void bench_reached(struct bench *bench, int index, uint64_t step) {
+    __atomic_store_n(&bench->arena->child[index].done.v, step, __ATOMIC_RELEASE);
+}
+
+int bench_child_fault(struct bench *bench, int index, const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(bench->arena->child[index].text, sizeof bench->arena->child[index].text, format, args);
+    va_end(args);
+    bench_reached(bench, index, BENCH_FAILED);
+    return CLI_FAILURE;
+}
+
+/* ---- a private daemon ---- */
+
+/* Beside this program when installed, in the neighbouring folder when built, else in PATH. */
+static void exec_daemon(const char *socket) {
+    static const char *const places[] = {"aetherd", "../aetherd/aetherd"};
+    const char *named = getenv("AETHERD");
+    char self[512], path[600];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (named != NULL && named[0] != '\0') {
+        execlp(named, "aetherd", "--socket", socket, "--log-level", "error", (char *)NULL);
+        _exit(127);
+    }
+    if (len > 0) {
+        self[len] = '\0';
+        *strrchr(self, '/') = '\0';
+        for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+            (void)snprintf(path, sizeof path, "%s/%s", self, places[i]);
+            execl(path, "aetherd", "--socket", socket, "--log-level", "error", (char *)NULL);
+        }
+    }
+    execlp("aetherd", "aetherd", "--socket", socket, "--log-level", "error", (char *)NULL);
+    _exit(127);
+}
+
+static int start_daemon(struct bench *bench) {
+    const uint64_t deadline = cli_now_ns() + DAEMON_START_NS;
+    const pid_t parent = getpid();
+
+    (void)strcpy(bench->directory, "/tmp/aether-bench-XXXXXX");
+    if (mkdtemp(bench->directory) == NULL) {
+        bench->directory[0] = '\0';
+        return cli_fault(CLI_FAILURE, "bench: /tmp: %s", strerror(errno));
+    }
+    (void)snprintf(bench->socket, sizeof bench->socket, "%s/aetherd.sock", bench->directory);
+    bench->socket_path = bench->socket;
+    bench->daemon = fork();
+    if (bench->daemon < 0)
+        return cli_fault(CLI_FAILURE, "bench: fork: %s", strerror(errno));
+    if (bench->daemon == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* it ends with us, whatever ends us */
+        if (getppid() != parent)
+            _exit(1);
+        exec_daemon(bench->socket);
+    }
+    while (access(bench->socket, F_OK) != 0) { /* it is renamed into place when the daemon listens */
+        int status;
+        if (waitpid(bench->daemon, &status, WNOHANG) == bench->daemon) {
+            bench->daemon = 0;
+            return cli_fault(CLI_FAILURE, "bench: aetherd didn't start: is it installed beside aether-cli? ($AETHERD names one)");
+        }
+        if (cli_now_ns() > deadline)
+            return cli_fault(CLI_FAILURE, "bench: aetherd wasn't ready within 5 seconds");
+        (void)poll(NULL, 0, 5);
+    }
+    return CLI_OK;
+}
+
+static void stop_daemon(struct bench *bench) {
+    char lock[128];
+
+    if (bench->daemon > 0) {
+        (void)kill(bench->daemon, SIGTERM);
+        (void)waitpid(bench->daemon, NULL, 0);
+    }
+    if (bench->directory[0] == '\0')
+        return;
+    (void)snprintf(lock, sizeof lock, "%s.lock", bench->socket);
+    (void)unlink(lock); /* nobody else knows the directory */
+    (void)unlink(bench->socket);
+    (void)rmdir(bench->directory);
+}
+
+/* ---- processes ---- */
+
+static void pin(const struct bench *bench, int side) {
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET((size_t)bench->cpus[side], &set);
+    (void)sched_setaffinity(0, sizeof set, &set);
+}
+
+static void choose_cpus(struct bench *bench) {
+    cpu_set_t set;
+    int found = 0;
+
+    CPU_ZERO(&set);
+    (void)sched_getaffinity(0, sizeof set, &set);
+    for (int cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++) {
+        if (CPU_ISSET((size_t)cpu, &set))
+            bench->cpus[found++] = cpu;
+    }
+    if (found < 2) {
+        bench->cpus[1] = bench->cpus[0];
+        fprintf(stderr, "aether-cli: bench: only one core is available: both sides share it, figures mean little\n");
+    }
+}
+
+static int connect_bench(struct bench *bench, const char *command) {
+    aether_daemon_info info;
+    aether_inspector *inspector;
+    int running = 0;
+    int status;
+
+    bench->socket_path = cli_socket();
+    if (aether_inspect_open(&inspector, bench->socket_path) == 0) {
+        running = aether_inspect_daemon(inspector, &info) == 0 && info.running;
+        aether_inspect_close(inspector);
+    }
+    if (!running && (status = start_daemon(bench)) != CLI_OK)
+        return status;
+    if ((status = cli_set_socket(bench->socket_path)) != CLI_OK)
+        return status;
+    return cli_connect(command, &bench->client);
+}
+
+static int create_topics(struct bench *bench, const struct bench_options *options, int topics) {
+    const aether_topic_config config = {
+        .max_message = options->size > 0 ? options->size : 1,
+        .capacity = options->capacity,
+        .preset = AETHER_PRESET_THROUGHPUT,
+    };
+
+    for (int i = 0; i < topics; i++) {
+        int rc;
+        (void)snprintf(bench->topic[i], sizeof bench->topic[i], "bench/%ld/%d", (long)getpid(), i);
+        rc = aether_topic_create(bench->client, bench->topic[i], &config);
+        if (rc != 0) {
+            bench->topic[i][0] = '\0';
+            return cli_library_fault(rc);
+        }
+    }
+    return CLI_OK;
+}
+
+int bench_start(struct bench *bench, const char *command, const struct bench_options *options, int topics, int children,
+                bench_child *child) {
+    const pid_t parent = getpid();
+    int status;
+
+    memset(bench, 0, sizeof *bench);
+    cli_catch_signals();
+    (void)bench_ns_per_tick();
+    bench->arena = mmap(NULL, sizeof *bench->arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (bench->arena == MAP_FAILED) {
+        bench->arena = NULL;
+        return cli_fault(CLI_FAILURE, "bench: out of memory");
+    }
+    choose_cpus(bench);
+    if ((status = connect_bench(bench, command)) != CLI_OK)
+        return status;
+    if ((status = create_topics(bench, options, topics)) != CLI_OK)
+        return status;
+    (void)fflush(NULL);
+    for (int i = 0; i < children; i++) {
+        const pid_t pid = fork();
+        if (pid < 0)
+            return cli_fault(CLI_FAILURE, "bench: fork: %s", strerror(errno));
+        if (pid == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (getppid() != parent)
+                _exit(1);
+            pin(bench, 1);
+            _exit(child(bench, i, options));
+        }
+        bench->pids[bench->children++] = pid;
+    }
+    pin(bench, 0);
+    bench_go(bench);
+    return bench_joined(bench) ? CLI_OK : cli_signal != 0 ? cli_signal_status() : CLI_FAILURE;
+}
+
+void bench_stop(struct bench *bench) {
+    for (int i = 0; i < bench->children; i++) {
+        if (bench->pids[i] > 0) {
+            (void)kill(bench->pids[i], SIGKILL);
+            (void)waitpid(bench->pids[i], NULL, 0);
+        }
+    }
+    if (bench->client != NULL) {
+        for (int i = 0; i < 2; i++) {
+            if (bench->topic[i][0] != '\0')
+                (void)aether_topic_remove(bench->client, bench->topic[i]);
+        }
+        aether_disconnect(bench->client);
+    }
+    stop_daemon(bench);
+    if (bench->arena != NULL)
+        (void)munmap(bench->arena, sizeof *bench->arena);
+}
+
+int bench_topic_info(struct bench *bench, aether_topic_info *info) {
+    aether_inspector *inspector;
+    int rc = aether_inspect_open(&inspector, bench->socket_path);
+
+    if (rc != 0)
+        return cli_library_fault(rc);
+    rc = aether_inspect_find(inspector, bench->topic[0], info);
+    aether_inspect_close(inspector);
+    return rc == 1 ? CLI_OK : cli_fault(CLI_FAILURE, "bench: topic '%s' is gone", bench->topic[0]);
+}
+
+/* ---- the command ---- */
+
+static int run(int argc, char **argv, const char *command, const char *summary, bool fanout,
+               int (*measure)(const struct bench_options *)) {
+    struct bench_options o = {.size = 8, .runs = 5, .seconds = 0.5, .subscribers = fanout ? 2 : 1};
+    const struct args_option options[] = {
+        {.name = "size", .kind = ARGS_SIZE, .target = &o.size, .max = AETHER_MAX_MESSAGE_LIMIT, .value = "BYTES", .help = "message size (default 8)"},
+        {.name = "runs", .kind = ARGS_COUNT, .target = &o.runs, .min = 1, .max = 1000, .value = "N", .help = "accepted runs; the median is reported (default 5)"},
+        {.name = "seconds", .kind = ARGS_NUMBER, .target = &o.seconds, .min = 0, .max = 600, .value = "S", .help = "length of a run (default 0.5)"},
+        {.name = "capacity", .kind = ARGS_COUNT, .target = &o.capacity, .min = 8, .max = 1u << 28, .value = "SLOTS", .help = "ring capacity (default: the throughput preset's)"},
+        {.name = "json", .kind = ARGS_FLAG, .target = &o.json, .help = "one JSON object"},
+        {.name = "subscribers", .kind = ARGS_COUNT, .target = &o.subscribers, .min = 1, .max = BENCH_CHILDREN_MAX, .value = "N", .help = "subscriber processes (default 2)"},
+    };
+    const struct args_spec spec = {
+        .command = command,
+        .words = "",
+        .summary = summary,
+        .notes = "floor: median round trip of a bare cache line between the same two pinned processes, half of it\n"
+                 "taken before and half after each run; a run whose halves differ by more than 25 % is repeated.\n"
+                 "Starts a private aetherd where none runs.",
+        .options = options,
+        .option_count = sizeof options / sizeof options[0] - (fanout ? 0 : 1),
+    };
+    const char *words[ARGS_WORDS_MAX + 1];
+    const int status = args_parse(&spec, argc, argv, words);
+
+    return status != ARGS_RUN ? status : measure(&o);
+}
+
+static int cmd_throughput(int argc, char **argv) {
+    return run(argc, argv, "bench throughput", "Messages a second from one publisher to one reliable subscriber, one a call.", false,
+               bench_throughput);
+}
+
+static int cmd_fanout(int argc, char **argv) {
+    return run(argc, argv, "bench fanout", "Messages a second from one publisher to several reliable subscribers.", true,
+               bench_throughput);
+}
+
+static int cmd_latency(int argc, char **argv) {
+    return run(argc, argv, "bench latency", "Round trip of one message there and one back, two topics.", false, bench_latency);
+}
+
+int cmd_bench(int argc, char **argv) {
+    static const struct cli_command commands[] = {
+        {"throughput", "", "messages a second, one publisher and one subscriber", cmd_throughput},
+        {"latency", "", "round trip of a message", cmd_latency},
+        {"fanout", "", "messages a second to several subscribers", cmd_fanout},
+    };
+
+    return cli_dispatch(commands, sizeof commands / sizeof commands[0], "bench", argc, argv);
+}

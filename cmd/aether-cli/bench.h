@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench.h - measuring with two or more pinned processes.
+ *
+ * The parent publishes and reports; each child subscribes. They share one anonymous page set, the arena, for the bare cache-line ping-pong, for
+ * starting together, and for results. A figure is taken between two halves of the ping-pong: a run during which the cores moved
+ * apart or together is thrown away.
+ */
+#ifndef AETHER_CLI_BENCH_H
+#define AETHER_CLI_BENCH_H
+
+#include "cli.h"
+#include <jansson.h>
+#include <sys/types.h>
+
+#define BENCH_CHILDREN_MAX 64
+#define BENCH_FLOOR_TRIPS 50000u /* in each half */
+#define BENCH_ATTEMPTS_MAX 40
+
+/* ---- clock: the CPU's counter, as one sample must cost less than what it measures ---- */
+
+static inline uint64_t bench_ticks(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t value;
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(value));
+    return value;
+#else
+    return cli_now_ns();
+#endif
+}
+
+double bench_ns_per_tick(void); /* measured once, against CLOCK_MONOTONIC */
+
+/* ---- histogram of single samples, one bucket a tick ---- */
+
+#define HISTOGRAM_BUCKETS 262144u /* about 100 us */
+
+struct histogram {
+    uint64_t count, over; /* over: samples beyond the last bucket */
+    uint32_t bucket[HISTOGRAM_BUCKETS];
+};
+
+static inline void histogram_add(struct histogram *h, uint64_t ticks) {
+    if (ticks < HISTOGRAM_BUCKETS)
+        h->bucket[ticks]++;
+    else
+        h->over++;
+    h->count++;
+}
+
+double histogram_ns(const struct histogram *h, double quantile);
+
+/* ---- arena ---- */
+
+struct bench_word {
+    _Alignas(128) uint64_t v;
+};
+
+struct bench_arena {
+    struct bench_word ping, pong; /* the floor's two cache lines */
+    struct bench_word step;       /* raised by the parent, see bench_step */
+    struct bench_word total;      /* messages published in this run, set at its end */
+    struct bench_word sum;        /* of their words */
+    struct {
+        struct bench_word done; /* the step that this child has reached, or BENCH_FAILED */
+        uint64_t received, lost, sum, ns;
+        char text[256]; /* why it failed */
+    } child[BENCH_CHILDREN_MAX];
+};
+
+#define BENCH_FAILED UINT64_MAX
+
+struct bench {
+    struct bench_arena *arena;
+    const char *socket_path; /* of the daemon that is used */
+    pid_t daemon;            /* the private one; 0 */
+    char directory[64];      /* the private daemon's; "" */
+    char socket[96];
+    pid_t pids[BENCH_CHILDREN_MAX];
+    int children;
+    int cpus[2]; /* publisher, subscribers */
+    char topic[2][64];
+    aether_client *client;
+};
+
+/* What all three commands take. */
+struct bench_options {
+    uint64_t size;    /* bytes a message */
+    uint64_t runs;    /* accepted runs */
+    double seconds;   /* a run */
+    uint64_t capacity; /* slots; 0: the throughput preset's */
+    uint64_t subscribers;
+    bool json;
+};
+
+typedef int bench_child(struct bench *bench, int index, const struct bench_options *options);
+
+/* Starts a daemon if none runs, connects, creates topics, forks and pins. Status; bench_stop() in every case. */
+int bench_start(struct bench *bench, const char *command, const struct bench_options *options, int topics, int children,
+                bench_child *child);
+void bench_stop(struct bench *bench);
+
+/* Starts the next step in all children / waits until all have reached it. False: a child failed or a signal came; it is reported. */
+void bench_go(struct bench *bench);
+bool bench_joined(struct bench *bench);
+
+/* The child's side: waits for the parent's next step. Ends the process when the parent is gone. */
+uint64_t bench_next_step(struct bench *bench, uint64_t step);
+void bench_reached(struct bench *bench, int index, uint64_t step);
+int bench_child_fault(struct bench *bench, int index, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* One half of the floor; the other side is bench_floor_pong() in child 0. */
+void bench_floor_ping(struct bench_arena *arena, struct histogram *h);
+void bench_floor_pong(struct bench_arena *arena);
+
+/* The halves agree within 25 %. */
+bool bench_floor_steady(const struct histogram *before, const struct histogram *after);
+
+/* The topic as it was created. */
+int bench_topic_info(struct bench *bench, aether_topic_info *info);
+
+int bench_throughput(const struct bench_options *options);
+int bench_latency(const struct bench_options *options);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bench_latency.c - round trips of one message there and one back, each timed by itself. */
+#include "bench.h"
+#include "output.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define WORDS_MAX ((AETHER_MAX_MESSAGE_LIMIT + 7) / 8)
+#define WARM_UP 1000u
+
+enum step { STEP_FLOOR_BEFORE, STEP_TRIPS, STEP_FLOOR_AFTER, STEPS };
+
+#define BY_SIZE(size, call)                                                                                            \
+    switch (size) {                                                                                                    \
+    case 8: call(8); break;                                                                                            \
+    case 32: call(32); break;                                                                                          \
+    case 64: call(64); break;                                                                                          \
+    default: call(size); break;                                                                                        \
+    }
+
+/* Waits for one message and copies it out. The wait is the floor's: look again at once. */
+static inline int __attribute__((always_inline)) take(aether_subscriber *sub, uint64_t *words, size_t size) {
+    aether_message m;
+    int n;
+
+    while ((n = aether_receive(sub, &m)) == 0)
+        continue;
+    if (n < 0 || m.len != size || m.lost != 0)
+        return -1;
+    memcpy(words, m.data, size);
+    return 0;
+}
+
+static inline int __attribute__((always_inline)) echo_trips(aether_subscriber *sub, aether_publisher *pub, size_t size,
+                                                            const uint64_t *stop) {
+    uint64_t words[WORDS_MAX] = {0};
+
+    do {
+        if (take(sub, words, size) != 0)
+            return -1;
+        while (aether_publish(pub, words, size) != 0)
+            continue;
+    } while (__atomic_load_n(stop, __ATOMIC_RELAXED) == 0 || aether_subscriber_next(sub) < *stop);
+    return 0;
+}
+
+static int child(struct bench *bench, int index, const struct bench_options *options) {
+    const aether_connect_options connect = {.socket_path = bench->socket_path, .name = "aether-cli bench echo"};
+    uint64_t step = bench_next_step(bench, 0);
+    aether_client *client;
+    aether_subscriber *sub;
+    aether_publisher *pub;
+    int rc = 0;
+
+    if (aether_connect(&client, &connect) != 0 || aether_subscriber_open(client, bench->topic[0], NULL, NULL, &sub) != 0 ||
+        aether_publisher_open(client, bench->topic[1], NULL, &pub) != 0)
+        return bench_child_fault(bench, index, "%s", aether_errmsg());
+    bench_reached(bench, index, step);
+    for (;;) {
+        step = bench_next_step(bench, step);
+        if ((step - 2) % STEPS == STEP_TRIPS) {
+#define ECHO(n) rc = echo_trips(sub, pub, n, &bench->arena->total.v)
+            BY_SIZE(options->size, ECHO)
+#undef ECHO
+            if (rc != 0)
+                return bench_child_fault(bench, index, "a message was lost or has another size");
+        } else {
+            bench_floor_pong(bench->arena);
+        }
+        bench_reached(bench, index, step);
+    }
+}
+
+/* False: what came back isn't what was sent. */
+static inline bool __attribute__((always_inline)) trips(aether_publisher *pub, aether_subscriber *sub, size_t size, uint64_t count,
+                                                        struct histogram *h) {
+    uint64_t out[WORDS_MAX] = {0}, in[WORDS_MAX] = {0}, last = bench_ticks();
+
+    for (uint64_t i = 0; i < count; i++) {
+        out[0] = aether_publisher_next(pub);
+        while (aether_publish(pub, out, size) != 0)
+            continue;
+        if (take(sub, in, size) != 0 || (size > 0 && memcmp(in, out, size) != 0))
+            return false;
+        const uint64_t now = bench_ticks();
+        histogram_add(h, now - last);
+        last = now;
+    }
+    return true;
+}
+
+struct result {
+    double p50, p99, p999, floor_ns;
+};
+
+static int by_ratio(const void *a, const void *b) {
+    const struct result *x = a, *y = b;
+    const double p = x->p50 / x->floor_ns, q = y->p50 / y->floor_ns;
+
+    return p < q ? -1 : p > q;
+}
+
+struct side {
+    aether_publisher *pub;
+    aether_subscriber *sub;
+};
+
+static bool floor_half(struct bench *bench, struct histogram *h) {
+    bench_go(bench);
+    bench_floor_ping(bench->arena, h);
+    return bench_joined(bench);
+}
+
+static bool run_trips(struct bench *bench, struct side *side, const struct bench_options *options, struct histogram *h) {
+    const uint64_t end = cli_now_ns() + (uint64_t)(options->seconds * 1e9);
+    bool ok = true, last = false, warm = false;
+
+    memset(h, 0, sizeof *h);
+    __atomic_store_n(&bench->arena->total.v, 0, __ATOMIC_RELEASE);
+    bench_go(bench);
+    do {
+        if (cli_now_ns() >= end || cli_signal != 0) {
+            last = true;
+            __atomic_store_n(&bench->arena->total.v, aether_publisher_next(side->pub) + WARM_UP, __ATOMIC_RELEASE);
+        }
+#define TRIPS(n) ok = trips(side->pub, side->sub, n, WARM_UP, h)
+        BY_SIZE(options->size, TRIPS)
+#undef TRIPS
+        if (!warm)
+            memset(h, 0, sizeof *h);
+        warm = true;
+    } while (ok && !last);
+    if (!ok)
+        return cli_fault(CLI_FAILURE, "bench: what came back isn't what was sent"), false;
+    return bench_joined(bench);
+}
+
+static uint64_t measure(struct bench *bench, struct side *side, const struct bench_options *options, struct result *results,
+                        uint64_t *discarded) {
+    static struct histogram before, between, after;
+    uint64_t accepted = 0;
+
+    *discarded = 0;
+    while (accepted < options->runs && *discarded < options->runs + BENCH_ATTEMPTS_MAX) {
+        struct result *r = &results[accepted];
+        if (!floor_half(bench, &before) || !run_trips(bench, side, options, &between) || !floor_half(bench, &after))
+            return 0;
+        if (!bench_floor_steady(&before, &after)) {
+            ++*discarded;
+            continue;
+        }
+        *r = (struct result){.p50 = histogram_ns(&between, 0.5),
+                             .p99 = histogram_ns(&between, 0.99),
+                             .p999 = histogram_ns(&between, 0.999),
+                             .floor_ns = (histogram_ns(&before, 0.5) + histogram_ns(&after, 0.5)) / 2};
+        accepted++;
+        if (!options->json)
+            fprintf(stderr, "run %llu of %llu: p50 %.0f ns, floor %.0f ns\n", (unsigned long long)accepted,
+                    (unsigned long long)options->runs, r->p50, r->floor_ns);
+    }
+    return accepted;
+}
+
+static int report(const struct bench_options *options, const aether_topic_info *info, const struct result *results, uint64_t count,
+                  uint64_t discarded) {
+    const struct result *mid = &results[count / 2];
+
+    if (options->json) {
+        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset",
+                              options->capacity != 0 ? "capacity" : "throughput", "rtt_p50_ns", mid->p50, "rtt_p99_ns", mid->p99,
+                              "rtt_p999_ns", mid->p999, "floor_ns", mid->floor_ns, "p50_per_floor", mid->p50 / mid->floor_ns);
+        json_object_set_new(o, "size", out_json_u64(options->size));
+        json_object_set_new(o, "capacity", out_json_u64(info->capacity));
+        json_object_set_new(o, "slot_size", out_json_u64(info->slot_size));
+        json_object_set_new(o, "runs", out_json_u64(count));
+        json_object_set_new(o, "discarded", out_json_u64(discarded));
+        return out_json_line(o) ? CLI_OK : CLI_FAILURE;
+    }
+    printf("%llu-byte messages, round trip over two topics, spinning\n", (unsigned long long)options->size);
+    printf("  p50    %6.0f ns   %.2f x floor (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->p50, mid->p50 / mid->floor_ns,
+           results[0].p50 / results[0].floor_ns, results[count - 1].p50 / results[count - 1].floor_ns, (unsigned long long)count,
+           (unsigned long long)discarded);
+    printf("  p99    %6.0f ns\n", mid->p99);
+    printf("  p99.9  %6.0f ns\n", mid->p999);
+    printf("  floor  %6.0f ns, bare cache-line round trip\n", mid->floor_ns);
+    return CLI_OK;
+}
+
+int bench_latency(const struct bench_options *options) {
+    struct result *results = calloc(options->runs, sizeof *results);
+    struct bench bench = {0};
+    struct side side = {0};
+    aether_topic_info info;
+    uint64_t discarded = 0, count = 0;
+    int status;
+
+    if (results == NULL)
+        return cli_fault(CLI_FAILURE, "out of memory");
+    status = bench_start(&bench, "bench latency", options, 2, 1, child);
+    if (status == CLI_OK && ((status = aether_publisher_open(bench.client, bench.topic[0], NULL, &side.pub)) != 0 ||
+                             (status = aether_subscriber_open(bench.client, bench.topic[1], NULL, NULL, &side.sub)) != 0))
+        status = cli_library_fault(status);
+    if (status == CLI_OK)
+        status = bench_topic_info(&bench, &info);
+    if (status == CLI_OK) {
+        count = measure(&bench, &side, options, results, &discarded);
+        if (count == 0)
+            status = cli_signal != 0 ? cli_signal_status()
+                     : discarded == 0 ? CLI_FAILURE
+                                      : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
+    }
+    if (count > 0) {
+        qsort(results, count, sizeof *results, by_ratio);
+        status = report(options, &info, results, count, discarded);
+    }
+    aether_subscriber_close(side.sub);
+    aether_publisher_close(side.pub);
+    bench_stop(&bench);
+    free(results);
+    return status;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bench_throughput.c - one publisher, one or more reliable subscribers, every byte written, read and summed. */
+#include "bench.h"
+#include "output.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define WORDS_MAX ((AETHER_MAX_MESSAGE_LIMIT + 7) / 8)
+#define CHUNK 1024 /* messages between two looks at the clock */
+#define PAUSE_BUDGET_NS 20000u
+
+/* Steps of a run, counted by the arena's step word: 1 joined, then for each run floor, messages, floor. */
+enum step { STEP_FLOOR_BEFORE, STEP_MESSAGES, STEP_FLOOR_AFTER, STEPS };
+
+/* The compiler makes one loop of its own for each constant size, as in a program that publishes a struct. */
+#define BY_SIZE(size, call)                                                                                            \
+    switch (size) {                                                                                                    \
+    case 8: return call(8);                                                                                            \
+    case 16: return call(16);                                                                                          \
+    case 32: return call(32);                                                                                          \
+    case 64: return call(64);                                                                                          \
+    case 128: return call(128);                                                                                        \
+    case 256: return call(256);                                                                                        \
+    default: return call(size);                                                                                        \
+    }
+
+/* Message seq is the words seq, seq + 1, ...; the last one may be cut. */
+static inline uint64_t __attribute__((always_inline)) sum_message(const void *data, size_t size) {
+    const unsigned char *bytes = data;
+    uint64_t sum = 0;
+    size_t at = 0;
+
+    for (; at + 8 <= size; at += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + at, 8);
+        sum += word;
+    }
+    if (at < size) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + at, size - at);
+        sum += word;
+    }
+    return sum;
+}
+
+static inline uint64_t __attribute__((always_inline)) publish_chunk(aether_publisher *pub, aether_idle_state *idle,
+                                                                    size_t size, uint64_t *total_sum) {
+    uint64_t words[WORDS_MAX], sum = 0;
+
+    for (unsigned n = 0; n < CHUNK; n++) {
+        const uint64_t seq = aether_publisher_next(pub);
+        for (size_t i = 0; i < (size + 7) / 8; i++)
+            words[i] = seq + i;
+        while (__builtin_expect(aether_publish(pub, words, size) != 0, 0))
+            aether_idle(idle, 0);
+        sum += sum_message(words, size);
+    }
+    *total_sum += sum;
+    return CHUNK;
+}
+
+static uint64_t publish_some(aether_publisher *pub, aether_idle_state *idle, size_t size, uint64_t *sum) {
+#define PUBLISH(n) publish_chunk(pub, idle, n, sum)
+    BY_SIZE(size, PUBLISH)
+#undef PUBLISH
+}
+
+struct reader {
+    aether_subscriber *sub;
+    aether_idle_state idle;
+    uint64_t received, lost, sum;
+    uint64_t wrong; /* messages of another size */
+};
+
+/* Takes messages, one a call, until there is none. */
+static inline int __attribute__((always_inline)) receive_run(struct reader *r, size_t size) {
+    uint64_t received = 0, sum = 0;
+    aether_message m;
+    int n;
+
+    while ((n = aether_receive(r->sub, &m)) > 0) {
+        if (__builtin_expect(m.len != size || m.lost != 0, 0)) {
+            r->lost += m.lost;
+            r->wrong += m.lost == 0;
+            continue;
+        }
+        sum += sum_message(m.data, size);
+        received++;
+    }
+    r->received += received;
+    r->sum += sum;
+    aether_idle(&r->idle, received > INT32_MAX ? INT32_MAX : (int)received);
+    aether_idle(&r->idle, 0);
+    return n;
+}
+
+static int receive_some(struct reader *r, size_t size) {
+#define RECEIVE(n) receive_run(r, n)
+    BY_SIZE(size, RECEIVE)
+#undef RECEIVE
+}
+
+static int receive_all(struct bench *bench, int index, struct reader *r, const struct bench_options *options) {
+    uint64_t total = 0;
+    int rc;
+
+    r->received = r->lost = r->sum = 0;
+    do {
+        rc = receive_some(r, options->size);
+        if (rc < 0)
+            return bench_child_fault(bench, index, "%s", aether_errmsg());
+        total = __atomic_load_n(&bench->arena->total.v, __ATOMIC_ACQUIRE);
+    } while (r->received + r->lost + r->wrong < total);
+    if (r->wrong != 0)
+        return bench_child_fault(bench, index, "a message arrived with another size");
+    bench->arena->child[index].received = r->received;
+    bench->arena->child[index].lost = r->lost;
+    bench->arena->child[index].sum = r->sum;
+    bench->arena->child[index].ns = cli_now_ns();
+    return CLI_OK;
+}
+
+static int child(struct bench *bench, int index, const struct bench_options *options) {
+    aether_client *client;
+    struct reader r = {0};
+    uint64_t step = bench_next_step(bench, 0);
+    const aether_connect_options connect = {.socket_path = bench->socket_path, .name = "aether-cli bench reader"};
+
+    if (aether_connect(&client, &connect) != 0 || aether_subscriber_open(client, bench->topic[0], NULL, NULL, &r.sub) != 0)
+        return bench_child_fault(bench, index, "%s", aether_errmsg());
+    aether_idle_init(&r.idle, options->subscribers > 1 ? AETHER_IDLE_YIELD : AETHER_IDLE_SPIN, PAUSE_BUDGET_NS);
+    bench_reached(bench, index, step);
+    for (;;) {
+        step = bench_next_step(bench, step);
+        if ((step - 2) % STEPS == STEP_MESSAGES) {
+            if (receive_all(bench, index, &r, options) != CLI_OK)
+                return CLI_FAILURE;
+        } else if (index == 0) {
+            bench_floor_pong(bench->arena);
+        }
+        bench_reached(bench, index, step);
+    }
+}
+
+struct result {
+    double msgs_per_s, floor_ns;
+    uint64_t messages, lost;
+};
+
+static int by_ratio(const void *a, const void *b) {
+    const struct result *x = a, *y = b;
+    const double p = x->msgs_per_s * x->floor_ns, q = y->msgs_per_s * y->floor_ns;
+
+    return p < q ? -1 : p > q;
+}
+
+static bool floor_half(struct bench *bench, struct histogram *h) {
+    bench_go(bench);
+    bench_floor_ping(bench->arena, h);
+    return bench_joined(bench);
+}
+
+static bool publish_run(struct bench *bench, aether_publisher *pub, const struct bench_options *options, struct result *result) {
+    uint64_t total = 0, sum = 0, end = 0, start;
+    aether_idle_state idle;
+
+    aether_idle_init(&idle, options->subscribers > 1 ? AETHER_IDLE_YIELD : AETHER_IDLE_SPIN, 0);
+    __atomic_store_n(&bench->arena->total.v, UINT64_MAX, __ATOMIC_RELAXED);
+    bench_go(bench);
+    start = cli_now_ns();
+    do
+        total += publish_some(pub, &idle, options->size, &sum);
+    while (cli_now_ns() - start < (uint64_t)(options->seconds * 1e9) && cli_signal == 0);
+    __atomic_store_n(&bench->arena->total.v, total, __ATOMIC_RELEASE);
+    if (!bench_joined(bench))
+        return false;
+    result->messages = total;
+    result->lost = 0;
+    for (int i = 0; i < bench->children; i++) {
+        result->lost += bench->arena->child[i].lost;
+        end = bench->arena->child[i].ns > end ? bench->arena->child[i].ns : end;
+        if (bench->arena->child[i].lost == 0 && bench->arena->child[i].sum != sum)
+            return cli_fault(CLI_FAILURE, "bench: what arrived isn't what was sent: checksums differ"), false;
+    }
+    result->msgs_per_s = (double)total / ((double)(end - start) * 1e-9);
+    return true;
+}
+
+/* Accepted runs into results; their number. Fewer than asked for: a fault was reported or the cores never held still. */
+static uint64_t measure(struct bench *bench, aether_publisher *pub, const struct bench_options *options, struct result *results,
+                        uint64_t *discarded) {
+    static struct histogram before, after;
+    uint64_t accepted = 0;
+
+    *discarded = 0;
+    while (accepted < options->runs && *discarded < options->runs + BENCH_ATTEMPTS_MAX) {
+        struct result *r = &results[accepted];
+        if (!floor_half(bench, &before) || !publish_run(bench, pub, options, r) || !floor_half(bench, &after))
+            return 0;
+        if (!bench_floor_steady(&before, &after)) {
+            ++*discarded;
+            continue;
+        }
+        r->floor_ns = (histogram_ns(&before, 0.5) + histogram_ns(&after, 0.5)) / 2;
+        accepted++;
+        if (!options->json)
+            fprintf(stderr, "run %llu of %llu: %.0f M msg/s, floor %.0f ns\n", (unsigned long long)accepted,
+                    (unsigned long long)options->runs, r->msgs_per_s * 1e-6, r->floor_ns);
+    }
+    return accepted;
+}
+
+static int report(const struct bench_options *options, const aether_topic_info *info, struct result *results, uint64_t count,
+                  uint64_t discarded) {
+    const struct result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
+    char rate[OUT_AMOUNT], ring[OUT_AMOUNT], messages[OUT_AMOUNT];
+    uint64_t lost = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        lost += results[i].lost;
+    if (options->json) {
+        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", options->subscribers > 1 ? "fanout" : "throughput",
+                              "preset", options->capacity != 0 ? "capacity" : "throughput", "msgs_per_s", mid->msgs_per_s,
+                              "floor_ns", mid->floor_ns, "msgs_per_floor", mid->msgs_per_s * mid->floor_ns * 1e-9,
+                              "msgs_per_floor_min", low->msgs_per_s * low->floor_ns * 1e-9, "msgs_per_floor_max",
+                              high->msgs_per_s * high->floor_ns * 1e-9);
+        json_object_set_new(o, "lost", out_json_u64(lost));
+        json_object_set_new(o, "size", out_json_u64(options->size));
+        json_object_set_new(o, "subscribers", out_json_u64(options->subscribers));
+        json_object_set_new(o, "capacity", out_json_u64(info->capacity));
+        json_object_set_new(o, "slot_size", out_json_u64(info->slot_size));
+        json_object_set_new(o, "runs", out_json_u64(count));
+        json_object_set_new(o, "discarded", out_json_u64(discarded));
+        return out_json_line(o) ? CLI_OK : CLI_FAILURE;
+    }
+    printf("%llu-byte messages, one a call, 1 publisher, %llu reliable subscriber%s\n", (unsigned long long)options->size,
+           (unsigned long long)options->subscribers, options->subscribers > 1 ? "s, each receives all" : "");
+    printf("  throughput      %s msg/s\n", out_rate(rate, mid->msgs_per_s));
+    printf("  floor           %.0f ns, bare cache-line round trip\n", mid->floor_ns);
+    printf("  per floor trip  %.1f messages (%.1f to %.1f in %llu runs, %llu discarded)\n", mid->msgs_per_s * mid->floor_ns * 1e-9,
+           low->msgs_per_s * low->floor_ns * 1e-9, high->msgs_per_s * high->floor_ns * 1e-9, (unsigned long long)count,
+           (unsigned long long)discarded);
+    printf("  lost            %s\n", out_count(messages, lost));
+    printf("  ring            %llu slots of %u bytes, %s%s\n", (unsigned long long)info->capacity, info->slot_size,
+           out_bytes(ring, info->capacity * info->slot_size), options->capacity != 0 ? "" : " (preset throughput)");
+    return CLI_OK;
+}
+
+int bench_throughput(const struct bench_options *options) {
+    struct result *results = calloc(options->runs, sizeof *results);
+    struct bench bench = {0};
+    aether_publisher *pub = NULL;
+    aether_topic_info info;
+    uint64_t discarded = 0, count = 0;
+    int status;
+
+    if (results == NULL)
+        return cli_fault(CLI_FAILURE, "out of memory");
+    status = bench_start(&bench, options->subscribers > 1 ? "bench fanout" : "bench throughput", options, 1,
+                         (int)options->subscribers, child);
+    if (status == CLI_OK && (status = aether_publisher_open(bench.client, bench.topic[0], NULL, &pub)) != 0)
+        status = cli_library_fault(status);
+    if (status == CLI_OK)
+        status = bench_topic_info(&bench, &info);
+    if (status == CLI_OK) {
+        count = measure(&bench, pub, options, results, &discarded);
+        if (count == 0)
+            status = cli_signal != 0 ? cli_signal_status()
+                     : discarded == 0 ? CLI_FAILURE
+                                      : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
+    }
+    if (count > 0) {
+        qsort(results, count, sizeof *results, by_ratio);
+        status = report(options, &info, results, count, discarded);
+    }
+    aether_publisher_close(pub);
+    bench_stop(&bench);
+    free(results);
+    return status;
+}

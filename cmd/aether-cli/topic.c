@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* topic.c - topic ls, info, create, rm. The first two read shared memory by themselves and need no daemon. */
+#include "topic.h"
+#include "cli.h"
+#include "output.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define REALTIME_SIZE 32
+
+const char *const preset_names[] = {"default", "throughput", NULL};
+
+/* ---- what stats uses too ----------------------------------------------------------------------------------------- */
+
+int inspect_open(aether_inspector **inspector) {
+    const int rc = aether_inspect_open(inspector, cli_socket());
+
+    if (rc == 0)
+        return CLI_OK;
+    *inspector = NULL;
+    if (rc == -ENOENT)
+        return cli_fault(CLI_NO_DAEMON,
+                         "no aetherd at %s, and none has left topics there: start it with: aetherd --socket %s",
+                         cli_socket(), cli_socket());
+    return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const aether_topic_info *)a)->name, ((const aether_topic_info *)b)->name);
+}
+
+int topics_read(aether_inspector *inspector, struct topics *topics) {
+    uint32_t cursor = 0;
+    size_t room = 0;
+    int rc;
+
+    memset(topics, 0, sizeof *topics);
+    for (;;) {
+        if (topics->count == room) {
+            room = room > 0 ? room * 2 : 32;
+            aether_topic_info *more = realloc(topics->list, room * sizeof *more);
+            if (more == NULL) {
+                topics_free(topics);
+                return cli_fault(CLI_FAILURE, "out of memory for the list of topics");
+            }
+            topics->list = more;
+        }
+        rc = aether_inspect_topic(inspector, &cursor, &topics->list[topics->count]);
+        if (rc <= 0)
+            break;
+        topics->count++;
+    }
+    if (rc < 0) {
+        topics_free(topics);
+        return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+    }
+    qsort(topics->list, topics->count, sizeof *topics->list, by_name);
+    return CLI_OK;
+}
+
+void topics_free(struct topics *topics) {
+    free(topics->list);
+    topics->list = NULL;
+    topics->count = 0;
+}
+
+const aether_topic_info *topics_find(const struct topics *topics, const char *name) {
+    size_t low = 0, high = topics->count;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = strcmp(name, topics->list[middle].name);
+        if (order == 0)
+            return &topics->list[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+bool json_topic(json_t *object, const aether_topic_info *topic) {
+    return out_json_bytes(object, "topic", topic->name, strlen(topic->name)) &&
+           json_object_set_new(object, "id", out_json_u64(topic->id)) == 0 &&
+           json_object_set_new(object, "created_ns", out_json_u64(topic->created_ns)) == 0 &&
+           json_object_set_new(object, "start_seq", out_json_u64(topic->start_seq)) == 0 &&
+           json_object_set_new(object, "next_seq", out_json_u64(topic->next_seq)) == 0 &&
+           json_object_set_new(object, "messages", out_json_u64(topic->messages)) == 0 &&
+           json_object_set_new(object, "publishers", out_json_u64(topic->publishers)) == 0 &&
+           json_object_set_new(object, "reliable", out_json_u64(topic->reliable)) == 0 &&
+           json_object_set_new(object, "best_effort", out_json_u64(topic->best_effort)) == 0 &&
+           json_object_set_new(object, "lag", out_json_u64(topic->max_lag)) == 0 &&
+           json_object_set_new(object, "full", out_json_u64(topic->full)) == 0 &&
+           json_object_set_new(object, "capacity", out_json_u64(topic->capacity)) == 0 &&
+           json_object_set_new(object, "slot_size", out_json_u64(topic->slot_size)) == 0 &&
+           json_object_set_new(object, "max_message", out_json_u64(topic->max_message)) == 0 &&
+           json_object_set_new(object, "memory_bytes", out_json_u64(topic->memory_bytes)) == 0;
+}
+
+/* ---- ls ---------------------------------------------------------------------------------------------------------- */
+
+static void print_list(const struct topics *topics) {
+    struct table table;
+    char size[OUT_AMOUNT], memory[OUT_AMOUNT];
+
+    table_init(&table, "TOPIC|>MESSAGES|>NEXT|>PUB|>SUB|>MAX MESSAGE|>SLOTS|>MEMORY");
+    for (size_t i = 0; i < topics->count; i++) {
+        const aether_topic_info *t = &topics->list[i];
+        table_text(&table, t->name, strlen(t->name));
+        table_cell(&table, "%" PRIu64, t->messages);
+        table_cell(&table, "%" PRIu64, t->next_seq);
+        table_cell(&table, "%" PRIu32, t->publishers);
+        table_cell(&table, "%" PRIu64, (uint64_t)t->reliable + t->best_effort);
+        table_cell(&table, "%s", out_bytes(size, t->max_message));
+        table_cell(&table, "%" PRIu64, t->capacity);
+        table_cell(&table, "%s", out_bytes(memory, t->memory_bytes));
+    }
+    table_print(&table);
+}
+
+static int topic_ls(int argc, char **argv) {
+    bool json = false;
+    const struct args_option options[] = {
+        {.name = "json", .kind = ARGS_FLAG, .target = &json, .help = "one object a line for each topic"},
+    };
+    const struct args_spec spec = {.command = "topic ls",
+                                   .words = "",
+                                   .options = options,
+                                   .option_count = 1,
+                                   .summary =
+                                       "Lists the topics. Reads shared memory only, so it works beside a dead daemon."};
+    const char *words[ARGS_WORDS_MAX + 1];
+    aether_inspector *inspector;
+    struct topics topics;
+
+    int status = args_parse(&spec, argc, argv, words);
+    if (status != ARGS_RUN)
+        return status;
+    status = inspect_open(&inspector);
+    if (status != CLI_OK)
+        return status;
+    status = topics_read(inspector, &topics);
+    aether_inspect_close(inspector);
+    if (status != CLI_OK)
+        return status;
+    if (!json) {
+        print_list(&topics);
+    } else {
+        for (size_t i = 0; i < topics.count && status == CLI_OK; i++) {
+            json_t *object = json_object();
+            if (!json_topic(object, &topics.list[i])) {
+                json_decref(object);
+                object = NULL;
+            }
+            if (!out_json_line(object))
+                status = CLI_FAILURE;
+        }
+    }
+    topics_free(&topics);
+    return out_failed() ? CLI_OK : status; /* a failed write is main()'s to report */
+}
+
+/* ---- info -------------------------------------------------------------------------------------------------------- */
+
+static const char *const role_names[] = {"?", "publisher", "reliable", "best-effort"};
+
+static const char *role_name(aether_role role) {
+    return role_names[role >= AETHER_ROLE_PUBLISHER && role <= AETHER_ROLE_BEST_EFFORT ? role : 0];
+}
+
+static void realtime_text(char text[REALTIME_SIZE], uint64_t ns) {
+    const time_t seconds = (time_t)(ns / 1000000000u);
+    struct tm tm;
+
+    if (localtime_r(&seconds, &tm) == NULL || strftime(text, REALTIME_SIZE, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        memcpy(text, "-", 2);
+}
+
+static void print_info(const aether_topic_info *t) {
+    char name[OUT_ESCAPED(sizeof t->name)], created[REALTIME_SIZE], memory[OUT_AMOUNT], lag[OUT_AMOUNT];
+
+    out_escape(name, t->name, strlen(t->name));
+    realtime_text(created, t->created_ns);
+    printf("topic         %s\n", name);
+    printf("created       %s\n", created);
+    printf("messages      %" PRIu64 " (sequences from %" PRIu64 ", next %" PRIu64 ")\n", t->messages, t->start_seq,
+           t->next_seq);
+    printf("max message   %" PRIu32 " B in slots of %" PRIu32 " B\n", t->max_message, t->slot_size);
+    printf("ring          %" PRIu64 " slots, %s\n", t->capacity, out_bytes(memory, t->memory_bytes));
+    printf("lag           %s of the slowest reliable subscriber\n", out_count(lag, t->max_lag));
+    printf("found full    %" PRIu64 " times\n", t->full);
+}
+
+static void print_peers(const aether_peer_info *peers, size_t count) {
+    struct table table;
+
+    if (count == 0) {
+        printf("\nNobody is attached.\n");
+        return;
+    }
+    putchar('\n');
+    table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>FULL");
+    for (size_t i = 0; i < count; i++) {
+        const aether_peer_info *p = &peers[i];
+        const bool publisher = p->role == AETHER_ROLE_PUBLISHER;
+        const bool reliable = p->role == AETHER_ROLE_RELIABLE;
+        table_cell(&table, "%s", role_name(p->role));
+        if (p->pid != 0)
+            table_cell(&table, "%" PRIu32, p->pid);
+        else
+            table_cell(&table, "-");
+        table_text(&table, p->client, strlen(p->client));
+        const uint64_t values[] = {p->joined, p->next, p->lag, p->lost, p->full};
+        const bool known[] = {publisher || reliable, publisher || reliable, reliable, reliable, publisher};
+        for (size_t c = 0; c < sizeof values / sizeof values[0]; c++) {
+            if (known[c])
+                table_cell(&table, "%" PRIu64, values[c]);
+            else
+                table_cell(&table, "-");
+        }
+    }
+    table_print(&table);
+}
+
+static bool json_peer(json_t *array, const aether_peer_info *p) {
+    json_t *object = json_object();
+    bool done = json_object_set_new(object, "role", json_string(role_name(p->role))) == 0 &&
+                json_object_set_new(object, "pid", out_json_u64(p->pid)) == 0 &&
+                json_object_set_new(object, "client_id", out_json_u64(p->client_id)) == 0 &&
+                out_json_bytes(object, "client", p->client, strlen(p->client));
+
+    if (done && p->role != AETHER_ROLE_BEST_EFFORT)
+        done = json_object_set_new(object, "joined", out_json_u64(p->joined)) == 0 &&
+               json_object_set_new(object, "next", out_json_u64(p->next)) == 0;
+    if (done && p->role == AETHER_ROLE_RELIABLE)
+        done = json_object_set_new(object, "lag", out_json_u64(p->lag)) == 0 &&
+               json_object_set_new(object, "lost", out_json_u64(p->lost)) == 0 &&
+               json_object_set_new(object, "aborted", out_json_u64(p->aborted)) == 0;
+    if (done && p->role == AETHER_ROLE_PUBLISHER)
+        done = json_object_set_new(object, "full", out_json_u64(p->full)) == 0;
+    if (done)
+        return json_array_append_new(array, object) == 0;
+    json_decref(object);
+    return false;
+}
+
+static bool print_info_json(const aether_topic_info *topic, const aether_peer_info *peers, size_t count) {
+    json_t *object = json_object();
+    json_t *array = json_array();
+    bool done = json_topic(object, topic);
+
+    for (size_t i = 0; i < count && done; i++)
+        done = json_peer(array, &peers[i]);
+    if (json_object_set_new(object, "peers", array) != 0)
+        done = false;
+    if (!done) {
+        json_decref(object);
+        object = NULL;
+    }
+    return out_json_line(object);
+}
+
+/* Reads the topic and its peers and prints them. */
+static int show_topic(aether_inspector *inspector, const char *name, bool json) {
+    aether_topic_info topic;
+    aether_peer_info *peers = NULL;
+    size_t count = 0, room = 0;
+    uint32_t cursor = 0;
+    int status = CLI_OK;
+    int rc = aether_inspect_find(inspector, name, &topic);
+
+    if (rc < 0)
+        return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+    if (rc == 0)
+        return cli_fault(CLI_NO_TOPIC, "no topic '%s' at %s: see aether-cli topic ls", name, cli_socket());
+    for (;;) {
+        if (count == room) {
+            room = room > 0 ? room * 2 : 32;
+            aether_peer_info *more = realloc(peers, room * sizeof *more);
+            if (more == NULL) {
+                status = cli_fault(CLI_FAILURE, "out of memory for the list of peers");
+                goto out;
+            }
+            peers = more;
+        }
+        rc = aether_inspect_peer(inspector, topic.id, &cursor, &peers[count]);
+        if (rc <= 0)
+            break;
+        count++;
+    }
+    if (rc < 0) {
+        status = cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+    } else if (!json) {
+        print_info(&topic);
+        print_peers(peers, count);
+    } else if (!print_info_json(&topic, peers, count) && !out_failed()) {
+        status = CLI_FAILURE;
+    }
+out:
+    free(peers);
+    return status;
+}
+
+static int topic_info(int argc, char **argv) {
+    bool json = false;
+    const struct args_option options[] = {
+        {.name = "json", .kind = ARGS_FLAG, .target = &json, .help = "one object, with the peers in an array"},
+    };
+    const struct args_spec spec = {
+        .command = "topic info",
+        .words = "TOPIC",
+        .words_min = 1,
+        .words_max = 1,
+        .options = options,
+        .option_count = 1,
+        .summary =
+            "Shows a topic and who is attached to it. Reads shared memory only, so it works beside a dead daemon."};
+    const char *words[ARGS_WORDS_MAX + 1];
+    aether_inspector *inspector;
+
+    int status = args_parse(&spec, argc, argv, words);
+    if (status != ARGS_RUN)
+        return status;
+    status = inspect_open(&inspector);
+    if (status != CLI_OK)
+        return status;
+    status = show_topic(inspector, words[0], json);
+    aether_inspect_close(inspector);
+    return status;
+}
+
+/* ---- create, rm -------------------------------------------------------------------------------------------------- */
+
+static int topic_create(int argc, char **argv) {
+    aether_topic_config config = {0};
+    int preset = AETHER_PRESET_DEFAULT;
+    const struct args_option options[] = {
+        OPTION_MAX_MESSAGE(&config.max_message),
+        {.name = "capacity",
+         .kind = ARGS_COUNT,
+         .target = &config.capacity,
+         .min = 8,
+         .max = UINT64_C(1) << 32,
+         .value = "N",
+         .help = "slots of the ring, a power of two; default: what fits in the preset's ring"},
+        OPTION_PRESET(&preset),
+    };
+    const struct args_spec spec = {.command = "topic create",
+                                   .words = "TOPIC",
+                                   .words_min = 1,
+                                   .words_max = 1,
+                                   .options = options,
+                                   .option_count = sizeof options / sizeof options[0],
+                                   .summary = "Creates a topic, or does nothing if it exists with that configuration."};
+    const char *words[ARGS_WORDS_MAX + 1];
+    aether_client *client;
+
+    int status = args_parse(&spec, argc, argv, words);
+    if (status != ARGS_RUN)
+        return status;
+    config.preset = (aether_preset)preset;
+    status = cli_connect("topic create", &client);
+    if (status != CLI_OK)
+        return status;
+    const int rc = aether_topic_create(client, words[0], &config);
+    if (rc < 0)
+        status = cli_library_fault(rc);
+    aether_disconnect(client);
+    return status;
+}
+
+static int topic_rm(int argc, char **argv) {
+    const struct args_spec spec = {.command = "topic rm",
+                                   .words = "TOPIC",
+                                   .words_min = 1,
+                                   .words_max = 1,
+                                   .summary = "Removes a topic to which nobody is attached, with all its messages."};
+    const char *words[ARGS_WORDS_MAX + 1];
+    aether_client *client;
+
+    int status = args_parse(&spec, argc, argv, words);
+    if (status != ARGS_RUN)
+        return status;
+    status = cli_connect("topic rm", &client);
+    if (status != CLI_OK)
+        return status;
+    const int rc = aether_topic_remove(client, words[0]);
+    if (rc < 0)
+        status = cli_library_fault(rc);
+    aether_disconnect(client);
+    return status;
+}
+
+static const struct cli_command topic_commands[] = {
+    {"ls", "", "list the topics", topic_ls},
+    {"info", "TOPIC", "show a topic and who is attached", topic_info},
+    {"create", "TOPIC", "create a topic", topic_create},
+    {"rm", "TOPIC", "remove a topic", topic_rm},
+};
+
+int cmd_topic(int argc, char **argv) {
+    return cli_dispatch(topic_commands, sizeof topic_commands / sizeof topic_commands[0], "topic", argc, argv);
+}

@@ -1,0 +1,191 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh [BUILD] - shows Aether at work: an aetherd of its own, one publisher, five subscribers, real records, every byte compared.
+#
+# BUILD is the Meson build directory; default: build. Ends by itself, needs neither terminal nor stdin, and leaves nothing behind but
+# the records in BUILD/demo-data. The last line is the verdict; the exit status is 0 if it passed, 1 if not.
+set -u
+export LC_ALL=C
+
+here=$(cd "$(dirname "$0")" && pwd) || exit
+build=$(cd "${1-build}" 2>/dev/null && pwd) || {
+    echo "run.sh: there is no directory '${1-build}': run make build first" >&2
+    exit 2
+}
+aetherd=$build/cmd/aetherd
+cli=$build/cmd/aether-cli
+flights=$build/demo/flights
+data=$build/demo-data
+
+config=(--max-message 248 --preset throughput)
+patience=300 # tenths of a second, for what should take no time
+scratch=''
+daemon=''
+helper=''
+
+# ---- beginning and end ------------------------------------------------------------------------------------------------
+
+end() {
+    [ -n "$1" ] || return 0
+    kill "-$2" "$1" 2>/dev/null
+    wait "$1" 2>/dev/null
+}
+
+cleanup() {
+    end "$helper" KILL
+    end "$daemon" TERM
+    [ -z "$scratch" ] || rm -rf "$scratch"
+}
+
+fail() {
+    if [ -s "$scratch/aetherd.log" ]; then
+        printf '\nThe last lines of the log of aetherd:\n'
+        tail -n 10 "$scratch/aetherd.log"
+    fi
+    printf '\nDEMO FAILED: %s\n' "$1"
+    exit 1
+}
+
+trap cleanup EXIT
+trap 'fail interrupted' INT TERM HUP
+trap : PIPE # a write to flights that has ended fails like any other
+
+step=0
+headline() {
+    step=$((step + 1))
+    printf '\n== %d. %s\n\n' $step "$1"
+}
+
+grouped() { sed -E ':a; s/([0-9])([0-9]{3})($|,)/\1,\2\3/; ta' <<<"$1"; }
+
+# wait_until WHAT COMMAND...: until the command succeeds.
+wait_until() {
+    local what=$1 i
+    shift
+    for ((i = 0; i < patience; i++)); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    fail "$what"
+}
+
+# Creating a topic that exists with the same configuration does nothing, so this also asks whether a daemon answers.
+create_topic() { "$cli" topic create "$1" "${config[@]}"; }
+
+start_daemon() {
+    "$aetherd" --socket "$AETHER_SOCKET" </dev/null >>"$scratch/aetherd.log" 2>&1 &
+    daemon=$!
+    wait_until "aetherd doesn't answer" create_topic flights/nyc
+}
+
+# ---- the parts --------------------------------------------------------------------------------------------------------
+
+show_facts() {
+    printf 'Aether     %s, %s\n' "$("$cli" --version)" "$(uname -srm)"
+    printf 'Machine    %s cores: %s\n' "$(nproc)" "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | sort -u | head -n 1)"
+    printf 'Records    %s %s\n' "$(grouped "$(wc -l <"$data/records")")" "$(cat "$data/source")"
+    printf 'Daemon     pid %s, asked when a topic is opened or closed; the records below never pass through it\n\n' "$daemon"
+    "$cli" topic info flights/nyc || fail "aether-cli topic info"
+}
+
+# Does the daemon's part of what flights.c asks for, in the order in which it asks.
+answer_events() {
+    local event more
+    while read -r event more; do
+        case $event in
+        stats)
+            echo '$ aether-cli stats'
+            "$cli" stats || fail "aether-cli stats"
+            ;;
+        kill)
+            echo "Killing aetherd: kill -9 $daemon"
+            end "$daemon" KILL
+            daemon=''
+            ;;
+        start)
+            start_daemon
+            echo "Started aetherd again: pid $daemon. It has adopted the topic and everybody on it."
+            ;;
+        result)
+            read -r compared mismatches <<<"$more"
+            continue
+            ;;
+        esac
+        echo 'done' >&4 || return
+    done <&3
+}
+
+run_flights() {
+    local status
+    mkfifo "$scratch/events" "$scratch/answers" || fail "mkfifo"
+    "$flights" "$AETHER_SOCKET" "$data/records" <"$scratch/answers" 3>"$scratch/events" &
+    helper=$!
+    # Both sides open in the same order, since each open waits for the other side.
+    exec 4>"$scratch/answers" 3<"$scratch/events"
+    answer_events
+    wait "$helper"
+    status=$?
+    helper=''
+    exec 3<&- 4>&-
+    [ "$mismatches" = 0 ] || fail "$mismatches of $compared records weren't what was published"
+    [ $status = 0 ] || fail "the publisher or a subscriber failed, as said above"
+}
+
+subscribed() { "$cli" topic info flights/plain --json | grep -Eq '"reliable": ?1[,}]'; }
+
+run_pipes() {
+    local count
+    count=$(wc -l <"$data/records")
+    create_topic flights/plain || fail "aether-cli topic create"
+    echo '$ aether-cli sub flights/plain --raw --count '"$count"' > received &'
+    "$cli" sub flights/plain --raw --count "$count" </dev/null >"$scratch/received" &
+    helper=$!
+    wait_until "aether-cli sub doesn't join" subscribed
+    echo '$ aether-cli pub flights/plain < records'
+    timeout 60 "$cli" pub flights/plain --verbose <"$data/records" || fail "aether-cli pub"
+    wait "$helper" || fail "aether-cli sub"
+    helper=''
+    echo '$ cmp received records'
+    cmp "$scratch/received" "$data/records" || fail "what aether-cli sub wrote isn't what was published"
+    echo "the same $(grouped "$(wc -c <"$scratch/received")") bytes"
+    compared=$((compared + count))
+}
+
+run_bench() {
+    local what
+    for what in throughput latency; do
+        echo "\$ aether-cli bench $what --size 8 --seconds 1"
+        timeout 60 "$cli" bench $what --size 8 --seconds 1 </dev/null || fail "aether-cli bench $what"
+        echo
+    done
+}
+
+# ---- the demo ---------------------------------------------------------------------------------------------------------
+
+for program in "$aetherd" "$cli" "$flights"; do
+    [ -x "$program" ] || fail "$program isn't there: run make build first"
+done
+scratch=$(mktemp -d) || fail "mktemp -d"
+export AETHER_SOCKET=$scratch/aetherd.sock
+compared=0
+mismatches=0
+
+headline "What runs here"
+"$here/fetch.sh" "$data" || fail "there are no records to publish"
+start_daemon
+show_facts
+
+headline "One publisher process, four subscriber processes, and a daemon that is killed on the way"
+run_flights
+
+headline "The command line: a fifth subscriber in a pipe"
+run_pipes
+
+headline "What this machine can do: 8-byte messages from one process to another"
+run_bench
+
+"$cli" shutdown || fail "aether-cli shutdown"
+wait "$daemon" || fail "aetherd ended with status $?"
+daemon=''
+printf 'DEMO PASSED: 5 subscribers, %s records compared byte for byte, 0 mismatches\n' "$(grouped "$compared")"

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inspect.c - lists topics and who is attached to them, with or without a running aetherd:  inspect */
+#include <aether/aether.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *role_name(aether_role role) {
+    switch (role) {
+    case AETHER_ROLE_PUBLISHER:
+        return "publisher";
+    case AETHER_ROLE_RELIABLE:
+        return "reliable";
+    case AETHER_ROLE_BEST_EFFORT:
+        return "best effort";
+    }
+    return "unknown";
+}
+
+/* Names may hold any byte: nothing that could command a terminal is printed. */
+static void print_name(const char *name) {
+    for (; *name != '\0'; name++)
+        putchar(isprint((unsigned char)*name) ? *name : '?');
+}
+
+static int print_peers(aether_inspector *inspector, uint64_t topic_id) {
+    aether_peer_info peer;
+    uint32_t at = 0;
+    int rc;
+
+    while ((rc = aether_inspect_peer(inspector, topic_id, &at, &peer)) > 0) {
+        printf("    %-11s  next %" PRIu64 "  lag %" PRIu64 "  ", role_name(peer.role), peer.next, peer.lag);
+        print_name(peer.client);
+        putchar('\n');
+    }
+    return rc;
+}
+
+static int print_topics(aether_inspector *inspector) {
+    aether_topic_info topic;
+    uint32_t at = 0;
+    int rc;
+
+    while ((rc = aether_inspect_topic(inspector, &at, &topic)) > 0) {
+        print_name(topic.name);
+        printf("  %" PRIu64 " messages, ring of %" PRIu64 " x %" PRIu32 " bytes, messages of up to %" PRIu32 " bytes\n",
+               topic.messages, topic.capacity, topic.slot_size, topic.max_message);
+        rc = print_peers(inspector, topic.id);
+        if (rc < 0)
+            break;
+    }
+    return rc;
+}
+
+int main(void) {
+    aether_inspector *inspector = NULL;
+    aether_daemon_info daemon;
+    int rc = aether_inspect_open(&inspector, NULL);
+
+    if (rc == 0)
+        rc = aether_inspect_daemon(inspector, &daemon);
+    if (rc == 0) {
+        printf("aetherd: %s, %" PRIu32 " topics\n", daemon.running ? "running" : "not running", daemon.topics);
+        rc = print_topics(inspector);
+    }
+    if (rc < 0)
+        fprintf(stderr, "inspect: %s\n", aether_errmsg());
+    aether_inspect_close(inspector);
+    return rc < 0;
+}

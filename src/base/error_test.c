@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+#include "base/text.h"
+#include <aether/error.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static void *fault_of_another_thread(void *arg) {
+    char *first = arg;
+
+    snprintf(first, 16, "%s", aether_errmsg());
+    ae_fail(-EIO, "theirs");
+    return NULL;
+}
+
+/* Runs first: before any fault. */
+static void no_fault_is_an_empty_text(void **state) {
+    (void)state;
+    assert_string_equal(aether_errmsg(), "");
+}
+
+static void returns_code_and_keeps_text(void **state) {
+    (void)state;
+    assert_int_equal(ae_fail(-ENOSPC, "needs %d of %s", 7, "it"), -ENOSPC);
+    assert_string_equal(aether_errmsg(), "needs 7 of it");
+    assert_int_equal(ae_fail(-EINVAL, "%s", "other"), -EINVAL);
+    assert_string_equal(aether_errmsg(), "other");
+}
+
+static void text_may_quote_the_last_one(void **state) {
+    (void)state;
+    ae_fail(-ENOENT, "inner");
+    ae_fail(-ENOENT, "outer: %s: %s", aether_errmsg(), aether_errmsg());
+    assert_string_equal(aether_errmsg(), "outer: inner: inner");
+}
+
+static void long_text_is_cut(void **state) {
+    char text[2000];
+
+    (void)state;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    ae_fail(-EINVAL, "%s", text);
+    assert_int_equal(strlen(aether_errmsg()), 511);
+    text[511] = '\0';
+    assert_string_equal(aether_errmsg(), text);
+}
+
+static void control_characters_are_replaced(void **state) {
+    (void)state;
+    ae_fail(-EINVAL, "%s", "a\nb\tc\x1b[31m\x7f");
+    assert_string_equal(aether_errmsg(), "a?b?c?[31m?");
+    ae_fail(-EINVAL, "%s",
+            "\xc2\x9b"
+            "31m \xc2\x80 \xc2\x9f");
+    assert_string_equal(aether_errmsg(), "??31m ?? ??");
+    /* Other text stays, whole or broken: U+00A0, an umlaut, a euro sign, a lone lead byte at the end. */
+    ae_fail(-EINVAL, "%s", "\xc2\xa0 \xc3\xa4 \xe2\x82\xac \xc2");
+    assert_string_equal(aether_errmsg(), "\xc2\xa0 \xc3\xa4 \xe2\x82\xac \xc2");
+}
+
+static void every_thread_has_its_own(void **state) {
+    pthread_t thread;
+    char first[16] = "unset";
+
+    (void)state;
+    ae_fail(-EINVAL, "ours");
+    assert_int_equal(pthread_create(&thread, NULL, fault_of_another_thread, first), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_string_equal(first, "");
+    assert_string_equal(aether_errmsg(), "ours");
+}
+
+static void version_is_the_header_s(void **state) {
+    char version[32];
+
+    (void)state;
+    snprintf(version, sizeof version, "%d.%d.%d", AETHER_VERSION_MAJOR, AETHER_VERSION_MINOR, AETHER_VERSION_PATCH);
+    assert_string_equal(aether_version(), version);
+}
+
+static void sizes_have_units(void **state) {
+    char text[AE_TEXT_SIZE_BYTES];
+
+    (void)state;
+    assert_string_equal(ae_text_size(text, 0), "0 B");
+    assert_string_equal(ae_text_size(text, 1023), "1023 B");
+    assert_string_equal(ae_text_size(text, 1024), "1 KiB");
+    assert_string_equal(ae_text_size(text, 20480), "20 KiB");
+    assert_string_equal(ae_text_size(text, 1536ull << 20), "1.5 GiB");
+    assert_string_equal(ae_text_size(text, (64ull << 20) + 1), "64 MiB");
+    assert_string_equal(ae_text_size(text, UINT64_MAX), "15.9 EiB");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_fault_is_an_empty_text),       cmocka_unit_test(returns_code_and_keeps_text),
+        cmocka_unit_test(text_may_quote_the_last_one),     cmocka_unit_test(long_text_is_cut),
+        cmocka_unit_test(control_characters_are_replaced), cmocka_unit_test(every_thread_has_its_own),
+        cmocka_unit_test(version_is_the_header_s),         cmocka_unit_test(sizes_have_units),
+    };
+
+    return cmocka_run_group_tests_name("error", tests, NULL, NULL);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+#include "base/error.h"
+#include "base/text.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_SIZE 1024
+
+static const char *const level_names[] = {
+    [AE_LOG_ERROR] = "error", [AE_LOG_WARNING] = "warning", [AE_LOG_INFO] = "info", [AE_LOG_DEBUG] = "debug"};
+#define LEVEL_COUNT (sizeof level_names / sizeof level_names[0])
+
+static int max_level = AE_LOG_INFO;
+
+void ae_log_set_level(enum ae_log_level level) {
+    __atomic_store_n(&max_level, (int)level, __ATOMIC_RELAXED);
+}
+
+void ae_log_line(enum ae_log_level level, const char *format, ...) {
+    const int saved = errno;
+    char line[LINE_SIZE];
+    struct timespec now;
+    struct tm utc;
+    va_list args;
+
+    if ((int)level > __atomic_load_n(&max_level, __ATOMIC_RELAXED))
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t len = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
+    len += (size_t)snprintf(line + len, sizeof line - len, ".%03dZ %-7s ", (int)(now.tv_nsec / 1000000),
+                            level_names[level]);
+    va_start(args, format);
+    if (vsnprintf(line + len, sizeof line - len - 1, format, args) < 0) /* - 1: room for the newline */
+        line[len] = '\0';
+    va_end(args);
+    ae_text_clean(line);
+    len = strlen(line);
+    line[len++] = '\n';
+    while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+        continue;
+    errno = saved;
+}
+
+int ae_log_level_parse(const char *word, enum ae_log_level *level) {
+    for (size_t i = 0; i < LEVEL_COUNT; i++) {
+        if (strcmp(word, level_names[i]) == 0) {
+            *level = (enum ae_log_level)i;
+            return 0;
+        }
+    }
+    return ae_fail(-EINVAL, "\"%s\" isn't a log level: use error, warning, info or debug", word);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+#include "base/socket.h"
+#include <aether/error.h>
+#include <fcntl.h>
+#include <regex.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+/* Runs body with stderr in a pipe and returns what it wrote. */
+static char *logged(void (*body)(void)) {
+    static char text[8192];
+    int ends[2];
+    int saved = dup(STDERR_FILENO);
+    ssize_t len;
+
+    assert_true(saved >= 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    ae_close(&ends[1]);
+    body();
+    assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+    ae_close(&saved);
+    len = read(ends[0], text, sizeof text - 1);
+    ae_close(&ends[0]);
+    assert_true(len >= 0);
+    text[len] = '\0';
+    return text;
+}
+
+static void assert_matches(const char *text, const char *pattern) {
+    regex_t regex;
+
+    assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
+    if (regexec(&regex, text, 0, NULL, 0) != 0)
+        fail_msg("\"%s\" doesn't match %s", text, pattern);
+    regfree(&regex);
+}
+
+static void four_levels(void) {
+    ae_log_line(AE_LOG_ERROR, "one");
+    ae_log_line(AE_LOG_WARNING, "two");
+    ae_log_line(AE_LOG_INFO, "three");
+    ae_log_line(AE_LOG_DEBUG, "four");
+}
+
+static void hostile(void) {
+    ae_log_line(AE_LOG_ERROR, "client \"%s\"", "x\n2026-01-01T00:00:00.000Z error   forged\r\x1b[2J");
+}
+
+static void endless(void) {
+    char text[5000];
+
+    memset(text, 'y', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    ae_log_line(AE_LOG_ERROR, "%s", text);
+}
+
+#define TIME "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z "
+
+static void lines_carry_time_and_level(void **state) {
+    (void)state;
+    ae_log_set_level(AE_LOG_DEBUG);
+    assert_matches(logged(four_levels),
+                   "^" TIME "error   one\n" TIME "warning two\n" TIME "info    three\n" TIME "debug   four\n$");
+}
+
+static void level_is_respected(void **state) {
+    (void)state;
+    ae_log_set_level(AE_LOG_WARNING);
+    assert_matches(logged(four_levels), "^" TIME "error   one\n" TIME "warning two\n$");
+    ae_log_set_level(AE_LOG_ERROR);
+    assert_matches(logged(four_levels), "^" TIME "error   one\n$");
+}
+
+static void one_call_is_one_line(void **state) {
+    char *text = logged(hostile);
+
+    (void)state;
+    assert_matches(text, "^" TIME "error   client \"x\\?2026.*forged\\?\\?\\[2J\"\n$");
+    assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+    text = logged(endless);
+    assert_int_equal(strlen(text), 1023);
+    assert_ptr_equal(strchr(text, '\n'), text + 1022);
+}
+
+static void full_or_closed_stderr_is_no_fault(void **state) {
+    const pid_t child = fork();
+    int status;
+
+    (void)state;
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(STDERR_FILENO);
+        errno = EXDEV;
+        ae_log_line(AE_LOG_ERROR, "nobody reads this");
+        if (errno != EXDEV || open("/dev/full", O_WRONLY) != STDERR_FILENO)
+            _exit(1);
+        ae_log_line(AE_LOG_ERROR, "nor this");
+        _exit(errno == EXDEV ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void words_are_parsed(void **state) {
+    static const char *const words[] = {"error", "warning", "info", "debug"};
+    static const char *const wrong[] = {"", "ERROR", "warn", "debug ", "errorx", "4"};
+    enum ae_log_level level;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        assert_int_equal(ae_log_level_parse(words[i], &level), 0);
+        assert_int_equal(level, i);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_int_equal(ae_log_level_parse(wrong[i], &level), -EINVAL);
+    assert_string_equal(aether_errmsg(), "\"4\" isn't a log level: use error, warning, info or debug");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_carry_time_and_level), cmocka_unit_test(level_is_respected),
+        cmocka_unit_test(one_call_is_one_line),       cmocka_unit_test(full_or_closed_stderr_is_no_fault),
+        cmocka_unit_test(words_are_parsed),
+    };
+
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text.h - text for people: hostile bytes made harmless, sizes with units. */
+#ifndef AE_BASE_TEXT_H
+#define AE_BASE_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Replaces every control character by '?', byte for byte, so that the text stays one line and can't command a terminal:
+ * 0x01..0x1f, 0x7f, and the UTF-8 form of U+0080..U+009f. The length stays the same.
+ */
+void ae_text_clean(char *text);
+
+#define AE_TEXT_SIZE_BYTES 24
+
+/* Writes a size with a unit and at most one decimal ("512 B", "20 KiB", "1.5 GiB") to text and returns text. */
+const char *ae_text_size(char text[AE_TEXT_SIZE_BYTES], uint64_t bytes);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * adopt.c - what a successor does with what it finds. The registry is authoritative but not trusted: a record that makes no sense is
+ * dropped with its objects. Then come the tokens, and last every object of this instance that no record accounts for.
+ */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/socket.h"
+#include "broker/broker.h"
+#include "ring/geometry.h"
+#include "shm/segment.h"
+#include <aether/error.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool object_fits(const struct ae_broker *broker, const char *name, uint64_t bytes) {
+    int fd = ae_segment_open(name, true, broker->instance.uid, bytes, NULL);
+
+    if (fd < 0)
+        return false;
+    ae_close(&fd);
+    return true;
+}
+
+/* 1: a whole topic; 0: drop it. */
+static int topic_valid(const struct ae_broker *broker, uint32_t t) {
+    char log[AE_OBJECT_NAME_SIZE], cursors[AE_OBJECT_NAME_SIZE];
+    ae_registry_topic copy, other;
+
+    if (ae_registry_read_topic(&broker->registry, t, &copy) == 0 || ae_geometry_check(&copy.geometry) != 0)
+        return 0;
+    for (uint32_t o = 0; o < t; o++) {
+        if (ae_registry_read_topic(&broker->registry, o, &other) != 0 &&
+            (other.topic_id == copy.topic_id || strcmp(other.name, copy.name) == 0))
+            return 0;
+    }
+    ae_name_log(&broker->instance, copy.topic_id, log);
+    ae_name_cursors(&broker->instance, copy.topic_id, cursors);
+    return object_fits(broker, log, copy.geometry.log_bytes) && object_fits(broker, cursors, copy.geometry.cursors_bytes);
+}
+
+static void raise_next_id(struct ae_broker *broker, uint64_t id) {
+    ae_u64 *next = &broker->registry.header->next_id;
+
+    if (id >= ae_load_relaxed(next) && id != UINT64_MAX)
+        ae_store_relaxed(next, id + 1);
+}
+
+static uint32_t adopt_topics(struct ae_broker *broker) {
+    uint32_t kept = 0;
+
+    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
+        ae_registry_topic *topic = &broker->registry.topics[t];
+        const uint64_t state = ae_record_state(&topic->state);
+        if (state == AE_RECORD_FREE)
+            continue;
+        if (state == AE_RECORD_LIVE && topic_valid(broker, t)) {
+            raise_next_id(broker, topic->topic_id);
+            kept++;
+            continue;
+        }
+        if (state == AE_RECORD_LIVE)
+            ae_log_line(AE_LOG_WARNING, "topic record %" PRIu32 " is damaged: it is dropped with its objects", t);
+        ae_record_free(&topic->state); /* its objects go with the orphans */
+    }
+    return kept;
+}
+
+static uint32_t adopt_clients(struct ae_broker *broker) {
+    uint32_t kept = 0;
+    ae_registry_client copy;
+
+    for (uint32_t i = 0; i < broker->registry.clients_max; i++) {
+        ae_registry_client *client = &broker->registry.clients[i];
+        if (ae_record_state(&client->state) == AE_RECORD_FREE)
+            continue;
+        if (ae_registry_read_client(&broker->registry, i, &copy) == 0) {
+            ae_record_free(&client->state);
+            continue;
+        }
+        client->name[sizeof client->name - 1] = '\0';
+        raise_next_id(broker, copy.client_id);
+        kept++;
+    }
+    return kept;
+}
+
+static bool grant_valid(const struct ae_broker *broker, const ae_registry_grant *grant) {
+    bool topic = false, client = false;
+
+    for (uint32_t t = 0; t < broker->registry.topics_max && !topic; t++)
+        topic = ae_record_state(&broker->registry.topics[t].state) == AE_RECORD_LIVE &&
+                broker->registry.topics[t].topic_id == grant->topic_id;
+    for (uint32_t i = 0; i < broker->registry.clients_max && !client; i++)
+        client = ae_record_state(&broker->registry.clients[i].state) == AE_RECORD_LIVE &&
+                 broker->registry.clients[i].client_id == grant->client_id;
+    return topic && client;
+}
+
+static void adopt_grants(struct ae_broker *broker) {
+    ae_registry_grant copy;
+
+    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
+        ae_registry_grant *grant = &broker->registry.grants[g];
+        if (ae_record_state(&grant->state) == AE_RECORD_FREE)
+            continue;
+        if (ae_registry_read_grant(&broker->registry, g, &copy) == 0 || !grant_valid(broker, &copy)) {
+            ae_record_free(&grant->state);
+            continue;
+        }
+        raise_next_id(broker, copy.grant_id);
+    }
+}
+
+/* The object's name after the prefix names a live record: "registry", "t12.log", "t12.cur", "k34". Asked by making each live name. */
+static bool accounted(const struct ae_broker *broker, const char *object) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_registry(&broker->instance, name);
+    if (strcmp(name, object) == 0)
+        return true;
+    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
+        const ae_registry_topic *topic = &broker->registry.topics[t];
+        if (ae_record_state(&topic->state) != AE_RECORD_LIVE)
+            continue;
+        ae_name_log(&broker->instance, topic->topic_id, name);
+        if (strcmp(name, object) == 0)
+            return true;
+        ae_name_cursors(&broker->instance, topic->topic_id, name);
+        if (strcmp(name, object) == 0)
+            return true;
+    }
+    for (uint32_t i = 0; i < broker->registry.clients_max; i++) {
+        const ae_registry_client *client = &broker->registry.clients[i];
+        if (ae_record_state(&client->state) != AE_RECORD_LIVE)
+            continue;
+        ae_name_token(&broker->instance, client->client_id, name);
+        if (strcmp(name, object) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void remove_orphans(const struct ae_broker *broker) {
+    DIR *dir = opendir("/dev/shm");
+    struct dirent *entry;
+
+    if (dir == NULL) {
+        ae_log_line(AE_LOG_WARNING, "/dev/shm can't be listed: leftovers of dead instances stay");
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        char object[sizeof entry->d_name + 1];
+        (void)snprintf(object, sizeof object, "/%s", entry->d_name);
+        if (strncmp(object, broker->instance.prefix, strlen(broker->instance.prefix)) != 0 || accounted(broker, object))
+            continue;
+        ae_log_line(AE_LOG_INFO, "leftover %s removed", entry->d_name);
+        ae_segment_remove(object);
+    }
+    closedir(dir);
+}
+
+int ae_broker_adopt(struct ae_broker *broker) {
+    struct ae_registry *registry = &broker->registry;
+    uint32_t topics, clients, alive = 0;
+
+    if (registry->topics_max != broker->limits.topics || registry->clients_max != broker->limits.clients ||
+        registry->grants_max != broker->limits.grants)
+        ae_log_line(AE_LOG_WARNING,
+               "the registry that was found keeps its limits until a clean stop: %" PRIu32 " topics, %" PRIu32 " clients, %" PRIu32
+               " grants",
+               registry->topics_max, registry->clients_max, registry->grants_max);
+    registry->header->daemon_pid = (uint32_t)getpid();
+    registry->header->started_ns = ae_realtime_ns();
+    topics = adopt_topics(broker);
+    clients = adopt_clients(broker);
+    adopt_grants(broker);
+    for (uint32_t i = 0; i < registry->clients_max; i++)
+        alive += !ae_broker_look(broker, i);
+    remove_orphans(broker);
+    if (topics + clients != 0)
+        ae_log_line(AE_LOG_INFO, "adopted %" PRIu32 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive, clients);
+    return 0;
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inspect.c - a read-only look at an instance's objects, beside a daemon that runs, is dead, or changes them at this moment.
+ *
+ * The registry is aetherd's; logs and cursors are written by peers, so nothing in them is trusted: geometry comes from the
+ * registry, and every figure is loaded once and put into the range that makes sense.
+ */
+#include "base/error.h"
+#include "base/export.h"
+#include "base/socket.h"
+#include "ring/geometry.h"
+#include "shm/names.h"
+#include "shm/registry.h"
+#include "shm/segment.h"
+#include <aether/inspect.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct grant {
+    uint64_t topic_id, grant_id, client_id;
+    uint32_t role, record;
+};
+
+struct aether_inspector {
+    struct ae_instance instance;
+    struct ae_registry registry;
+    struct grant *grants; /* those that were live when last read, by topic */
+    size_t grant_count;
+};
+
+/* The two objects of a topic as far as they can be opened; either may be NULL. */
+struct objects {
+    const ae_log *log; /* without the slots */
+    const ae_cursors *cursors;
+};
+
+/* ---- grants ------------------------------------------------------------------------------------------------------ */
+
+static int by_topic(const void *a, const void *b) {
+    const struct grant *x = a, *y = b;
+
+    if (x->topic_id != y->topic_id)
+        return x->topic_id < y->topic_id ? -1 : 1;
+    return x->grant_id < y->grant_id ? -1 : x->grant_id > y->grant_id;
+}
+
+/* Copies the live grants once, so that a list of topics doesn't search the registry anew for each of them. */
+static int read_grants(aether_inspector *inspector) {
+    size_t room = 0, count = 0;
+    struct grant *grants = NULL;
+
+    for (uint32_t i = 0; i < inspector->registry.grants_max; i++) {
+        ae_registry_grant copy;
+        if (ae_registry_read_grant(&inspector->registry, i, &copy) != 1)
+            continue;
+        if (count == room) {
+            room = room > 0 ? room * 2 : 64;
+            struct grant *more = realloc(grants, room * sizeof *more);
+            if (more == NULL) {
+                free(grants);
+                return ae_fail(-ENOMEM, "out of memory for a copy of %zu grants", room);
+            }
+            grants = more;
+        }
+        grants[count++] = (struct grant){.topic_id = copy.topic_id,
+                                         .grant_id = copy.grant_id,
+                                         .client_id = copy.client_id,
+                                         .role = copy.role,
+                                         .record = copy.record};
+    }
+    if (count > 0)
+        qsort(grants, count, sizeof *grants, by_topic);
+    free(inspector->grants);
+    inspector->grants = grants;
+    inspector->grant_count = count;
+    return 0;
+}
+
+/* The topic's grants: the first, and their number. */
+static const struct grant *topic_grants(const aether_inspector *inspector, uint64_t topic_id, size_t *count) {
+    size_t low = 0, high = inspector->grant_count;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (inspector->grants[middle].topic_id < topic_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (high = low; high < inspector->grant_count && inspector->grants[high].topic_id == topic_id;)
+        high++;
+    *count = high - low;
+    return *count > 0 ? inspector->grants + low : NULL;
+}
+
+/* ---- topics' objects --------------------------------------------------------------------------------------------- */
+
+static const void *map_object(const char *name, uint32_t uid, uint64_t object_bytes, uint64_t map_bytes) {
+    void *base = NULL;
+    int fd = ae_segment_open(name, false, uid, object_bytes, NULL);
+
+    if (fd < 0)
+        return NULL;
+    if (ae_segment_map(fd, map_bytes, false, false, &base) != 0)
+        base = NULL;
+    ae_close(&fd);
+    return base;
+}
+
+static struct objects open_objects(const aether_inspector *inspector, const ae_registry_topic *topic) {
+    const uint32_t uid = inspector->instance.uid;
+    struct objects objects;
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_log(&inspector->instance, topic->topic_id, name);
+    objects.log = map_object(name, uid, topic->geometry.log_bytes, sizeof(ae_log));
+    ae_name_cursors(&inspector->instance, topic->topic_id, name);
+    objects.cursors = map_object(name, uid, topic->geometry.cursors_bytes, sizeof(ae_cursors));
+    return objects;
+}
+
+static void close_objects(struct objects *objects) {
+    ae_segment_unmap((void *)(uintptr_t)objects->log, sizeof(ae_log));
+    ae_segment_unmap((void *)(uintptr_t)objects->cursors, sizeof(ae_cursors));
+}
+
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t at_most(uint64_t value, uint64_t limit) {
+    return value < limit ? value : limit;
+}
+
+/* The topic's next sequence. A claim before the topic's first sequence is nonsense and counts as nothing published. */
+static uint64_t next_seq(const ae_log *log, const ae_geometry *geometry) {
+    if (log == NULL)
+        return geometry->start_seq;
+    const uint64_t claim = ae_load_acquire(&log->claim.claim);
+    const uint64_t seq = ae_seq_extend(claim >> AE_CLAIM_SEQ_SHIFT, ae_load_relaxed(&log->claim.position));
+    return seq > geometry->start_seq ? seq : geometry->start_seq;
+}
+
+/* Sequences between a cursor, loaded before next, and next: at most a ring. */
+static uint64_t lag_of(uint64_t cursor, uint64_t next, const ae_geometry *geometry) {
+    return cursor < next ? at_most(next - cursor, geometry->capacity) : 0;
+}
+
+static int is_active(const ae_cursors *cursors, uint32_t record) {
+    return (ae_load_acquire(&cursors->active.active) >> record & 1) != 0;
+}
+
+static void fill_topic(const aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
+    const ae_geometry *geometry = &topic->geometry;
+    struct objects objects = open_objects(inspector, topic);
+    uint64_t slowest = UINT64_MAX;
+    size_t count;
+    const struct grant *grants = topic_grants(inspector, topic->topic_id, &count);
+
+    memset(info, 0, sizeof *info);
+    info->id = topic->topic_id;
+    memcpy(info->name, topic->name, sizeof info->name);
+    info->created_ns = topic->created_ns;
+    info->start_seq = geometry->start_seq;
+    info->capacity = geometry->capacity;
+    info->slot_size = geometry->slot_size;
+    info->max_message = geometry->max_message;
+    info->memory_bytes = geometry->log_bytes + geometry->cursors_bytes;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t record = grants[i].record;
+        if (grants[i].role == AE_ROLE_PUBLISHER) {
+            info->publishers++;
+            if (objects.log != NULL)
+                info->full += ae_load_relaxed(&objects.log->publishers[record].full);
+        } else if (grants[i].role == AE_ROLE_RELIABLE) {
+            info->reliable++;
+            if (objects.cursors != NULL && is_active(objects.cursors, record))
+                slowest = at_most(ae_load_acquire(&objects.cursors->records[record].cursor), slowest);
+        } else {
+            info->best_effort++;
+        }
+    }
+    /* Last, so that it isn't behind a cursor that was loaded. */
+    info->next_seq = next_seq(objects.log, geometry);
+    info->messages = info->next_seq - info->start_seq;
+    info->max_lag = lag_of(slowest, info->next_seq, geometry);
+    close_objects(&objects);
+}
+
+/* A registry record that can be believed: 1 and a copy. */
+static int read_topic(const aether_inspector *inspector, uint32_t i, ae_registry_topic *topic) {
+    return ae_registry_read_topic(&inspector->registry, i, topic) == 1 && ae_geometry_check(&topic->geometry) == 0;
+}
+
+/* ---- the interface ----------------------------------------------------------------------------------------------- */
+
+AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *socket_path) {
+    struct stat st;
+    aether_inspector *new = calloc(1, sizeof *new);
+
+    *inspector = NULL;
+    if (new == NULL)
+        return ae_fail(-ENOMEM, "out of memory for an inspector");
+    int rc = ae_instance_init(&new->instance, socket_path, getuid());
+    if (rc != 0)
+        goto fail;
+    /* The instance belongs to whoever made its socket; without one, to us. */
+    if (lstat(new->instance.socket_path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid != getuid()) {
+        rc = ae_instance_init(&new->instance, socket_path, st.st_uid);
+        if (rc != 0)
+            goto fail;
+    }
+    rc = ae_registry_open(&new->registry, &new->instance, false);
+    if (rc != 0)
+        goto fail;
+    *inspector = new;
+    return 0;
+fail:
+    free(new);
+    return rc;
+}
+
+AE_EXPORT void aether_inspect_close(aether_inspector *inspector) {
+    if (inspector == NULL)
+        return;
+    ae_registry_close(&inspector->registry);
+    free(inspector->grants);
+    free(inspector);
+}
+
+AE_EXPORT int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info) {
+    const struct ae_registry *registry = &inspector->registry;
+
+    memset(info, 0, sizeof *info);
+    info->running = ae_instance_running(&inspector->instance) == 1;
+    info->pid = registry->header->daemon_pid;
+    info->started_ns = registry->header->started_ns;
+    info->topics_max = registry->topics_max;
+    info->clients_max = registry->clients_max;
+    for (uint32_t i = 0; i < registry->topics_max; i++) {
+        ae_registry_topic topic;
+        if (!read_topic(inspector, i, &topic))
+            continue;
+        info->topics++;
+        info->memory_bytes += topic.geometry.log_bytes + topic.geometry.cursors_bytes;
+    }
+    for (uint32_t i = 0; i < registry->clients_max; i++) {
+        ae_registry_client client;
+        info->clients += ae_registry_read_client(registry, i, &client) == 1;
+    }
+    return 0;
+}
+
+AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info) {
+    ae_registry_topic topic;
+
+    if (*cursor == 0) {
+        const int rc = read_grants(inspector);
+        if (rc != 0)
+            return rc;
+    }
+    while (*cursor < inspector->registry.topics_max) {
+        if (read_topic(inspector, (*cursor)++, &topic)) {
+            fill_topic(inspector, &topic, info);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info) {
+    ae_registry_topic record;
+    const int rc = read_grants(inspector);
+
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = 0; i < inspector->registry.topics_max; i++) {
+        if (read_topic(inspector, i, &record) && strcmp(record.name, topic) == 0) {
+            fill_topic(inspector, &record, info);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void fill_client(const aether_inspector *inspector, uint64_t client_id, aether_peer_info *info) {
+    ae_registry_client client;
+
+    for (uint32_t i = 0; i < inspector->registry.clients_max; i++) {
+        if (ae_registry_read_client(&inspector->registry, i, &client) == 1 && client.client_id == client_id) {
+            info->pid = client.pid;
+            memcpy(info->client, client.name, sizeof info->client);
+            return;
+        }
+    }
+}
+
+static void fill_peer(const ae_registry_topic *topic, const struct objects *objects, const struct grant *grant,
+                      aether_peer_info *info) {
+    if (grant->role == AE_ROLE_PUBLISHER && objects->log != NULL) {
+        const ae_publisher_record *record = &objects->log->publishers[grant->record];
+        info->joined = ae_load_relaxed(&record->joined);
+        info->full = ae_load_relaxed(&record->full);
+        info->next = next_seq(objects->log, &topic->geometry);
+        info->joined = at_most(info->joined, info->next);
+    } else if (grant->role == AE_ROLE_RELIABLE && objects->cursors != NULL) {
+        const ae_cursor_record *record = &objects->cursors->records[grant->record];
+        const int active = is_active(objects->cursors, grant->record);
+        const uint64_t cursor = ae_load_acquire(&record->cursor);
+        const uint64_t next = next_seq(objects->log, &topic->geometry);
+        info->joined = at_most(ae_load_relaxed(&record->joined), next);
+        info->lost = at_most(ae_load_relaxed(&record->lost), next - info->joined);
+        info->aborted = at_most(ae_load_relaxed(&record->aborted), next - info->joined);
+        info->next = at_most(cursor, next);
+        info->lag = active ? lag_of(cursor, next, &topic->geometry) : 0;
+    }
+}
+
+AE_EXPORT int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id, uint32_t *cursor,
+                                  aether_peer_info *info) {
+    ae_registry_topic topic;
+    uint32_t i = 0;
+    size_t count;
+
+    if (*cursor == 0) {
+        const int rc = read_grants(inspector);
+        if (rc != 0)
+            return rc;
+    }
+    const struct grant *grants = topic_grants(inspector, topic_id, &count);
+    if (*cursor >= count)
+        return 0;
+    while (i < inspector->registry.topics_max && !(read_topic(inspector, i, &topic) && topic.topic_id == topic_id))
+        i++;
+    if (i == inspector->registry.topics_max)
+        return 0;
+
+    const struct grant *grant = &grants[(*cursor)++];
+    struct objects objects = open_objects(inspector, &topic);
+    memset(info, 0, sizeof *info);
+    info->role = (aether_role)grant->role;
+    info->client_id = grant->client_id;
+    fill_client(inspector, grant->client_id, info);
+    fill_peer(&topic, &objects, grant, info);
+    close_objects(&objects);
+    return 1;
+}

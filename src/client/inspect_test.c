@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inspect_test.c - read-outs of objects made by hand: sound ones, damaged ones, missing ones. */
+#include "ring/geometry.h"
+#include "shm/names.h"
+#include "shm/registry.h"
+#include "shm/segment.h"
+#include <aether/aether.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TOPICS   4u
+#define CLIENTS  4u
+#define GRANTS   16u
+#define CAPACITY 64u
+
+struct fixture {
+    char directory[32];
+    char socket_path[64];
+    struct ae_instance instance;
+    struct ae_registry registry;
+    aether_inspector *inspector;
+};
+
+static int setup(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    snprintf(f->directory, sizeof f->directory, "/tmp/inspect-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    snprintf(f->socket_path, sizeof f->socket_path, "%s/aetherd.sock", f->directory);
+    assert_int_equal(ae_instance_init(&f->instance, f->socket_path, getuid()), 0);
+    assert_int_equal(ae_registry_create(&f->registry, &f->instance, TOPICS, CLIENTS, GRANTS), 0);
+    assert_int_equal(aether_inspect_open(&f->inspector, f->socket_path), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct fixture *f = *state;
+    char name[AE_OBJECT_NAME_SIZE];
+
+    aether_inspect_close(f->inspector);
+    ae_registry_close(&f->registry);
+    ae_name_registry(&f->instance, name);
+    ae_segment_remove(name);
+    for (uint64_t id = 1; id <= 10; id++) {
+        ae_name_log(&f->instance, id, name);
+        ae_segment_remove(name);
+        ae_name_cursors(&f->instance, id, name);
+        ae_segment_remove(name);
+    }
+    unlink(f->instance.lock_path);
+    rmdir(f->directory);
+    free(f);
+    return 0;
+}
+
+/* Makes registry record i a live topic without objects. */
+static ae_registry_topic *add_topic(struct fixture *f, uint32_t i, uint64_t id, const char *name, uint64_t start_seq) {
+    ae_registry_topic *topic = &f->registry.topics[i];
+    const aether_topic_config config = {.max_message = 100, .capacity = CAPACITY, .start_seq = start_seq};
+
+    ae_record_begin(&topic->state);
+    topic->topic_id = id;
+    topic->created_ns = 1000 + id;
+    assert_int_equal(ae_geometry_make(&topic->geometry, &config), 0);
+    topic->name_len = (uint32_t)strlen(name);
+    memcpy(topic->name, name, strlen(name) + 1);
+    ae_record_commit(&topic->state);
+    return topic;
+}
+
+static void add_grant(struct fixture *f, uint32_t i, uint64_t topic_id, uint64_t client_id, uint32_t role,
+                      uint32_t record) {
+    ae_registry_grant *grant = &f->registry.grants[i];
+
+    ae_record_begin(&grant->state);
+    grant->grant_id = 100 + i;
+    grant->topic_id = topic_id;
+    grant->client_id = client_id;
+    grant->role = role;
+    grant->record = record;
+    ae_record_commit(&grant->state);
+}
+
+static void add_client(struct fixture *f, uint32_t i, uint64_t id, const char *name, uint32_t pid) {
+    ae_registry_client *client = &f->registry.clients[i];
+
+    ae_record_begin(&client->state);
+    client->client_id = id;
+    client->pid = pid;
+    memcpy(client->name, name, strlen(name) + 1);
+    ae_record_commit(&client->state);
+}
+
+/* Makes an object and returns it mapped. */
+static void *add_object(const char *name, uint64_t bytes) {
+    void *base = NULL;
+    const int fd = ae_segment_create(name, bytes);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_map(fd, bytes, true, false, &base), 0);
+    close(fd);
+    return base;
+}
+
+static ae_log *add_log(struct fixture *f, const ae_registry_topic *topic) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_log(&f->instance, topic->topic_id, name);
+    return add_object(name, topic->geometry.log_bytes);
+}
+
+static ae_cursors *add_cursors(struct fixture *f, const ae_registry_topic *topic) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_cursors(&f->instance, topic->topic_id, name);
+    return add_object(name, topic->geometry.cursors_bytes);
+}
+
+static void publish_to(ae_log *log, uint64_t next) {
+    ae_store_relaxed(&log->claim.position, next);
+    ae_store_release(&log->claim.claim, ae_claim(next, AE_MODE_EXCLUSIVE, 0));
+}
+
+static void subscribe(ae_cursors *cursors, uint32_t record, uint64_t joined, uint64_t cursor) {
+    ae_store_relaxed(&cursors->records[record].joined, joined);
+    ae_store_release(&cursors->records[record].cursor, cursor);
+    ae_fetch_or(&cursors->active.active, 1ull << record);
+}
+
+/* ---- cases ------------------------------------------------------------------------------------------------------- */
+
+static void empty(void **state) {
+    struct fixture *f = *state;
+    aether_daemon_info daemon;
+    aether_topic_info topic;
+    aether_peer_info peer;
+    uint32_t cursor = 0;
+
+    assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
+    assert_int_equal(daemon.running, 0);
+    assert_int_equal(daemon.pid, getpid());
+    assert_int_equal(daemon.topics_max, TOPICS);
+    assert_int_equal(daemon.topics + daemon.clients, 0);
+    assert_int_equal(daemon.memory_bytes, 0);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &topic), 0);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &topic), 0);
+    assert_int_equal(aether_inspect_find(f->inspector, "a", &topic), 0);
+    assert_int_equal(aether_inspect_find(f->inspector, "", &topic), 0);
+    cursor = 0;
+    assert_int_equal(aether_inspect_peer(f->inspector, 1, &cursor, &peer), 0);
+}
+
+static void running(void **state) {
+    struct fixture *f = *state;
+    aether_daemon_info daemon;
+    const int fd = open(f->instance.lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
+    assert_int_equal(daemon.running, 1);
+    close(fd);
+    assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
+    assert_int_equal(daemon.running, 0);
+}
+
+static void figures(void **state) {
+    struct fixture *f = *state;
+    ae_registry_topic *topic = add_topic(f, 2, 7, "market/eur", 1000);
+    ae_log *log = add_log(f, topic);
+    ae_cursors *cursors = add_cursors(f, topic);
+    aether_topic_info info;
+    aether_peer_info peer;
+    uint32_t cursor = 0;
+
+    add_client(f, 1, 50, "quotes", 4242);
+    add_grant(f, 3, 7, 50, AE_ROLE_RELIABLE, 5);
+    add_grant(f, 4, 7, 50, AE_ROLE_PUBLISHER, 1);
+    add_grant(f, 5, 7, 51, AE_ROLE_BEST_EFFORT, 0);
+    add_grant(f, 6, 8, 50, AE_ROLE_PUBLISHER, 0); /* another topic's */
+    publish_to(log, 1100);
+    ae_store_relaxed(&log->publishers[1].full, 3);
+    ae_store_relaxed(&log->publishers[1].joined, 1000);
+    subscribe(cursors, 5, 1010, 1090);
+    ae_store_relaxed(&cursors->records[5].lost, 2);
+    ae_store_relaxed(&cursors->records[5].aborted, 1);
+
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
+    assert_int_equal(info.id, 7);
+    assert_string_equal(info.name, "market/eur");
+    assert_int_equal(info.created_ns, 1007);
+    assert_int_equal(info.start_seq, 1000);
+    assert_int_equal(info.next_seq, 1100);
+    assert_int_equal(info.messages, 100);
+    assert_int_equal(info.capacity, CAPACITY);
+    assert_int_equal(info.slot_size, 112);
+    assert_int_equal(info.max_message, 100);
+    assert_int_equal(info.memory_bytes, topic->geometry.log_bytes + topic->geometry.cursors_bytes);
+    assert_int_equal(info.publishers, 1);
+    assert_int_equal(info.reliable, 1);
+    assert_int_equal(info.best_effort, 1);
+    assert_int_equal(info.full, 3);
+    assert_int_equal(info.max_lag, 10);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0);
+    assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), 1);
+    assert_int_equal(aether_inspect_find(f->inspector, "market", &info), 0);
+
+    cursor = 0;
+    assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 1);
+    assert_int_equal(peer.role, AETHER_ROLE_RELIABLE);
+    assert_int_equal(peer.pid, 4242);
+    assert_int_equal(peer.client_id, 50);
+    assert_string_equal(peer.client, "quotes");
+    assert_int_equal(peer.joined, 1010);
+    assert_int_equal(peer.next, 1090);
+    assert_int_equal(peer.lag, 10);
+    assert_int_equal(peer.lost, 2);
+    assert_int_equal(peer.aborted, 1);
+    assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 1);
+    assert_int_equal(peer.role, AETHER_ROLE_PUBLISHER);
+    assert_int_equal(peer.next, 1100);
+    assert_int_equal(peer.full, 3);
+    assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 1);
+    assert_int_equal(peer.role, AETHER_ROLE_BEST_EFFORT);
+    assert_int_equal(peer.pid, 0); /* client 51 isn't known */
+    assert_string_equal(peer.client, "");
+    assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 0);
+    ae_segment_unmap(log, topic->geometry.log_bytes);
+    ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
+}
+
+/* The claim word has 48 bits of the sequence. */
+static void wrap(void **state) {
+    struct fixture *f = *state;
+    const uint64_t start = (1ull << 48) - 3;
+    ae_registry_topic *topic = add_topic(f, 0, 1, "t", start);
+    ae_log *log = add_log(f, topic);
+    aether_topic_info info;
+
+    publish_to(log, start + 10);
+    ae_store_relaxed(&log->claim.position, start + 1); /* the last refresh was before the wrap */
+    assert_int_equal(aether_inspect_find(f->inspector, "t", &info), 1);
+    assert_true(info.next_seq == start + 10);
+    assert_int_equal(info.messages, 10);
+    ae_segment_unmap(log, topic->geometry.log_bytes);
+}
+
+/* Peers may write anything into a log and a cursors object: figures stay in range. */
+static void hostile_words(void **state) {
+    struct fixture *f = *state;
+    ae_registry_topic *topic = add_topic(f, 0, 1, "t", 100);
+    ae_log *log = add_log(f, topic);
+    ae_cursors *cursors = add_cursors(f, topic);
+    static const uint64_t words[] = {0,         1, 99, 100, 101, 1ull << 47, 1ull << 48, 1ull << 63, UINT64_MAX - 1,
+                                     UINT64_MAX};
+    const size_t count = sizeof words / sizeof words[0];
+    aether_topic_info info;
+    aether_peer_info peer;
+
+    add_grant(f, 0, 1, 1, AE_ROLE_RELIABLE, 63);
+    add_grant(f, 1, 1, 1, AE_ROLE_PUBLISHER, 63);
+    for (size_t i = 0; i < count * count * count; i++) {
+        const uint64_t a = words[i % count], b = words[i / count % count], c = words[i / count / count];
+        uint32_t cursor = 0;
+        ae_store_relaxed(&log->claim.claim, a);
+        ae_store_relaxed(&log->claim.position, b);
+        ae_store_relaxed(&cursors->active.active, a ^ b);
+        ae_store_relaxed(&cursors->records[63].cursor, c);
+        ae_store_relaxed(&cursors->records[63].joined, b);
+        ae_store_relaxed(&cursors->records[63].lost, a);
+        ae_store_relaxed(&log->publishers[63].joined, c);
+        assert_int_equal(aether_inspect_find(f->inspector, "t", &info), 1);
+        assert_true(info.next_seq >= 100 && info.messages == info.next_seq - 100);
+        assert_true(info.max_lag <= CAPACITY);
+        while (aether_inspect_peer(f->inspector, 1, &cursor, &peer) == 1) {
+            assert_true(peer.joined <= info.next_seq && peer.next <= info.next_seq);
+            assert_true(peer.lag <= CAPACITY && peer.lost <= info.next_seq);
+        }
+    }
+    ae_segment_unmap(log, topic->geometry.log_bytes);
+    ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
+}
+
+/* Records that make no sense are skipped; the others are listed. */
+static void hostile_records(void **state) {
+    struct fixture *f = *state;
+    aether_daemon_info daemon;
+    aether_topic_info info;
+    aether_peer_info peer;
+    uint32_t cursor = 0;
+
+    add_topic(f, 0, 1, "huge", 0)->geometry.log_bytes = UINT64_MAX;
+    add_topic(f, 1, 2, "odd", 0)->geometry.slot_size = 7;
+    memset(add_topic(f, 2, 3, "x", 0)->name, '/', 256);
+    add_topic(f, 3, 4, "good", 0);
+    add_grant(f, 0, 4, 1, 77, 0);
+    add_grant(f, 1, 4, 1, AE_ROLE_PUBLISHER, 64);
+    add_grant(f, 2, 4, 1, AE_ROLE_RELIABLE, UINT32_MAX);
+    add_grant(f, 3, 4, 1, AE_ROLE_BEST_EFFORT, 9);
+    add_grant(f, 4, 4, 1, AE_ROLE_BEST_EFFORT, 0);
+
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
+    assert_string_equal(info.name, "good");
+    assert_int_equal(info.publishers + info.reliable, 0);
+    assert_int_equal(info.best_effort, 1);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0);
+    assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
+    assert_int_equal(daemon.topics, 1);
+    cursor = 0;
+    assert_int_equal(aether_inspect_peer(f->inspector, 4, &cursor, &peer), 1);
+    assert_int_equal(aether_inspect_peer(f->inspector, 4, &cursor, &peer), 0);
+    cursor = UINT32_MAX;
+    assert_int_equal(aether_inspect_peer(f->inspector, 4, &cursor, &peer), 0);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0);
+}
+
+/* Objects that are missing or have another size are not mapped; the registry's figures remain. */
+static void lost_objects(void **state) {
+    struct fixture *f = *state;
+    ae_registry_topic *topic = add_topic(f, 0, 1, "t", 5);
+    char name[AE_OBJECT_NAME_SIZE];
+    aether_topic_info info;
+    aether_peer_info peer;
+    uint32_t cursor = 0;
+
+    add_grant(f, 0, 1, 1, AE_ROLE_RELIABLE, 0);
+    ae_name_log(&f->instance, 1, name);
+    ae_segment_unmap(add_object(name, AE_PAGE), AE_PAGE);
+    assert_int_equal(aether_inspect_find(f->inspector, "t", &info), 1);
+    assert_int_equal(info.messages, 0);
+    assert_int_equal(info.next_seq, 5);
+    assert_int_equal(info.reliable, 1);
+    assert_int_equal(info.memory_bytes, topic->geometry.log_bytes + topic->geometry.cursors_bytes);
+    assert_int_equal(aether_inspect_peer(f->inspector, 1, &cursor, &peer), 1);
+    assert_int_equal(peer.next, 0);
+}
+
+static void open_faults(void **state) {
+    struct fixture *f = *state;
+    aether_inspector *inspector;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/other.sock", f->directory);
+    assert_int_equal(aether_inspect_open(&inspector, path), -ENOENT);
+    assert_null(inspector);
+    assert_true(strlen(aether_errmsg()) > 0);
+    assert_int_equal(aether_inspect_open(&inspector, "/no/such/directory/s"), -ENOENT);
+    f->registry.header->layout_major++;
+    assert_int_equal(aether_inspect_open(&inspector, f->socket_path), -EPROTO);
+    f->registry.header->layout_major--;
+    f->registry.header->grants_max = UINT32_MAX;
+    assert_int_equal(aether_inspect_open(&inspector, f->socket_path), -EBADMSG);
+    aether_inspect_close(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(running, setup, teardown),
+        cmocka_unit_test_setup_teardown(figures, setup, teardown),
+        cmocka_unit_test_setup_teardown(wrap, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(lost_objects, setup, teardown),
+        cmocka_unit_test_setup_teardown(open_faults, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/message.h"
+#include <aether/error.h>
+#include <stdlib.h>
+#include <string.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define MUTATIONS 2000000
+
+#define TYPES 10
+
+/* One message of each type, no field with the value of another. */
+static struct ae_msg sample(uint16_t type) {
+    struct ae_msg m = {.type = type, .version = AE_PROTOCOL_VERSION, .request = 0x87654321u + type};
+    const struct ae_topic_request request = {.topic = "market/eur",
+                                             .max_message = 0x1112131415161718,
+                                             .capacity = 0x2122232425262728,
+                                             .start_seq = 0xf1f2f3f4f5f6f7f8,
+                                             .preset = 0x31323334};
+
+    switch (type) {
+    case AE_MSG_HELLO:
+        m.u.hello.resume_id = 0x0102030405060708;
+        m.u.hello.resume_nonce[0] = 0x1112131415161718;
+        m.u.hello.resume_nonce[1] = 0x2122232425262728;
+        strcpy(m.u.hello.name, "quotes \xc3\xa4");
+        break;
+    case AE_MSG_WELCOME:
+        m.u.welcome.client_id = 0x0102030405060708;
+        m.u.welcome.nonce[0] = 0x1112131415161718;
+        m.u.welcome.nonce[1] = 0x2122232425262728;
+        m.u.welcome.resumed = 1;
+        m.u.welcome.daemon_pid = 4711;
+        break;
+    case AE_MSG_OPEN:
+        m.u.open.role = AE_ROLE_RELIABLE;
+        m.u.open.topic = request;
+        break;
+    case AE_MSG_OPENED:
+        m.u.opened.grant_id = 0x0102030405060708;
+        m.u.opened.topic_id = 0x1112131415161718;
+        m.u.opened.role = AE_ROLE_BEST_EFFORT;
+        m.u.opened.record = 63;
+        m.u.opened.geometry = (ae_geometry){1, 2, 3, 4, 5, 6, 7, 8, 9};
+        break;
+    case AE_MSG_CLOSE:
+        m.u.close.grant_id = 0x0102030405060708;
+        break;
+    case AE_MSG_CREATE:
+        m.u.create = request;
+        break;
+    case AE_MSG_REMOVE:
+        strcpy(m.u.remove.topic, "a/b");
+        break;
+    case AE_MSG_ERROR:
+        m.u.error.code = -EEXIST;
+        strcpy(m.u.error.text, "topic \"a\" has 8 slots, not 16");
+        break;
+    default:
+        break;
+    }
+    return m;
+}
+
+static size_t packet(uint16_t type, uint8_t buf[AE_PACKET_MAX]) {
+    const struct ae_msg m = sample(type);
+    const int len = ae_msg_encode(&m, buf, AE_PACKET_MAX);
+
+    assert_true(len >= 12);
+    return (size_t)len;
+}
+
+/* Decodes from a block of exactly len bytes, so that a sanitizer sees any look past it. */
+static int decode(struct ae_msg *msg, const uint8_t *buf, size_t len) {
+    uint8_t *exact = malloc(len != 0 ? len : 1);
+    int rc;
+
+    assert_non_null(exact);
+    memcpy(exact, buf, len);
+    rc = ae_msg_decode(msg, exact, len);
+    free(exact);
+    assert_true(rc == 0 || rc == -EPROTO);
+    return rc;
+}
+
+static void set_u16(uint8_t *at, unsigned int value) {
+    at[0] = (uint8_t)value;
+    at[1] = (uint8_t)(value >> 8);
+}
+
+static void every_type_round_trips(void **state) {
+    uint8_t buf[AE_PACKET_MAX];
+    struct ae_msg out;
+
+    (void)state;
+    for (uint16_t type = 1; type <= TYPES; type++) {
+        const struct ae_msg in = sample(type);
+        const size_t len = packet(type, buf);
+        assert_int_equal(decode(&out, buf, len), 0);
+        assert_memory_equal(&in, &out, sizeof in); /* both begin as zeros, and neither has padding in a field's place */
+        assert_int_equal(ae_msg_encode(&in, buf, len), (int)len);
+        assert_int_equal(ae_msg_encode(&in, buf, len - 1), -EMSGSIZE);
+        assert_int_equal(ae_msg_encode(&in, buf, 0), -EMSGSIZE);
+    }
+}
+
+static void bytes_are_as_documented(void **state) {
+    static const uint8_t close_packet[] = {5, 0, 1,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
+                                           0, 0, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01};
+    static const uint8_t remove_packet[] = {7, 0, 1, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
+    uint8_t buf[AE_PACKET_MAX];
+
+    (void)state;
+    assert_int_equal(packet(AE_MSG_CLOSE, buf), sizeof close_packet);
+    assert_memory_equal(buf, close_packet, sizeof close_packet);
+    assert_int_equal(packet(AE_MSG_REMOVE, buf), sizeof remove_packet);
+    assert_memory_equal(buf, remove_packet, sizeof remove_packet);
+}
+
+static void every_other_length_is_refused(void **state) {
+    uint8_t buf[AE_PACKET_MAX + 1];
+    struct ae_msg out;
+
+    (void)state;
+    for (uint16_t type = 1; type <= TYPES; type++) {
+        memset(buf, 0, sizeof buf);
+        const size_t len = packet(type, buf);
+        for (size_t other = 0; other <= sizeof buf; other++) {
+            if (other == len)
+                continue;
+            set_u16(buf + 8, (unsigned int)len);
+            assert_int_equal(decode(&out, buf, other), -EPROTO);
+            set_u16(buf + 8, (unsigned int)other); /* the header agrees with the packet, the fields don't */
+            assert_int_equal(decode(&out, buf, other), -EPROTO);
+        }
+    }
+}
+
+static void other_versions(void **state) {
+    static const unsigned int versions[] = {0, 2, 0x0101, 0xffff};
+    uint8_t buf[AE_PACKET_MAX];
+    struct ae_msg out;
+
+    (void)state;
+    for (uint16_t type = 1; type <= TYPES; type++) {
+        const size_t len = packet(type, buf);
+        for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+            set_u16(buf + 2, versions[i]);
+            if (type == AE_MSG_HELLO || type == AE_MSG_ERROR) {
+                assert_int_equal(decode(&out, buf, len), 0);
+                assert_int_equal(out.version, versions[i]);
+            } else {
+                assert_int_equal(decode(&out, buf, len), -EPROTO);
+                assert_non_null(strstr(aether_errmsg(), "version"));
+            }
+        }
+    }
+}
+
+static void other_types(void **state) {
+    uint8_t buf[AE_PACKET_MAX];
+    struct ae_msg out, in = {.type = 0};
+
+    (void)state;
+    for (unsigned int type = 0; type <= 0xffff; type++) {
+        if (type >= 1 && type <= TYPES)
+            continue;
+        const size_t len = packet(AE_MSG_DONE, buf);
+        set_u16(buf, type);
+        assert_int_equal(decode(&out, buf, len), -EPROTO);
+    }
+    assert_int_equal(ae_msg_encode(&in, buf, sizeof buf), -EINVAL);
+    in.type = TYPES + 1;
+    assert_int_equal(ae_msg_encode(&in, buf, sizeof buf), -EINVAL);
+}
+
+static void strings_at_their_bounds(void **state) {
+    uint8_t buf[AE_PACKET_MAX];
+    struct ae_msg out, topic = sample(AE_MSG_REMOVE), open = sample(AE_MSG_OPEN), hello = sample(AE_MSG_HELLO),
+                       error = sample(AE_MSG_ERROR);
+
+    (void)state;
+    memset(topic.u.remove.topic, 't', AE_TOPIC_NAME_MAX);
+    assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), 12 + 2 + 255);
+    assert_int_equal(decode(&out, buf, 12 + 2 + 255), 0);
+    assert_string_equal(out.u.remove.topic, topic.u.remove.topic);
+    topic.u.remove.topic[AE_TOPIC_NAME_MAX] = 't'; /* not terminated */
+    assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), -EINVAL);
+    topic.u.remove.topic[0] = '\0';
+    assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), -EINVAL);
+    memset(open.u.open.topic.topic, 0xff, AE_TOPIC_NAME_MAX);
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 28);
+    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 28), 0);
+
+    memset(hello.u.hello.name, 'n', AE_CLIENT_NAME_MAX);
+    assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), 12 + 24 + 2 + 63);
+    assert_int_equal(decode(&out, buf, 12 + 24 + 2 + 63), 0);
+    assert_string_equal(out.u.hello.name, hello.u.hello.name);
+    hello.u.hello.name[AE_CLIENT_NAME_MAX] = 'n';
+    assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), -EINVAL);
+    hello.u.hello.name[0] = '\0'; /* no name is allowed */
+    assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), 12 + 24 + 2);
+    assert_int_equal(decode(&out, buf, 12 + 24 + 2), 0);
+
+    memset(error.u.error.text, 'e', AE_TEXT_MAX);
+    assert_int_equal(ae_msg_encode(&error, buf, sizeof buf), 12 + 4 + 2 + 511);
+    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 511), 0);
+    assert_string_equal(out.u.error.text, error.u.error.text);
+}
+
+static void hostile_strings(void **state) {
+    uint8_t buf[AE_PACKET_MAX] = {0};
+    struct ae_msg out;
+    size_t len = packet(AE_MSG_REMOVE, buf);
+
+    (void)state;
+    buf[15] = 0; /* a NUL inside */
+    assert_int_equal(decode(&out, buf, len), -EPROTO);
+    packet(AE_MSG_REMOVE, buf);
+    for (unsigned int stated = 0; stated <= 0xffff; stated++) {
+        set_u16(buf + 12, stated);
+        assert_int_equal(decode(&out, buf, len), stated == 3 ? 0 : -EPROTO);
+    }
+    /* 256 bytes are there, and one too many for a topic. */
+    memset(buf + 14, 'x', 256);
+    set_u16(buf + 8, 14 + 256);
+    set_u16(buf + 12, 256);
+    assert_int_equal(decode(&out, buf, 14 + 256), -EPROTO);
+
+    len = packet(AE_MSG_HELLO, buf);
+    memcpy(buf + len - 5, "\n\x1b[2J", 5);
+    assert_int_equal(decode(&out, buf, len), 0);
+    assert_string_equal(out.u.hello.name, "quot??[2J");
+    len = packet(AE_MSG_ERROR, buf);
+    buf[18] = '\r';
+    assert_int_equal(decode(&out, buf, len), 0);
+    assert_int_equal(out.u.error.text[0], '?');
+}
+
+/* Encodes and decodes must both refuse. off: of a u32 in the packet. */
+static void value_refused(struct ae_msg in, size_t off, uint32_t value) {
+    uint8_t buf[AE_PACKET_MAX];
+    struct ae_msg out;
+    const size_t len = packet(in.type, buf);
+
+    assert_int_equal(ae_msg_encode(&in, buf, sizeof buf), -EINVAL);
+    packet(in.type, buf);
+    set_u16(buf + off, value & 0xffff);
+    set_u16(buf + off + 2, value >> 16);
+    assert_int_equal(decode(&out, buf, len), -EPROTO);
+}
+
+static void values_are_checked(void **state) {
+    static const uint32_t roles[] = {0, 4, 0x10001, UINT32_MAX};
+    static const int32_t codes[] = {0, 1, INT32_MAX, -4096, INT32_MIN};
+    struct ae_msg open = sample(AE_MSG_OPEN), opened = sample(AE_MSG_OPENED), welcome = sample(AE_MSG_WELCOME),
+                  error = sample(AE_MSG_ERROR);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        open.u.open.role = opened.u.opened.role = roles[i];
+        value_refused(open, 12, roles[i]);
+        value_refused(opened, 28, roles[i]);
+    }
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        error.u.error.code = codes[i];
+        value_refused(error, 12, (uint32_t)codes[i]);
+    }
+    welcome.u.welcome.resumed = 2;
+    value_refused(welcome, 36, 2);
+}
+
+static uint64_t random_state = 0x9e3779b97f4a7c15;
+
+static uint32_t next_random(uint32_t below) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)((random_state >> 32) % below);
+}
+
+/* What is accepted is whole: it can be encoded again to the same length, and then nothing changes any more. */
+static void accepted_is_sound(const struct ae_msg *msg, size_t len) {
+    uint8_t first[AE_PACKET_MAX], second[AE_PACKET_MAX];
+    struct ae_msg again;
+
+    assert_int_equal(ae_msg_encode(msg, first, sizeof first), (int)len);
+    assert_int_equal(decode(&again, first, len), 0);
+    assert_int_equal(ae_msg_encode(&again, second, sizeof second), (int)len);
+    assert_memory_equal(first, second, len);
+}
+
+static void mutations_never_crash(void **state) {
+    uint8_t originals[TYPES][AE_PACKET_MAX] = {{0}}, buf[AE_PACKET_MAX];
+    size_t lens[TYPES];
+    unsigned int accepted = 0;
+    struct ae_msg out;
+
+    (void)state;
+    for (uint16_t i = 0; i < TYPES; i++)
+        lens[i] = packet((uint16_t)(i + 1), originals[i]);
+    for (int i = 0; i < MUTATIONS; i++) {
+        const uint32_t which = next_random(TYPES);
+        size_t len = lens[which];
+        memcpy(buf, originals[which], sizeof buf);
+        if (next_random(8) == 0) { /* another length, of which the header knows */
+            len = next_random(AE_PACKET_MAX + 1);
+            set_u16(buf + 8, (unsigned int)len);
+        }
+        for (uint32_t flips = 1 + next_random(4); flips > 0 && len > 0; flips--) {
+            const uint32_t bit = next_random((uint32_t)len * 8);
+            buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        const int rc = ae_msg_decode(&out, buf, len);
+        assert_true(rc == 0 || rc == -EPROTO);
+        if (rc == 0 && ++accepted % 64 == 0)
+            accepted_is_sound(&out, len);
+    }
+    assert_true(accepted > MUTATIONS / 10);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_round_trips),
+        cmocka_unit_test(bytes_are_as_documented),
+        cmocka_unit_test(every_other_length_is_refused),
+        cmocka_unit_test(other_versions),
+        cmocka_unit_test(other_types),
+        cmocka_unit_test(strings_at_their_bounds),
+        cmocka_unit_test(hostile_strings),
+        cmocka_unit_test(values_are_checked),
+        cmocka_unit_test(mutations_never_crash),
+    };
+
+    return cmocka_run_group_tests_name("message", tests, NULL, NULL);
+}

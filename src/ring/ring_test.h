@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ring_test.h - a topic's objects without a daemon, for the unit tests beside it.
+ *
+ * Each object lies between two pages that nobody may touch. rw and ro are two mappings of it: subscribers get the read-only log and publishers the
+ * read-only cursors, as from aetherd, so that a store into the other side's object is a crash. ThreadSanitizer sees races only
+ * through one mapping: the threads test uses rw alone.
+ */
+#ifndef AE_RING_RING_TEST_H
+#define AE_RING_RING_TEST_H
+
+#include "ring/geometry.h"
+#include "ring/publisher.h"
+#include "ring/subscriber.h"
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct object {
+    unsigned char *rw, *ro;
+    size_t bytes;
+};
+
+struct ring {
+    ae_geometry geometry;
+    struct object log_object, cursors_object;
+    ae_log *log;
+    const ae_log *log_ro;
+    ae_cursors *cursors;
+    const ae_cursors *cursors_ro;
+};
+
+/* A subscriber and its copies, which end at a page that nobody may touch. */
+struct reader {
+    struct ae_subscriber sub;
+    unsigned char *copies;
+    aether_subscriber *handle;
+};
+
+static inline void check_setup(bool ok, const char *what) {
+    if (!ok) {
+        perror(what);
+        exit(1);
+    }
+}
+
+static inline unsigned char *guarded_map(size_t bytes, int prot, int fd) {
+    unsigned char *area = mmap(NULL, bytes + 2 * AE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *map;
+
+    check_setup(area != MAP_FAILED && bytes % AE_PAGE == 0, "guard pages");
+    map = mmap(area + AE_PAGE, bytes, prot, MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd, 0);
+    check_setup(map != MAP_FAILED, "mmap");
+    return map;
+}
+
+static inline void guarded_unmap(unsigned char *map, size_t bytes) {
+    munmap(map - AE_PAGE, bytes + 2 * AE_PAGE);
+}
+
+static inline void object_make(struct object *object, size_t bytes) {
+    int fd = memfd_create("ring-test", MFD_CLOEXEC);
+
+    check_setup(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0, "memfd");
+    object->bytes = bytes;
+    object->rw = guarded_map(bytes, PROT_READ | PROT_WRITE, fd);
+    object->ro = guarded_map(bytes, PROT_READ, fd);
+    close(fd);
+}
+
+static inline void object_free(struct object *object) {
+    guarded_unmap(object->rw, object->bytes);
+    guarded_unmap(object->ro, object->bytes);
+}
+
+/* What aetherd does with a new topic's objects. */
+static inline void ring_reset(struct ring *ring) {
+    memset(ring->log_object.rw, 0, ring->log_object.bytes);
+    memset(ring->cursors_object.rw, 0, ring->cursors_object.bytes);
+    ae_store_relaxed(&ring->log->claim.position, ring->geometry.start_seq);
+    ae_store_release(&ring->log->claim.claim, ae_claim(ring->geometry.start_seq, AE_MODE_EXCLUSIVE, 0));
+}
+
+static inline void ring_make(struct ring *ring, uint64_t capacity, uint64_t max_message, uint64_t start_seq) {
+    const aether_topic_config config = {.capacity = capacity, .max_message = max_message, .start_seq = start_seq};
+
+    check_setup(ae_geometry_make(&ring->geometry, &config) == 0, "geometry");
+    object_make(&ring->log_object, ring->geometry.log_bytes);
+    object_make(&ring->cursors_object, ring->geometry.cursors_bytes);
+    ring->log = (ae_log *)(void *)ring->log_object.rw;
+    ring->log_ro = (const ae_log *)(const void *)ring->log_object.ro;
+    ring->cursors = (ae_cursors *)(void *)ring->cursors_object.rw;
+    ring->cursors_ro = (const ae_cursors *)(const void *)ring->cursors_object.ro;
+    ring_reset(ring);
+}
+
+static inline void ring_free(struct ring *ring) {
+    object_free(&ring->log_object);
+    object_free(&ring->cursors_object);
+}
+
+static inline ae_u64 *ring_tag(const struct ring *ring, uint64_t seq) {
+    return (ae_u64 *)(void *)(ring->log_object.rw + ring->geometry.slots_off +
+                              (seq & (ring->geometry.capacity - 1)) * ring->geometry.slot_size);
+}
+
+static inline void reader_open(struct reader *reader, const struct ring *ring, const ae_log *log, uint32_t record,
+                               const aether_subscribe_options *options) {
+    reader->copies = guarded_map(AE_COPY_BUFFER_BYTES, PROT_READ | PROT_WRITE, -1);
+    ae_subscriber_init(&reader->sub, &ring->geometry, record, log,
+                       options->policy == AETHER_RELIABLE ? ring->cursors : NULL, options, reader->copies);
+    reader->handle = &reader->sub.hot;
+}
+
+static inline void reader_close(struct reader *reader) {
+    ae_subscriber_leave(&reader->sub);
+    guarded_unmap(reader->copies, AE_COPY_BUFFER_BYTES);
+}
+
+/* ---- payloads that follow from their sequence, so that any byte of another message or a torn one shows ---- */
+
+static inline uint64_t mix(uint64_t x) {
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return x ^ x >> 31;
+}
+
+static inline size_t payload_len(uint64_t seq, size_t max) {
+    return seq % 5 == 0 ? max : (size_t)(mix(seq) % (max + 1));
+}
+
+static inline size_t payload_fill(unsigned char *data, uint64_t seq, size_t max) {
+    const size_t len = payload_len(seq, max);
+
+    for (size_t i = 0; i < len; i++)
+        data[i] = (unsigned char)(mix(seq + (i >> 3 << 32)) >> (i & 7) * 8);
+    return len;
+}
+
+static inline bool payload_right(const aether_message *message, size_t max) {
+    const unsigned char *data = message->data;
+
+    if (message->len != payload_len(message->seq, max))
+        return false;
+    for (size_t i = 0; i < message->len; i++) {
+        if (data[i] != (unsigned char)(mix(message->seq + (i >> 3 << 32)) >> (i & 7) * 8))
+            return false;
+    }
+    return true;
+}
+
+static inline uint64_t next_random(uint64_t *state) {
+    return mix(*state += 0x9e3779b97f4a7c15ull);
+}
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/names.h"
+#include "base/error.h"
+#include "base/export.h"
+#include "base/socket.h"
+#include <aether/connect.h>
+#include <aether/detail/layout.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define SOCKET_PATH_SIZE sizeof(((struct ae_instance *)0)->socket_path)
+
+#define FNV_OFFSET 0xcbf29ce484222325ull
+#define FNV_PRIME  0x100000001b3ull
+
+AE_EXPORT int aether_default_socket(char *path, size_t size) {
+    const char *named = getenv("AETHER_SOCKET");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char text[SOCKET_PATH_SIZE];
+    int len;
+
+    if (named != NULL && named[0] != '\0')
+        len = snprintf(text, sizeof text, "%s", named);
+    else if (runtime != NULL && runtime[0] != '\0')
+        len = snprintf(text, sizeof text, "%s/aether/aetherd.sock", runtime);
+    else
+        len = snprintf(text, sizeof text, "/tmp/aether-%u/aetherd.sock", (unsigned)getuid());
+    if (len < 0 || (size_t)len >= sizeof text)
+        return ae_fail(-ENAMETOOLONG, "the default socket's path has %d bytes: set AETHER_SOCKET to one of at most %zu",
+                       len, sizeof text - 1);
+    if ((size_t)len >= size)
+        return ae_fail(-ENAMETOOLONG, "the default socket's path has %d bytes: it doesn't fit in a buffer of %zu", len,
+                       size);
+    memcpy(path, text, (size_t)len + 1);
+    return 0;
+}
+
+static uint64_t hash(const char *text) {
+    uint64_t value = FNV_OFFSET;
+
+    for (; *text != '\0'; text++) {
+        value ^= (unsigned char)*text;
+        value *= FNV_PRIME;
+    }
+    return value;
+}
+
+/* Writes the absolute form of a socket's path, with its directory resolved, to absolute (SOCKET_PATH_SIZE bytes). */
+static int resolve(char *absolute, const char *path) {
+    char directory[PATH_MAX], resolved[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    const char *file = slash != NULL ? slash + 1 : path;
+    const size_t directory_len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+
+    if (file[0] == '\0' || strcmp(file, ".") == 0 || strcmp(file, "..") == 0)
+        return ae_fail(-ENOENT, "socket path \"%s\" doesn't end with a file's name", path);
+    if (directory_len >= sizeof directory)
+        return ae_fail(-ENAMETOOLONG, "socket path has %zu bytes: use at most %zu", strlen(path), SOCKET_PATH_SIZE - 1);
+    memcpy(directory, path, directory_len);
+    directory[directory_len] = '\0';
+    if (realpath(directory_len == 0 ? "." : directory, resolved) == NULL) {
+        const int code = errno;
+        return ae_fail(-code, "directory of socket \"%s\": %s", path, strerror(code));
+    }
+    const int len = snprintf(absolute, SOCKET_PATH_SIZE, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, file);
+    if (len < 0 || (size_t)len >= SOCKET_PATH_SIZE)
+        return ae_fail(-ENAMETOOLONG, "socket path \"%s\" has %d bytes from the root: use at most %zu", path, len,
+                       SOCKET_PATH_SIZE - 1);
+    return 0;
+}
+
+int ae_instance_init(struct ae_instance *instance, const char *socket_path, uint32_t uid) {
+    char fallback[SOCKET_PATH_SIZE];
+    int rc;
+
+    memset(instance, 0, sizeof *instance);
+    if (socket_path == NULL) {
+        rc = aether_default_socket(fallback, sizeof fallback);
+        if (rc != 0)
+            return rc;
+        socket_path = fallback;
+    }
+    rc = resolve(instance->socket_path, socket_path);
+    if (rc != 0)
+        return rc;
+    instance->uid = uid;
+    snprintf(instance->lock_path, sizeof instance->lock_path, "%s.lock", instance->socket_path);
+    snprintf(instance->prefix, sizeof instance->prefix, "/aether-%" PRIu32 "-%016" PRIx64 ".", uid,
+             hash(instance->socket_path));
+    return 0;
+}
+
+void ae_name_registry(const struct ae_instance *instance, char name[AE_OBJECT_NAME_SIZE]) {
+    snprintf(name, AE_OBJECT_NAME_SIZE, "%sregistry", instance->prefix);
+}
+
+void ae_name_log(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]) {
+    snprintf(name, AE_OBJECT_NAME_SIZE, "%slog-%" PRIu64, instance->prefix, topic_id);
+}
+
+void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]) {
+    snprintf(name, AE_OBJECT_NAME_SIZE, "%scursors-%" PRIu64, instance->prefix, topic_id);
+}
+
+void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]) {
+    snprintf(name, AE_OBJECT_NAME_SIZE, "%stoken-%" PRIu64, instance->prefix, client_id);
+}
+
+int ae_instance_running(const struct ae_instance *instance) {
+    int fd = open(instance->lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int running;
+
+    if (fd < 0)
+        return 0;
+    /* A shared lock: readers that look at the same time don't take each other for a daemon. */
+    running = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    ae_close(&fd);
+    return running;
+}
+
+int ae_topic_name_check(const char *name, size_t len) {
+    if (len == 0)
+        return ae_fail(-EINVAL, "topic name is empty: use 1 to %u bytes", AE_TOPIC_NAME_MAX);
+    if (len > AE_TOPIC_NAME_MAX)
+        return ae_fail(-EINVAL, "topic name has %zu bytes: use at most %u", len, AE_TOPIC_NAME_MAX);
+    if (memchr(name, '\0', len) != NULL)
+        return ae_fail(-EINVAL, "topic name holds a NUL byte");
+    if (memchr(name, '+', len) != NULL || memchr(name, '#', len) != NULL)
+        return ae_fail(-EINVAL, "topic name \"%.*s\" holds '+' or '#', which are reserved for wildcards", (int)len,
+                       name);
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] == '/' && (i == 0 || i == len - 1 || name[i + 1] == '/'))
+            return ae_fail(-EINVAL, "topic name \"%.*s\" has an empty level: put one '/' between two levels", (int)len,
+                           name);
+    }
+    return 0;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/registry.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/socket.h"
+#include "shm/segment.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STATE_MASK     0xffull
+#define GENERATION_ONE 0x100ull
+
+uint64_t ae_registry_bytes(uint32_t topics_max, uint32_t clients_max, uint32_t grants_max) {
+    const uint64_t bytes = sizeof(ae_registry_header) + (uint64_t)topics_max * sizeof(ae_registry_topic) +
+                           (uint64_t)clients_max * sizeof(ae_registry_client) +
+                           (uint64_t)grants_max * sizeof(ae_registry_grant);
+
+    return (bytes + AE_PAGE - 1) / AE_PAGE * AE_PAGE;
+}
+
+static bool counts_valid(uint32_t topics_max, uint32_t clients_max, uint32_t grants_max) {
+    return topics_max >= 1 && topics_max <= AE_REGISTRY_TOPICS_LIMIT && clients_max >= 1 &&
+           clients_max <= AE_REGISTRY_CLIENTS_LIMIT && grants_max >= 1 && grants_max <= AE_REGISTRY_GRANTS_LIMIT;
+}
+
+/* Fills *registry for a mapping whose size and counts are checked. */
+static void place(struct ae_registry *registry, void *base, uint32_t topics_max, uint32_t clients_max,
+                  uint32_t grants_max) {
+    unsigned char *at = base;
+
+    registry->base = base;
+    registry->bytes = ae_registry_bytes(topics_max, clients_max, grants_max);
+    registry->topics_max = topics_max;
+    registry->clients_max = clients_max;
+    registry->grants_max = grants_max;
+    registry->header = base;
+    at += sizeof(ae_registry_header);
+    registry->topics = (ae_registry_topic *)(void *)at;
+    at += (uint64_t)topics_max * sizeof(ae_registry_topic);
+    registry->clients = (ae_registry_client *)(void *)at;
+    at += (uint64_t)clients_max * sizeof(ae_registry_client);
+    registry->grants = (ae_registry_grant *)(void *)at;
+}
+
+int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max,
+                       uint32_t clients_max, uint32_t grants_max) {
+    char name[AE_OBJECT_NAME_SIZE];
+    ae_registry_header header = {.layout_major = AE_LAYOUT_MAJOR, .layout_minor = AE_LAYOUT_MINOR};
+    void *base = NULL;
+    int rc;
+
+    memset(registry, 0, sizeof *registry);
+    if (!counts_valid(topics_max, clients_max, grants_max))
+        return ae_fail(
+            -EINVAL, "registry of %" PRIu32 " topics, %" PRIu32 " clients, %" PRIu32 " handles: use 1 to %u, %u and %u",
+            topics_max, clients_max, grants_max, AE_REGISTRY_TOPICS_LIMIT, AE_REGISTRY_CLIENTS_LIMIT,
+            AE_REGISTRY_GRANTS_LIMIT);
+    header.bytes = ae_registry_bytes(topics_max, clients_max, grants_max);
+    header.topics_max = topics_max;
+    header.clients_max = clients_max;
+    header.grants_max = grants_max;
+    header.daemon_pid = (uint32_t)getpid();
+    header.started_ns = ae_realtime_ns();
+    header.next_id.v = 1;
+    memcpy(header.socket_path, instance->socket_path, sizeof instance->socket_path);
+
+    ae_name_registry(instance, name);
+    int fd = ae_segment_create(name, header.bytes);
+    if (fd < 0)
+        return fd;
+    rc = ae_segment_map(fd, header.bytes, true, true, &base);
+    ae_close(&fd);
+    if (rc != 0) {
+        ae_segment_remove(name);
+        return rc;
+    }
+    place(registry, base, topics_max, clients_max, grants_max);
+    ae_copy_in(base, &header, sizeof header);
+    /* G3 release, pairs G4 (open): whoever sees the magic sees the header. */
+    ae_store_release((ae_u64 *)(void *)&registry->header->magic, AE_REGISTRY_MAGIC);
+    return 0;
+}
+
+/*
+ * Checks a mapped registry of `size` bytes and fills *registry. Nothing is used before it is checked, and only copies
+ * are.
+ */
+static int check_header(struct ae_registry *registry, void *base, uint64_t size, const char *name) {
+    ae_registry_header header;
+
+    /* G4 acquire, pairs G3 (create). */
+    if (ae_load_acquire(base) != AE_REGISTRY_MAGIC)
+        return ae_fail(-EBADMSG, "%s isn't a finished registry: start aetherd, or remove it from /dev/shm", name + 1);
+    ae_copy_out(&header, base, sizeof header);
+    if (header.layout_major != AE_LAYOUT_MAJOR)
+        return ae_fail(-EPROTO,
+                       "%s has layout version %" PRIu32 ", this program knows version %u: use programs of one release",
+                       name + 1, header.layout_major, AE_LAYOUT_MAJOR);
+    if (!counts_valid(header.topics_max, header.clients_max, header.grants_max) || header.bytes != size ||
+        ae_registry_bytes(header.topics_max, header.clients_max, header.grants_max) != size)
+        return ae_fail(-EBADMSG,
+                       "%s is damaged: %" PRIu64 " bytes for %" PRIu32 " topics, %" PRIu32 " clients, %" PRIu32
+                       " handles",
+                       name + 1, size, header.topics_max, header.clients_max, header.grants_max);
+    place(registry, base, header.topics_max, header.clients_max, header.grants_max);
+    return 0;
+}
+
+int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable) {
+    char name[AE_OBJECT_NAME_SIZE];
+    void *base = NULL;
+    uint64_t size;
+    int fd, rc;
+
+    memset(registry, 0, sizeof *registry);
+    ae_name_registry(instance, name);
+    fd = ae_segment_open(name, writable, instance->uid, 0, &size);
+    if (fd < 0)
+        return fd;
+    if (size < sizeof(ae_registry_header))
+        rc = ae_fail(-EBADMSG, "%s isn't a finished registry: it has %" PRIu64 " bytes", name + 1, size);
+    else
+        rc = ae_segment_map(fd, size, writable, false, &base);
+    ae_close(&fd);
+    if (rc != 0)
+        return rc;
+    rc = check_header(registry, base, size, name);
+    if (rc != 0)
+        ae_segment_unmap(base, size);
+    return rc;
+}
+
+void ae_registry_close(struct ae_registry *registry) {
+    ae_segment_unmap(registry->base, registry->bytes);
+    memset(registry, 0, sizeof *registry);
+}
+
+/*
+ * Copies a record of `size` bytes that begins with its state word. 1: the copy is whole and was LIVE. The copy's
+ * state word is the one that was checked.
+ */
+static int read_record(void *copy, const ae_u64 *record, size_t size) {
+    /* G2 acquire, pairs commit: a LIVE word comes with all the fields stored before it. */
+    const uint64_t before = ae_load_acquire(record);
+
+    if ((before & STATE_MASK) != AE_RECORD_LIVE)
+        return 0;
+    ae_copy_out(copy, (const unsigned char *)record, size);
+    /*
+     * G1 fence, pairs begin: if one copied byte belongs to the next use of the record, the word loaded now isn't
+     * `before`.
+     */
+    ae_fence_acquire();
+    if (ae_load_relaxed(record) != before)
+        return 0;
+    memcpy(copy, &before, sizeof before);
+    return 1;
+}
+
+int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy) {
+    if (i >= registry->topics_max || read_record(copy, &registry->topics[i].state, sizeof *copy) == 0)
+        return 0;
+    if (copy->topic_id == 0 || copy->name_len > AE_TOPIC_NAME_MAX ||
+        ae_topic_name_check(copy->name, copy->name_len) != 0)
+        return 0;
+    memset(copy->name + copy->name_len, 0, sizeof copy->name - copy->name_len);
+    return 1;
+}
+
+int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_registry_client *copy) {
+    if (i >= registry->clients_max || read_record(copy, &registry->clients[i].state, sizeof *copy) == 0)
+        return 0;
+    copy->name[sizeof copy->name - 1] = '\0';
+    return copy->client_id != 0;
+}
+
+int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy) {
+    uint32_t records;
+
+    if (i >= registry->grants_max || read_record(copy, &registry->grants[i].state, sizeof *copy) == 0)
+        return 0;
+    switch (copy->role) {
+    case AE_ROLE_PUBLISHER:
+        records = AE_PUBLISHERS_MAX;
+        break;
+    case AE_ROLE_RELIABLE:
+        records = AE_SUBSCRIBERS_MAX;
+        break;
+    case AE_ROLE_BEST_EFFORT:
+        records = 1;
+        break;
+    default:
+        return 0;
+    }
+    return copy->grant_id != 0 && copy->topic_id != 0 && copy->client_id != 0 && copy->record < records;
+}
+
+/* Stores the next state of the same generation. */
+static void set_state(ae_u64 *word, uint64_t state) {
+    ae_store_release(word, (ae_load_relaxed(word) & ~STATE_MASK) | state);
+}
+
+uint64_t ae_record_state(const ae_u64 *word) {
+    return ae_load_acquire(word) & STATE_MASK;
+}
+
+void ae_record_begin(ae_u64 *word) {
+    ae_store_release(word, ((ae_load_relaxed(word) & ~STATE_MASK) + GENERATION_ONE) | AE_RECORD_CREATING);
+    /*
+     * G1 fence, pairs read_record: no field is stored before the word says CREATING. The new generation makes the word
+     * differ from the old one even if the reader looks again only after the commit.
+     */
+    ae_fence_release();
+}
+
+void ae_record_commit(ae_u64 *word) {
+    /* G2 release, pairs read_record: every field is stored before the word says LIVE. */
+    set_state(word, AE_RECORD_LIVE);
+}
+
+void ae_record_remove(ae_u64 *word) {
+    set_state(word, AE_RECORD_REMOVING);
+}
+
+void ae_record_free(ae_u64 *word) {
+    set_state(word, AE_RECORD_FREE);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/shared_map.h"
+#include <aether/detail/atomic.h>
+#ifdef AE_TSAN
+#include "base/socket.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+struct entry {
+    struct entry *next;
+    dev_t dev;
+    ino_t ino;
+    void *base;
+    size_t bytes;
+    unsigned int count;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct entry *entries;
+
+/*
+ * Maps a whole object read-write, also when fd is read-only: another handle of this process may be the one that
+ * writes.
+ */
+static int map_new(int fd, const struct stat *status, struct entry **entry) {
+    char path[40];
+    int writable = -1;
+    int rc = 0;
+
+    *entry = calloc(1, sizeof **entry);
+    if (*entry == NULL)
+        return -ENOMEM;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    writable = open(path, O_RDWR | O_CLOEXEC);
+    if (writable < 0) {
+        rc = -errno;
+        goto free_entry;
+    }
+    (*entry)->bytes = (size_t)status->st_size;
+    (*entry)->base = mmap(NULL, (*entry)->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, writable, 0);
+    if ((*entry)->base == MAP_FAILED)
+        rc = -errno;
+    ae_close(&writable);
+    if (rc == 0) {
+        (*entry)->dev = status->st_dev;
+        (*entry)->ino = status->st_ino;
+        return 0;
+    }
+free_entry:
+    free(*entry);
+    return rc;
+}
+
+int ae_shared_map(int fd, const struct stat *status, void **base) {
+    struct entry *entry;
+    int rc = 0;
+
+    pthread_mutex_lock(&lock);
+    for (entry = entries; entry != NULL; entry = entry->next) {
+        if (entry->dev == status->st_dev && entry->ino == status->st_ino)
+            break;
+    }
+    if (entry == NULL) {
+        rc = map_new(fd, status, &entry);
+        if (rc != 0)
+            goto unlock;
+        entry->next = entries;
+        entries = entry;
+    }
+    entry->count++;
+    *base = entry->base;
+unlock:
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+void ae_shared_unmap(void *base) {
+    struct entry **link = &entries;
+
+    pthread_mutex_lock(&lock);
+    while (*link != NULL && (*link)->base != base)
+        link = &(*link)->next;
+    struct entry *entry = *link;
+    if (entry != NULL && --entry->count == 0) {
+        *link = entry->next;
+        munmap(entry->base, entry->bytes);
+        free(entry);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+#endif

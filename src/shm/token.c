@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/token.h"
+#include "base/error.h"
+#include "base/socket.h"
+#include "shm/segment.h"
+#include <aether/detail/layout.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+
+int ae_token_create(const char *name) {
+    int rc;
+    /* An aetherd that dies before the lock is taken leaves a free token, and nobody holds it: that is what it says. */
+    int fd = ae_segment_create(name, AE_PAGE);
+
+    if (fd < 0)
+        return fd;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        rc = ae_fail(-errno, "cannot lock token %s: %s", name + 1, strerror(errno));
+        ae_segment_remove(name);
+        ae_close(&fd);
+        return rc;
+    }
+    return fd;
+}
+
+int ae_token_hold(int fd, void **map) {
+    void *base = mmap(NULL, AE_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    int rc = 0;
+
+    if (base == MAP_FAILED) {
+        rc = ae_fail(-errno, "cannot map the token: %s", strerror(errno));
+    } else if (madvise(base, AE_PAGE, MADV_DONTFORK) != 0) {
+        rc = ae_fail(-errno, "cannot keep the token from forked children: %s", strerror(errno));
+        munmap(base, AE_PAGE);
+    } else {
+        *map = base;
+    }
+    ae_close(&fd);
+    return rc;
+}
+
+void ae_token_drop(void *map) {
+    if (map != NULL)
+        munmap(map, AE_PAGE);
+}
+
+int ae_token_free(const char *name, uint32_t uid) {
+    int fd = ae_segment_open(name, false, uid, 0, NULL);
+    int rc;
+
+    if (fd < 0)
+        return fd == -ENOENT ? 1 : fd;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        rc = 1;
+    else if (errno == EWOULDBLOCK)
+        rc = 0;
+    else
+        rc = ae_fail(-errno, "cannot look at the lock of token %s: %s", name + 1, strerror(errno));
+    ae_close(&fd);
+    return rc;
+}

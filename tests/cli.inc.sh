@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# cli.inc.sh - for the tests of aether-cli: TAP, a private daemon, and the processes that a test starts.
+# shellcheck shell=bash
+
+: "${AETHERD:?the daemon under test}" "${AETHER_CLI:?the program under test}"
+
+tmp=$(mktemp -d)
+export AETHER_SOCKET=$tmp/s/aetherd.sock
+mkdir -m 700 "$tmp/s"
+daemon=
+started=()
+cases=0
+failures=0
+
+cleanup() {
+    local pid
+    for pid in "${started[@]}" $daemon; do
+        kill -9 "$pid" 2>/dev/null
+        wait "$pid" 2>/dev/null
+    done
+    # What a killed daemon has left is removed by a successor that stops cleanly.
+    if [ -n "$daemon" ] && start_daemon; then
+        "$AETHER_CLI" shutdown 2>/dev/null
+        wait "$daemon" 2>/dev/null
+    fi
+    rm -rf "$tmp"
+}
+trap cleanup EXIT
+
+# until_true COMMAND...: polls it, at most 20 s.
+until_true() {
+    local deadline=$((SECONDS + 20))
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.02
+    done
+}
+
+daemon_answers() { "$AETHER_CLI" stats --json | grep -q '"running":true'; }
+
+start_daemon() {
+    "$AETHERD" --socket "$AETHER_SOCKET" 2>>"$tmp/daemon.log" &
+    daemon=$!
+    until_true daemon_answers || { echo "# the daemon doesn't start: $(tail -n 1 "$tmp/daemon.log")"; return 1; }
+}
+
+# ok NAME COMMAND...: one case, good if the command succeeds.
+ok() {
+    local name=$1
+    shift
+    cases=$((cases + 1))
+    if "$@"; then
+        echo "ok $cases - $name"
+    else
+        echo "not ok $cases - $name"
+        failures=$((failures + 1))
+    fi
+}
+
+# run COMMAND...: leaves its output in $tmp/out and $tmp/err and its status in $status.
+run() {
+    "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+    status=$?
+}
+
+# One line of fault with this status; WORDS are in it.
+faulted() {
+    local want=$1 words=$2
+    [ "$status" -eq "$want" ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q '^aether-cli: ' "$tmp/err" &&
+        grep -qF -- "$words" "$tmp/err" && return
+    echo "# status $status, wanted $want and one line with '$words':"
+    sed 's/^/# /' "$tmp/err"
+    return 1
+}
+
+# refuses STATUS WORDS ARGUMENT...: aether-cli ends with that status, one line on stderr that holds the words, nothing on stdout.
+refuses() {
+    local want=$1 words=$2
+    shift 2
+    run "$AETHER_CLI" "$@"
+    faulted "$want" "$words" && [ ! -s "$tmp/out" ]
+}
+
+# The value of a key in the JSON line that describes a topic.
+topic_value() { "$AETHER_CLI" topic info --json "$1" | python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"; }
+topic_has() { [ "$(topic_value "$1" "$2" 2>/dev/null)" = "$3" ]; }
+
+# Waits until a topic has COUNT reliable (best_effort, publishers) peers.
+until_peers() { until_true topic_has "$1" "$2" "$3"; }
+
+# Every line of the file is a JSON object, and the python expression on `rows` holds.
+json_rows() {
+    python3 - "$1" "$2" <<'PYTHON'
+import json, sys
+with open(sys.argv[1], encoding="utf-8") as f:
+    rows = [json.loads(line) for line in f]
+if not all(isinstance(row, dict) for row in rows) or not eval(sys.argv[2]):
+    print("#", sys.argv[2], "doesn't hold for", rows[:20])
+    sys.exit(1)
+PYTHON
+}
+
+finish() {
+    echo "1..$cases"
+    exit $((failures > 0))
+}

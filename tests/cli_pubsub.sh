@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# pub and sub as people use them: pipes, files, odd bytes, limits, signals, closed ends.
+# shellcheck disable=SC2317 # ok calls functions by name
+# shellcheck source-path=SCRIPTDIR source=cli.inc.sh
+. "$(dirname "$0")/cli.inc.sh"
+
+# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
+subscribe() {
+    local file=$1 topic=$2
+    shift 2
+    "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
+    sub=$!
+    started+=("$sub")
+    case "$*" in
+    *best-effort*) until_peers "$topic" best_effort 1 ;;
+    *) until_peers "$topic" reliable 1 ;;
+    esac
+}
+
+same() { cmp "$1" "$2" 2>&1 | sed 's/^/# /'; cmp -s "$1" "$2"; }
+ends_with() { wait "$1"; [ $? -eq "$2" ]; }
+
+# carries NAME FILE TOPIC PUB-OPTION...: what pub reads from FILE, sub --raw writes, byte for byte.
+carries() {
+    local name=$1 file=$2 topic=$3 lines
+    shift 3
+    lines=$(wc -l <"$file")
+    subscribe "$tmp/copy" "$topic" --raw --count "$lines"
+    run_pub "$topic" "$@" <"$file"
+    ok "$name: pub" [ "$status" -eq 0 ]
+    ok "$name: sub" ends_with "$sub" 0
+    ok "$name: the same bytes" same "$file" "$tmp/copy"
+}
+run_pub() {
+    "$AETHER_CLI" pub "$@" >"$tmp/out" 2>"$tmp/err"
+    status=$?
+}
+
+start_daemon || exit 1
+
+# ---- lines
+seq 1 100000 >"$tmp/seq"
+carries "100,000 lines" "$tmp/seq" lines
+carries "through a ring of 8 slots" "$tmp/seq" narrow --max-message 8
+printf 'a\n\n\nb\0c\n\377\376\n\r\n \n' >"$tmp/odd"
+carries "empty lines, NUL and other bytes" "$tmp/odd" odd
+{ head -c 4088 /dev/zero | tr '\0' x; echo; head -c 4087 /dev/zero | tr '\0' y; echo; } >"$tmp/long"
+carries "lines of the largest size" "$tmp/long" long --max-message 4088
+
+subscribe "$tmp/copy" tail --raw --count 2
+printf 'one\ntwo' | run_pub tail -v
+ok "a last line without a newline" ends_with "$sub" 0
+ok "a last line without a newline: bytes" same "$tmp/copy" <(printf 'one\ntwo\n')
+ok "-v says how many" grep -q '^published 2 messages in ' "$tmp/err"
+run_pub tail </dev/null
+ok "no lines" [ "$status" -eq 0 ]
+ok "without a terminal it is silent" [ ! -s "$tmp/err" ]
+
+{ echo short; head -c 1017 /dev/zero | tr '\0' x; echo; echo never; } >"$tmp/toolong"
+run_pub limit <"$tmp/toolong"
+ok "a line that is too long" faulted 5 "line 2 is longer than the 1016 bytes"
+ok "a line that is too long: the lines before it" topic_has limit messages 1
+head -c 300000 /dev/zero | tr '\0' x | run_pub limit
+ok "a line without an end" faulted 5 "line 1 is longer than the 1016 bytes"
+ok "a message that is too long" refuses 5 1016 pub limit "$(printf 'x%.0s' {1..1017})"
+ok "--size that is too large" refuses 5 1016 pub limit --size 1017 --count 1
+run_pub tail <"$tmp"
+ok "stdin that can't be read" faulted 1 "read stdin"
+
+# ---- arguments, count, size, rate
+subscribe "$tmp/copy" arg --raw --count 4
+run_pub arg 'hello world'
+run_pub arg -- --count
+run_pub arg x --count 2
+ok "argument" ends_with "$sub" 0
+ok "argument: bytes" same "$tmp/copy" <(printf 'hello world\n--count\nx\nx\n')
+run_pub arg --count 5 <"$tmp/seq"
+ok "--count of lines" topic_has arg messages 9
+run_pub arg ''
+ok "an empty argument is an empty message" topic_has arg messages 10
+
+subscribe "$tmp/copy" gen --json --count 3
+run_pub gen --size 10 --count 3
+ok "--size" ends_with "$sub" 0
+ok "--size: the pattern" json_rows "$tmp/copy" '[__import__("base64").b64decode(r["payload_b64"]) if "payload_b64" in r
+    else r["payload"].encode() for r in rows] == [s.to_bytes(8, "little") + bytes([s + 8, s + 9]) for s in range(3)]'
+run_pub gen --size 0 --count 2
+ok "--size 0" topic_has gen messages 5
+run_pub gen --size 3 --count 3
+run "$AETHER_CLI" sub gen --raw --from last:1 --count 1
+ok "--size below 8" same "$tmp/out" <(printf '\007\010\011\n')
+
+before=$(date +%s%N)
+run_pub gen x --count 21 --rate 100
+took=$((($(date +%s%N) - before) / 1000000))
+ok "--rate isn't faster than asked" [ $took -ge 200 ]
+
+# ---- sub
+run_pub json plain
+run_pub json $'tab\there "quoted" \\ \e[31m\u00fc\u20ac'
+printf 'nul\0x\n\300\200\n\355\240\200\n\n' | run_pub json
+run "$AETHER_CLI" sub json --from oldest --count 6 --json
+ok "--json" json_rows "$tmp/out" '[r["seq"] for r in rows] == list(range(6)) and [r["len"] for r in rows] == [5, 31, 5, 2, 3, 0]'
+ok "--json: payloads" json_rows "$tmp/out" 'rows[0]["payload"] == "plain" and rows[2]["payload"] == "nul\0x" and rows[5]["payload"] == ""
+    and rows[1]["payload"] == "tab\there \"quoted\" \\ \x1b[31m\u00fc\u20ac"'
+ok "--json: what isn't UTF-8" json_rows "$tmp/out" 'rows[3]["payload_b64"] == "wIA=" and rows[4]["payload_b64"] == "7aCA"
+    and "payload" not in rows[3]'
+run "$AETHER_CLI" sub json --from oldest --count 4
+ok "text" grep -q '^ *0  *5  plain$' "$tmp/out"
+ok "text: escaped" grep -qF 'tab\there "quoted" \\ \x1b[31m' "$tmp/out"
+ok "text: NUL" grep -qF 'nul\x00x' "$tmp/out"
+run "$AETHER_CLI" sub json --from last:2 --count 2 --raw
+ok "--from last:2" same "$tmp/out" <(printf '\355\240\200\n\n')
+run "$AETHER_CLI" sub json --from last:1000000 --count 1 --raw
+ok "--from last of more than there is" same "$tmp/out" <(echo plain)
+run "$AETHER_CLI" sub json --from last:18446744073709551615 --count 1 --raw
+ok "--from last of the most" same "$tmp/out" <(echo plain)
+
+# A gap: a subscriber that can't write is stopped at its full pipe and lapped meanwhile.
+mkfifo "$tmp/pipe"
+"$AETHER_CLI" topic create gap --capacity 8 --max-message 1000
+for format in --json --raw ""; do
+    # shellcheck disable=SC2086
+    "$AETHER_CLI" sub gap --policy best-effort $format -v >"$tmp/pipe" 2>"$tmp/gap.err" &
+    sub=$!
+    started+=("$sub")
+    exec 8<"$tmp/pipe"
+    until_peers gap best_effort 1
+    run_pub gap --size 1000 --count 20000
+    # A last message that arrives for sure: repeated until it does.
+    until_end() { run_pub gap the-END; ! kill -0 "$sub" 2>/dev/null || grep -qa the-END "$tmp/gap.out"; }
+    cat <&8 >"$tmp/gap.out" &
+    started+=($!)
+    exec 8<&-
+    until_true until_end
+    kill "$sub"
+    ok "gap ${format:-text}: ended by SIGTERM" ends_with "$sub" 143
+    case $format in
+    --json) ok "gap --json: conservation" json_rows "$tmp/gap.out" 'any("gap_count" in r for r in rows) and
+        all(b.get("seq", b.get("gap_first")) == a.get("seq", a.get("gap_first")) + a.get("gap_count", 1)
+            for a, b in zip(rows, rows[1:]))' ;;
+    --raw) ok "gap --raw: on stderr" grep -qE '^aether-cli: gap: [0-9]+ messages? lost from sequence [0-9]+ on$' "$tmp/gap.err" ;;
+    *) ok "gap text" grep -qaE '^ *[0-9]+    gap  [0-9]+ messages? lost$' "$tmp/gap.out" ;;
+    esac
+    ok "gap ${format:-text}: -v" grep -qE '^received [0-9,]+, lost [1-9][0-9,]*, aborted 0$' "$tmp/gap.err"
+    until_peers gap best_effort 0
+done
+
+# ---- signals and closed ends
+
+# interruptible COMMAND...: runs it with SIGINT as a terminal's foreground job has it; a script's background jobs ignore it.
+interruptible() {
+    exec python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$@"
+}
+
+for signal in INT:130 TERM:143; do
+    interruptible "$AETHER_CLI" sub signal &
+    sub=$!
+    started+=("$sub")
+    until_peers signal reliable 1
+    kill "-${signal%:*}" "$sub"
+    ok "sub ends on SIG${signal%:*}" ends_with "$sub" "${signal#*:}"
+    until_peers signal reliable 0
+done
+
+mkfifo "$tmp/lines"
+"$AETHER_CLI" pub signal <"$tmp/lines" &
+pub=$!
+started+=("$pub")
+exec 9>"$tmp/lines"
+printf 'whole\npart' >&9
+until_true topic_has signal messages 1
+kill "$pub"
+ok "pub ends on SIGTERM while it waits for input" ends_with "$pub" 143
+ok "part of a line isn't published" topic_has signal messages 1
+exec 9>&-
+
+subscribe "$tmp/copy" stuck --raw
+kill -STOP "$sub"
+"$AETHER_CLI" pub stuck --size 100 &
+pub=$!
+started+=("$pub")
+is_full() { [ "$(topic_value stuck full)" -gt 0 ]; }
+until_true is_full
+capacity=$(topic_value stuck capacity)
+ok "a stopped reliable subscriber holds pub back by a ring" topic_has stuck lag "$capacity"
+kill "$pub"
+ok "pub ends on SIGTERM while the ring is full" ends_with "$pub" 143
+kill -CONT "$sub"
+all_there() { [ "$(stat -c %s "$tmp/copy")" -eq $(($(topic_value stuck messages) * 101)) ]; }
+ok "nothing that was published is lost" until_true all_there
+kill "$sub"
+wait "$sub"
+
+run_pub ends first
+"$AETHER_CLI" sub ends --from oldest 2>"$tmp/err" | head -n 1 >"$tmp/out"
+statuses=("${PIPESTATUS[@]}")
+ok "sub | head ends by itself" [ "${statuses[0]}" -eq 0 ]
+ok "sub | head is quiet" [ ! -s "$tmp/err" ]
+"$AETHER_CLI" sub ends --from oldest --count 1 >/dev/full 2>"$tmp/err"
+status=$?
+ok "a full disk is told" faulted 1 "No space left"
+finish

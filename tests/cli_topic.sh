@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# topic ls, info, create and rm, beside a daemon that runs and one that is dead.
+# shellcheck disable=SC2317 # ok calls functions by name
+# shellcheck source-path=SCRIPTDIR source=cli.inc.sh
+. "$(dirname "$0")/cli.inc.sh"
+
+succeeds() {
+    run "$AETHER_CLI" "$@"
+    [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ]
+}
+lists() {
+    run "$AETHER_CLI" topic ls --json
+    [ "$status" -eq 0 ] && json_rows "$tmp/out" "$1"
+}
+informs() {
+    run "$AETHER_CLI" topic info --json "$1"
+    [ "$status" -eq 0 ] && json_rows "$tmp/out" "$2"
+}
+shows() {
+    succeeds topic "${@:2}" && grep -qE -- "$1" "$tmp/out" && return
+    sed 's/^/# /' "$tmp/out"
+    return 1
+}
+
+start_daemon || exit 1
+ok "ls of nothing" lists 'rows == []'
+ok "create" succeeds topic create a/b --max-message 100 --capacity 64
+ok "create again, the same" succeeds topic create a/b --max-message 100 --capacity 64
+ok "create again, as it is" succeeds topic create a/b
+ok "create again, another size" refuses 1 200 topic create a/b --max-message 200
+ok "create with a bad capacity" refuses 2 "power of two" topic create c --capacity 100
+ok "create with a preset" succeeds topic create fast --max-message 1K --preset throughput
+ok "create with a name that isn't UTF-8" succeeds topic create $'z\xff\e[2J'
+ok "ls --json" lists '[r.get("topic") for r in rows] == ["a/b", "fast", None]'
+ok "ls --json: figures" lists 'rows[0]["capacity"] == 64 and rows[0]["max_message"] == 100 and rows[0]["slot_size"] == 112
+    and rows[0]["messages"] == 0 and rows[1]["capacity"] == 4096 and rows[1]["memory_bytes"] > 4 << 20'
+ok "ls --json: name" lists 'rows[2]["topic_b64"] == "ev8bWzJK"'
+ok "ls" shows '^a/b  .*0 .* 100 B .* 64 ' ls
+ok "ls escapes" shows '^z\\xff\\x1b\[2J ' ls
+ok "info" shows '^ring +64 slots' info a/b
+ok "info: nobody" shows 'Nobody is attached' info a/b
+ok "info of none" refuses 4 "no topic 'x'" topic info x
+ok "rm of none" refuses 4 "x" topic rm x
+ok "rm" succeeds topic rm fast
+ok "rm again" refuses 4 "fast" topic rm fast
+ok "rm: it is gone" lists 'len(rows) == 2'
+
+"$AETHER_CLI" sub a/b --raw >"$tmp/sub1" &
+started+=($!)
+sub1=$!
+"$AETHER_CLI" sub a/b --raw --policy best-effort >"$tmp/sub2" &
+started+=($!)
+sub2=$!
+mkfifo "$tmp/lines"
+"$AETHER_CLI" pub a/b <"$tmp/lines" &
+started+=($!)
+pub=$!
+exec 9>"$tmp/lines"
+until_peers a/b publishers 1
+until_peers a/b reliable 1
+until_peers a/b best_effort 1
+printf 'one\ntwo\nthree\n' >&9
+until_true topic_has a/b messages 3
+until_true cmp -s "$tmp/sub1" <(printf 'one\ntwo\nthree\n')
+
+caught_up() { informs a/b '[p for p in rows[0]["peers"] if p["role"] == "reliable"][0]["lag"] == 0'; }
+ok "info: the subscriber has caught up" until_true caught_up
+ok "info --json: peers" informs a/b "sorted((p['role'], p['pid'], p['client']) for p in rows[0]['peers']) ==
+    [('best-effort', $sub2, 'aether-cli sub'), ('publisher', $pub, 'aether-cli pub'), ('reliable', $sub1, 'aether-cli sub')]"
+ok "info --json: figures" informs a/b '(lambda p: p["publisher"]["next"] == 3 and p["publisher"]["joined"] == 0
+    and p["reliable"]["joined"] == 0 and p["reliable"]["next"] == 3 and p["reliable"]["lost"] == 0
+    and "lag" not in p["best-effort"])({x["role"]: x for x in rows[0]["peers"]})'
+ok "info: peers" shows "^reliable +$sub1 +aether-cli sub +0 +3 +0 +0 +-\$" info a/b
+ok "rm of a topic in use" refuses 1 "" topic rm a/b
+ok "a second publisher" refuses 1 "" pub a/b x
+
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+printf 'four\n' >&9
+ok "beside a dead daemon: the message arrives" until_true cmp -s "$tmp/sub1" <(printf 'one\ntwo\nthree\nfour\n')
+ok "beside a dead daemon: ls" lists 'rows[0]["messages"] == 4 and rows[0]["publishers"] == 1'
+ok "beside a dead daemon: info" informs a/b 'len(rows[0]["peers"]) == 3'
+ok "beside a dead daemon: create" refuses 3 "start it with" topic create d
+start_daemon
+ok "beside a successor: info" informs a/b 'len(rows[0]["peers"]) == 3 and rows[0]["messages"] == 4'
+exec 9>&-
+wait "$pub"
+ok "the publisher has left" until_peers a/b publishers 0
+kill -9 "$sub1"
+ok "a killed subscriber is gone" until_peers a/b reliable 0
+kill "$sub2"
+wait "$sub2"
+ok "rm after all have left" until_true succeeds topic rm a/b
+finish

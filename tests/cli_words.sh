@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What aether-cli answers to right and wrong words, and where no daemon runs.
+# shellcheck disable=SC2317 # ok calls functions by name
+# shellcheck source-path=SCRIPTDIR source=cli.inc.sh
+. "$(dirname "$0")/cli.inc.sh"
+
+prints() {
+    local words=$1
+    shift
+    run "$AETHER_CLI" "$@"
+    [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ] && grep -qF -- "$words" "$tmp/out"
+}
+
+ok "help" prints "Exit codes:" help
+ok "--help" prints "Commands:" --help
+ok "--version" prints "aether-cli 0.1.0" --version
+for command in pub sub stats shutdown; do
+    ok "help $command" prints "usage: aether-cli $command" help $command
+    ok "$command --help" prints "usage: aether-cli $command" $command --help
+done
+for command in ls info create rm; do
+    ok "help topic $command" prints "usage: aether-cli topic $command" help topic $command
+done
+ok "help topic" prints "create TOPIC" help topic
+
+ok "no command" refuses 2 "needs a command"
+ok "unknown command" refuses 2 "use one of topic, pub, sub" frobnicate
+ok "near command" refuses 2 "did you mean 'sub'" sbu
+ok "near topic command" refuses 2 "did you mean 'topic create'" topic craete
+ok "unknown topic command" refuses 2 "use one of ls, info" topic frobnicate
+ok "no topic command" refuses 2 "needs a command" topic
+ok "help of nothing" refuses 2 "unknown command" help frobnicate
+ok "unknown global option" refuses 2 "--socket PATH" --sockets x
+ok "--socket without a value" refuses 2 "needs a value" --socket
+ok "--socket empty" refuses 2 "empty" --socket "" stats
+ok "--socket too long" refuses 2 "107" --socket "/$(printf 'x%.0s' {1..200})" stats
+ok "empty command" refuses 2 "unknown command" ""
+ok "command with control characters" refuses 2 '\x1b[2J\n' $'\e[2J\nforged'
+
+ok "unknown option" refuses 2 "did you mean --count" pub t m --cuont 3
+ok "option without a value" refuses 2 "--count N" pub t m --count
+ok "no topic" refuses 2 "usage: aether-cli pub TOPIC" pub
+ok "word too many" refuses 2 "one word too many" pub t m n
+for bad in 0 -1 +1 1x "" 1.5 99999999999999999999999; do
+    ok "--count '$bad'" refuses 2 "--count '$bad': use a whole number of at least 1" pub t m --count "$bad"
+done
+for bad in x -1 1e3 nan 1000000001; do
+    ok "--rate '$bad'" refuses 2 "from 0 to 1000000000" pub t m --rate "$bad"
+done
+for bad in 0 4089 1T 4Kx 5G; do
+    ok "--max-message '$bad'" refuses 2 "from 1 to 4088" topic create t --max-message "$bad"
+done
+ok "--preset" refuses 2 "default or throughput" topic create t --preset huge
+ok "--policy" refuses 2 "reliable or best-effort" sub t --policy lossy
+for bad in old last last: last:x last:-1 ""; do
+    ok "--from '$bad'" refuses 2 "--from" sub t --from "$bad"
+done
+ok "--raw --json" refuses 2 "not both" sub t --raw --json
+ok "MESSAGE and --size" refuses 2 "not both" pub t m --size 8
+ok "flag with a value" refuses 2 "takes no value" sub t --raw=1
+ok "stats --count alone" refuses 2 "--watch" stats --count 2
+ok "stats --watch 0" refuses 2 "0.01" stats --watch 0
+ok "stats word" refuses 2 "one word too many" stats t
+
+for words in "pub t m" "sub t" "topic create t" "topic rm t" shutdown; do
+    # shellcheck disable=SC2086 # several words
+    ok "no daemon: $words" refuses 3 "no aetherd at $AETHER_SOCKET: start it with: aetherd --socket $AETHER_SOCKET" $words
+done
+for words in "topic ls" "topic info t" stats "stats --json"; do
+    # shellcheck disable=SC2086
+    ok "nothing there: $words" refuses 3 "no aetherd at $AETHER_SOCKET" $words
+done
+ok "--socket wins over the environment" refuses 3 "no aetherd at $tmp/other.sock" --socket "$tmp/other.sock" pub t m
+ok "--socket after the command" refuses 3 "no aetherd at $tmp/other.sock" pub --socket="$tmp/other.sock" t m
+
+start_daemon || exit 1
+for name in a+b 'a#' /a a/ a//b "" "$(printf 'x%.0s' {1..256})"; do
+    ok "topic name '${name:0:10}'" refuses 2 "" topic create "$name"
+    ok "pub to '${name:0:10}'" refuses 2 "" pub "$name" m
+    ok "sub to '${name:0:10}'" refuses 2 "" sub "$name"
+done
+finish

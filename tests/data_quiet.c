@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Publish, receive and the spinning idle neither allocate nor make system calls. Allocations are counted by this program's own malloc, which the
+ * library's calls find first; system calls are fatal under a seccomp filter that knows nothing but exit_group. A control case
+ * of each proves that it bites.
+ */
+#define _GNU_SOURCE
+#include "lib/process.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+
+int main(void) {
+    printf("1..0 # SKIP a sanitizer has an allocator and system calls of its own\n");
+    return 0;
+}
+
+#else
+
+#include <dlfcn.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#define MAX_MESSAGE 100u
+#define CAPACITY    64u
+#define ROUNDS      3000u
+
+/* ---- the allocation counter ---- */
+
+static uint64_t allocations;
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *old, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+void __libc_free(void *old);
+
+void *malloc(size_t size) {
+    allocations++;
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size) {
+    allocations++;
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size) {
+    allocations++;
+    return __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size) {
+    allocations++;
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **out, size_t alignment, size_t size) {
+    allocations++;
+    *out = __libc_memalign(alignment, size);
+    return *out != NULL ? 0 : ENOMEM;
+}
+
+void free(void *old) {
+    allocations++;
+    __libc_free(old);
+}
+
+void *mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset) {
+    allocations++;
+    return (void *)syscall(SYS_mmap, address, bytes, prot, flags, fd, offset); // NOLINT(performance-no-int-to-ptr)
+}
+
+/* ---- the filter ---- */
+
+static void forbid_system_calls(void) {
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    const struct sock_fprog filter = {sizeof program / sizeof program[0], program};
+
+    REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+/* ---- what has to be quiet ---- */
+
+enum subject { NOTHING, PUBLISH, RECEIVE, IDLE, CONTROL };
+
+static struct result {
+    uint64_t finished; /* the work was done to its end */
+    uint64_t allocations;
+    uint64_t published, full, delivered, lost, wrong;
+} *result;
+
+static struct peers {
+    aether_publisher *pub;
+    struct reading readings[4]; /* reliable from new and from oldest, best effort, and one that is lapped */
+    aether_idle_state idle;
+} peers;
+
+static bool idle_is_quiet = true;
+
+/* The clock that the spinning pause reads: a counter of the CPU, or one that the kernel gives without a system call. */
+static bool clock_is_quiet(void) {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    char source[32] = "";
+    FILE *file;
+
+    if (__get_cpuid(0x80000007u, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0)
+        return true;
+    file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+    if (file != NULL) {
+        if (fgets(source, sizeof source, file) == NULL)
+            source[0] = '\0';
+        fclose(file);
+    }
+    return strncmp(source, "tsc", 3) == 0 || strncmp(source, "kvm-clock", 9) == 0 || strncmp(source, "hyperv", 6) == 0;
+#else
+    return true;
+#endif
+}
+
+/* As read_some(), but tells faults by a counter: REQUIRE would print. */
+static int quiet_take(void *context, const aether_message *message) {
+    struct reading *reading = context;
+
+    if (message->seq != reading->expected || (message->lost == 0 && !payload_right(message, MAX_MESSAGE)))
+        result->wrong++;
+    if (message->lost != 0)
+        result->lost += message->lost;
+    else
+        result->delivered++;
+    reading->expected += message->lost != 0 ? message->lost : 1;
+    return 0;
+}
+
+static int quiet_read(struct reading *reading, unsigned form) {
+    aether_message messages[8];
+    int n;
+
+    if (form % 3 == 2) {
+        n = aether_poll(reading->sub, quiet_take, reading, 8);
+    } else {
+        n = form % 3 == 0 ? aether_receive(reading->sub, messages) : aether_receive_batch(reading->sub, messages, 8);
+        for (int i = 0; i < n; i++)
+            quiet_take(reading, &messages[i]);
+    }
+    if (n < 0)
+        result->wrong++;
+    return n;
+}
+
+static void publish_quietly(void) {
+    static unsigned char data[4][MAX_MESSAGE];
+    static struct iovec messages[4];
+    const uint64_t seq = aether_publisher_next(peers.pub);
+    int rc;
+
+    for (size_t i = 0; i < 4; i++)
+        messages[i] = (struct iovec){data[i], payload_fill(data[i], seq + i, MAX_MESSAGE)};
+    rc = seq % 3 == 0 ? aether_publish(peers.pub, data[0], messages[0].iov_len) : aether_publish_batch(peers.pub, messages, 4);
+    if (rc < 0)
+        result->wrong++;
+    else if (rc == AETHER_FULL)
+        result->full++;
+    else
+        result->published += aether_publisher_next(peers.pub) - seq;
+}
+
+static void work(enum subject subject) {
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        const unsigned readers = round % 100 == 99 ? 4 : 3; /* the fourth one comes rarely: a whole ring has passed it */
+
+        if (round % 50 == 0) { /* until the ring is full, too */
+            for (unsigned i = 0; i < CAPACITY; i++)
+                publish_quietly();
+        }
+        publish_quietly();
+        for (unsigned i = 0; i < readers && subject != PUBLISH; i++) {
+            int n;
+            do {
+                n = quiet_read(&peers.readings[i], round + i);
+                if (subject == IDLE && idle_is_quiet)
+                    aether_idle(&peers.idle, n);
+            } while (n > 0);
+        }
+    }
+}
+
+static void set_up(void) {
+    static const aether_subscribe_options options[4] = {
+        {0}, {.from = AETHER_FROM_OLDEST}, {.policy = AETHER_BEST_EFFORT}, {.policy = AETHER_BEST_EFFORT, .from = AETHER_FROM_OLDEST}};
+    const aether_topic_config config = {.max_message = MAX_MESSAGE, .capacity = CAPACITY};
+    aether_client *client = connect_as("quiet");
+
+    REQUIRE(aether_publisher_open(client, "quiet", &config, &peers.pub) == 0);
+    for (unsigned i = 0; i < 20; i++)
+        (void)publish_some(peers.pub, UINT64_MAX);
+    for (unsigned i = 0; i < 4; i++) {
+        peers.readings[i] = (struct reading){.max_message = MAX_MESSAGE};
+        REQUIRE(aether_subscriber_open(client, "quiet", &options[i], NULL, &peers.readings[i].sub) == 0);
+        peers.readings[i].expected = aether_subscriber_next(peers.readings[i].sub);
+    }
+    aether_idle_init(&peers.idle, AETHER_IDLE_SPIN, AETHER_IDLE_BUDGET_NS);
+}
+
+static void count_allocations(unsigned subject) {
+    uint64_t before;
+
+    set_up();
+    before = allocations;
+    work((enum subject)subject);
+    if (subject == CONTROL) {
+        void *volatile p = malloc(1);
+        p = realloc(p, 2);
+        free(p);
+        p = calloc(1, 1);
+        free(p);
+        p = strdup("an allocation inside libc"); // its call of malloc() is ours too
+        free(p);
+        p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    result->allocations = allocations - before;
+    result->finished = 1;
+}
+
+static void without_system_calls(unsigned subject) {
+    set_up();
+    forbid_system_calls();
+    if (subject != NOTHING)
+        work((enum subject)subject);
+    result->finished = 1;
+    if (subject == CONTROL) {
+        (void)syscall(SYS_getpid);
+        result->finished = 2;
+    }
+}
+
+static int run(void (*play)(unsigned subject), enum subject subject) {
+    memset(result, 0, sizeof *result);
+    return reap(spawn(play, subject));
+}
+
+/* It was real work: everything that can happen to a publisher and a subscriber happened. */
+static bool worked(enum subject subject) {
+    return result->finished == 1 && result->wrong == 0 && result->published > 0 && result->full > 0 &&
+           (subject == PUBLISH || (result->delivered > 3 * ROUNDS && result->lost > 0));
+}
+
+int main(void) {
+    static const struct {
+        enum subject subject;
+        const char *name;
+    } cases[] = {{PUBLISH, "publish and batch"}, {RECEIVE, "receive, batch and poll"}, {IDLE, "idle"}};
+    int status;
+
+    result = share(sizeof *result);
+    test_begin(9);
+    idle_is_quiet = clock_is_quiet();
+    for (unsigned i = 0; i < 3; i++) {
+        const char *note = cases[i].subject == IDLE && !idle_is_quiet ? " # SKIP no clock without system calls here" : "";
+
+        REQUIRE(run(count_allocations, cases[i].subject) == 0 && worked(cases[i].subject));
+        REQUIRE(result->allocations == 0);
+        ok("%s: no allocation%s", cases[i].name, note);
+        status = run(without_system_calls, cases[i].subject);
+        if (status != 0 || !worked(cases[i].subject))
+            fail("%s: status %#x under the filter", cases[i].name, (unsigned)status);
+        ok("%s: no system call%s", cases[i].name, note);
+    }
+    REQUIRE(run(count_allocations, CONTROL) == 0 && result->finished == 1 && result->allocations >= 8);
+    ok("control: the counter counts");
+    status = run(without_system_calls, CONTROL);
+    REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && result->finished == 1);
+    ok("control: getpid() under the filter is fatal");
+    REQUIRE(run(without_system_calls, NOTHING) == 0 && result->finished == 1);
+    ok("control: exit under the filter isn't");
+    return 0;
+}
+
+#endif

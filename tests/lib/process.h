@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * process.h - for tests of whole processes in C: TAP, a private daemon, child processes, and payloads that follow from their sequence.
+ *
+ * Nothing outlives a test: each child dies with its parent, and each process has an alarm.
+ */
+#ifndef AETHER_TESTS_PROCESS_H
+#define AETHER_TESTS_PROCESS_H
+
+#include <aether/aether.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEADLINE_S   30u  /* for anything that must happen */
+#define LIFE_S       240u /* of any process */
+#define CHILDREN_MAX 32
+
+static struct {
+    char dir[64];
+    char socket[96];
+    pid_t daemon; /* 0: none */
+    pid_t children[CHILDREN_MAX];
+    unsigned cases;
+} test;
+
+/* ---- TAP ---- */
+
+__attribute__((format(printf, 1, 2), unused)) static void ok(const char *format, ...) {
+    va_list args;
+
+    printf("ok %u - ", ++test.cases);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Ends the test. In a child: tells on stderr and dies; whoever waits for it sees that. */
+__attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...) {
+    const bool parent = test.cases != UINT32_MAX;
+    FILE *out = parent ? stdout : stderr;
+    va_list args;
+
+    if (parent)
+        fprintf(out, "not ok %u - ", test.cases + 1);
+    else
+        fprintf(out, "# process %d: ", (int)getpid());
+    va_start(args, format);
+    vfprintf(out, format, args);
+    va_end(args);
+    fprintf(out, "\n");
+    fflush(out);
+    if (parent)
+        exit(1);
+    _exit(1);
+}
+
+#define REQUIRE(condition)                                                                                                       \
+    do {                                                                                                                         \
+        if (!(condition))                                                                                                        \
+            fail("%s:%d: %s (last fault: %s)", __FILE__, __LINE__, #condition, aether_errmsg());                                 \
+    } while (0)
+
+static inline uint64_t now_ms(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+static inline void look_again(void) {
+    const struct timespec ms = {.tv_nsec = 1000000};
+
+    nanosleep(&ms, NULL);
+}
+
+/* Polls the condition; the test fails if it doesn't come true in time. */
+#define AWAIT(condition)                                                                                                         \
+    do {                                                                                                                         \
+        const uint64_t until = now_ms() + DEADLINE_S * 1000u;                                                                    \
+        while (!(condition)) {                                                                                                   \
+            if (now_ms() > until)                                                                                                \
+                fail("%s:%d: not within %u s: %s", __FILE__, __LINE__, DEADLINE_S, #condition);                                  \
+            look_again();                                                                                                        \
+        }                                                                                                                        \
+    } while (0)
+
+/* ---- words that processes of a test share ---- */
+
+static inline uint64_t get(const uint64_t *word) {
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void set(uint64_t *word, uint64_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+static inline void *share(size_t bytes) {
+    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    REQUIRE(map != MAP_FAILED);
+    return map;
+}
+
+/* ---- children ---- */
+
+static inline pid_t fork_tied(void) {
+    const pid_t parent = getpid(), pid = fork();
+
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        alarm(LIFE_S);
+    }
+    return pid;
+}
+
+/* Runs play(arg) in a process of its own, which ends with it. */
+static inline pid_t spawn(void (*play)(unsigned arg), unsigned arg) {
+    unsigned i = 0;
+    pid_t pid;
+
+    while (i < CHILDREN_MAX && test.children[i] != 0)
+        i++;
+    REQUIRE(i < CHILDREN_MAX);
+    pid = fork_tied();
+    if (pid == 0) {
+        test.cases = UINT32_MAX;
+        play(arg);
+        _exit(0);
+    }
+    test.children[i] = pid;
+    return pid;
+}
+
+static inline int reap(pid_t pid) {
+    int status;
+
+    REQUIRE(waitpid(pid, &status, 0) == pid);
+    for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+        if (test.children[i] == pid)
+            test.children[i] = 0;
+    }
+    return status;
+}
+
+static inline void kill_child(pid_t pid) {
+    REQUIRE(kill(pid, SIGKILL) == 0);
+    REQUIRE(WIFSIGNALED(reap(pid)));
+}
+
+/* Waits for a child that has to end well. */
+static inline void join_child(pid_t pid) {
+    REQUIRE(reap(pid) == 0);
+}
+
+/* ---- daemon ---- */
+
+static inline aether_client *connect_as(const char *name) {
+    const aether_connect_options options = {.socket_path = test.socket, .name = name};
+    aether_client *client = NULL;
+
+    REQUIRE(aether_connect(&client, &options) == 0);
+    return client;
+}
+
+static inline bool daemon_answers(void) {
+    const aether_connect_options options = {.socket_path = test.socket, .name = "start-up"};
+    aether_client *client;
+
+    if (waitpid(test.daemon, NULL, WNOHANG) != 0) {
+        test.daemon = 0;
+        fail("the daemon ended by itself; its log is on stderr");
+    }
+    if (aether_connect(&client, &options) != 0)
+        return false;
+    aether_disconnect(client);
+    return true;
+}
+
+static inline void daemon_start(void) {
+    test.daemon = fork_tied();
+    if (test.daemon == 0) {
+        alarm(0);
+        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, (char *)NULL);
+        _exit(127);
+    }
+    AWAIT(daemon_answers());
+}
+
+static inline void daemon_kill(void) {
+    REQUIRE(kill(test.daemon, SIGKILL) == 0);
+    REQUIRE(waitpid(test.daemon, NULL, 0) == test.daemon);
+    test.daemon = 0;
+}
+
+static inline void clean_up(void) {
+    char file[128];
+
+    if (test.cases == UINT32_MAX)
+        return;
+    for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+        if (test.children[i] != 0) {
+            kill(test.children[i], SIGKILL);
+            waitpid(test.children[i], NULL, 0);
+        }
+    }
+    if (test.daemon != 0) { /* a clean stop with nobody attached removes its objects */
+        kill(test.daemon, SIGTERM);
+        waitpid(test.daemon, NULL, 0);
+    }
+    snprintf(file, sizeof file, "%s.lock", test.socket);
+    unlink(file);
+    unlink(test.socket);
+    rmdir(test.dir);
+}
+
+/* For main: a private directory and a daemon in it. */
+static inline void test_begin(unsigned cases) {
+    const char *tmp = getenv("TMPDIR");
+
+    alarm(LIFE_S);
+    if (getenv("AETHERD") == NULL) {
+        printf("1..0 # SKIP AETHERD names no daemon to test\n");
+        exit(0);
+    }
+    printf("1..%u\n", cases);
+    snprintf(test.dir, sizeof test.dir, "%.40s/aether-test-XXXXXX", tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
+    REQUIRE(mkdtemp(test.dir) != NULL);
+    snprintf(test.socket, sizeof test.socket, "%s/aetherd.sock", test.dir);
+    atexit(clean_up);
+    daemon_start();
+}
+
+/* ---- payloads ---- */
+
+static inline uint64_t mix(uint64_t x) {
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return x ^ x >> 31;
+}
+
+static inline uint64_t next_random(uint64_t *state) {
+    return mix(*state += 0x9e3779b97f4a7c15ull);
+}
+
+/* 0 to max, either often. */
+static inline size_t payload_len(uint64_t seq, size_t max) {
+    const uint64_t r = mix(seq);
+
+    return r >> 60 == 0 ? 0 : r >> 60 == 1 ? max : (size_t)(r % (max + 1));
+}
+
+static inline size_t payload_fill(unsigned char *data, uint64_t seq, size_t max) {
+    const size_t len = payload_len(seq, max);
+
+    for (size_t off = 0; off < len; off += 8) {
+        const uint64_t word = mix(seq + (off << 32));
+        memcpy(data + off, &word, len - off < 8 ? len - off : 8);
+    }
+    return len;
+}
+
+static inline bool payload_right(const aether_message *message, size_t max) {
+    if (message->len != payload_len(message->seq, max))
+        return false;
+    for (size_t off = 0; off < message->len; off += 8) {
+        const uint64_t word = mix(message->seq + (off << 32));
+        if (memcmp((const unsigned char *)message->data + off, &word, message->len - off < 8 ? message->len - off : 8) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Publishes 1..4 messages at once, as the sequence says; 0 or AETHER_FULL. */
+static inline int publish_some(aether_publisher *pub, uint64_t room) {
+    static unsigned char data[4][AETHER_MAX_MESSAGE_LIMIT];
+    const uint64_t seq = aether_publisher_next(pub);
+    const size_t max = aether_publisher_max_message(pub);
+    size_t count = 1 + mix(seq ^ 77) % 4;
+    struct iovec messages[4];
+    int rc;
+
+    if (count > room)
+        count = (size_t)room;
+    for (size_t i = 0; i < count; i++)
+        messages[i] = (struct iovec){data[i], payload_fill(data[i], seq + i, max)};
+    rc = count == 1 ? aether_publish(pub, data[0], messages[0].iov_len) : aether_publish_batch(pub, messages, count);
+    REQUIRE(rc >= 0);
+    return rc;
+}
+
+/* ---- a subscriber that checks everything ---- */
+
+struct reading {
+    aether_subscriber *sub;
+    size_t max_message;
+    bool gaps_allowed;
+    uint64_t expected, delivered, lost, gaps;
+};
+
+static inline void check_entry(struct reading *reading, const aether_message *message) {
+    if (message->seq != reading->expected)
+        fail("sequence %llu arrived, %llu is next", (unsigned long long)message->seq, (unsigned long long)reading->expected);
+    if (message->lost != 0) {
+        if (!reading->gaps_allowed)
+            fail("a reliable subscriber lost %llu messages", (unsigned long long)message->lost);
+        reading->lost += message->lost;
+        reading->gaps++;
+        reading->expected += message->lost;
+        return;
+    }
+    if (!payload_right(message, reading->max_message))
+        fail("payload of sequence %llu is torn or wrong", (unsigned long long)message->seq);
+    reading->delivered++;
+    reading->expected++;
+}
+
+static inline int check_polled(void *context, const aether_message *message) {
+    check_entry(context, message);
+    return 0;
+}
+
+/* Receives once, in one of the three forms, and checks what comes. */
+static inline int read_some(struct reading *reading, unsigned form) {
+    aether_message messages[8];
+    int n;
+
+    if (form % 3 == 2) {
+        n = aether_poll(reading->sub, check_polled, reading, 8);
+    } else {
+        n = form % 3 == 0 ? aether_receive(reading->sub, messages) : aether_receive_batch(reading->sub, messages, 8);
+        for (int i = 0; i < n; i++)
+            check_entry(reading, &messages[i]);
+    }
+    REQUIRE(n >= 0);
+    return n;
+}
+
+/* Delivered + lost + aborted is what the subscriber advanced, by its own count and by ours. */
+static inline void check_conserved(const struct reading *reading) {
+    aether_subscriber_stats stats;
+
+    aether_subscriber_get_stats(reading->sub, &stats);
+    REQUIRE(stats.delivered == reading->delivered && stats.lost == reading->lost && stats.gaps == reading->gaps);
+    REQUIRE(stats.aborted == 0 && stats.next == reading->expected);
+    REQUIRE(stats.next - stats.joined == reading->delivered + reading->lost);
+}
+
+#endif

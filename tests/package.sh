@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# package.sh - what is installed can be used: by a compiler through pkg-config, by CMake, by man, and by the loader.
+set -u
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+root=$scratch/root
+log=$scratch/log
+number=0
+
+# check NAME COMMAND...: a case that passes if the command does.
+check() {
+    number=$((number + 1))
+    local name="$number - $1"
+    shift
+    if "$@" >"$log" 2>&1; then
+        echo "ok $name"
+    else
+        echo "not ok $name"
+        sed 's/^/# /' "$log"
+    fi
+}
+
+echo "1..12"
+check "installs below DESTDIR" meson install -C "$BUILD" --no-rebuild --destdir "$root"
+
+so=$(find "$root" -name 'libaether.so.0')
+libdir=${so%/*}
+prefix=${libdir%/*}
+export LD_LIBRARY_PATH=$libdir
+export PKG_CONFIG_PATH=$libdir/pkgconfig
+
+cat >"$scratch/consumer.c" <<'END'
+#include <aether/aether.h>
+#include <stdio.h>
+
+int main(void) {
+    return printf("aether %s%s\n", aether_version(), aether_errmsg()) < 0;
+}
+END
+cat >"$scratch/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.18)
+project(consumer C)
+find_package(aether 0.1 REQUIRED CONFIG)
+add_executable(shared consumer.c)
+target_link_libraries(shared aether::aether)
+add_executable(static consumer.c)
+target_link_libraries(static aether::aether_static)
+END
+
+flags() { pkg-config --define-variable=prefix="$prefix" "$@" aether; }
+greets() { "$1" | tee /dev/stderr | grep -qx "aether $(flags --modversion)"; }
+needs_libaether() { readelf -d "$1" | grep -q 'NEEDED.*libaether\.so\.0'; }
+
+# shellcheck disable=SC2046
+from_pkg_config() {
+    cc "$scratch/consumer.c" $(flags --cflags --libs) -o "$scratch/shared" && needs_libaether "$scratch/shared" &&
+        greets "$scratch/shared"
+}
+# shellcheck disable=SC2046
+from_pkg_config_static() {
+    cc -static "$scratch/consumer.c" $(flags --static --cflags --libs) -o "$scratch/static" && greets "$scratch/static"
+}
+cmake_builds() {
+    cmake -S "$scratch" -B "$scratch/cmake" -DCMAKE_PREFIX_PATH="$prefix" && cmake --build "$scratch/cmake"
+}
+cmake_shared() { needs_libaether "$scratch/cmake/shared" && greets "$scratch/cmake/shared"; }
+cmake_static() { ! needs_libaether "$scratch/cmake/static" && greets "$scratch/cmake/static"; }
+cmake_refuses_other_version() {
+    sed -i 's/find_package(aether 0.1/find_package(aether 0.2/' "$scratch/CMakeLists.txt"
+    ! cmake -S "$scratch" -B "$scratch/cmake-other" -DCMAKE_PREFIX_PATH="$prefix"
+}
+
+# The loader may be named, too: thread-local storage asks for it by name.
+libc_only() {
+    readelf -d "$so"
+    ! readelf -d "$so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -vE '^(libc\.so\.6|ld-linux.*)$'
+}
+exports() { nm -D --defined-only --with-symbol-versions "$so" | awk '$2 != "A" { print $3 }'; }
+exports_api_only() {
+    exports | grep -q . && ! exports | grep -vE '^aether_[a-z0-9_]+@@AETHER_0\.1$'
+}
+# Static linking has no version script: what isn't API carries a prefix, so that it can't clash with a program's own names.
+static_names() {
+    ! nm -g --defined-only "$libdir/libaether.a" | awk 'NF == 3 { print $3 }' | grep -vE '^(aether_|ae_)'
+}
+headers_complete() { diff -r "$SOURCE/include/aether" "$prefix/include/aether"; }
+cli_runs() { "$prefix/bin/aether-cli" --help; }
+
+check "pkg-config: shared" from_pkg_config
+check "pkg-config: static" from_pkg_config_static
+check "CMake builds" cmake_builds
+check "CMake: aether::aether" cmake_shared
+check "CMake: aether::aether_static" cmake_static
+check "CMake refuses version 0.2" cmake_refuses_other_version
+check "libaether.so needs libc only" libc_only
+check "libaether.so exports the API only, versioned" exports_api_only
+check "libaether.a defines prefixed names only" static_names
+check "the installed headers are those of the tree" headers_complete
+check "aether-cli runs" cli_runs

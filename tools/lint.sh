@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# lint.sh - formatting, clang-tidy and shellcheck over the whole tree.
+set -u
+cd "$(dirname "$0")/.." || exit
+status=0
+
+sources() { find include src cmd tests examples demo tools -name "$1" -print0; }
+
+echo "clang-format"
+sources '*.[ch]' | xargs -0 -r clang-format --dry-run -Werror || status=1
+
+echo "shellcheck"
+{
+    find demo examples tests tools -name '*.sh' -print0
+    printf '.ci/run\0'
+} | xargs -0 shellcheck -x || status=1
+
+echo "clang-tidy"
+# The commands of a clang build, since gcc has options that clang doesn't know.
+[ -f build-clang/build.ninja ] || CC=clang meson setup build-clang -Dtests=enabled >/dev/null || exit
+sources '*.c' | xargs -0 -r -n 1 -P "$(nproc)" clang-tidy --quiet -p build-clang 2>/dev/null || status=1
+
+exit $status

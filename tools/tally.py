@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""tally.py NAME:DIRECTORY ... - adds up what the tests of several builds reported, case by case.
+
+A build that failed comes as NAME:!step. The last line is "N passed, N failed[, N skipped]"; exit status 1 if anything
+failed. Silence is failure: a test that reported no case, and a build that has no log, count as one failed case.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+CMOCKA = {
+    "passed": re.compile(r"^\[  PASSED  \] (\d+) test", re.MULTILINE),
+    "failed": re.compile(r"^\[  FAILED  \] (\d+) test", re.MULTILINE),
+    "skipped": re.compile(r"^\[  SKIPPED \] (\d+) test", re.MULTILINE),
+}
+TAP_CASE = re.compile(r"^(ok|not ok)\b(?:.*?# *(SKIP)\b)?", re.MULTILINE | re.IGNORECASE)
+TAP_SKIP_ALL = re.compile(r"^1\.\.0 *# *SKIP", re.MULTILINE | re.IGNORECASE)
+SKIP = 77  # exit status
+
+
+def cmocka_cases(output):
+    counts = {kind: sum(map(int, pattern.findall(output))) for kind, pattern in CMOCKA.items()}
+    return counts["passed"], counts["failed"], counts["skipped"]
+
+
+def tap_cases(output):
+    passed = failed = 0
+    skipped = len(TAP_SKIP_ALL.findall(output))
+    for verdict, skip in TAP_CASE.findall(output):
+        if skip:
+            skipped += 1
+        elif verdict.lower() == "ok":
+            passed += 1
+        else:
+            failed += 1
+    return passed, failed, skipped
+
+
+def cases(entry, protocol):
+    """(passed, failed, skipped, why) of one test in meson's log."""
+    stdout = entry.get("stdout") or ""
+    if entry["returncode"] == SKIP:
+        return 0, 0, 1, None
+    if protocol == "tap":
+        passed, failed, skipped = tap_cases(stdout)
+    else:
+        passed, failed, skipped = cmocka_cases(stdout + "\n" + (entry.get("stderr") or ""))
+    if passed + failed + skipped == 0:
+        return 0, 1, 0, f"reported no case (exit status {entry['returncode']})"
+    # A crash or a sanitizer's finding after the last good case.
+    if entry["result"] not in ("OK", "SKIP") and failed == 0:
+        return passed, 1, skipped, f"{entry['result']} (exit status {entry['returncode']})"
+    return passed, failed, skipped, None
+
+
+def build_totals(directory):
+    directory = pathlib.Path(directory)
+    tests = json.loads((directory / "meson-info/intro-tests.json").read_text())
+    # meson names a test "suite / name" in its log and "name" in its introspection data.
+    protocols = {test["name"]: test["protocol"] for test in tests}
+    lines = (directory / "meson-logs/testlog.json").read_text().splitlines()
+    totals = [0, 0, 0]
+    for entry in map(json.loads, lines):
+        name = entry["name"].split(" / ", 1)[-1]
+        *counts, why = cases(entry, protocols[name])
+        totals = [total + count for total, count in zip(totals, counts)]
+        if counts[1]:
+            print(f"  FAILED {directory.name}: {entry['name']}" + (f": {why}" if why else ""))
+    if len(lines) < len(tests):
+        print(f"  FAILED {directory.name}: {len(tests) - len(lines)} tests did not run")
+        totals[1] += len(tests) - len(lines)
+    return totals
+
+
+def main():
+    sums = [0, 0, 0]
+    table = []
+    for argument in sys.argv[1:]:
+        name, source = argument.split(":", 1)
+        if source.startswith("!"):
+            print(f"  FAILED {name}: {source[1:]}")
+            totals = [0, 1, 0]
+        elif source == "":  # a build whose only purpose was to compile
+            totals = [1, 0, 0]
+        else:
+            try:
+                totals = build_totals(source)
+            except (OSError, ValueError, KeyError) as error:
+                print(f"  FAILED {name}: no usable test log: {error}")
+                totals = [0, 1, 0]
+            if sum(totals) == 0:
+                print(f"  FAILED {name}: no tests")
+                totals = [0, 1, 0]
+        table.append((name, totals))
+        sums = [a + b for a, b in zip(sums, totals)]
+    for name, (passed, failed, skipped) in table:
+        print(f"  {name:<32} {passed:5} passed {failed:5} failed {skipped:5} skipped")
+    passed, failed, skipped = sums
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
+    return 1 if failed else 0
+
+
+sys.exit(main())
