@@ -39,7 +39,7 @@ until_true() {
 daemon_answers() { "$AETHER_CLI" stats --json | grep -q '"running":true'; }
 
 start_daemon() {
-    "$AETHERD" --socket "$AETHER_SOCKET" 2>>"$tmp/daemon.log" &
+    "$AETHERD" --socket "$AETHER_SOCKET" 2>>"$tmp/daemon.log" 8>&- 9>&- & # not a test's pipes
     daemon=$!
     until_true daemon_answers || { echo "# the daemon doesn't start: $(tail -n 1 "$tmp/daemon.log")"; return 1; }
 }
@@ -94,7 +94,7 @@ json_rows() {
 import json, sys
 with open(sys.argv[1], encoding="utf-8") as f:
     rows = [json.loads(line) for line in f]
-if not all(isinstance(row, dict) for row in rows) or not eval(sys.argv[2]):
+if not all(isinstance(row, dict) for row in rows) or not eval(f"({sys.argv[2]})"):
     print("#", sys.argv[2], "doesn't hold for", rows[:20])
     sys.exit(1)
 PYTHON

@@ -16,7 +16,6 @@ int main(void) {
 
 #else
 
-#include <dlfcn.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>

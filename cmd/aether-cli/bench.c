@@ -31,14 +31,26 @@ double bench_ns_per_tick(void) {
     return ratio;
 }
 
+/*
+ * The quantile, with the samples of a bucket spread evenly over the space between its neighbours: many a CPU's counter moves in
+ * steps (AMD's: 10 ns), and a median that can only be 110 or 120 says little about a ratio.
+ */
 double histogram_ns(const struct histogram *h, double quantile) {
-    const uint64_t rank = (uint64_t)((double)h->count * quantile);
-    uint64_t seen = 0;
+    const double rank = (double)h->count * quantile;
+    double seen = 0;
+    uint32_t before = 0, after;
 
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        if (h->bucket[i] == 0)
+            continue;
+        if (seen + h->bucket[i] > rank) {
+            for (after = i + 1; after < HISTOGRAM_BUCKETS && h->bucket[after] == 0;)
+                after++;
+            const double low = before == 0 ? i : (before + i) / 2.0, high = (i + after) / 2.0;
+            return (low + (high - low) * (rank - seen) / h->bucket[i]) * bench_ns_per_tick();
+        }
         seen += h->bucket[i];
-        if (seen > rank)
-            return i * bench_ns_per_tick();
+        before = i;
     }
     return HISTOGRAM_BUCKETS * bench_ns_per_tick();
 }
@@ -255,7 +267,7 @@ static int create_topics(struct bench *bench, const struct bench_options *option
     const aether_topic_config config = {
         .max_message = options->size > 0 ? options->size : 1,
         .capacity = options->capacity,
-        .preset = AETHER_PRESET_THROUGHPUT,
+        .preset = options->preset,
     };
 
     for (int i = 0; i < topics; i++) {
@@ -337,16 +349,20 @@ int bench_topic_info(struct bench *bench, aether_topic_info *info) {
     return rc == 1 ? CLI_OK : cli_fault(CLI_FAILURE, "bench: topic '%s' is gone", bench->topic[0]);
 }
 
+const char *bench_preset_name(const struct bench_options *options) {
+    return options->capacity != 0 ? "own capacity" : options->preset == AETHER_PRESET_THROUGHPUT ? "throughput" : "default";
+}
+
 /* ---- the command ---- */
 
-static int run(int argc, char **argv, const char *command, const char *summary, bool fanout,
+static int run(int argc, char **argv, const char *command, const char *summary, aether_preset preset, bool fanout,
                int (*measure)(const struct bench_options *)) {
-    struct bench_options o = {.size = 8, .runs = 5, .seconds = 0.5, .subscribers = fanout ? 2 : 1};
+    struct bench_options o = {.size = 8, .runs = 5, .seconds = 0.5, .preset = preset, .subscribers = fanout ? 2 : 1};
     const struct args_option options[] = {
         {.name = "size", .kind = ARGS_SIZE, .target = &o.size, .max = AETHER_MAX_MESSAGE_LIMIT, .value = "BYTES", .help = "message size (default 8)"},
         {.name = "runs", .kind = ARGS_COUNT, .target = &o.runs, .min = 1, .max = 1000, .value = "N", .help = "accepted runs; the median is reported (default 5)"},
         {.name = "seconds", .kind = ARGS_NUMBER, .target = &o.seconds, .min = 0, .max = 600, .value = "S", .help = "length of a run (default 0.5)"},
-        {.name = "capacity", .kind = ARGS_COUNT, .target = &o.capacity, .min = 8, .max = 1u << 28, .value = "SLOTS", .help = "ring capacity (default: the throughput preset's)"},
+        {.name = "capacity", .kind = ARGS_COUNT, .target = &o.capacity, .min = 8, .max = 1u << 28, .value = "SLOTS", .help = "ring capacity (default: the preset's)"},
         {.name = "json", .kind = ARGS_FLAG, .target = &o.json, .help = "one JSON object"},
         {.name = "subscribers", .kind = ARGS_COUNT, .target = &o.subscribers, .min = 1, .max = BENCH_CHILDREN_MAX, .value = "N", .help = "subscriber processes (default 2)"},
     };
@@ -367,17 +383,18 @@ static int run(int argc, char **argv, const char *command, const char *summary, 
 }
 
 static int cmd_throughput(int argc, char **argv) {
-    return run(argc, argv, "bench throughput", "Messages a second from one publisher to one reliable subscriber, one a call.", false,
-               bench_throughput);
+    return run(argc, argv, "bench throughput", "Messages a second from one publisher to one reliable subscriber, one a call.",
+               AETHER_PRESET_THROUGHPUT, false,               bench_throughput);
 }
 
 static int cmd_fanout(int argc, char **argv) {
-    return run(argc, argv, "bench fanout", "Messages a second from one publisher to several reliable subscribers.", true,
-               bench_throughput);
+    return run(argc, argv, "bench fanout", "Messages a second from one publisher to several reliable subscribers.",
+               AETHER_PRESET_THROUGHPUT, true, bench_throughput);
 }
 
 static int cmd_latency(int argc, char **argv) {
-    return run(argc, argv, "bench latency", "Round trip of one message there and one back, two topics.", false, bench_latency);
+    return run(argc, argv, "bench latency", "Round trip of one message there and one back, two topics.", AETHER_PRESET_DEFAULT, false,
+               bench_latency);
 }
 
 int cmd_bench(int argc, char **argv) {

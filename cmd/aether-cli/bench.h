@@ -90,7 +90,8 @@ struct bench_options {
     uint64_t size;    /* bytes a message */
     uint64_t runs;    /* accepted runs */
     double seconds;   /* a run */
-    uint64_t capacity; /* slots; 0: the throughput preset's */
+    uint64_t capacity; /* slots; 0: the preset's */
+    aether_preset preset;
     uint64_t subscribers;
     bool json;
 };
@@ -120,6 +121,9 @@ bool bench_floor_steady(const struct histogram *before, const struct histogram *
 
 /* The topic as it was created. */
 int bench_topic_info(struct bench *bench, aether_topic_info *info);
+
+/* What decided the ring's capacity. */
+const char *bench_preset_name(const struct bench_options *options);
 
 int bench_throughput(const struct bench_options *options);
 int bench_latency(const struct bench_options *options);

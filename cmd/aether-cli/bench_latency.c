@@ -166,8 +166,8 @@ static int report(const struct bench_options *options, const aether_topic_info *
     const struct result *mid = &results[count / 2];
 
     if (options->json) {
-        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset",
-                              options->capacity != 0 ? "capacity" : "throughput", "rtt_p50_ns", mid->p50, "rtt_p99_ns", mid->p99,
+        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset", bench_preset_name(options),
+                              "rtt_p50_ns", mid->p50, "rtt_p99_ns", mid->p99,
                               "rtt_p999_ns", mid->p999, "floor_ns", mid->floor_ns, "p50_per_floor", mid->p50 / mid->floor_ns);
         json_object_set_new(o, "size", out_json_u64(options->size));
         json_object_set_new(o, "capacity", out_json_u64(info->capacity));
@@ -183,6 +183,8 @@ static int report(const struct bench_options *options, const aether_topic_info *
     printf("  p99    %6.0f ns\n", mid->p99);
     printf("  p99.9  %6.0f ns\n", mid->p999);
     printf("  floor  %6.0f ns, bare cache-line round trip\n", mid->floor_ns);
+    printf("  rings  %llu slots of %u bytes (preset: %s)\n", (unsigned long long)info->capacity, info->slot_size,
+           bench_preset_name(options));
     return CLI_OK;
 }
 

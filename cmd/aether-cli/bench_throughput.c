@@ -220,7 +220,7 @@ static int report(const struct bench_options *options, const aether_topic_info *
         lost += results[i].lost;
     if (options->json) {
         json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", options->subscribers > 1 ? "fanout" : "throughput",
-                              "preset", options->capacity != 0 ? "capacity" : "throughput", "msgs_per_s", mid->msgs_per_s,
+                              "preset", bench_preset_name(options), "msgs_per_s", mid->msgs_per_s,
                               "floor_ns", mid->floor_ns, "msgs_per_floor", mid->msgs_per_s * mid->floor_ns * 1e-9,
                               "msgs_per_floor_min", low->msgs_per_s * low->floor_ns * 1e-9, "msgs_per_floor_max",
                               high->msgs_per_s * high->floor_ns * 1e-9);
@@ -235,14 +235,14 @@ static int report(const struct bench_options *options, const aether_topic_info *
     }
     printf("%llu-byte messages, one a call, 1 publisher, %llu reliable subscriber%s\n", (unsigned long long)options->size,
            (unsigned long long)options->subscribers, options->subscribers > 1 ? "s, each receives all" : "");
-    printf("  throughput      %s msg/s\n", out_rate(rate, mid->msgs_per_s));
+    printf("  throughput      %s\n", out_rate(rate, mid->msgs_per_s));
     printf("  floor           %.0f ns, bare cache-line round trip\n", mid->floor_ns);
     printf("  per floor trip  %.1f messages (%.1f to %.1f in %llu runs, %llu discarded)\n", mid->msgs_per_s * mid->floor_ns * 1e-9,
            low->msgs_per_s * low->floor_ns * 1e-9, high->msgs_per_s * high->floor_ns * 1e-9, (unsigned long long)count,
            (unsigned long long)discarded);
     printf("  lost            %s\n", out_count(messages, lost));
-    printf("  ring            %llu slots of %u bytes, %s%s\n", (unsigned long long)info->capacity, info->slot_size,
-           out_bytes(ring, info->capacity * info->slot_size), options->capacity != 0 ? "" : " (preset throughput)");
+    printf("  ring            %llu slots of %u bytes, %s (preset: %s)\n", (unsigned long long)info->capacity, info->slot_size,
+           out_bytes(ring, info->capacity * info->slot_size), bench_preset_name(options));
     return CLI_OK;
 }
 

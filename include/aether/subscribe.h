@@ -128,16 +128,16 @@ static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_
 }
 
 /*
- * The message seq, if its slot holds it: fills *message and returns 1. The subtraction checks three things at once: the tag's
- * sequence, its kind, and that its length is within the slot.
+ * Looks at the slot of seq. 1: it holds the message, *message is filled in. 0: it holds something older: nothing yet. -1: something else. The
+ * subtraction checks three things at once: the tag's sequence, its kind, and that its length is within the slot.
  */
 static inline int ae_read_slot(const struct aether_subscriber *subscriber, uint64_t seq, aether_message *message) {
     const unsigned char *slot = subscriber->slots + (seq & subscriber->mask) * subscriber->slot_size;
-    /* R1 acquire, pairs W2 (publish). */
+    /* R1 acquire, pairs W2 (publish): whoever sees the tag sees the payload. */
     const uint64_t len = ae_load_acquire((const ae_u64 *)(const void *)slot) - ae_tag(seq, AE_KIND_INLINE, 0);
 
     if (AE_UNLIKELY(len > subscriber->max_message))
-        return 0;
+        return (int64_t)len < 0 ? 0 : -1;
     message->seq = seq;
     message->data = slot + AE_SLOT_HEADER;
     message->len = len;
@@ -151,10 +151,13 @@ AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *
     if (AE_LIKELY(subscriber->zero_copy)) {
         if (AE_UNLIKELY((seq & subscriber->cursor_mask) == 0))
             ae_store_cursor(subscriber, seq);
-        if (AE_LIKELY(ae_read_slot(subscriber, seq, message))) {
+        const int rc = ae_read_slot(subscriber, seq, message);
+        if (AE_LIKELY(rc == 1)) {
             subscriber->next = seq + 1;
             return 1;
         }
+        if (rc == 0 && subscriber->cursor_stored == seq)
+            return 0;
     }
     return aether_detail_receive(subscriber, message);
 }
@@ -166,7 +169,7 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
     if (AE_UNLIKELY(!subscriber->zero_copy))
         return aether_detail_receive_batch(subscriber, messages, max);
     ae_store_cursor(subscriber, seq);
-    while (n < max && ae_read_slot(subscriber, seq + (unsigned)n, &messages[n]))
+    while (n < max && ae_read_slot(subscriber, seq + (unsigned)n, &messages[n]) == 1)
         n++;
     subscriber->next = seq + (unsigned)n;
     if (AE_UNLIKELY(n == 0 && max > 0))

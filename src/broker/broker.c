@@ -228,10 +228,10 @@ int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance
 
 void ae_broker_stop(struct ae_broker *broker) {
     struct ae_registry *registry = &broker->registry;
-    uint32_t clients = 0, topics = 0;
+    uint32_t topics = 0;
 
     for (uint32_t i = 0; i < registry->clients_max; i++)
-        clients += !ae_broker_look(broker, i);
+        (void)ae_broker_look(broker, i);
     for (uint32_t t = 0; t < registry->topics_max; t++) {
         if (ae_record_state(&registry->topics[t].state) != AE_RECORD_LIVE)
             continue;
@@ -240,12 +240,17 @@ void ae_broker_stop(struct ae_broker *broker) {
         else
             ae_broker_remove_topic(broker, t);
     }
-    if (clients + topics == 0) {
+    if (topics != 0) {
+        ae_log_line(AE_LOG_INFO, "%" PRIu32 " topics are in use: they stay for the next aetherd", topics);
+    } else {
         char name[AE_OBJECT_NAME_SIZE];
+        /* Nobody holds anything: living clients that only have a connection start anew with the next aetherd. */
+        for (uint32_t i = 0; i < registry->clients_max; i++) {
+            if (client_live(broker, i))
+                free_client(broker, i);
+        }
         ae_name_registry(&broker->instance, name);
         ae_segment_remove(name);
-    } else {
-        ae_log_line(AE_LOG_INFO, "%" PRIu32 " topics in use and %" PRIu32 " clients stay for the next aetherd", topics, clients);
     }
     ae_registry_close(registry);
 }

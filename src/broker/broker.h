@@ -37,7 +37,7 @@ struct ae_reply {
  */
 int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance, const struct ae_limits *limits);
 
-/* Clean stop: removes topics that nobody is attached to, and the registry with them if nothing and nobody is left. */
+/* Clean stop: removes topics that nobody is attached to, and the registry with them if no topic is left. */
 void ae_broker_stop(struct ae_broker *broker);
 
 /*

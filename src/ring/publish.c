@@ -18,6 +18,15 @@ static uint64_t load_claim(const ae_log *log) {
     return ae_seq_extend(word >> AE_CLAIM_SEQ_SHIFT, ae_load_relaxed(&log->claim.position));
 }
 
+static uint64_t has_store16(const ae_geometry *geometry) {
+#ifdef AE_STORE16
+    return geometry->slot_size % 16 == 0 && __builtin_cpu_supports("avx");
+#else
+    (void)geometry;
+    return 0;
+#endif
+}
+
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
                        const ae_cursors *cursors) {
     ae_publisher_record *own = &log->publishers[record];
@@ -32,6 +41,7 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
                 .max_message = geometry->max_message,
                 .claim = &log->claim.claim,
                 .claim_owner = ae_claim(0, AE_MODE_EXCLUSIVE, record),
+                .store16 = has_store16(geometry),
             },
         .log = log,
         .cursors = cursors,

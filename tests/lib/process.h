@@ -195,7 +195,7 @@ static inline void daemon_start(void) {
     test.daemon = fork_tied();
     if (test.daemon == 0) {
         alarm(0);
-        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, (char *)NULL);
+        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", "warning", (char *)NULL);
         _exit(127);
     }
     AWAIT(daemon_answers());
@@ -237,6 +237,7 @@ static inline void test_begin(unsigned cases) {
         printf("1..0 # SKIP AETHERD names no daemon to test\n");
         exit(0);
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* or children would print it again */
     printf("1..%u\n", cases);
     snprintf(test.dir, sizeof test.dir, "%.40s/aether-test-XXXXXX", tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
     REQUIRE(mkdtemp(test.dir) != NULL);

@@ -24,6 +24,7 @@ struct aether_publisher {
     uint64_t max_message; /* bytes */
     ae_u64 *claim;        /* the topic's claim word */
     uint64_t claim_owner; /* its lower 16 bits as this publisher writes them: mode and record */
+    uint64_t store16;     /* 1: slots are 16-byte aligned and the CPU stores 16 bytes at once */
 };
 
 struct aether_subscriber {

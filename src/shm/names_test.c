@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/names.h"
+#include <aether/connect.h>
+#include <aether/error.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static char directory[] = "/tmp/aether-names-XXXXXX";
+
+static int setup(void **state) {
+    (void)state;
+    return mkdtemp(directory) != NULL && chdir(directory) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    unlink("s.lock");
+    unlink("link");
+    rmdir("sub");
+    return chdir("/") == 0 && rmdir(directory) == 0 ? 0 : -1;
+}
+
+static void names_derive_from_path_and_uid(void **state) {
+    struct ae_instance instance;
+    char name[AE_OBJECT_NAME_SIZE];
+
+    (void)state;
+    /* FNV-1a of "/tmp/a.sock". */
+    assert_int_equal(ae_instance_init(&instance, "/tmp/a.sock", 1000), 0);
+    assert_int_equal(instance.uid, 1000);
+    assert_string_equal(instance.socket_path, "/tmp/a.sock");
+    assert_string_equal(instance.lock_path, "/tmp/a.sock.lock");
+    assert_string_equal(instance.prefix, "/aether-1000-1ed3bdc987000cbb.");
+    ae_name_registry(&instance, name);
+    assert_string_equal(name, "/aether-1000-1ed3bdc987000cbb.registry");
+    ae_name_log(&instance, 7, name);
+    assert_string_equal(name, "/aether-1000-1ed3bdc987000cbb.log-7");
+    ae_name_token(&instance, 8, name);
+    assert_string_equal(name, "/aether-1000-1ed3bdc987000cbb.token-8");
+
+    assert_int_equal(ae_instance_init(&instance, "/tmp/a.sock", UINT32_MAX), 0);
+    ae_name_cursors(&instance, UINT64_MAX, name);
+    assert_string_equal(name, "/aether-4294967295-1ed3bdc987000cbb.cursors-18446744073709551615");
+}
+
+static void one_socket_has_one_name(void **state) {
+    static const char *const spellings[] = {"s", "./s", "sub/../s", "link/s", "sub/.././s"};
+    struct ae_instance first, other;
+    char path[64];
+
+    (void)state;
+    assert_int_equal(mkdir("sub", 0700), 0);
+    assert_int_equal(symlink(".", "link"), 0);
+    snprintf(path, sizeof path, "%s/s", directory);
+    assert_int_equal(ae_instance_init(&first, path, 1), 0);
+    assert_string_equal(first.socket_path, path);
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
+        assert_int_equal(ae_instance_init(&other, spellings[i], 1), 0);
+        assert_memory_equal(&first, &other, sizeof first);
+    }
+    assert_int_equal(ae_instance_init(&other, "t", 1), 0);
+    assert_string_not_equal(first.prefix, other.prefix);
+    assert_int_equal(ae_instance_init(&other, "/s", 1), 0);
+    assert_string_equal(other.socket_path, "/s");
+}
+
+static void wrong_paths(void **state) {
+    static const char *const nowhere[] = {"", "/", "a/", ".", "..", "sub/..", "/nonexistent/dir/s", "missing/s"};
+    struct ae_instance instance;
+    char path[6000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++) {
+        assert_int_equal(ae_instance_init(&instance, nowhere[i], 0), -ENOENT);
+        assert_string_not_equal(aether_errmsg(), "");
+    }
+    memset(path, 'p', sizeof path);
+    memcpy(path, "/tmp/", 5);
+    path[107] = '\0';
+    assert_int_equal(ae_instance_init(&instance, path, 0), 0);
+    assert_string_equal(instance.socket_path, path);
+    assert_int_equal(strlen(instance.lock_path), 107 + 5);
+    path[107] = 'p';
+    path[108] = '\0';
+    assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
+    path[108] = 'p';
+    path[sizeof path - 1] = '\0';
+    assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
+    path[sizeof path - 3] = '/';
+    assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
+    /* Short as it is given, too long from the root. */
+    path[0] = 'p';
+    path[1] = 'p';
+    path[4] = 'p';
+    path[100] = '\0';
+    assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
+}
+
+static void default_socket(void **state) {
+    struct ae_instance instance;
+    char path[256], want[128];
+
+    (void)state;
+    unsetenv("XDG_RUNTIME_DIR");
+    setenv("AETHER_SOCKET", "", 1);
+    snprintf(want, sizeof want, "/tmp/aether-%u/aetherd.sock", (unsigned)getuid());
+    assert_int_equal(aether_default_socket(path, sizeof path), 0);
+    assert_string_equal(path, want);
+    setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+    assert_int_equal(aether_default_socket(path, sizeof path), 0);
+    assert_string_equal(path, "/run/user/7/aether/aetherd.sock");
+    setenv("AETHER_SOCKET", "s", 1);
+    assert_int_equal(aether_default_socket(path, sizeof path), 0);
+    assert_string_equal(path, "s");
+    assert_int_equal(aether_default_socket(path, 2), 0);
+    assert_int_equal(aether_default_socket(path, 1), -ENAMETOOLONG);
+    assert_int_equal(aether_default_socket(path, 0), -ENAMETOOLONG);
+    assert_int_equal(ae_instance_init(&instance, NULL, 5), 0);
+    snprintf(want, sizeof want, "%s/s", directory);
+    assert_string_equal(instance.socket_path, want);
+    memset(path, 'p', sizeof path);
+    path[108] = '\0';
+    setenv("AETHER_SOCKET", path, 1);
+    assert_int_equal(aether_default_socket(path, sizeof path), -ENAMETOOLONG);
+    assert_int_equal(ae_instance_init(&instance, NULL, 5), -ENAMETOOLONG);
+}
+
+static void running_is_told_by_the_lock(void **state) {
+    struct ae_instance instance;
+    int ends[2];
+    char byte;
+
+    (void)state;
+    assert_int_equal(ae_instance_init(&instance, "s", 0), 0);
+    assert_int_equal(ae_instance_running(&instance), 0); /* no lock file */
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const int fd = open(instance.lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || write(ends[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    assert_int_equal(ae_instance_running(&instance), 1);
+    assert_int_equal(ae_instance_running(&instance), 1);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(ae_instance_running(&instance), 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void topic_names(void **state) {
+    static const char *const right[] = {"a", "a/b", "market/eur/usd", " ", "a b", "\xff", "..", "-", "$SYS", "a\nb"};
+    static const char *const wrong[] = {"", "/", "/a", "a/", "a//b", "//", "+", "a/+/b", "#", "a#"};
+    char name[257];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++)
+        assert_int_equal(ae_topic_name_check(right[i], strlen(right[i])), 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_int_equal(ae_topic_name_check(wrong[i], strlen(wrong[i])), -EINVAL);
+    assert_int_equal(ae_topic_name_check("a\0b", 3), -EINVAL);
+    memset(name, 'n', sizeof name);
+    assert_int_equal(ae_topic_name_check(name, 255), 0);
+    assert_int_equal(ae_topic_name_check(name, 256), -EINVAL);
+    assert_string_equal(aether_errmsg(), "topic name has 256 bytes: use at most 255");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_derive_from_path_and_uid),
+        cmocka_unit_test(one_socket_has_one_name),
+        cmocka_unit_test(wrong_paths),
+        cmocka_unit_test(default_socket),
+        cmocka_unit_test(running_is_told_by_the_lock),
+        cmocka_unit_test(topic_names),
+    };
+
+    return cmocka_run_group_tests_name("names", tests, setup, teardown);
+}
