@@ -3,7 +3,7 @@
 """tally.py NAME:DIRECTORY ... - adds up what the tests of several builds reported, case by case.
 
 A build that failed comes as NAME:!step. The last line is "N passed, N failed[, N skipped]"; exit status 1 if anything
-failed. Silence is failure: a test that reported no case, and a build that has no log, count as one failed case.
+failed. Silence is failure: a unit or TAP test that reported no case, and a build that has no log, count as one failed case.
 """
 
 import json
@@ -39,15 +39,17 @@ def tap_cases(output):
     return passed, failed, skipped
 
 
-def cases(entry, protocol):
+def cases(entry, protocol, is_unit):
     """(passed, failed, skipped, why) of one test in meson's log."""
     stdout = entry.get("stdout") or ""
     if entry["returncode"] == SKIP:
         return 0, 0, 1, None
     if protocol == "tap":
         passed, failed, skipped = tap_cases(stdout)
-    else:
+    elif is_unit:
         passed, failed, skipped = cmocka_cases(stdout + "\n" + (entry.get("stderr") or ""))
+    else:  # a command whose exit status is its one case
+        passed, failed, skipped = int(entry["result"] == "OK"), int(entry["result"] != "OK"), 0
     if passed + failed + skipped == 0:
         return 0, 1, 0, f"reported no case (exit status {entry['returncode']})"
     # A crash or a sanitizer's finding after the last good case.
@@ -61,11 +63,12 @@ def build_totals(directory):
     tests = json.loads((directory / "meson-info/intro-tests.json").read_text())
     # meson names a test "suite / name" in its log and "name" in its introspection data.
     protocols = {test["name"]: test["protocol"] for test in tests}
+    units = {test["name"] for test in tests if "aether:unit" in test["suite"]}
     lines = (directory / "meson-logs/testlog.json").read_text().splitlines()
     totals = [0, 0, 0]
     for entry in map(json.loads, lines):
         name = entry["name"].split(" / ", 1)[-1]
-        *counts, why = cases(entry, protocols[name])
+        *counts, why = cases(entry, protocols[name], name in units)
         totals = [total + count for total, count in zip(totals, counts)]
         if counts[1]:
             print(f"  FAILED {directory.name}: {entry['name']}" + (f": {why}" if why else ""))

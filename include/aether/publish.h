@@ -90,11 +90,11 @@ static inline void ae_write_slot(const struct aether_publisher *publisher, uint6
     ae_fence_release();
     if (len != 0)
         ae_copy_in(slot + AE_SLOT_HEADER, data, len);
-    /* W2 release, pairs R1 (receive): whoever sees the tag sees the payload. */
+    /* W2 release, pairs R1 (receive) and S2 (successor): whoever sees the tag sees the payload. */
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
-/* C1 release, pairs J1 (join) and S1 (successor): whoever sees the claim sees every slot below it committed. */
+/* C1 release, pairs J4 (join) and S1 (successor): whoever sees the claim sees every slot below it committed. */
 static inline void ae_store_claim(const struct aether_publisher *publisher, uint64_t next) {
     ae_store_release(publisher->claim, next << AE_CLAIM_SEQ_SHIFT | publisher->claim_owner);
 }

@@ -17,7 +17,7 @@ static size_t copy_stride(const ae_geometry *geometry) {
 
 /* The topic's next sequence as a full 64-bit value near `near_seq`. Hostile: only ever used as a number that is masked. */
 static uint64_t load_claim(const struct ae_subscriber *s, uint64_t near_seq) {
-    /* J1 acquire, pairs C1 (publish): every slot below it is seen committed. */
+    /* J4 acquire, pairs C1 (publish): every slot below it is seen committed. */
     return ae_seq_extend(ae_load_acquire(&s->log->claim.claim) >> AE_CLAIM_SEQ_SHIFT, near_seq);
 }
 

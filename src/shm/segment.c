@@ -117,8 +117,8 @@ int ae_segment_open(const char *name, bool writable, uint32_t uid, uint64_t byte
 
     if (fd < 0) {
         rc = errno;
-        /* A symbolic link, a pipe without a reader, a socket, a directory: none of them is what was put there. */
-        if (rc == ELOOP || rc == ENXIO || rc == EISDIR)
+        /* A symbolic link, a socket or a directory (which shm_open() calls EINVAL): nothing that aetherd put there. */
+        if (rc == ELOOP || rc == ENXIO || rc == EISDIR || rc == EINVAL)
             return ae_fail(-EBADMSG, "%s in " SHM_DIRECTORY " isn't a regular file: remove it", name + 1);
         return ae_fail(-rc, "cannot open %s in " SHM_DIRECTORY ": %s", name + 1, strerror(rc));
     }

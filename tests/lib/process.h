@@ -286,13 +286,15 @@ static inline bool payload_right(const aether_message *message, size_t max) {
     return true;
 }
 
-/* Publishes 1..4 messages at once, as the sequence says; 0 or AETHER_FULL. */
+#define BATCH_MAX 32u /* messages: half of the smallest ring in use */
+
+/* Publishes a few messages at once, as the sequence says, up to room; 0 or AETHER_FULL. */
 static inline int publish_some(aether_publisher *pub, uint64_t room) {
-    static unsigned char data[4][AETHER_MAX_MESSAGE_LIMIT];
-    const uint64_t seq = aether_publisher_next(pub);
+    static unsigned char data[BATCH_MAX][AETHER_MAX_MESSAGE_LIMIT];
+    const uint64_t seq = aether_publisher_next(pub), r = mix(seq ^ 77);
     const size_t max = aether_publisher_max_message(pub);
-    size_t count = 1 + mix(seq ^ 77) % 4;
-    struct iovec messages[4];
+    size_t count = 1 + r % (r >> 62 == 0 ? BATCH_MAX : 4);
+    struct iovec messages[BATCH_MAX];
     int rc;
 
     if (count > room)
