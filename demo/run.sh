@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh [BUILD] - shows Aether at work: an aetherd of its own, one publisher, five subscribers, real records, every byte compared.
+# run.sh [BUILD] - shows Aether at work: an aetherd of its own, a publisher, five subscribers, real records, every byte
+# compared.
 #
-# BUILD is the Meson build directory; default: build. Ends by itself, needs neither terminal nor stdin, and leaves nothing behind but
-# the records in BUILD/demo-data. The last line is the verdict; the exit status is 0 if it passed, 1 if not.
+# BUILD is the Meson build directory; default: build. Ends by itself, needs neither terminal nor stdin, and leaves
+# nothing behind but the records in BUILD/demo-data. The last line is the verdict; the exit status is 0 if it passed,
+# 1 if not.
 set -u
 export LC_ALL=C
 
@@ -22,9 +24,10 @@ config=(--max-message 248 --preset throughput)
 patience=300 # tenths of a second, for what should take no time
 scratch=''
 daemon=''
+killed='' # set while the daemon is dead on purpose
 helper=''
 
-# ---- beginning and end ------------------------------------------------------------------------------------------------
+# ---- beginning and end -----------------------------------------------------------------------------------------------
 
 end() {
     [ -n "$1" ] || return 0
@@ -33,7 +36,9 @@ end() {
 }
 
 cleanup() {
-    end "$helper" KILL
+    end "$helper" TERM
+    # What a killed daemon leaves is adopted by its successor, whose clean stop ends topics that nobody is attached to.
+    if [ -n "$killed" ]; then start_daemon; fi
     end "$daemon" TERM
     [ -z "$scratch" ] || rm -rf "$scratch"
 }
@@ -47,6 +52,7 @@ fail() {
     exit 1
 }
 
+exec 3</dev/null 4>/dev/null # the events of flights and the answers to them, while it runs
 trap cleanup EXIT
 trap 'fail interrupted' INT TERM HUP
 trap : PIPE # a write to flights that has ended fails like any other
@@ -54,38 +60,38 @@ trap : PIPE # a write to flights that has ended fails like any other
 step=0
 headline() {
     step=$((step + 1))
-    printf '\n== %d. %s\n\n' $step "$1"
+    printf '\n== %d. %s\n' $step "$1"
 }
 
 grouped() { sed -E ':a; s/([0-9])([0-9]{3})($|,)/\1,\2\3/; ta' <<<"$1"; }
 
-# wait_until WHAT COMMAND...: until the command succeeds.
+# Waits until the command succeeds.
 wait_until() {
-    local what=$1 i
-    shift
+    local i
     for ((i = 0; i < patience; i++)); do
         "$@" >/dev/null 2>&1 && return
         sleep 0.1
     done
-    fail "$what"
+    return 1
 }
 
 # Creating a topic that exists with the same configuration does nothing, so this also asks whether a daemon answers.
 create_topic() { "$cli" topic create "$1" "${config[@]}"; }
 
 start_daemon() {
-    "$aetherd" --socket "$AETHER_SOCKET" </dev/null >>"$scratch/aetherd.log" 2>&1 &
+    "$aetherd" --socket "$AETHER_SOCKET" </dev/null >>"$scratch/aetherd.log" 2>&1 3<&- 4>&- &
     daemon=$!
-    wait_until "aetherd doesn't answer" create_topic flights/nyc
+    killed=''
+    wait_until create_topic flights/nyc
 }
 
-# ---- the parts --------------------------------------------------------------------------------------------------------
+# ---- the parts -------------------------------------------------------------------------------------------------------
 
 show_facts() {
     printf 'Aether     %s, %s\n' "$("$cli" --version)" "$(uname -srm)"
-    printf 'Machine    %s cores: %s\n' "$(nproc)" "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | sort -u | head -n 1)"
+    printf 'Machine    %s cores: %s\n' "$(nproc)" "$(sed -n '/^model name/{s/.*: *//p;q}' /proc/cpuinfo)"
     printf 'Records    %s %s\n' "$(grouped "$(wc -l <"$data/records")")" "$(cat "$data/source")"
-    printf 'Daemon     pid %s, asked when a topic is opened or closed; the records below never pass through it\n\n' "$daemon"
+    printf 'Daemon     pid %s, asked when a topic is opened or closed; no record passes through it\n\n' "$daemon"
     "$cli" topic info flights/nyc || fail "aether-cli topic info"
 }
 
@@ -102,9 +108,10 @@ answer_events() {
             echo "Killing aetherd: kill -9 $daemon"
             end "$daemon" KILL
             daemon=''
+            killed=1
             ;;
         start)
-            start_daemon
+            start_daemon || fail "the new aetherd doesn't answer"
             echo "Started aetherd again: pid $daemon. It has adopted the topic and everybody on it."
             ;;
         result)
@@ -127,7 +134,7 @@ run_flights() {
     wait "$helper"
     status=$?
     helper=''
-    exec 3<&- 4>&-
+    exec 3</dev/null 4>/dev/null
     [ "$mismatches" = 0 ] || fail "$mismatches of $compared records weren't what was published"
     [ $status = 0 ] || fail "the publisher or a subscriber failed, as said above"
 }
@@ -141,7 +148,7 @@ run_pipes() {
     echo '$ aether-cli sub flights/plain --raw --count '"$count"' > received &'
     "$cli" sub flights/plain --raw --count "$count" </dev/null >"$scratch/received" &
     helper=$!
-    wait_until "aether-cli sub doesn't join" subscribed
+    wait_until subscribed || fail "aether-cli sub doesn't join"
     echo '$ aether-cli pub flights/plain < records'
     timeout 60 "$cli" pub flights/plain --verbose <"$data/records" || fail "aether-cli pub"
     wait "$helper" || fail "aether-cli sub"
@@ -161,7 +168,7 @@ run_bench() {
     done
 }
 
-# ---- the demo ---------------------------------------------------------------------------------------------------------
+# ---- the demo --------------------------------------------------------------------------------------------------------
 
 for program in "$aetherd" "$cli" "$flights"; do
     [ -x "$program" ] || fail "$program isn't there: run make build first"
@@ -173,7 +180,7 @@ mismatches=0
 
 headline "What runs here"
 "$here/fetch.sh" "$data" || fail "there are no records to publish"
-start_daemon
+start_daemon || fail "aetherd doesn't answer"
 show_facts
 
 headline "One publisher process, four subscriber processes, and a daemon that is killed on the way"

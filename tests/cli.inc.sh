@@ -18,14 +18,15 @@ cleanup() {
         kill -9 "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
     done
-    # What a killed daemon has left is removed by a successor that stops cleanly.
+    # What dead processes have left is removed by a daemon that stops cleanly with nobody attached.
     if [ -n "$daemon" ] && start_daemon; then
-        "$AETHER_CLI" shutdown 2>/dev/null
+        kill "$daemon"
         wait "$daemon" 2>/dev/null
     fi
     rm -rf "$tmp"
 }
 trap cleanup EXIT
+trap 'exit 1' INT TERM
 
 # until_true COMMAND...: polls it, at most 20 s.
 until_true() {

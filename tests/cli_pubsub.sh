@@ -18,16 +18,21 @@ subscribe() {
     esac
 }
 
-same() { cmp "$1" "$2" 2>&1 | sed 's/^/# /'; cmp -s "$1" "$2"; }
+same() {
+    cmp "$1" "$2" >"$tmp/difference" 2>&1 && return
+    sed 's/^/# /' "$tmp/difference"
+    return 1
+}
 ends_with() { wait "$1"; [ $? -eq "$2" ]; }
 
-# carries NAME FILE TOPIC PUB-OPTION...: what pub reads from FILE, sub --raw writes, byte for byte.
+# carries NAME FILE TOPIC CREATE-OPTION...: what pub reads from FILE, sub --raw writes, byte for byte.
 carries() {
     local name=$1 file=$2 topic=$3 lines
     shift 3
     lines=$(wc -l <"$file")
+    "$AETHER_CLI" topic create "$topic" "$@" || exit 1
     subscribe "$tmp/copy" "$topic" --raw --count "$lines"
-    run_pub "$topic" "$@" <"$file"
+    run_pub "$topic" <"$file"
     ok "$name: pub" [ "$status" -eq 0 ]
     ok "$name: sub" ends_with "$sub" 0
     ok "$name: the same bytes" same "$file" "$tmp/copy"
@@ -42,7 +47,7 @@ start_daemon || exit 1
 # ---- lines
 seq 1 100000 >"$tmp/seq"
 carries "100,000 lines" "$tmp/seq" lines
-carries "through a ring of 8 slots" "$tmp/seq" narrow --max-message 8
+carries "through a ring of 8 slots" "$tmp/seq" narrow --max-message 8 --capacity 8
 printf 'a\n\n\nb\0c\n\377\376\n\r\n \n' >"$tmp/odd"
 carries "empty lines, NUL and other bytes" "$tmp/odd" odd
 { head -c 4088 /dev/zero | tr '\0' x; echo; head -c 4087 /dev/zero | tr '\0' y; echo; } >"$tmp/long"
@@ -67,6 +72,11 @@ ok "a message that is too long" refuses 5 1016 pub limit "$(printf 'x%.0s' {1..1
 ok "--size that is too large" refuses 5 1016 pub limit --size 1017 --count 1
 run_pub tail <"$tmp"
 ok "stdin that can't be read" faulted 1 "read stdin"
+
+run_pub lines x --max-message 2000
+ok "another size than the topic's" faulted 1 2000
+run_pub big --max-message 2K --preset throughput --size 2048 --count 1
+ok "a new topic with a size" topic_has big max_message 2048
 
 # ---- arguments, count, size, rate
 subscribe "$tmp/copy" arg --raw --count 4
@@ -101,7 +111,7 @@ run_pub json plain
 run_pub json $'tab\there "quoted" \\ \e[31m\u00fc\u20ac'
 printf 'nul\0x\n\300\200\n\355\240\200\n\n' | run_pub json
 run "$AETHER_CLI" sub json --from oldest --count 6 --json
-ok "--json" json_rows "$tmp/out" '[r["seq"] for r in rows] == list(range(6)) and [r["len"] for r in rows] == [5, 31, 5, 2, 3, 0]'
+ok "--json" json_rows "$tmp/out" '[r["seq"] for r in rows] == list(range(6)) and [r["len"] for r in rows] == [5, 30, 5, 2, 3, 0]'
 ok "--json: payloads" json_rows "$tmp/out" 'rows[0]["payload"] == "plain" and rows[2]["payload"] == "nul\0x" and rows[5]["payload"] == ""
     and rows[1]["payload"] == "tab\there \"quoted\" \\ \x1b[31m\u00fc\u20ac"'
 ok "--json: what isn't UTF-8" json_rows "$tmp/out" 'rows[3]["payload_b64"] == "wIA=" and rows[4]["payload_b64"] == "7aCA"

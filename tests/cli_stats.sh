@@ -81,6 +81,12 @@ until_peers a publishers 0
 until_peers b reliable 0
 ok "shutdown with nobody attached" stops
 wait "$daemon"
+run "$AETHER_CLI" topic info a
+# Whether the daemon left its registry depends on whether it saw the client that stopped it go.
+ok "no topic is left" [ "$status" -ge 3 ]
+start_daemon
+kill "$daemon"
+wait "$daemon"
 daemon=
 ok "nothing is left" refuses 3 "none has left topics" stats
 finish

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nothing gets lost uncounted: a publisher and subscribers of every kind, each a process, on a ring that is too small for them. */
+/* Nothing is lost uncounted: a publisher and subscribers of every kind, each a process, on a ring too small for them. */
 #include "lib/process.h"
 
-#define MESSAGES    100000u
+#define MESSAGES 100000u
 #define MAX_MESSAGE 301u /* slots of 312 bytes: across cache lines and pages */
-#define READERS     6u
-#define JOINERS     2u
+#define READERS 6u
+#define JOINERS 2u
 
 static struct stage {
     char topic[32];
@@ -14,7 +14,7 @@ static struct stage {
     uint64_t published;
     uint64_t delivered[READERS], lost[READERS];
     uint64_t joins[JOINERS], joined_delivered[JOINERS];
-} *stage;
+} * stage;
 
 static aether_topic_config topic_config(void) {
     return (aether_topic_config){.max_message = MAX_MESSAGE, .capacity = 64, .start_seq = stage->start};
@@ -115,8 +115,8 @@ static void run(const char *topic, uint64_t start) {
     }
     for (unsigned i = 0; i < JOINERS; i++)
         REQUIRE(stage->joins[i] > 0);
-    ok("%s: %u messages; 3 reliable miss none; 3 best effort account for %llu lost; %llu joins under load", topic, MESSAGES,
-       (unsigned long long)lost, (unsigned long long)(stage->joins[0] + stage->joins[1]));
+    ok("%s: %u messages; 3 reliable miss none; 3 best effort account for %llu lost; %llu joins under load", topic,
+       MESSAGES, (unsigned long long)lost, (unsigned long long)(stage->joins[0] + stage->joins[1]));
 }
 
 int main(void) {

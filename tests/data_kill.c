@@ -2,13 +2,13 @@
 /* kill -9 of the daemon, of subscribers and of publishers under load. Delays are random with a fixed seed. */
 #include "lib/process.h"
 
-#define MAX_MESSAGE       200u
-#define CAPACITY          256u
-#define READERS_MAX       4u
-#define PROGRESS          2000u /* messages that prove that somebody moves */
-#define DAEMON_ROUNDS     12u
+#define MAX_MESSAGE 200u
+#define CAPACITY 256u
+#define READERS_MAX 4u
+#define PROGRESS 2000u /* messages that prove that somebody moves */
+#define DAEMON_ROUNDS 12u
 #define SUBSCRIBER_ROUNDS 20u
-#define PUBLISHER_ROUNDS  60u
+#define PUBLISHER_ROUNDS 60u
 
 struct reader_state {
     uint64_t joined; /* 0: not yet; sequence + 1 */
@@ -26,7 +26,7 @@ static struct stage {
     uint64_t published; /* next sequence, of the newest one */
     uint64_t full;      /* times that it found the ring full */
     struct reader_state readers[READERS_MAX];
-} *stage;
+} * stage;
 
 static uint64_t seed = 20260202;
 
@@ -168,7 +168,7 @@ static void check_newcomer(void) {
     aether_disconnect(client);
 }
 
-/* (a) The daemon dies and comes back while everybody goes on; in every third round the publisher dies while there is none. */
+/* (a) The daemon dies and comes back while all go on; in every third round the publisher dies while there is none. */
 static void daemon_dies(void) {
     pid_t readers[3], publisher;
 
@@ -202,7 +202,8 @@ static void daemon_dies(void) {
     join_child(publisher);
     end_readers(readers, 3);
     REQUIRE(stage->readers[0].lost == 0 && stage->readers[1].lost == 0);
-    ok("daemon killed %u times under load: everybody goes on, its successor adopts, newcomers join in place", DAEMON_ROUNDS);
+    ok("daemon killed %u times under load: everybody goes on, its successor adopts, newcomers join in place",
+       DAEMON_ROUNDS);
 }
 
 /* Handles closed while no daemon runs are given back to the next one, whatever is asked of it first. */
@@ -261,8 +262,8 @@ static void subscriber_dies(void) {
         joined = get(&stage->readers[1].joined) - 1;
         full = get(&stage->full);
         /* Full, and for its sake: the other reader has read everything and the publisher still tries. */
-        AWAIT(get(&stage->published) + BATCH_MAX > joined + CAPACITY && get(&stage->readers[0].next) == get(&stage->published) &&
-              get(&stage->full) > full + 100);
+        AWAIT(get(&stage->published) + BATCH_MAX > joined + CAPACITY &&
+              get(&stage->readers[0].next) == get(&stage->published) && get(&stage->full) > full + 100);
         REQUIRE(get(&stage->published) <= joined + CAPACITY);
         random_delay();
         REQUIRE(get(&stage->published) <= joined + CAPACITY);
@@ -273,7 +274,8 @@ static void subscriber_dies(void) {
     set(&stage->stop, 1);
     join_child(publisher);
     end_readers(&reader, 1);
-    ok("reliable subscriber killed %u times with the ring full because of it: the publisher goes on", SUBSCRIBER_ROUNDS);
+    ok("reliable subscriber killed %u times with the ring full because of it: the publisher goes on",
+       SUBSCRIBER_ROUNDS);
 }
 
 static void second_publisher_is_refused(aether_client *client, unsigned holder) {
@@ -344,7 +346,8 @@ static void best_effort_is_stopped(void) {
     REQUIRE(get(&stage->full) == 0);
     end_readers(&reader, 1);
     REQUIRE(stage->readers[0].lost > 4 * 99 * CAPACITY);
-    ok("a stopped best-effort subscriber holds nobody back and accounts for %llu lost", (unsigned long long)stage->readers[0].lost);
+    ok("a stopped best-effort subscriber holds nobody back and accounts for %llu lost",
+       (unsigned long long)stage->readers[0].lost);
 }
 
 int main(void) {

@@ -5,10 +5,10 @@ set -u
 cd "$(dirname "$0")/.." || exit
 status=0
 
-sources() { find include src cmd tests examples demo tools -name "$1" -print0; }
+sources() { find include src cmd examples demo tests fuzz -name '*.[ch]' -print0; }
 
 echo "clang-format"
-sources '*.[ch]' | xargs -0 -r clang-format --dry-run -Werror || status=1
+sources | xargs -0 -r clang-format --dry-run -Werror || status=1
 
 echo "shellcheck"
 {
@@ -19,6 +19,6 @@ echo "shellcheck"
 echo "clang-tidy"
 # The commands of a clang build, since gcc has options that clang doesn't know.
 [ -f build-clang/build.ninja ] || CC=clang meson setup build-clang -Dtests=enabled >/dev/null || exit
-sources '*.c' | xargs -0 -r -n 1 -P "$(nproc)" clang-tidy --quiet -p build-clang 2>/dev/null || status=1
+find src cmd examples demo -name '*.c' -print0 | xargs -0 -r -n 1 -P "$(nproc)" clang-tidy --quiet -p build-clang 2>/dev/null || status=1
 
 exit $status

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench.c - `bench`: its commands and options, and the processes that measure. */
+#define _GNU_SOURCE
 #include "bench.h"
 #include "output.h"
 #include <errno.h>

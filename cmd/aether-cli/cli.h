@@ -114,7 +114,7 @@ struct args_spec {
 };
 
 #define ARGS_WORDS_MAX 4
-#define ARGS_RUN       (-1)
+#define ARGS_RUN (-1)
 
 /*
  * Reads a command's words: options in any place until "--", "--name value" or "--name=value"; --socket and --help everywhere. words receives

@@ -11,7 +11,7 @@
 #include <time.h>
 
 #define SOCKET_PATH_SIZE 108 /* room for a socket address and its NUL */
-#define FAULT_MAX        1024
+#define FAULT_MAX 1024
 
 volatile sig_atomic_t cli_signal;
 

@@ -50,7 +50,7 @@ static void amounts(void **state) {
     assert_string_equal(out_count(buf, UINT64_MAX), "18,446,744,073,709,551,615");
 }
 
-#define VALID(text)   assert_true(utf8_valid((text), sizeof(text) - 1))
+#define VALID(text) assert_true(utf8_valid((text), sizeof(text) - 1))
 #define INVALID(text) assert_false(utf8_valid((text), sizeof(text) - 1))
 
 static void utf8(void **state) {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_BYTES  65536
+#define READ_BYTES 65536
 #define PROGRESS_NS 500000000u
 #define CATCH_UP_NS                                                                                                    \
     100000000.0 /* of a schedule that input or a full ring has held up, no more than this is made good */

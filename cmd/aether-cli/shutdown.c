@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #define DEADLINE_NS UINT64_C(10000000000)
-#define LOOK_NS     5000000u
+#define LOOK_NS 5000000u
 
 /* Its lock is free when it has ended, however it ended. */
 static int wait_end(aether_inspector *inspector) {

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define FIRST_NS UINT64_C(250000000) /* over which the first block's rates are measured */
-#define ONCE     (-1.0)
+#define ONCE (-1.0)
 
 /* One look at everything. */
 struct sample {

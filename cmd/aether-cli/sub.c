@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH       256
+#define BATCH 256
 #define LOOK_ROUNDS 128u /* empty rounds between two looks whether stdout's reader is still there */
 
 enum format { FORMAT_TEXT, FORMAT_RAW, FORMAT_JSON };

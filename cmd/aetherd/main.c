@@ -129,7 +129,7 @@ int main(int argc, char **argv) {
         return fault(EXIT_FAILED);
     if (ae_instance_init(&instance, config.socket_path, (uint32_t)geteuid()) != 0)
         return fault(EXIT_FAILED);
-    rc = ae_server_lock(&instance, &lock);
+    rc = ae_instance_lock(&instance, &lock);
     if (rc != 0)
         return fault(rc == -EBUSY ? EXIT_RUNNING : EXIT_FAILED);
     if (ae_broker_start(&broker, &instance, &config.limits) != 0)

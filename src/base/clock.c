@@ -8,8 +8,8 @@
 #include <x86intrin.h>
 #endif
 
-#define NS_PER_S            1000000000ull
-#define CALIBRATION_NS      1000000ull
+#define NS_PER_S 1000000000ull
+#define CALIBRATION_NS 1000000ull
 #define CALIBRATION_SAMPLES 8
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -25,7 +25,7 @@ static uint64_t clock_ns(clockid_t id) {
 
 #if defined(__x86_64__)
 
-#define CPUID_POWER         0x80000007u
+#define CPUID_POWER 0x80000007u
 #define CPUID_INVARIANT_TSC (1u << 8)
 
 static uint64_t counter(void) {

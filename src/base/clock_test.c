@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #define THREADS 4
-#define S       1000000000ull
+#define S 1000000000ull
 
 static void *init(void *arg) {
     ae_clock_init();

@@ -9,7 +9,7 @@
 
 #define TEXT_SIZE 512
 
-#define STRING(x)                    #x
+#define STRING(x) #x
 #define VERSION(major, minor, patch) STRING(major) "." STRING(minor) "." STRING(patch)
 
 /* In static thread-local storage, so that a fault on the hot path allocates nothing. */

@@ -118,7 +118,7 @@ static void adopt_grants(struct ae_broker *broker) {
     }
 }
 
-/* The object's name after the prefix names a live record: "registry", "t12.log", "t12.cur", "k34". Asked by making each live name. */
+/* The object belongs to a live record, or is the registry. Asked by making each live record's names. */
 static bool accounted(const struct ae_broker *broker, const char *object) {
     char name[AE_OBJECT_NAME_SIZE];
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "broker/server.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -6,14 +7,12 @@
 #include "base/socket.h"
 #include <aether/error.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -52,21 +51,7 @@ struct server {
 
 static char listener_tag, signals_tag; /* addresses that epoll hands back */
 
-/* ---- the lock and the socket ---- */
-
-int ae_server_lock(const struct ae_instance *instance, int *lock) {
-    int rc;
-
-    *lock = open(instance->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (*lock < 0)
-        return ae_fail(-errno, "lock file %s: %s", instance->lock_path, strerror(errno));
-    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    rc = errno == EWOULDBLOCK ? ae_fail(-EBUSY, "another aetherd runs at %s", instance->socket_path)
-                              : ae_fail(-errno, "lock file %s: %s", instance->lock_path, strerror(errno));
-    ae_close(lock);
-    return rc;
-}
+/* ---- the socket ---- */
 
 /* Bound and listening under a temporary name, then renamed: whoever finds the socket can connect. */
 static int listen_at(const char *path, int *listener) {

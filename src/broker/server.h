@@ -5,11 +5,6 @@
 
 #include "broker/broker.h"
 
-/*
- * Takes the instance's lock: *lock is the fd that holds it, to be kept open. Faults: -EBUSY another daemon runs; -errno.
- */
-int ae_server_lock(const struct ae_instance *instance, int *lock);
-
 /* Listens at the instance's socket and serves until SIGTERM, SIGINT or a SHUTDOWN request. 0: clean stop; -errno: it can't go on. */
 int ae_server_run(struct ae_broker *broker);
 

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #define REPLY_TIMEOUT_NS 5000000000ull
+#define LOST_GRANT 0u /* no daemon knows it; its old number may be another's by now */
 
 struct aether_client {
     pthread_mutex_t lock; /* opening and closing; never taken by publish and receive */
@@ -194,14 +196,18 @@ static int hello(struct aether_client *client) {
     client->client_id = reply.msg.u.welcome.client_id;
     memcpy(client->nonce, reply.msg.u.welcome.nonce, sizeof client->nonce);
     client->last_grant = 0;
+    /* If we had another identity, aetherd has lost its registry: what was opened works on, and nobody knows of it. */
+    for (struct ae_grant *grant = client->grants; grant != NULL; grant = grant->next)
+        grant->grant_id = LOST_GRANT;
     return 0;
 }
 
-static int close_grant_locked(struct aether_client *client, uint64_t grant_id) {
+/* Gives a grant back. True: aetherd knows, or has forgotten it, which is as good; false: there is none to tell. */
+static bool give_back(struct aether_client *client, uint64_t grant_id) {
     struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant_id};
     struct reply reply;
 
-    return exchange(client, &msg, AE_MSG_DONE, &reply);
+    return grant_id == LOST_GRANT || exchange(client, &msg, AE_MSG_DONE, &reply) == 0 || client->sock >= 0;
 }
 
 /* Grants that were closed while no daemon could be told: mapped no more. */
@@ -212,9 +218,8 @@ static void give_back_closed(struct aether_client *client) {
             at = &grant->next;
             continue;
         }
-        (void)close_grant_locked(client, grant->grant_id); /* a daemon that doesn't know it any more is as good */
-        if (client->sock < 0)
-            return; /* it didn't hear of it */
+        if (!give_back(client, grant->grant_id))
+            return;
         *at = grant->next;
         free(grant);
     }
@@ -416,7 +421,7 @@ int ae_grant_open(struct ae_grant *grant, aether_client *client, uint32_t role, 
     if (rc != 0) {
         char text[512];
         (void)snprintf(text, sizeof text, "%s", aether_errmsg());
-        (void)close_grant_locked(client, grant->grant_id);
+        (void)give_back(client, grant->grant_id); /* if the connection broke now, it is freed at resume or with us */
         rc = ae_fail(rc, "topic '%s': %s", topic, text);
         goto out;
     }
@@ -434,7 +439,7 @@ void ae_grant_close(struct ae_grant *grant) {
     grant->leave(grant);
     unmap_grant(grant);
     unlink_grant(grant); /* connecting again gives back what the list holds closed: not this one twice */
-    if (ensure_connected(client) == 0 && (close_grant_locked(client, grant->grant_id) == 0 || client->sock >= 0)) {
+    if (ensure_connected(client) == 0 && give_back(client, grant->grant_id)) {
         free(grant);
     } else { /* without a daemon it stays in the list, unmapped, until the next one hears of it */
         grant->next = client->grants;

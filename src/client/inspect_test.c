@@ -12,15 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#define TOPICS   4u
-#define CLIENTS  4u
-#define GRANTS   16u
+#define TOPICS 4u
+#define CLIENTS 4u
+#define GRANTS 16u
 #define CAPACITY 64u
 
 struct fixture {
@@ -165,13 +164,12 @@ static void empty(void **state) {
 static void running(void **state) {
     struct fixture *f = *state;
     aether_daemon_info daemon;
-    const int fd = open(f->instance.lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int lock;
 
-    assert_true(fd >= 0);
-    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(ae_instance_lock(&f->instance, &lock), 0);
     assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
     assert_int_equal(daemon.running, 1);
-    close(fd);
+    close(lock);
     assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
     assert_int_equal(daemon.running, 0);
 }

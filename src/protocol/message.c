@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define LENGTH_OFF  8u
+#define LENGTH_OFF 8u
 #define HEADER_SIZE 12u
-#define ERRNO_MAX   4095 /* the kernel's own bound */
+#define ERRNO_MAX 4095 /* the kernel's own bound */
 
 _Static_assert(HEADER_SIZE + 2 * sizeof(uint32_t) + AE_TEXT_MAX <= AE_PACKET_MAX, "ERROR fits");
 _Static_assert(HEADER_SIZE + sizeof(struct ae_topic_request) + sizeof(uint32_t) <= AE_PACKET_MAX, "OPEN fits");

@@ -16,7 +16,8 @@ static ae_geometry made(const aether_topic_config *config) {
 
 static void every_slot_lies_inside(const ae_geometry *g) {
     assert_true(g->capacity >= AE_CAPACITY_MIN && (g->capacity & (g->capacity - 1)) == 0);
-    assert_true(g->slot_size % 8 == 0 && g->slot_size >= AE_SLOT_HEADER + g->max_message && g->slot_size <= AE_SLOT_MAX);
+    assert_true(g->slot_size % 8 == 0 && g->slot_size >= AE_SLOT_HEADER + g->max_message &&
+                g->slot_size <= AE_SLOT_MAX);
     assert_true(g->slots_off >= sizeof(ae_log) && g->slots_off % AE_PAGE == 0);
     assert_true(g->slots_off + g->capacity * g->slot_size <= g->log_bytes);
     assert_true(g->log_bytes % AE_PAGE == 0);
@@ -74,7 +75,7 @@ static void wrong_configurations_are_refused(void **state) {
     refused(&(aether_topic_config){.capacity = 9}, "capacity of 9 slots is not a power of two from 8 to 4294967296");
 }
 
-/* A changed bit is noticed, unless what it makes is just as whole: any start_seq, a max_message of the same slot size. */
+/* A changed bit is noticed unless the result is as whole: any start_seq, a max_message of the same slot size. */
 static void damage_is_noticed(void **state) {
     const aether_topic_config config = {.max_message = 100, .capacity = 64, .start_seq = 5};
     const ae_geometry good = made(&config);
@@ -110,8 +111,10 @@ static void mismatch_names_both(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_and_presets), cmocka_unit_test(every_message_size),
-        cmocka_unit_test(wrong_configurations_are_refused), cmocka_unit_test(damage_is_noticed),
+        cmocka_unit_test(defaults_and_presets),
+        cmocka_unit_test(every_message_size),
+        cmocka_unit_test(wrong_configurations_are_refused),
+        cmocka_unit_test(damage_is_noticed),
         cmocka_unit_test(mismatch_names_both),
     };
 

@@ -9,7 +9,14 @@
 
 /* Sequences at which 48 bits, 64 bits, and the signs of both end. */
 static const uint64_t starts[] = {
-    0, (1ull << 47) - 3, (1ull << 48) - 3, (1ull << 48) - 9, (1ull << 48) - 100, (1ull << 63) - 3, UINT64_MAX - 2, UINT64_MAX - 100,
+    0,
+    (1ull << 47) - 3,
+    (1ull << 48) - 3,
+    (1ull << 48) - 9,
+    (1ull << 48) - 100,
+    (1ull << 63) - 3,
+    UINT64_MAX - 2,
+    UINT64_MAX - 100,
 };
 #define STARTS (sizeof starts / sizeof starts[0])
 
@@ -115,7 +122,7 @@ static uint64_t expected_back(const aether_subscribe_options *options, uint64_t 
     return options->last < retained ? options->last : retained;
 }
 
-/* Publishes `before`, joins, publishes in steps that a reader keeps up with, then more than the ring holds (best effort), reads. */
+/* Publishes `before`, joins, publishes in steps that the reader keeps up with, then a full ring or more at once. */
 static void run_case(struct ring *ring, enum form form, const aether_subscribe_options *options, uint64_t before) {
     const uint64_t capacity = ring->geometry.capacity, start = ring->geometry.start_seq;
     struct account account = {.ring = ring};
@@ -161,7 +168,7 @@ static void every_form_policy_and_start(void **state) {
     (void)state;
     for (size_t s = 0; s < STARTS; s++) {
         struct ring ring;
-        ring_make(&ring, 16, 20 + s * 9, starts[s]);
+        ring_make(&ring, 16, 8 + s * 9, starts[s]);
         for (int form = ONE; form < FORMS; form++) {
             for (size_t b = 0; b < sizeof befores / sizeof befores[0]; b++) {
                 for (int policy = AETHER_RELIABLE; policy <= AETHER_BEST_EFFORT; policy++) {
@@ -239,7 +246,7 @@ static void full_ring_and_its_count(void **state) {
             assert_int_equal(pub.hot.next, starts[s] + 8);
         }
         assert_int_equal(receive_some(slow.handle, ONE, &account), 1);
-        for (uint64_t i = 0; i < 20; i++) { /* one out, one in */
+        for (uint64_t i = 0; i < 20; i++) {                    /* one out, one in */
             assert_int_equal(publish_next(&pub), AETHER_FULL); /* the last view is still held */
             assert_int_equal(receive_some(slow.handle, ONE, &account), 1);
             assert_int_equal(publish_next(&pub), 0);
@@ -259,7 +266,8 @@ static void batches_are_all_or_nothing(void **state) {
 
     (void)state;
     for (size_t s = 0; s < STARTS; s++) {
-        struct iovec wrong[3] = {{(void *)(uintptr_t)"a", 1}, {(void *)(uintptr_t)"b", 1}, {(void *)(uintptr_t)"c", 25}};
+        struct iovec wrong[3] = {
+            {(void *)(uintptr_t) "a", 1}, {(void *)(uintptr_t) "b", 1}, {(void *)(uintptr_t) "c", 25}};
         struct account account = {0};
         struct ae_publisher pub;
         struct reader reader;
@@ -345,9 +353,11 @@ static void aborted_slots_are_skipped_and_counted(void **state) {
                         ae_store_release(ring_tag(&ring, start + i), ae_tag(start + i, AE_KIND_ABORTED, 0));
                 }
                 do {
-                    rc = form == BATCH ? aether_receive_batch(reader.handle, messages, 8) : aether_receive(reader.handle, messages);
+                    rc = form == BATCH ? aether_receive_batch(reader.handle, messages, 8)
+                                       : aether_receive(reader.handle, messages);
                     for (int i = 0; i < rc; i++, n++)
-                        assert_true(messages[i].lost == 0 && !(pattern >> (messages[i].seq - start) & 1) && payload_right(&messages[i], 16));
+                        assert_true(messages[i].lost == 0 && !(pattern >> (messages[i].seq - start) & 1) &&
+                                    payload_right(&messages[i], 16));
                 } while (rc > 0);
                 aether_subscriber_get_stats(reader.handle, &stats);
                 assert_int_equal(n, 8 - aborted);
@@ -425,14 +435,22 @@ static uint64_t hostile_seq(uint64_t *random, uint64_t near_seq, uint64_t capaci
     const uint64_t r = next_random(random);
 
     switch (r >> 60) {
-    case 0: return next_random(random);
-    case 1: return near_seq + (r >> 8 & 0xff);
-    case 2: return near_seq - (r >> 8 & 0xff);
-    case 3: return near_seq + (1ull << 47) + (r & 3) - 2;
-    case 4: return near_seq + (1ull << 63) + (r & 3) - 2;
-    case 5: return 0;
-    case 6: return UINT64_MAX;
-    default: return near_seq + capacity * (r & 3) - capacity * (r >> 4 & 1);
+    case 0:
+        return next_random(random);
+    case 1:
+        return near_seq + (r >> 8 & 0xff);
+    case 2:
+        return near_seq - (r >> 8 & 0xff);
+    case 3:
+        return near_seq + (1ull << 47) + (r & 3) - 2;
+    case 4:
+        return near_seq + (1ull << 63) + (r & 3) - 2;
+    case 5:
+        return 0;
+    case 6:
+        return UINT64_MAX;
+    default:
+        return near_seq + capacity * (r & 3) - capacity * (r >> 4 & 1);
     }
 }
 
@@ -445,13 +463,15 @@ static void poison_log(struct ring *ring, uint64_t *random, bool whole) {
     }
     for (uint64_t i = 0; i < capacity; i++) {
         const uint64_t r = next_random(random);
-        const uint64_t seq = (r & 3) != 0 ? near_seq + ((i - near_seq) & (capacity - 1)) : hostile_seq(random, near_seq, capacity);
+        const uint64_t seq =
+            (r & 3) != 0 ? near_seq + ((i - near_seq) & (capacity - 1)) : hostile_seq(random, near_seq, capacity);
         const uint64_t kind = (r & 0x1c) != 0 ? AE_KIND_INLINE + (r >> 8 & 3) % 3 : r >> 8 & 15;
         const uint64_t len = (r & 0x60) != 0 ? (r >> 16) % (ring->geometry.max_message + 2) : r >> 16 & 0xfff;
         ae_store_relaxed(ring_tag(ring, i), ae_tag(seq, kind, len));
     }
     ae_store_relaxed(&ring->log->claim.position, hostile_seq(random, near_seq, capacity));
-    ae_store_relaxed(&ring->log->claim.claim, ae_claim(hostile_seq(random, near_seq, capacity), next_random(random) & 3, 0));
+    ae_store_relaxed(&ring->log->claim.claim,
+                     ae_claim(hostile_seq(random, near_seq, capacity), next_random(random) & 3, 0));
 }
 
 static uint64_t byte_sum; /* of every byte that was handed out: a wrong pointer or length crashes here */
@@ -488,8 +508,9 @@ static int inspect_polled(void *context, const aether_message *message) {
 
 static void hostile_receive(struct ring *ring, uint64_t *random) {
     const uint64_t r = next_random(random);
-    const aether_subscribe_options options = {
-        .policy = (aether_policy)(r & 1), .from = (aether_from)((r >> 1) % 3), .last = next_random(random) >> (r >> 8 & 63)};
+    const aether_subscribe_options options = {.policy = (aether_policy)(r & 1),
+                                              .from = (aether_from)((r >> 1) % 3),
+                                              .last = next_random(random) >> (r >> 8 & 63)};
     static struct reader reader; /* one set of copies for all rounds */
     aether_subscriber_stats stats;
     aether_message messages[24];
@@ -505,7 +526,8 @@ static void hostile_receive(struct ring *ring, uint64_t *random) {
         if (form == POLL) {
             n = aether_poll(reader.handle, inspect_polled, &(struct hostile_poll){&reader, ring}, 24);
         } else {
-            n = form == ONE ? aether_receive(reader.handle, messages) : aether_receive_batch(reader.handle, messages, 24);
+            n = form == ONE ? aether_receive(reader.handle, messages)
+                            : aether_receive_batch(reader.handle, messages, 24);
             for (int i = 0; i < n; i++)
                 inspect_entry(&reader, ring, &messages[i]);
         }
@@ -513,7 +535,8 @@ static void hostile_receive(struct ring *ring, uint64_t *random) {
         aether_subscriber_get_stats(reader.handle, &stats);
         assert_int_equal(stats.delivered + stats.lost + stats.aborted, stats.next - stats.joined);
         if (next_random(random) % 4 == 0) /* the next look finds another world */
-            ae_store_relaxed(ring_tag(ring, next_random(random)), ae_tag(hostile_seq(random, stats.next, 8), next_random(random) & 3, 1));
+            ae_store_relaxed(ring_tag(ring, next_random(random)),
+                             ae_tag(hostile_seq(random, stats.next, 8), next_random(random) & 3, 1));
     }
     ae_subscriber_leave(&reader.sub);
 }
@@ -528,7 +551,8 @@ static void hostile_publish(struct ring *ring, uint64_t *random) {
     ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro);
     for (int call = 0; call < 24; call++) {
         for (unsigned i = 0; i < AE_SUBSCRIBERS_MAX / 8; i++)
-            ae_store_relaxed(&ring->cursors->records[next_random(random) & 63].cursor, hostile_seq(random, pub.hot.next, 8));
+            ae_store_relaxed(&ring->cursors->records[next_random(random) & 63].cursor,
+                             hostile_seq(random, pub.hot.next, 8));
         next = pub.hot.next;
         if (call % 2 == 0) {
             const int rc = aether_publish(&pub.hot, data, next_random(random) % (ring->geometry.max_message + 1));
@@ -607,8 +631,8 @@ static void lying_cursors(void **state) {
     static const struct {
         uint64_t behind;
         int first;
-    } cases[] = {{0, 0}, {(uint64_t)-1, 0}, {(uint64_t)-1000000, 0}, {7, 0}, {8, AETHER_FULL}, {9, AETHER_FULL}, {1ull << 62, AETHER_FULL},
-                 {1ull << 63, 0}};
+    } cases[] = {{0, 0},           {(uint64_t)-1, 0}, {(uint64_t)-1000000, 0},   {7, 0},
+                 {8, AETHER_FULL}, {9, AETHER_FULL},  {1ull << 62, AETHER_FULL}, {1ull << 63, 0}};
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -2,9 +2,9 @@
 /*
  * ring_test.h - a topic's objects without a daemon, for the unit tests beside it.
  *
- * Each object lies between two pages that nobody may touch. rw and ro are two mappings of it: subscribers get the read-only log and publishers the
- * read-only cursors, as from aetherd, so that a store into the other side's object is a crash. ThreadSanitizer sees races only
- * through one mapping: the threads test uses rw alone.
+ * Each object lies between two pages that nobody may touch. rw and ro are two mappings of it: subscribers get the
+ * read-only log and publishers the read-only cursors, as from aetherd, so that a store into the other side's object is
+ * a crash. ThreadSanitizer sees races only through one mapping: the threads test uses rw alone.
  */
 #ifndef AE_RING_RING_TEST_H
 #define AE_RING_RING_TEST_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One publisher and readers of both policies on a ring that is far too small for them, in one mapping: the test that ThreadSanitizer runs. */
+/*
+ * One publisher and readers of both policies on a ring that is far too small for them, in one mapping: the test that
+ * ThreadSanitizer runs.
+ */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <pthread.h>
@@ -60,7 +63,8 @@ static void *publish_all(void *arg) {
     return NULL;
 }
 
-static void check_entry(struct actor *self, const struct ae_subscriber *sub, const aether_message *message, uint64_t *expected) {
+static void check_entry(struct actor *self, const struct ae_subscriber *sub, const aether_message *message,
+                        uint64_t *expected) {
     if (message->seq != *expected)
         self->fault = "out of order";
     if (message->lost != 0) {
@@ -103,7 +107,8 @@ static void read_until(struct actor *self, struct reader *reader, uint64_t end, 
         if (self->form == 2) {
             n = aether_poll(reader->handle, check_polled, &polled, 6);
         } else {
-            n = self->form == 0 ? aether_receive(reader->handle, messages) : aether_receive_batch(reader->handle, messages, 6);
+            n = self->form == 0 ? aether_receive(reader->handle, messages)
+                                : aether_receive_batch(reader->handle, messages, 6);
             for (int i = 0; i < n; i++)
                 check_entry(self, &reader->sub, &messages[i], &expected);
         }
@@ -140,8 +145,9 @@ static void *join_and_leave(void *arg) {
     pthread_barrier_wait(&scene->begin);
     while (ae_load_relaxed(&scene->published) != scene->end && self->fault == NULL) {
         const uint64_t r = next_random(&random);
-        const aether_subscribe_options options = {
-            .policy = (aether_policy)(r & 1), .from = (aether_from)((r >> 1) % 3), .last = (r >> 1) % 3 == 2 ? r >> 8 & 31 : 0};
+        const aether_subscribe_options options = {.policy = (aether_policy)(r & 1),
+                                                  .from = (aether_from)((r >> 1) % 3),
+                                                  .last = (r >> 1) % 3 == 2 ? r >> 8 & 31 : 0};
         struct reader reader;
         self->policy = options.policy;
         self->form = (int)((r >> 16) % 3);
@@ -204,9 +210,17 @@ static void larger_ring_across_64_bits(void **state) {
     run(64, 45, UINT64_MAX - MESSAGES / 2);
 }
 
+/* Messages of 8 bytes, which have a store of their own on some processors, between messages of other lengths. */
+static void eight_bytes(void **state) {
+    (void)state;
+    run(8, 8, 0);
+    run(8, 24, (1ull << 48) - MESSAGES / 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(smallest_ring),
+        cmocka_unit_test(eight_bytes),
         cmocka_unit_test(odd_slots_across_48_bits),
         cmocka_unit_test(larger_ring_across_64_bits),
     };

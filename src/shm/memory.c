@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARGIN_MIN     (1ull << 20)
+#define MARGIN_MIN (1ull << 20)
 #define MARGIN_DIVISOR 64
 
 /* Version 1 writes "no limit" as the largest multiple of a page. */

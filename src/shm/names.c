@@ -12,13 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define SOCKET_PATH_SIZE sizeof(((struct ae_instance *)0)->socket_path)
 
 #define FNV_OFFSET 0xcbf29ce484222325ull
-#define FNV_PRIME  0x100000001b3ull
+#define FNV_PRIME 0x100000001b3ull
 
 AE_EXPORT int aether_default_socket(char *path, size_t size) {
     const char *named = getenv("AETHER_SOCKET");
@@ -77,7 +76,7 @@ static int resolve(char *absolute, const char *path) {
 }
 
 int ae_instance_init(struct ae_instance *instance, const char *socket_path, uint32_t uid) {
-    char fallback[SOCKET_PATH_SIZE];
+    char fallback[SOCKET_PATH_SIZE] = "";
     int rc;
 
     memset(instance, 0, sizeof *instance);
@@ -113,14 +112,37 @@ void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char 
     snprintf(name, AE_OBJECT_NAME_SIZE, "%stoken-%" PRIu64, instance->prefix, client_id);
 }
 
+/*
+ * An open-file-description lock: unlike flock() it can be asked about without being taken, so a look never keeps a daemon
+ * from starting.
+ */
+static struct flock whole_file(void) {
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
+int ae_instance_lock(const struct ae_instance *instance, int *lock) {
+    struct flock request = whole_file();
+    int rc;
+
+    *lock = open(instance->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    if (*lock < 0)
+        return ae_fail(-errno, "lock file %s: %s", instance->lock_path, strerror(errno));
+    if (fcntl(*lock, F_OFD_SETLK, &request) == 0)
+        return 0;
+    rc = errno == EAGAIN || errno == EACCES ? ae_fail(-EBUSY, "another aetherd runs at %s", instance->socket_path)
+                                            : ae_fail(-errno, "lock file %s: %s", instance->lock_path, strerror(errno));
+    ae_close(lock);
+    return rc;
+}
+
 int ae_instance_running(const struct ae_instance *instance) {
     int fd = open(instance->lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    struct flock answer = whole_file();
     int running;
 
     if (fd < 0)
         return 0;
-    /* A shared lock: readers that look at the same time don't take each other for a daemon. */
-    running = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    running = fcntl(fd, F_OFD_GETLK, &answer) == 0 && answer.l_type != F_UNLCK;
     ae_close(&fd);
     return running;
 }

@@ -16,7 +16,7 @@
 struct ae_instance {
     uint32_t uid;
     char socket_path[108]; /* absolute */
-    char lock_path[116];   /* socket_path + ".lock": flocked by the running daemon, never unlinked */
+    char lock_path[116];   /* socket_path + ".lock": locked by the running daemon, never unlinked */
     char prefix[40];       /* "/aether-UID-HASH." */
 };
 
@@ -29,6 +29,11 @@ void ae_name_registry(const struct ae_instance *instance, char name[AE_OBJECT_NA
 void ae_name_log(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
+
+/*
+ * aetherd: takes the instance's lock; *lock is the fd that holds it, until it is closed. Faults: -EBUSY another daemon runs; -errno.
+ */
+int ae_instance_lock(const struct ae_instance *instance, int *lock);
 
 /* 1: a daemon holds the instance's lock. 0: none does (also when there is no lock file). */
 int ae_instance_running(const struct ae_instance *instance);

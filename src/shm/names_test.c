@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -147,8 +146,8 @@ static void running_is_told_by_the_lock(void **state) {
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        const int fd = open(instance.lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || write(ends[1], "x", 1) != 1)
+        int lock;
+        if (ae_instance_lock(&instance, &lock) != 0 || write(ends[1], "x", 1) != 1)
             _exit(1);
         for (;;)
             pause();
@@ -156,6 +155,8 @@ static void running_is_told_by_the_lock(void **state) {
     assert_int_equal(read(ends[0], &byte, 1), 1);
     assert_int_equal(ae_instance_running(&instance), 1);
     assert_int_equal(ae_instance_running(&instance), 1);
+    int second;
+    assert_int_equal(ae_instance_lock(&instance, &second), -EBUSY);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
     assert_int_equal(ae_instance_running(&instance), 0);

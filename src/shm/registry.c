@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STATE_MASK     0xffull
+#define STATE_MASK 0xffull
 #define GENERATION_ONE 0x100ull
 
 uint64_t ae_registry_bytes(uint32_t topics_max, uint32_t clients_max, uint32_t grants_max) {
@@ -119,10 +119,11 @@ int ae_registry_open(struct ae_registry *registry, const struct ae_instance *ins
     fd = ae_segment_open(name, writable, instance->uid, 0, &size);
     if (fd < 0)
         return fd;
-    if (size < sizeof(ae_registry_header))
-        rc = ae_fail(-EBADMSG, "%s isn't a finished registry: it has %" PRIu64 " bytes", name + 1, size);
-    else
-        rc = ae_segment_map(fd, size, writable, false, &base);
+    if (size < sizeof(ae_registry_header)) {
+        ae_close(&fd);
+        return ae_fail(-EBADMSG, "%s isn't a finished registry: it has %" PRIu64 " bytes", name + 1, size);
+    }
+    rc = ae_segment_map(fd, size, writable, false, &base);
     ae_close(&fd);
     if (rc != 0)
         return rc;

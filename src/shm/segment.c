@@ -20,7 +20,7 @@
 
 /* Linux 5.14; the C library's headers may be older. */
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
 

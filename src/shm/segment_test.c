@@ -27,8 +27,8 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define KIB     (1ull << 10)
-#define MIB     (1ull << 20)
+#define KIB (1ull << 10)
+#define MIB (1ull << 20)
 #define SKIPPED 77
 
 static char name[64], path[96]; /* of the object under test */
@@ -54,7 +54,7 @@ static int teardown(void **state) {
         }                                                                                                              \
     } while (0)
 
-/* Runs body in a child of its own, where it may change what concerns a whole process. Skips the test if body says so. */
+/* Runs body in a child, where it may change what concerns a whole process. Skips the test if body says so. */
 static void in_child(void (*body)(void)) {
     int status;
 

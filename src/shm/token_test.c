@@ -53,7 +53,7 @@ static void assert_becomes_free(void) {
 
 enum then { STAY, EXEC, DROP };
 
-/* A client: receives the token over its socket, holds it, closes every fd it has, and goes on as told. Never returns. */
+/* A client: receives the token by its socket, holds it, closes every fd it has, and goes on as told. Never returns. */
 static void client(int sock, enum then then) {
     int fd = -1, fd_count = 1;
     char byte;

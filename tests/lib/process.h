@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * process.h - for tests of whole processes in C: TAP, a private daemon, child processes, and payloads that follow from their sequence.
+ * process.h - for tests of whole processes in C: TAP, a private daemon, child processes, and payloads that follow from
+ * their sequence.
  *
  * Nothing outlives a test: each child dies with its parent, and each process has an alarm.
  */
@@ -21,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEADLINE_S   30u  /* for anything that must happen */
-#define LIFE_S       240u /* of any process */
+#define DEADLINE_S 30u /* for anything that must happen */
+#define LIFE_S 240u    /* of any process */
 #define CHILDREN_MAX 32
 
 static struct {
@@ -66,10 +67,10 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
     _exit(1);
 }
 
-#define REQUIRE(condition)                                                                                                       \
-    do {                                                                                                                         \
-        if (!(condition))                                                                                                        \
-            fail("%s:%d: %s (last fault: %s)", __FILE__, __LINE__, #condition, aether_errmsg());                                 \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            fail("%s:%d: %s (last fault: %s)", __FILE__, __LINE__, #condition, aether_errmsg());                       \
     } while (0)
 
 static inline uint64_t now_ms(void) {
@@ -86,14 +87,14 @@ static inline void look_again(void) {
 }
 
 /* Polls the condition; the test fails if it doesn't come true in time. */
-#define AWAIT(condition)                                                                                                         \
-    do {                                                                                                                         \
-        const uint64_t until = now_ms() + DEADLINE_S * 1000u;                                                                    \
-        while (!(condition)) {                                                                                                   \
-            if (now_ms() > until)                                                                                                \
-                fail("%s:%d: not within %u s: %s", __FILE__, __LINE__, DEADLINE_S, #condition);                                  \
-            look_again();                                                                                                        \
-        }                                                                                                                        \
+#define AWAIT(condition)                                                                                               \
+    do {                                                                                                               \
+        const uint64_t until = now_ms() + DEADLINE_S * 1000u;                                                          \
+        while (!(condition)) {                                                                                         \
+            if (now_ms() > until)                                                                                      \
+                fail("%s:%d: not within %u s: %s", __FILE__, __LINE__, DEADLINE_S, #condition);                        \
+            look_again();                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 /* ---- words that processes of a test share ---- */
@@ -280,7 +281,8 @@ static inline bool payload_right(const aether_message *message, size_t max) {
         return false;
     for (size_t off = 0; off < message->len; off += 8) {
         const uint64_t word = mix(message->seq + (off << 32));
-        if (memcmp((const unsigned char *)message->data + off, &word, message->len - off < 8 ? message->len - off : 8) != 0)
+        if (memcmp((const unsigned char *)message->data + off, &word,
+                   message->len - off < 8 ? message->len - off : 8) != 0)
             return false;
     }
     return true;
@@ -317,7 +319,8 @@ struct reading {
 
 static inline void check_entry(struct reading *reading, const aether_message *message) {
     if (message->seq != reading->expected)
-        fail("sequence %llu arrived, %llu is next", (unsigned long long)message->seq, (unsigned long long)reading->expected);
+        fail("sequence %llu arrived, %llu is next", (unsigned long long)message->seq,
+             (unsigned long long)reading->expected);
     if (message->lost != 0) {
         if (!reading->gaps_allowed)
             fail("a reliable subscriber lost %llu messages", (unsigned long long)message->lost);

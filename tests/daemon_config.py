@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""aetherd's command line and configuration file: what is wrong is told in one line that says where, and ends with 2."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import daemon_lib as lib  # noqa: E402
+from daemon_lib import BEST_EFFORT, Client, Daemon  # noqa: E402
+
+# A file's content, the line that is at fault, and words of the text.
+BAD_FILES = [
+    ("[daemon]\nsocket =\n", 2, "socket"),
+    ("[daemon]\nsocket = " + "x" * 108 + "\n", 2, "socket"),
+    ("[daemon]\nlog_level = loud\n", 2, "loud"),
+    ("[daemon]\nlog_level = Info\n", 2, "Info"),
+    ("[daemon]\nlog_level =\n", 2, "log_level"),
+    ("[daemon]\nlog_level = info\nlog_level = debug\n", 3, "log_level"),
+    ("[daemon]\nport = 80\n", 2, "port"),
+    ("[daemon]\ntopics = 8\n", 2, "topics"),
+    ("[daemon]\nSocket = /x\n", 2, "Socket"),
+    ("[server]\nsocket = /x\n", None, "server"),
+    ("[limits]\ntopics = 0\n", 2, "topics"),
+    ("[limits]\ntopics = -1\n", 2, "-1"),
+    ("[limits]\ntopics = +1\n", 2, "+1"),
+    ("[limits]\ntopics = 1.5\n", 2, "1.5"),
+    ("[limits]\ntopics = 0x10\n", 2, "0x10"),
+    ("[limits]\ntopics = 12 topics\n", 2, "12 topics"),
+    ("[limits]\ntopics = 65537\n", 2, "65536"),
+    ("[limits]\nclients = 16385\n", 2, "16384"),
+    ("[limits]\ngrants = 262145\n", 2, "262144"),
+    ("[limits]\ntopics = 99999999999999999999999\n", 2, "topics"),
+    ("[limits]\ntopics = 4294967297\n", 2, "topics"),
+    ("[limits]\nring_bytes = 100\n", 2, "ring_bytes"),
+    ("[limits]\ntopics = 5\n\n# a remark\n[daemon]\n[limits]\ntopics = 6\n", 7, "topics"),
+    ("topics = 5\n", 1, "topics"),
+    ("nonsense\n", 1, ""),
+    ("[daemon\n", 1, ""),
+    ("[daemon]\n= 5\n", 2, ""),
+    ("[limits]\ntopics\n", 2, ""),
+    ("[daemon]\n# " + "x" * 1000 + "\n", 2, "long"),
+    ("[daemon]\nsocket = /" + "y" * 500 + "\n", 2, "long"),
+    ("[daemon]\nlog_level = info\n  debug\n", 3, ""),
+    ("[limits]\ntopics = 5\0 and more\n", 2, ""),
+    ("[limitz]\n", 1, "limitz"),
+    ("[limits] topics = 5\n", 1, ""),
+    ("nonsense\n[limits]\ntopics = 0\n", 1, ""),
+]
+
+# Command lines and words of the text.
+BAD_WORDS = [
+    (["--sokcet", "/x"], "--sokcet"),
+    (["--socket"], "--socket"),
+    (["--config"], "--config"),
+    (["--log-level"], "--log-level"),
+    (["--log-level", "loud"], "loud"),
+    (["--log-level="], "level"),
+    (["--socket", ""], "socket"),
+    (["--socket", "x" * 108], "socket"),
+    (["--help=yes"], "--help"),
+    (["-x"], "-x"),
+    (["start"], "start"),
+    (["--", "start"], "start"),
+    ([""], "''"),
+    (["--config", "/nonexistent/aetherd.conf"], "/nonexistent/aetherd.conf"),
+    (["--config", "/"], "/"),
+]
+
+SCRATCH = tempfile.mkdtemp(prefix="aether-test-")
+ENV = {**os.environ, "AETHER_SOCKET": os.path.join(SCRATCH, "must-not-be-used", "d.sock")}
+
+
+def run_daemon(*arguments):
+    return subprocess.run([lib.AETHERD, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=lib.DEADLINE_S, env=ENV, check=False)
+
+
+def faulted(arguments, *words):
+    """None, or what is wrong with how it told the fault."""
+    done = run_daemon(*arguments)
+    text = done.stderr.decode(errors="replace")
+    if done.returncode != 2:
+        return f"ended with {done.returncode}: {text!r}"
+    if done.stdout or text.count("\n") != 1 or not text.startswith("aetherd: "):
+        return f"isn't one line on stderr: {text!r} {done.stdout!r}"
+    for word in words:
+        if word not in text:
+            return f"{word!r} isn't in {text!r}"
+    return None
+
+
+def case_files():
+    """bad configuration lines"""
+    path = os.path.join(SCRATCH, "bad.conf")
+    wrong = []
+    for content, line, word in BAD_FILES:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(content)
+        fault = faulted(["--config", path], f"{path}:" if line is None else f"{path}:{line}:", word)
+        if fault is not None:
+            wrong.append(f"{content[:60]!r}: {fault}")
+    assert not wrong, "\n".join(wrong)
+
+
+def case_words():
+    """bad command lines"""
+    wrong = [f"{words}: {fault}" for words, word in BAD_WORDS for fault in [faulted(words, word)] if fault is not None]
+    assert not wrong, "\n".join(wrong)
+
+
+def case_help():
+    """--help and --version end with 0 and print on stdout"""
+    for option, words in (("--help", ("--config", "--socket", "--log-level", "Exit codes")), ("--version", ("aetherd ",))):
+        done = run_daemon(option)
+        assert done.returncode == 0 and done.stderr == b""
+        for word in words:
+            assert word in done.stdout.decode()
+
+
+def case_sample():
+    """the sample configuration is accepted as it is and with every line of it switched on"""
+    sample = os.path.join(os.environ.get("SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")), "data/aetherd.conf")
+    with open(sample, encoding="utf-8") as f:
+        text = f.read()
+    on = "".join(line[1:] if line.startswith("#") and line[1:2] != " " and "=" in line else line for line in text.splitlines(True))
+    assert on != text
+    for config in (text, on):
+        with Daemon(config=config) as daemon, Client(daemon.path) as client:
+            assert client.create("t").type == lib.DONE
+            assert "warning" not in daemon.log(), daemon.log()
+            assert daemon.stop() == 0
+
+
+def case_values():
+    """the file's values count, remarks and blanks don't, and the command line wins"""
+    config = "\ufeff; remark\n[limits]\ntopics=1 ; remark\n\r\n[daemon]\nlog_level : error\r\nsocket = /nonexistent/d.sock\n[limits]\ngrants = 1"
+    with Daemon(config=config) as daemon, Client(daemon.path) as client:
+        assert daemon.log() == "", "the level is error"
+        assert client.create("a", capacity=8).type == lib.DONE
+        assert client.create("b", capacity=8).type == lib.ERROR
+        reply = client.open(BEST_EFFORT, "a")
+        assert reply.type == lib.OPENED
+        reply.close()
+        assert client.open(BEST_EFFORT, "a").type == lib.ERROR
+    with Daemon("--log-level", "info", config="[daemon]\nlog_level = error\n") as daemon:
+        assert "listening" in daemon.log()
+
+
+def case_socket_from_file():
+    """the socket's path comes from the file"""
+    with Daemon(start=False) as daemon:
+        conf = os.path.join(daemon.dir, "conf")
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(f"[daemon]\nsocket = {daemon.path}\n")
+        with open(daemon.log_path, "wb") as log:
+            daemon.process = subprocess.Popen([lib.AETHERD, "--config", conf], stdin=subprocess.DEVNULL, stderr=log, env=ENV)
+        lib.await_true(lambda: daemon.serves(None), "the daemon listens")
+        Client(daemon.path).end()
+
+
+try:
+    lib.run([value for name, value in list(globals().items()) if name.startswith("case_")])
+finally:
+    shutil.rmtree(SCRATCH)

@@ -1,0 +1,443 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""aetherd's control socket: what it answers, and what it puts up with."""
+import errno
+import fcntl
+import os
+import random
+import socket
+import struct
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import daemon_lib as lib  # noqa: E402
+from daemon_lib import BEST_EFFORT, PUBLISHER, RELIABLE, Client, Daemon, Helper, await_true, closed, connect, refused  # noqa: E402
+
+
+def access(fd):
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+
+
+def still_serves(daemon):
+    with Client(daemon.path, "check") as client:
+        assert client.create("check").type == lib.DONE
+
+
+def case_roles():
+    """each role gets what it needs and no more: fds, access, geometry"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        assert client.welcome.pid == daemon.pid
+        publisher = client.open(PUBLISHER, "a/b", max_message=100, capacity=64, start_seq=7)
+        reliable = client.open(RELIABLE, "a/b")
+        observer = client.open(BEST_EFFORT, "a/b")
+        assert [access(fd) for fd in publisher.fds] == [os.O_RDWR, os.O_RDONLY]
+        assert [access(fd) for fd in reliable.fds] == [os.O_RDONLY, os.O_RDWR]
+        assert [access(fd) for fd in observer.fds] == [os.O_RDONLY]
+        for reply in (publisher, reliable, observer):
+            assert (reply.max_message, reply.capacity, reply.slot_size, reply.start_seq) == (100, 64, 112, 7)
+            assert os.fstat(reply.fds[0]).st_size == reply.log_bytes
+            assert os.fstat(reply.fds[0]).st_blocks * 512 >= reply.log_bytes, "every byte is allocated"
+            assert os.fstat(reply.fds[0]).st_mode & 0o777 == 0o600
+        assert lib.read_word(publisher.fds[0], lib.CLAIM_OFF) == 7 << 16 | 3 << 14
+        assert lib.read_word(publisher.fds[0], lib.POSITION_OFF) == 7
+        assert len({publisher.grant_id, reliable.grant_id, observer.grant_id}) == 3
+        for reply in (publisher, reliable, observer):
+            assert client.give_back(reply.grant_id).type == lib.DONE
+            refused(client.give_back(reply.grant_id), errno.ENOENT)
+            reply.close()
+
+
+def case_join():
+    """a reliable subscriber's record is ready before it is admitted: cursor, counters, generation, no active bit"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        publisher = client.open(PUBLISHER, "t", start_seq=(1 << 48) - 3)
+        seq = (1 << 48) + 1000
+        lib.write_word(publisher.fds[0], lib.CLAIM_OFF, (seq << 16 | 3 << 14) & 0xFFFFFFFFFFFFFFFF)
+        for turn in range(1, 4):
+            first = client.open(RELIABLE, "t")
+            assert first.record == 0
+            at = lib.RECORDS_OFF + first.record * lib.RECORD_SIZE
+            assert lib.read_word(first.fds[1], at) == seq
+            assert [lib.read_word(first.fds[1], at + 128 + 8 * i) for i in (1, 2, 3)] == [0, 0, 0]
+            assert lib.read_word(first.fds[1], lib.ACTIVE_OFF) == 0
+            assert lib.read_word(first.fds[0], lib.EVICT_OFF) == turn << 1
+            lib.write_word(first.fds[1], lib.ACTIVE_OFF, 1)
+            lib.write_word(first.fds[1], at + 136, 5)
+            assert client.give_back(first.grant_id).type == lib.DONE
+            assert lib.read_word(first.fds[1], lib.ACTIVE_OFF) == 0
+            first.close()
+        publisher.close()
+
+
+def case_topics():
+    """topics: created once, matched, refused, removed"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        assert client.create("t", capacity=16).type == lib.DONE
+        assert client.create("t", capacity=16).type == lib.DONE
+        assert client.create("t").type == lib.DONE
+        refused(client.create("t", capacity=32), errno.EEXIST, "t", 16, 32)
+        refused(client.open(PUBLISHER, "t", max_message=8), errno.EEXIST, 8)
+        for name in ("/", "a//b", "a/", "/a", "a+", "#"):
+            refused(client.create(name), errno.EINVAL)
+        refused(client.create("u", capacity=12), errno.EINVAL, 12)
+        refused(client.create("u", max_message=4089), errno.EINVAL, 4089)
+        refused(client.create("u", preset=7), errno.EINVAL, 7)
+        refused(client.create("u", capacity=1 << 32, max_message=4088), errno.ENOSPC, "limit", "ring_bytes")
+        refused(client.remove("u"), errno.ENOENT, "u")
+        assert client.create("n" * 255).type == lib.DONE
+        held = [client.open(PUBLISHER, "t"), client.open(RELIABLE, "t"), client.open(BEST_EFFORT, "t")]
+        refused(client.remove("t"), errno.EBUSY, "1 publisher", "2 subscriber")
+        for reply in held:
+            reply.close()
+            client.give_back(reply.grant_id)
+        assert client.remove("t").type == lib.DONE
+        refused(client.remove("t"), errno.ENOENT)
+        assert client.remove("n" * 255).type == lib.DONE
+        assert [name for name in daemon.objects() if name.startswith(("log", "cursors"))] == []
+
+
+def case_exclusive():
+    """a topic has one publisher; a killed one makes room at once, and what others hold isn't given back for them"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        with Helper(daemon.path, PUBLISHER, "t") as other:
+            refused(client.open(PUBLISHER, "t"), errno.EBUSY, "t", "helper", other.pid)
+            refused(client.give_back(other.grant_id), errno.ENOENT)
+            other.end()
+            mine = client.open(PUBLISHER, "t")
+            assert mine.type == lib.OPENED and mine.grant_id > other.grant_id
+            mine.close()
+        refused(client.open(PUBLISHER, "t"), errno.EBUSY, os.getpid())
+
+
+def case_reliable_records():
+    """64 reliable subscribers, then a refusal; a killed one's record is free again and its active bit clear"""
+    with Daemon() as daemon, Client(daemon.path) as client, Helper(daemon.path, RELIABLE, "t") as other:
+        replies = [client.open(RELIABLE, "t") for _ in range(63)]
+        assert sorted([reply.record for reply in replies] + [other.record]) == list(range(64))
+        refused(client.open(RELIABLE, "t"), errno.EUSERS, 64)
+        cursors = replies[0].fds[1]
+        assert lib.read_word(cursors, lib.ACTIVE_OFF) == 1 << other.record
+        other.end()
+        await_true(lambda: lib.read_word(cursors, lib.ACTIVE_OFF) == 0, "the dead subscriber holds nobody back")
+        last = client.open(RELIABLE, "t")
+        assert last.record == other.record
+        for reply in replies + [last]:
+            reply.close()
+
+
+def case_limits():
+    """limits of topics, clients and handles are refusals that name them"""
+    config = "[limits]\ntopics = 2\nclients = 2\ngrants = 3\nring_bytes = 65536\n"
+    with Daemon(config=config) as daemon, Client(daemon.path) as a, Client(daemon.path) as b:
+        assert a.create("1", capacity=8).type == lib.DONE and a.create("2", capacity=8).type == lib.DONE
+        refused(a.create("3", capacity=8), errno.EUSERS, 2, "topics")
+        assert a.remove("2").type == lib.DONE
+        refused(a.create("4"), errno.ENOSPC, "64 KiB")
+        sock = connect(daemon.path)
+        sock.send(lib.hello())
+        refused(lib.receive(sock), errno.EUSERS, 2, "clients")
+        assert closed(sock)
+        replies = [b.open(BEST_EFFORT, "1") for _ in range(3)]
+        refused(a.open(BEST_EFFORT, "1"), errno.EUSERS, 3, "grants")
+        for reply in replies:
+            reply.close()
+        b.end()
+        await_true(lambda: client_again(daemon), "a client that left makes room")
+        reply = a.open(BEST_EFFORT, "1")
+        assert reply.type == lib.OPENED
+        reply.close()
+
+
+def client_again(daemon):
+    sock = connect(daemon.path)
+    sock.send(lib.hello())
+    reply = lib.receive(sock)
+    reply.close()
+    sock.close()
+    return reply.type == lib.WELCOME
+
+
+def case_version():
+    """another protocol version is refused with both versions in the text, and the connection closed"""
+    with Daemon() as daemon:
+        sock = connect(daemon.path)
+        sock.send(lib.hello(version=77))
+        refused(lib.receive(sock), errno.EPROTO, 77, f"version {lib.VERSION}")
+        assert closed(sock)
+        sock = connect(daemon.path)
+        sock.send(lib.packet(lib.CREATE, lib.topic_request("t"), version=2))
+        refused(lib.receive(sock), errno.EPROTO, 2)
+        assert closed(sock)
+        still_serves(daemon)
+
+
+def case_order():
+    """a request before HELLO, a second HELLO, a reply sent as a request"""
+    with Daemon() as daemon:
+        sock = connect(daemon.path)
+        sock.send(lib.packet(lib.SHUTDOWN))
+        refused(lib.receive(sock), errno.EPROTO, "HELLO")
+        assert closed(sock)
+        with Client(daemon.path) as client:
+            refused(client.ask(lib.HELLO, struct.pack("<QQQQ", 0, 0, 0, 0) + lib.string("x")), errno.EPROTO)
+        with Client(daemon.path) as client:
+            refused(client.ask(lib.DONE), errno.EPROTO)
+        still_serves(daemon)
+
+
+def settled_fds(daemon, client):
+    """How many fds the daemon has open when it has done with everything before."""
+    refused(client.give_back(0), errno.ENOENT)
+    return daemon.fds()
+
+
+def valid_packets():
+    body = lib.topic_request("a/b", 100, 8)
+    return [lib.hello("fuzz"), lib.packet(lib.OPEN, struct.pack("<I", RELIABLE) + body), lib.packet(lib.CREATE, body),
+            lib.packet(lib.REMOVE, lib.string("a/b")), lib.packet(lib.CLOSE, struct.pack("<Q", 1))]
+
+
+def throw(daemon, data, greeted):
+    """Sends one packet on a connection of its own and takes whatever comes back."""
+    sock = connect(daemon.path)
+    try:
+        token = None
+        if greeted:
+            sock.send(lib.hello("thrower"))
+            token = lib.receive(sock)
+        sock.send(data)
+        sock.shutdown(socket.SHUT_WR)
+        assert closed(sock)
+        if token is not None:
+            token.close()
+    except BrokenPipeError:
+        pass
+    finally:
+        sock.close()
+
+
+def case_garbage():
+    """thousands of connections with random and mutated packets: the daemon serves on and leaks no fd"""
+    rng = random.Random(20240229)
+    with Daemon() as daemon:
+        with Client(daemon.path) as witness:
+            before = settled_fds(daemon, witness)
+            for _ in range(1500):
+                throw(daemon, rng.randbytes(rng.choice((1, 4, 11, 12, 13, 64, 1023, 1024))), rng.random() < 0.3)
+            for _ in range(1500):
+                data = bytearray(rng.choice(valid_packets()))
+                for _ in range(rng.randint(1, 4)):
+                    data[rng.randrange(len(data))] = rng.randrange(256)
+                if bytes(data[:2]) == struct.pack("<H", lib.SHUTDOWN):
+                    continue
+                throw(daemon, bytes(data[:rng.randint(1, len(data))]) if rng.random() < 0.3 else bytes(data), rng.random() < 0.7)
+            for data in (b"\0" * 1025, b"\xff" * 65536, b"\0" * 12):
+                throw(daemon, data, True)
+            await_true(lambda: daemon.fds() == before, "every fd of a closed connection is closed")
+            assert witness.create("alive").type == lib.DONE, "a connection that did nothing wrong is served on"
+        still_serves(daemon)
+
+
+def case_lengths():
+    """every prefix and every extension of each valid packet is refused, and an empty packet is the end"""
+    with Daemon() as daemon:
+        for data in valid_packets()[1:]:
+            for cut in list(range(1, len(data))) + [None]:
+                wrong = data[:cut] if cut else data + b"\0"
+                sock = connect(daemon.path)
+                sock.send(lib.hello())
+                lib.receive(sock).close()
+                sock.send(wrong)
+                refused(lib.receive(sock), errno.EPROTO)
+                assert closed(sock)
+                sock.close()
+        sock = connect(daemon.path)
+        sock.sendmsg([b""])
+        assert closed(sock)
+        still_serves(daemon)
+
+
+def case_fds():
+    """fds that come with a request are closed, and so is its connection"""
+    with Daemon() as daemon, Client(daemon.path) as witness:
+        before = settled_fds(daemon, witness)
+        pipe = os.pipe()
+        for count in (1, 4, 5, 100):
+            sock = connect(daemon.path)
+            socket.send_fds(sock, [lib.hello()], [pipe[0]] * count)
+            assert closed(sock)
+        for fd in pipe:
+            os.close(fd)
+        await_true(lambda: daemon.fds() == before, "no fd stays")
+        assert witness.create("t").type == lib.DONE
+
+
+def case_silent():
+    """a client that says nothing is closed at the deadline, not before it, and holds nobody up meanwhile"""
+    with Daemon() as daemon:
+        begin = time.monotonic()
+        silent = [connect(daemon.path) for _ in range(8)]
+        still_serves(daemon)
+        for sock in silent:
+            assert closed(sock)
+        assert time.monotonic() - begin > 4.9
+        still_serves(daemon)
+
+
+def case_never_reads():
+    """a client that reads no replies is closed; fds on the way to it are bounded and don't stay"""
+    with Daemon() as daemon, Client(daemon.path) as witness:
+        client = Client(daemon.path)
+        client.sock.setblocking(False)
+        body = struct.pack("<I", BEST_EFFORT) + lib.topic_request("t", capacity=8)
+        before = settled_fds(daemon, witness)
+
+        def push():
+            try:
+                client.sock.send(lib.packet(lib.OPEN, body))
+                return False
+            except BlockingIOError:
+                return False
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+
+        await_true(push, "the connection is closed")
+        await_true(lambda: daemon.fds() == before - 1, "its fd is closed and no other is open")
+        assert "doesn't read" in daemon.log()
+        refused(witness.remove("t"), errno.EBUSY)  # it lives: what it holds stays
+        client.end()
+        await_true(lambda: witness.remove("t").type == lib.DONE, "what it held is freed")
+
+
+def case_many():
+    """thousands of connects: clients come and go, and nothing of them stays"""
+    with Daemon("--log-level", "warning") as daemon, Client(daemon.path) as witness:
+        before = settled_fds(daemon, witness)
+        for i in range(2000):
+            with Client(daemon.path, f"client {i}") as client:
+                if i % 10 == 0:
+                    client.open(i % 3 + 1, "t").close()
+        await_true(lambda: len([n for n in daemon.objects() if n.startswith("token")]) == 1, "tokens are gone")
+        await_true(lambda: daemon.fds() == before, "no fd stays")
+        assert witness.remove("t").type == lib.DONE
+
+
+def case_few_fds():
+    """out of fds: waiting connections cost no CPU, and are served when another closes"""
+    with Daemon(wrapper=["sh", "-c", 'ulimit -n 24; exec "$@"', "sh"]) as daemon:
+        clients = []
+        pending = []
+        for _ in range(40):
+            sock = connect(daemon.path)
+            sock.settimeout(0.2)
+            sock.send(lib.hello())
+            try:
+                reply = lib.receive(sock)
+            except socket.timeout:
+                pending.append(sock)
+                continue
+            reply.close()
+            (clients if reply.type == lib.WELCOME else pending).append(sock)
+        assert clients and pending
+        spent = cpu_ticks(daemon)
+        time.sleep(1)  # a window to look at, not a wait for something
+        assert cpu_ticks(daemon) - spent <= 10, "it doesn't spin"
+        for sock in clients + pending:
+            sock.close()
+        await_true(lambda: client_again(daemon), "it serves again")
+
+
+def cpu_ticks(daemon):
+    with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def case_idle():
+    """an idle daemon with connected clients doesn't wake up"""
+    with Daemon() as daemon:
+        clients = [Client(daemon.path) for _ in range(5)]
+        opened = clients[0].open(PUBLISHER, "t")
+        await_true(lambda: asleep(daemon), "it is idle")
+        before = daemon.proc("voluntary_ctxt_switches")
+        time.sleep(1.5)  # a window to look at, not a wait for something
+        assert daemon.proc("voluntary_ctxt_switches") == before
+        opened.close()
+        for client in clients:
+            client.end()
+
+
+def asleep(daemon):
+    """Asleep and without a wake-up for a moment: the HELLO timers of start-up have gone."""
+    before = daemon.proc("voluntary_ctxt_switches")
+    time.sleep(0.2)
+    return daemon.proc("voluntary_ctxt_switches") == before
+
+
+def case_token_gone():
+    """a connection whose client is proved dead speaks for nobody and leaks no handle"""
+    with Daemon(config="[limits]\ngrants = 4\n") as daemon, Client(daemon.path) as witness:
+        for i in range(8):
+            ghost = Client(daemon.path, "ghost")
+            reply = ghost.open(PUBLISHER, "t")
+            assert reply.type == lib.OPENED
+            reply.close()
+            ghost.token.drop()  # as if the process had died and a forked child kept the connection
+            reply = witness.open(PUBLISHER, "t")
+            assert reply.type == lib.OPENED, f"{i}: {getattr(reply, 'text', '')}"
+            reply.close()
+            witness.give_back(reply.grant_id)
+            try:
+                ghost.sock.send(lib.packet(lib.OPEN, struct.pack("<I", BEST_EFFORT) + lib.topic_request("t")))
+                reply = lib.receive(ghost.sock)
+                assert reply is None or reply.type == lib.ERROR, "it is served on"
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            ghost.end()
+        replies = [witness.open(BEST_EFFORT, "t") for _ in range(4)]
+        assert [reply.type for reply in replies] == [lib.OPENED] * 4
+        for reply in replies:
+            reply.close()
+
+
+def case_live_without_connection():
+    """the end of a connection alone frees nothing; the proof of death does"""
+    with Daemon() as daemon, Client(daemon.path) as witness:
+        client = Client(daemon.path, "quiet")
+        reply = client.open(PUBLISHER, "t")
+        reply.close()
+        client.sock.close()
+        for _ in range(20):
+            refused(witness.open(PUBLISHER, "t"), errno.EBUSY, "quiet")
+        client.resume(reply.grant_id)
+        assert client.welcome.resumed == 1 and client.welcome.client_id == client.id
+        refused(witness.open(PUBLISHER, "t"), errno.EBUSY, "quiet")
+        client.sock.close()
+        client.token.drop()
+        taken = witness.open(PUBLISHER, "t")
+        assert taken.type == lib.OPENED
+        taken.close()
+
+
+def case_resume():
+    """resuming needs the nonce, frees what was granted unheard, and the newer connection counts"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        known = client.open(RELIABLE, "t")
+        unheard = client.open(PUBLISHER, "t")
+        with Client(daemon.path, "thief", (client.id, 1, 2, 0)) as thief:
+            assert thief.welcome.resumed == 0 and thief.id != client.id
+            refused(thief.open(PUBLISHER, "t"), errno.EBUSY)
+        old = client.sock
+        client.connect((client.id, *client.nonce, known.grant_id))
+        assert client.welcome.resumed == 1
+        assert closed(old)
+        again = client.open(PUBLISHER, "t")
+        assert again.type == lib.OPENED
+        assert client.give_back(known.grant_id).type == lib.DONE, "what it knew is still its own"
+        refused(client.give_back(unheard.grant_id), errno.ENOENT)
+        for reply in (known, unheard, again):
+            reply.close()
+
+
+lib.run([value for name, value in list(globals().items()) if name.startswith("case_")])

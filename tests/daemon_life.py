@@ -1,0 +1,454 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""aetherd's life: one instance, clean stops, kill -9 and what its successor makes of the rest, and machines without room."""
+import errno
+import os
+import random
+import shutil
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import daemon_lib as lib  # noqa: E402
+from daemon_lib import BEST_EFFORT, PUBLISHER, RELIABLE, Client, Daemon, Helper, Skip, await_true, refused  # noqa: E402
+
+
+def run_daemon(*arguments, env=None):
+    """A daemon that ends by itself. Returns its exit code and its stderr."""
+    done = subprocess.run([lib.AETHERD, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=lib.DEADLINE_S, env={**os.environ, **(env or {})}, check=False)
+    return done.returncode, done.stderr.decode()
+
+
+# ---- starting and stopping ----
+
+
+def case_single():
+    """a second daemon at the same socket ends with 3 and disturbs nothing"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        objects = daemon.objects()
+        link = os.path.join(daemon.dir, "other")
+        os.symlink(daemon.dir, link)
+        for path in (daemon.path, os.path.join(link, "d.sock")):
+            code, text = run_daemon("--socket", path)
+            assert code == 3 and daemon.path in text, (code, text)
+        assert daemon.objects() == objects
+        assert client.create("t").type == lib.DONE
+        os.unlink(link)
+
+
+def case_stop():
+    """SIGTERM, SIGINT and SHUTDOWN end it with 0 and leave nothing but the lock file"""
+    for how in (signal.SIGTERM, signal.SIGINT, "SHUTDOWN"):
+        with Daemon() as daemon:
+            assert stat.S_IMODE(os.stat(daemon.path).st_mode) == 0o600
+            client = Client(daemon.path)
+            client.create("a")
+            reply = client.open(PUBLISHER, "b")
+            reply.close()
+            client.give_back(reply.grant_id)
+            idle = Client(daemon.path, "idle")  # lives on, holds nothing
+            if how == "SHUTDOWN":
+                assert client.ask(lib.SHUTDOWN).type == lib.DONE
+                assert daemon.process.wait(lib.DEADLINE_S) == 0
+            else:
+                assert daemon.stop(how) == 0
+            assert daemon.objects() == [], daemon.objects()
+            assert sorted(os.listdir(daemon.dir)) == ["d.sock.lock", "log"]
+            client.end()
+            idle.end()
+
+
+def case_stop_attached():
+    """a clean stop keeps topics that living processes are attached to, and only those; the successor knows them"""
+    with Daemon() as daemon, Helper(daemon.path, PUBLISHER, "kept") as other:
+        with Client(daemon.path) as client:
+            client.create("dropped")
+        assert daemon.stop() == 0
+        assert len([name for name in daemon.objects() if name.startswith("log")]) == 1
+        assert "registry" in daemon.objects()
+        daemon.start()
+        with Client(daemon.path) as client:
+            refused(client.open(PUBLISHER, "kept"), errno.EBUSY, other.pid)
+            refused(client.remove("dropped"), errno.ENOENT)
+            other.end()
+            await_true(lambda: client.remove("kept").type == lib.DONE, "its publisher is found dead")
+        assert daemon.stop() == 0
+        assert daemon.objects() == []
+
+
+def case_socket_file():
+    """a stale socket is replaced; a file that is no socket is not touched"""
+    with Daemon() as daemon:
+        daemon.kill()
+        assert os.path.exists(daemon.path)
+        daemon.start()
+        Client(daemon.path).end()
+    with Daemon(start=False) as daemon:
+        for name in (daemon.path, daemon.path + "~", os.path.join(daemon.dir, ".d.sock")):
+            with open(name, "w", encoding="utf-8") as f:
+                f.write("precious")
+        code, text = run_daemon("--socket", daemon.path)
+        assert code == 1 and daemon.path in text, (code, text)
+        for name in (daemon.path, daemon.path + "~", os.path.join(daemon.dir, ".d.sock")):
+            with open(name, encoding="utf-8") as f:
+                assert f.read() == "precious", name
+        assert daemon.objects() == []
+
+
+def case_directory():
+    """the default directory is made private; a symbolic link or an open one is refused"""
+    base = os.path.realpath(tempfile.mkdtemp(prefix="aether-test-"))
+    env = {"XDG_RUNTIME_DIR": base, "AETHER_SOCKET": ""}
+    directory = os.path.join(base, "aether")
+    path = os.path.join(directory, "aetherd.sock")
+    process = subprocess.Popen([lib.AETHERD], env={**os.environ, **env}, stderr=subprocess.DEVNULL)
+    try:
+        await_true(lambda: os.path.exists(path), "it listens at the default socket")
+        assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700
+        process.terminate()
+        assert process.wait(lib.DEADLINE_S) == 0
+        os.chmod(directory, 0o777)
+        code, text = run_daemon(env=env)
+        assert code == 1 and directory in text, (code, text)
+        os.rename(directory, os.path.join(base, "real"))
+        os.chmod(os.path.join(base, "real"), 0o700)
+        os.symlink("real", directory)
+        code, text = run_daemon(env=env)
+        assert code == 1 and directory in text, (code, text)
+        code, text = run_daemon("--socket", os.path.join(base, "none", "s"))
+        assert code == 1 and "none" in text and text.count("\n") == 1, (code, text)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        shutil.rmtree(base)
+
+
+def case_closed_stdio():
+    """started without stdin, stdout and stderr it serves, and writes no log into its own objects"""
+    with Daemon(start=False) as daemon:
+        process = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", lib.AETHERD, "--socket", daemon.path,
+                                    "--log-level", "debug"])
+        daemon.process = process
+        await_true(lambda: os.path.exists(daemon.path), "it listens")
+        for _ in range(3):
+            with Client(daemon.path) as client:
+                assert client.create("t").type == lib.DONE
+        assert os.path.getsize(daemon.path + ".lock") == 0
+        assert daemon.stop() == 0
+        assert daemon.objects() == []
+
+
+# ---- kill -9 ----
+
+
+def case_adopt():
+    """a successor adopts topics and living clients, frees dead ones, and lets new ones join at the right sequence"""
+    with Daemon() as daemon:
+        publisher = Client(daemon.path, "publisher")
+        held = publisher.open(PUBLISHER, "t", max_message=24, capacity=128, start_seq=5)
+        dead = Helper(daemon.path, RELIABLE, "t")
+        alive = Helper(daemon.path, RELIABLE, "t")
+        log = held.fds[0]
+        daemon.kill()
+        dead.end()
+        lib.write_word(log, lib.CLAIM_OFF, 777 << 16 | 3 << 14)  # published while no daemon ran
+        lib.write_word(log, lib.POSITION_OFF, 777)
+        daemon.start()
+        with Client(daemon.path) as client:
+            refused(client.open(PUBLISHER, "t"), errno.EBUSY, "publisher", os.getpid())
+            refused(client.create("t", capacity=64), errno.EEXIST, 128)
+            assert lib.read_word(held.fds[1], lib.ACTIVE_OFF) == 1 << alive.record
+            joined = client.open(RELIABLE, "t")
+            assert joined.record == dead.record and joined.geometry_matches(held)
+            assert lib.read_word(joined.fds[1], lib.RECORDS_OFF + lib.RECORD_SIZE * joined.record) == 777
+            assert joined.grant_id > max(held.grant_id, alive.grant_id, dead.grant_id)
+            assert client.id > publisher.id
+            joined.close()
+        publisher.resume(held.grant_id)
+        assert publisher.welcome.resumed == 1
+        assert publisher.give_back(held.grant_id).type == lib.DONE
+        alive.end()
+        held.close()
+        publisher.end()
+        assert daemon.stop() == 0
+        assert daemon.objects() == []
+
+
+def case_lost_reply():
+    """a handle whose reply died with the daemon is freed when its client resumes"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        known = client.open(BEST_EFFORT, "t")
+        lost = client.open(PUBLISHER, "t")
+        daemon.kill()
+        daemon.start()
+        client.resume(known.grant_id)
+        again = client.open(PUBLISHER, "t")
+        assert again.type == lib.OPENED, again.text
+        assert client.give_back(known.grant_id).type == lib.DONE
+        for reply in (known, lost, again):
+            reply.close()
+
+
+def case_leftovers():
+    """what no record accounts for is removed, and nothing of others is"""
+    with Daemon() as daemon:
+        with Client(daemon.path) as client:
+            client.create("t")
+            daemon.kill()
+        foreign = daemon.object("")[:-1] + "0.log-1"  # another instance's
+        for name in ("log-999", "cursors-999", "token-999", "junk"):
+            with open(daemon.object(name), "w", encoding="utf-8") as f:
+                f.write("x")
+        with open(foreign, "w", encoding="utf-8") as f:
+            f.write("x")
+        try:
+            daemon.start()
+            kinds = sorted(name.split("-")[0] for name in daemon.objects())
+            assert kinds == ["cursors", "log", "registry"], kinds
+            assert os.path.exists(foreign)
+        finally:
+            os.unlink(foreign)
+
+
+def case_unfinished():
+    """topics that a daemon was making or removing when it was killed are gone; a missing or cut object takes its topic along"""
+    with Daemon() as daemon:
+        with Client(daemon.path) as client:
+            for i in range(6):
+                client.create(f"t{i}", capacity=8)
+        daemon.kill()
+        states = {1: 1, 2: 3}  # CREATING, REMOVING
+        with open(daemon.object("registry"), "r+b") as f:
+            for record, state in states.items():
+                at = lib.REGISTRY_TOPICS_OFF + record * lib.TOPIC_SIZE
+                word = lib.read_word(f.fileno(), at)
+                lib.write_word(f.fileno(), at, word & ~0xFF | state)
+            ids = [lib.read_word(f.fileno(), lib.REGISTRY_TOPICS_OFF + i * lib.TOPIC_SIZE + 8) for i in range(6)]
+        os.unlink(daemon.object(f"log-{ids[3]}"))
+        os.truncate(daemon.object(f"cursors-{ids[4]}"), 4096)
+        daemon.start()
+        assert len([name for name in daemon.objects() if name.startswith("log")]) == 2
+        with Client(daemon.path) as client:
+            for i in range(1, 5):
+                refused(client.remove(f"t{i}"), errno.ENOENT)
+            for i in (0, 5):
+                assert client.remove(f"t{i}").type == lib.DONE
+        assert daemon.stop() == 0
+        assert daemon.objects() == []
+
+
+def case_other_layout():
+    """a registry of another layout version stops the start, and nothing is touched"""
+    with Daemon() as daemon:
+        with Client(daemon.path) as client:
+            client.create("t")
+        daemon.kill()
+        with open(daemon.object("registry"), "r+b") as f:
+            f.seek(8)
+            f.write(struct.pack("<I", 99))
+        before = daemon.objects()
+        code, text = run_daemon("--socket", daemon.path)
+        assert code == 1 and "99" in text and text.count("\n") == 1, (code, text)
+        assert daemon.objects() == before
+
+
+def case_damaged():
+    """a damaged registry never stops a start: it is dropped or used in part, and then serves"""
+    rng = random.Random(7)
+    with Daemon("--log-level", "error", config="[limits]\ntopics = 8\nclients = 8\ngrants = 8\n") as daemon:
+        size = os.path.getsize(daemon.object("registry"))
+        for turn in range(60):
+            with Helper(daemon.path, RELIABLE, "t"), Helper(daemon.path, PUBLISHER, "u"):
+                daemon.kill()
+                damage(daemon.object("registry"), rng, turn, size)
+                daemon.start()
+                with Client(daemon.path) as client:
+                    assert client.create("new").type in (lib.DONE, lib.ERROR)
+        daemon.stop()
+        daemon.start()
+        assert daemon.stop() == 0
+        assert daemon.objects() == [], daemon.objects()
+
+
+def damage(name, rng, turn, size):
+    if turn == 0:
+        os.truncate(name, 0)
+    elif turn == 1:
+        os.truncate(name, size // 2)
+    elif turn == 2:
+        os.unlink(name)
+    else:
+        with open(name, "r+b") as f:
+            if turn == 3:
+                f.write(b"\0" * 8)  # unfinished: no magic
+                return
+            for _ in range(rng.randint(1, 200)):
+                at = rng.randrange(0 if turn % 8 == 0 else 4096, size)
+                if 8 <= at < 16:
+                    continue  # the layout's version: another case
+                f.seek(at)
+                f.write(bytes([rng.randrange(256)]))
+
+
+def case_kill_anywhere():
+    """killed again and again under load: the successor always starts, and in the end nothing is left"""
+    with Daemon("--log-level", "error") as daemon:
+        for turn in range(12):
+            load = subprocess.Popen([sys.executable, "-c", LOAD, os.path.dirname(os.path.abspath(__file__)), daemon.path, str(turn)],
+                                    stdout=subprocess.PIPE)
+            for _ in range(1 + turn * 7):  # a different moment each time
+                assert load.stdout.readline() != b""
+            daemon.kill()
+            load.kill()
+            load.communicate()
+            daemon.start()
+            with Client(daemon.path) as client:
+                for i in range(4):
+                    reply = client.open(PUBLISHER, f"load{i}")
+                    assert reply.type == lib.OPENED, reply.text
+                    reply.close()
+        assert daemon.stop() == 0
+        assert daemon.objects() == [], daemon.objects()
+
+
+LOAD = """
+import random, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+import daemon_lib as lib
+rng = random.Random(int(sys.argv[3]))
+client = lib.Client(sys.argv[2], "load")
+held = []
+try:
+    while True:
+        topic = f"load{rng.randrange(4)}"
+        what = rng.randrange(4)
+        if what == 0:
+            client.remove(topic).close()
+        elif what == 1 and held:
+            client.give_back(held.pop()).close()
+        else:
+            reply = client.open(rng.randrange(1, 4), topic, capacity=8)
+            if reply.type == lib.OPENED:
+                held.append(reply.grant_id)
+            reply.close()
+        print(what, flush=True)
+except (AssertionError, OSError):
+    while True:
+        print("over", flush=True)
+"""
+
+
+def case_limits_kept():
+    """after kill -9 the registry's limits stay, and the log says so; after a clean stop the new ones count"""
+    with Daemon(config="[limits]\ntopics = 3\n") as daemon:
+        client = Client(daemon.path)
+        client.create("t", capacity=8)
+        daemon.kill()
+        with open(os.path.join(daemon.dir, "conf"), "w", encoding="utf-8") as f:
+            f.write("[limits]\ntopics = 1\n")
+        daemon.start()
+        assert "limits" in daemon.log()
+        client.end()
+        with Client(daemon.path) as client:
+            assert client.create("u", capacity=8).type == lib.DONE
+        daemon.stop()
+        daemon.start()
+        with Client(daemon.path) as client:
+            assert client.create("t", capacity=8).type == lib.DONE
+            refused(client.create("u", capacity=8), errno.EUSERS, 1)
+
+
+# ---- no room ----
+
+
+def case_small_shm():
+    """a /dev/shm that is too small is a refusal that names the sizes, and smaller topics still work"""
+    script = 'mount -t tmpfs -o size=2m,mode=1777 tmpfs /dev/shm && exec "$@"'
+    probe = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", "true"], stderr=subprocess.DEVNULL, check=False)
+    if probe.returncode != 0:
+        raise Skip("no permission to mount")
+    with Daemon(wrapper=["unshare", "-m", "sh", "-c", script, "sh"]) as daemon, Client(daemon.path) as client:
+        refused(client.create("big", max_message=1016, capacity=4096), errno.ENOSPC, "MiB", "/dev/shm")
+        fitting = []
+        while True:  # fill it up
+            reply = client.open(BEST_EFFORT, f"t{len(fitting)}", max_message=1016, capacity=128)
+            if reply.type == lib.ERROR:
+                break
+            fitting.append(reply)
+        refused(reply, errno.ENOSPC, "/dev/shm")
+        assert fitting
+        sock = lib.connect(daemon.path)
+        sock.send(lib.hello())
+        late = lib.receive(sock)  # a token needs a page: there is room or a clear answer
+        assert late.type == lib.WELCOME or late.code == -errno.ENOSPC
+        late.close()
+        for i, reply in enumerate(fitting):
+            reply.close()
+            client.give_back(reply.grant_id)
+            assert client.remove(f"t{i}").type == lib.DONE
+        assert client.create("again", max_message=1016, capacity=128).type == lib.DONE
+
+
+class Group:
+    """A memory control group of this test's own."""
+
+    def __init__(self, limit):
+        with open("/proc/self/cgroup", encoding="utf-8") as f:
+            lines = [line.rstrip("\n").split(":", 2) for line in f]
+        v1 = next((path for _, names, path in lines if "memory" in names.split(",")), None)
+        v2 = next((path for _, names, path in lines if names == ""), None)
+        if v1 is not None:
+            base, self.limit_file, self.oom_file = "/sys/fs/cgroup/memory" + v1, "memory.limit_in_bytes", "memory.oom_control"
+        elif v2 is not None:
+            base, self.limit_file, self.oom_file = "/sys/fs/cgroup" + v2, "memory.max", "memory.events"
+        else:
+            raise Skip("no memory control groups")
+        self.path = os.path.join(base, f"aether-test-{os.getpid()}")
+        try:
+            os.mkdir(self.path)
+        except OSError as error:
+            raise Skip(f"no permission to make a control group: {error.strerror}") from error
+        try:
+            with open(os.path.join(self.path, self.limit_file), "w", encoding="utf-8") as f:
+                f.write(str(limit))
+        except OSError as error:
+            os.rmdir(self.path)
+            raise Skip(f"no memory controller here: {error.strerror}") from error
+
+    def kills(self):
+        with open(os.path.join(self.path, self.oom_file), encoding="utf-8") as f:
+            return sum(int(line.split()[1]) for line in f if line.split()[0] == "oom_kill")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        await_true(self.removed, "the control group is empty")
+
+    def removed(self):
+        try:
+            os.rmdir(self.path)
+            return True
+        except OSError:
+            return False
+
+
+def case_memory_group():
+    """a memory control group without headroom is a refusal that names it, not an OOM kill"""
+    with Group(48 << 20) as group:
+        script = f'echo $$ >{group.path}/cgroup.procs && exec "$@"'
+        with Daemon(wrapper=["sh", "-c", script, "sh"]) as daemon, Client(daemon.path) as client:
+            refused(client.create("big", max_message=4088, capacity=16384), errno.ENOMEM, "MiB", os.path.basename(group.path))
+            assert client.create("small", capacity=8).type == lib.DONE
+            assert group.kills() == 0
+            assert daemon.process.poll() is None
+
+
+lib.run([value for name, value in list(globals().items()) if name.startswith("case_")])
