@@ -18,13 +18,13 @@ enum step { STEP_FLOOR_BEFORE, STEP_TRIPS, STEP_FLOOR_AFTER, STEPS };
     default: call(size); break;                                                                                        \
     }
 
-/* Waits for one message and copies it out. The wait is the floor's: look again at once. */
-static inline int __attribute__((always_inline)) take(aether_subscriber *sub, uint64_t *words, size_t size) {
+/* Waits for one message, spinning as the library does it, and copies it out. */
+static inline int __attribute__((always_inline)) take(aether_subscriber *sub, aether_idle_state *idle, uint64_t *words, size_t size) {
     aether_message m;
     int n;
 
     while ((n = aether_receive(sub, &m)) == 0)
-        continue;
+        aether_idle(idle, 0);
     if (n < 0 || m.len != size || m.lost != 0)
         return -1;
     memcpy(words, m.data, size);
@@ -34,9 +34,11 @@ static inline int __attribute__((always_inline)) take(aether_subscriber *sub, ui
 static inline int __attribute__((always_inline)) echo_trips(aether_subscriber *sub, aether_publisher *pub, size_t size,
                                                             const uint64_t *stop) {
     uint64_t words[WORDS_MAX] = {0};
+    aether_idle_state idle;
 
+    aether_idle_init(&idle, AETHER_IDLE_SPIN, 0);
     do {
-        if (take(sub, words, size) != 0)
+        if (take(sub, &idle, words, size) != 0)
             return -1;
         while (aether_publish(pub, words, size) != 0)
             continue;
@@ -74,13 +76,16 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
 /* False: what came back isn't what was sent. */
 static inline bool __attribute__((always_inline)) trips(aether_publisher *pub, aether_subscriber *sub, size_t size, uint64_t count,
                                                         struct histogram *h) {
-    uint64_t out[WORDS_MAX] = {0}, in[WORDS_MAX] = {0}, last = bench_ticks();
+    uint64_t out[WORDS_MAX] = {0}, in[WORDS_MAX] = {0}, last;
+    aether_idle_state idle;
 
+    aether_idle_init(&idle, AETHER_IDLE_SPIN, 0);
+    last = bench_ticks();
     for (uint64_t i = 0; i < count; i++) {
         out[0] = aether_publisher_next(pub);
         while (aether_publish(pub, out, size) != 0)
             continue;
-        if (take(sub, in, size) != 0 || (size > 0 && memcmp(in, out, size) != 0))
+        if (take(sub, &idle, in, size) != 0 || (size > 0 && memcmp(in, out, size) != 0))
             return false;
         const uint64_t now = bench_ticks();
         histogram_add(h, now - last);

@@ -91,6 +91,22 @@ static uint32_t adopt_clients(struct ae_broker *broker) {
     return kept;
 }
 
+/* A publisher's topic and a reliable subscriber's record belong to one grant, and an id to one of all. */
+static bool grant_taken(const struct ae_broker *broker, uint32_t before, const ae_registry_grant *grant) {
+    ae_registry_grant other;
+
+    for (uint32_t g = 0; g < before; g++) {
+        if (ae_registry_read_grant(&broker->registry, g, &other) == 0)
+            continue;
+        if (other.grant_id == grant->grant_id)
+            return true;
+        if (other.topic_id == grant->topic_id && other.role == grant->role && other.record == grant->record &&
+            grant->role != AE_ROLE_BEST_EFFORT)
+            return true;
+    }
+    return false;
+}
+
 static bool grant_valid(const struct ae_broker *broker, const ae_registry_grant *grant) {
     bool topic = false, client = false;
 
@@ -110,60 +126,76 @@ static void adopt_grants(struct ae_broker *broker) {
         ae_registry_grant *grant = &broker->registry.grants[g];
         if (ae_record_state(&grant->state) == AE_RECORD_FREE)
             continue;
-        if (ae_registry_read_grant(&broker->registry, g, &copy) == 0 || !grant_valid(broker, &copy)) {
+        if (ae_registry_read_grant(&broker->registry, g, &copy) == 0 || grant_taken(broker, g, &copy)) {
             ae_record_free(&grant->state);
+            continue;
+        }
+        if (!grant_valid(broker, &copy)) {
+            ae_broker_free_grant(broker, g); /* nobody speaks for it any more: it must not hold publishers back */
             continue;
         }
         raise_next_id(broker, copy.grant_id);
     }
 }
 
-/* The object belongs to a live record, or is the registry. Asked by making each live record's names. */
-static bool accounted(const struct ae_broker *broker, const char *object) {
-    char name[AE_OBJECT_NAME_SIZE];
+/* The names of all objects that a live record accounts for, sorted. */
+struct names {
+    char (*list)[AE_OBJECT_NAME_SIZE];
+    size_t count;
+};
 
-    ae_name_registry(&broker->instance, name);
-    if (strcmp(name, object) == 0)
-        return true;
-    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
-        const ae_registry_topic *topic = &broker->registry.topics[t];
-        if (ae_record_state(&topic->state) != AE_RECORD_LIVE)
-            continue;
-        ae_name_log(&broker->instance, topic->topic_id, name);
-        if (strcmp(name, object) == 0)
-            return true;
-        ae_name_cursors(&broker->instance, topic->topic_id, name);
-        if (strcmp(name, object) == 0)
-            return true;
-    }
-    for (uint32_t i = 0; i < broker->registry.clients_max; i++) {
-        const ae_registry_client *client = &broker->registry.clients[i];
-        if (ae_record_state(&client->state) != AE_RECORD_LIVE)
-            continue;
-        ae_name_token(&broker->instance, client->client_id, name);
-        if (strcmp(name, object) == 0)
-            return true;
-    }
-    return false;
+static int compare_names(const void *a, const void *b) {
+    return strcmp(a, b);
 }
 
-static void remove_orphans(const struct ae_broker *broker) {
-    DIR *dir = opendir("/dev/shm");
+static int collect_names(const struct ae_broker *broker, struct names *names) {
+    const struct ae_registry *registry = &broker->registry;
+
+    names->count = 0;
+    names->list = calloc(1 + 2 * (size_t)registry->topics_max + registry->clients_max, sizeof *names->list);
+    if (names->list == NULL)
+        return -ENOMEM;
+    ae_name_registry(&broker->instance, names->list[names->count++]);
+    for (uint32_t t = 0; t < registry->topics_max; t++) {
+        if (ae_record_state(&registry->topics[t].state) != AE_RECORD_LIVE)
+            continue;
+        ae_name_log(&broker->instance, registry->topics[t].topic_id, names->list[names->count++]);
+        ae_name_cursors(&broker->instance, registry->topics[t].topic_id, names->list[names->count++]);
+    }
+    for (uint32_t i = 0; i < registry->clients_max; i++) {
+        if (ae_record_state(&registry->clients[i].state) == AE_RECORD_LIVE)
+            ae_name_token(&broker->instance, registry->clients[i].client_id, names->list[names->count++]);
+    }
+    qsort(names->list, names->count, sizeof *names->list, compare_names);
+    return 0;
+}
+
+static void remove_unaccounted(const struct ae_broker *broker, const struct names *names, DIR *dir) {
     struct dirent *entry;
 
-    if (dir == NULL) {
-        ae_log_line(AE_LOG_WARNING, "/dev/shm can't be listed: leftovers of dead instances stay");
-        return;
-    }
     while ((entry = readdir(dir)) != NULL) {
         char object[sizeof entry->d_name + 1];
         (void)snprintf(object, sizeof object, "/%s", entry->d_name);
-        if (strncmp(object, broker->instance.prefix, strlen(broker->instance.prefix)) != 0 || accounted(broker, object))
+        if (strncmp(object, broker->instance.prefix, strlen(broker->instance.prefix)) != 0 ||
+            bsearch(object, names->list, names->count, sizeof *names->list, compare_names) != NULL)
             continue;
         ae_log_line(AE_LOG_INFO, "leftover %s removed", entry->d_name);
-        ae_segment_remove(object);
+        if (ae_segment_remove(object) != 0)
+            ae_log_line(AE_LOG_WARNING, "%s", aether_errmsg());
     }
-    closedir(dir);
+}
+
+static void remove_orphans(const struct ae_broker *broker) {
+    struct names names = {NULL, 0};
+    DIR *dir = opendir("/dev/shm");
+
+    if (dir != NULL && collect_names(broker, &names) == 0)
+        remove_unaccounted(broker, &names, dir);
+    else
+        ae_log_line(AE_LOG_WARNING, "/dev/shm can't be listed: leftovers of dead instances stay");
+    free(names.list);
+    if (dir != NULL)
+        closedir(dir);
 }
 
 int ae_broker_adopt(struct ae_broker *broker) {

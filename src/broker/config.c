@@ -31,6 +31,7 @@ struct reading {
     unsigned line;
     bool seen[KEYS];
     int rc;
+    unsigned rc_line; /* of rc */
 };
 
 void ae_config_defaults(struct ae_config *config) {
@@ -93,6 +94,7 @@ static int handle(void *user, const char *section, const char *name, const char 
 
     if (r->rc != 0)
         return 0; /* the first fault is the one that is told */
+    r->rc_line = r->line;
     for (int key = 0; key < KEYS; key++) {
         if (strcmp(section, keys[key].section) != 0 || strcmp(name, keys[key].name) != 0)
             continue;
@@ -108,23 +110,58 @@ static int handle(void *user, const char *section, const char *name, const char 
     return 0;
 }
 
+static bool section_known(const char *name, size_t len) {
+    for (int key = 0; key < KEYS; key++) {
+        if (strlen(keys[key].section) == len && memcmp(keys[key].section, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* libinih ignores what follows a section's name and tells nothing of a section without keys. */
+static int check_section(const struct reading *r, const char *text) {
+    const size_t len = strcspn(text + 1, "]");
+    const char *rest = text + 1 + len;
+
+    if (*rest == '\0')
+        return 0; /* not a section: libinih says so */
+    if (!section_known(text + 1, len))
+        return ae_fail(-EINVAL, "%s:%u: section [%.*s] is unknown: use [daemon] or [limits]", r->path, r->line, (int)len, text + 1);
+    rest += 1 + strspn(rest + 1, " \t\r\n");
+    if (*rest != '\0' && *rest != ';' && *rest != '#')
+        return ae_fail(-EINVAL, "%s:%u: text follows [%.*s]: begin a new line", r->path, r->line, (int)len, text + 1);
+    return 0;
+}
+
+/* A line as getline() gives it. */
+static int check_line(const struct reading *r, const char *text, size_t len) {
+    if (strlen(text) != len)
+        return ae_fail(-EINVAL, "%s:%u: line holds a NUL byte: this isn't a text file", r->path, r->line);
+    if (len >= LINE_MAX_BYTES - 1)
+        return ae_fail(-EINVAL, "%s:%u: line is too long: at most %d bytes", r->path, r->line, LINE_MAX_BYTES - 2);
+    if ((text[0] == ' ' || text[0] == '\t') && strspn(text, " \t\r\n") != len)
+        return ae_fail(-EINVAL, "%s:%u: line begins with a blank: begin it with a key, [section], ; or #", r->path, r->line);
+    return text[0] == '[' ? check_section(r, text) : 0;
+}
+
 /* libinih's view of the file: counts lines, since its handler isn't told, and refuses what it would cut. */
 static char *read_line(char *text, int size, void *stream) {
     struct reading *r = stream;
+    char *line = NULL;
+    size_t capacity = 0;
 
-    if (r->rc != 0 || fgets(text, size, r->file) == NULL)
+    if (r->rc != 0)
         return NULL;
-    r->line++;
-    const size_t len = strlen(text);
-    if (len >= LINE_MAX_BYTES - 1 || (len + 1 == (size_t)size && text[len - 1] != '\n')) {
-        r->rc = ae_fail(-EINVAL, "%s:%u: line is too long: at most %d bytes", r->path, r->line, LINE_MAX_BYTES - 2);
-        return NULL;
+    const ssize_t len = getline(&line, &capacity, r->file);
+    if (len >= 0) {
+        r->line++;
+        r->rc_line = r->line;
+        r->rc = check_line(r, line, (size_t)len);
+        if (r->rc == 0)
+            (void)snprintf(text, (size_t)size, "%s", line);
     }
-    if ((text[0] == ' ' || text[0] == '\t') && strspn(text, " \t\r\n") != len) {
-        r->rc = ae_fail(-EINVAL, "%s:%u: line begins with a blank: begin it with a key, [section], ; or #", r->path, r->line);
-        return NULL;
-    }
-    return text;
+    free(line);
+    return len < 0 || r->rc != 0 ? NULL : text;
 }
 
 int ae_config_read(struct ae_config *config, const char *path) {
@@ -139,7 +176,7 @@ int ae_config_read(struct ae_config *config, const char *path) {
     if (r.rc == 0 && ferror(r.file))
         r.rc = ae_fail(-EIO, "config file %s: can't be read", path);
     (void)fclose(r.file);
-    if (r.rc == 0 && bad != 0)
+    if (bad != 0 && (r.rc == 0 || (bad > 0 && (unsigned)bad < r.rc_line)))
         r.rc = ae_fail(-EINVAL, "%s:%d: line is neither [section] nor key = value", path, bad > 0 ? bad : (int)r.line);
     return r.rc;
 }

@@ -23,6 +23,7 @@
 #define HELLO_TIMEOUT_NS 5000000000ull
 #define FIRST_LOOK_NS 1000000ull   /* a killed process closes its socket a moment before its memory goes */
 #define LAST_LOOK_NS 1000000000ull /* and a client that lives on without a connection is looked at this often */
+#define ACCEPT_PAUSE_NS 1000000000ull
 #define GREETING_MAX 64u           /* connections that haven't said HELLO, beside those of clients */
 
 struct connection {
@@ -47,11 +48,21 @@ struct server {
     uint32_t connections;
     int epoll, listener, signals;
     bool accepting, stop;
+    uint64_t accept_ns; /* while not accepting: when to try again, whether or not a connection closes */
 };
 
 static char listener_tag, signals_tag; /* addresses that epoll hands back */
 
 /* ---- the socket ---- */
+
+/* A path given by mistake: what isn't a socket is somebody's file. */
+static int check_replaceable(const char *path) {
+    struct stat st;
+
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? 0 : ae_fail(-errno, "socket %s: %s", path, strerror(errno));
+    return S_ISSOCK(st.st_mode) ? 0 : ae_fail(-EEXIST, "%s exists and isn't a socket: remove it, or use another path", path);
+}
 
 /* Bound and listening under a temporary name, then renamed: whoever finds the socket can connect. */
 static int listen_at(const char *path, int *listener) {
@@ -61,6 +72,8 @@ static int listen_at(const char *path, int *listener) {
 
     if (snprintf(temporary, sizeof temporary, "%s~", path) >= (int)sizeof temporary)
         return ae_fail(-ENAMETOOLONG, "socket path '%s' is too long: at most %zu bytes", path, sizeof temporary - 2);
+    if ((rc = check_replaceable(path)) != 0 || (rc = check_replaceable(temporary)) != 0)
+        return rc;
     len = ae_socket_address(&address, temporary);
     if (len < 0)
         return ae_fail(len, "socket path '%s' is too long", path);
@@ -174,8 +187,9 @@ static void accept_connection(struct server *s) {
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            ae_log_line(AE_LOG_WARNING, "no connection can be accepted until one closes: %s", strerror(errno));
+            ae_log_line(AE_LOG_WARNING, "no connection can be accepted now: %s", strerror(errno));
             set_accepting(s, false); /* the waiting connection would wake us again and again */
+            s->accept_ns = ae_now_ns() + ACCEPT_PAUSE_NS;
         }
         return;
     }
@@ -246,6 +260,9 @@ static bool serve_packet(struct server *s, struct connection *c) {
         refuse(c->fd, rc);
         return false;
     }
+    /* A forked child may have kept the connection of a dead process: it speaks for nobody, and what it got would never be freed. */
+    if (c->client != AE_NO_CLIENT && ae_broker_look(s->broker, c->client))
+        return false;
     answer(s, c, &msg, &reply);
     reply.msg.request = msg.request;
     len = ae_msg_encode(&reply.msg, packet, sizeof packet);
@@ -270,6 +287,10 @@ static int run_timers(struct server *s) {
     }
     if (s->greeting.next != &s->greeting)
         due = s->greeting.next->deadline;
+    if (!s->accepting && s->accept_ns <= now)
+        set_accepting(s, true);
+    if (!s->accepting && s->accept_ns < due)
+        due = s->accept_ns;
     for (uint32_t i = 0; i < s->broker->registry.clients_max; i++) {
         struct presence *p = &s->presence[i];
         if (p->look_ns == 0)

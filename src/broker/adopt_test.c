@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adopt_test.c - a registry is hostile input: records are damaged by hand, then a broker starts on them. */
+#include "base/log.h"
+#include "base/socket.h"
+#include "broker/broker.h"
+#include "shm/segment.h"
+#include "shm/token.h"
+#include <aether/error.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define TOPICS 4
+
+static char directory[] = "/tmp/aether-adopt-XXXXXX";
+static struct ae_instance instance;
+static struct ae_broker broker;
+static const struct ae_limits limits = {.topics = 8, .clients = 4, .grants = 16, .ring_bytes = 1 << 20};
+static uint32_t client;
+static int token;
+static uint64_t last_id;
+
+static int setup_group(void **state) {
+    char path[64];
+
+    (void)state;
+    ae_log_set_level(AE_LOG_ERROR);
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/s", directory);
+    return ae_instance_init(&instance, path, (uint32_t)geteuid());
+}
+
+static int teardown_group(void **state) {
+    (void)state;
+    return rmdir(directory);
+}
+
+/* What a killed daemon leaves: the mapping goes, the objects stay. */
+static void vanish(void) {
+    ae_registry_close(&broker.registry);
+}
+
+static void start(void) {
+    assert_int_equal(ae_broker_start(&broker, &instance, &limits), 0);
+}
+
+static uint64_t open_topic(uint32_t role, const char *topic) {
+    struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open = {.role = role, .topic = {.capacity = 8}}};
+    struct ae_reply reply = {0};
+
+    (void)snprintf(msg.u.open.topic.topic, sizeof msg.u.open.topic.topic, "%s", topic);
+    ae_broker_handle(&broker, client, &msg, &reply);
+    assert_int_equal(reply.msg.type, AE_MSG_OPENED);
+    for (int i = 0; i < reply.fd_count; i++)
+        ae_close(&reply.fds[i]);
+    return reply.msg.u.opened.grant_id;
+}
+
+/* Topics t0 .. t3 in records 0 .. 3; a living client in record 0 with a publisher of t0 and reliable subscribers of t1 and t2. */
+static int setup(void **state) {
+    const struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
+    struct ae_reply reply = {0};
+
+    (void)state;
+    start();
+    ae_broker_hello(&broker, &msg, 42, (uint32_t)geteuid(), &reply, &client);
+    token = reply.fds[0];
+    (void)open_topic(AE_ROLE_PUBLISHER, "t0");
+    (void)open_topic(AE_ROLE_RELIABLE, "t1");
+    (void)open_topic(AE_ROLE_RELIABLE, "t2");
+    last_id = open_topic(AE_ROLE_BEST_EFFORT, "t3");
+    return 0;
+}
+
+/* Whatever was adopted: with the client dead a clean stop leaves no object. */
+static int teardown(void **state) {
+    char command[128];
+
+    (void)state;
+    ae_close(&token);
+    ae_broker_stop(&broker);
+    (void)snprintf(command, sizeof command, "! ls /dev/shm | grep -q '^%s'", instance.prefix + 1);
+    return system(command); /* NOLINT: a test's own words */
+}
+
+static uint64_t state_of_topic(uint32_t i) {
+    return ae_record_state(&broker.registry.topics[i].state);
+}
+
+static uint32_t live_grants(void) {
+    uint32_t count = 0;
+
+    for (uint32_t g = 0; g < broker.registry.grants_max; g++)
+        count += ae_record_state(&broker.registry.grants[g].state) == AE_RECORD_LIVE;
+    return count;
+}
+
+static uint64_t active_word(uint32_t topic, bool set) {
+    char name[AE_OBJECT_NAME_SIZE];
+    uint64_t word;
+    void *base;
+
+    ae_name_cursors(&instance, broker.registry.topics[topic].topic_id, name);
+    int fd = ae_segment_open(name, true, instance.uid, 0, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_map(fd, sizeof(ae_cursors), true, false, &base), 0);
+    if (set)
+        ae_store_release(&((ae_cursors *)base)->active.active, 1);
+    word = ae_load_acquire(&((ae_cursors *)base)->active.active);
+    ae_segment_unmap(base, sizeof(ae_cursors));
+    ae_close(&fd);
+    return word;
+}
+
+static void sound_records_stay(void **state) {
+    (void)state;
+    vanish();
+    start();
+    for (uint32_t i = 0; i < TOPICS; i++)
+        assert_int_equal(state_of_topic(i), AE_RECORD_LIVE);
+    assert_int_equal(live_grants(), 4);
+    assert_false(ae_broker_look(&broker, client));
+    assert_true(open_topic(AE_ROLE_BEST_EFFORT, "t0") > last_id);
+}
+
+static void next_id_lies_above_all_that_is_seen(void **state) {
+    (void)state;
+    ae_store_relaxed(&broker.registry.header->next_id, 1);
+    vanish();
+    start();
+    assert_true(open_topic(AE_ROLE_BEST_EFFORT, "t0") > last_id);
+}
+
+static void senseless_topics_go_with_their_grants(void **state) {
+    struct ae_registry *registry = &broker.registry;
+
+    (void)state;
+    registry->topics[0].geometry.slots_off += 8;
+    memcpy(registry->topics[1].name, "a//b", 5);
+    registry->topics[1].name_len = 4;
+    registry->topics[2].topic_id = 0;
+    registry->topics[3].geometry.log_bytes = UINT64_MAX;
+    vanish();
+    start();
+    for (uint32_t i = 0; i < TOPICS; i++)
+        assert_int_equal(state_of_topic(i), AE_RECORD_FREE);
+    assert_int_equal(live_grants(), 0);
+}
+
+static void of_two_topics_with_one_name_or_id_one_stays(void **state) {
+    struct ae_registry *registry = &broker.registry;
+
+    (void)state;
+    memcpy(registry->topics[1].name, registry->topics[0].name, sizeof registry->topics[0].name);
+    registry->topics[3].topic_id = registry->topics[2].topic_id;
+    vanish();
+    start();
+    assert_int_equal(state_of_topic(0), AE_RECORD_LIVE);
+    assert_int_equal(state_of_topic(1), AE_RECORD_FREE);
+    assert_int_equal(state_of_topic(2), AE_RECORD_LIVE);
+    assert_int_equal(state_of_topic(3), AE_RECORD_FREE);
+}
+
+static void of_two_grants_of_one_thing_one_stays(void **state) {
+    struct ae_registry *registry = &broker.registry;
+    const ae_registry_grant publisher = registry->grants[0], reliable = registry->grants[1];
+
+    (void)state;
+    assert_int_equal(publisher.role, AE_ROLE_PUBLISHER);
+    for (uint32_t g = 4; g < 7; g++) { /* the same publisher, the same record, the same id */
+        ae_registry_grant *copy = &registry->grants[g];
+        *copy = g == 4 ? publisher : reliable;
+        copy->grant_id = g == 6 ? publisher.grant_id : last_id + g;
+        copy->role = g == 6 ? AE_ROLE_BEST_EFFORT : copy->role;
+        copy->record = g == 6 ? 0 : copy->record;
+    }
+    vanish();
+    start();
+    assert_int_equal(live_grants(), 4);
+}
+
+static void senseless_grants_go(void **state) {
+    struct ae_registry *registry = &broker.registry;
+
+    (void)state;
+    registry->grants[0].role = 77;
+    registry->grants[1].record = AE_SUBSCRIBERS_MAX;
+    registry->grants[2].topic_id = 999999;
+    registry->grants[3].client_id = 999999;
+    vanish();
+    start();
+    assert_int_equal(live_grants(), 0);
+}
+
+/* A subscriber whose client's record is lost must not hold publishers back for good. */
+static void grant_without_client_holds_nobody_back(void **state) {
+    (void)state;
+    assert_int_equal(active_word(1, true), 1);
+    broker.registry.grants[1].client_id = 999999;
+    vanish();
+    start();
+    assert_int_equal(live_grants(), 3);
+    assert_int_equal(active_word(1, false), 0);
+}
+
+static void dead_clients_are_freed(void **state) {
+    (void)state;
+    assert_int_equal(active_word(1, true), 1);
+    vanish();
+    ae_close(&token);
+    start();
+    assert_int_equal(live_grants(), 0);
+    assert_int_equal(active_word(1, false), 0);
+    assert_true(ae_broker_look(&broker, client));
+}
+
+static void unfinished_registry_is_replaced(void **state) {
+    (void)state;
+    broker.registry.header->magic = 0;
+    vanish();
+    start();
+    for (uint32_t i = 0; i < TOPICS; i++)
+        assert_int_equal(state_of_topic(i), AE_RECORD_FREE);
+}
+
+static void other_layout_is_left_alone(void **state) {
+    struct ae_broker other;
+
+    (void)state;
+    broker.registry.header->layout_major = AE_LAYOUT_MAJOR + 1;
+    assert_int_equal(ae_broker_start(&other, &instance, &limits), -EPROTO);
+    assert_int_equal(state_of_topic(0), AE_RECORD_LIVE);
+    broker.registry.header->layout_major = AE_LAYOUT_MAJOR;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sound_records_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(next_id_lies_above_all_that_is_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(senseless_topics_go_with_their_grants, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_two_topics_with_one_name_or_id_one_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_two_grants_of_one_thing_one_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(senseless_grants_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(grant_without_client_holds_nobody_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_clients_are_freed, setup, teardown),
+        cmocka_unit_test_setup_teardown(unfinished_registry_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_layout_is_left_alone, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+}

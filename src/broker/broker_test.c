@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker_test.c - requests in, replies out, without a socket or a second process: a client's life is its token's open file. */
+#include "broker/broker.h"
+#include "base/log.h"
+#include "base/socket.h"
+#include <aether/error.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static char directory[] = "/tmp/aether-broker-XXXXXX";
+static struct ae_instance instance;
+static struct ae_broker broker;
+static const struct ae_limits limits = {.topics = 4, .clients = 3, .grants = 80, .ring_bytes = 1 << 20};
+
+struct client {
+    uint32_t index;
+    uint64_t id, nonce[2];
+    int token; /* open: it lives */
+};
+
+static int setup_group(void **state) {
+    char path[64];
+
+    (void)state;
+    ae_log_set_level(AE_LOG_ERROR);
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/s", directory);
+    return ae_instance_init(&instance, path, (uint32_t)geteuid());
+}
+
+static int teardown_group(void **state) {
+    (void)state;
+    return rmdir(directory);
+}
+
+static int setup(void **state) {
+    (void)state;
+    return ae_broker_start(&broker, &instance, &limits);
+}
+
+static int object_count(void) {
+    char command[128], text[16] = "";
+    FILE *list;
+
+    (void)snprintf(command, sizeof command, "ls /dev/shm | grep -c '^%s'", instance.prefix + 1);
+    list = popen(command, "re"); /* NOLINT: a test's own words */
+    assert_non_null(list);
+    assert_non_null(fgets(text, sizeof text, list));
+    (void)pclose(list);
+    return atoi(text); /* NOLINT: grep -c prints a number */
+}
+
+/* Every test lets its clients die: then a clean stop leaves nothing. */
+static int teardown(void **state) {
+    (void)state;
+    ae_broker_stop(&broker);
+    return object_count() == 0 ? 0 : -1;
+}
+
+static struct ae_reply hello(struct client *client, const struct ae_msg *msg) {
+    struct ae_reply reply = {0};
+
+    ae_broker_hello(&broker, msg, 42, (uint32_t)geteuid(), &reply, &client->index);
+    return reply;
+}
+
+static struct client enter(const char *name) {
+    struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
+    struct client client;
+
+    (void)snprintf(msg.u.hello.name, sizeof msg.u.hello.name, "%s", name);
+    const struct ae_reply reply = hello(&client, &msg);
+    assert_int_equal(reply.msg.type, AE_MSG_WELCOME);
+    assert_int_equal(reply.fd_count, 1);
+    client.id = reply.msg.u.welcome.client_id;
+    memcpy(client.nonce, reply.msg.u.welcome.nonce, sizeof client.nonce);
+    client.token = reply.fds[0];
+    return client;
+}
+
+static void die(struct client *client) {
+    ae_close(&client->token);
+}
+
+static struct ae_reply ask(const struct client *client, const struct ae_msg *msg) {
+    struct ae_reply reply = {0};
+
+    ae_broker_handle(&broker, client->index, msg, &reply);
+    return reply;
+}
+
+/* Opens and closes the fds: returns the OPENED or ERROR. */
+static struct ae_msg open_topic(const struct client *client, uint32_t role, const char *topic) {
+    struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open = {.role = role, .topic = {.capacity = 8}}};
+
+    (void)snprintf(msg.u.open.topic.topic, sizeof msg.u.open.topic.topic, "%s", topic);
+    struct ae_reply reply = ask(client, &msg);
+    if (reply.msg.type == AE_MSG_OPENED)
+        assert_int_equal(reply.fd_count, role == AE_ROLE_BEST_EFFORT ? 1 : 2);
+    else
+        assert_int_equal(reply.fd_count, 0);
+    for (int i = 0; i < reply.fd_count; i++)
+        ae_close(&reply.fds[i]);
+    return reply.msg;
+}
+
+static int32_t remove_topic(const struct client *client, const char *topic) {
+    struct ae_msg msg = {.type = AE_MSG_REMOVE};
+
+    (void)snprintf(msg.u.remove.topic, sizeof msg.u.remove.topic, "%s", topic);
+    const struct ae_reply reply = ask(client, &msg);
+    return reply.msg.type == AE_MSG_DONE ? 0 : reply.msg.u.error.code;
+}
+
+static int32_t give_back(const struct client *client, uint64_t grant_id) {
+    const struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant_id};
+    const struct ae_reply reply = ask(client, &msg);
+
+    return reply.msg.type == AE_MSG_DONE ? 0 : reply.msg.u.error.code;
+}
+
+static void one_publisher_a_topic(void **state) {
+    struct client a = enter("a"), b = enter("b");
+    const struct ae_msg mine = open_topic(&a, AE_ROLE_PUBLISHER, "t");
+
+    (void)state;
+    assert_int_equal(mine.type, AE_MSG_OPENED);
+    const struct ae_msg refused = open_topic(&b, AE_ROLE_PUBLISHER, "t");
+    assert_int_equal(refused.u.error.code, -EBUSY);
+    assert_non_null(strstr(refused.u.error.text, "'t'"));
+    assert_non_null(strstr(refused.u.error.text, "42"));
+    assert_int_equal(give_back(&b, mine.u.opened.grant_id), -ENOENT);
+    assert_int_equal(give_back(&a, mine.u.opened.grant_id), 0);
+    assert_int_equal(give_back(&a, mine.u.opened.grant_id), -ENOENT);
+    assert_int_equal(open_topic(&b, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
+    /* b's death is found when somebody needs what it holds. */
+    die(&b);
+    assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
+    assert_true(ae_broker_look(&broker, b.index));
+    die(&a);
+}
+
+static void look_frees_the_dead_and_only_them(void **state) {
+    struct client a = enter("a"), b = enter("b");
+
+    (void)state;
+    assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_OPENED);
+    assert_false(ae_broker_look(&broker, a.index));
+    assert_int_equal(remove_topic(&b, "t"), -EBUSY);
+    die(&a);
+    assert_true(ae_broker_look(&broker, a.index));
+    assert_true(ae_broker_look(&broker, a.index)); /* also when it is gone already */
+    assert_int_equal(remove_topic(&b, "t"), 0);
+    assert_int_equal(remove_topic(&b, "t"), -ENOENT);
+    die(&b);
+}
+
+static void limits_are_refusals(void **state) {
+    struct client clients[] = {enter("a"), enter("b"), enter("c")}, none;
+    const struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
+    char topic[16];
+
+    (void)state;
+    const struct ae_reply reply = hello(&none, &msg);
+    assert_int_equal(reply.msg.u.error.code, -EUSERS);
+    assert_int_equal(none.index, AE_NO_CLIENT);
+    for (int i = 0; i < 5; i++) {
+        (void)snprintf(topic, sizeof topic, "%d", i);
+        const struct ae_msg opened = open_topic(&clients[0], AE_ROLE_BEST_EFFORT, topic);
+        assert_int_equal(opened.type, i < 4 ? AE_MSG_OPENED : AE_MSG_ERROR);
+        if (i == 4)
+            assert_int_equal(opened.u.error.code, -EUSERS);
+    }
+    for (unsigned i = 0; i < AE_SUBSCRIBERS_MAX; i++)
+        assert_int_equal(open_topic(&clients[1], AE_ROLE_RELIABLE, "0").u.opened.record, i);
+    assert_int_equal(open_topic(&clients[1], AE_ROLE_RELIABLE, "0").u.error.code, -EUSERS);
+    for (unsigned i = 4 + AE_SUBSCRIBERS_MAX; i < limits.grants; i++)
+        assert_int_equal(open_topic(&clients[2], AE_ROLE_BEST_EFFORT, "0").type, AE_MSG_OPENED);
+    assert_int_equal(open_topic(&clients[2], AE_ROLE_BEST_EFFORT, "0").u.error.code, -EUSERS);
+    for (int i = 0; i < 3; i++)
+        die(&clients[i]);
+}
+
+static void resume_needs_id_nonce_and_life(void **state) {
+    struct client a = enter("a"), again;
+    struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
+    const uint64_t known = open_topic(&a, AE_ROLE_BEST_EFFORT, "t").u.opened.grant_id;
+    const uint64_t unheard = open_topic(&a, AE_ROLE_PUBLISHER, "t").u.opened.grant_id;
+
+    (void)state;
+    msg.u.hello.resume_id = a.id;
+    memcpy(msg.u.hello.resume_nonce, a.nonce, sizeof a.nonce);
+    msg.u.hello.resume_nonce[1] ^= 1;
+    struct ae_reply reply = hello(&again, &msg);
+    assert_int_equal(reply.msg.u.welcome.resumed, 0);
+    assert_true(reply.msg.u.welcome.client_id != a.id);
+    ae_close(&reply.fds[0]);
+
+    msg.u.hello.resume_nonce[1] ^= 1;
+    msg.u.hello.resume_grant = known;
+    reply = hello(&again, &msg);
+    assert_int_equal(reply.msg.u.welcome.resumed, 1);
+    assert_int_equal(reply.fd_count, 0);
+    assert_int_equal(again.index, a.index);
+    assert_int_equal(give_back(&a, unheard), -ENOENT);
+    assert_int_equal(give_back(&a, known), 0);
+
+    die(&a);
+    reply = hello(&again, &msg);
+    assert_int_equal(reply.msg.u.welcome.resumed, 0);
+    ae_close(&reply.fds[0]);
+}
+
+static void what_is_no_request_is_refused(void **state) {
+    struct client a = enter("a");
+    const struct ae_msg msg = {.type = AE_MSG_WELCOME};
+
+    (void)state;
+    assert_int_equal(ask(&a, &msg).msg.u.error.code, -EPROTO);
+    assert_int_equal(open_topic(&a, 9, "t").type, AE_MSG_ERROR);
+    assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "a//b").u.error.code, -EINVAL);
+    die(&a);
+}
+
+/* Somebody else removed the objects: opening says so, and the topic can be removed and made anew. */
+static void missing_objects_are_a_fault(void **state) {
+    struct client a = enter("a");
+    const struct ae_msg opened = open_topic(&a, AE_ROLE_PUBLISHER, "t");
+    char name[AE_OBJECT_NAME_SIZE], path[AE_OBJECT_NAME_SIZE + 16];
+
+    (void)state;
+    ae_name_log(&instance, opened.u.opened.topic_id, name);
+    (void)snprintf(path, sizeof path, "/dev/shm%s", name);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(open_topic(&a, AE_ROLE_BEST_EFFORT, "t").type, AE_MSG_ERROR);
+    assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_ERROR);
+    assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+    assert_int_equal(remove_topic(&a, "t"), 0);
+    assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
+    die(&a);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_publisher_a_topic, setup, teardown),
+        cmocka_unit_test_setup_teardown(look_frees_the_dead_and_only_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
+        cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(missing_objects_are_a_fault, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+}
