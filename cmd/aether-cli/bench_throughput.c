@@ -12,16 +12,16 @@
 /* Steps of a run, counted by the arena's step word: 1 joined, then for each run floor, messages, floor. */
 enum step { STEP_FLOOR_BEFORE, STEP_MESSAGES, STEP_FLOOR_AFTER, STEPS };
 
-/* The compiler makes one loop of its own for each constant size, as in a program that publishes a struct. */
-#define BY_SIZE(size, call)                                                                                            \
+/* The compiler makes one loop of its own for each of these sizes, as in a program that publishes a struct. */
+#define BY_SIZE(size, constant, other)                                                                                 \
     switch (size) {                                                                                                    \
-    case 8: return call(8);                                                                                            \
-    case 16: return call(16);                                                                                          \
-    case 32: return call(32);                                                                                          \
-    case 64: return call(64);                                                                                          \
-    case 128: return call(128);                                                                                        \
-    case 256: return call(256);                                                                                        \
-    default: return call(size);                                                                                        \
+    case 8: return constant(8);                                                                                        \
+    case 16: return constant(16);                                                                                      \
+    case 32: return constant(32);                                                                                      \
+    case 64: return constant(64);                                                                                      \
+    case 128: return constant(128);                                                                                    \
+    case 256: return constant(256);                                                                                    \
+    default: return other(size);                                                                                       \
     }
 
 /* Message seq is the words seq, seq + 1, ...; the last one may be cut. */
@@ -43,9 +43,10 @@ static inline uint64_t __attribute__((always_inline)) sum_message(const void *da
     return sum;
 }
 
+/* words: room for one message; of a constant size it becomes registers. */
 static inline uint64_t __attribute__((always_inline)) publish_chunk(aether_publisher *pub, aether_idle_state *idle,
-                                                                    size_t size, uint64_t *total_sum) {
-    uint64_t words[WORDS_MAX], sum = 0;
+                                                                    uint64_t *words, size_t size, uint64_t *total_sum) {
+    uint64_t sum = 0;
 
     for (unsigned n = 0; n < CHUNK; n++) {
         const uint64_t seq = aether_publisher_next(pub);
@@ -60,9 +61,12 @@ static inline uint64_t __attribute__((always_inline)) publish_chunk(aether_publi
 }
 
 static uint64_t publish_some(aether_publisher *pub, aether_idle_state *idle, size_t size, uint64_t *sum) {
-#define PUBLISH(n) publish_chunk(pub, idle, n, sum)
-    BY_SIZE(size, PUBLISH)
-#undef PUBLISH
+    uint64_t words[WORDS_MAX];
+#define PUBLISH_CONSTANT(n) publish_chunk(pub, idle, (uint64_t[(n) / 8]){0}, n, sum)
+#define PUBLISH_OTHER(n) publish_chunk(pub, idle, words, n, sum)
+    BY_SIZE(size, PUBLISH_CONSTANT, PUBLISH_OTHER)
+#undef PUBLISH_OTHER
+#undef PUBLISH_CONSTANT
 }
 
 struct reader {
@@ -96,7 +100,7 @@ static inline int __attribute__((always_inline)) receive_run(struct reader *r, s
 
 static int receive_some(struct reader *r, size_t size) {
 #define RECEIVE(n) receive_run(r, n)
-    BY_SIZE(size, RECEIVE)
+    BY_SIZE(size, RECEIVE, RECEIVE)
 #undef RECEIVE
 }
 

@@ -53,6 +53,7 @@ static bool body(struct ae_wire *wire, struct ae_msg *msg) {
         ae_wire_u64(wire, &msg->u.hello.resume_id);
         ae_wire_u64(wire, &msg->u.hello.resume_nonce[0]);
         ae_wire_u64(wire, &msg->u.hello.resume_nonce[1]);
+        ae_wire_u64(wire, &msg->u.hello.resume_grant);
         ae_wire_string(wire, msg->u.hello.name, 0, AE_CLIENT_NAME_MAX);
         return true;
     case AE_MSG_WELCOME:

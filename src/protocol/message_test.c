@@ -25,6 +25,7 @@ static struct ae_msg sample(uint16_t type) {
         m.u.hello.resume_id = 0x0102030405060708;
         m.u.hello.resume_nonce[0] = 0x1112131415161718;
         m.u.hello.resume_nonce[1] = 0x2122232425262728;
+        m.u.hello.resume_grant = 0x3132333435363738;
         strcpy(m.u.hello.name, "quotes \xc3\xa4");
         break;
     case AE_MSG_WELCOME:
@@ -195,14 +196,14 @@ static void strings_at_their_bounds(void **state) {
     assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 28), 0);
 
     memset(hello.u.hello.name, 'n', AE_CLIENT_NAME_MAX);
-    assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), 12 + 24 + 2 + 63);
-    assert_int_equal(decode(&out, buf, 12 + 24 + 2 + 63), 0);
+    assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), 12 + 32 + 2 + 63);
+    assert_int_equal(decode(&out, buf, 12 + 32 + 2 + 63), 0);
     assert_string_equal(out.u.hello.name, hello.u.hello.name);
     hello.u.hello.name[AE_CLIENT_NAME_MAX] = 'n';
     assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), -EINVAL);
     hello.u.hello.name[0] = '\0'; /* no name is allowed */
-    assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), 12 + 24 + 2);
-    assert_int_equal(decode(&out, buf, 12 + 24 + 2), 0);
+    assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), 12 + 32 + 2);
+    assert_int_equal(decode(&out, buf, 12 + 32 + 2), 0);
 
     memset(error.u.error.text, 'e', AE_TEXT_MAX);
     assert_int_equal(ae_msg_encode(&error, buf, sizeof buf), 12 + 4 + 2 + 511);
