@@ -196,7 +196,8 @@ static int start_daemon(struct bench *bench) {
         int status;
         if (waitpid(bench->daemon, &status, WNOHANG) == bench->daemon) {
             bench->daemon = 0;
-            return cli_fault(CLI_FAILURE, "bench: aetherd didn't start: is it installed beside aether-cli? ($AETHERD names one)");
+            return cli_fault(CLI_FAILURE,
+                             "bench: aetherd didn't start: is it installed beside aether-cli? ($AETHERD names one)");
         }
         if (cli_now_ns() > deadline)
             return cli_fault(CLI_FAILURE, "bench: aetherd wasn't ready within 5 seconds");
@@ -291,7 +292,8 @@ int bench_start(struct bench *bench, const char *command, const struct bench_opt
     memset(bench, 0, sizeof *bench);
     cli_catch_signals();
     (void)bench_ns_per_tick();
-    bench->arena = mmap(NULL, sizeof *bench->arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    bench->arena =
+        mmap(NULL, sizeof *bench->arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (bench->arena == MAP_FAILED) {
         bench->arena = NULL;
         return cli_fault(CLI_FAILURE, "bench: out of memory");
@@ -351,7 +353,9 @@ int bench_topic_info(struct bench *bench, aether_topic_info *info) {
 }
 
 const char *bench_preset_name(const struct bench_options *options) {
-    return options->capacity != 0 ? "own capacity" : options->preset == AETHER_PRESET_THROUGHPUT ? "throughput" : "default";
+    return options->capacity != 0                        ? "own capacity"
+           : options->preset == AETHER_PRESET_THROUGHPUT ? "throughput"
+                                                         : "default";
 }
 
 /* ---- the command ---- */
@@ -360,12 +364,41 @@ static int run(int argc, char **argv, const char *command, const char *summary, 
                int (*measure)(const struct bench_options *)) {
     struct bench_options o = {.size = 8, .runs = 5, .seconds = 0.5, .preset = preset, .subscribers = fanout ? 2 : 1};
     const struct args_option options[] = {
-        {.name = "size", .kind = ARGS_SIZE, .target = &o.size, .max = AETHER_MAX_MESSAGE_LIMIT, .value = "BYTES", .help = "message size (default 8)"},
-        {.name = "runs", .kind = ARGS_COUNT, .target = &o.runs, .min = 1, .max = 1000, .value = "N", .help = "accepted runs; the median is reported (default 5)"},
-        {.name = "seconds", .kind = ARGS_NUMBER, .target = &o.seconds, .min = 0, .max = 600, .value = "S", .help = "length of a run (default 0.5)"},
-        {.name = "capacity", .kind = ARGS_COUNT, .target = &o.capacity, .min = 8, .max = 1u << 28, .value = "SLOTS", .help = "ring capacity (default: the preset's)"},
+        {.name = "size",
+         .kind = ARGS_SIZE,
+         .target = &o.size,
+         .max = AETHER_MAX_MESSAGE_LIMIT,
+         .value = "BYTES",
+         .help = "message size (default 8)"},
+        {.name = "runs",
+         .kind = ARGS_COUNT,
+         .target = &o.runs,
+         .min = 1,
+         .max = 1000,
+         .value = "N",
+         .help = "accepted runs; the median is reported (default 5)"},
+        {.name = "seconds",
+         .kind = ARGS_NUMBER,
+         .target = &o.seconds,
+         .min = 0,
+         .max = 600,
+         .value = "S",
+         .help = "length of a run (default 0.5)"},
+        {.name = "capacity",
+         .kind = ARGS_COUNT,
+         .target = &o.capacity,
+         .min = 8,
+         .max = 1u << 28,
+         .value = "SLOTS",
+         .help = "ring capacity (default: the preset's)"},
         {.name = "json", .kind = ARGS_FLAG, .target = &o.json, .help = "one JSON object"},
-        {.name = "subscribers", .kind = ARGS_COUNT, .target = &o.subscribers, .min = 1, .max = BENCH_CHILDREN_MAX, .value = "N", .help = "subscriber processes (default 2)"},
+        {.name = "subscribers",
+         .kind = ARGS_COUNT,
+         .target = &o.subscribers,
+         .min = 1,
+         .max = BENCH_CHILDREN_MAX,
+         .value = "N",
+         .help = "subscriber processes (default 2)"},
     };
     const struct args_spec spec = {
         .command = command,
@@ -384,8 +417,9 @@ static int run(int argc, char **argv, const char *command, const char *summary, 
 }
 
 static int cmd_throughput(int argc, char **argv) {
-    return run(argc, argv, "bench throughput", "Messages a second from one publisher to one reliable subscriber, one a call.",
-               AETHER_PRESET_THROUGHPUT, false,               bench_throughput);
+    return run(argc, argv, "bench throughput",
+               "Messages a second from one publisher to one reliable subscriber, one a call.", AETHER_PRESET_THROUGHPUT,
+               false, bench_throughput);
 }
 
 static int cmd_fanout(int argc, char **argv) {
@@ -394,8 +428,8 @@ static int cmd_fanout(int argc, char **argv) {
 }
 
 static int cmd_latency(int argc, char **argv) {
-    return run(argc, argv, "bench latency", "Round trip of one message there and one back, two topics.", AETHER_PRESET_DEFAULT, false,
-               bench_latency);
+    return run(argc, argv, "bench latency", "Round trip of one message there and one back, two topics.",
+               AETHER_PRESET_DEFAULT, false, bench_latency);
 }
 
 int cmd_bench(int argc, char **argv) {

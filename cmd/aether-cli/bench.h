@@ -87,9 +87,9 @@ struct bench {
 
 /* What all three commands take. */
 struct bench_options {
-    uint64_t size;    /* bytes a message */
-    uint64_t runs;    /* accepted runs */
-    double seconds;   /* a run */
+    uint64_t size;     /* bytes a message */
+    uint64_t runs;     /* accepted runs */
+    double seconds;    /* a run */
     uint64_t capacity; /* slots; 0: the preset's */
     aether_preset preset;
     uint64_t subscribers;

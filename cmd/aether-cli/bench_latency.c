@@ -12,14 +12,23 @@ enum step { STEP_FLOOR_BEFORE, STEP_TRIPS, STEP_FLOOR_AFTER, STEPS };
 
 #define BY_SIZE(size, call)                                                                                            \
     switch (size) {                                                                                                    \
-    case 8: call(8); break;                                                                                            \
-    case 32: call(32); break;                                                                                          \
-    case 64: call(64); break;                                                                                          \
-    default: call(size); break;                                                                                        \
+    case 8:                                                                                                            \
+        call(8);                                                                                                       \
+        break;                                                                                                         \
+    case 32:                                                                                                           \
+        call(32);                                                                                                      \
+        break;                                                                                                         \
+    case 64:                                                                                                           \
+        call(64);                                                                                                      \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        call(size);                                                                                                    \
+        break;                                                                                                         \
     }
 
 /* Waits for one message, spinning as the library does it, and copies it out. */
-static inline int __attribute__((always_inline)) take(aether_subscriber *sub, aether_idle_state *idle, uint64_t *words, size_t size) {
+static inline int __attribute__((always_inline))
+take(aether_subscriber *sub, aether_idle_state *idle, uint64_t *words, size_t size) {
     aether_message m;
     int n;
 
@@ -31,8 +40,8 @@ static inline int __attribute__((always_inline)) take(aether_subscriber *sub, ae
     return 0;
 }
 
-static inline int __attribute__((always_inline)) echo_trips(aether_subscriber *sub, aether_publisher *pub, size_t size,
-                                                            const uint64_t *stop) {
+static inline int __attribute__((always_inline))
+echo_trips(aether_subscriber *sub, aether_publisher *pub, size_t size, const uint64_t *stop) {
     uint64_t words[WORDS_MAX] = {0};
     aether_idle_state idle;
 
@@ -54,7 +63,8 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     aether_publisher *pub;
     int rc = 0;
 
-    if (aether_connect(&client, &connect) != 0 || aether_subscriber_open(client, bench->topic[0], NULL, NULL, &sub) != 0 ||
+    if (aether_connect(&client, &connect) != 0 ||
+        aether_subscriber_open(client, bench->topic[0], NULL, NULL, &sub) != 0 ||
         aether_publisher_open(client, bench->topic[1], NULL, &pub) != 0)
         return bench_child_fault(bench, index, "%s", aether_errmsg());
     bench_reached(bench, index, step);
@@ -74,8 +84,8 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
 }
 
 /* False: what came back isn't what was sent. */
-static inline bool __attribute__((always_inline)) trips(aether_publisher *pub, aether_subscriber *sub, size_t size, uint64_t count,
-                                                        struct histogram *h) {
+static inline bool __attribute__((always_inline))
+trips(aether_publisher *pub, aether_subscriber *sub, size_t size, uint64_t count, struct histogram *h) {
     uint64_t out[WORDS_MAX] = {0}, in[WORDS_MAX] = {0}, last;
     aether_idle_state idle;
 
@@ -116,7 +126,8 @@ static bool floor_half(struct bench *bench, struct histogram *h) {
     return bench_joined(bench);
 }
 
-static bool run_trips(struct bench *bench, struct side *side, const struct bench_options *options, struct histogram *h) {
+static bool run_trips(struct bench *bench, struct side *side, const struct bench_options *options,
+                      struct histogram *h) {
     const uint64_t end = cli_now_ns() + (uint64_t)(options->seconds * 1e9);
     bool ok = true, last = false, warm = false;
 
@@ -140,8 +151,8 @@ static bool run_trips(struct bench *bench, struct side *side, const struct bench
     return bench_joined(bench);
 }
 
-static uint64_t measure(struct bench *bench, struct side *side, const struct bench_options *options, struct result *results,
-                        uint64_t *discarded) {
+static uint64_t measure(struct bench *bench, struct side *side, const struct bench_options *options,
+                        struct result *results, uint64_t *discarded) {
     static struct histogram before, between, after;
     uint64_t accepted = 0;
 
@@ -166,14 +177,14 @@ static uint64_t measure(struct bench *bench, struct side *side, const struct ben
     return accepted;
 }
 
-static int report(const struct bench_options *options, const aether_topic_info *info, const struct result *results, uint64_t count,
-                  uint64_t discarded) {
+static int report(const struct bench_options *options, const aether_topic_info *info, const struct result *results,
+                  uint64_t count, uint64_t discarded) {
     const struct result *mid = &results[count / 2];
 
     if (options->json) {
-        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset", bench_preset_name(options),
-                              "rtt_p50_ns", mid->p50, "rtt_p99_ns", mid->p99,
-                              "rtt_p999_ns", mid->p999, "floor_ns", mid->floor_ns, "p50_per_floor", mid->p50 / mid->floor_ns);
+        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset",
+                              bench_preset_name(options), "rtt_p50_ns", mid->p50, "rtt_p99_ns", mid->p99, "rtt_p999_ns",
+                              mid->p999, "floor_ns", mid->floor_ns, "p50_per_floor", mid->p50 / mid->floor_ns);
         json_object_set_new(o, "size", out_json_u64(options->size));
         json_object_set_new(o, "capacity", out_json_u64(info->capacity));
         json_object_set_new(o, "slot_size", out_json_u64(info->slot_size));
@@ -182,8 +193,9 @@ static int report(const struct bench_options *options, const aether_topic_info *
         return out_json_line(o) ? CLI_OK : CLI_FAILURE;
     }
     printf("%llu-byte messages, round trip over two topics, spinning\n", (unsigned long long)options->size);
-    printf("  p50    %6.0f ns   %.2f x floor (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->p50, mid->p50 / mid->floor_ns,
-           results[0].p50 / results[0].floor_ns, results[count - 1].p50 / results[count - 1].floor_ns, (unsigned long long)count,
+    printf("  p50    %6.0f ns   %.2f x floor (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->p50,
+           mid->p50 / mid->floor_ns, results[0].p50 / results[0].floor_ns,
+           results[count - 1].p50 / results[count - 1].floor_ns, (unsigned long long)count,
            (unsigned long long)discarded);
     printf("  p99    %6.0f ns\n", mid->p99);
     printf("  p99.9  %6.0f ns\n", mid->p999);
@@ -204,8 +216,9 @@ int bench_latency(const struct bench_options *options) {
     if (results == NULL)
         return cli_fault(CLI_FAILURE, "out of memory");
     status = bench_start(&bench, "bench latency", options, 2, 1, child);
-    if (status == CLI_OK && ((status = aether_publisher_open(bench.client, bench.topic[0], NULL, &side.pub)) != 0 ||
-                             (status = aether_subscriber_open(bench.client, bench.topic[1], NULL, NULL, &side.sub)) != 0))
+    if (status == CLI_OK &&
+        ((status = aether_publisher_open(bench.client, bench.topic[0], NULL, &side.pub)) != 0 ||
+         (status = aether_subscriber_open(bench.client, bench.topic[1], NULL, NULL, &side.sub)) != 0))
         status = cli_library_fault(status);
     if (status == CLI_OK)
         status = bench_topic_info(&bench, &info);
@@ -213,8 +226,9 @@ int bench_latency(const struct bench_options *options) {
         count = measure(&bench, &side, options, results, &discarded);
         if (count == 0)
             status = cli_signal != 0 ? cli_signal_status()
-                     : discarded == 0 ? CLI_FAILURE
-                                      : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
+                     : discarded == 0
+                         ? CLI_FAILURE
+                         : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
     }
     if (count > 0) {
         qsort(results, count, sizeof *results, by_ratio);

@@ -15,14 +15,28 @@ enum step { STEP_FLOOR_BEFORE, STEP_MESSAGES, STEP_FLOOR_AFTER, STEPS };
 /* The compiler makes one loop of its own for each of these sizes, as in a program that publishes a struct. */
 #define BY_SIZE(size, constant, other)                                                                                 \
     switch (size) {                                                                                                    \
-    case 8: return constant(8);                                                                                        \
-    case 16: return constant(16);                                                                                      \
-    case 32: return constant(32);                                                                                      \
-    case 64: return constant(64);                                                                                      \
-    case 128: return constant(128);                                                                                    \
-    case 256: return constant(256);                                                                                    \
-    default: return other(size);                                                                                       \
+    case 8:                                                                                                            \
+        return constant(8);                                                                                            \
+    case 16:                                                                                                           \
+        return constant(16);                                                                                           \
+    case 32:                                                                                                           \
+        return constant(32);                                                                                           \
+    case 64:                                                                                                           \
+        return constant(64);                                                                                           \
+    case 128:                                                                                                          \
+        return constant(128);                                                                                          \
+    case 256:                                                                                                          \
+        return constant(256);                                                                                          \
+    default:                                                                                                           \
+        return other(size);                                                                                            \
     }
+
+/* Short loops of a constant count become straight code, as the fields of a struct are; clang does it by itself. */
+#ifdef __clang__
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
 
 /* Message seq is the words seq, seq + 1, ...; the last one may be cut. */
 static inline uint64_t __attribute__((always_inline)) sum_message(const void *data, size_t size) {
@@ -30,6 +44,7 @@ static inline uint64_t __attribute__((always_inline)) sum_message(const void *da
     uint64_t sum = 0;
     size_t at = 0;
 
+    UNROLL
     for (; at + 8 <= size; at += 8) {
         uint64_t word;
         memcpy(&word, bytes + at, 8);
@@ -44,12 +59,13 @@ static inline uint64_t __attribute__((always_inline)) sum_message(const void *da
 }
 
 /* words: room for one message; of a constant size it becomes registers. */
-static inline uint64_t __attribute__((always_inline)) publish_chunk(aether_publisher *pub, aether_idle_state *idle,
-                                                                    uint64_t *words, size_t size, uint64_t *total_sum) {
+static inline uint64_t __attribute__((always_inline))
+publish_chunk(aether_publisher *pub, aether_idle_state *idle, uint64_t *words, size_t size, uint64_t *total_sum) {
     uint64_t sum = 0;
 
     for (unsigned n = 0; n < CHUNK; n++) {
         const uint64_t seq = aether_publisher_next(pub);
+        UNROLL
         for (size_t i = 0; i < (size + 7) / 8; i++)
             words[i] = seq + i;
         while (__builtin_expect(aether_publish(pub, words, size) != 0, 0))
@@ -130,7 +146,8 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     uint64_t step = bench_next_step(bench, 0);
     const aether_connect_options connect = {.socket_path = bench->socket_path, .name = "aether-cli bench reader"};
 
-    if (aether_connect(&client, &connect) != 0 || aether_subscriber_open(client, bench->topic[0], NULL, NULL, &r.sub) != 0)
+    if (aether_connect(&client, &connect) != 0 ||
+        aether_subscriber_open(client, bench->topic[0], NULL, NULL, &r.sub) != 0)
         return bench_child_fault(bench, index, "%s", aether_errmsg());
     aether_idle_init(&r.idle, options->subscribers > 1 ? AETHER_IDLE_YIELD : AETHER_IDLE_SPIN, PAUSE_BUDGET_NS);
     bench_reached(bench, index, step);
@@ -164,7 +181,8 @@ static bool floor_half(struct bench *bench, struct histogram *h) {
     return bench_joined(bench);
 }
 
-static bool publish_run(struct bench *bench, aether_publisher *pub, const struct bench_options *options, struct result *result) {
+static bool publish_run(struct bench *bench, aether_publisher *pub, const struct bench_options *options,
+                        struct result *result) {
     uint64_t total = 0, sum = 0, end = 0, start;
     aether_idle_state idle;
 
@@ -191,8 +209,8 @@ static bool publish_run(struct bench *bench, aether_publisher *pub, const struct
 }
 
 /* Accepted runs into results; their number. Fewer than asked for: a fault was reported or the cores never held still. */
-static uint64_t measure(struct bench *bench, aether_publisher *pub, const struct bench_options *options, struct result *results,
-                        uint64_t *discarded) {
+static uint64_t measure(struct bench *bench, aether_publisher *pub, const struct bench_options *options,
+                        struct result *results, uint64_t *discarded) {
     static struct histogram before, after;
     uint64_t accepted = 0;
 
@@ -214,8 +232,8 @@ static uint64_t measure(struct bench *bench, aether_publisher *pub, const struct
     return accepted;
 }
 
-static int report(const struct bench_options *options, const aether_topic_info *info, struct result *results, uint64_t count,
-                  uint64_t discarded) {
+static int report(const struct bench_options *options, const aether_topic_info *info, struct result *results,
+                  uint64_t count, uint64_t discarded) {
     const struct result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
     char rate[OUT_AMOUNT], ring[OUT_AMOUNT], messages[OUT_AMOUNT];
     uint64_t lost = 0;
@@ -223,11 +241,11 @@ static int report(const struct bench_options *options, const aether_topic_info *
     for (uint64_t i = 0; i < count; i++)
         lost += results[i].lost;
     if (options->json) {
-        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", options->subscribers > 1 ? "fanout" : "throughput",
-                              "preset", bench_preset_name(options), "msgs_per_s", mid->msgs_per_s,
-                              "floor_ns", mid->floor_ns, "msgs_per_floor", mid->msgs_per_s * mid->floor_ns * 1e-9,
-                              "msgs_per_floor_min", low->msgs_per_s * low->floor_ns * 1e-9, "msgs_per_floor_max",
-                              high->msgs_per_s * high->floor_ns * 1e-9);
+        json_t *o = json_pack(
+            "{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", options->subscribers > 1 ? "fanout" : "throughput", "preset",
+            bench_preset_name(options), "msgs_per_s", mid->msgs_per_s, "floor_ns", mid->floor_ns, "msgs_per_floor",
+            mid->msgs_per_s * mid->floor_ns * 1e-9, "msgs_per_floor_min", low->msgs_per_s * low->floor_ns * 1e-9,
+            "msgs_per_floor_max", high->msgs_per_s * high->floor_ns * 1e-9);
         json_object_set_new(o, "lost", out_json_u64(lost));
         json_object_set_new(o, "size", out_json_u64(options->size));
         json_object_set_new(o, "subscribers", out_json_u64(options->subscribers));
@@ -237,16 +255,17 @@ static int report(const struct bench_options *options, const aether_topic_info *
         json_object_set_new(o, "discarded", out_json_u64(discarded));
         return out_json_line(o) ? CLI_OK : CLI_FAILURE;
     }
-    printf("%llu-byte messages, one a call, 1 publisher, %llu reliable subscriber%s\n", (unsigned long long)options->size,
-           (unsigned long long)options->subscribers, options->subscribers > 1 ? "s, each receives all" : "");
+    printf("%llu-byte messages, one a call, 1 publisher, %llu reliable subscriber%s\n",
+           (unsigned long long)options->size, (unsigned long long)options->subscribers,
+           options->subscribers > 1 ? "s, each receives all" : "");
     printf("  throughput      %s\n", out_rate(rate, mid->msgs_per_s));
     printf("  floor           %.0f ns, bare cache-line round trip\n", mid->floor_ns);
-    printf("  per floor trip  %.1f messages (%.1f to %.1f in %llu runs, %llu discarded)\n", mid->msgs_per_s * mid->floor_ns * 1e-9,
-           low->msgs_per_s * low->floor_ns * 1e-9, high->msgs_per_s * high->floor_ns * 1e-9, (unsigned long long)count,
-           (unsigned long long)discarded);
+    printf("  per floor trip  %.1f messages (%.1f to %.1f in %llu runs, %llu discarded)\n",
+           mid->msgs_per_s * mid->floor_ns * 1e-9, low->msgs_per_s * low->floor_ns * 1e-9,
+           high->msgs_per_s * high->floor_ns * 1e-9, (unsigned long long)count, (unsigned long long)discarded);
     printf("  lost            %s\n", out_count(messages, lost));
-    printf("  ring            %llu slots of %u bytes, %s (preset: %s)\n", (unsigned long long)info->capacity, info->slot_size,
-           out_bytes(ring, info->capacity * info->slot_size), bench_preset_name(options));
+    printf("  ring            %llu slots of %u bytes, %s (preset: %s)\n", (unsigned long long)info->capacity,
+           info->slot_size, out_bytes(ring, info->capacity * info->slot_size), bench_preset_name(options));
     return CLI_OK;
 }
 
@@ -270,8 +289,9 @@ int bench_throughput(const struct bench_options *options) {
         count = measure(&bench, pub, options, results, &discarded);
         if (count == 0)
             status = cli_signal != 0 ? cli_signal_status()
-                     : discarded == 0 ? CLI_FAILURE
-                                      : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
+                     : discarded == 0
+                         ? CLI_FAILURE
+                         : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
     }
     if (count > 0) {
         qsort(results, count, sizeof *results, by_ratio);

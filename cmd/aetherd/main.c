@@ -40,9 +40,9 @@ static void usage(FILE *out) {
 /* -1: go on; else the status to end with. */
 static int read_options(int argc, char **argv, struct ae_config *config) {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},    {"socket", required_argument, NULL, 's'},
         {"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0},
+        {"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0},
     };
     const char *file = NULL, *path = NULL, *level = NULL;
     int option;
@@ -50,13 +50,25 @@ static int read_options(int argc, char **argv, struct ae_config *config) {
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
         switch (option) {
-        case 'c': file = optarg; break;
-        case 's': path = optarg; break;
-        case 'l': level = optarg; break;
-        case 'h': usage(stdout); return EXIT_STOPPED;
-        case 'V': printf("aetherd %s\n", aether_version()); return EXIT_STOPPED;
+        case 'c':
+            file = optarg;
+            break;
+        case 's':
+            path = optarg;
+            break;
+        case 'l':
+            level = optarg;
+            break;
+        case 'h':
+            usage(stdout);
+            return EXIT_STOPPED;
+        case 'V':
+            printf("aetherd %s\n", aether_version());
+            return EXIT_STOPPED;
         default:
-            (void)ae_fail(-EINVAL, option == ':' ? "%s needs a value: see aetherd --help" : "option %s is unknown: see aetherd --help",
+            (void)ae_fail(-EINVAL,
+                          option == ':' ? "%s needs a value: see aetherd --help"
+                                        : "option %s is unknown: see aetherd --help",
                           argv[optind - 1]);
             return fault(EXIT_BAD_USAGE);
         }
@@ -96,8 +108,9 @@ static int default_directory(struct ae_config *config) {
     if (lstat(directory, &st) != 0)
         return ae_fail(-errno, "directory %s: %s", directory, strerror(errno));
     if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
-        return ae_fail(-EACCES, "%s must be a directory of uid %u that others can't write to: remove it, or use --socket", directory,
-                       (unsigned)geteuid());
+        return ae_fail(-EACCES,
+                       "%s must be a directory of uid %u that others can't write to: remove it, or use --socket",
+                       directory, (unsigned)geteuid());
     return 0;
 }
 

@@ -19,32 +19,32 @@ extern "C" {
 typedef struct aether_inspector aether_inspector;
 
 typedef struct aether_daemon_info {
-    uint32_t running;     /* 1: an aetherd holds the instance's lock now */
-    uint32_t pid;         /* of the daemon that runs or ran last */
-    uint64_t started_ns;  /* CLOCK_REALTIME of its start */
-    uint32_t topics;      /* live */
+    uint32_t running;    /* 1: an aetherd holds the instance's lock now */
+    uint32_t pid;        /* of the daemon that runs or ran last */
+    uint64_t started_ns; /* CLOCK_REALTIME of its start */
+    uint32_t topics;     /* live */
     uint32_t topics_max;
-    uint32_t clients;     /* known to the registry; dead ones until aetherd has looked */
+    uint32_t clients; /* known to the registry; dead ones until aetherd has looked */
     uint32_t clients_max;
     uint64_t memory_bytes; /* of all topics' objects */
 } aether_daemon_info;
 
 typedef struct aether_topic_info {
     uint64_t id;
-    char name[256]; /* NUL-terminated; may hold any byte that a topic name may */
+    char name[256];      /* NUL-terminated; may hold any byte that a topic name may */
     uint64_t created_ns; /* CLOCK_REALTIME */
     uint64_t start_seq;
-    uint64_t next_seq; /* sequence of the next message */
-    uint64_t messages; /* published since creation: next_seq - start_seq */
-    uint64_t capacity; /* slots */
-    uint32_t slot_size; /* bytes */
-    uint32_t max_message; /* bytes */
+    uint64_t next_seq;     /* sequence of the next message */
+    uint64_t messages;     /* published since creation: next_seq - start_seq */
+    uint64_t capacity;     /* slots */
+    uint32_t slot_size;    /* bytes */
+    uint32_t max_message;  /* bytes */
     uint64_t memory_bytes; /* of the topic's objects */
-    uint32_t publishers; /* attached */
-    uint32_t reliable;   /* subscribers attached */
-    uint32_t best_effort; /* subscribers attached */
-    uint64_t full;        /* times that a publisher found the ring full, of the records in use */
-    uint64_t max_lag;     /* of the slowest reliable subscriber: sequences between its cursor and next_seq */
+    uint32_t publishers;   /* attached */
+    uint32_t reliable;     /* subscribers attached */
+    uint32_t best_effort;  /* subscribers attached */
+    uint64_t full;         /* times that a publisher found the ring full, of the records in use */
+    uint64_t max_lag;      /* of the slowest reliable subscriber: sequences between its cursor and next_seq */
 } aether_topic_info;
 
 typedef enum aether_role {
@@ -56,9 +56,9 @@ typedef enum aether_role {
 /* One open publisher or subscriber of a topic. A best-effort subscriber writes nothing anywhere, so its counters are unknown (0). */
 typedef struct aether_peer_info {
     aether_role role;
-    uint32_t pid;  /* 0 where the kernel doesn't say */
+    uint32_t pid; /* 0 where the kernel doesn't say */
     uint64_t client_id;
-    char client[64]; /* the client's name, NUL-terminated */
+    char client[64];  /* the client's name, NUL-terminated */
     uint64_t joined;  /* sequence */
     uint64_t next;    /* publisher: next sequence to publish; reliable: its cursor */
     uint64_t lag;     /* reliable: sequences between its cursor and the topic's next_seq */

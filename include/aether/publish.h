@@ -35,7 +35,8 @@ typedef struct aether_publisher aether_publisher;
  *
  * Faults: -EBUSY the topic has a living publisher (the text names it); and those of aether_topic_create().
  */
-int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config, aether_publisher **publisher);
+int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
+                          aether_publisher **publisher);
 
 /* Closes the publisher; what it published stays. NULL is allowed. */
 void aether_publisher_close(aether_publisher *publisher);
@@ -69,7 +70,8 @@ int aether_detail_refresh(aether_publisher *publisher, uint64_t count);
 /* Formats the text for a refused publish and returns code. */
 int aether_detail_refuse(const aether_publisher *publisher, size_t value, int code);
 
-static inline void ae_write_slot(const struct aether_publisher *publisher, uint64_t seq, const void *data, size_t len) {
+AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, uint64_t seq, const void *data,
+                                    size_t len) {
     unsigned char *slot = publisher->slots + (seq & publisher->mask) * publisher->slot_size;
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 

@@ -75,8 +75,8 @@ typedef int aether_handler(void *context, const aether_message *message);
  *
  * Faults: -EUSERS the topic has 64 reliable subscribers; -EINVAL options; and those of aether_topic_create().
  */
-int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options, const aether_topic_config *config,
-                           aether_subscriber **subscriber);
+int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
+                           const aether_topic_config *config, aether_subscriber **subscriber);
 
 /* Closes the subscriber; publishers stop waiting for it. NULL is allowed. */
 void aether_subscriber_close(aether_subscriber *subscriber);
@@ -131,7 +131,7 @@ static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_
  * Looks at the slot of seq. 1: it holds the message, *message is filled in. 0: it holds something older: nothing yet. -1: something else. The
  * subtraction checks three things at once: the tag's sequence, its kind, and that its length is within the slot.
  */
-static inline int ae_read_slot(const struct aether_subscriber *subscriber, uint64_t seq, aether_message *message) {
+AE_ALWAYS_INLINE int ae_read_slot(const struct aether_subscriber *subscriber, uint64_t seq, aether_message *message) {
     const unsigned char *slot = subscriber->slots + (seq & subscriber->mask) * subscriber->slot_size;
     /* R1 acquire, pairs W2 (publish): whoever sees the tag sees the payload. */
     const uint64_t len = ae_load_acquire((const ae_u64 *)(const void *)slot) - ae_tag(seq, AE_KIND_INLINE, 0);

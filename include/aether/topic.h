@@ -21,8 +21,9 @@ extern "C" {
 #define AETHER_MAX_MESSAGE_LIMIT 4088u   /* bytes */
 
 typedef enum aether_preset {
-    AETHER_PRESET_DEFAULT = 0,   /* a ring of up to 1 MiB: room for hundreds of topics on a laptop */
-    AETHER_PRESET_THROUGHPUT = 1 /* a ring of up to 8 MiB: larger than a core's L2, so that a lagging reader is fed through the shared L3 */
+    AETHER_PRESET_DEFAULT = 0, /* a ring of up to 1 MiB: room for hundreds of topics on a laptop */
+    AETHER_PRESET_THROUGHPUT =
+        1 /* a ring of up to 8 MiB: larger than a core's L2, so that a lagging reader is fed through the shared L3 */
 } aether_preset;
 
 /*

@@ -10,10 +10,10 @@
 
 #include <stdint.h>
 
-void ae_clock_init(void);        /* thread-safe, cheap after the first call (which takes about 1 ms) */
-uint64_t ae_ticks(void);         /* counter value; wait-free */
+void ae_clock_init(void); /* thread-safe, cheap after the first call (which takes about 1 ms) */
+uint64_t ae_ticks(void);  /* counter value; wait-free */
 uint64_t ae_ticks_from_ns(uint64_t ns);
-uint64_t ae_now_ns(void);        /* CLOCK_MONOTONIC */
-uint64_t ae_realtime_ns(void);   /* CLOCK_REALTIME */
+uint64_t ae_now_ns(void);      /* CLOCK_MONOTONIC */
+uint64_t ae_realtime_ns(void); /* CLOCK_REALTIME */
 
 #endif

@@ -42,7 +42,8 @@ static int topic_valid(const struct ae_broker *broker, uint32_t t) {
     }
     ae_name_log(&broker->instance, copy.topic_id, log);
     ae_name_cursors(&broker->instance, copy.topic_id, cursors);
-    return object_fits(broker, log, copy.geometry.log_bytes) && object_fits(broker, cursors, copy.geometry.cursors_bytes);
+    return object_fits(broker, log, copy.geometry.log_bytes) &&
+           object_fits(broker, cursors, copy.geometry.cursors_bytes);
 }
 
 static void raise_next_id(struct ae_broker *broker, uint64_t id) {
@@ -205,9 +206,9 @@ int ae_broker_adopt(struct ae_broker *broker) {
     if (registry->topics_max != broker->limits.topics || registry->clients_max != broker->limits.clients ||
         registry->grants_max != broker->limits.grants)
         ae_log_line(AE_LOG_WARNING,
-               "the registry that was found keeps its limits until a clean stop: %" PRIu32 " topics, %" PRIu32 " clients, %" PRIu32
-               " grants",
-               registry->topics_max, registry->clients_max, registry->grants_max);
+                    "the registry that was found keeps its limits until a clean stop: %" PRIu32 " topics, %" PRIu32
+                    " clients, %" PRIu32 " grants",
+                    registry->topics_max, registry->clients_max, registry->grants_max);
     registry->header->daemon_pid = (uint32_t)getpid();
     registry->header->started_ns = ae_realtime_ns();
     topics = adopt_topics(broker);
@@ -217,6 +218,7 @@ int ae_broker_adopt(struct ae_broker *broker) {
         alive += !ae_broker_look(broker, i);
     remove_orphans(broker);
     if (topics + clients != 0)
-        ae_log_line(AE_LOG_INFO, "adopted %" PRIu32 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive, clients);
+        ae_log_line(AE_LOG_INFO, "adopted %" PRIu32 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive,
+                    clients);
     return 0;
 }

@@ -62,7 +62,8 @@ bool ae_broker_look(struct ae_broker *broker, uint32_t client) {
     ae_name_token(&broker->instance, record->client_id, name);
     if (ae_token_free(name, broker->instance.uid) != 1)
         return false;
-    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") is gone", record->client_id, record->name, record->pid);
+    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") is gone", record->client_id, record->name,
+                record->pid);
     free_client(broker, client);
     return true;
 }
@@ -84,7 +85,8 @@ static uint32_t find_resumed(struct ae_broker *broker, const struct ae_msg *msg)
 static void free_unknown_grants(struct ae_broker *broker, uint64_t client_id, uint64_t newest_known) {
     for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
         const ae_registry_grant *grant = &broker->registry.grants[g];
-        if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == client_id && grant->grant_id > newest_known)
+        if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == client_id &&
+            grant->grant_id > newest_known)
             ae_broker_free_grant(broker, g);
     }
 }
@@ -98,7 +100,8 @@ static int new_client(struct ae_broker *broker, const struct ae_msg *msg, uint32
     while (i < registry->clients_max && ae_record_state(&registry->clients[i].state) != AE_RECORD_FREE)
         i++;
     if (i == registry->clients_max)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients", registry->clients_max);
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients",
+                       registry->clients_max);
     ae_registry_client *record = &registry->clients[i];
     ae_record_begin(&record->state);
     record->client_id = ae_broker_next_id(broker);
@@ -121,8 +124,8 @@ static int new_client(struct ae_broker *broker, const struct ae_msg *msg, uint32
     return 0;
 }
 
-void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_t pid, uint32_t uid, struct ae_reply *reply,
-                     uint32_t *client) {
+void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_t pid, uint32_t uid,
+                     struct ae_reply *reply, uint32_t *client) {
     int token = -1, rc = 0;
 
     *client = find_resumed(broker, msg);
@@ -144,8 +147,8 @@ void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_
     reply->msg.u.welcome.daemon_pid = (uint32_t)getpid();
     if (!resumed)
         reply->fds[reply->fd_count++] = token;
-    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") %s", record->client_id, record->name, record->pid,
-           resumed ? "is back" : "connected");
+    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") %s", record->client_id, record->name,
+                record->pid, resumed ? "is back" : "connected");
 }
 
 /* ---- requests ---- */
@@ -155,7 +158,8 @@ static int close_grant(struct ae_broker *broker, uint32_t client, uint64_t grant
 
     for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
         const ae_registry_grant *grant = &broker->registry.grants[g];
-        if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->grant_id == grant_id && grant->client_id == client_id) {
+        if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->grant_id == grant_id &&
+            grant->client_id == client_id) {
             ae_broker_free_grant(broker, g);
             return 0;
         }
@@ -174,8 +178,8 @@ static int remove_topic(struct ae_broker *broker, const char *name) {
     const uint32_t subscribers =
         ae_broker_attached(broker, id, AE_ROLE_RELIABLE) + ae_broker_attached(broker, id, AE_ROLE_BEST_EFFORT);
     if (publishers + subscribers != 0)
-        return ae_fail(-EBUSY, "topic '%s' is in use: %" PRIu32 " publishers and %" PRIu32 " subscribers are attached", name,
-                       publishers, subscribers);
+        return ae_fail(-EBUSY, "topic '%s' is in use: %" PRIu32 " publishers and %" PRIu32 " subscribers are attached",
+                       name, publishers, subscribers);
     ae_log_line(AE_LOG_INFO, "topic '%s' removed", name);
     ae_broker_remove_topic(broker, topic);
     return 0;

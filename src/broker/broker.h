@@ -44,8 +44,8 @@ void ae_broker_stop(struct ae_broker *broker);
  * HELLO: makes a client record, or finds the one that is resumed. *client: its index; AE_NO_CLIENT if refused (the reply is an
  * ERROR). pid and uid as the kernel told.
  */
-void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_t pid, uint32_t uid, struct ae_reply *reply,
-                     uint32_t *client);
+void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_t pid, uint32_t uid,
+                     struct ae_reply *reply, uint32_t *client);
 
 /* Any other request of a client but SHUTDOWN. */
 void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae_msg *msg, struct ae_reply *reply);
@@ -61,7 +61,8 @@ void ae_reply_error(struct ae_reply *reply, int code);
 uint64_t ae_broker_next_id(struct ae_broker *broker);
 void ae_broker_free_grant(struct ae_broker *broker, uint32_t grant);
 void ae_broker_remove_topic(struct ae_broker *broker, uint32_t topic);
-uint32_t ae_broker_attached(struct ae_broker *broker, uint64_t topic_id, uint32_t role); /* living ones; dead ones are freed */
+uint32_t ae_broker_attached(struct ae_broker *broker, uint64_t topic_id,
+                            uint32_t role); /* living ones; dead ones are freed */
 int ae_broker_find_topic(const struct ae_broker *broker, const char *name, uint32_t *topic);
 int ae_broker_create_topic(struct ae_broker *broker, const struct ae_topic_request *request, uint32_t *topic);
 int ae_broker_open(struct ae_broker *broker, uint32_t client, uint32_t role, const struct ae_topic_request *request,

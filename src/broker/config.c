@@ -55,8 +55,8 @@ static bool parse_number(const char *text, uint64_t *value) {
 static int set_number(struct reading *r, enum key key, const char *text, uint64_t *value) {
     if (parse_number(text, value) && *value >= keys[key].min && *value <= keys[key].max)
         return 0;
-    return ae_fail(-EINVAL, "%s:%u: %s = '%s' isn't a number from %" PRIu64 " to %" PRIu64, r->path, r->line, keys[key].name, text,
-                   keys[key].min, keys[key].max);
+    return ae_fail(-EINVAL, "%s:%u: %s = '%s' isn't a number from %" PRIu64 " to %" PRIu64, r->path, r->line,
+                   keys[key].name, text, keys[key].min, keys[key].max);
 }
 
 static int set_key(struct reading *r, enum key key, const char *text) {
@@ -73,7 +73,8 @@ static int set_key(struct reading *r, enum key key, const char *text) {
     }
     if (key == KEY_LOG_LEVEL) {
         if (ae_log_level_parse(text, &config->log_level) != 0)
-            return ae_fail(-EINVAL, "%s:%u: log_level = '%s' is unknown: use error, warning, info or debug", r->path, r->line, text);
+            return ae_fail(-EINVAL, "%s:%u: log_level = '%s' is unknown: use error, warning, info or debug", r->path,
+                           r->line, text);
         return 0;
     }
     if ((rc = set_number(r, key, text, &number)) != 0)
@@ -105,8 +106,10 @@ static int handle(void *user, const char *section, const char *name, const char 
         r->seen[key] = true;
         return r->rc == 0;
     }
-    r->rc = ae_fail(-EINVAL, "%s:%u: [%s] %s is unknown: use [daemon] socket, log_level or [limits] topics, clients, grants, ring_bytes",
-                    r->path, r->line, section, name);
+    r->rc = ae_fail(
+        -EINVAL,
+        "%s:%u: [%s] %s is unknown: use [daemon] socket, log_level or [limits] topics, clients, grants, ring_bytes",
+        r->path, r->line, section, name);
     return 0;
 }
 
@@ -126,7 +129,8 @@ static int check_section(const struct reading *r, const char *text) {
     if (*rest == '\0')
         return 0; /* not a section: libinih says so */
     if (!section_known(text + 1, len))
-        return ae_fail(-EINVAL, "%s:%u: section [%.*s] is unknown: use [daemon] or [limits]", r->path, r->line, (int)len, text + 1);
+        return ae_fail(-EINVAL, "%s:%u: section [%.*s] is unknown: use [daemon] or [limits]", r->path, r->line,
+                       (int)len, text + 1);
     rest += 1 + strspn(rest + 1, " \t\r\n");
     if (*rest != '\0' && *rest != ';' && *rest != '#')
         return ae_fail(-EINVAL, "%s:%u: text follows [%.*s]: begin a new line", r->path, r->line, (int)len, text + 1);
@@ -140,7 +144,8 @@ static int check_line(const struct reading *r, const char *text, size_t len) {
     if (len >= LINE_MAX_BYTES - 1)
         return ae_fail(-EINVAL, "%s:%u: line is too long: at most %d bytes", r->path, r->line, LINE_MAX_BYTES - 2);
     if ((text[0] == ' ' || text[0] == '\t') && strspn(text, " \t\r\n") != len)
-        return ae_fail(-EINVAL, "%s:%u: line begins with a blank: begin it with a key, [section], ; or #", r->path, r->line);
+        return ae_fail(-EINVAL, "%s:%u: line begins with a blank: begin it with a key, [section], ; or #", r->path,
+                       r->line);
     return text[0] == '[' ? check_section(r, text) : 0;
 }
 

@@ -24,7 +24,7 @@
 #define FIRST_LOOK_NS 1000000ull   /* a killed process closes its socket a moment before its memory goes */
 #define LAST_LOOK_NS 1000000000ull /* and a client that lives on without a connection is looked at this often */
 #define ACCEPT_PAUSE_NS 1000000000ull
-#define GREETING_MAX 64u           /* connections that haven't said HELLO, beside those of clients */
+#define GREETING_MAX 64u /* connections that haven't said HELLO, beside those of clients */
 
 struct connection {
     struct connection *next, *previous; /* of those that haven't said HELLO */
@@ -61,7 +61,9 @@ static int check_replaceable(const char *path) {
 
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? 0 : ae_fail(-errno, "socket %s: %s", path, strerror(errno));
-    return S_ISSOCK(st.st_mode) ? 0 : ae_fail(-EEXIST, "%s exists and isn't a socket: remove it, or use another path", path);
+    return S_ISSOCK(st.st_mode)
+               ? 0
+               : ae_fail(-EEXIST, "%s exists and isn't a socket: remove it, or use another path", path);
 }
 
 /* Bound and listening under a temporary name, then renamed: whoever finds the socket can connect. */
@@ -157,7 +159,8 @@ static int add_connection(struct server *s, int fd) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
         return ae_fail(-errno, "peer's identity: %s", strerror(errno));
     if (peer.uid != s->broker->instance.uid && peer.uid != 0)
-        return ae_fail(-EACCES, "uid %u may not use the aetherd of uid %u", (unsigned)peer.uid, (unsigned)s->broker->instance.uid);
+        return ae_fail(-EACCES, "uid %u may not use the aetherd of uid %u", (unsigned)peer.uid,
+                       (unsigned)s->broker->instance.uid);
     if (s->connections >= s->broker->registry.clients_max + GREETING_MAX)
         return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients",
                        s->broker->registry.clients_max);
@@ -225,8 +228,10 @@ static void answer(struct server *s, struct connection *c, const struct ae_msg *
         if (msg->type == AE_MSG_HELLO && msg->version == AE_PROTOCOL_VERSION)
             greet(s, c, msg, reply);
         else if (msg->type == AE_MSG_HELLO)
-            ae_reply_error(reply, ae_fail(-EPROTO, "client speaks protocol version %u, aetherd version %u: use programs of one release",
-                                          msg->version, AE_PROTOCOL_VERSION));
+            ae_reply_error(reply,
+                           ae_fail(-EPROTO,
+                                   "client speaks protocol version %u, aetherd version %u: use programs of one release",
+                                   msg->version, AE_PROTOCOL_VERSION));
         else
             ae_reply_error(reply, ae_fail(-EPROTO, "the first message must be HELLO"));
     } else if (msg->type == AE_MSG_SHUTDOWN) {
@@ -249,7 +254,7 @@ static bool serve_packet(struct server *s, struct connection *c) {
     if (len == -EAGAIN)
         return true;
     if (len <= 0)
-        return false; /* its end, or a packet that is no request */
+        return false;                  /* its end, or a packet that is no request */
     for (int i = 0; i < fd_count; i++) /* no request carries any */
         ae_close(&fds[i]);
     int rc = ae_msg_decode(&msg, packet, (size_t)len);
@@ -282,7 +287,8 @@ static int run_timers(struct server *s) {
     uint64_t due = UINT64_MAX;
 
     while (s->greeting.next != &s->greeting && s->greeting.next->deadline <= now) {
-        ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed", s->greeting.next->pid);
+        ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed",
+                    s->greeting.next->pid);
         close_connection(s, s->greeting.next);
     }
     if (s->greeting.next != &s->greeting)

@@ -100,7 +100,8 @@ static uint32_t attached(struct ae_broker *broker, uint64_t topic_id, uint32_t r
 
     for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
         const ae_registry_grant *grant = &broker->registry.grants[g];
-        if (ae_record_state(&grant->state) != AE_RECORD_LIVE || grant->topic_id != topic_id || (role != 0 && grant->role != role))
+        if (ae_record_state(&grant->state) != AE_RECORD_LIVE || grant->topic_id != topic_id ||
+            (role != 0 && grant->role != role))
             continue;
         const ae_registry_client *client = client_of(broker, grant->client_id, &index);
         if (client == NULL || ae_broker_look(broker, index))
@@ -206,7 +207,8 @@ static int new_topic(struct ae_broker *broker, const char *name, const ae_geomet
     while (t < registry->topics_max && ae_record_state(&registry->topics[t].state) != AE_RECORD_FREE)
         t++;
     if (t == registry->topics_max)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topics is reached: raise [limits] topics", registry->topics_max);
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topics is reached: raise [limits] topics",
+                       registry->topics_max);
     ae_registry_topic *record = &registry->topics[t];
     /* The id is in the record before an object exists: a successor that finds the record unfinished knows what to remove. */
     ae_record_begin(&record->state);
@@ -224,7 +226,7 @@ static int new_topic(struct ae_broker *broker, const char *name, const ae_geomet
     }
     ae_record_commit(&record->state);
     ae_log_line(AE_LOG_INFO, "topic '%s' created: %" PRIu64 " slots of %" PRIu32 " bytes, %s", name, geometry->capacity,
-           geometry->slot_size, ae_text_size(size, geometry->log_bytes + geometry->cursors_bytes));
+                geometry->slot_size, ae_text_size(size, geometry->log_bytes + geometry->cursors_bytes));
     *topic = t;
     return 0;
 }
@@ -240,8 +242,9 @@ int ae_broker_create_topic(struct ae_broker *broker, const struct ae_topic_reque
     if (ae_broker_find_topic(broker, request->topic, topic) == 0)
         return ae_geometry_match(&broker->registry.topics[*topic].geometry, &config, request->topic);
     if (geometry.log_bytes > broker->limits.ring_bytes)
-        return ae_fail(-ENOSPC, "topic '%s' needs %s, more than aetherd's limit of %s: raise [limits] ring_bytes", request->topic,
-                       ae_text_size(size, geometry.log_bytes), ae_text_size(limit, broker->limits.ring_bytes));
+        return ae_fail(-ENOSPC, "topic '%s' needs %s, more than aetherd's limit of %s: raise [limits] ring_bytes",
+                       request->topic, ae_text_size(size, geometry.log_bytes),
+                       ae_text_size(limit, broker->limits.ring_bytes));
     return new_topic(broker, request->topic, &geometry, topic);
 }
 
@@ -257,7 +260,8 @@ static int prepare_record(const struct ae_broker *broker, const ae_registry_topi
         return rc;
     ae_cursor_record *own = &o.cursors->records[record];
     (void)ae_fetch_and(&o.cursors->active.active, ~(1ull << record));
-    claim = ae_seq_extend(ae_load_acquire(&o.log->claim.claim) >> AE_CLAIM_SEQ_SHIFT, ae_load_relaxed(&o.log->claim.position));
+    claim = ae_seq_extend(ae_load_acquire(&o.log->claim.claim) >> AE_CLAIM_SEQ_SHIFT,
+                          ae_load_relaxed(&o.log->claim.position));
     ae_store_relaxed(&own->joined, claim);
     ae_store_relaxed(&own->lost, 0);
     ae_store_relaxed(&own->gaps, 0);
@@ -278,16 +282,19 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
     if (role == AE_ROLE_BEST_EFFORT)
         return 0;
     if (role == AE_ROLE_PUBLISHER)
-        return count == 0 ? 0
-                          : ae_fail(-EBUSY, "topic '%s' has a publisher: %s, pid %" PRIu32 "; it must close or die first", topic->name,
-                                    holder->name, holder->pid);
+        return count == 0
+                   ? 0
+                   : ae_fail(-EBUSY, "topic '%s' has a publisher: %s, pid %" PRIu32 "; it must close or die first",
+                             topic->name, holder->name, holder->pid);
     if (used == UINT64_MAX)
-        return ae_fail(-EUSERS, "topic '%s' has %u reliable subscribers, the most it can have", topic->name, AE_SUBSCRIBERS_MAX);
+        return ae_fail(-EUSERS, "topic '%s' has %u reliable subscribers, the most it can have", topic->name,
+                       AE_SUBSCRIBERS_MAX);
     *record = (uint32_t)__builtin_ctzll(~used);
     return prepare_record(broker, topic, *record);
 }
 
-static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, struct ae_reply *reply) {
+static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role,
+                    struct ae_reply *reply) {
     int fd = open_log(broker, topic, role == AE_ROLE_PUBLISHER);
 
     if (fd < 0)
@@ -313,8 +320,9 @@ int ae_broker_open(struct ae_broker *broker, uint32_t client, uint32_t role, con
     while (g < registry->grants_max && ae_record_state(&registry->grants[g].state) != AE_RECORD_FREE)
         g++;
     if (g == registry->grants_max)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " open publishers and subscribers is reached: raise [limits] grants",
-                       registry->grants_max);
+        return ae_fail(
+            -EUSERS, "aetherd's limit of %" PRIu32 " open publishers and subscribers is reached: raise [limits] grants",
+            registry->grants_max);
     if ((rc = ae_broker_create_topic(broker, request, &t)) != 0)
         return rc;
     const ae_registry_topic *topic = &registry->topics[t];
@@ -328,7 +336,8 @@ int ae_broker_open(struct ae_broker *broker, uint32_t client, uint32_t role, con
     grant->client_id = registry->clients[client].client_id;
     grant->role = role;
     grant->record = record;
-    ae_record_commit(&grant->state); /* before the reply: a grant that nobody knows is freed at resume, an unknown holder never is */
+    ae_record_commit(
+        &grant->state); /* before the reply: a grant that nobody knows is freed at resume, an unknown holder never is */
 
     reply->msg.type = AE_MSG_OPENED;
     reply->msg.u.opened.grant_id = grant->grant_id;

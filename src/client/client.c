@@ -30,7 +30,8 @@ struct aether_client {
     int sock;             /* -1: not connected; silent between requests */
     uint32_t request;     /* last request id */
     uint64_t client_id, nonce[2];
-    uint64_t last_grant; /* newest grant that arrived: a daemon that resumes us frees later ones, whose reply was lost */
+    uint64_t
+        last_grant; /* newest grant that arrived: a daemon that resumes us frees later ones, whose reply was lost */
     /* While these are mapped we are alive for aetherd. More than one only if an aetherd lost its registry: what was opened before
      * is still mapped, so the old token must be too. */
     void **tokens;

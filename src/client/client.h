@@ -15,8 +15,8 @@ struct ae_grant {
     struct aether_client *client;
     uint64_t grant_id;
     uint32_t role, record;
-    ae_geometry geometry; /* checked */
-    void *log, *cursors;  /* mappings; cursors NULL for best effort */
+    ae_geometry geometry;                  /* checked */
+    void *log, *cursors;                   /* mappings; cursors NULL for best effort */
     void (*leave)(struct ae_grant *grant); /* stops taking part; called before the objects are unmapped */
 };
 

@@ -18,7 +18,8 @@
 #define AE_TEXT_MAX 511u
 
 enum ae_msg_type {
-    AE_MSG_HELLO = 1,    /* client: the first message. resume_id != 0: speak for that client again after the daemon restarted */
+    AE_MSG_HELLO =
+        1, /* client: the first message. resume_id != 0: speak for that client again after the daemon restarted */
     AE_MSG_WELCOME = 2,  /* + fd: token, unless resumed */
     AE_MSG_OPEN = 3,     /* client: open a publisher or subscriber */
     AE_MSG_OPENED = 4,   /* + fds: log; cursors unless best effort */
@@ -27,11 +28,12 @@ enum ae_msg_type {
     AE_MSG_REMOVE = 7,   /* client: remove a topic. -> DONE */
     AE_MSG_SHUTDOWN = 8, /* client: stop the daemon. -> DONE */
     AE_MSG_DONE = 9,
-    AE_MSG_ERROR = 10    /* negative errno code and a text */
+    AE_MSG_ERROR = 10 /* negative errno code and a text */
 };
 
 struct ae_topic_request {
-    char topic[AE_TOPIC_NAME_MAX + 1]; /* NUL-terminated here, not on the wire; a NUL inside is refused by the decoder */
+    char
+        topic[AE_TOPIC_NAME_MAX + 1]; /* NUL-terminated here, not on the wire; a NUL inside is refused by the decoder */
     uint64_t max_message, capacity, start_seq; /* as in aether_topic_config: 0 = default or as it is */
     uint32_t preset;
 };
@@ -43,7 +45,8 @@ struct ae_msg {
     union {
         struct {
             uint64_t resume_id, resume_nonce[2];
-            uint64_t resume_grant; /* newest grant it knows: later ones were granted but their reply was lost; they are freed */
+            uint64_t
+                resume_grant; /* newest grant it knows: later ones were granted but their reply was lost; they are freed */
             char name[AE_CLIENT_NAME_MAX + 1];
         } hello;
         struct {

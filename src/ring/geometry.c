@@ -68,7 +68,8 @@ int ae_geometry_check(const ae_geometry *geometry) {
 }
 
 static int mismatch(const char *topic, const char *what, uint64_t wanted, uint64_t has) {
-    return ae_fail(-EEXIST, "topic '%s' exists with %s %" PRIu64 ", not %" PRIu64 ": open it as it is, or remove it first",
+    return ae_fail(-EEXIST,
+                   "topic '%s' exists with %s %" PRIu64 ", not %" PRIu64 ": open it as it is, or remove it first",
                    topic, what, has, wanted);
 }
 

@@ -106,5 +106,6 @@ AE_EXPORT int aether_detail_refuse(const aether_publisher *handle, size_t value,
     if (code == -E2BIG)
         return ae_fail(code, "batch of %zu messages is too large: at most %" PRIu64 ", half of the topic's ring", value,
                        (handle->mask + 1) / 2);
-    return ae_fail(code, "message of %zu bytes is too large: the topic's maximum is %" PRIu64, value, handle->max_message);
+    return ae_fail(code, "message of %zu bytes is too large: the topic's maximum is %" PRIu64, value,
+                   handle->max_message);
 }

@@ -127,7 +127,9 @@ static int nothing_yet(struct ae_subscriber *s) {
 }
 
 static int bad_slot(const struct ae_subscriber *s, uint64_t tag) {
-    return ae_fail(-EBADMSG, "slot of sequence %" PRIu64 " holds tag %#" PRIx64 ", which no publisher writes: faulty or hostile peer",
+    return ae_fail(-EBADMSG,
+                   "slot of sequence %" PRIu64 " holds tag %#" PRIx64
+                   ", which no publisher writes: faulty or hostile peer",
                    s->hot.next, tag);
 }
 

@@ -8,7 +8,7 @@
 struct ae_subscriber {
     struct aether_subscriber hot; /* first: the public handle points here */
     const ae_log *log;
-    ae_cursors *cursors; /* NULL: best effort */
+    ae_cursors *cursors;  /* NULL: best effort */
     ae_geometry geometry; /* checked */
     uint32_t record;
     uint64_t protected_seq; /* reliable: from here on nothing is overwritten unread; best effort: never reached */

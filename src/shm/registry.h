@@ -26,8 +26,8 @@ struct ae_registry {
 uint64_t ae_registry_bytes(uint32_t topics_max, uint32_t clients_max, uint32_t grants_max);
 
 /* Creates an empty registry, mapped read-write; magic is stored last. */
-int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max, uint32_t clients_max,
-                       uint32_t grants_max);
+int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max,
+                       uint32_t clients_max, uint32_t grants_max);
 
 /* Maps an existing one. Faults: -ENOENT, -EACCES, -EPROTO another layout version (nothing was touched), -EBADMSG unfinished or damaged. */
 int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable);

@@ -165,7 +165,8 @@ typedef struct ae_log {
 
 typedef struct ae_cursor_record {
     /* block 0, read by publishers when they refresh their limit */
-    ae_u64 cursor; /* the subscriber: every sequence below it may be overwritten; aetherd before it admits a new owner */
+    ae_u64
+        cursor; /* the subscriber: every sequence below it may be overwritten; aetherd before it admits a new owner */
     uint8_t reserved0[120];
     /* block 1, for read-outs */
     ae_u64 joined;  /* the subscriber: sequence from which it accounts */
@@ -176,7 +177,8 @@ typedef struct ae_cursor_record {
 } ae_cursor_record;
 
 typedef struct ae_active_block {
-    ae_u64 active; /* bit r: record r flow-controls the publishers; set by its subscriber, cleared by it or by aetherd */
+    ae_u64
+        active; /* bit r: record r flow-controls the publishers; set by its subscriber, cleared by it or by aetherd */
     uint8_t reserved[120];
 } ae_active_block;
 
