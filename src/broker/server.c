@@ -372,8 +372,10 @@ int ae_server_run(struct ae_broker *broker) {
     }
     if (s.listener >= 0)
         (void)unlink(broker->instance.socket_path);
-    while (s.greeting.next != &s.greeting)
-        close_connection(&s, s.greeting.next);
+    for (struct connection *c = s.greeting.next, *next; c != &s.greeting; c = next) {
+        next = c->next;
+        close_connection(&s, c);
+    }
     for (uint32_t i = 0; s.presence != NULL && i < broker->registry.clients_max; i++) {
         if (s.presence[i].connection != NULL)
             close_connection(&s, s.presence[i].connection);

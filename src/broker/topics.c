@@ -312,7 +312,7 @@ static int open_fds(const struct ae_broker *broker, const ae_registry_topic *top
 int ae_broker_open(struct ae_broker *broker, uint32_t client, uint32_t role, const struct ae_topic_request *request,
                    struct ae_reply *reply) {
     const struct ae_registry *registry = &broker->registry;
-    uint32_t t, record, g = 0;
+    uint32_t t = 0, record = 0, g = 0;
     int rc;
 
     if (role != AE_ROLE_PUBLISHER && role != AE_ROLE_RELIABLE && role != AE_ROLE_BEST_EFFORT)

@@ -166,7 +166,7 @@ static int keep_token(struct aether_client *client, int fd) {
 /* Connects, or speaks again for the client that we are after the daemon was restarted. */
 static int hello(struct aether_client *client) {
     struct ae_msg msg = {.type = AE_MSG_HELLO};
-    struct reply reply;
+    struct reply reply = {0};
     int rc = connect_socket(client);
 
     if (rc != 0)
@@ -206,7 +206,7 @@ static int hello(struct aether_client *client) {
 /* Gives a grant back. True: aetherd knows, or has forgotten it, which is as good; false: there is none to tell. */
 static bool give_back(struct aether_client *client, uint64_t grant_id) {
     struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant_id};
-    struct reply reply;
+    struct reply reply = {0};
 
     return grant_id == LOST_GRANT || exchange(client, &msg, AE_MSG_DONE, &reply) == 0 || client->sock >= 0;
 }
@@ -338,7 +338,7 @@ static int fill_topic(struct ae_topic_request *request_topic, const char *topic,
 }
 
 static int simple_request(aether_client *client, struct ae_msg *msg) {
-    struct reply reply;
+    struct reply reply = {0};
     int rc;
 
     pthread_mutex_lock(&client->lock);
@@ -403,7 +403,7 @@ static int check_opened(struct ae_grant *grant, const struct reply *reply) {
 int ae_grant_open(struct ae_grant *grant, aether_client *client, uint32_t role, const char *topic,
                   const aether_topic_config *config) {
     struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open.role = role};
-    struct reply reply;
+    struct reply reply = {0};
     int rc = fill_topic(&msg.u.open.topic, topic, config);
 
     if (rc != 0)

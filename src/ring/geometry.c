@@ -82,7 +82,7 @@ int ae_geometry_match(const ae_geometry *geometry, const aether_topic_config *co
         return mismatch(topic, "capacity", config->capacity, geometry->capacity);
     if (config->capacity == 0 && config->preset != AETHER_PRESET_DEFAULT) {
         const aether_topic_config as_is = {.max_message = geometry->max_message, .preset = config->preset};
-        ae_geometry preset;
+        ae_geometry preset = {0};
         const int rc = ae_geometry_make(&preset, &as_is);
         if (rc != 0)
             return rc;

@@ -135,7 +135,7 @@ AE_ALWAYS_INLINE void ae_copy_in(unsigned char *dst, const void *src, size_t len
     if (__builtin_constant_p(len) && len <= AE_WORDS_MAX && len % 8 == 0)
         ae_copy_words(dst, src, len);
     else
-        memcpy(dst, src, len);
+        memcpy(dst, src, len); /* NOLINT(*NonNullParamChecker): src is NULL only with len 0, which isn't copied */
 #endif
 }
 
