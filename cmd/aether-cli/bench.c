@@ -58,7 +58,7 @@ double histogram_ns(const struct histogram *h, double quantile) {
 
 /* ---- the floor: one cache line there, one back ---- */
 
-void bench_floor_ping(struct bench_arena *arena, struct histogram *h) {
+static void floor_ping(struct bench_arena *arena, struct histogram *h) {
     uint64_t last = bench_ticks();
 
     memset(h, 0, sizeof *h);
@@ -86,7 +86,8 @@ void bench_floor_pong(struct bench_arena *arena) {
     __atomic_store_n(&arena->pong.v, 0, __ATOMIC_RELEASE);
 }
 
-bool bench_floor_steady(const struct histogram *before, const struct histogram *after) {
+/* The halves agree within 25 %. */
+static bool floor_steady(const struct histogram *before, const struct histogram *after) {
     const double a = histogram_ns(before, 0.5), b = histogram_ns(after, 0.5);
 
     return a <= b * 1.25 && b <= a * 1.25;
@@ -145,6 +146,52 @@ int bench_child_fault(struct bench *bench, int index, const char *format, ...) {
     va_end(args);
     bench_reached(bench, index, BENCH_FAILED);
     return CLI_FAILURE;
+}
+
+/* ---- runs ---- */
+
+static bool floor_half(struct bench *bench, struct histogram *h) {
+    bench_go(bench);
+    floor_ping(bench->arena, h);
+    return bench_joined(bench);
+}
+
+static int by_ratio(const void *a, const void *b) {
+    const double x = ((const struct bench_result *)a)->ratio, y = ((const struct bench_result *)b)->ratio;
+
+    return x < y ? -1 : x > y;
+}
+
+int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
+                  struct bench_result *results, uint64_t *discarded) {
+    static struct histogram before, after;
+    uint64_t accepted = 0;
+    bool warm = false; /* after a run that isn't counted every page has been touched and the cores run at their speed */
+
+    *discarded = 0;
+    while (accepted < options->runs) {
+        struct bench_result *r = &results[accepted];
+        if (!floor_half(bench, &before) || !bench_case->run(bench, options, bench_case->context, r) ||
+            !floor_half(bench, &after) || cli_signal != 0)
+            return cli_signal != 0 ? cli_signal_status() : CLI_FAILURE;
+        if (!warm) {
+            warm = true;
+            continue;
+        }
+        if (!floor_steady(&before, &after)) {
+            if (++*discarded == options->runs + BENCH_ATTEMPTS_MAX)
+                return cli_fault(CLI_FAILURE, "bench: the cores' distance changed during too many runs: try again");
+            continue;
+        }
+        r->floor_ns = (histogram_ns(&before, 0.5) + histogram_ns(&after, 0.5)) / 2;
+        r->ratio = bench_case->ratio(r);
+        accepted++;
+        if (!options->json)
+            fprintf(stderr, "run %llu of %llu: %.2f %s, floor %.0f ns\n", (unsigned long long)accepted,
+                    (unsigned long long)options->runs, r->ratio, bench_case->unit, r->floor_ns);
+    }
+    qsort(results, accepted, sizeof *results, by_ratio);
+    return CLI_OK;
 }
 
 /* ---- a private daemon ---- */

@@ -112,12 +112,32 @@ uint64_t bench_next_step(struct bench *bench, uint64_t step);
 void bench_reached(struct bench *bench, int index, uint64_t step);
 int bench_child_fault(struct bench *bench, int index, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* One half of the floor; the other side is bench_floor_pong() in child 0. */
-void bench_floor_ping(struct bench_arena *arena, struct histogram *h);
+/* Child 0's side of the floor. */
 void bench_floor_pong(struct bench_arena *arena);
 
-/* The halves agree within 25 %. */
-bool bench_floor_steady(const struct histogram *before, const struct histogram *after);
+/* ---- runs ---- */
+
+struct bench_result {
+    double floor_ns;
+    double ratio;          /* to the floor: what runs are ordered by */
+    double msgs_per_s;     /* throughput */
+    uint64_t lost;         /* throughput */
+    double p50, p99, p999; /* round trip, ns */
+};
+
+struct bench_case {
+    bool (*run)(struct bench *bench, const struct bench_options *options, void *context, struct bench_result *result);
+    double (*ratio)(const struct bench_result *result);
+    const char *unit; /* of the ratio, for progress */
+    void *context;
+};
+
+/*
+ * Takes options->runs accepted runs, each between the two halves of its floor, after one that isn't counted. results: options->runs
+ * of them, ordered by ratio on return. Status; a fault is reported.
+ */
+int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
+                  struct bench_result *results, uint64_t *discarded);
 
 /* The topic as it was created. */
 int bench_topic_info(struct bench *bench, aether_topic_info *info);

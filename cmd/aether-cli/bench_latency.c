@@ -104,30 +104,16 @@ trips(aether_publisher *pub, aether_subscriber *sub, size_t size, uint64_t count
     return true;
 }
 
-struct result {
-    double p50, p99, p999, floor_ns;
-};
-
-static int by_ratio(const void *a, const void *b) {
-    const struct result *x = a, *y = b;
-    const double p = x->p50 / x->floor_ns, q = y->p50 / y->floor_ns;
-
-    return p < q ? -1 : p > q;
-}
-
 struct side {
     aether_publisher *pub;
     aether_subscriber *sub;
 };
 
-static bool floor_half(struct bench *bench, struct histogram *h) {
-    bench_go(bench);
-    bench_floor_ping(bench->arena, h);
-    return bench_joined(bench);
-}
-
-static bool run_trips(struct bench *bench, struct side *side, const struct bench_options *options,
-                      struct histogram *h) {
+static bool run_trips(struct bench *bench, const struct bench_options *options, void *context,
+                      struct bench_result *result) {
+    static struct histogram histogram;
+    struct histogram *const h = &histogram;
+    const struct side *side = context;
     const uint64_t end = cli_now_ns() + (uint64_t)(options->seconds * 1e9);
     bool ok = true, last = false, warm = false;
 
@@ -148,46 +134,25 @@ static bool run_trips(struct bench *bench, struct side *side, const struct bench
     } while (ok && !last);
     if (!ok)
         return cli_fault(CLI_FAILURE, "bench: what came back isn't what was sent"), false;
+    result->p50 = histogram_ns(h, 0.5);
+    result->p99 = histogram_ns(h, 0.99);
+    result->p999 = histogram_ns(h, 0.999);
     return bench_joined(bench);
 }
 
-static uint64_t measure(struct bench *bench, struct side *side, const struct bench_options *options,
-                        struct result *results, uint64_t *discarded) {
-    static struct histogram before, between, after;
-    uint64_t accepted = 0;
-
-    *discarded = 0;
-    /* A run that isn't counted, after which every page has been touched and the cores run at their speed. */
-    if (!floor_half(bench, &before) || !run_trips(bench, side, options, &between) || !floor_half(bench, &after))
-        return 0;
-    while (accepted < options->runs && *discarded < options->runs + BENCH_ATTEMPTS_MAX) {
-        struct result *r = &results[accepted];
-        if (!floor_half(bench, &before) || !run_trips(bench, side, options, &between) || !floor_half(bench, &after))
-            return 0;
-        if (!bench_floor_steady(&before, &after)) {
-            ++*discarded;
-            continue;
-        }
-        *r = (struct result){.p50 = histogram_ns(&between, 0.5),
-                             .p99 = histogram_ns(&between, 0.99),
-                             .p999 = histogram_ns(&between, 0.999),
-                             .floor_ns = (histogram_ns(&before, 0.5) + histogram_ns(&after, 0.5)) / 2};
-        accepted++;
-        if (!options->json)
-            fprintf(stderr, "run %llu of %llu: p50 %.0f ns, floor %.0f ns\n", (unsigned long long)accepted,
-                    (unsigned long long)options->runs, r->p50, r->floor_ns);
-    }
-    return accepted;
+static double floors(const struct bench_result *result) {
+    return result->p50 / result->floor_ns;
 }
 
-static int report(const struct bench_options *options, const aether_topic_info *info, const struct result *results,
-                  uint64_t count, uint64_t discarded) {
-    const struct result *mid = &results[count / 2];
+static int report(const struct bench_options *options, const aether_topic_info *info,
+                  const struct bench_result *results, uint64_t discarded) {
+    const uint64_t count = options->runs;
+    const struct bench_result *mid = &results[count / 2];
 
     if (options->json) {
         json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset",
                               bench_preset_name(options), "rtt_p50_ns", mid->p50, "rtt_p99_ns", mid->p99, "rtt_p999_ns",
-                              mid->p999, "floor_ns", mid->floor_ns, "p50_per_floor", mid->p50 / mid->floor_ns);
+                              mid->p999, "floor_ns", mid->floor_ns, "p50_per_floor", mid->ratio);
         json_object_set_new(o, "size", out_json_u64(options->size));
         json_object_set_new(o, "capacity", out_json_u64(info->capacity));
         json_object_set_new(o, "slot_size", out_json_u64(info->slot_size));
@@ -196,10 +161,8 @@ static int report(const struct bench_options *options, const aether_topic_info *
         return out_json_line(o) ? CLI_OK : CLI_FAILURE;
     }
     printf("%llu-byte messages, round trip over two topics, spinning\n", (unsigned long long)options->size);
-    printf("  p50    %6.0f ns   %.2f x floor (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->p50,
-           mid->p50 / mid->floor_ns, results[0].p50 / results[0].floor_ns,
-           results[count - 1].p50 / results[count - 1].floor_ns, (unsigned long long)count,
-           (unsigned long long)discarded);
+    printf("  p50    %6.0f ns   %.2f x floor (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->p50, mid->ratio,
+           results[0].ratio, results[count - 1].ratio, (unsigned long long)count, (unsigned long long)discarded);
     printf("  p99    %6.0f ns\n", mid->p99);
     printf("  p99.9  %6.0f ns\n", mid->p999);
     printf("  floor  %6.0f ns, bare cache-line round trip\n", mid->floor_ns);
@@ -209,11 +172,12 @@ static int report(const struct bench_options *options, const aether_topic_info *
 }
 
 int bench_latency(const struct bench_options *options) {
-    struct result *results = calloc(options->runs, sizeof *results);
-    struct bench bench = {0};
+    struct bench_result *results = calloc(options->runs, sizeof *results);
     struct side side = {0};
+    const struct bench_case latency = {.run = run_trips, .ratio = floors, .unit = "x floor", .context = &side};
+    struct bench bench = {0};
     aether_topic_info info;
-    uint64_t discarded = 0, count = 0;
+    uint64_t discarded = 0;
     int status;
 
     if (results == NULL)
@@ -225,18 +189,10 @@ int bench_latency(const struct bench_options *options) {
         status = cli_library_fault(status);
     if (status == CLI_OK)
         status = bench_topic_info(&bench, &info);
-    if (status == CLI_OK) {
-        count = measure(&bench, &side, options, results, &discarded);
-        if (count == 0)
-            status = cli_signal != 0 ? cli_signal_status()
-                     : discarded == 0
-                         ? CLI_FAILURE
-                         : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
-    }
-    if (count > 0) {
-        qsort(results, count, sizeof *results, by_ratio);
-        status = report(options, &info, results, count, discarded);
-    }
+    if (status == CLI_OK)
+        status = bench_measure(&bench, options, &latency, results, &discarded);
+    if (status == CLI_OK)
+        status = report(options, &info, results, discarded);
     aether_subscriber_close(side.sub);
     aether_publisher_close(side.pub);
     bench_stop(&bench);

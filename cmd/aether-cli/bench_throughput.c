@@ -163,26 +163,9 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     }
 }
 
-struct result {
-    double msgs_per_s, floor_ns;
-    uint64_t messages, lost;
-};
-
-static int by_ratio(const void *a, const void *b) {
-    const struct result *x = a, *y = b;
-    const double p = x->msgs_per_s * x->floor_ns, q = y->msgs_per_s * y->floor_ns;
-
-    return p < q ? -1 : p > q;
-}
-
-static bool floor_half(struct bench *bench, struct histogram *h) {
-    bench_go(bench);
-    bench_floor_ping(bench->arena, h);
-    return bench_joined(bench);
-}
-
-static bool publish_run(struct bench *bench, aether_publisher *pub, const struct bench_options *options,
-                        struct result *result) {
+static bool publish_run(struct bench *bench, const struct bench_options *options, void *context,
+                        struct bench_result *result) {
+    aether_publisher *pub = context;
     uint64_t total = 0, sum = 0, end = 0, start;
     aether_idle_state idle;
 
@@ -196,7 +179,6 @@ static bool publish_run(struct bench *bench, aether_publisher *pub, const struct
     __atomic_store_n(&bench->arena->total.v, total, __ATOMIC_RELEASE);
     if (!bench_joined(bench))
         return false;
-    result->messages = total;
     result->lost = 0;
     for (int i = 0; i < bench->children; i++) {
         result->lost += bench->arena->child[i].lost;
@@ -208,47 +190,24 @@ static bool publish_run(struct bench *bench, aether_publisher *pub, const struct
     return true;
 }
 
-/* Accepted runs into results; their number. Fewer than asked for: a fault was reported or the cores never held still. */
-static uint64_t measure(struct bench *bench, aether_publisher *pub, const struct bench_options *options,
-                        struct result *results, uint64_t *discarded) {
-    static struct histogram before, after;
-    uint64_t accepted = 0;
-
-    *discarded = 0;
-    /* A run that isn't counted, after which every page has been touched and the cores run at their speed. */
-    if (!floor_half(bench, &before) || !publish_run(bench, pub, options, &results[0]) || !floor_half(bench, &after))
-        return 0;
-    while (accepted < options->runs && *discarded < options->runs + BENCH_ATTEMPTS_MAX) {
-        struct result *r = &results[accepted];
-        if (!floor_half(bench, &before) || !publish_run(bench, pub, options, r) || !floor_half(bench, &after))
-            return 0;
-        if (!bench_floor_steady(&before, &after)) {
-            ++*discarded;
-            continue;
-        }
-        r->floor_ns = (histogram_ns(&before, 0.5) + histogram_ns(&after, 0.5)) / 2;
-        accepted++;
-        if (!options->json)
-            fprintf(stderr, "run %llu of %llu: %.0f M msg/s, floor %.0f ns\n", (unsigned long long)accepted,
-                    (unsigned long long)options->runs, r->msgs_per_s * 1e-6, r->floor_ns);
-    }
-    return accepted;
+static double messages_per_floor(const struct bench_result *result) {
+    return result->msgs_per_s * result->floor_ns * 1e-9;
 }
 
-static int report(const struct bench_options *options, const aether_topic_info *info, struct result *results,
-                  uint64_t count, uint64_t discarded) {
-    const struct result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
+static int report(const struct bench_options *options, const aether_topic_info *info,
+                  const struct bench_result *results, uint64_t discarded) {
+    const uint64_t count = options->runs;
+    const struct bench_result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
     char rate[OUT_AMOUNT], ring[OUT_AMOUNT], messages[OUT_AMOUNT];
     uint64_t lost = 0;
 
     for (uint64_t i = 0; i < count; i++)
         lost += results[i].lost;
     if (options->json) {
-        json_t *o = json_pack(
-            "{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", options->subscribers > 1 ? "fanout" : "throughput", "preset",
-            bench_preset_name(options), "msgs_per_s", mid->msgs_per_s, "floor_ns", mid->floor_ns, "msgs_per_floor",
-            mid->msgs_per_s * mid->floor_ns * 1e-9, "msgs_per_floor_min", low->msgs_per_s * low->floor_ns * 1e-9,
-            "msgs_per_floor_max", high->msgs_per_s * high->floor_ns * 1e-9);
+        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case",
+                              options->subscribers > 1 ? "fanout" : "throughput", "preset", bench_preset_name(options),
+                              "msgs_per_s", mid->msgs_per_s, "floor_ns", mid->floor_ns, "msgs_per_floor", mid->ratio,
+                              "msgs_per_floor_min", low->ratio, "msgs_per_floor_max", high->ratio);
         json_object_set_new(o, "lost", out_json_u64(lost));
         json_object_set_new(o, "size", out_json_u64(options->size));
         json_object_set_new(o, "subscribers", out_json_u64(options->subscribers));
@@ -263,9 +222,8 @@ static int report(const struct bench_options *options, const aether_topic_info *
            options->subscribers > 1 ? "s, each receives all" : "");
     printf("  throughput      %s\n", out_rate(rate, mid->msgs_per_s));
     printf("  floor           %.0f ns, bare cache-line round trip\n", mid->floor_ns);
-    printf("  per floor trip  %.1f messages (%.1f to %.1f in %llu runs, %llu discarded)\n",
-           mid->msgs_per_s * mid->floor_ns * 1e-9, low->msgs_per_s * low->floor_ns * 1e-9,
-           high->msgs_per_s * high->floor_ns * 1e-9, (unsigned long long)count, (unsigned long long)discarded);
+    printf("  per floor trip  %.1f messages (%.1f to %.1f in %llu runs, %llu discarded)\n", mid->ratio, low->ratio,
+           high->ratio, (unsigned long long)count, (unsigned long long)discarded);
     printf("  lost            %s\n", out_count(messages, lost));
     printf("  ring            %llu slots of %u bytes, %s (preset: %s)\n", (unsigned long long)info->capacity,
            info->slot_size, out_bytes(ring, info->capacity * info->slot_size), bench_preset_name(options));
@@ -273,11 +231,12 @@ static int report(const struct bench_options *options, const aether_topic_info *
 }
 
 int bench_throughput(const struct bench_options *options) {
-    struct result *results = calloc(options->runs, sizeof *results);
+    struct bench_result *results = calloc(options->runs, sizeof *results);
+    struct bench_case throughput = {.run = publish_run, .ratio = messages_per_floor, .unit = "messages a floor trip"};
     struct bench bench = {0};
     aether_publisher *pub = NULL;
     aether_topic_info info;
-    uint64_t discarded = 0, count = 0;
+    uint64_t discarded = 0;
     int status;
 
     if (results == NULL)
@@ -286,20 +245,13 @@ int bench_throughput(const struct bench_options *options) {
                          (int)options->subscribers, child);
     if (status == CLI_OK && (status = aether_publisher_open(bench.client, bench.topic[0], NULL, &pub)) != 0)
         status = cli_library_fault(status);
+    throughput.context = pub;
     if (status == CLI_OK)
         status = bench_topic_info(&bench, &info);
-    if (status == CLI_OK) {
-        count = measure(&bench, pub, options, results, &discarded);
-        if (count == 0)
-            status = cli_signal != 0 ? cli_signal_status()
-                     : discarded == 0
-                         ? CLI_FAILURE
-                         : cli_fault(CLI_FAILURE, "bench: the cores' distance changed during every run: try again");
-    }
-    if (count > 0) {
-        qsort(results, count, sizeof *results, by_ratio);
-        status = report(options, &info, results, count, discarded);
-    }
+    if (status == CLI_OK)
+        status = bench_measure(&bench, options, &throughput, results, &discarded);
+    if (status == CLI_OK)
+        status = report(options, &info, results, discarded);
     aether_publisher_close(pub);
     bench_stop(&bench);
     free(results);
