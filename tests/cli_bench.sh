@@ -3,6 +3,10 @@
 # bench: what it reports and what it leaves behind. Says nothing about speed.
 # shellcheck disable=SC2317 # ok calls functions by name
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
+if [ "$(nproc)" -lt 2 ]; then
+    echo "1..0 # SKIP two spinning processes need two cores"
+    exit
+fi
 . "$(dirname "$0")/cli.inc.sh"
 
 # reports EXPRESSION COMMAND...: one JSON object, of which the python expression on `r` holds.
