@@ -756,11 +756,17 @@ int main(int argc, char **argv) {
     }
     set(&demo.shared->paced_from, UINT64_MAX);
     set(&demo.shared->total, UINT64_MAX);
-    if (map_records(&demo.records, argv[2]) != 0 || find_capacity(&demo) != 0)
-        return 1;
-    terminated = &demo;
-    signal(SIGTERM, on_terminate);
-    const int rc = run(&demo);
-    end_processes(&demo);
-    return rc == 0 && report(&demo) == 0 ? 0 : 1;
+    int rc = map_records(&demo.records, argv[2]);
+    if (rc == 0)
+        rc = find_capacity(&demo);
+    if (rc == 0) {
+        terminated = &demo;
+        signal(SIGTERM, on_terminate);
+        rc = run(&demo);
+        end_processes(&demo);
+    }
+    if (rc == 0)
+        rc = report(&demo);
+    free(demo.records.starts);
+    return rc == 0 ? 0 : 1;
 }

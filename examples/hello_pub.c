@@ -7,7 +7,7 @@
 int main(int argc, char **argv) {
     const unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 10) : 10;
     aether_client *client = NULL;
-    aether_publisher *pub;
+    aether_publisher *pub = NULL;
     aether_idle_state idle;
     int rc = aether_connect(&client, NULL);
 

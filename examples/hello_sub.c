@@ -8,7 +8,7 @@ int main(int argc, char **argv) {
     const unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .from = AETHER_FROM_OLDEST};
     aether_client *client = NULL;
-    aether_subscriber *sub;
+    aether_subscriber *sub = NULL;
     aether_idle_state idle;
     aether_message m;
     int rc = aether_connect(&client, NULL);
