@@ -16,7 +16,7 @@ int main(int argc, char **argv) {
     if (rc == 0)
         rc = aether_subscriber_open(client, "greetings", &options, NULL, &sub);
     aether_idle_init(&idle, AETHER_IDLE_SLEEP, 0);
-    for (unsigned long i = 0; rc >= 0 && (count == 0 || i < count); aether_idle(&idle, rc)) {
+    for (unsigned long i = 0; sub != NULL && rc >= 0 && (count == 0 || i < count); aether_idle(&idle, rc)) {
         rc = aether_receive(sub, &m);
         if (rc > 0 && m.lost == 0) {
             printf("%llu %.*s\n", (unsigned long long)m.seq, (int)m.len, (const char *)m.data);
