@@ -62,6 +62,7 @@ static uint32_t adopt_topics(struct ae_broker *broker) {
         if (state == AE_RECORD_FREE)
             continue;
         if (state == AE_RECORD_LIVE && topic_valid(broker, t)) {
+            memset(topic->name + topic->name_len, 0, sizeof topic->name - topic->name_len);
             raise_next_id(broker, topic->topic_id);
             kept++;
             continue;
@@ -132,7 +133,7 @@ static void adopt_grants(struct ae_broker *broker) {
             continue;
         }
         if (!grant_valid(broker, &copy)) {
-            ae_broker_free_grant(broker, g); /* nobody speaks for it any more: it must not hold publishers back */
+            (void)ae_broker_free_grant(broker, g); /* nobody speaks for it any more: it must not hold publishers back */
             continue;
         }
         raise_next_id(broker, copy.grant_id);

@@ -38,19 +38,22 @@ static bool client_live(const struct ae_broker *broker, uint32_t i) {
     return i < broker->registry.clients_max && ae_record_state(&broker->registry.clients[i].state) == AE_RECORD_LIVE;
 }
 
-static void free_client(struct ae_broker *broker, uint32_t i) {
+/* False: not everything that it held could be freed yet; its record stays, so that it is looked at again. */
+static bool free_client(struct ae_broker *broker, uint32_t i) {
     ae_registry_client *record = &broker->registry.clients[i];
     char name[AE_OBJECT_NAME_SIZE];
 
     for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
         const ae_registry_grant *grant = &broker->registry.grants[g];
-        if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == record->client_id)
-            ae_broker_free_grant(broker, g);
+        if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == record->client_id &&
+            !ae_broker_free_grant(broker, g))
+            return false;
     }
     ae_record_remove(&record->state);
     ae_name_token(&broker->instance, record->client_id, name);
     ae_segment_remove(name);
     ae_record_free(&record->state);
+    return true;
 }
 
 bool ae_broker_look(struct ae_broker *broker, uint32_t client) {
@@ -62,9 +65,10 @@ bool ae_broker_look(struct ae_broker *broker, uint32_t client) {
     ae_name_token(&broker->instance, record->client_id, name);
     if (ae_token_free(name, broker->instance.uid) != 1)
         return false;
-    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") is gone", record->client_id, record->name,
-                record->pid);
-    free_client(broker, client);
+    const uint64_t id = record->client_id;
+    if (!free_client(broker, client))
+        return false;
+    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") is gone", id, record->name, record->pid);
     return true;
 }
 
@@ -87,7 +91,7 @@ static void free_unknown_grants(struct ae_broker *broker, uint64_t client_id, ui
         const ae_registry_grant *grant = &broker->registry.grants[g];
         if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == client_id &&
             grant->grant_id > newest_known)
-            ae_broker_free_grant(broker, g);
+            (void)ae_broker_free_grant(broker, g); /* if not now, it goes with the client */
     }
 }
 
@@ -160,7 +164,8 @@ static int close_grant(struct ae_broker *broker, uint32_t client, uint64_t grant
         const ae_registry_grant *grant = &broker->registry.grants[g];
         if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->grant_id == grant_id &&
             grant->client_id == client_id) {
-            ae_broker_free_grant(broker, g);
+            if (!ae_broker_free_grant(broker, g))
+                ae_record_free(&broker->registry.grants[g].state); /* it has cleared its bit itself before it asked */
             return 0;
         }
     }
@@ -251,7 +256,7 @@ void ae_broker_stop(struct ae_broker *broker) {
         /* Nobody holds anything: living clients that only have a connection start anew with the next aetherd. */
         for (uint32_t i = 0; i < registry->clients_max; i++) {
             if (client_live(broker, i))
-                free_client(broker, i);
+                (void)free_client(broker, i);
         }
         ae_name_registry(&broker->instance, name);
         ae_segment_remove(name);

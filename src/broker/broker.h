@@ -59,7 +59,8 @@ void ae_reply_error(struct ae_reply *reply, int code);
 /* ---- between broker.c, topics.c and adopt.c ---- */
 
 uint64_t ae_broker_next_id(struct ae_broker *broker);
-void ae_broker_free_grant(struct ae_broker *broker, uint32_t grant);
+/* False: aetherd is out of descriptors or memory and must try again; the grant stays. */
+bool ae_broker_free_grant(struct ae_broker *broker, uint32_t grant);
 void ae_broker_remove_topic(struct ae_broker *broker, uint32_t topic);
 uint32_t ae_broker_attached(struct ae_broker *broker, uint64_t topic_id,
                             uint32_t role); /* living ones; dead ones are freed */

@@ -61,7 +61,12 @@ out:
 
 /* ---- grants ---- */
 
-void ae_broker_free_grant(struct ae_broker *broker, uint32_t g) {
+/* Out of descriptors or memory: gone in a while. */
+static bool transient(int rc) {
+    return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+}
+
+bool ae_broker_free_grant(struct ae_broker *broker, uint32_t g) {
     ae_registry_grant *grant = &broker->registry.grants[g];
     struct objects o;
 
@@ -72,7 +77,10 @@ void ae_broker_free_grant(struct ae_broker *broker, uint32_t g) {
             const ae_registry_topic *topic = &broker->registry.topics[t];
             if (ae_record_state(&topic->state) != AE_RECORD_LIVE || topic->topic_id != grant->topic_id)
                 continue;
-            if (map_objects(broker, topic, &o) == 0) {
+            const int rc = map_objects(broker, topic, &o);
+            if (transient(rc))
+                return false; /* freed now, nobody would ever clear the bit */
+            if (rc == 0) {
                 (void)ae_fetch_and(&o.cursors->active.active, ~(1ull << grant->record));
                 unmap_objects(&o);
             }
@@ -80,6 +88,7 @@ void ae_broker_free_grant(struct ae_broker *broker, uint32_t g) {
         }
     }
     ae_record_free(&grant->state);
+    return true;
 }
 
 static const ae_registry_client *client_of(const struct ae_broker *broker, uint64_t client_id, uint32_t *index) {
@@ -329,6 +338,9 @@ int ae_broker_open(struct ae_broker *broker, uint32_t client, uint32_t role, con
     if ((rc = choose_record(broker, topic, role, &record)) != 0 || (rc = open_fds(broker, topic, role, reply)) != 0)
         return rc;
 
+    /* Looking for dead holders may have found the very client that asks. */
+    if (ae_record_state(&registry->clients[client].state) != AE_RECORD_LIVE)
+        return ae_fail(-ESRCH, "the client that asks is dead");
     ae_registry_grant *grant = &registry->grants[g];
     ae_record_begin(&grant->state);
     grant->grant_id = ae_broker_next_id(broker);

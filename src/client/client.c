@@ -239,6 +239,8 @@ static int ensure_connected(struct aether_client *client) {
     rc = hello(client);
     if (rc == 0)
         give_back_closed(client);
+    if (rc == 0 && client->sock < 0)
+        return ae_fail(-ECONNRESET, "aetherd at %s: %s", client->socket_path, strerror(ECONNRESET));
     return rc;
 }
 
@@ -323,8 +325,10 @@ AE_EXPORT void aether_disconnect(aether_client *client) {
 /* ---- topics ---- */
 
 static int fill_topic(struct ae_topic_request *request_topic, const char *topic, const aether_topic_config *config) {
-    const size_t len = strlen(topic);
+    const size_t len = topic != NULL ? strlen(topic) : 0;
 
+    if (topic == NULL)
+        return ae_fail(-EINVAL, "topic name is NULL: use 1 to %u bytes", AE_TOPIC_NAME_MAX);
     if (len > AE_TOPIC_NAME_MAX)
         return ae_fail(-EINVAL, "topic name of %zu bytes is too long: use 1 to %u", len, AE_TOPIC_NAME_MAX);
     memcpy(request_topic->topic, topic, len + 1);
@@ -414,7 +418,6 @@ int ae_grant_open(struct ae_grant *grant, aether_client *client, uint32_t role, 
     rc = request(client, &msg, AE_MSG_OPENED, &reply);
     if (rc != 0)
         goto out;
-    client->last_grant = reply.msg.u.opened.grant_id;
     rc = check_opened(grant, &reply);
     if (rc == 0)
         rc = map_grant(grant, &reply);
@@ -422,10 +425,11 @@ int ae_grant_open(struct ae_grant *grant, aether_client *client, uint32_t role, 
     if (rc != 0) {
         char text[512];
         (void)snprintf(text, sizeof text, "%s", aether_errmsg());
-        (void)give_back(client, grant->grant_id); /* if the connection broke now, it is freed at resume or with us */
+        (void)give_back(client, grant->grant_id); /* if the connection broke now, it is freed at resume */
         rc = ae_fail(rc, "topic '%s': %s", topic, text);
         goto out;
     }
+    client->last_grant = grant->grant_id; /* not before: one that was refused here is freed at resume */
     grant->next = client->grants;
     client->grants = grant;
 out:
