@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <setjmp.h>
@@ -164,6 +165,26 @@ static void look_frees_the_dead_and_only_them(void **state) {
     die(&b);
 }
 
+/* One descriptor is enough to see that a client is dead, but not to clear its bit: it must be looked at again. */
+static void dead_client_without_descriptors(void **state) {
+    struct client a = enter("a");
+    struct rlimit limit;
+
+    (void)state;
+    assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_OPENED);
+    die(&a);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const int lowest = dup(STDIN_FILENO);
+    assert_true(lowest >= 0);
+    close(lowest);
+    const struct rlimit tight = {.rlim_cur = (rlim_t)lowest + 1, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    const bool freed = ae_broker_look(&broker, a.index);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_false(freed);
+    assert_true(ae_broker_look(&broker, a.index));
+}
+
 static void limits_are_refusals(void **state) {
     struct client clients[] = {enter("a"), enter("b"), enter("c")}, none;
     const struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
@@ -253,6 +274,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_publisher_a_topic, setup, teardown),
         cmocka_unit_test_setup_teardown(look_frees_the_dead_and_only_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_client_without_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, setup, teardown),
