@@ -21,7 +21,7 @@ test: deps-test ## build and run every test, also under sanitizers
 
 install: build ## install to PREFIX (default /usr/local), below DESTDIR if that is set
 	@meson configure build -Dprefix='$(abspath $(PREFIX))'
-	@DESTDIR='$(DESTDIR)' meson install -C build
+	@DESTDIR='$(abspath $(DESTDIR))' meson install -C build
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 lint: deps-test ## check formatting, clang-tidy and shellcheck

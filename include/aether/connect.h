@@ -19,7 +19,7 @@ typedef struct aether_client aether_client;
 /* Zero-initialise, then set what you need: { .name = "quotes" }. */
 typedef struct aether_connect_options {
     const char *socket_path; /* NULL: aether_default_socket(). At most 107 bytes */
-    const char *name;        /* shown by `aether-cli stats`; NULL: the program's name. Cut after 63 bytes */
+    const char *name;        /* shown by `aether-cli topic info`; NULL: the program's name. Cut after 63 bytes */
 } aether_connect_options;
 
 /*

@@ -92,7 +92,7 @@ static int check_header(struct ae_registry *registry, void *base, uint64_t size,
 
     /* G4 acquire, pairs G3 (create). */
     if (ae_load_acquire(base) != AE_REGISTRY_MAGIC)
-        return ae_fail(-EBADMSG, "%s isn't a finished registry: start aetherd, or remove it from /dev/shm", name + 1);
+        return ae_fail(-EBADMSG, "%s isn't a finished registry: if aetherd is starting, try again; else start it", name + 1);
     ae_copy_out(&header, base, sizeof header);
     if (header.layout_major != AE_LAYOUT_MAJOR)
         return ae_fail(-EPROTO,
