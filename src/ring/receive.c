@@ -79,6 +79,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
 }
 
 void ae_subscriber_leave(struct ae_subscriber *s) {
+    /* F4 acq_rel, pairs F3 (refresh): a publisher that sees the bit clear overwrites only after our last look at the ring. */
     if (s->cursors != NULL)
         (void)ae_fetch_and(&s->cursors->active.active, ~(1ull << s->record));
 }
