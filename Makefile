@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test install lint clean deps-build deps-demo deps-test
+.PHONY: help build demo test models install lint clean deps-build deps-demo deps-test
 
 help: ## show this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: deps-demo build ## build, then run the demo
 
 test: deps-test ## build and run every test, also under sanitizers
 	@tools/test.sh
+
+models: deps-test ## check the protocols' models and their mutants in full (minutes)
+	@models/run.py
 
 install: build ## install to PREFIX (default /usr/local), below DESTDIR if that is set
 	@meson configure build -Dprefix='$(abspath $(PREFIX))'

@@ -62,6 +62,7 @@ BAD_WORDS = [
     (["--socket", "x" * 108], "socket"),
     (["--help=yes"], "--help"),
     (["-x"], "-x"),
+    (["-xy"], "-xy"),
     (["start"], "start"),
     (["--", "start"], "start"),
     ([""], "''"),
@@ -112,8 +113,9 @@ def case_words():
 
 
 def case_help():
-    """--help and --version end with 0 and print on stdout"""
-    for option, words in (("--help", ("--config", "--socket", "--log-level", "Exit codes")), ("--version", ("aetherd ",))):
+    """-h, --help and --version end with 0 and print on stdout"""
+    summary = ("--config", "--socket", "--log-level", "Exit codes")
+    for option, words in (("-h", summary), ("--help", summary), ("--version", ("aetherd ",))):
         done = run_daemon(option)
         assert done.returncode == 0 and done.stderr == b""
         for word in words:
@@ -145,6 +147,12 @@ def case_values():
         assert reply.type == lib.OPENED
         reply.close()
         assert client.open(BEST_EFFORT, "a").type == lib.ERROR
+    with Daemon("--log-level", "debug") as daemon, Client(daemon.path, "who\nforged") as client:
+        client.create("t", capacity=8)
+        client.remove("u")
+        log = daemon.log()
+        for line in ("HELLO 'who?forged': done", "CREATE 't': done", "REMOVE 'u': there is no topic 'u'"):
+            assert line in log, f"{line}: {log}"
     with Daemon("--log-level", "info", config="[daemon]\nlog_level = error\n") as daemon:
         assert "listening" in daemon.log()
 

@@ -81,7 +81,13 @@ def case_topics():
         for name in ("/", "a//b", "a/", "/a", "a+", "#"):
             refused(client.create(name), errno.EINVAL)
         refused(client.create("u", capacity=12), errno.EINVAL, 12)
-        refused(client.create("u", max_message=4089), errno.EINVAL, 4089)
+        refused(client.create("u", max_message=(1 << 30) + 1), errno.EINVAL, (1 << 30) + 1, 1 << 30)
+        refused(client.create("u", inline_max=4089, max_message=5000), errno.EINVAL, 4089, 4088)
+        refused(client.create("u", lane_bytes=8192), errno.EINVAL, 8192, "no lanes")
+        refused(client.create("u", slow=2), errno.EINVAL, "slow policy 2")
+        refused(client.create("u", evict_lag=8), errno.EINVAL, "evict_lag of 8")
+        for reply in (client.create(""), client.open(PUBLISHER, ""), client.remove("")):
+            refused(reply, errno.EINVAL, "topic name is empty")
         refused(client.create("u", preset=7), errno.EINVAL, 7)
         refused(client.create("u", capacity=1 << 32, max_message=4088), errno.ENOSPC, "limit", "ring_bytes")
         refused(client.remove("u"), errno.ENOENT, "u")
@@ -126,6 +132,86 @@ def case_reliable_records():
             reply.close()
 
 
+def allocated(fd):
+    return os.fstat(fd).st_blocks * 512
+
+
+def case_lanes():
+    """lanes: the file is as large as 64 of them, only what a publisher had is allocated, and the limit is for that"""
+    with Daemon(config="[limits]\nring_bytes = 2097152\n") as daemon, Client(daemon.path) as client:
+        config = {"max_message": 1 << 18, "capacity": 64, "lane_bytes": 1 << 19}
+        reader = client.open(BEST_EFFORT, "large", **config)
+        assert (reader.slot_size, reader.lane_bytes) == (64, 1 << 19)
+        assert reader.log_bytes == reader.lanes_off + 64 * (1 << 19) == os.fstat(reader.fds[0]).st_size
+        assert allocated(reader.fds[0]) == reader.lanes_off
+        with Helper(daemon.path, PUBLISHER, "large"):
+            assert allocated(reader.fds[0]) == reader.lanes_off + reader.lane_bytes
+        publisher = client.open(PUBLISHER, "large", **config)  # the dead one's lane is the successor's
+        assert publisher.geometry_matches(reader)
+        assert allocated(reader.fds[0]) == reader.lanes_off + reader.lane_bytes
+        for reply in (reader, publisher):
+            reply.close()
+        refused(client.create("larger", max_message=1 << 20, lane_bytes=1 << 21), errno.ENOSPC, "lane", "2 MiB",
+                "ring_bytes")
+
+
+def case_evict():
+    """a topic that evicts: its lag is in the geometry and is matched"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        reply = client.open(BEST_EFFORT, "t", capacity=64, slow=1, evict_lag=40)
+        assert reply.evict_lag == 40
+        assert client.create("t", slow=1).type == lib.DONE
+        refused(client.create("t", slow=1, evict_lag=50), errno.EEXIST, "evict_lag 40, not 50")
+        client.create("waits", capacity=64)
+        refused(client.create("waits", slow=1), errno.EEXIST, "wait, not evict")
+        reply.close()
+
+
+def case_types():
+    """a topic takes the first type that somebody states, and refuses others"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        assert client.create("x").type == lib.DONE
+        assert client.create("x", type_name="quote", type_version=2, type_size=32).type == lib.DONE
+        trade = {"type_name": "trade", "type_version": 1, "type_size": 40}
+        text = "topic 'x' carries 'quote' version 2 of 32 bytes, not 'trade' version 1 of 40 bytes"
+        refused(client.create("x", **trade), errno.EEXIST, text)
+        refused(client.open(PUBLISHER, "x", **trade), errno.EEXIST, text)
+        reply = client.open(PUBLISHER, "x")
+        assert reply.type == lib.OPENED, "who states no type is never refused"
+        reply.close()
+        refused(client.create("y", type_name="big", type_size=2000), errno.EINVAL, "big", 2000, 1016)
+        daemon.kill()
+        daemon.start()
+        with Client(daemon.path) as other:
+            refused(other.create("x", **trade), errno.EEXIST, text)
+
+
+def case_stream():
+    """who publishes: a closed publisher, a killed one, and its successor"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        reader = client.open(BEST_EFFORT, "t")
+        log = reader.fds[0]
+        begin = lib.Stream(log)
+        assert (begin.open, begin.died, begin.joins, begin.wake) == (0, 0, 0, 1)
+        first = client.open(PUBLISHER, "t")
+        assert lib.Stream(log).open == 1 << first.record
+        lib.write_word(first.fds[0], lib.UNFENCED_OFF, 1 << first.record)
+        lib.write_word(first.fds[0], lib.OPEN_OFF, 0)
+        client.give_back(first.grant_id)
+        first.close()
+        assert (lib.Stream(log).open, lib.Stream(log).died) == (0, 0)
+        with Helper(daemon.path, PUBLISHER, "t") as other:
+            assert lib.Stream(log).open == 1 << other.record and lib.Stream(log).unfenced == 0
+            other.end()
+            await_true(lambda: lib.Stream(log).died == 1 << other.record, "its death is told")
+            await_true(lambda: lib.Stream(log).open == 0 and lib.Stream(log).wake > begin.wake, "and who sleeps is woken")
+        second = client.open(PUBLISHER, "t")
+        end = lib.Stream(log)
+        assert (end.open, end.died, end.joins) == (1 << second.record, 0, 3)
+        second.close()
+        reader.close()
+
+
 def case_limits():
     """limits of topics, clients and handles are refusals that name them"""
     config = "[limits]\ntopics = 2\nclients = 2\ngrants = 3\nring_bytes = 65536\n"
@@ -166,8 +252,8 @@ def case_version():
         refused(lib.receive(sock), errno.EPROTO, 77, f"version {lib.VERSION}")
         assert closed(sock)
         sock = connect(daemon.path)
-        sock.send(lib.packet(lib.CREATE, lib.topic_request("t"), version=2))
-        refused(lib.receive(sock), errno.EPROTO, 2)
+        sock.send(lib.packet(lib.CREATE, lib.topic_request("t"), version=1))
+        refused(lib.receive(sock), errno.EPROTO, "version 1", "version 2")
         assert closed(sock)
         still_serves(daemon)
 
@@ -193,7 +279,7 @@ def settled_fds(daemon, client):
 
 
 def valid_packets():
-    body = lib.topic_request("a/b", 100, 8)
+    body = lib.topic_request("a/b", 100, 8, type_name="quote")
     return [lib.hello("fuzz"), lib.packet(lib.OPEN, struct.pack("<I", RELIABLE) + body), lib.packet(lib.CREATE, body),
             lib.packet(lib.REMOVE, lib.string("a/b")), lib.packet(lib.CLOSE, struct.pack("<Q", 1))]
 

@@ -23,13 +23,14 @@ import traceback
 AETHERD = os.environ.get("AETHERD", "aetherd")
 DEADLINE_S = 30  # for anything that must happen
 
-VERSION = 1
+VERSION = 2
 HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)
 PUBLISHER, RELIABLE, BEST_EFFORT = 1, 2, 3
 PACKET_MAX = 1024
 CURSORS_BYTES = 20480
 ACTIVE_OFF, RECORDS_OFF, RECORD_SIZE = 128, 4096, 256
-CLAIM_OFF, POSITION_OFF, EVICT_OFF = 128, 136, 1024
+CLAIM_OFF, POSITION_OFF, WAKE_OFF, EVICT_OFF = 128, 136, 256, 1024
+OPEN_OFF, DIED_OFF, JOINS_OFF, UNFENCED_OFF = 384, 392, 400, 408
 REGISTRY_TOPICS_OFF, TOPIC_SIZE, CLIENT_SIZE, GRANT_SIZE = 4096, 512, 128, 64
 LIVE = 2
 
@@ -85,8 +86,11 @@ def hello(name="test", resume=(0, 0, 0, 0), request=1, version=VERSION):
     return packet(HELLO, struct.pack("<QQQQ", *resume) + string(name), request, version)
 
 
-def topic_request(topic, max_message=0, capacity=0, start_seq=0, preset=0):
-    return string(topic) + struct.pack("<QQQI", max_message, capacity, start_seq, preset)
+def topic_request(topic, max_message=0, capacity=0, start_seq=0, preset=0, inline_max=0, lane_bytes=0, slow=0, evict_lag=0,
+                  type_name="", type_version=0, type_size=0):
+    return (string(topic) +
+            struct.pack("<QQQQQQIIII", max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq, preset, slow,
+                        type_version, type_size) + string(type_name))
 
 
 class Reply:
@@ -99,10 +103,10 @@ class Reply:
             self.client_id, n0, n1, self.resumed, self.pid = struct.unpack("<QQQII", body)
             self.nonce = (n0, n1)
         elif self.type == OPENED:
-            fields = struct.unpack("<QQIIQQQQQQQII", body)
+            fields = struct.unpack("<QQIIQQQQQQQQII", body)
             self.grant_id, self.topic_id, self.role, self.record = fields[:4]
             (self.log_bytes, self.cursors_bytes, self.slots_off, self.lanes_off, self.lane_bytes, self.capacity, self.start_seq,
-             self.slot_size, self.max_message) = fields[4:]
+             self.evict_lag, self.slot_size, self.max_message) = fields[4:]
         elif self.type == ERROR:
             self.code, length = struct.unpack_from("<iH", body)
             self.text = body[6:].decode(errors="replace")  # a topic's name in it may be any bytes
@@ -111,8 +115,8 @@ class Reply:
             assert self.type == DONE and body == b"", f"message type {self.type} isn't a reply"
 
     def geometry_matches(self, other):
-        names = ("log_bytes", "cursors_bytes", "slots_off", "lanes_off", "lane_bytes", "capacity", "start_seq", "slot_size",
-                 "max_message")
+        names = ("log_bytes", "cursors_bytes", "slots_off", "lanes_off", "lane_bytes", "capacity", "start_seq", "evict_lag",
+                 "slot_size", "max_message")
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def close(self):
@@ -246,6 +250,15 @@ def read_word(fd, off):
 
 def write_word(fd, off, value):
     assert os.pwrite(fd, struct.pack("<Q", value), off) == 8
+
+
+class Stream:
+    """The stream block of a topic, through a descriptor of its log."""
+
+    def __init__(self, fd):
+        self.open, self.died = read_word(fd, OPEN_OFF), read_word(fd, DIED_OFF)
+        self.joins, self.unfenced = read_word(fd, JOINS_OFF), read_word(fd, UNFENCED_OFF)
+        self.wake = read_word(fd, WAKE_OFF)
 
 
 # ---- processes ----

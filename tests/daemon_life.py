@@ -180,6 +180,34 @@ def case_adopt():
         assert daemon.objects() == []
 
 
+def case_adopt_stream():
+    """publishers that die while no daemon runs are told of by the next one, and their lanes go to their successors"""
+    config = {"max_message": 1 << 16, "capacity": 64}
+    with Daemon() as daemon:
+        witness = Client(daemon.path, "witness")
+        watched = [witness.open(BEST_EFFORT, topic, **config) for topic in ("dead", "alive")]
+        dead, alive = Helper(daemon.path, PUBLISHER, "dead"), Helper(daemon.path, PUBLISHER, "alive")
+        daemon.kill()
+        dead.end()
+        assert [lib.Stream(reply.fds[0]).open for reply in watched] == [1, 1], "nobody can have noticed"
+        daemon.start()
+        streams = [lib.Stream(reply.fds[0]) for reply in watched]
+        assert [(stream.open, stream.died) for stream in streams] == [(0, 1), (1, 0)]
+        assert streams[0].wake == 2
+        before = os.fstat(watched[0].fds[0]).st_blocks
+        with Client(daemon.path) as client:
+            successor = client.open(PUBLISHER, "dead", **config)
+            assert successor.type == lib.OPENED, successor.text
+            again = lib.Stream(watched[0].fds[0])
+            assert (again.open, again.died, again.joins) == (1, 0, 2)
+            assert os.fstat(watched[0].fds[0]).st_blocks == before
+            successor.close()
+        alive.end()
+        for reply in watched:
+            reply.close()
+        witness.end()
+
+
 def case_lost_reply():
     """a handle whose reply died with the daemon is freed when its client resumes"""
     with Daemon() as daemon, Client(daemon.path) as client:
@@ -312,7 +340,12 @@ def case_kill_anywhere():
                 for i in range(4):
                     reply = client.open(PUBLISHER, f"load{i}")
                     assert reply.type == lib.OPENED, reply.text
+                    stream = lib.Stream(reply.fds[0])
+                    assert (stream.open, stream.died) == (1, 0) and stream.joins > 0
                     reply.close()
+                    done = client.create(f"load{i}", type_name="load", type_version=1)
+                    assert done.type == lib.DONE, f"half a type: {done.text}"
+                    refused(client.create(f"load{i}", type_name="other"), errno.EEXIST, "'load' version 1")
         assert daemon.stop() == 0
         assert daemon.objects() == [], daemon.objects()
 
@@ -334,7 +367,7 @@ try:
         elif what == 1 and held:
             client.give_back(held.pop()).close()
         else:
-            reply = client.open(rng.randrange(1, 4), topic, capacity=8)
+            reply = client.open(rng.randrange(1, 4), topic, capacity=8, max_message=5000, type_name="load", type_version=1)
             if reply.type == lib.OPENED:
                 held.append(reply.grant_id)
             reply.close()
@@ -394,6 +427,12 @@ def case_small_shm():
             client.give_back(reply.grant_id)
             assert client.remove(f"t{i}").type == lib.DONE
         assert client.create("again", max_message=1016, capacity=128).type == lib.DONE
+        # A ring for which there is room, and a lane for which there isn't.
+        reader = client.open(BEST_EFFORT, "large", max_message=1 << 20, capacity=64)
+        assert reader.type == lib.OPENED, reader.text
+        refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 2 MiB", "/dev/shm")
+        assert lib.Stream(reader.fds[0]).joins == 0
+        reader.close()
 
 
 class Group:

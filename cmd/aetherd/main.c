@@ -27,7 +27,7 @@ static int fault(int status) {
 
 static void usage(FILE *out) {
     fputs("usage: aetherd [--config FILE] [--socket PATH] [--log-level error|warning|info|debug]\n"
-          "       aetherd --help | --version\n"
+          "       aetherd -h | --help | --version\n"
           "\n"
           "Creates topics for the programs that connect at PATH and hands out their shared memory. Runs in the\n"
           "foreground until SIGTERM or SIGINT. PATH: --socket, else the config file's, else $AETHER_SOCKET, else\n"
@@ -44,11 +44,11 @@ static int read_options(int argc, char **argv, struct ae_config *config) {
         {"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0},
     };
-    const char *file = NULL, *path = NULL, *level = NULL;
+    const char *file = NULL, *path = NULL, *level = NULL, *word = argv[optind];
     int option;
 
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+    for (; (option = getopt_long(argc, argv, "+:h", options, NULL)) != -1; word = argv[optind]) {
         switch (option) {
         case 'c':
             file = optarg;
@@ -69,7 +69,7 @@ static int read_options(int argc, char **argv, struct ae_config *config) {
             (void)ae_fail(-EINVAL,
                           option == ':' ? "%s needs a value: see aetherd --help"
                                         : "option %s is unknown: see aetherd --help",
-                          argv[optind - 1]);
+                          word);
             return fault(EXIT_BAD_USAGE);
         }
     }
@@ -81,8 +81,8 @@ static int read_options(int argc, char **argv, struct ae_config *config) {
         return fault(EXIT_BAD_USAGE);
     if (level != NULL && ae_log_level_parse(level, &config->log_level) != 0)
         return fault(EXIT_BAD_USAGE);
-    if (path != NULL && (path[0] == '\0' || strlen(path) >= sizeof config->socket_path)) {
-        (void)ae_fail(-EINVAL, "--socket '%s' isn't a path of 1 to %zu bytes", path, sizeof config->socket_path - 1);
+    if (path != NULL && (path[0] == '\0' || strlen(path) > AE_SOCKET_PATH_MAX)) {
+        (void)ae_fail(-EINVAL, "--socket '%s' isn't a path of 1 to %u bytes", path, AE_SOCKET_PATH_MAX);
         return fault(EXIT_BAD_USAGE);
     }
     if (path != NULL)

@@ -10,21 +10,29 @@
 #define AETHER_ERROR_H
 
 #include <errno.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define AETHER_VERSION_MAJOR 0
-#define AETHER_VERSION_MINOR 1
+#define AETHER_VERSION_MINOR 2
 #define AETHER_VERSION_PATCH 0
 
-/* aether_publish*(): the ring is full because a reliable subscriber is a whole ring behind. Nothing was published; try again. */
+/*
+ * aether_publish*(), aether_loan_*(): no room, because a reliable subscriber hasn't released what lies there. Nothing
+ * happened; try again.
+ */
 #define AETHER_FULL 1
 
+/* As a timeout: wait without end. */
+#define AETHER_FOREVER UINT64_MAX
+
 /*
- * The text of the last fault on this thread: what went wrong, where, and what would be right. One line without a newline,
- * never NULL; "" if there was none. Owned by the library; valid until the next call on this thread that returns a fault.
+ * The text of the last fault on this thread: what went wrong, where, and what would be right. One line without a
+ * newline, never NULL; "" if there was none. Owned by the library; valid until the next call on this thread that
+ * returns a fault.
  */
 const char *aether_errmsg(void);
 

@@ -2,9 +2,9 @@
 /*
  * inspect.h - a read-only look at a daemon's topics, clients and counters.
  *
- * Maps the named objects by itself, so it works when aetherd is dead, asks nobody, and can change nothing. Names derive from the
- * owner's uid and the socket path. Figures are snapshots: each is exact, but they are not taken at one instant.
- * Everything that is read is checked first; a record that makes no sense is skipped.
+ * Maps the named objects by itself, so it works when aetherd is dead, asks nobody, and can change nothing. Names derive
+ * from the owner's uid and the socket path. Figures are snapshots: each is exact, but they are not taken at one
+ * instant. Everything that is read is checked first; a record that makes no sense is skipped.
  */
 #ifndef AETHER_INSPECT_H
 #define AETHER_INSPECT_H
@@ -39,12 +39,19 @@ typedef struct aether_topic_info {
     uint64_t capacity;     /* slots */
     uint32_t slot_size;    /* bytes */
     uint32_t max_message;  /* bytes */
-    uint64_t memory_bytes; /* of the topic's objects */
-    uint32_t publishers;   /* attached */
-    uint32_t reliable;     /* subscribers attached */
-    uint32_t best_effort;  /* subscribers attached */
-    uint64_t full;         /* times that a publisher found the ring full, of the records in use */
-    uint64_t max_lag;      /* of the slowest reliable subscriber: sequences between its cursor and next_seq */
+    uint32_t inline_max;   /* bytes: longer messages lie in a lane */
+    uint64_t lane_bytes;   /* of each publisher's lane; 0: no lanes */
+    uint64_t evict_lag;    /* sequences; 0: publishers wait for slow subscribers */
+    uint64_t memory_bytes; /* of the topic's objects: what is allocated now */
+    char type_name[64];    /* NUL-terminated; "": no type stated yet */
+    uint32_t type_version;
+    uint32_t type_size;   /* bytes */
+    uint64_t joins;       /* publishers that were ever admitted */
+    uint32_t publishers;  /* attached */
+    uint32_t reliable;    /* subscribers attached */
+    uint32_t best_effort; /* subscribers attached */
+    uint64_t full;        /* times that a publisher found the ring full, of the records in use */
+    uint64_t max_lag;     /* of the slowest reliable subscriber: sequences between its cursor and next_seq */
 } aether_topic_info;
 
 typedef enum aether_role {
@@ -53,7 +60,10 @@ typedef enum aether_role {
     AETHER_ROLE_BEST_EFFORT = 3
 } aether_role;
 
-/* One open publisher or subscriber of a topic. A best-effort subscriber writes nothing anywhere, so its counters are unknown (0). */
+/*
+ * One open publisher or subscriber of a topic. A best-effort subscriber writes nothing anywhere, so its counters are
+ * unknown (0).
+ */
 typedef struct aether_peer_info {
     aether_role role;
     uint32_t pid; /* 0 where the kernel doesn't say */
@@ -65,11 +75,13 @@ typedef struct aether_peer_info {
     uint64_t lost;    /* reliable: sequences reported as gaps */
     uint64_t aborted; /* reliable: aborted sequences skipped */
     uint64_t full;    /* publisher: times that it found the ring full */
+    uint32_t evicted; /* reliable: 1: evicted by a publisher */
 } aether_peer_info;
 
 /*
  * Opens the objects of the daemon that listens, or listened, at socket_path (NULL: aether_default_socket()).
- * Faults: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout version; -EBADMSG damaged.
+ * Faults: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout
+ *         version; -EBADMSG damaged.
  */
 int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
 void aether_inspect_close(aether_inspector *inspector);
@@ -78,7 +90,8 @@ int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info)
 
 /*
  * Topics in no particular order: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
- * Faults: as aether_inspect_open(). A topic whose objects can't be opened is listed with the figures that the registry has.
+ * Faults: as aether_inspect_open(). A topic whose objects can't be opened is listed with the figures that the registry
+ *         has.
  */
 int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info);
 

@@ -2,8 +2,8 @@
 /*
  * publish.h - publishers.
  *
- * A topic has one publisher at a time (it is exclusive). When the publisher dies or closes, the next one goes on at the first sequence that was not
- * committed; nothing that was published is lost and no sequence is used twice.
+ * A topic has one publisher at a time (it is exclusive). When the publisher dies or closes, the next one goes on at the
+ * first sequence that was not committed; nothing that was published is lost and no sequence is used twice.
  *
  *     aether_publisher *pub;
  *     aether_publisher_open(client, "market/eur", NULL, &pub);
@@ -30,32 +30,108 @@ extern "C" {
 typedef struct aether_publisher aether_publisher;
 
 /*
- * Opens the topic's publisher, creating the topic if it doesn't exist. config may be NULL (see topic.h). Every byte that publishing will
- * touch is mapped and populated here. Blocks for at most 5 seconds plus the time to populate the ring.
+ * Opens the topic's publisher, creating the topic if it doesn't exist. config may be NULL (see topic.h). Every byte
+ * that publishing will touch is mapped and populated here. Blocks for at most 5 seconds plus the time to populate the
+ * ring.
  *
  * Faults: -EBUSY the topic has a living publisher (the text names it); and those of aether_topic_create().
  */
 int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
                           aether_publisher **publisher);
 
-/* Closes the publisher; what it published stays. NULL is allowed. */
+/*
+ * Closes the publisher; what it published stays, open loans are discarded, subscribers see the end of the stream. NULL
+ * is allowed.
+ */
 void aether_publisher_close(aether_publisher *publisher);
 
 /*
- * Publishes one message: copies len bytes from data into the ring. Wait-free: a few instructions, or one bounded look at the subscribers' cursors
- * when the known free space is used up. With a constant len it compiles to plain moves.
+ * Publishes one message: copies len bytes from data into the ring, or into the publisher's lane if len is above the
+ * topic's inline_max. Wait-free: a few instructions, or one bounded look at the subscribers' cursors when the known
+ * free space is used up; and the copy. With a constant len it compiles to plain moves. If a subscriber sleeps, it is
+ * woken: one system call.
  *
  * data   any alignment; may be NULL if len is 0; not kept.
- * Returns 0: published, its sequence was aether_publisher_next(). AETHER_FULL: a reliable subscriber is a whole ring behind; nothing happened.
- * Faults: -EMSGSIZE len exceeds the topic's maximum (the text names it).
+ * Returns 0: published, its sequence was aether_publisher_next(). AETHER_FULL: a reliable subscriber holds the room
+ * that is needed; nothing happened.
+ * Faults: -EMSGSIZE len exceeds the topic's maximum (the text names it); -ENOBUFS open loans hold the room that is
+ *         needed.
  */
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len);
 
 /*
- * Publishes count messages with consecutive sequences, all or nothing. Readers may see the first ones before the last one is written.
- * count may be 0. Returns and faults as aether_publish(); -E2BIG: count exceeds half the topic's capacity.
+ * As aether_publish(), but while it would return AETHER_FULL it waits, for at most timeout_ns nanoseconds
+ * (AETHER_FOREVER: without end): it spins, yields, then naps for 50 us .. 1 ms at a time. A subscriber that is stopped
+ * or dead ends no wait: AETHER_FULL after timeout_ns does.
+ */
+int aether_publish_wait(aether_publisher *publisher, const void *data, size_t len, uint64_t timeout_ns);
+
+/*
+ * Waits in that way until a message of len bytes has room. Returns 0, or AETHER_FULL after timeout_ns. Faults as
+ * aether_publish(). Nothing is reserved, but nobody else uses this publisher's room: the next publish or loan of that
+ * size succeeds.
+ */
+int aether_publisher_wait(aether_publisher *publisher, size_t len, uint64_t timeout_ns);
+
+/*
+ * Publishes count messages with consecutive sequences, all or nothing. Readers may see the first ones before the last
+ * one is written.
+ * count may be 0. Returns and faults as aether_publish(); -E2BIG: count exceeds half the topic's capacity, or the
+ * messages above inline_max don't fit in the lane together.
  */
 AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
+
+/*
+ * Publishes one message that is gathered from count pieces, in their order. Returns and faults as aether_publish() for
+ * the sum of their lengths.
+ * -EINVAL: the sum overflows.
+ */
+int aether_publish_gather(aether_publisher *publisher, const struct iovec *pieces, size_t count);
+
+/*
+ * Loans: memory of the topic that the caller fills in place. No sequence is taken before the commit, so nobody waits
+ * for a slow filler, and a publisher that dies while it fills leaves nothing behind. Taking and committing cost the
+ * same for every size above inline_max; shorter loans lie in a buffer of the handle and are copied into their slot by
+ * the commit.
+ *
+ *     aether_loan loan;
+ *     if (aether_loan_take(pub, 1 << 20, &loan) == 0) {
+ *         loan.len = camera_read(loan.data, loan.len);
+ *         aether_loan_commit(pub, &loan);
+ *     }
+ *
+ * data is 64-byte aligned, holds whatever was there before, and is the caller's from the take to the commit, the
+ * discard or the close. After a commit readers have it: writing to it then is a bug that they may see.
+ * At most AETHER_LOANS_MAX loans are open at a time; the oldest open one keeps the entries of all that were taken after
+ * it. They are committed and discarded in any order; messages have the order of the commits.
+ */
+#define AETHER_LOANS_MAX 64u
+
+typedef struct aether_loan {
+    void *data;
+    size_t len;      /* as asked for; the caller may lower it before the commit */
+    uint64_t ticket; /* private */
+} aether_loan;
+
+/*
+ * Takes a loan of len bytes. Wait-free. Returns 0; AETHER_FULL: reliable subscribers hold the lane's room, *loan is
+ * unchanged.
+ * Faults: -EMSGSIZE as aether_publish(); -ENOBUFS open loans hold all entries or the room that is needed: commit or
+ *         discard one.
+ */
+int aether_loan_take(aether_publisher *publisher, size_t len, aether_loan *loan);
+
+/*
+ * Publishes the first loan->len bytes. Wait-free. Returns 0: published, *loan is cleared; AETHER_FULL: the ring has no
+ * slot; the loan stays open, try again.
+ * Faults: -EINVAL it isn't an open loan of this publisher, or len was raised; nothing happened.
+ */
+int aether_loan_commit(aether_publisher *publisher, aether_loan *loan);
+
+/*
+ * Gives a loan back unpublished and clears *loan. Wait-free. Faults: -EINVAL it isn't an open loan of this publisher.
+ */
+int aether_loan_discard(aether_publisher *publisher, aether_loan *loan);
 
 /* The sequence of the next message that will be published: the topic's offset. */
 AETHER_INLINE uint64_t aether_publisher_next(const aether_publisher *publisher);
@@ -65,10 +141,15 @@ AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publis
 
 /* ---- inline hot path. Memory-order edges are labelled; docs/memory-model.md has both ends of each. ---- */
 
-/* Finds room for count messages: 0, or AETHER_FULL. Out of line: runs once every time the known free space is used up. */
+/*
+ * Finds room for count messages: 0, or AETHER_FULL. Out of line: runs once every time the known free space is used up.
+ */
 int aether_detail_refresh(aether_publisher *publisher, uint64_t count);
-/* Formats the text for a refused publish and returns code. */
-int aether_detail_refuse(const aether_publisher *publisher, size_t value, int code);
+/* Messages above inline_max, and what is too large. */
+int aether_detail_publish_large(aether_publisher *publisher, const void *data, size_t len);
+int aether_detail_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
+/* Somebody sleeps, or did: wakes. */
+void aether_detail_wake(aether_publisher *publisher);
 
 AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, uint64_t seq, const void *data,
                                     size_t len) {
@@ -76,8 +157,10 @@ AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, ui
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
 #ifdef AE_STORE16
-    /* Tag and payload change at once, so there is no half-written state to mark. A reader that polls the line takes it away once
-     * and not between two stores: the difference between 1.0 and 1.4 line transfers a hop. */
+    /*
+     * Tag and payload change at once, so there is no half-written state to mark. A reader that polls the line takes it
+     * away once and not between two stores: the difference between 1.0 and 1.4 line transfers a hop.
+     */
     if (len == 8 && AE_LIKELY(publisher->store16)) {
         uint64_t word;
         memcpy(&word, data, sizeof word);
@@ -101,11 +184,22 @@ static inline void ae_store_claim(const struct aether_publisher *publisher, uint
     ae_store_release(publisher->claim, next << AE_CLAIM_SEQ_SHIFT | publisher->claim_owner);
 }
 
+/*
+ * Z1: the commit, then a plain load of `want`; no fence, though the processor may do the load first. Pairs Z2 (sleep):
+ * the sleeper stores `want`, then makes every publisher's core drain its stores (membarrier), then looks at the tag. So
+ * either this load sees that somebody sleeps, or the sleeper sees the message.
+ */
+static inline void ae_wake_sleepers(struct aether_publisher *publisher) {
+    ae_compiler_barrier();
+    if (AE_UNLIKELY((int64_t)(ae_load_relaxed(publisher->want) - publisher->wake) >= 0))
+        aether_detail_wake(publisher);
+}
+
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len) {
     const uint64_t seq = publisher->next;
 
-    if (AE_UNLIKELY(len > publisher->max_message))
-        return aether_detail_refuse(publisher, len, -EMSGSIZE);
+    if (AE_UNLIKELY(len > publisher->inline_max))
+        return aether_detail_publish_large(publisher, data, len);
     if (AE_UNLIKELY(seq == publisher->limit)) {
         const int rc = aether_detail_refresh(publisher, 1);
         if (rc != 0)
@@ -114,6 +208,7 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
     ae_write_slot(publisher, seq, data, len);
     publisher->next = seq + 1;
     ae_store_claim(publisher, seq + 1);
+    ae_wake_sleepers(publisher);
     return 0;
 }
 
@@ -121,10 +216,10 @@ AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct
     const uint64_t seq = publisher->next;
 
     if (AE_UNLIKELY(count > (publisher->mask + 1) / 2))
-        return aether_detail_refuse(publisher, count, -E2BIG);
+        return aether_detail_publish_batch(publisher, messages, count);
     for (size_t i = 0; i < count; i++) {
-        if (AE_UNLIKELY(messages[i].iov_len > publisher->max_message))
-            return aether_detail_refuse(publisher, messages[i].iov_len, -EMSGSIZE);
+        if (AE_UNLIKELY(messages[i].iov_len > publisher->inline_max))
+            return aether_detail_publish_batch(publisher, messages, count);
     }
     if (AE_UNLIKELY(publisher->limit - seq < count)) {
         const int rc = aether_detail_refresh(publisher, count);
@@ -135,6 +230,7 @@ AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct
         ae_write_slot(publisher, seq + i, messages[i].iov_base, messages[i].iov_len);
     publisher->next = seq + count;
     ae_store_claim(publisher, seq + count);
+    ae_wake_sleepers(publisher);
     return 0;
 }
 

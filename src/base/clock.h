@@ -2,8 +2,9 @@
 /*
  * clock.h - time without system calls.
  *
- * ae_ticks() reads the CPU's constant-rate counter (TSC, or the arm generic timer) where the CPU says that it has one, and
- * CLOCK_MONOTONIC through the vDSO otherwise. ae_clock_init() finds out which, once a process; call it before the others.
+ * ae_ticks() reads the CPU's constant-rate counter (TSC, or the arm generic timer) where the CPU says that it has one,
+ * and CLOCK_MONOTONIC through the vDSO otherwise. ae_clock_init() finds out which, once a process; call it before the
+ * others.
  */
 #ifndef AE_BASE_CLOCK_H
 #define AE_BASE_CLOCK_H

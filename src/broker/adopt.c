@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * adopt.c - what a successor does with what it finds. The registry is authoritative but not trusted: a record that makes no sense is
- * dropped with its objects. Then come the tokens, and last every object of this instance that no record accounts for.
+ * adopt.c - what a successor does with what it finds. The registry is authoritative but not trusted: a record that
+ * makes no sense is dropped with its objects. Then come the tokens, and last every object of this instance that no
+ * record accounts for.
  */
 #include "base/clock.h"
 #include "base/error.h"
@@ -28,22 +29,39 @@ static bool object_fits(const struct ae_broker *broker, const char *name, uint64
     return true;
 }
 
-/* 1: a whole topic; 0: drop it. */
-static int topic_valid(const struct ae_broker *broker, uint32_t t) {
+/* A whole topic, or false: drop it. */
+static bool topic_valid(const struct ae_broker *broker, uint32_t t, ae_registry_topic *copy) {
     char log[AE_OBJECT_NAME_SIZE], cursors[AE_OBJECT_NAME_SIZE];
-    ae_registry_topic copy, other;
 
-    if (ae_registry_read_topic(&broker->registry, t, &copy) == 0 || ae_geometry_check(&copy.geometry) != 0)
-        return 0;
-    for (uint32_t o = 0; o < t; o++) {
-        if (ae_registry_read_topic(&broker->registry, o, &other) != 0 &&
-            (other.topic_id == copy.topic_id || strcmp(other.name, copy.name) == 0))
-            return 0;
-    }
-    ae_name_log(&broker->instance, copy.topic_id, log);
-    ae_name_cursors(&broker->instance, copy.topic_id, cursors);
-    return object_fits(broker, log, copy.geometry.log_bytes) &&
-           object_fits(broker, cursors, copy.geometry.cursors_bytes);
+    if (ae_registry_read_topic(&broker->registry, t, copy) == 0 || ae_geometry_check(&copy->geometry) != 0)
+        return false;
+    ae_name_log(&broker->instance, copy->topic_id, log);
+    ae_name_cursors(&broker->instance, copy->topic_id, cursors);
+    return object_fits(broker, log, copy->geometry.log_bytes) &&
+           object_fits(broker, cursors, copy->geometry.cursors_bytes);
+}
+
+/* What no two topics may share. */
+struct identity {
+    uint64_t topic_id;
+    uint32_t record;
+    char name[AE_TOPIC_NAME_MAX + 1];
+};
+
+/* Each orders equal ones by their records, so that the first one of them stays. */
+static int by_name(const void *a, const void *b) {
+    const struct identity *x = a, *y = b;
+    const int order = strcmp(x->name, y->name);
+
+    return order != 0 ? order : x->record < y->record ? -1 : x->record > y->record;
+}
+
+static int by_id(const void *a, const void *b) {
+    const struct identity *x = a, *y = b;
+
+    if (x->topic_id != y->topic_id)
+        return x->topic_id < y->topic_id ? -1 : 1;
+    return x->record < y->record ? -1 : x->record > y->record;
 }
 
 static void raise_next_id(struct ae_broker *broker, uint64_t id) {
@@ -53,25 +71,60 @@ static void raise_next_id(struct ae_broker *broker, uint64_t id) {
         ae_store_relaxed(next, id + 1);
 }
 
-static uint32_t adopt_topics(struct ae_broker *broker) {
-    uint32_t kept = 0;
+static void drop_topic(struct ae_broker *broker, uint32_t t) {
+    ae_log_line(AE_LOG_WARNING, "topic record %" PRIu32 " is damaged: it is dropped with its objects", t);
+    ae_record_free(&broker->registry.topics[t].state); /* its objects go with the orphans */
+}
 
+/* Drops topics that have the name or the id of another one. Returns how many are left. */
+static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, uint32_t count) {
+    uint32_t kept = count > 0;
+
+    qsort(list, count, sizeof *list, by_name);
+    for (uint32_t i = 1; i < count; i++) {
+        if (strcmp(list[i].name, list[kept - 1].name) != 0)
+            list[kept++] = list[i];
+        else
+            drop_topic(broker, list[i].record);
+    }
+    count = kept;
+    qsort(list, count, sizeof *list, by_id);
+    for (uint32_t i = 1; i < count; i++) {
+        if (list[i].topic_id == list[i - 1].topic_id) {
+            drop_topic(broker, list[i].record);
+            kept--;
+        }
+    }
+    return kept;
+}
+
+/* Returns how many topics stay, or -ENOMEM. */
+static int64_t adopt_topics(struct ae_broker *broker) {
+    struct identity *list = calloc(broker->registry.topics_max, sizeof *list);
+    uint32_t count = 0;
+    ae_registry_topic copy;
+
+    if (list == NULL)
+        return ae_fail(-ENOMEM, "out of memory for %" PRIu32 " topics", broker->registry.topics_max);
     for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
         ae_registry_topic *topic = &broker->registry.topics[t];
         const uint64_t state = ae_record_state(&topic->state);
-        if (state == AE_RECORD_FREE)
-            continue;
-        if (state == AE_RECORD_LIVE && topic_valid(broker, t)) {
-            memset(topic->name + topic->name_len, 0, sizeof topic->name - topic->name_len);
+        if (state == AE_RECORD_LIVE && topic_valid(broker, t, &copy)) {
+            /* Terminated, and without half a type. */
+            memcpy(topic->name, copy.name, sizeof topic->name);
+            memcpy(topic->type_name, copy.type_name, sizeof topic->type_name);
             raise_next_id(broker, topic->topic_id);
-            kept++;
-            continue;
+            list[count] = (struct identity){.topic_id = copy.topic_id, .record = t};
+            memcpy(list[count++].name, copy.name, sizeof copy.name);
+        } else if (state == AE_RECORD_LIVE) {
+            drop_topic(broker, t);
+        } else if (state != AE_RECORD_FREE) {
+            ae_record_free(&topic->state); /* its objects go with the orphans */
         }
-        if (state == AE_RECORD_LIVE)
-            ae_log_line(AE_LOG_WARNING, "topic record %" PRIu32 " is damaged: it is dropped with its objects", t);
-        ae_record_free(&topic->state); /* its objects go with the orphans */
     }
-    return kept;
+    count = drop_doubles(broker, list, count);
+    free(list);
+    return count;
 }
 
 static uint32_t adopt_clients(struct ae_broker *broker) {
@@ -133,7 +186,8 @@ static void adopt_grants(struct ae_broker *broker) {
             continue;
         }
         if (!grant_valid(broker, &copy)) {
-            (void)ae_broker_free_grant(broker, g); /* nobody speaks for it any more: it must not hold publishers back */
+            (void)ae_broker_free_grant(broker, g,
+                                       true); /* nobody speaks for it any more: it must not hold publishers back */
             continue;
         }
         raise_next_id(broker, copy.grant_id);
@@ -202,7 +256,7 @@ static void remove_orphans(const struct ae_broker *broker) {
 
 int ae_broker_adopt(struct ae_broker *broker) {
     struct ae_registry *registry = &broker->registry;
-    uint32_t topics, clients, alive = 0;
+    uint32_t clients, alive = 0;
 
     if (registry->topics_max != broker->limits.topics || registry->clients_max != broker->limits.clients ||
         registry->grants_max != broker->limits.grants)
@@ -212,14 +266,16 @@ int ae_broker_adopt(struct ae_broker *broker) {
                     registry->topics_max, registry->clients_max, registry->grants_max);
     registry->header->daemon_pid = (uint32_t)getpid();
     registry->header->started_ns = ae_realtime_ns();
-    topics = adopt_topics(broker);
+    const int64_t topics = adopt_topics(broker);
+    if (topics < 0)
+        return (int)topics;
     clients = adopt_clients(broker);
     adopt_grants(broker);
     for (uint32_t i = 0; i < registry->clients_max; i++)
         alive += !ae_broker_look(broker, i);
     remove_orphans(broker);
     if (topics + clients != 0)
-        ae_log_line(AE_LOG_INFO, "adopted %" PRIu32 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive,
+        ae_log_line(AE_LOG_INFO, "adopted %" PRId64 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive,
                     clients);
     return 0;
 }

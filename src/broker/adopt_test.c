@@ -62,7 +62,10 @@ static uint64_t open_topic(uint32_t role, const char *topic) {
     return reply.msg.u.opened.grant_id;
 }
 
-/* Topics t0 .. t3 in records 0 .. 3; a living client in record 0 with a publisher of t0 and reliable subscribers of t1 and t2. */
+/*
+ * Topics t0 .. t3 in records 0 .. 3; a living client in record 0 with a publisher of t0 and reliable subscribers of t1
+ * and t2.
+ */
 static int setup(void **state) {
     const struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
     struct ae_reply reply = {0};
@@ -116,6 +119,84 @@ static uint64_t active_word(uint32_t topic, bool set) {
     ae_segment_unmap(base, sizeof(ae_cursors));
     ae_close(&fd);
     return word;
+}
+
+static ae_stream_block stream_of(uint32_t topic) {
+    char name[AE_OBJECT_NAME_SIZE];
+    ae_stream_block stream;
+    void *base;
+
+    ae_name_log(&instance, broker.registry.topics[topic].topic_id, name);
+    int fd = ae_segment_open(name, true, instance.uid, 0, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_map(fd, sizeof(ae_log), true, false, &base), 0);
+    ae_copy_out(&stream, (const unsigned char *)&((ae_log *)base)->stream, sizeof stream);
+    ae_segment_unmap(base, sizeof(ae_log));
+    ae_close(&fd);
+    return stream;
+}
+
+/* A publisher that dies while no daemon runs is told of by the next one; one that lives on is left alone. */
+static void dead_publisher_is_told_of(void **state) {
+    (void)state;
+    vanish();
+    start();
+    assert_int_equal(stream_of(0).open.v, 1);
+    assert_int_equal(stream_of(0).died.v, 0);
+    vanish();
+    ae_close(&token);
+    start();
+    assert_int_equal(stream_of(0).open.v, 0);
+    assert_int_equal(stream_of(0).died.v, 1);
+    assert_int_equal(stream_of(0).joins.v, 1);
+    assert_int_equal(stream_of(1).joins.v, 0);
+}
+
+/*
+ * A daemon was killed after it had committed the grant and before it admitted the publisher: the grant is freed all the
+ * same.
+ */
+static void half_admitted_publisher_is_freed(void **state) {
+    char name[AE_OBJECT_NAME_SIZE];
+    void *base;
+
+    (void)state;
+    ae_name_log(&instance, broker.registry.topics[0].topic_id, name);
+    int fd = ae_segment_open(name, true, instance.uid, 0, NULL);
+    assert_int_equal(ae_segment_map(fd, sizeof(ae_log), true, false, &base), 0);
+    ae_store_release(&((ae_log *)base)->stream.open, 0);
+    ae_segment_unmap(base, sizeof(ae_log));
+    ae_close(&fd);
+    vanish();
+    ae_close(&token);
+    start();
+    assert_int_equal(live_grants(), 0);
+    assert_int_equal(stream_of(0).open.v, 0);
+    assert_int_equal(stream_of(0).died.v, 0);
+}
+
+/* Killed in the middle of a type: there is none, and the next one that is stated is taken. A whole one stays. */
+static void half_a_type_is_none(void **state) {
+    struct ae_msg msg = {.type = AE_MSG_CREATE,
+                         .u.create = {.topic = "t0", .type_name = "trade", .type_version = 1, .type_size = 40}};
+    struct ae_reply reply = {0};
+    ae_registry_topic *topic = &broker.registry.topics[0];
+
+    (void)state;
+    ae_registry_set_type(topic, "long enough for two words", 2, 32);
+    topic->type_name[0] = '\0';
+    ae_registry_set_type(&broker.registry.topics[1], "whole", 3, 0);
+    vanish();
+    start();
+    ae_broker_handle(&broker, client, &msg, &reply);
+    assert_int_equal(reply.msg.type, AE_MSG_DONE);
+    topic = &broker.registry.topics[0];
+    assert_string_equal(topic->type_name, "trade");
+    assert_int_equal(topic->type_size, 40);
+    memcpy(msg.u.create.topic, "t1", 2);
+    ae_broker_handle(&broker, client, &msg, &reply);
+    assert_int_equal(reply.msg.u.error.code, -EEXIST);
+    assert_non_null(strstr(reply.msg.u.error.text, "'whole' version 3 of any size"));
 }
 
 static void sound_records_stay(void **state) {
@@ -249,6 +330,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(senseless_grants_go, setup, teardown),
         cmocka_unit_test_setup_teardown(grant_without_client_holds_nobody_back, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_clients_are_freed, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_publisher_is_told_of, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_admitted_publisher_is_freed, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_a_type_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(unfinished_registry_is_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(other_layout_is_left_alone, setup, teardown),
     };

@@ -39,14 +39,14 @@ static bool client_live(const struct ae_broker *broker, uint32_t i) {
 }
 
 /* False: not everything that it held could be freed yet; its record stays, so that it is looked at again. */
-static bool free_client(struct ae_broker *broker, uint32_t i) {
+static bool free_client(struct ae_broker *broker, uint32_t i, bool died) {
     ae_registry_client *record = &broker->registry.clients[i];
     char name[AE_OBJECT_NAME_SIZE];
 
     for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
         const ae_registry_grant *grant = &broker->registry.grants[g];
         if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == record->client_id &&
-            !ae_broker_free_grant(broker, g))
+            !ae_broker_free_grant(broker, g, died))
             return false;
     }
     ae_record_remove(&record->state);
@@ -66,7 +66,7 @@ bool ae_broker_look(struct ae_broker *broker, uint32_t client) {
     if (ae_token_free(name, broker->instance.uid) != 1)
         return false;
     const uint64_t id = record->client_id;
-    if (!free_client(broker, client))
+    if (!free_client(broker, client, true))
         return false;
     ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") is gone", id, record->name, record->pid);
     return true;
@@ -91,7 +91,7 @@ static void free_unknown_grants(struct ae_broker *broker, uint64_t client_id, ui
         const ae_registry_grant *grant = &broker->registry.grants[g];
         if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == client_id &&
             grant->grant_id > newest_known)
-            (void)ae_broker_free_grant(broker, g); /* if not now, it goes with the client */
+            (void)ae_broker_free_grant(broker, g, false); /* if not now, it goes with the client */
     }
 }
 
@@ -164,7 +164,7 @@ static int close_grant(struct ae_broker *broker, uint32_t client, uint64_t grant
         const ae_registry_grant *grant = &broker->registry.grants[g];
         if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->grant_id == grant_id &&
             grant->client_id == client_id) {
-            if (!ae_broker_free_grant(broker, g))
+            if (!ae_broker_free_grant(broker, g, false))
                 ae_record_free(&broker->registry.grants[g].state); /* it has cleared its bit itself before it asked */
             return 0;
         }
@@ -174,9 +174,9 @@ static int close_grant(struct ae_broker *broker, uint32_t client, uint64_t grant
 
 static int remove_topic(struct ae_broker *broker, const char *name) {
     uint32_t topic;
-    int rc = ae_broker_find_topic(broker, name, &topic);
+    int rc = ae_topic_name_check(name, strlen(name));
 
-    if (rc != 0)
+    if (rc != 0 || (rc = ae_broker_find_topic(broker, name, &topic)) != 0)
         return rc;
     const uint64_t id = broker->registry.topics[topic].topic_id;
     const uint32_t publishers = ae_broker_attached(broker, id, AE_ROLE_PUBLISHER);
@@ -191,7 +191,6 @@ static int remove_topic(struct ae_broker *broker, const char *name) {
 }
 
 void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae_msg *msg, struct ae_reply *reply) {
-    uint32_t topic;
     int rc;
 
     reply->msg.type = AE_MSG_DONE;
@@ -203,7 +202,7 @@ void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae
         rc = close_grant(broker, client, msg->u.close.grant_id);
         break;
     case AE_MSG_CREATE:
-        rc = ae_broker_create_topic(broker, &msg->u.create, &topic);
+        rc = ae_broker_create_topic(broker, &msg->u.create);
         break;
     case AE_MSG_REMOVE:
         rc = remove_topic(broker, msg->u.remove.topic);
@@ -256,7 +255,7 @@ void ae_broker_stop(struct ae_broker *broker) {
         /* Nobody holds anything: living clients that only have a connection start anew with the next aetherd. */
         for (uint32_t i = 0; i < registry->clients_max; i++) {
             if (client_live(broker, i))
-                (void)free_client(broker, i);
+                (void)free_client(broker, i, false);
         }
         ae_name_registry(&broker->instance, name);
         ae_segment_remove(name);

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* broker_test.c - requests in, replies out, without a socket or a second process: a client's life is its token's open file. */
+/*
+ * broker_test.c - requests in, replies out, without a socket or a second process: a client's life is its token's open
+ * file.
+ */
 #include "broker/broker.h"
 #include "base/log.h"
 #include "base/socket.h"
+#include "shm/segment.h"
 #include <aether/error.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -252,6 +256,183 @@ static void what_is_no_request_is_refused(void **state) {
     die(&a);
 }
 
+static ae_log *map_log(const struct ae_msg *opened) {
+    char name[AE_OBJECT_NAME_SIZE];
+    void *base = NULL;
+
+    ae_name_log(&instance, opened->u.opened.topic_id, name);
+    int fd = ae_segment_open(name, true, instance.uid, opened->u.opened.geometry.log_bytes, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_map(fd, sizeof(ae_log), true, false, &base), 0);
+    ae_close(&fd);
+    return base;
+}
+
+static void stream_is(const ae_log *log, uint64_t open, uint64_t died, uint64_t joins) {
+    assert_int_equal(ae_load_acquire(&log->stream.open), open);
+    assert_int_equal(ae_load_acquire(&log->stream.died), died);
+    assert_int_equal(ae_load_acquire(&log->stream.joins), joins);
+}
+
+/*
+ * Who publishes: admitted, closed as the library does it, closed without a word, dead, admitted again, granted unheard.
+ */
+static void stream_tells_who_publishes(void **state) {
+    struct client a = enter("a"), b = enter("b");
+    struct ae_msg mine = open_topic(&a, AE_ROLE_PUBLISHER, "t");
+    ae_log *log = map_log(&mine);
+
+    (void)state;
+    assert_int_equal(ae_load_acquire(&log->wake.wake), 1);
+    stream_is(log, 1, 0, 1);
+    ae_store_release(&log->stream.unfenced, 1);
+    ae_store_release(&log->stream.open, 0);
+    assert_int_equal(give_back(&a, mine.u.opened.grant_id), 0);
+    stream_is(log, 0, 0, 1);
+    assert_int_equal(ae_load_acquire(&log->wake.wake), 1);
+
+    mine = open_topic(&b, AE_ROLE_PUBLISHER, "t");
+    stream_is(log, 1, 0, 2);
+    assert_int_equal(ae_load_acquire(&log->stream.unfenced), 0);
+    assert_int_equal(give_back(&b, mine.u.opened.grant_id), 0);
+    stream_is(log, 0, 0, 2);
+    assert_int_equal(ae_load_acquire(&log->wake.wake), 2);
+
+    assert_int_equal(open_topic(&b, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
+    die(&b);
+    stream_is(log, 1, 0, 3); /* nobody has looked yet */
+    assert_true(ae_broker_look(&broker, b.index));
+    stream_is(log, 0, 1, 3);
+    assert_int_equal(ae_load_acquire(&log->wake.wake), 3);
+
+    assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
+    stream_is(log, 1, 0, 4);
+    struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION, .u.hello.resume_id = a.id};
+    memcpy(msg.u.hello.resume_nonce, a.nonce, sizeof a.nonce);
+    assert_int_equal(hello(&a, &msg).msg.u.welcome.resumed, 1); /* it never heard of the grant: nobody died */
+    stream_is(log, 0, 0, 4);
+    ae_segment_unmap(log, sizeof *log);
+    die(&a);
+}
+
+static struct ae_msg open_configured(const struct client *client, uint32_t role,
+                                     const struct ae_topic_request *request) {
+    const struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open = {.role = role, .topic = *request}};
+    struct ae_reply reply = ask(client, &msg);
+
+    for (int i = 0; i < reply.fd_count; i++)
+        ae_close(&reply.fds[i]);
+    return reply.msg;
+}
+
+static uint64_t allocated(const struct ae_msg *opened) {
+    char name[AE_OBJECT_NAME_SIZE], path[AE_OBJECT_NAME_SIZE + 16];
+    struct stat st;
+
+    ae_name_log(&instance, opened->u.opened.topic_id, name);
+    (void)snprintf(path, sizeof path, "/dev/shm%s", name);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true((uint64_t)st.st_size == opened->u.opened.geometry.log_bytes);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* A lane is allocated when its publisher is admitted, once. */
+static void lanes_are_allocated_with_their_publisher(void **state) {
+    const struct ae_topic_request request = {
+        .topic = "large", .max_message = 100000, .capacity = 8, .lane_bytes = 1 << 18};
+    struct ae_topic_request much = request;
+    struct client a = enter("a");
+    struct ae_msg opened = open_configured(&a, AE_ROLE_RELIABLE, &request);
+    const ae_geometry *geometry = &opened.u.opened.geometry;
+
+    (void)state;
+    assert_int_equal(opened.type, AE_MSG_OPENED);
+    assert_int_equal(geometry->lane_bytes, 1 << 18);
+    assert_int_equal(allocated(&opened), geometry->lanes_off);
+    for (int i = 0; i < 2; i++) {
+        opened = open_configured(&a, AE_ROLE_PUBLISHER, &request);
+        assert_int_equal(opened.type, AE_MSG_OPENED);
+        assert_int_equal(allocated(&opened), geometry->lanes_off + geometry->lane_bytes);
+        assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+    }
+    /* The limit is for what one publisher takes, not for the size of the file. */
+    (void)snprintf(much.topic, sizeof much.topic, "much");
+    much.lane_bytes = 1 << 20;
+    opened = open_configured(&a, AE_ROLE_BEST_EFFORT, &much);
+    assert_int_equal(opened.u.error.code, -ENOSPC);
+    assert_non_null(strstr(opened.u.error.text, "with a publisher's lane"));
+    assert_non_null(strstr(opened.u.error.text, "1 MiB"));
+    much.lane_bytes = 1 << 19;
+    assert_int_equal(open_configured(&a, AE_ROLE_BEST_EFFORT, &much).type, AE_MSG_OPENED);
+    die(&a);
+}
+
+static int32_t create(const struct client *client, const struct ae_topic_request *request, const char *text) {
+    const struct ae_msg msg = {.type = AE_MSG_CREATE, .u.create = *request};
+    const struct ae_reply reply = ask(client, &msg);
+
+    if (reply.msg.type == AE_MSG_DONE)
+        return 0;
+    if (strstr(reply.msg.u.error.text, text) == NULL)
+        fail_msg("'%s' lacks '%s'", reply.msg.u.error.text, text);
+    return reply.msg.u.error.code;
+}
+
+static void types_are_agreed_on(void **state) {
+    const struct ae_topic_request
+        none = {.topic = "t", .capacity = 8},
+        quote = {.topic = "t", .capacity = 8, .type_name = "quote", .type_version = 2, .type_size = 32},
+        trade = {.topic = "t", .capacity = 8, .type_name = "trade", .type_version = 1, .type_size = 40},
+        any = {.topic = "t", .capacity = 8, .type_name = "quote", .type_version = 2},
+        huge = {.topic = "t", .capacity = 8, .type_name = "huge", .type_size = 1017},
+        nameless = {.topic = "t", .capacity = 8, .type_version = 2}, empty = {.topic = ""};
+    struct client a = enter("a"), b = enter("b");
+
+    (void)state;
+    assert_int_equal(create(&a, &huge, "'huge' version 0 of 1017 bytes does not fit"), -EINVAL);
+    assert_int_equal(remove_topic(&a, "t"), -ENOENT);
+    assert_int_equal(open_configured(&a, AE_ROLE_PUBLISHER, &none).type, AE_MSG_OPENED);
+    assert_int_equal(create(&a, &huge, "of up to 1016 bytes"), -EINVAL);
+    assert_int_equal(create(&a, &nameless, "type_name"), -EINVAL);
+    /* What is refused states nothing. */
+    assert_int_equal(open_configured(&b, AE_ROLE_PUBLISHER, &trade).u.error.code, -EBUSY);
+    assert_int_equal(open_configured(&b, AE_ROLE_BEST_EFFORT, &quote).type, AE_MSG_OPENED);
+    assert_int_equal(create(&a, &quote, ""), 0);
+    assert_int_equal(create(&a, &none, ""), 0);
+    assert_int_equal(
+        create(&a, &trade, "topic 't' carries 'quote' version 2 of 32 bytes, not 'trade' version 1 of 40 bytes"),
+        -EEXIST);
+    assert_int_equal(create(&a, &any, "not 'quote' version 2 of any size"), -EEXIST);
+    assert_int_equal(create(&a, &empty, "topic name is empty"), -EINVAL);
+    assert_int_equal(remove_topic(&a, ""), -EINVAL);
+    die(&a);
+    die(&b);
+    struct client c = enter("c");
+    assert_int_equal(remove_topic(&c, "t"), 0);
+    assert_int_equal(create(&c, &trade, ""), 0); /* a new topic in the same record */
+    assert_int_equal(remove_topic(&c, "t"), 0);
+    assert_int_equal(create(&c, &none, ""), 0);
+    assert_int_equal(create(&c, &any, ""), 0);
+    die(&c);
+}
+
+/* Each reuse of a record is a new generation that isn't evicted. */
+static void evict_words_have_generations(void **state) {
+    struct client a = enter("a");
+
+    (void)state;
+    for (uint64_t generation = 1; generation < 4; generation++) {
+        const struct ae_msg opened = open_topic(&a, AE_ROLE_RELIABLE, "t");
+        ae_log *log = map_log(&opened);
+        assert_int_equal(opened.u.opened.record, 0);
+        assert_int_equal(ae_load_acquire(&log->evict[0]), generation << 1);
+        ae_store_release(&log->evict[0], generation << 1 | 1);
+        assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+        ae_segment_unmap(log, sizeof *log);
+    }
+    die(&a);
+}
+
 /* Somebody else removed the objects: opening says so, and the topic can be removed and made anew. */
 static void missing_objects_are_a_fault(void **state) {
     struct client a = enter("a");
@@ -278,6 +459,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(stream_tells_who_publishes, setup, teardown),
+        cmocka_unit_test_setup_teardown(lanes_are_allocated_with_their_publisher, setup, teardown),
+        cmocka_unit_test_setup_teardown(types_are_agreed_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(evict_words_have_generations, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_objects_are_a_fault, setup, teardown),
     };
 

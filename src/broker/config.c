@@ -65,9 +65,9 @@ static int set_key(struct reading *r, enum key key, const char *text) {
     int rc;
 
     if (key == KEY_SOCKET) {
-        if (text[0] == '\0' || strlen(text) >= sizeof config->socket_path)
-            return ae_fail(-EINVAL, "%s:%u: socket = '%s' isn't a path of 1 to %zu bytes", r->path, r->line, text,
-                           sizeof config->socket_path - 1);
+        if (text[0] == '\0' || strlen(text) > AE_SOCKET_PATH_MAX)
+            return ae_fail(-EINVAL, "%s:%u: socket = '%s' isn't a path of 1 to %u bytes", r->path, r->line, text,
+                           AE_SOCKET_PATH_MAX);
         memcpy(config->socket_path, text, strlen(text) + 1);
         return 0;
     }

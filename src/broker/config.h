@@ -15,8 +15,8 @@ struct ae_config {
 void ae_config_defaults(struct ae_config *config);
 
 /*
- * Reads an INI file over what *config holds. 0, or -EINVAL / -errno with a text that names file, line, what is wrong and what would be right; an
- * unknown or repeated key is wrong too.
+ * Reads an INI file over what *config holds. 0, or -EINVAL / -errno with a text that names file, line, what is wrong
+ * and what would be right; an unknown or repeated key is wrong too.
  */
 int ae_config_read(struct ae_config *config, const char *path);
 

@@ -72,10 +72,10 @@ static void longest_socket_path_fits(void **state) {
     struct ae_config config;
 
     (void)state;
-    memset(text + start, 's', 107);
+    memset(text + start, 's', AE_SOCKET_PATH_MAX);
     assert_int_equal(read_text(&config, text), 0);
-    assert_int_equal(strlen(config.socket_path), 107);
-    text[start + 107] = 's';
+    assert_int_equal(strlen(config.socket_path), AE_SOCKET_PATH_MAX);
+    text[start + AE_SOCKET_PATH_MAX] = 's';
     assert_int_equal(read_text(&config, text), -EINVAL);
 }
 

@@ -73,7 +73,7 @@ static int listen_at(const char *path, int *listener) {
     int len, rc;
 
     if (snprintf(temporary, sizeof temporary, "%s~", path) >= (int)sizeof temporary)
-        return ae_fail(-ENAMETOOLONG, "socket path '%s' is too long: at most %zu bytes", path, sizeof temporary - 2);
+        return ae_fail(-ENAMETOOLONG, "socket path '%s' is too long: at most %u bytes", path, AE_SOCKET_PATH_MAX);
     if ((rc = check_replaceable(path)) != 0 || (rc = check_replaceable(temporary)) != 0)
         return rc;
     len = ae_socket_address(&address, temporary);
@@ -243,6 +243,27 @@ static void answer(struct server *s, struct connection *c, const struct ae_msg *
     }
 }
 
+/* One line a request, for --log-level debug. */
+static void log_request(const struct connection *c, const struct ae_msg *msg, const struct ae_reply *reply) {
+    static const char *const names[] = {
+        [AE_MSG_HELLO] = "HELLO",   [AE_MSG_OPEN] = "OPEN",     [AE_MSG_CLOSE] = "CLOSE",
+        [AE_MSG_CREATE] = "CREATE", [AE_MSG_REMOVE] = "REMOVE", [AE_MSG_SHUTDOWN] = "SHUTDOWN",
+    };
+    const char *name = msg->type < sizeof names / sizeof names[0] && names[msg->type] != NULL ? names[msg->type] : "?";
+    const char *what = "";
+
+    if (msg->type == AE_MSG_OPEN)
+        what = msg->u.open.topic.topic;
+    else if (msg->type == AE_MSG_CREATE)
+        what = msg->u.create.topic;
+    else if (msg->type == AE_MSG_REMOVE)
+        what = msg->u.remove.topic;
+    else if (msg->type == AE_MSG_HELLO)
+        what = msg->u.hello.name;
+    ae_log_line(AE_LOG_DEBUG, "pid %" PRIu32 ": request %" PRIu32 " %s '%s': %s", c->pid, msg->request, name, what,
+                reply->msg.type == AE_MSG_ERROR ? reply->msg.u.error.text : "done");
+}
+
 /* Reads one packet and answers it. False: the connection is to be closed. */
 static bool serve_packet(struct server *s, struct connection *c) {
     uint8_t packet[AE_PACKET_MAX];
@@ -265,10 +286,14 @@ static bool serve_packet(struct server *s, struct connection *c) {
         refuse(c->fd, rc);
         return false;
     }
-    /* A forked child may have kept the connection of a dead process: it speaks for nobody, and what it got would never be freed. */
+    /*
+     * A forked child may have kept the connection of a dead process: it speaks for nobody, and what it got would never
+     * be freed.
+     */
     if (c->client != AE_NO_CLIENT && ae_broker_look(s->broker, c->client))
         return false;
     answer(s, c, &msg, &reply);
+    log_request(c, &msg, &reply);
     reply.msg.request = msg.request;
     len = ae_msg_encode(&reply.msg, packet, sizeof packet);
     rc = len < 0 ? len : ae_packet_send(c->fd, packet, (size_t)len, reply.fds, reply.fd_count);

@@ -5,7 +5,10 @@
 
 #include "broker/broker.h"
 
-/* Listens at the instance's socket and serves until SIGTERM, SIGINT or a SHUTDOWN request. 0: clean stop; -errno: it can't go on. */
+/*
+ * Listens at the instance's socket and serves until SIGTERM, SIGINT or a SHUTDOWN request. 0: clean stop; -errno: it
+ * can't go on.
+ */
 int ae_server_run(struct ae_broker *broker);
 
 #endif

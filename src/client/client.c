@@ -6,9 +6,9 @@
 #include "base/export.h"
 #include "base/socket.h"
 #include "ring/geometry.h"
+#include "shm/names.h"
 #include "shm/segment.h"
 #include "shm/token.h"
-#include <aether/error.h>
 #include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -32,8 +32,10 @@ struct aether_client {
     uint64_t client_id, nonce[2];
     uint64_t
         last_grant; /* newest grant that arrived: a daemon that resumes us frees later ones, whose reply was lost */
-    /* While these are mapped we are alive for aetherd. More than one only if an aetherd lost its registry: what was opened before
-     * is still mapped, so the old token must be too. */
+    /*
+     * While these are mapped we are alive for aetherd. More than one only if an aetherd lost its registry: what was
+     * opened before is still mapped, so the old token must be too.
+     */
     void **tokens;
     size_t token_count;
     struct ae_grant *grants;
@@ -88,7 +90,10 @@ static int receive_reply(struct aether_client *client, struct reply *reply, uint
     return 0;
 }
 
-/* Sends msg and waits for the reply, which must be of type `expect` with fd_count fds. -ECONNRESET: the daemon went away before it answered. */
+/*
+ * Sends msg and waits for the reply, which must be of type `expect` with fd_count fds. -ECONNRESET: the daemon went
+ * away before it answered.
+ */
 static int exchange(struct aether_client *client, struct ae_msg *msg, uint16_t expect, struct reply *reply) {
     const uint64_t deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
     uint8_t packet[AE_PACKET_MAX];
@@ -119,6 +124,16 @@ static int exchange(struct aether_client *client, struct ae_msg *msg, uint16_t e
 
 /* ---- connecting ---- */
 
+/* aetherd makes its default directory by itself, but only if it isn't told which socket to use. */
+static int no_daemon(const struct aether_client *client, int code) {
+    char standard[sizeof client->socket_path];
+
+    if (aether_default_socket(standard, sizeof standard) == 0 && strcmp(standard, client->socket_path) == 0)
+        return ae_fail(code, "no aetherd at %s: %s; start it with: aetherd", client->socket_path, strerror(-code));
+    return ae_fail(code, "no aetherd at %s: %s; start it with: aetherd --socket %s", client->socket_path,
+                   strerror(-code), client->socket_path);
+}
+
 static int connect_socket(struct aether_client *client) {
     const uint64_t deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
     struct sockaddr_un address;
@@ -126,7 +141,7 @@ static int connect_socket(struct aether_client *client) {
     int rc;
 
     if (len < 0)
-        return ae_fail(len, "socket path '%s' is too long: at most 107 bytes", client->socket_path);
+        return ae_fail(len, "socket path '%s' is too long: at most %u bytes", client->socket_path, AE_SOCKET_PATH_MAX);
     client->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (client->sock < 0)
         return ae_fail(-errno, "socket: %s", strerror(errno));
@@ -142,8 +157,7 @@ static int connect_socket(struct aether_client *client) {
         ae_close(&client->sock);
         if (rc == -EAGAIN)
             rc = -ETIMEDOUT;
-        return ae_fail(rc, "no aetherd at %s: %s; start it with: aetherd --socket %s", client->socket_path,
-                       strerror(-rc), client->socket_path);
+        return no_daemon(client, rc);
     }
     return 0;
 }
@@ -272,8 +286,8 @@ AE_EXPORT int aether_connect(aether_client **out, const aether_connect_options *
     program_name(client->name, options != NULL ? options->name : NULL);
     if (path == NULL)
         rc = aether_default_socket(client->socket_path, sizeof client->socket_path);
-    else if (strlen(path) >= sizeof client->socket_path)
-        rc = ae_fail(-ENAMETOOLONG, "socket path '%s' is too long: at most 107 bytes", path);
+    else if (strlen(path) > AE_SOCKET_PATH_MAX)
+        rc = ae_fail(-ENAMETOOLONG, "socket path '%s' is too long: at most %u bytes", path, AE_SOCKET_PATH_MAX);
     else
         rc = (strcpy(client->socket_path, path), 0);
     if (rc == 0)
@@ -298,8 +312,10 @@ static void unlink_grant(struct ae_grant *grant) {
 static void unmap_grant(struct ae_grant *grant) {
     ae_segment_unmap(grant->cursors, grant->geometry.cursors_bytes);
     ae_segment_unmap(grant->log, grant->geometry.log_bytes);
+    free(grant->buffer);
     grant->cursors = NULL;
     grant->log = NULL;
+    grant->buffer = NULL;
 }
 
 AE_EXPORT void aether_disconnect(aether_client *client) {
@@ -313,7 +329,9 @@ AE_EXPORT void aether_disconnect(aether_client *client) {
         }
         free(grant);
     }
-    /* The tokens go first: aetherd, prompted by the end of the connection, finds them free and frees all that we held. */
+    /*
+     * The tokens go first: aetherd, prompted by the end of the connection, finds them free and frees all that we held.
+     */
     for (size_t i = 0; i < client->token_count; i++)
         ae_token_drop(client->tokens[i]);
     free(client->tokens);
@@ -324,21 +342,41 @@ AE_EXPORT void aether_disconnect(aether_client *client) {
 
 /* ---- topics ---- */
 
-static int fill_topic(struct ae_topic_request *request_topic, const char *topic, const aether_topic_config *config) {
+static int fill_type(struct ae_topic_request *wanted, const aether_topic_config *config) {
+    const size_t len = config->type_name != NULL ? strlen(config->type_name) : 0;
+
+    if (len > AE_TYPE_NAME_MAX)
+        return ae_fail(-EINVAL, "type name of %zu bytes is too long: use at most %u", len, AE_TYPE_NAME_MAX);
+    if (len == 0) {
+        if (config->type_version != 0 || config->type_size != 0)
+            return ae_fail(-EINVAL, "a type's version or size is given without its name");
+        return 0;
+    }
+    memcpy(wanted->type_name, config->type_name, len + 1);
+    wanted->type_version = config->type_version;
+    wanted->type_size = config->type_size;
+    return 0;
+}
+
+static int fill_topic(struct ae_topic_request *wanted, const char *topic, const aether_topic_config *config) {
     const size_t len = topic != NULL ? strlen(topic) : 0;
 
-    if (topic == NULL)
-        return ae_fail(-EINVAL, "topic name is NULL: use 1 to %u bytes", AE_TOPIC_NAME_MAX);
+    if (len == 0)
+        return ae_fail(-EINVAL, "topic name is empty: use 1 to %u bytes", AE_TOPIC_NAME_MAX);
     if (len > AE_TOPIC_NAME_MAX)
         return ae_fail(-EINVAL, "topic name of %zu bytes is too long: use 1 to %u", len, AE_TOPIC_NAME_MAX);
-    memcpy(request_topic->topic, topic, len + 1);
-    if (config != NULL) {
-        request_topic->max_message = config->max_message;
-        request_topic->capacity = config->capacity;
-        request_topic->preset = (uint32_t)config->preset;
-        request_topic->start_seq = config->start_seq;
-    }
-    return 0;
+    memcpy(wanted->topic, topic, len + 1);
+    if (config == NULL)
+        return 0;
+    wanted->max_message = config->max_message;
+    wanted->inline_max = config->inline_max;
+    wanted->capacity = config->capacity;
+    wanted->lane_bytes = config->lane_bytes;
+    wanted->evict_lag = config->evict_lag;
+    wanted->start_seq = config->start_seq;
+    wanted->preset = (uint32_t)config->preset;
+    wanted->slow = (uint32_t)config->slow;
+    return fill_type(wanted, config);
 }
 
 static int simple_request(aether_client *client, struct ae_msg *msg) {
@@ -379,10 +417,26 @@ AE_EXPORT int aether_shutdown(aether_client *client) {
 
 /* ---- grants ---- */
 
+/*
+ * What a publisher touches: everything up to the lanes, and its own lane. A subscriber populates lanes once it knows
+ * who uses them.
+ */
+static int populate_log(const struct ae_grant *grant, bool publisher) {
+    const ae_geometry *geometry = &grant->geometry;
+    int rc = ae_segment_populate(grant->log, 0, geometry->lanes_off, publisher);
+
+    if (rc == 0 && publisher && geometry->lane_bytes != 0)
+        rc = ae_segment_populate(grant->log, geometry->lanes_off + grant->record * geometry->lane_bytes,
+                                 geometry->lane_bytes, true);
+    return rc;
+}
+
 static int map_grant(struct ae_grant *grant, const struct reply *reply) {
     const bool publisher = grant->role == AE_ROLE_PUBLISHER;
-    int rc = ae_segment_map(reply->fds[0], grant->geometry.log_bytes, publisher, true, &grant->log);
+    int rc = ae_segment_map(reply->fds[0], grant->geometry.log_bytes, publisher, false, &grant->log);
 
+    if (rc == 0)
+        rc = populate_log(grant, publisher);
     if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)
         rc = ae_segment_map(reply->fds[1], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
     if (rc != 0)

@@ -7,16 +7,18 @@
 #include <aether/topic.h>
 
 /*
- * What a publisher and a subscriber have in common: the grant that aetherd gave and the two objects behind it. Sits in the list of its
- * client. Once its owner has closed it while no daemon could be told, it stays there as a note to give the grant back.
+ * What a publisher and a subscriber have in common: the grant that aetherd gave and the two objects behind it. Sits in
+ * the list of its client. Once its owner has closed it while no daemon could be told, it stays there as a note to give
+ * the grant back.
  */
 struct ae_grant {
     struct ae_grant *next;
     struct aether_client *client;
     uint64_t grant_id;
     uint32_t role, record;
-    ae_geometry geometry;                  /* checked */
-    void *log, *cursors;                   /* mappings; cursors NULL for best effort */
+    ae_geometry geometry; /* checked */
+    void *log, *cursors;  /* mappings; cursors NULL for best effort */
+    void *buffer;         /* private memory of the owner; freed when the objects are unmapped; may be NULL */
     void (*leave)(struct ae_grant *grant); /* stops taking part; called before the objects are unmapped */
 };
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ffi.c - the inline functions of the public headers once more as exported symbols, for bindings without a C compiler. */
+/*
+ * ffi.c - the inline functions of the public headers once more as exported symbols, for bindings without a C compiler.
+ */
 #include "base/export.h"
 #define AETHER_INLINE AE_EXPORT
 #include <aether/aether.h>

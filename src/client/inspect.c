@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inspect.c - a read-only look at an instance's objects, beside a daemon that runs, is dead, or changes them at this moment.
+ * inspect.c - a read-only look at an instance's objects, beside a daemon that runs, is dead, or changes them at this
+ * moment.
  *
- * The registry is aetherd's; logs and cursors are written by peers, so nothing in them is trusted: geometry comes from the
- * registry, and every figure is loaded once and put into the range that makes sense.
+ * The registry is aetherd's; logs and cursors are written by peers, so nothing in them is trusted: geometry comes from
+ * the registry, and every figure is loaded once and put into the range that makes sense.
  */
 #include "base/error.h"
 #include "base/export.h"
@@ -35,6 +36,7 @@ struct aether_inspector {
 struct objects {
     const ae_log *log; /* without the slots */
     const ae_cursors *cursors;
+    uint64_t memory_bytes; /* allocated for both; of one that can't be opened, what the registry says it began with */
 };
 
 /* ---- grants ------------------------------------------------------------------------------------------------------ */
@@ -98,28 +100,59 @@ static const struct grant *topic_grants(const aether_inspector *inspector, uint6
 
 /* ---- topics' objects --------------------------------------------------------------------------------------------- */
 
-static const void *map_object(const char *name, uint32_t uid, uint64_t object_bytes, uint64_t map_bytes) {
+/* Opens an object and adds what is allocated of it, `least` bytes if that can't be told, to *memory_bytes. */
+static int open_object(const char *name, uint32_t uid, uint64_t bytes, uint64_t least, uint64_t *memory_bytes) {
+    struct stat st;
+    int fd = ae_segment_open(name, false, uid, bytes, NULL);
+
+    *memory_bytes += fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : least;
+    return fd;
+}
+
+static int open_log(const aether_inspector *inspector, const ae_registry_topic *topic, uint64_t *memory_bytes) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_log(&inspector->instance, topic->topic_id, name);
+    return open_object(name, inspector->instance.uid, topic->geometry.log_bytes, topic->geometry.lanes_off,
+                       memory_bytes);
+}
+
+static int open_cursors(const aether_inspector *inspector, const ae_registry_topic *topic, uint64_t *memory_bytes) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_cursors(&inspector->instance, topic->topic_id, name);
+    return open_object(name, inspector->instance.uid, topic->geometry.cursors_bytes, topic->geometry.cursors_bytes,
+                       memory_bytes);
+}
+
+/* Maps what is looked at, and closes fd, which may be a fault. */
+static const void *map_object(int fd, uint64_t bytes) {
     void *base = NULL;
-    int fd = ae_segment_open(name, false, uid, object_bytes, NULL);
 
     if (fd < 0)
         return NULL;
-    if (ae_segment_map(fd, map_bytes, false, false, &base) != 0)
+    if (ae_segment_map(fd, bytes, false, false, &base) != 0)
         base = NULL;
     ae_close(&fd);
     return base;
 }
 
 static struct objects open_objects(const aether_inspector *inspector, const ae_registry_topic *topic) {
-    const uint32_t uid = inspector->instance.uid;
-    struct objects objects;
-    char name[AE_OBJECT_NAME_SIZE];
+    struct objects objects = {.memory_bytes = 0};
 
-    ae_name_log(&inspector->instance, topic->topic_id, name);
-    objects.log = map_object(name, uid, topic->geometry.log_bytes, sizeof(ae_log));
-    ae_name_cursors(&inspector->instance, topic->topic_id, name);
-    objects.cursors = map_object(name, uid, topic->geometry.cursors_bytes, sizeof(ae_cursors));
+    objects.log = map_object(open_log(inspector, topic, &objects.memory_bytes), sizeof(ae_log));
+    objects.cursors = map_object(open_cursors(inspector, topic, &objects.memory_bytes), sizeof(ae_cursors));
     return objects;
+}
+
+static uint64_t memory_of(const aether_inspector *inspector, const ae_registry_topic *topic) {
+    uint64_t bytes = 0;
+    int fd = open_log(inspector, topic, &bytes);
+
+    ae_close(&fd);
+    fd = open_cursors(inspector, topic, &bytes);
+    ae_close(&fd);
+    return bytes;
 }
 
 static void close_objects(struct objects *objects) {
@@ -151,12 +184,14 @@ static int is_active(const ae_cursors *cursors, uint32_t record) {
     return (ae_load_acquire(&cursors->active.active) >> record & 1) != 0;
 }
 
-static void fill_topic(const aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
+/* Publishers don't wait for it any more. Only on a topic that evicts; elsewhere a publisher wrote nonsense. */
+static int is_evicted(const ae_log *log, uint32_t record, const ae_geometry *geometry) {
+    return log != NULL && geometry->evict_lag != 0 && (ae_load_acquire(&log->evict[record]) & 1) != 0;
+}
+
+/* What the registry knows of a topic. */
+static void fill_record(const ae_registry_topic *topic, aether_topic_info *info) {
     const ae_geometry *geometry = &topic->geometry;
-    struct objects objects = open_objects(inspector, topic);
-    uint64_t slowest = UINT64_MAX;
-    size_t count;
-    const struct grant *grants = topic_grants(inspector, topic->topic_id, &count);
 
     memset(info, 0, sizeof *info);
     info->id = topic->topic_id;
@@ -166,7 +201,25 @@ static void fill_topic(const aether_inspector *inspector, const ae_registry_topi
     info->capacity = geometry->capacity;
     info->slot_size = geometry->slot_size;
     info->max_message = geometry->max_message;
-    info->memory_bytes = geometry->log_bytes + geometry->cursors_bytes;
+    info->inline_max = (uint32_t)ae_inline_max(geometry);
+    info->lane_bytes = geometry->lane_bytes;
+    info->evict_lag = geometry->evict_lag;
+    memcpy(info->type_name, topic->type_name, sizeof info->type_name);
+    info->type_version = topic->type_version;
+    info->type_size = topic->type_size;
+}
+
+static void fill_topic(const aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
+    const ae_geometry *geometry = &topic->geometry;
+    struct objects objects = open_objects(inspector, topic);
+    uint64_t slowest = UINT64_MAX;
+    size_t count;
+    const struct grant *grants = topic_grants(inspector, topic->topic_id, &count);
+
+    fill_record(topic, info);
+    info->memory_bytes = objects.memory_bytes;
+    if (objects.log != NULL)
+        info->joins = ae_load_relaxed(&objects.log->stream.joins);
     for (size_t i = 0; i < count; i++) {
         const uint32_t record = grants[i].record;
         if (grants[i].role == AE_ROLE_PUBLISHER) {
@@ -175,7 +228,8 @@ static void fill_topic(const aether_inspector *inspector, const ae_registry_topi
                 info->full += ae_load_relaxed(&objects.log->publishers[record].full);
         } else if (grants[i].role == AE_ROLE_RELIABLE) {
             info->reliable++;
-            if (objects.cursors != NULL && is_active(objects.cursors, record))
+            if (objects.cursors != NULL && is_active(objects.cursors, record) &&
+                !is_evicted(objects.log, record, geometry))
                 slowest = at_most(ae_load_acquire(&objects.cursors->records[record].cursor), slowest);
         } else {
             info->best_effort++;
@@ -243,7 +297,7 @@ AE_EXPORT int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_i
         if (!read_topic(inspector, i, &topic))
             continue;
         info->topics++;
-        info->memory_bytes += topic.geometry.log_bytes + topic.geometry.cursors_bytes;
+        info->memory_bytes += memory_of(inspector, &topic);
     }
     for (uint32_t i = 0; i < registry->clients_max; i++) {
         ae_registry_client client;
@@ -313,6 +367,7 @@ static void fill_peer(const ae_registry_topic *topic, const struct objects *obje
         info->lost = at_most(ae_load_relaxed(&record->lost), next - info->joined);
         info->aborted = at_most(ae_load_relaxed(&record->aborted), next - info->joined);
         info->next = at_most(cursor, next);
+        info->evicted = (uint32_t)is_evicted(objects->log, grant->record, &topic->geometry);
         info->lag = active ? lag_of(cursor, next, &topic->geometry) : 0;
     }
 }

@@ -65,18 +65,24 @@ static int teardown(void **state) {
 }
 
 /* Makes registry record i a live topic without objects. */
-static ae_registry_topic *add_topic(struct fixture *f, uint32_t i, uint64_t id, const char *name, uint64_t start_seq) {
+static ae_registry_topic *add_configured(struct fixture *f, uint32_t i, uint64_t id, const char *name,
+                                         const aether_topic_config *config) {
     ae_registry_topic *topic = &f->registry.topics[i];
-    const aether_topic_config config = {.max_message = 100, .capacity = CAPACITY, .start_seq = start_seq};
 
     ae_record_begin(&topic->state);
     topic->topic_id = id;
     topic->created_ns = 1000 + id;
-    assert_int_equal(ae_geometry_make(&topic->geometry, &config), 0);
+    assert_int_equal(ae_geometry_make(&topic->geometry, config), 0);
     topic->name_len = (uint32_t)strlen(name);
     memcpy(topic->name, name, strlen(name) + 1);
     ae_record_commit(&topic->state);
     return topic;
+}
+
+static ae_registry_topic *add_topic(struct fixture *f, uint32_t i, uint64_t id, const char *name, uint64_t start_seq) {
+    const aether_topic_config config = {.max_message = 100, .capacity = CAPACITY, .start_seq = start_seq};
+
+    return add_configured(f, i, id, name, &config);
 }
 
 static void add_grant(struct fixture *f, uint32_t i, uint64_t topic_id, uint64_t client_id, uint32_t role,
@@ -103,9 +109,9 @@ static void add_client(struct fixture *f, uint32_t i, uint64_t id, const char *n
 }
 
 /* Makes an object and returns it mapped. */
-static void *add_object(const char *name, uint64_t bytes) {
+static void *add_object(const char *name, uint64_t bytes, uint64_t allocated) {
     void *base = NULL;
-    const int fd = ae_segment_create(name, bytes);
+    const int fd = ae_segment_create(name, bytes, allocated);
 
     assert_true(fd >= 0);
     assert_int_equal(ae_segment_map(fd, bytes, true, false, &base), 0);
@@ -117,14 +123,14 @@ static ae_log *add_log(struct fixture *f, const ae_registry_topic *topic) {
     char name[AE_OBJECT_NAME_SIZE];
 
     ae_name_log(&f->instance, topic->topic_id, name);
-    return add_object(name, topic->geometry.log_bytes);
+    return add_object(name, topic->geometry.log_bytes, topic->geometry.lanes_off);
 }
 
 static ae_cursors *add_cursors(struct fixture *f, const ae_registry_topic *topic) {
     char name[AE_OBJECT_NAME_SIZE];
 
     ae_name_cursors(&f->instance, topic->topic_id, name);
-    return add_object(name, topic->geometry.cursors_bytes);
+    return add_object(name, topic->geometry.cursors_bytes, topic->geometry.cursors_bytes);
 }
 
 static void publish_to(ae_log *log, uint64_t next) {
@@ -239,6 +245,65 @@ static void figures(void **state) {
     ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
 }
 
+/*
+ * Lanes: what is allocated of them counts. Eviction: who was evicted holds nobody up. A type, and the stream's joins.
+ */
+static void lanes_and_eviction(void **state) {
+    struct fixture *f = *state;
+    const aether_topic_config config = {.max_message = 1 << 20,
+                                        .inline_max = 24,
+                                        .capacity = CAPACITY,
+                                        .lane_bytes = 2 << 20,
+                                        .slow = AETHER_SLOW_EVICT,
+                                        .evict_lag = 40};
+    ae_registry_topic *topic = add_configured(f, 0, 1, "large", &config);
+    const ae_geometry *geometry = &topic->geometry;
+    ae_log *log = add_log(f, topic);
+    ae_cursors *cursors = add_cursors(f, topic);
+    char name[AE_OBJECT_NAME_SIZE];
+    aether_daemon_info daemon;
+    aether_topic_info info;
+    aether_peer_info peer;
+    uint32_t cursor = 0;
+
+    ae_registry_set_type(topic, "quote", 2, 32);
+    add_grant(f, 0, 1, 1, AE_ROLE_RELIABLE, 0);
+    add_grant(f, 1, 1, 1, AE_ROLE_RELIABLE, 1);
+    publish_to(log, 100);
+    subscribe(cursors, 0, 0, 70);
+    subscribe(cursors, 1, 0, 95);
+    ae_store_relaxed(&log->stream.joins, 3);
+    assert_int_equal(aether_inspect_find(f->inspector, "large", &info), 1);
+    assert_int_equal(info.max_message, 1 << 20);
+    assert_int_equal(info.inline_max, 24);
+    assert_int_equal(info.lane_bytes, 2 << 20);
+    assert_int_equal(info.evict_lag, 40);
+    assert_string_equal(info.type_name, "quote");
+    assert_int_equal(info.type_version, 2);
+    assert_int_equal(info.type_size, 32);
+    assert_int_equal(info.joins, 3);
+    assert_int_equal(info.max_lag, 30);
+    assert_int_equal(info.memory_bytes, geometry->lanes_off + geometry->cursors_bytes);
+
+    ae_name_log(&f->instance, 1, name);
+    const int fd = ae_segment_open(name, true, getuid(), geometry->log_bytes, NULL);
+    assert_int_equal(ae_segment_allocate(fd, geometry->lanes_off, geometry->lane_bytes, name), 0);
+    close(fd);
+    ae_store_relaxed(&log->evict[0], 5 << 1 | 1);
+    ae_store_relaxed(&log->evict[1], 6 << 1);
+    assert_int_equal(aether_inspect_find(f->inspector, "large", &info), 1);
+    assert_int_equal(info.memory_bytes, geometry->lanes_off + geometry->lane_bytes + geometry->cursors_bytes);
+    assert_int_equal(info.max_lag, 5);
+    assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
+    assert_int_equal(daemon.memory_bytes, info.memory_bytes);
+    assert_int_equal(aether_inspect_peer(f->inspector, 1, &cursor, &peer), 1);
+    assert_int_equal(peer.evicted, 1);
+    assert_int_equal(aether_inspect_peer(f->inspector, 1, &cursor, &peer), 1);
+    assert_int_equal(peer.evicted, 0);
+    ae_segment_unmap(log, geometry->log_bytes);
+    ae_segment_unmap(cursors, geometry->cursors_bytes);
+}
+
 /* The claim word has 48 bits of the sequence. */
 static void wrap(void **state) {
     struct fixture *f = *state;
@@ -279,12 +344,14 @@ static void hostile_words(void **state) {
         ae_store_relaxed(&cursors->records[63].joined, b);
         ae_store_relaxed(&cursors->records[63].lost, a);
         ae_store_relaxed(&log->publishers[63].joined, c);
+        ae_store_relaxed(&log->evict[63], c);
         assert_int_equal(aether_inspect_find(f->inspector, "t", &info), 1);
         assert_true(info.next_seq >= 100 && info.messages == info.next_seq - 100);
         assert_true(info.max_lag <= CAPACITY);
         while (aether_inspect_peer(f->inspector, 1, &cursor, &peer) == 1) {
             assert_true(peer.joined <= info.next_seq && peer.next <= info.next_seq);
             assert_true(peer.lag <= CAPACITY && peer.lost <= info.next_seq);
+            assert_int_equal(peer.evicted, 0); /* this topic doesn't evict */
         }
     }
     ae_segment_unmap(log, topic->geometry.log_bytes);
@@ -302,7 +369,7 @@ static void hostile_records(void **state) {
     add_topic(f, 0, 1, "huge", 0)->geometry.log_bytes = UINT64_MAX;
     add_topic(f, 1, 2, "odd", 0)->geometry.slot_size = 7;
     memset(add_topic(f, 2, 3, "x", 0)->name, '/', 256);
-    add_topic(f, 3, 4, "good", 0);
+    memset(add_topic(f, 3, 4, "good", 0)->type_name, '\x1b', 64);
     add_grant(f, 0, 4, 1, 77, 0);
     add_grant(f, 1, 4, 1, AE_ROLE_PUBLISHER, 64);
     add_grant(f, 2, 4, 1, AE_ROLE_RELIABLE, UINT32_MAX);
@@ -311,6 +378,7 @@ static void hostile_records(void **state) {
 
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
     assert_string_equal(info.name, "good");
+    assert_int_equal(strspn(info.type_name, "?"), 63);
     assert_int_equal(info.publishers + info.reliable, 0);
     assert_int_equal(info.best_effort, 1);
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0);
@@ -335,7 +403,7 @@ static void lost_objects(void **state) {
 
     add_grant(f, 0, 1, 1, AE_ROLE_RELIABLE, 0);
     ae_name_log(&f->instance, 1, name);
-    ae_segment_unmap(add_object(name, AE_PAGE), AE_PAGE);
+    ae_segment_unmap(add_object(name, AE_PAGE, AE_PAGE), AE_PAGE);
     assert_int_equal(aether_inspect_find(f->inspector, "t", &info), 1);
     assert_int_equal(info.messages, 0);
     assert_int_equal(info.next_seq, 5);
@@ -368,6 +436,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(empty, setup, teardown),
         cmocka_unit_test_setup_teardown(running, setup, teardown),
         cmocka_unit_test_setup_teardown(figures, setup, teardown),
+        cmocka_unit_test_setup_teardown(lanes_and_eviction, setup, teardown),
         cmocka_unit_test_setup_teardown(wrap, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_words, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_records, setup, teardown),

@@ -15,7 +15,7 @@ static struct publisher_handle *handle_of(aether_publisher *publisher) {
 }
 
 static void leave(struct ae_grant *grant) {
-    (void)grant; /* every sequence below the claim is committed: nothing is left to tell */
+    ae_publisher_leave(&((struct publisher_handle *)(void *)grant)->ring);
 }
 
 AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
@@ -31,8 +31,13 @@ AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, co
         free(handle);
         return rc;
     }
+    handle->grant.buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&handle->grant.geometry));
     ae_publisher_init(&handle->ring, &handle->grant.geometry, handle->grant.record, handle->grant.log,
-                      handle->grant.cursors);
+                      handle->grant.cursors, handle->grant.buffer);
+    if (handle->grant.buffer == NULL) {
+        ae_grant_close(&handle->grant);
+        return ae_fail(-ENOMEM, "out of memory for the loans of a publisher");
+    }
     *publisher = &handle->ring.hot;
     return 0;
 }

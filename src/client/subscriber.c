@@ -8,7 +8,6 @@
 struct subscriber_handle {
     struct ae_grant grant; /* first: ae_grant_close() frees from here */
     struct ae_subscriber ring;
-    _Alignas(8) unsigned char copies[]; /* where views may not point into the ring */
 };
 
 static struct subscriber_handle *handle_of(aether_subscriber *subscriber) {
@@ -20,8 +19,11 @@ static void leave(struct ae_grant *grant) {
 }
 
 static int check_options(const aether_subscribe_options *options) {
-    if (options->policy != AETHER_RELIABLE && options->policy != AETHER_BEST_EFFORT)
-        return ae_fail(-EINVAL, "policy %u is unknown: use 0 (reliable) or 1 (best effort)", (unsigned)options->policy);
+    if (options->policy != AETHER_RELIABLE && options->policy != AETHER_BEST_EFFORT && options->policy != AETHER_LATEST)
+        return ae_fail(-EINVAL, "policy %u is unknown: use 0 (reliable), 1 (best effort) or 2 (latest)",
+                       (unsigned)options->policy);
+    if (options->views != AETHER_VIEWS_COPY && options->views != AETHER_VIEWS_IN_PLACE)
+        return ae_fail(-EINVAL, "views %u are unknown: use 0 (copy) or 1 (in place)", (unsigned)options->views);
     if (options->from != AETHER_FROM_NEW && options->from != AETHER_FROM_OLDEST && options->from != AETHER_FROM_LAST)
         return ae_fail(-EINVAL, "start %u is unknown: use 0 (new), 1 (oldest) or 2 (last)", (unsigned)options->from);
     if (options->from != AETHER_FROM_LAST && options->last != 0)
@@ -34,6 +36,7 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
     static const aether_subscribe_options defaults;
     struct subscriber_handle *handle;
     uint32_t role;
+    size_t copies;
     int rc;
 
     if (options == NULL)
@@ -41,7 +44,7 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
     rc = check_options(options);
     if (rc != 0)
         return rc;
-    handle = calloc(1, sizeof *handle + AE_COPY_BUFFER_BYTES);
+    handle = calloc(1, sizeof *handle);
     if (handle == NULL)
         return ae_fail(-ENOMEM, "out of memory");
     handle->grant.leave = leave;
@@ -51,8 +54,14 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
         free(handle);
         return rc;
     }
+    copies = ae_subscriber_copies_bytes(&handle->grant.geometry, options);
+    handle->grant.buffer = copies != 0 ? malloc(copies) : NULL;
     ae_subscriber_init(&handle->ring, &handle->grant.geometry, handle->grant.record, handle->grant.log,
-                       handle->grant.cursors, options, handle->copies);
+                       handle->grant.cursors, options, handle->grant.buffer);
+    if (copies != 0 && handle->grant.buffer == NULL) {
+        ae_grant_close(&handle->grant);
+        return ae_fail(-ENOMEM, "out of memory for copies of messages: %zu bytes", copies);
+    }
     *subscriber = &handle->ring.hot;
     return 0;
 }

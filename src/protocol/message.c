@@ -12,18 +12,27 @@
 #define ERRNO_MAX 4095 /* the kernel's own bound */
 
 _Static_assert(HEADER_SIZE + 2 * sizeof(uint32_t) + AE_TEXT_MAX <= AE_PACKET_MAX, "ERROR fits");
-_Static_assert(HEADER_SIZE + sizeof(struct ae_topic_request) + sizeof(uint32_t) <= AE_PACKET_MAX, "OPEN fits");
+/* A string takes a byte more on the wire than in the struct: a length of two bytes, no NUL. */
+_Static_assert(HEADER_SIZE + sizeof(uint32_t) + sizeof(struct ae_topic_request) + 2 <= AE_PACKET_MAX, "OPEN fits");
 
+/* An empty one is a wrong name, not a wrong packet: the broker says so. */
 static void topic_name(struct ae_wire *wire, char *topic) {
-    ae_wire_string(wire, topic, 1, AE_TOPIC_NAME_MAX);
+    ae_wire_string(wire, topic, 0, AE_TOPIC_NAME_MAX);
 }
 
 static void topic_request(struct ae_wire *wire, struct ae_topic_request *request) {
     topic_name(wire, request->topic);
     ae_wire_u64(wire, &request->max_message);
+    ae_wire_u64(wire, &request->inline_max);
     ae_wire_u64(wire, &request->capacity);
+    ae_wire_u64(wire, &request->lane_bytes);
+    ae_wire_u64(wire, &request->evict_lag);
     ae_wire_u64(wire, &request->start_seq);
     ae_wire_u32(wire, &request->preset);
+    ae_wire_u32(wire, &request->slow);
+    ae_wire_u32(wire, &request->type_version);
+    ae_wire_u32(wire, &request->type_size);
+    ae_wire_string(wire, request->type_name, 0, AE_TYPE_NAME_MAX);
 }
 
 static void geometry(struct ae_wire *wire, ae_geometry *g) {
@@ -34,6 +43,7 @@ static void geometry(struct ae_wire *wire, ae_geometry *g) {
     ae_wire_u64(wire, &g->lane_bytes);
     ae_wire_u64(wire, &g->capacity);
     ae_wire_u64(wire, &g->start_seq);
+    ae_wire_u64(wire, &g->evict_lag);
     ae_wire_u32(wire, &g->slot_size);
     ae_wire_u32(wire, &g->max_message);
 }
@@ -142,12 +152,16 @@ static bool version_readable(const struct ae_msg *msg) {
     return msg->version == AE_PROTOCOL_VERSION || msg->type == AE_MSG_HELLO || msg->type == AE_MSG_ERROR;
 }
 
-/* Text for people from a peer that nobody vouches for. */
+/* Text for people from a peer that nobody vouches for. Types are compared by their cleaned names. */
 static void clean(struct ae_msg *msg) {
     if (msg->type == AE_MSG_HELLO)
         ae_text_clean(msg->u.hello.name);
     else if (msg->type == AE_MSG_ERROR)
         ae_text_clean(msg->u.error.text);
+    else if (msg->type == AE_MSG_OPEN)
+        ae_text_clean(msg->u.open.topic.type_name);
+    else if (msg->type == AE_MSG_CREATE)
+        ae_text_clean(msg->u.create.type_name);
 }
 
 int ae_msg_decode(struct ae_msg *msg, const uint8_t *buf, size_t len) {
@@ -170,7 +184,7 @@ int ae_msg_decode(struct ae_msg *msg, const uint8_t *buf, size_t len) {
     if (!body(&wire, msg))
         return ae_fail(-EPROTO, "no message has type %u", msg->type);
     if (wire.error == -EINVAL)
-        return ae_fail(-EPROTO, "message type %u: a string is empty, too long, or holds a NUL byte", msg->type);
+        return ae_fail(-EPROTO, "message type %u: a string is too long or holds a NUL byte", msg->type);
     if (wire.error != 0 || wire.off != len)
         return ae_fail(-EPROTO, "message type %u doesn't end where its packet of %zu bytes ends", msg->type, len);
     fault = value_fault(msg);

@@ -2,9 +2,9 @@
 /*
  * message.h - the control protocol's messages (docs/protocol.md). No I/O here: bytes in, struct out, and back.
  *
- * One message is one SOCK_SEQPACKET packet: a 12-byte header (u16 type, u16 protocol version, u32 request id, u32 length of the whole packet), then
- * fields in the order of the structs below, little-endian and unpadded; a string is a u16 length and its bytes. A message that is cut, too
- * long, or has bytes left over is refused.
+ * One message is one SOCK_SEQPACKET packet: a 12-byte header (u16 type, u16 protocol version, u32 request id, u32
+ * length of the whole packet), then fields in the order of the structs below, little-endian and unpadded; a string is a
+ * u16 length and its bytes. A message that is cut, too long, or has bytes left over is refused.
  */
 #ifndef AE_PROTOCOL_MESSAGE_H
 #define AE_PROTOCOL_MESSAGE_H
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AE_PROTOCOL_VERSION 1u
+#define AE_PROTOCOL_VERSION 2u
 #define AE_PACKET_MAX 1024u
 #define AE_TEXT_MAX 511u
 
@@ -34,8 +34,11 @@ enum ae_msg_type {
 struct ae_topic_request {
     char
         topic[AE_TOPIC_NAME_MAX + 1]; /* NUL-terminated here, not on the wire; a NUL inside is refused by the decoder */
-    uint64_t max_message, capacity, start_seq; /* as in aether_topic_config: 0 = default or as it is */
-    uint32_t preset;
+    /* as in aether_topic_config: 0 = default or as it is */
+    uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
+    uint32_t preset, slow;
+    uint32_t type_version, type_size;
+    char type_name[AE_TYPE_NAME_MAX + 1]; /* "": none stated */
 };
 
 struct ae_msg {
@@ -45,8 +48,8 @@ struct ae_msg {
     union {
         struct {
             uint64_t resume_id, resume_nonce[2];
-            uint64_t
-                resume_grant; /* newest grant it knows: later ones were granted but their reply was lost; they are freed */
+            /* The newest grant it knows: later ones were granted but their reply was lost; they are freed. */
+            uint64_t resume_grant;
             char name[AE_CLIENT_NAME_MAX + 1];
         } hello;
         struct {
@@ -81,8 +84,8 @@ struct ae_msg {
 int ae_msg_encode(const struct ae_msg *msg, uint8_t *buf, size_t size);
 
 /*
- * Reads a packet. 0, or -EPROTO with a text in aether_errmsg(); never reads past len, every string is terminated. Control
- * characters in a client's name and an error's text become '?'.
+ * Reads a packet. 0, or -EPROTO with a text in aether_errmsg(); never reads past len, every string is terminated.
+ * Control characters in a client's name, a type's name and an error's text become '?'.
  */
 int ae_msg_decode(struct ae_msg *msg, const uint8_t *buf, size_t len);
 

@@ -16,9 +16,16 @@ static struct ae_msg sample(uint16_t type) {
     struct ae_msg m = {.type = type, .version = AE_PROTOCOL_VERSION, .request = 0x87654321u + type};
     const struct ae_topic_request request = {.topic = "market/eur",
                                              .max_message = 0x1112131415161718,
+                                             .inline_max = 0x4142434445464748,
                                              .capacity = 0x2122232425262728,
+                                             .lane_bytes = 0x5152535455565758,
+                                             .evict_lag = 0x6162636465666768,
                                              .start_seq = 0xf1f2f3f4f5f6f7f8,
-                                             .preset = 0x31323334};
+                                             .preset = 0x31323334,
+                                             .slow = 0x71727374,
+                                             .type_version = 0x81828384,
+                                             .type_size = 0x91929394,
+                                             .type_name = "quote"};
 
     switch (type) {
     case AE_MSG_HELLO:
@@ -44,7 +51,7 @@ static struct ae_msg sample(uint16_t type) {
         m.u.opened.topic_id = 0x1112131415161718;
         m.u.opened.role = AE_ROLE_BEST_EFFORT;
         m.u.opened.record = 63;
-        m.u.opened.geometry = (ae_geometry){1, 2, 3, 4, 5, 6, 7, 8, 9};
+        m.u.opened.geometry = (ae_geometry){1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
         break;
     case AE_MSG_CLOSE:
         m.u.close.grant_id = 0x0102030405060708;
@@ -108,12 +115,33 @@ static void every_type_round_trips(void **state) {
 }
 
 static void bytes_are_as_documented(void **state) {
-    static const uint8_t close_packet[] = {5, 0, 1,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
+    static const uint8_t close_packet[] = {5, 0, 2,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
                                            0, 0, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01};
-    static const uint8_t remove_packet[] = {7, 0, 1, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
+    static const uint8_t remove_packet[] = {7, 0, 2, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
+    static const uint8_t request[] = {
+        10,   0,    'm',  'a',  'r',  'k',  'e',  't',  '/', 'e', 'u', 'r',               /* topic */
+        0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,                                   /* max_message */
+        0x48, 0x47, 0x46, 0x45, 0x44, 0x43, 0x42, 0x41,                                   /* inline_max */
+        0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21,                                   /* capacity */
+        0x58, 0x57, 0x56, 0x55, 0x54, 0x53, 0x52, 0x51,                                   /* lane_bytes */
+        0x68, 0x67, 0x66, 0x65, 0x64, 0x63, 0x62, 0x61,                                   /* evict_lag */
+        0xf8, 0xf7, 0xf6, 0xf5, 0xf4, 0xf3, 0xf2, 0xf1,                                   /* start_seq */
+        0x34, 0x33, 0x32, 0x31, 0x74, 0x73, 0x72, 0x71,                                   /* preset, slow */
+        0x84, 0x83, 0x82, 0x81, 0x94, 0x93, 0x92, 0x91, 5,   0,   'q', 'u', 'o', 't', 'e' /* type */
+    };
     uint8_t buf[AE_PACKET_MAX];
 
     (void)state;
+    assert_int_equal(packet(AE_MSG_CREATE, buf), 12 + sizeof request);
+    assert_memory_equal(buf + 12, request, sizeof request);
+    assert_int_equal(packet(AE_MSG_OPEN, buf), 16 + sizeof request);
+    assert_memory_equal(buf + 16, request, sizeof request);
+    assert_int_equal(packet(AE_MSG_OPENED, buf), 108);
+    for (uint8_t i = 0; i < 8; i++) {
+        const uint8_t field[8] = {(uint8_t)(i + 1)};
+        assert_memory_equal(buf + 36 + (size_t)i * 8, field, sizeof field);
+    }
+    assert_memory_equal(buf + 100, ((const uint8_t[]){9, 0, 0, 0, 10, 0, 0, 0}), 8);
     assert_int_equal(packet(AE_MSG_CLOSE, buf), sizeof close_packet);
     assert_memory_equal(buf, close_packet, sizeof close_packet);
     assert_int_equal(packet(AE_MSG_REMOVE, buf), sizeof remove_packet);
@@ -140,7 +168,7 @@ static void every_other_length_is_refused(void **state) {
 }
 
 static void other_versions(void **state) {
-    static const unsigned int versions[] = {0, 2, 0x0101, 0xffff};
+    static const unsigned int versions[] = {0, 1, 3, 0x0202, 0xffff};
     uint8_t buf[AE_PACKET_MAX];
     struct ae_msg out;
 
@@ -189,11 +217,23 @@ static void strings_at_their_bounds(void **state) {
     assert_string_equal(out.u.remove.topic, topic.u.remove.topic);
     topic.u.remove.topic[AE_TOPIC_NAME_MAX] = 't'; /* not terminated */
     assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), -EINVAL);
-    topic.u.remove.topic[0] = '\0';
-    assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), -EINVAL);
+    topic.u.remove.topic[0] = '\0'; /* a wrong name, which is the broker's matter */
+    assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), 12 + 2);
+    assert_int_equal(decode(&out, buf, 12 + 2), 0);
+    assert_string_equal(out.u.remove.topic, "");
+
+    /* The longest request that there is. */
     memset(open.u.open.topic.topic, 0xff, AE_TOPIC_NAME_MAX);
-    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 28);
-    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 28), 0);
+    memset(open.u.open.topic.type_name, 0xff, AE_TYPE_NAME_MAX);
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 64 + 2 + 63);
+    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 64 + 2 + 63), 0);
+    assert_memory_equal(&out.u.open, &open.u.open, sizeof open.u.open);
+    open.u.open.topic.type_name[AE_TYPE_NAME_MAX] = 't'; /* not terminated */
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), -EINVAL);
+    open.u.open.topic.type_name[0] = '\0'; /* no type is allowed */
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 64 + 2);
+    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 64 + 2), 0);
+    assert_string_equal(out.u.open.topic.type_name, "");
 
     memset(hello.u.hello.name, 'n', AE_CLIENT_NAME_MAX);
     assert_int_equal(ae_msg_encode(&hello, buf, sizeof buf), 12 + 32 + 2 + 63);
@@ -234,6 +274,27 @@ static void hostile_strings(void **state) {
     memcpy(buf + len - 5, "\n\x1b[2J", 5);
     assert_int_equal(decode(&out, buf, len), 0);
     assert_string_equal(out.u.hello.name, "quot??[2J");
+    for (int i = 0; i < 2; i++) {
+        const uint16_t type = i == 0 ? AE_MSG_OPEN : AE_MSG_CREATE;
+        const struct ae_topic_request *request = type == AE_MSG_OPEN ? &out.u.open.topic : &out.u.create;
+        len = packet(type, buf);
+        memcpy(buf + len - 5, "\x7f\x1b[2J", 5);
+        assert_int_equal(decode(&out, buf, len), 0);
+        assert_string_equal(request->type_name, "??[2J");
+        buf[len - 1] = '\0';
+        assert_int_equal(decode(&out, buf, len), -EPROTO);
+        set_u16(buf + len - 7, 4); /* a byte is left over */
+        buf[len - 1] = 'J';
+        assert_int_equal(decode(&out, buf, len), -EPROTO);
+        /* 64 bytes are there, and one too many for a type. */
+        memset(buf + len - 5, 'x', 64);
+        set_u16(buf + len - 7, 64);
+        set_u16(buf + 8, (unsigned int)len - 5 + 64);
+        assert_int_equal(decode(&out, buf, len - 5 + 64), -EPROTO);
+        set_u16(buf + len - 7, 63);
+        set_u16(buf + 8, (unsigned int)len - 5 + 63);
+        assert_int_equal(decode(&out, buf, len - 5 + 63), 0);
+    }
     len = packet(AE_MSG_ERROR, buf);
     buf[18] = '\r';
     assert_int_equal(decode(&out, buf, len), 0);

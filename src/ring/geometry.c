@@ -3,91 +3,269 @@
 #include "base/error.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define RING_BYTES_DEFAULT (1ull << 20)
 #define RING_BYTES_THROUGHPUT (8ull << 20)
+#define LANE_BYTES_MIN 4096ull
+#define LANE_BYTES_MAX (1ull << 31)
+
+_Static_assert(AETHER_INLINE_LIMIT == AE_INLINE_MAX, "the longest inline message fills the largest slot");
+_Static_assert(2 * AETHER_MAX_MESSAGE_LIMIT <= LANE_BYTES_MAX, "a lane has room for two of the longest messages");
+_Static_assert((AE_CAPACITY_MAX * AE_SLOT_MAX) >> 62 == 0 && (AE_PUBLISHERS_MAX * LANE_BYTES_MAX) >> 62 == 0,
+               "no size overflows");
 
 static uint64_t round_up(uint64_t value, uint64_t unit) {
     return (value + unit - 1) / unit * unit;
 }
 
-/* The layout that follows from these three and nothing else, so that a check is a comparison. */
-static void derive(ae_geometry *g, uint64_t capacity, uint32_t max_message, uint64_t start_seq) {
-    memset(g, 0, sizeof *g);
-    g->capacity = capacity;
-    g->max_message = max_message;
-    g->start_seq = start_seq;
-    g->slot_size = (uint32_t)round_up(AE_SLOT_HEADER + (uint64_t)max_message, 8);
-    if (g->slot_size < AE_SLOT_MIN)
-        g->slot_size = AE_SLOT_MIN;
+static uint64_t power_of_two(uint64_t at_least) {
+    uint64_t power = 1;
+
+    while (power < at_least)
+        power *= 2;
+    return power;
+}
+
+static bool is_power_of_two(uint64_t n) {
+    return n != 0 && (n & (n - 1)) == 0;
+}
+
+static bool is_capacity(uint64_t n) {
+    return n >= AE_CAPACITY_MIN && n <= AE_CAPACITY_MAX && is_power_of_two(n);
+}
+
+static bool is_lane(uint64_t n, uint64_t max_message) {
+    return n >= LANE_BYTES_MIN && n <= LANE_BYTES_MAX && is_power_of_two(n) && n >= round_up(max_message, AE_LANE_UNIT);
+}
+
+static bool is_evict_lag(uint64_t n, uint64_t capacity) {
+    return n >= capacity / 2 && n <= capacity;
+}
+
+static uint64_t slot_size(uint64_t inline_max, uint64_t least) {
+    const uint64_t size = round_up(AE_SLOT_HEADER + inline_max, 8);
+
+    return size < least ? least : size;
+}
+
+/* Sets what follows from capacity, slot_size and lane_bytes. */
+static void place(ae_geometry *g) {
     g->slots_off = AE_LOG_SLOTS_OFF;
-    g->lanes_off = g->slots_off + round_up(capacity * g->slot_size, AE_PAGE);
-    g->lane_bytes = 0;
-    g->log_bytes = g->lanes_off;
+    g->lanes_off = g->slots_off + round_up(g->capacity * g->slot_size, AE_PAGE);
+    g->log_bytes = g->lanes_off + AE_PUBLISHERS_MAX * g->lane_bytes;
     g->cursors_bytes = AE_CURSORS_BYTES;
 }
 
-static int is_capacity(uint64_t n) {
-    return n >= AE_CAPACITY_MIN && n <= AE_CAPACITY_MAX && (n & (n - 1)) == 0;
+static uint64_t ring_bytes(aether_preset preset) {
+    return preset == AETHER_PRESET_THROUGHPUT ? RING_BYTES_THROUGHPUT : RING_BYTES_DEFAULT;
+}
+
+/* ---- each sets its part of a new layout, or returns -EINVAL ---- */
+
+static int make_slots(ae_geometry *g, const aether_topic_config *config, bool *lanes) {
+    const uint64_t max_message = config->max_message != 0 ? config->max_message : AETHER_MAX_MESSAGE_DEFAULT;
+    uint64_t inline_max = config->inline_max;
+
+    if (max_message > AETHER_MAX_MESSAGE_LIMIT)
+        return ae_fail(-EINVAL, "max_message of %" PRIu64 " bytes is too large: use 1 to %llu", max_message,
+                       AETHER_MAX_MESSAGE_LIMIT);
+    if (inline_max > AETHER_INLINE_LIMIT)
+        return ae_fail(-EINVAL, "inline_max of %" PRIu64 " bytes is too large: use 1 to %u", inline_max,
+                       AETHER_INLINE_LIMIT);
+    if (inline_max > max_message)
+        return ae_fail(-EINVAL,
+                       "inline_max of %" PRIu64 " bytes is more than the longest message has, %" PRIu64
+                       ": use at most max_message",
+                       inline_max, max_message);
+    if (inline_max == 0)
+        inline_max = max_message <= AETHER_INLINE_LIMIT ? max_message : AETHER_INLINE_LANES_DEFAULT;
+    g->max_message = (uint32_t)max_message;
+    g->slot_size = (uint32_t)slot_size(inline_max, AE_SLOT_LANE_MIN);
+    *lanes = max_message > g->slot_size - AE_SLOT_HEADER;
+    if (!*lanes)
+        g->slot_size = (uint32_t)slot_size(max_message, AE_SLOT_MIN);
+    return 0;
+}
+
+static int make_capacity(ae_geometry *g, const aether_topic_config *config) {
+    if (config->preset != AETHER_PRESET_DEFAULT && config->preset != AETHER_PRESET_THROUGHPUT)
+        return ae_fail(-EINVAL, "preset %u is unknown: use 0 (default) or 1 (throughput)", (unsigned)config->preset);
+    if (config->capacity != 0 && !is_capacity(config->capacity))
+        return ae_fail(-EINVAL, "capacity of %" PRIu64 " slots is not a power of two from %u to %llu", config->capacity,
+                       AE_CAPACITY_MIN, AE_CAPACITY_MAX);
+    g->capacity = config->capacity;
+    if (g->capacity == 0) {
+        for (g->capacity = AE_CAPACITY_MIN; g->capacity * 2 * g->slot_size <= ring_bytes(config->preset);)
+            g->capacity *= 2;
+    }
+    return 0;
+}
+
+static int make_lanes(ae_geometry *g, const aether_topic_config *config, bool lanes) {
+    g->lane_bytes = config->lane_bytes;
+    if (!lanes && g->lane_bytes != 0)
+        return ae_fail(-EINVAL,
+                       "lane_bytes of %" PRIu64 ", but messages of up to %" PRIu32
+                       " bytes all lie in the ring's slots, so there are no lanes: leave it 0, raise max_message or "
+                       "lower inline_max",
+                       g->lane_bytes, g->max_message);
+    if (!lanes)
+        return 0;
+    if (g->lane_bytes == 0) {
+        const uint64_t two = 2 * power_of_two(g->max_message), ring = ring_bytes(config->preset);
+        g->lane_bytes = two > ring ? two : ring;
+    }
+    if (!is_lane(g->lane_bytes, g->max_message))
+        return ae_fail(-EINVAL,
+                       "lane_bytes of %" PRIu64
+                       " is not a power of two from %llu to %llu with room for a message of %" PRIu32 " bytes",
+                       g->lane_bytes, LANE_BYTES_MIN, LANE_BYTES_MAX, g->max_message);
+    return 0;
+}
+
+static int check_slow(const aether_topic_config *config) {
+    if (config->slow != AETHER_SLOW_WAIT && config->slow != AETHER_SLOW_EVICT)
+        return ae_fail(-EINVAL, "slow policy %u is unknown: use 0 (wait) or 1 (evict)", (unsigned)config->slow);
+    if (config->slow == AETHER_SLOW_WAIT && config->evict_lag != 0)
+        return ae_fail(-EINVAL,
+                       "evict_lag of %" PRIu64
+                       " where publishers wait for slow subscribers: leave it 0, or let them evict",
+                       config->evict_lag);
+    return 0;
+}
+
+static int make_evict_lag(ae_geometry *g, const aether_topic_config *config) {
+    const int rc = check_slow(config);
+
+    if (rc != 0 || config->slow == AETHER_SLOW_WAIT)
+        return rc;
+    g->evict_lag = config->evict_lag != 0 ? config->evict_lag : g->capacity;
+    if (!is_evict_lag(g->evict_lag, g->capacity))
+        return ae_fail(-EINVAL,
+                       "evict_lag of %" PRIu64
+                       " sequences is not between half the capacity and the capacity: use %" PRIu64 " to %" PRIu64,
+                       g->evict_lag, g->capacity / 2, g->capacity);
+    return 0;
 }
 
 int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config) {
-    const uint64_t max_message = config->max_message != 0 ? config->max_message : AETHER_MAX_MESSAGE_DEFAULT;
-    uint64_t capacity = config->capacity;
+    ae_geometry g = {.start_seq = config->start_seq};
+    bool lanes = false;
+    int rc;
 
-    if (max_message > AETHER_MAX_MESSAGE_LIMIT)
-        return ae_fail(-EINVAL, "maximum message of %" PRIu64 " bytes is too large: use 1 to %u", max_message,
-                       AETHER_MAX_MESSAGE_LIMIT);
-    if (config->preset != AETHER_PRESET_DEFAULT && config->preset != AETHER_PRESET_THROUGHPUT)
-        return ae_fail(-EINVAL, "preset %u is unknown: use 0 (default) or 1 (throughput)", (unsigned)config->preset);
-    if (capacity != 0 && !is_capacity(capacity))
-        return ae_fail(-EINVAL, "capacity of %" PRIu64 " slots is not a power of two from %u to %llu", capacity,
-                       AE_CAPACITY_MIN, AE_CAPACITY_MAX);
-    derive(geometry, AE_CAPACITY_MIN, (uint32_t)max_message, config->start_seq);
-    if (capacity == 0) {
-        const uint64_t ring = config->preset == AETHER_PRESET_THROUGHPUT ? RING_BYTES_THROUGHPUT : RING_BYTES_DEFAULT;
-        for (capacity = AE_CAPACITY_MIN; capacity * 2 * geometry->slot_size <= ring;)
-            capacity *= 2;
-    }
-    derive(geometry, capacity, (uint32_t)max_message, config->start_seq);
+    if ((rc = make_slots(&g, config, &lanes)) != 0 || (rc = make_capacity(&g, config)) != 0 ||
+        (rc = make_lanes(&g, config, lanes)) != 0 || (rc = make_evict_lag(&g, config)) != 0)
+        return rc;
+    place(&g);
+    *geometry = g;
     return 0;
+}
+
+/* ---- layouts that exist ---- */
+
+static bool slots_fit(const ae_geometry *g) {
+    if (g->max_message == 0 || g->max_message > AETHER_MAX_MESSAGE_LIMIT)
+        return false;
+    if (g->lane_bytes == 0)
+        return g->max_message <= AETHER_INLINE_LIMIT && g->slot_size == slot_size(g->max_message, AE_SLOT_MIN);
+    return is_lane(g->lane_bytes, g->max_message) && g->slot_size % 8 == 0 && g->slot_size >= AE_SLOT_LANE_MIN &&
+           g->slot_size <= AE_SLOT_MAX && g->max_message > g->slot_size - AE_SLOT_HEADER;
 }
 
 int ae_geometry_check(const ae_geometry *geometry) {
-    ae_geometry right;
+    ae_geometry right = *geometry;
 
-    if (!is_capacity(geometry->capacity) || geometry->max_message > AETHER_MAX_MESSAGE_LIMIT)
-        return ae_fail(-EBADMSG, "layout has %" PRIu64 " slots for messages of %u bytes: damaged", geometry->capacity,
-                       geometry->max_message);
-    derive(&right, geometry->capacity, geometry->max_message, geometry->start_seq);
+    if (!is_capacity(geometry->capacity) || !slots_fit(geometry))
+        return ae_fail(-EBADMSG,
+                       "layout has %" PRIu64 " slots of %" PRIu32 " bytes and lanes of %" PRIu64
+                       " for messages of %" PRIu32 " bytes: damaged",
+                       geometry->capacity, geometry->slot_size, geometry->lane_bytes, geometry->max_message);
+    if (geometry->evict_lag != 0 && !is_evict_lag(geometry->evict_lag, geometry->capacity))
+        return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots evicts at a lag of %" PRIu64 ": damaged",
+                       geometry->capacity, geometry->evict_lag);
+    place(&right);
     if (memcmp(&right, geometry, sizeof right) != 0)
-        return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots of %u bytes is inconsistent: damaged", geometry->capacity,
-                       geometry->slot_size);
+        return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots of %" PRIu32 " bytes is inconsistent: damaged",
+                       geometry->capacity, geometry->slot_size);
     return 0;
 }
 
-static int mismatch(const char *topic, const char *what, uint64_t wanted, uint64_t has) {
+/* from: where the wanted value comes from, "" if it was stated. */
+static int mismatch(const char *topic, const char *what, uint64_t wanted, uint64_t has, const char *from) {
     return ae_fail(-EEXIST,
-                   "topic '%s' exists with %s %" PRIu64 ", not %" PRIu64 ": open it as it is, or remove it first",
-                   topic, what, has, wanted);
+                   "topic '%s' exists with %s %" PRIu64 ", not %" PRIu64 "%s: open it as it is, or remove it first",
+                   topic, what, has, wanted, from);
+}
+
+static int match_inline(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
+    const aether_topic_config as_is = {.max_message = g->max_message, .inline_max = config->inline_max};
+    ae_geometry wanted = {0};
+    bool lanes = false;
+
+    if (config->inline_max == 0 ||
+        (make_slots(&wanted, &as_is, &lanes) == 0 && wanted.slot_size == g->slot_size && lanes == (g->lane_bytes != 0)))
+        return 0;
+    return mismatch(topic, "inline_max", config->inline_max, ae_inline_max(g), "");
+}
+
+static int match_lanes(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
+    if (config->lane_bytes == 0 || config->lane_bytes == g->lane_bytes)
+        return 0;
+    if (g->lane_bytes == 0)
+        return ae_fail(-EEXIST,
+                       "topic '%s' exists without lanes: its messages of up to %" PRIu32
+                       " bytes lie in the ring's slots, lane_bytes %" PRIu64
+                       " does not fit: open it as it is, or remove it first",
+                       topic, g->max_message, config->lane_bytes);
+    return mismatch(topic, "lane_bytes", config->lane_bytes, g->lane_bytes, "");
+}
+
+static int match_slow(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
+    const int rc = check_slow(config);
+
+    if (rc != 0 || config->slow == AETHER_SLOW_WAIT)
+        return rc;
+    if (g->evict_lag == 0)
+        return ae_fail(-EEXIST,
+                       "topic '%s' exists with the slow policy wait, not evict: open it as it is, or remove it first",
+                       topic);
+    if (config->evict_lag != 0 && config->evict_lag != g->evict_lag)
+        return mismatch(topic, "evict_lag", config->evict_lag, g->evict_lag, "");
+    return 0;
+}
+
+/* The default preset is "as it is". */
+static int match_preset(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
+    const aether_topic_config as_is = {
+        .max_message = g->max_message, .inline_max = ae_inline_max(g), .preset = config->preset};
+    static const char from[] = " of preset throughput";
+    ae_geometry wanted = {0};
+    int rc;
+
+    if (config->preset == AETHER_PRESET_DEFAULT)
+        return 0;
+    if ((rc = ae_geometry_make(&wanted, &as_is)) != 0)
+        return rc;
+    if (config->capacity == 0 && wanted.capacity != g->capacity)
+        return mismatch(topic, "capacity", wanted.capacity, g->capacity, from);
+    if (config->lane_bytes == 0 && wanted.lane_bytes != g->lane_bytes)
+        return mismatch(topic, "lane_bytes", wanted.lane_bytes, g->lane_bytes, from);
+    return 0;
 }
 
 int ae_geometry_match(const ae_geometry *geometry, const aether_topic_config *config, const char *topic) {
+    int rc;
+
     if (config->max_message != 0 && config->max_message != geometry->max_message)
-        return mismatch(topic, "max_message", config->max_message, geometry->max_message);
+        return mismatch(topic, "max_message", config->max_message, geometry->max_message, "");
     if (config->start_seq != 0 && config->start_seq != geometry->start_seq)
-        return mismatch(topic, "start_seq", config->start_seq, geometry->start_seq);
+        return mismatch(topic, "start_seq", config->start_seq, geometry->start_seq, "");
     if (config->capacity != 0 && config->capacity != geometry->capacity)
-        return mismatch(topic, "capacity", config->capacity, geometry->capacity);
-    if (config->capacity == 0 && config->preset != AETHER_PRESET_DEFAULT) {
-        const aether_topic_config as_is = {.max_message = geometry->max_message, .preset = config->preset};
-        ae_geometry preset = {0};
-        const int rc = ae_geometry_make(&preset, &as_is);
-        if (rc != 0)
-            return rc;
-        if (preset.capacity != geometry->capacity)
-            return mismatch(topic, "capacity", preset.capacity, geometry->capacity);
-    }
-    return 0;
+        return mismatch(topic, "capacity", config->capacity, geometry->capacity, "");
+    if ((rc = match_inline(geometry, config, topic)) != 0 || (rc = match_lanes(geometry, config, topic)) != 0 ||
+        (rc = match_slow(geometry, config, topic)) != 0)
+        return rc;
+    return match_preset(geometry, config, topic);
 }

@@ -3,6 +3,7 @@
 #include <aether/error.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <cmocka.h>
 
@@ -14,14 +15,22 @@ static ae_geometry made(const aether_topic_config *config) {
     return geometry;
 }
 
-static void every_slot_lies_inside(const ae_geometry *g) {
+static void everything_lies_inside(const ae_geometry *g) {
+    const uint64_t inline_max = ae_inline_max(g);
+
     assert_true(g->capacity >= AE_CAPACITY_MIN && (g->capacity & (g->capacity - 1)) == 0);
-    assert_true(g->slot_size % 8 == 0 && g->slot_size >= AE_SLOT_HEADER + g->max_message &&
-                g->slot_size <= AE_SLOT_MAX);
+    assert_true(g->slot_size % 8 == 0 && g->slot_size >= AE_SLOT_HEADER + inline_max && g->slot_size <= AE_SLOT_MAX);
     assert_true(g->slots_off >= sizeof(ae_log) && g->slots_off % AE_PAGE == 0);
-    assert_true(g->slots_off + g->capacity * g->slot_size <= g->log_bytes);
-    assert_true(g->log_bytes % AE_PAGE == 0);
+    assert_true(g->slots_off + g->capacity * g->slot_size <= g->lanes_off && g->lanes_off % AE_PAGE == 0);
+    assert_true(g->log_bytes == g->lanes_off + AE_PUBLISHERS_MAX * g->lane_bytes);
     assert_int_equal(g->cursors_bytes, sizeof(ae_cursors));
+    if (g->lane_bytes == 0) {
+        assert_int_equal(inline_max, g->max_message);
+        return;
+    }
+    assert_true(inline_max < g->max_message && inline_max >= sizeof(ae_lane_descriptor));
+    assert_true(g->lane_bytes % AE_PAGE == 0 && (g->lane_bytes & (g->lane_bytes - 1)) == 0);
+    assert_true(g->lane_bytes >= (g->max_message + AE_LANE_UNIT - 1) / AE_LANE_UNIT * AE_LANE_UNIT);
 }
 
 static void defaults_and_presets(void **state) {
@@ -33,7 +42,9 @@ static void defaults_and_presets(void **state) {
     assert_int_equal(g.max_message, 1016);
     assert_int_equal(g.slot_size, 1024);
     assert_int_equal(g.capacity, 1024);
-    every_slot_lies_inside(&g);
+    assert_int_equal(g.lane_bytes, 0);
+    assert_int_equal(g.evict_lag, 0);
+    everything_lies_inside(&g);
     g = made(&throughput);
     assert_int_equal(g.capacity, 8192);
     g = made(&small);
@@ -41,18 +52,81 @@ static void defaults_and_presets(void **state) {
     assert_int_equal(g.capacity, 512 * 1024);
 }
 
-static void every_message_size(void **state) {
+static void every_inline_size(void **state) {
     (void)state;
-    for (uint64_t max = 1; max <= AETHER_MAX_MESSAGE_LIMIT; max++) {
+    for (uint64_t max = 1; max <= AETHER_INLINE_LIMIT; max++) {
         const aether_topic_config by_preset = {.max_message = max}, by_hand = {.max_message = max, .capacity = 32};
         ae_geometry g = made(&by_preset);
 
-        every_slot_lies_inside(&g);
+        everything_lies_inside(&g);
         assert_int_equal(g.max_message, max);
+        assert_int_equal(g.lane_bytes, 0);
         assert_true(g.capacity * g.slot_size <= 1u << 20 && g.capacity * g.slot_size * 2 > 1u << 20);
         g = made(&by_hand);
-        every_slot_lies_inside(&g);
+        everything_lies_inside(&g);
         assert_int_equal(g.capacity, 32);
+    }
+}
+
+/* Every inline_max below some lengths of messages: lanes if and only if the longest doesn't fit in its slot. */
+static void every_inline_max(void **state) {
+    static const uint64_t lengths[] = {1, 8, 16, 17, 20, 24, 25, 1016, 4087, 4088, 4089, 1 << 20};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        const uint64_t max = lengths[i];
+        for (uint64_t inline_max = 1; inline_max <= max && inline_max <= AETHER_INLINE_LIMIT; inline_max++) {
+            const aether_topic_config config = {.max_message = max, .inline_max = inline_max};
+            const ae_geometry g = made(&config);
+
+            everything_lies_inside(&g);
+            assert_true(ae_inline_max(&g) >= inline_max && ae_inline_max(&g) < inline_max + 16);
+            assert_int_equal(ae_geometry_match(&g, &config, "t"), 0);
+            if (g.lane_bytes != 0)
+                assert_int_equal(g.slot_size,
+                                 inline_max <= 16 ? AE_SLOT_LANE_MIN : (AE_SLOT_HEADER + inline_max + 7) / 8 * 8);
+        }
+    }
+}
+
+/* Around every power of two up to the longest message. */
+static void every_lane_size(void **state) {
+    (void)state;
+    for (uint64_t power = 4096; power <= AETHER_MAX_MESSAGE_LIMIT; power *= 2) {
+        for (uint64_t max = power - 1; max <= power + 1; max++) {
+            const aether_topic_config config = {.max_message = max},
+                                      throughput = {.max_message = max, .preset = AETHER_PRESET_THROUGHPUT};
+            if (max <= AETHER_INLINE_LIMIT || max > AETHER_MAX_MESSAGE_LIMIT)
+                continue;
+            ae_geometry g = made(&config);
+            everything_lies_inside(&g);
+            assert_int_equal(ae_inline_max(&g), AETHER_INLINE_LANES_DEFAULT);
+            assert_int_equal(g.slot_size, 64);
+            assert_int_equal(g.capacity, 16384);
+            assert_true(g.lane_bytes >= 2 * max && (g.lane_bytes < 4 * max || g.lane_bytes == 1 << 20));
+            g = made(&throughput);
+            everything_lies_inside(&g);
+            assert_int_equal(g.capacity, 131072);
+            assert_true(g.lane_bytes >= 2 * max && (g.lane_bytes < 4 * max || g.lane_bytes == 8 << 20));
+        }
+    }
+    for (uint64_t lane = 4096; lane <= 1ull << 31; lane *= 2) {
+        const ae_geometry g = made(&(aether_topic_config){
+            .max_message = lane / 2, .inline_max = 100, .capacity = AE_CAPACITY_MAX, .lane_bytes = lane});
+        everything_lies_inside(&g);
+        assert_true(g.lane_bytes == lane);
+        assert_int_equal(ae_inline_max(&g), 104);
+    }
+}
+
+static void eviction(void **state) {
+    ae_geometry g = made(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT});
+
+    (void)state;
+    assert_int_equal(g.evict_lag, 64);
+    for (uint64_t lag = 32; lag <= 64; lag++) {
+        g = made(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = lag});
+        assert_int_equal(g.evict_lag, lag);
     }
 }
 
@@ -65,30 +139,68 @@ static void refused(const aether_topic_config *config, const char *text) {
 
 static void wrong_configurations_are_refused(void **state) {
     static const uint64_t capacities[] = {1, 4, 7, 9, 12, 1023, (1ull << 33), UINT64_MAX, 1ull << 63};
+    static const uint64_t lanes[] = {1, 2048, 5000, 8191, 3 << 20, 1ull << 32, UINT64_MAX, 1ull << 63};
 
     (void)state;
-    refused(&(aether_topic_config){.max_message = 4089}, "4088");
-    refused(&(aether_topic_config){.max_message = UINT64_MAX}, "4088");
-    refused(&(aether_topic_config){.preset = (aether_preset)7}, "preset");
+    refused(&(aether_topic_config){.max_message = (1 << 30) + 1}, "1073741824");
+    refused(&(aether_topic_config){.max_message = UINT64_MAX}, "1073741824");
+    refused(&(aether_topic_config){.max_message = 1 << 20, .inline_max = 4089}, "4088");
+    refused(&(aether_topic_config){.max_message = 100, .inline_max = 101}, "more than the longest message has, 100");
+    refused(&(aether_topic_config){.inline_max = 1017}, "more than the longest message has, 1016");
+    refused(&(aether_topic_config){.preset = (aether_preset)7}, "preset 7");
     for (size_t i = 0; i < sizeof capacities / sizeof capacities[0]; i++)
         refused(&(aether_topic_config){.capacity = capacities[i]}, "power of two");
     refused(&(aether_topic_config){.capacity = 9}, "capacity of 9 slots is not a power of two from 8 to 4294967296");
+    for (size_t i = 0; i < sizeof lanes / sizeof lanes[0]; i++)
+        refused(&(aether_topic_config){.max_message = 5000, .lane_bytes = lanes[i]}, "power of two");
+    refused(&(aether_topic_config){.max_message = 4097, .lane_bytes = 4096}, "room for a message of 4097 bytes");
+    refused(&(aether_topic_config){.max_message = 4088, .lane_bytes = 8192}, "there are no lanes");
+    refused(&(aether_topic_config){.max_message = 20, .inline_max = 17, .lane_bytes = 8192}, "there are no lanes");
+    refused(&(aether_topic_config){.slow = (aether_slow)2}, "slow policy 2");
+    refused(&(aether_topic_config){.capacity = 64, .evict_lag = 64}, "evict_lag of 64");
+    refused(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 31}, "use 32 to 64");
+    refused(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 65}, "use 32 to 64");
+    refused(&(aether_topic_config){.slow = AETHER_SLOW_EVICT, .evict_lag = UINT64_MAX}, "use 512 to 1024");
 }
 
-/* A changed bit is noticed unless the result is as whole: any start_seq, a max_message of the same slot size. */
+/* A changed bit is noticed unless the result is as whole as it was: then configuring it by hand gives the same. */
 static void damage_is_noticed(void **state) {
-    const aether_topic_config config = {.max_message = 100, .capacity = 64, .start_seq = 5};
-    const ae_geometry good = made(&config);
+    const aether_topic_config configs[] = {
+        {.max_message = 100, .capacity = 64, .start_seq = 5},
+        {.max_message = 1000, .capacity = 64, .slow = AETHER_SLOW_EVICT},
+        {.max_message = 5000, .inline_max = 100, .capacity = 64, .lane_bytes = 1 << 16, .slow = AETHER_SLOW_EVICT},
+    };
 
     (void)state;
-    for (size_t bit = 0; bit < sizeof good * 8; bit++) {
-        ae_geometry g = good;
-        ((unsigned char *)&g)[bit / 8] ^= (unsigned char)(1u << bit % 8);
-        if (g.start_seq != good.start_seq || (g.max_message > 96 && g.max_message <= 104 && g.max_message != 100))
-            assert_int_equal(ae_geometry_check(&g), 0);
-        else
-            assert_int_equal(ae_geometry_check(&g), -EBADMSG);
+    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
+        const ae_geometry good = made(&configs[i]);
+        unsigned accepted = 0;
+        for (size_t bit = 0; bit < sizeof good * 8; bit++) {
+            ae_geometry g = good, same;
+            ((unsigned char *)&g)[bit / 8] ^= (unsigned char)(1u << bit % 8);
+            const int rc = ae_geometry_check(&g);
+            const aether_topic_config by_hand = {.max_message = g.max_message,
+                                                 .inline_max = ae_inline_max(&g),
+                                                 .capacity = g.capacity,
+                                                 .lane_bytes = g.lane_bytes,
+                                                 .start_seq = g.start_seq,
+                                                 .slow = g.evict_lag != 0 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT,
+                                                 .evict_lag = g.evict_lag};
+            const bool whole =
+                g.max_message != 0 && ae_geometry_make(&same, &by_hand) == 0 && memcmp(&same, &g, sizeof g) == 0;
+            assert_int_equal(rc, whole ? 0 : -EBADMSG);
+            accepted += rc == 0;
+        }
+        /* Any start_seq; some lengths of messages and lags. */
+        assert_true(accepted >= 64 && accepted < 64 + 32);
     }
+}
+
+static void mismatched(const ae_geometry *g, const aether_topic_config *config, const char *has, const char *wanted) {
+    assert_int_equal(ae_geometry_match(g, config, "t/x"), -EEXIST);
+    assert_non_null(strstr(aether_errmsg(), "t/x"));
+    assert_non_null(strstr(aether_errmsg(), has));
+    assert_non_null(strstr(aether_errmsg(), wanted));
 }
 
 static void mismatch_names_both(void **state) {
@@ -98,24 +210,62 @@ static void mismatch_names_both(void **state) {
     (void)state;
     assert_int_equal(ae_geometry_match(&g, &config, "t"), 0);
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){0}, "t"), 0);
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.max_message = 104}, "t/x"), -EEXIST);
-    assert_non_null(strstr(aether_errmsg(), "t/x"));
-    assert_non_null(strstr(aether_errmsg(), "104"));
-    assert_non_null(strstr(aether_errmsg(), "100"));
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.capacity = 128}, "t"), -EEXIST);
-    assert_non_null(strstr(aether_errmsg(), "128"));
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.start_seq = 6}, "t"), -EEXIST);
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT}, "t"), -EEXIST);
+    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.inline_max = 100}, "t"), 0);
+    mismatched(&g, &(aether_topic_config){.max_message = 104}, "max_message 100", "not 104");
+    mismatched(&g, &(aether_topic_config){.inline_max = 101}, "inline_max 100", "not 101");
+    mismatched(&g, &(aether_topic_config){.inline_max = 50}, "inline_max 100", "not 50");
+    mismatched(&g, &(aether_topic_config){.capacity = 128}, "capacity 64", "not 128");
+    mismatched(&g, &(aether_topic_config){.start_seq = 6}, "start_seq 5", "not 6");
+    mismatched(&g, &(aether_topic_config){.lane_bytes = 8192}, "without lanes", "lane_bytes 8192");
+    mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_EVICT}, "wait", "not evict");
+    mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT}, "capacity 64",
+               "not 65536 of preset throughput");
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.preset = (aether_preset)9}, "t"), -EINVAL);
+    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.slow = (aether_slow)9}, "t"), -EINVAL);
+    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.evict_lag = 64}, "t"), -EINVAL);
+}
+
+static void mismatch_of_lanes_and_eviction(void **state) {
+    const aether_topic_config config = {.max_message = 1 << 20,
+                                        .inline_max = 50,
+                                        .capacity = 64,
+                                        .lane_bytes = 4 << 20,
+                                        .slow = AETHER_SLOW_EVICT,
+                                        .evict_lag = 40};
+    const aether_topic_config as_is[] = {{.max_message = 1 << 20},
+                                         {.inline_max = 49},
+                                         {.inline_max = 56},
+                                         {.capacity = 64},
+                                         {.lane_bytes = 4 << 20},
+                                         {.slow = AETHER_SLOW_EVICT},
+                                         {.slow = AETHER_SLOW_EVICT, .evict_lag = 40}};
+    const ae_geometry g = made(&config);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof as_is / sizeof as_is[0]; i++)
+        assert_int_equal(ae_geometry_match(&g, &as_is[i], "t"), 0);
+    mismatched(&g, &(aether_topic_config){.inline_max = 48}, "inline_max 56", "not 48");
+    mismatched(&g, &(aether_topic_config){.inline_max = 57}, "inline_max 56", "not 57");
+    mismatched(&g, &(aether_topic_config){.inline_max = 9999}, "inline_max 56", "not 9999");
+    mismatched(&g, &(aether_topic_config){.lane_bytes = 8 << 20}, "lane_bytes 4194304", "not 8388608");
+    mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_EVICT, .evict_lag = 41}, "evict_lag 40", "not 41");
+    mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT, .capacity = 64}, "lane_bytes 4194304",
+               "not 8388608 of preset throughput");
+    const ae_geometry large = made(&(aether_topic_config){.max_message = 1 << 20, .preset = AETHER_PRESET_THROUGHPUT});
+    assert_int_equal(ae_geometry_match(&large, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT}, "t"), 0);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_and_presets),
-        cmocka_unit_test(every_message_size),
+        cmocka_unit_test(every_inline_size),
+        cmocka_unit_test(every_inline_max),
+        cmocka_unit_test(every_lane_size),
+        cmocka_unit_test(eviction),
         cmocka_unit_test(wrong_configurations_are_refused),
         cmocka_unit_test(damage_is_noticed),
         cmocka_unit_test(mismatch_names_both),
+        cmocka_unit_test(mismatch_of_lanes_and_eviction),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/export.h"
+#include "ring/subscriber.h"
 #include <aether/detail/atomic.h>
 #include <aether/idle.h>
 #include <sched.h>
@@ -8,12 +9,15 @@
 
 #define FIRST_WAIT_NS 64u
 #define SPIN_ROUNDS 1000u
+#define SPIN_ROUNDS_MIN 16u
 #define YIELD_ROUNDS 100u
-#define FIRST_SLEEP_NS 50000u
+#define FIRST_NAP_NS 50000u
+#define SLEEP_NS 250000000ull
 
 AE_EXPORT void aether_idle_init(aether_idle_state *idle, aether_idle_strategy strategy, uint32_t budget_ns) {
     ae_clock_init();
-    *idle = (aether_idle_state){.budget = ae_ticks_from_ns(budget_ns), .strategy = (uint64_t)strategy};
+    *idle =
+        (aether_idle_state){.budget = ae_ticks_from_ns(budget_ns), .strategy = (uint64_t)strategy, .spin = SPIN_ROUNDS};
 }
 
 static void pause_for(uint64_t ticks) {
@@ -31,30 +35,57 @@ static void pause_under_load(aether_idle_state *idle) {
     pause_for(idle->wait);
 }
 
-static void sleep_round(uint64_t round) {
+static void nap(uint64_t round) {
     const unsigned doublings = round < 8 ? (unsigned)round : 8;
-    const uint64_t ns = (uint64_t)FIRST_SLEEP_NS << doublings;
-    const struct timespec span = {.tv_nsec = (long)(ns < AETHER_IDLE_SLEEP_NS ? ns : AETHER_IDLE_SLEEP_NS)};
+    const uint64_t ns = (uint64_t)FIRST_NAP_NS << doublings;
+    const struct timespec span = {.tv_nsec = (long)(ns < AETHER_IDLE_NAP_NS ? ns : AETHER_IDLE_NAP_NS)};
 
     (void)nanosleep(&span, NULL); /* cut short by a signal: the caller looks again, which is what it wants then */
+}
+
+/* Spinning that ended in sleep was too long, spinning that a message ended could have been longer. */
+static void learn(aether_idle_state *idle) {
+    if (idle->rounds == 0)
+        return;
+    if (idle->rounds > idle->spin + YIELD_ROUNDS)
+        idle->spin = idle->spin / 2 > SPIN_ROUNDS_MIN ? idle->spin / 2 : SPIN_ROUNDS_MIN;
+    else
+        idle->spin = idle->spin * 2 < SPIN_ROUNDS ? idle->spin * 2 : SPIN_ROUNDS;
+}
+
+static void adapt(aether_idle_state *idle) {
+    struct ae_subscriber *watched = idle->watched != NULL ? ae_subscriber_of(idle->watched) : NULL;
+
+    if (idle->rounds <= idle->spin)
+        ae_pause();
+    else if (idle->rounds <= idle->spin + YIELD_ROUNDS)
+        (void)sched_yield();
+    else if (watched == NULL)
+        nap(idle->rounds - idle->spin - YIELD_ROUNDS - 1);
+    else {
+        (void)ae_subscriber_sleep(watched, SLEEP_NS);
+        ae_subscriber_told(watched); /* or an end that nobody asks about would keep the loop awake */
+    }
 }
 
 AE_EXPORT void aether_detail_idle(aether_idle_state *idle) {
     const uint64_t run = idle->run;
 
     idle->run = 0;
-    if (run != 0)
+    if (run != 0) {
+        learn(idle);
         idle->rounds = 0;
+    }
     if (run >= AETHER_IDLE_RUN && idle->budget != 0) {
         pause_under_load(idle);
         return;
     }
     idle->wait = 0;
     idle->rounds++;
-    if (idle->strategy == AETHER_IDLE_SPIN || idle->rounds <= SPIN_ROUNDS)
+    if (idle->strategy == AETHER_IDLE_ADAPTIVE)
+        adapt(idle);
+    else if (idle->strategy == AETHER_IDLE_SPIN || idle->rounds <= SPIN_ROUNDS)
         ae_pause();
-    else if (idle->strategy == AETHER_IDLE_YIELD || idle->rounds <= SPIN_ROUNDS + YIELD_ROUNDS)
-        (void)sched_yield();
     else
-        sleep_round(idle->rounds - SPIN_ROUNDS - YIELD_ROUNDS - 1);
+        (void)sched_yield();
 }

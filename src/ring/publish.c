@@ -2,15 +2,12 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "ring/publisher.h"
+#include "ring/wake.h"
 #include <inttypes.h>
 
-static struct ae_publisher *publisher_of(aether_publisher *handle) {
-    return (struct ae_publisher *)(void *)handle;
-}
-
 /*
- * The topic's next sequence, as a full 64-bit value. Both words are hostile: whatever they hold, the result is only a number that is
- * masked before it becomes an address.
+ * The topic's next sequence, as a full 64-bit value. Both words are hostile: whatever they hold, the result is only a
+ * number that is masked before it becomes an address.
  */
 static uint64_t load_claim(const ae_log *log) {
     /* S1 acquire, pairs C1 (publish): the slots below the claim are seen committed. */
@@ -27,10 +24,27 @@ static uint64_t has_store16(const ae_geometry *geometry) {
 #endif
 }
 
+/*
+ * The predecessor may have died between a slot's commit and the claim store. What it committed is delivered already:
+ * the claim moves to the end of the committed slots, and the first sequence that wasn't committed is used again.
+ * S2 acquire, pairs W2 (publish): their payloads are seen too, so that they are ordered before the claim store that
+ * follows.
+ */
+static uint64_t end_of_committed(const struct ae_publisher *p, uint64_t next) {
+    for (uint64_t i = 0; i < p->geometry.capacity; i++) {
+        const ae_u64 *tag = (const ae_u64 *)(const void *)(p->hot.slots + (next & p->hot.mask) * p->hot.slot_size);
+        const uint64_t value = ae_load_acquire(tag);
+        if (ae_tag_ahead(value, next) != 0 || ae_tag_kind(value) == AE_KIND_BUSY)
+            break;
+        next++;
+    }
+    return next;
+}
+
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
-                       const ae_cursors *cursors) {
+                       const ae_cursors *cursors, unsigned char *buffer) {
     ae_publisher_record *own = &log->publishers[record];
-    uint64_t next = load_claim(log);
+    uint64_t next;
 
     *p = (struct ae_publisher){
         .hot =
@@ -38,74 +52,134 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
                 .slots = (unsigned char *)log + geometry->slots_off,
                 .mask = geometry->capacity - 1,
                 .slot_size = geometry->slot_size,
+                .inline_max = ae_inline_max(geometry),
                 .max_message = geometry->max_message,
                 .claim = &log->claim.claim,
                 .claim_owner = ae_claim(0, AE_MODE_EXCLUSIVE, record),
                 .store16 = has_store16(geometry),
+                .want = &cursors->want.want,
+                .wake = ae_load_relaxed(&log->wake.wake),
             },
         .log = log,
         .cursors = cursors,
         .geometry = *geometry,
         .record = record,
+        .window = geometry->evict_lag != 0 ? geometry->evict_lag : geometry->capacity,
     };
     /*
-     * The predecessor may have died between a slot's commit and the claim store. What it committed is delivered already: the
-     * claim moves to the end of the committed slots, and the first sequence that wasn't committed is used again.
-     * S2 acquire, pairs W2 (publish): their payloads are seen too, so that they are ordered before the claim store below.
+     * Z5, pairs Z6 (sleep): before the first message, so that a sleeper that this publisher must wake knows whether
+     * membarrier reaches it.
      */
-    for (uint64_t i = 0; i < geometry->capacity; i++) {
-        const ae_u64 *tag = (const ae_u64 *)(const void *)(p->hot.slots + (next & p->hot.mask) * p->hot.slot_size);
-        const uint64_t value = ae_load_acquire(tag);
-        if (ae_tag_ahead(value, next) != 0 || ae_tag_kind(value) == AE_KIND_BUSY)
-            break;
-        next++;
-    }
+    if (!ae_wake_register())
+        (void)ae_fetch_or(&log->stream.unfenced, 1ull << record);
+    next = end_of_committed(p, load_claim(log));
     p->hot.next = next;
     p->hot.limit = next;
+    p->released = next - geometry->capacity;
     ae_store_relaxed(&own->joined, next);
     ae_store_relaxed(&own->full, 0);
     ae_store_relaxed(&log->claim.position, next);
     ae_store_claim(&p->hot, next);
+    ae_lane_init(p, record, buffer);
+}
+
+void ae_publisher_leave(struct ae_publisher *p) {
+    /* T1 acq_rel, pairs T2 (stream): whoever sees the bit clear sees all that was committed. */
+    (void)ae_fetch_and(&p->log->stream.open, ~(1ull << p->record));
+    ae_wake_all(&p->log->wake.wake);
 }
 
 /*
- * limit = min(claim, every active cursor) + capacity. The claim is stored before the fence and the cursors are read after it; a joiner
- * stores its record before its own fence and reads the claim after that. So either the scan sees the joiner, or the joiner
- * sees this claim and starts at or after it, where nothing below claim + capacity = the new limit can hurt it.
+ * How far behind record r holds the publisher; 0: not at all. *evicted is set if a subscriber that is behind
+ * evict_below was evicted, or just about.
  */
-AE_EXPORT int aether_detail_refresh(aether_publisher *handle, uint64_t count) {
-    struct ae_publisher *p = publisher_of(handle);
-    const uint64_t next = handle->next, capacity = handle->mask + 1;
-    uint64_t max_lag = 0, limit;
+static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t evict_below, bool *evicted) {
+    const uint64_t next = p->hot.next, capacity = p->geometry.capacity;
+    uint64_t word = 0, lag;
+
+    if (p->geometry.evict_lag != 0) {
+        /*
+         * E2 acquire, pairs E1 (admission): a word of this generation comes with its cursor. So first the word, then
+         * bit and cursor: the other way round a newcomer could be evicted for its predecessor's lag.
+         */
+        word = ae_load_acquire(&p->log->evict[r]);
+        if ((word & 1) != 0 || (ae_load_acquire(&p->cursors->active.active) >> r & 1) == 0)
+            return 0;
+    }
+    /* F2 acquire, pairs F1 (receive): the reader's last look at a released slot happens before it is overwritten. */
+    lag = next - ae_load_acquire(&p->cursors->records[r].cursor);
+    /*
+     * A cursor outside [claim - capacity, claim] is no cursor: one ahead (negative lag) can only be a lie and holds
+     * nobody back, one too far behind counts as a whole ring.
+     */
+    if ((int64_t)lag <= 0)
+        return 0;
+    lag = lag < capacity ? lag : capacity;
+    if (p->geometry.evict_lag != 0 && (int64_t)(evict_below - (next - lag)) > 0) {
+        /*
+         * E3 acq_rel, pairs E4 (receive): before anything that it still could read is overwritten, so that a reader
+         * that finds itself overrun finds the word, too. If another one changed the word, all is looked at anew.
+         */
+        (void)ae_cas(&p->log->evict[r], word, word | 1);
+        *evicted = true;
+    }
+    return lag;
+}
+
+/*
+ * limit = min(claim, every active cursor) + window. The claim is stored before the fence and the cursors are read after
+ * it; a joiner stores its record before its own fence and reads the claim after that. So either the scan sees the
+ * joiner, or the joiner sees this claim and starts at or after it, where nothing below claim + capacity >= the new
+ * limit can hurt it.
+ */
+void ae_publisher_scan(struct ae_publisher *p, uint64_t evict_below) {
+    const uint64_t next = p->hot.next;
+    uint64_t max_lag = 0;
+    bool evicted = true;
 
     /* For joiners that need more than the claim's 48 bits; at most one capacity behind, so far within 2^47. */
     ae_store_relaxed(&p->log->claim.position, next);
-    ae_store_claim(handle, next);
+    ae_store_claim(&p->hot, next);
     ae_fence_seq_cst(); /* J2 fence, pairs J1 (join) */
 
-    /* F3 acquire, pairs J3 (join): a bit that is seen set comes with the cursor that was stored before it. */
-    for (uint64_t active = ae_load_acquire(&p->cursors->active.active); active != 0; active &= active - 1) {
-        const unsigned r = (unsigned)__builtin_ctzll(active);
-        /* F2 acquire, pairs F1 (receive): the reader's last look at a released slot happens before it is overwritten. */
-        const uint64_t lag = next - ae_load_acquire(&p->cursors->records[r].cursor);
-        /* A cursor outside [claim - capacity, claim] is no cursor: one ahead (negative lag) can only be a lie and holds nobody
-         * back, one too far behind counts as a whole ring. */
-        if ((int64_t)lag > 0 && lag > max_lag)
-            max_lag = lag < capacity ? lag : capacity;
+    for (unsigned turn = 0; evicted && turn <= AE_SUBSCRIBERS_MAX; turn++) {
+        max_lag = 0;
+        evicted = false;
+        /* F3 acquire, pairs J3 (join): a bit that is seen set comes with the cursor that was stored before it. */
+        for (uint64_t active = ae_load_acquire(&p->cursors->active.active); active != 0; active &= active - 1) {
+            const uint64_t lag = lag_of(p, (unsigned)__builtin_ctzll(active), evict_below, &evicted);
+            if (lag > max_lag)
+                max_lag = lag;
+        }
     }
-    limit = next + capacity - max_lag;
-    if ((int64_t)(limit - handle->limit) > 0)
-        handle->limit = limit; /* never back: slots below the old limit may be promised to a batch */
-    if (handle->limit - next >= count)
+    p->released = next - max_lag;
+    if ((int64_t)(p->released + p->window - p->hot.limit) > 0)
+        p->hot.limit = p->released + p->window; /* never back: slots below the old limit may be promised to a batch */
+}
+
+AE_EXPORT int aether_detail_refresh(aether_publisher *handle, uint64_t count) {
+    struct ae_publisher *p = ae_publisher_of(handle);
+
+    ae_publisher_scan(p, handle->next + count - p->window);
+    if (handle->limit - handle->next >= count)
         return 0;
     ae_store_relaxed(&p->log->publishers[p->record].full, ++p->full);
     return AETHER_FULL;
 }
 
-AE_EXPORT int aether_detail_refuse(const aether_publisher *handle, size_t value, int code) {
-    if (code == -E2BIG)
-        return ae_fail(code, "batch of %zu messages is too large: at most %" PRIu64 ", half of the topic's ring", value,
-                       (handle->mask + 1) / 2);
-    return ae_fail(code, "message of %zu bytes is too large: the topic's maximum is %" PRIu64, value,
-                   handle->max_message);
+/*
+ * Somebody wants to be woken, or wanted to once this publisher has last looked. Z3: the word is raised before the wake,
+ * so that one who comes to sleep with the old word between the two doesn't fall asleep. A `want` ahead of the word is a
+ * lie and wakes nobody.
+ */
+AE_EXPORT void aether_detail_wake(aether_publisher *handle) {
+    struct ae_publisher *p = ae_publisher_of(handle);
+    const uint64_t word = ae_load_acquire(&p->log->wake.wake);
+
+    handle->wake = word;
+    if (ae_load_relaxed(handle->want) != word)
+        return;
+    if (ae_cas(&p->log->wake.wake, word, word + 1)) /* else another one has raised it, and wakes */
+        ae_wake_futex(&p->log->wake.wake);
+    handle->wake = word + 1;
 }

@@ -130,7 +130,7 @@ static void run_case(struct ring *ring, enum form form, const aether_subscribe_o
     struct reader reader;
 
     ring_reset(ring);
-    ae_publisher_init(&pub, &ring->geometry, 0, ring->log, ring->cursors_ro);
+    ae_publisher_init(&pub, &ring->geometry, 0, ring->log, ring->cursors_ro, NULL);
     publish_many(&pub, before);
     reader_open(&reader, ring, ring->log_ro, 7, options);
     account.expected = start + before - expected_back(options, before, capacity);
@@ -202,7 +202,7 @@ static void reliable_loses_only_from_before_its_join(void **state) {
                 struct ring ring;
 
                 ring_make(&ring, 16, 40, starts[s]);
-                ae_publisher_init(&pub, &ring.geometry, 3, ring.log, ring.cursors_ro);
+                ae_publisher_init(&pub, &ring.geometry, 3, ring.log, ring.cursors_ro, NULL);
                 publish_many(&pub, 40);
                 reader_open(&reader, &ring, ring.log_ro, 63, &oldest);
                 publish_many(&pub, after);
@@ -235,7 +235,7 @@ static void full_ring_and_its_count(void **state) {
 
         ring_make(&ring, 8, 24, starts[s]);
         account = fast_account = (struct account){.ring = &ring, .expected = starts[s]};
-        ae_publisher_init(&pub, &ring.geometry, 5, ring.log, ring.cursors_ro);
+        ae_publisher_init(&pub, &ring.geometry, 5, ring.log, ring.cursors_ro, NULL);
         reader_open(&fast, &ring, ring.log_ro, 0, &reliable);
         reader_open(&slow, &ring, ring.log_ro, 63, &reliable);
         publish_many(&pub, 8);
@@ -275,7 +275,7 @@ static void batches_are_all_or_nothing(void **state) {
 
         ring_make(&ring, 8, 24, starts[s]);
         account = (struct account){.ring = &ring, .expected = starts[s]};
-        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro);
+        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
         reader_open(&reader, &ring, ring.log_ro, 0, &reliable);
         assert_int_equal(publish_batch_next(&pub, 0), 0);
         assert_int_equal(publish_batch_next(&pub, 4), 0);
@@ -307,7 +307,7 @@ static void refusals_name_the_limit(void **state) {
 
     (void)state;
     ring_make(&ring, 8, 27, 0);
-    ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro);
+    ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
     assert_int_equal(aether_publish(&pub.hot, data, 28), -EMSGSIZE);
     assert_non_null(strstr(aether_errmsg(), "28"));
     assert_non_null(strstr(aether_errmsg(), "27"));
@@ -345,7 +345,7 @@ static void aborted_slots_are_skipped_and_counted(void **state) {
                 int rc;
 
                 ring_make(&ring, 8, 16, start);
-                ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro);
+                ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
                 reader_open(&reader, &ring, ring.log_ro, 1, &options);
                 publish_many(&pub, 8);
                 for (uint64_t i = 0; i < 8; i++) {
@@ -382,7 +382,7 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t committed, 
     uint64_t seq;
 
     ring_make(&ring, 8, 33, start);
-    ae_publisher_init(&dead, &ring.geometry, 0, ring.log, ring.cursors_ro);
+    ae_publisher_init(&dead, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
     publish_many(&dead, before);
     seq = dead.hot.next;
     reader_open(&readers[0], &ring, ring.log_ro, 0, &reliable);
@@ -396,7 +396,7 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t committed, 
         drain(readers[i].handle, ONE, &accounts[i]);
         assert_int_equal(accounts[i].expected, seq + committed);
     }
-    ae_publisher_init(&successor, &ring.geometry, 1, ring.log, ring.cursors_ro);
+    ae_publisher_init(&successor, &ring.geometry, 1, ring.log, ring.cursors_ro, NULL);
     assert_int_equal(successor.hot.next, seq + committed);
     assert_int_equal(ae_load_relaxed(&ring.log->publishers[1].joined), seq + committed);
     assert_int_equal(ae_load_relaxed(&ring.log->claim.claim), ae_claim(seq + committed, AE_MODE_EXCLUSIVE, 1));
@@ -489,7 +489,7 @@ static int inspect_entry(const struct reader *reader, const struct ring *ring, c
     if (data >= slots && data < slots + ring->geometry.capacity * ring->geometry.slot_size)
         assert_int_equal((size_t)(data - slots) % ring->geometry.slot_size, AE_SLOT_HEADER);
     else
-        assert_true(data >= reader->copies && data + stride <= reader->copies + AE_COPY_BUFFER_BYTES);
+        assert_true(data >= reader->copies && data + stride <= reader->copies + reader->copies_bytes);
     for (size_t i = 0; i < message->len; i++)
         byte_sum += data[i];
     return 0;
@@ -515,10 +515,13 @@ static void hostile_receive(struct ring *ring, uint64_t *random) {
     aether_subscriber_stats stats;
     aether_message messages[24];
 
-    if (reader.copies == NULL)
-        reader.copies = guarded_map(AE_COPY_BUFFER_BYTES, PROT_READ | PROT_WRITE, -1);
+    if (reader.copies == NULL) {
+        reader.copies_bytes = ae_subscriber_copies_bytes(&ring->geometry, &(aether_subscribe_options){.from = AETHER_FROM_OLDEST});
+        reader.copies = guarded_map(reader.copies_bytes, PROT_READ | PROT_WRITE, -1);
+    }
     ae_subscriber_init(&reader.sub, &ring->geometry, r >> 16 & 63, ring->log_ro,
-                       options.policy == AETHER_RELIABLE ? ring->cursors : NULL, &options, reader.copies);
+                       options.policy == AETHER_RELIABLE ? ring->cursors : NULL, &options,
+                       ae_subscriber_copies_bytes(&ring->geometry, &options) != 0 ? reader.copies : NULL);
     reader.handle = &reader.sub.hot;
     for (int call = 0; call < 12; call++) {
         const int form = (int)(next_random(random) % FORMS);
@@ -548,7 +551,7 @@ static void hostile_publish(struct ring *ring, uint64_t *random) {
     uint64_t next;
 
     ae_store_relaxed(&ring->cursors->active.active, next_random(random) & next_random(random));
-    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro);
+    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro, NULL);
     for (int call = 0; call < 24; call++) {
         for (unsigned i = 0; i < AE_SUBSCRIBERS_MAX / 8; i++)
             ae_store_relaxed(&ring->cursors->records[next_random(random) & 63].cursor,
@@ -640,7 +643,7 @@ static void lying_cursors(void **state) {
         struct ring ring;
 
         ring_make(&ring, 8, 8, 100);
-        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro);
+        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
         ae_store_relaxed(&ring.cursors->records[13].cursor, 100 - cases[i].behind);
         ae_store_relaxed(&ring.cursors->active.active, 1ull << 13);
         assert_int_equal(publish_next(&pub), cases[i].first);

@@ -36,7 +36,15 @@ struct ring {
 struct reader {
     struct ae_subscriber sub;
     unsigned char *copies;
+    size_t copies_bytes;
     aether_subscriber *handle;
+};
+
+/* A publisher and the buffer of its loans. */
+struct writer {
+    struct ae_publisher pub;
+    unsigned char *buffer;
+    aether_publisher *handle;
 };
 
 static inline void check_setup(bool ok, const char *what) {
@@ -81,12 +89,11 @@ static inline void ring_reset(struct ring *ring) {
     memset(ring->cursors_object.rw, 0, ring->cursors_object.bytes);
     ae_store_relaxed(&ring->log->claim.position, ring->geometry.start_seq);
     ae_store_release(&ring->log->claim.claim, ae_claim(ring->geometry.start_seq, AE_MODE_EXCLUSIVE, 0));
+    ae_store_relaxed(&ring->log->wake.wake, 1);
 }
 
-static inline void ring_make(struct ring *ring, uint64_t capacity, uint64_t max_message, uint64_t start_seq) {
-    const aether_topic_config config = {.capacity = capacity, .max_message = max_message, .start_seq = start_seq};
-
-    check_setup(ae_geometry_make(&ring->geometry, &config) == 0, "geometry");
+static inline void ring_make_as(struct ring *ring, const aether_topic_config *config) {
+    check_setup(ae_geometry_make(&ring->geometry, config) == 0, "geometry");
     object_make(&ring->log_object, ring->geometry.log_bytes);
     object_make(&ring->cursors_object, ring->geometry.cursors_bytes);
     ring->log = (ae_log *)(void *)ring->log_object.rw;
@@ -94,6 +101,12 @@ static inline void ring_make(struct ring *ring, uint64_t capacity, uint64_t max_
     ring->cursors = (ae_cursors *)(void *)ring->cursors_object.rw;
     ring->cursors_ro = (const ae_cursors *)(const void *)ring->cursors_object.ro;
     ring_reset(ring);
+}
+
+static inline void ring_make(struct ring *ring, uint64_t capacity, uint64_t max_message, uint64_t start_seq) {
+    const aether_topic_config config = {.capacity = capacity, .max_message = max_message, .start_seq = start_seq};
+
+    ring_make_as(ring, &config);
 }
 
 static inline void ring_free(struct ring *ring) {
@@ -108,15 +121,44 @@ static inline ae_u64 *ring_tag(const struct ring *ring, uint64_t seq) {
 
 static inline void reader_open(struct reader *reader, const struct ring *ring, const ae_log *log, uint32_t record,
                                const aether_subscribe_options *options) {
-    reader->copies = guarded_map(AE_COPY_BUFFER_BYTES, PROT_READ | PROT_WRITE, -1);
+    const size_t need = ae_subscriber_copies_bytes(&ring->geometry, options);
+
+    reader->copies_bytes = (need + AE_PAGE - 1) & ~(size_t)(AE_PAGE - 1);
+    reader->copies = need != 0 ? guarded_map(reader->copies_bytes, PROT_READ | PROT_WRITE, -1) : NULL;
     ae_subscriber_init(&reader->sub, &ring->geometry, record, log,
-                       options->policy == AETHER_RELIABLE ? ring->cursors : NULL, options, reader->copies);
+                       options->policy == AETHER_RELIABLE ? ring->cursors : NULL, options,
+                       need != 0 ? reader->copies + reader->copies_bytes - need : NULL);
     reader->handle = &reader->sub.hot;
 }
 
 static inline void reader_close(struct reader *reader) {
     ae_subscriber_leave(&reader->sub);
-    guarded_unmap(reader->copies, AE_COPY_BUFFER_BYTES);
+    if (reader->copies != NULL)
+        guarded_unmap(reader->copies, reader->copies_bytes);
+}
+
+/* As aetherd admits publisher record 0. */
+static inline void writer_open(struct writer *writer, const struct ring *ring) {
+    (void)ae_fetch_and(&ring->log->stream.died, ~1ull);
+    (void)ae_fetch_and(&ring->log->stream.unfenced, ~1ull);
+    (void)ae_fetch_add(&ring->log->stream.joins, 1);
+    (void)ae_fetch_or(&ring->log->stream.open, 1);
+    writer->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
+    check_setup(writer->buffer != NULL, "buffer");
+    ae_publisher_init(&writer->pub, &ring->geometry, 0, ring->log, ring->cursors_ro, writer->buffer);
+    writer->handle = &writer->pub.hot;
+}
+
+/* Closes it, or leaves it as a killed one does, with aetherd having noticed. */
+static inline void writer_close(struct writer *writer) {
+    ae_publisher_leave(&writer->pub);
+    free(writer->buffer);
+}
+
+static inline void writer_die(struct writer *writer) {
+    (void)ae_fetch_or(&writer->pub.log->stream.died, 1);
+    (void)ae_fetch_and(&writer->pub.log->stream.open, ~1ull);
+    free(writer->buffer);
 }
 
 /* ---- payloads that follow from their sequence, so that any byte of another message or a torn one shows ---- */

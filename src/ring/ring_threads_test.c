@@ -41,7 +41,8 @@ static void *publish_all(void *arg) {
     const size_t max = scene->ring.geometry.max_message;
     struct ae_publisher pub;
 
-    ae_publisher_init(&pub, &scene->ring.geometry, self->record, scene->ring.log, scene->ring.cursors);
+    ae_publisher_init(&pub, &scene->ring.geometry, self->record, scene->ring.log, scene->ring.cursors,
+                      NULL);
     pthread_barrier_wait(&scene->begin);
     while (pub.hot.next != scene->end) {
         const uint64_t seq = pub.hot.next;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define SOCKET_PATH_SIZE sizeof(((struct ae_instance *)0)->socket_path)
+_Static_assert(AE_SOCKET_PATH_MAX < SOCKET_PATH_SIZE, "a socket's path fits");
 
 #define FNV_OFFSET 0xcbf29ce484222325ull
 #define FNV_PRIME 0x100000001b3ull
@@ -31,9 +32,9 @@ AE_EXPORT int aether_default_socket(char *path, size_t size) {
         len = snprintf(text, sizeof text, "%s/aether/aetherd.sock", runtime);
     else
         len = snprintf(text, sizeof text, "/tmp/aether-%u/aetherd.sock", (unsigned)getuid());
-    if (len < 0 || (size_t)len >= sizeof text)
-        return ae_fail(-ENAMETOOLONG, "the default socket's path has %d bytes: set AETHER_SOCKET to one of at most %zu",
-                       len, sizeof text - 1);
+    if (len < 0 || (size_t)len > AE_SOCKET_PATH_MAX)
+        return ae_fail(-ENAMETOOLONG, "the default socket's path has %d bytes: set AETHER_SOCKET to one of at most %u",
+                       len, AE_SOCKET_PATH_MAX);
     if ((size_t)len >= size)
         return ae_fail(-ENAMETOOLONG, "the default socket's path has %d bytes: it doesn't fit in a buffer of %zu", len,
                        size);
@@ -61,7 +62,7 @@ static int resolve(char *absolute, const char *path) {
     if (file[0] == '\0' || strcmp(file, ".") == 0 || strcmp(file, "..") == 0)
         return ae_fail(-ENOENT, "socket path \"%s\" doesn't end with a file's name", path);
     if (directory_len >= sizeof directory)
-        return ae_fail(-ENAMETOOLONG, "socket path has %zu bytes: use at most %zu", strlen(path), SOCKET_PATH_SIZE - 1);
+        return ae_fail(-ENAMETOOLONG, "socket path has %zu bytes: use at most %u", strlen(path), AE_SOCKET_PATH_MAX);
     memcpy(directory, path, directory_len);
     directory[directory_len] = '\0';
     if (realpath(directory_len == 0 ? "." : directory, resolved) == NULL) {
@@ -69,9 +70,9 @@ static int resolve(char *absolute, const char *path) {
         return ae_fail(-code, "directory of socket \"%s\": %s", path, strerror(code));
     }
     const int len = snprintf(absolute, SOCKET_PATH_SIZE, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, file);
-    if (len < 0 || (size_t)len >= SOCKET_PATH_SIZE)
-        return ae_fail(-ENAMETOOLONG, "socket path \"%s\" has %d bytes from the root: use at most %zu", path, len,
-                       SOCKET_PATH_SIZE - 1);
+    if (len < 0 || (size_t)len > AE_SOCKET_PATH_MAX)
+        return ae_fail(-ENAMETOOLONG, "socket path \"%s\" has %d bytes from the root: use at most %u", path, len,
+                       AE_SOCKET_PATH_MAX);
     return 0;
 }
 
@@ -113,8 +114,8 @@ void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char 
 }
 
 /*
- * An open-file-description lock: unlike flock() it can be asked about without being taken, so a look never keeps a daemon
- * from starting.
+ * An open-file-description lock: unlike flock() it can be asked about without being taken, so a look never keeps a
+ * daemon from starting.
  */
 static struct flock whole_file(void) {
     return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};

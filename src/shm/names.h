@@ -2,8 +2,9 @@
 /*
  * names.h - where an instance of aetherd keeps its things.
  *
- * An instance is a socket path and the uid of its daemon. All its objects are named "/aether-UID-HASH.KIND", where HASH is the 64-bit FNV-1a of
- * the socket's absolute path (its directory resolved), so that read-out tools find them without a daemon.
+ * An instance is a socket path and the uid of its daemon. All its objects are named "/aether-UID-HASH.KIND", where HASH
+ * is the 64-bit FNV-1a of the socket's absolute path (its directory resolved), so that read-out tools find them without
+ * a daemon.
  */
 #ifndef AE_SHM_NAMES_H
 #define AE_SHM_NAMES_H
@@ -13,6 +14,9 @@
 
 #define AE_OBJECT_NAME_SIZE 80
 
+/* Bytes of a socket's absolute path: one less than an address takes, for the name under which a new socket is made. */
+#define AE_SOCKET_PATH_MAX 106u
+
 struct ae_instance {
     uint32_t uid;
     char socket_path[108]; /* absolute */
@@ -21,7 +25,8 @@ struct ae_instance {
 };
 
 /*
- * Resolves socket_path (NULL: aether_default_socket()). uid: the daemon's. Faults: -ENAMETOOLONG; -ENOENT: its directory doesn't exist.
+ * Resolves socket_path (NULL: aether_default_socket()). uid: the daemon's. Faults: -ENAMETOOLONG; -ENOENT: its
+ * directory doesn't exist.
  */
 int ae_instance_init(struct ae_instance *instance, const char *socket_path, uint32_t uid);
 
@@ -31,7 +36,8 @@ void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char
 void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
 
 /*
- * aetherd: takes the instance's lock; *lock is the fd that holds it, until it is closed. Faults: -EBUSY another daemon runs; -errno.
+ * aetherd: takes the instance's lock; *lock is the fd that holds it, until it is closed. Faults: -EBUSY another daemon
+ * runs; -errno.
  */
 int ae_instance_lock(const struct ae_instance *instance, int *lock);
 

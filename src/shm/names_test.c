@@ -85,14 +85,14 @@ static void wrong_paths(void **state) {
     }
     memset(path, 'p', sizeof path);
     memcpy(path, "/tmp/", 5);
-    path[107] = '\0';
+    path[AE_SOCKET_PATH_MAX] = '\0';
     assert_int_equal(ae_instance_init(&instance, path, 0), 0);
     assert_string_equal(instance.socket_path, path);
-    assert_int_equal(strlen(instance.lock_path), 107 + 5);
-    path[107] = 'p';
-    path[108] = '\0';
+    assert_int_equal(strlen(instance.lock_path), AE_SOCKET_PATH_MAX + 5);
+    path[AE_SOCKET_PATH_MAX] = 'p';
+    path[AE_SOCKET_PATH_MAX + 1] = '\0';
     assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
-    path[108] = 'p';
+    path[AE_SOCKET_PATH_MAX + 1] = 'p';
     path[sizeof path - 1] = '\0';
     assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
     path[sizeof path - 3] = '/';
@@ -128,7 +128,7 @@ static void default_socket(void **state) {
     snprintf(want, sizeof want, "%s/s", directory);
     assert_string_equal(instance.socket_path, want);
     memset(path, 'p', sizeof path);
-    path[108] = '\0';
+    path[AE_SOCKET_PATH_MAX + 1] = '\0';
     setenv("AETHER_SOCKET", path, 1);
     assert_int_equal(aether_default_socket(path, sizeof path), -ENAMETOOLONG);
     assert_int_equal(ae_instance_init(&instance, NULL, 5), -ENAMETOOLONG);

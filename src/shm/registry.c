@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/socket.h"
+#include "base/text.h"
 #include "shm/segment.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -67,7 +68,7 @@ int ae_registry_create(struct ae_registry *registry, const struct ae_instance *i
     memcpy(header.socket_path, instance->socket_path, sizeof instance->socket_path);
 
     ae_name_registry(instance, name);
-    int fd = ae_segment_create(name, header.bytes);
+    int fd = ae_segment_create(name, header.bytes, header.bytes);
     if (fd < 0)
         return fd;
     rc = ae_segment_map(fd, header.bytes, true, true, &base);
@@ -92,7 +93,8 @@ static int check_header(struct ae_registry *registry, void *base, uint64_t size,
 
     /* G4 acquire, pairs G3 (create). */
     if (ae_load_acquire(base) != AE_REGISTRY_MAGIC)
-        return ae_fail(-EBADMSG, "%s isn't a finished registry: if aetherd is starting, try again; else start it", name + 1);
+        return ae_fail(-EBADMSG, "%s isn't a finished registry: if aetherd is starting, try again; else start it",
+                       name + 1);
     ae_copy_out(&header, base, sizeof header);
     if (header.layout_major != AE_LAYOUT_MAJOR)
         return ae_fail(-EPROTO,
@@ -160,13 +162,49 @@ static int read_record(void *copy, const ae_u64 *record, size_t size) {
     return 1;
 }
 
+_Static_assert(offsetof(ae_registry_topic, name_len) % 8 == 0 && offsetof(ae_registry_topic, reserved0) % 8 == 4 &&
+                   offsetof(ae_registry_topic, reserved0) - offsetof(ae_registry_topic, name_len) == 12,
+               "a type's version and size lie in two words with name_len and reserved0");
+
+/* The first 8 bytes of a topic's type name. They are stored at once and last. */
+static ae_u64 *type_word(const ae_registry_topic *topic) {
+    return (ae_u64 *)(uintptr_t)topic->type_name;
+}
+
+void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size) {
+    const uint32_t numbers[] = {topic->name_len, version, size, topic->reserved0}; /* whole words */
+    char padded[sizeof topic->type_name] = "";
+    uint64_t first;
+
+    memcpy(padded, name, strnlen(name, sizeof padded - 1));
+    memcpy(&first, padded, sizeof first);
+    ae_copy_in((unsigned char *)&topic->name_len, numbers, sizeof numbers);
+    ae_copy_in((unsigned char *)topic->type_name + sizeof first, padded + sizeof first, sizeof padded - sizeof first);
+    /* G5 release, pairs G6 (read_topic): whoever sees the name's first byte sees the type. */
+    ae_store_release(type_word(topic), first);
+}
+
 int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy) {
-    if (i >= registry->topics_max || read_record(copy, &registry->topics[i].state, sizeof *copy) == 0)
+    if (i >= registry->topics_max)
+        return 0;
+    const ae_registry_topic *record = &registry->topics[i];
+    const uint64_t state = ae_load_acquire(&record->state);
+    /*
+     * G6 acquire, pairs G5: before the record is copied. Where there was no type, what the copy has of one may be half.
+     */
+    const uint64_t type = ae_load_acquire(type_word(record)) & 0xff;
+    if (read_record(copy, &record->state, sizeof *copy) == 0 || copy->state.v != state)
         return 0;
     if (copy->topic_id == 0 || copy->name_len > AE_TOPIC_NAME_MAX ||
         ae_topic_name_check(copy->name, copy->name_len) != 0)
         return 0;
     memset(copy->name + copy->name_len, 0, sizeof copy->name - copy->name_len);
+    if (type == 0) {
+        copy->type_version = copy->type_size = 0;
+        memset(copy->type_name, 0, sizeof copy->type_name);
+    }
+    copy->type_name[sizeof copy->type_name - 1] = '\0';
+    ae_text_clean(copy->type_name);
     return 1;
 }
 

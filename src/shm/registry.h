@@ -29,19 +29,32 @@ uint64_t ae_registry_bytes(uint32_t topics_max, uint32_t clients_max, uint32_t g
 int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max,
                        uint32_t clients_max, uint32_t grants_max);
 
-/* Maps an existing one. Faults: -ENOENT, -EACCES, -EPROTO another layout version (nothing was touched), -EBADMSG unfinished or damaged. */
+/*
+ * Maps an existing one. Faults: -ENOENT, -EACCES, -EPROTO another layout version (nothing was touched), -EBADMSG
+ * unfinished or damaged.
+ */
 int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable);
 void ae_registry_close(struct ae_registry *registry);
 
 /*
- * Consistent copies of record i, for readers beside a running daemon: 1 live and valid, 0 not (free, changing, or nonsense). Strings in *copy are
- * terminated; a topic's geometry is only copied: the caller checks it with ae_geometry_check().
+ * Consistent copies of record i, for readers beside a running daemon: 1 live and valid, 0 not (free, changing, or
+ * nonsense). Strings in *copy are terminated; a topic's geometry is only copied: the caller checks it with
+ * ae_geometry_check().
  */
 int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy);
 int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_registry_client *copy);
 int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy);
 
-/* State words (aetherd): each stores with release. Begin raises the generation and says CREATING; commit says LIVE; remove REMOVING; free FREE. */
+/*
+ * aetherd: gives a live topic that has no type one. name: 1 to 63 bytes. Readers beside see no type or all of it, and a
+ * successor of an aetherd that was killed meanwhile, too.
+ */
+void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size);
+
+/*
+ * State words (aetherd): each stores with release. Begin raises the generation and says CREATING; commit says LIVE;
+ * remove REMOVING; free FREE.
+ */
 uint64_t ae_record_state(const ae_u64 *word);
 void ae_record_begin(ae_u64 *word);
 void ae_record_commit(ae_u64 *word);

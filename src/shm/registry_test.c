@@ -146,7 +146,7 @@ static void damaged_headers(void **state) {
     header->magic = AE_REGISTRY_MAGIC;
     header->layout_major = AE_LAYOUT_MAJOR + 1;
     header->topics_max = 0; /* what another layout means isn't looked at */
-    assert_open_fails(-EPROTO, "layout version 2, this program knows version 1");
+    assert_open_fails(-EPROTO, "layout version 3, this program knows version 2");
     header->topics_max = TOPICS;
     header->layout_major = AE_LAYOUT_MAJOR;
     header->layout_minor = AE_LAYOUT_MINOR + 1; /* compatible */
@@ -297,6 +297,41 @@ static void nonsense_is_skipped(void **state) {
     assert_int_equal(ae_registry_read_client(&registry, 0, &client), 0);
 }
 
+/* A type is there if and only if its name's first byte is. */
+static void types(void **state) {
+    ae_registry_topic topic, *shared = &registry.topics[0];
+    char longest[64] = "";
+
+    (void)state;
+    memset(shared->type_name, 0, sizeof shared->type_name);
+    fill_topic(shared);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_string_equal(topic.type_name, "");
+    shared->type_version = 2; /* what a killed aetherd leaves of a type */
+    shared->type_size = 32;
+    memset(shared->type_name + 1, 'x', sizeof shared->type_name - 1);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_int_equal(topic.type_version + topic.type_size, 0);
+    for (size_t i = 0; i < sizeof topic.type_name; i++)
+        assert_int_equal(topic.type_name[i], 0);
+
+    ae_registry_set_type(shared, "quote", 3, 40);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_string_equal(topic.type_name, "quote");
+    assert_int_equal(topic.type_version, 3);
+    assert_int_equal(topic.type_size, 40);
+    assert_int_equal(shared->type_name[63], 0);
+
+    memset(longest, 't', 63);
+    ae_registry_set_type(shared, longest, 0, 0);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_string_equal(topic.type_name, longest);
+    memset(shared->type_name, '\n', sizeof shared->type_name); /* damage: not terminated, and it could forge a line */
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    memset(longest, '?', 63);
+    assert_string_equal(topic.type_name, longest);
+}
+
 #define READS 300000
 #define CHANGES_MIN 100
 #define READ_DEADLINE_NS 30000000000ull
@@ -353,14 +388,74 @@ static void reader_never_sees_half_a_record(void **state) {
     assert_true(reads >= READS && changes >= CHANGES_MIN);
 }
 
+#define TYPE_TURNS 20000u
+
+/* Gives new topics in one record a type again and again: name, version and size say the same number. */
+static void *retype(void *arg) {
+    ae_registry_topic *topic = arg;
+    const char none[sizeof topic->type_name] = "";
+    const ae_registry_topic filled = *topic;
+    char type[24];
+
+    for (unsigned n = 1; ae_load_relaxed(&stop) == 0; n = n % 99999 + 1) {
+        ae_record_begin(&topic->state);
+        ae_copy_in((unsigned char *)topic + sizeof topic->state, (const unsigned char *)&filled + sizeof topic->state,
+                   offsetof(ae_registry_topic, type_name) - sizeof topic->state);
+        ae_copy_in((unsigned char *)topic->type_name, none, sizeof none);
+        ae_record_commit(&topic->state);
+        snprintf(type, sizeof type, "%u.0123456.%05u", n, n);
+        ae_registry_set_type(topic, type, n, n);
+    }
+    return NULL;
+}
+
+static void reader_never_sees_half_a_type(void **state) {
+    const uint64_t deadline = ae_now_ns() + READ_DEADLINE_NS;
+    struct ae_registry reader;
+    ae_registry_topic copy;
+    unsigned int typed = 0, untyped = 0, torn = 0;
+    pthread_t writer;
+    char want[24];
+
+    (void)state;
+    memset(registry.topics[0].type_name, 0, sizeof registry.topics[0].type_name);
+    fill_topic(&registry.topics[0]);
+    assert_int_equal(ae_registry_open(&reader, &instance, false), 0);
+    ae_store_relaxed(&stop, 0);
+    assert_int_equal(pthread_create(&writer, NULL, retype, &registry.topics[0]), 0);
+    while ((typed < TYPE_TURNS || untyped == 0) && ae_now_ns() < deadline) {
+        if (ae_registry_read_topic(&reader, 0, &copy) == 0)
+            continue;
+        if (copy.type_name[0] == '\0') {
+            untyped++;
+            torn += copy.type_version != 0 || copy.type_size != 0;
+            continue;
+        }
+        typed++;
+        snprintf(want, sizeof want, "%u.0123456.%05u", copy.type_version, copy.type_version);
+        torn += strcmp(copy.type_name, want) != 0 || copy.type_size != copy.type_version;
+    }
+    ae_store_relaxed(&stop, 1);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    ae_registry_close(&reader);
+    assert_int_equal(torn, 0);
+    assert_true(typed >= TYPE_TURNS && untyped > 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(created_and_opened),     TEST(limits),
-        TEST(damaged_headers),        TEST(wrong_sizes),
-        TEST(states_and_generations), TEST(records_are_read_while_live),
-        TEST(nonsense_is_skipped),    TEST(reader_never_sees_half_a_record),
+        TEST(created_and_opened),
+        TEST(limits),
+        TEST(damaged_headers),
+        TEST(wrong_sizes),
+        TEST(states_and_generations),
+        TEST(records_are_read_while_live),
+        TEST(nonsense_is_skipped),
+        TEST(reader_never_sees_half_a_record),
+        TEST(types),
+        TEST(reader_never_sees_half_a_type),
     };
 
     return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

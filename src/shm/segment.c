@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "shm/segment.h"
 #include "base/error.h"
 #include "base/socket.h"
@@ -24,77 +25,108 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static int fail_no_space(const char *name, uint64_t bytes, const struct statvfs *fs) {
+/* doing: what can't be done, for the text. */
+static int fail_no_space(const char *doing, const char *name, uint64_t bytes, const struct statvfs *fs) {
     char need[AE_TEXT_SIZE_BYTES], left[AE_TEXT_SIZE_BYTES], all[AE_TEXT_SIZE_BYTES];
 
     if (fs->f_files != 0 && fs->f_favail == 0)
         return ae_fail(-ENOSPC,
-                       "cannot create %s: " SHM_DIRECTORY " has no room for another file (its limit is %" PRIu64 ")",
+                       "cannot %s %s: " SHM_DIRECTORY " has no room for another file (its limit is %" PRIu64 ")", doing,
                        name + 1, (uint64_t)fs->f_files);
-    return ae_fail(-ENOSPC, "cannot create %s: needs %s, %s free of %s in " SHM_DIRECTORY, name + 1,
+    return ae_fail(-ENOSPC, "cannot %s %s: needs %s, %s free of %s in " SHM_DIRECTORY, doing, name + 1,
                    ae_text_size(need, bytes), ae_text_size(left, fs->f_bavail * fs->f_frsize),
                    ae_text_size(all, fs->f_blocks * fs->f_frsize));
 }
 
-/* Is there room, before anything is made? A file system without a limit of its own says 0 blocks. */
-static int check_space(const char *name, uint64_t bytes) {
+/*
+ * Is there room for a new file, or for more of one, before anything is made? A file system without a limit says 0
+ * blocks.
+ */
+static int check_room(const char *doing, bool new_file, const char *name, uint64_t bytes) {
     struct statvfs fs;
 
-    if (statvfs(SHM_DIRECTORY, &fs) != 0)
-        return 0;
-    if ((fs.f_blocks != 0 && bytes > fs.f_bavail * fs.f_frsize) || (fs.f_files != 0 && fs.f_favail == 0))
-        return fail_no_space(name, bytes, &fs);
-    return 0;
+    if (statvfs(SHM_DIRECTORY, &fs) == 0) {
+        if (!new_file)
+            fs.f_files = 0;
+        if ((fs.f_blocks != 0 && bytes > fs.f_bavail * fs.f_frsize) || (fs.f_files != 0 && fs.f_favail == 0))
+            return fail_no_space(doing, name, bytes, &fs);
+    }
+    return ae_memory_check(bytes);
 }
 
 /* The text for an object that couldn't be made or allocated. */
-static int fail_create(int code, const char *name, uint64_t bytes) {
+static int fail_to(const char *doing, int code, const char *name, uint64_t bytes) {
     char need[AE_TEXT_SIZE_BYTES], have[AE_TEXT_SIZE_BYTES];
     struct statvfs fs;
     struct rlimit limit;
 
     if (code == ENOSPC && statvfs(SHM_DIRECTORY, &fs) == 0)
-        return fail_no_space(name, bytes, &fs);
-    if (code == EFBIG && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        bytes > limit.rlim_cur)
-        return ae_fail(-EFBIG, "cannot create %s: needs %s, but this process may write files of at most %s (ulimit -f)",
-                       name + 1, ae_text_size(need, bytes), ae_text_size(have, limit.rlim_cur));
-    return ae_fail(-code, "cannot create %s with %s in " SHM_DIRECTORY ": %s", name + 1, ae_text_size(need, bytes),
+        return fail_no_space(doing, name, bytes, &fs);
+    if (code == EFBIG && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return ae_fail(-EFBIG, "cannot %s %s: needs %s, but this process may write files of at most %s (ulimit -f)",
+                       doing, name + 1, ae_text_size(need, bytes), ae_text_size(have, limit.rlim_cur));
+    return ae_fail(-code, "cannot %s %s with %s in " SHM_DIRECTORY ": %s", doing, name + 1, ae_text_size(need, bytes),
                    strerror(code));
 }
 
-int ae_segment_create(const char *name, uint64_t bytes) {
-    int fd = -1;
-    int rc;
+/* 0 or a positive errno code. */
+static int allocate(int fd, uint64_t offset, uint64_t bytes) {
+    int code;
 
-    if (bytes == 0 || bytes > INT64_MAX)
-        return ae_fail(-EINVAL, "cannot create %s with %" PRIu64 " bytes", name + 1, bytes);
-    rc = check_space(name, bytes);
-    if (rc != 0)
-        return rc;
-    rc = ae_memory_check(bytes);
+    do {
+        code = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+    } while (code == EINTR);
+    return code;
+}
+
+int ae_segment_create(const char *name, uint64_t size, uint64_t allocated) {
+    int fd = -1;
+    int code, rc;
+
+    if (size == 0 || size > INT64_MAX || allocated == 0 || allocated > size)
+        return ae_fail(-EINVAL, "cannot create %s with %" PRIu64 " bytes, %" PRIu64 " of them allocated", name + 1,
+                       size, allocated);
+    rc = check_room("create", true, name, allocated);
     if (rc != 0)
         return rc;
     fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail_create(errno, name, bytes);
-    if (fchmod(fd, 0600) != 0) { /* whatever the umask is */
-        rc = fail_create(errno, name, bytes);
-        goto remove;
-    }
-    do {
-        rc = posix_fallocate(fd, 0, (off_t)bytes);
-    } while (rc == EINTR);
-    if (rc != 0) {
-        rc = fail_create(rc, name, bytes);
-        goto remove;
-    }
-    return fd;
-
-remove:
+        return fail_to("create", errno, name, size);
+    code = fchmod(fd, 0600) == 0 ? 0 : errno; /* whatever the umask is */
+    if (code == 0)
+        code = allocate(fd, 0, allocated);
+    if (code == 0 && size > allocated && ftruncate(fd, (off_t)size) != 0)
+        code = errno;
+    if (code == 0)
+        return fd;
+    rc = fail_to("create", code, name, code == EFBIG ? size : allocated);
     shm_unlink(name);
     ae_close(&fd);
     return rc;
+}
+
+int ae_segment_allocate(int fd, uint64_t offset, uint64_t bytes, const char *name) {
+    struct stat status;
+    int rc;
+
+    if (fstat(fd, &status) != 0)
+        return ae_fail(-errno, "cannot look at %s in " SHM_DIRECTORY ": %s", name + 1, strerror(errno));
+    const uint64_t size = (uint64_t)status.st_size;
+    if (bytes == 0 || offset > size || bytes > size - offset)
+        return ae_fail(-EBADMSG,
+                       "%s in " SHM_DIRECTORY " has %" PRIu64 " bytes where %" PRIu64 " are needed from %" PRIu64,
+                       name + 1, size, bytes, offset);
+    /*
+     * Only a page that was written to counts as no hole. One that was merely allocated is asked room for again: too
+     * much.
+     */
+    if (lseek(fd, (off_t)offset, SEEK_HOLE) >= (off_t)(offset + bytes))
+        return 0;
+    rc = check_room("extend", false, name, bytes);
+    if (rc != 0)
+        return rc;
+    rc = allocate(fd, offset, bytes);
+    return rc == 0 ? 0 : fail_to("extend", rc, name, bytes);
 }
 
 static int check_object(const struct stat *status, const char *name, uint32_t uid, uint64_t bytes) {
@@ -141,28 +173,49 @@ int ae_segment_remove(const char *name) {
     return 0;
 }
 
-/* Older kernels can't populate with an error: every page must be there already, then touching it can't fail. */
-static int touch(int fd, const void *base, uint64_t bytes) {
-    struct stat status;
+/*
+ * Older kernels can't populate with an error. A system call that reads from a page faults it in, too, and returns
+ * EFAULT where a load would be a SIGBUS.
+ */
+static int touch(const unsigned char *base, uint64_t bytes) {
+    unsigned char unused[64];
+    int ends[2], rc = 0;
 
-    if (fstat(fd, &status) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0)
         return -errno;
-    if ((uint64_t)status.st_blocks * 512 < bytes)
-        return -ENOMEM;
-    for (uint64_t off = 0; off < bytes; off += AE_PAGE)
-        (void)ae_load_relaxed((const ae_u64 *)(const void *)((const unsigned char *)base + off));
-    return 0;
+    for (uint64_t off = 0; rc == 0 && off < bytes; off += AE_PAGE) {
+        while (write(ends[1], base + off, 1) != 1) {
+            if (errno != EINTR) {
+                rc = -errno;
+                break;
+            }
+        }
+        while (rc == 0 && read(ends[0], unused, sizeof unused) < 0 && errno == EINTR)
+            continue;
+    }
+    ae_close(&ends[0]);
+    ae_close(&ends[1]);
+    return rc;
 }
 
-static int populate(int fd, void *base, uint64_t bytes, bool writable) {
+/* 0 or -errno without a text. */
+static int populate(void *base, uint64_t bytes, bool writable) {
     int rc;
 
     do {
         rc = madvise(base, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0 ? 0 : -errno;
     } while (rc == -EINTR);
     if (rc == -EINVAL)
-        rc = touch(fd, base, bytes);
+        rc = touch(base, bytes);
     return rc == -EFAULT || rc == -EHWPOISON ? -ENOMEM : rc;
+}
+
+int ae_segment_populate(void *base, uint64_t offset, uint64_t bytes, bool writable) {
+    char size[AE_TEXT_SIZE_BYTES];
+    const int rc = populate((unsigned char *)base + offset, bytes, writable);
+
+    return rc == 0 ? 0
+                   : ae_fail(rc, "cannot populate %s of shared memory: %s", ae_text_size(size, bytes), strerror(-rc));
 }
 
 int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void **base) {
@@ -187,7 +240,7 @@ int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void *
     if (madvise(map, bytes, MADV_DONTFORK) != 0)
         rc = -errno;
     else if (populated)
-        rc = populate(fd, map, bytes, writable);
+        rc = populate(map, bytes, writable);
     if (rc != 0) {
         ae_segment_unmap(map, bytes);
         return ae_fail(rc, "cannot map and populate %s of shared memory: %s", ae_text_size(size, bytes), strerror(-rc));

@@ -33,6 +33,11 @@
 
 static char name[64], path[96]; /* of the object under test */
 
+/* Without a hole. */
+static int create(const char *object, uint64_t bytes) {
+    return ae_segment_create(object, bytes, bytes);
+}
+
 static int setup(void **state) {
     (void)state;
     snprintf(name, sizeof name, "/aether-segment-test-%d", (int)getpid());
@@ -96,7 +101,7 @@ static size_t pages_present(const void *base, size_t bytes) {
 static void created_object(void **state) {
     const mode_t old = umask(0777);
     struct stat status;
-    int fd = ae_segment_create(name, 3 * AE_PAGE + 8);
+    int fd = create(name, 3 * AE_PAGE + 8);
 
     (void)state;
     umask(old);
@@ -108,7 +113,7 @@ static void created_object(void **state) {
     assert_int_equal(status.st_size, 3 * AE_PAGE + 8);
     assert_int_equal(status.st_blocks * 512, 4 * AE_PAGE); /* allocated, not a hole */
 
-    assert_int_equal(ae_segment_create(name, AE_PAGE), -EEXIST);
+    assert_int_equal(create(name, AE_PAGE), -EEXIST);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_size, 3 * AE_PAGE + 8);
     ae_close(&fd);
@@ -121,14 +126,78 @@ static void impossible_sizes(void **state) {
     struct stat status;
 
     (void)state;
-    assert_int_equal(ae_segment_create(name, 0), -EINVAL);
-    assert_int_equal(ae_segment_create(name, UINT64_MAX), -EINVAL);
-    assert_true(ae_segment_create(name, 1ull << 60) < 0);
+    assert_int_equal(create(name, 0), -EINVAL);
+    assert_int_equal(create(name, UINT64_MAX), -EINVAL);
+    assert_true(create(name, 1ull << 60) < 0);
+    assert_int_equal(ae_segment_create(name, AE_PAGE, 0), -EINVAL);
+    assert_int_equal(ae_segment_create(name, AE_PAGE, AE_PAGE + 1), -EINVAL);
     assert_int_equal(stat(path, &status), -1);
 }
 
+static uint64_t allocated(int fd) {
+    struct stat status;
+
+    assert_int_equal(fstat(fd, &status), 0);
+    return (uint64_t)status.st_blocks * 512;
+}
+
+/* A hole is filled where it is asked for and nowhere else; what is there stays. */
+static void sparse_object(void **state) {
+    const uint64_t size = 128ull << 30; /* the most that lanes can take: far more than a machine needs to have */
+    unsigned char byte = 7;
+    int fd = ae_segment_create(name, size, 3 * AE_PAGE);
+
+    (void)state;
+    assert_true(fd >= 0);
+    struct stat status;
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_true((uint64_t)status.st_size == size);
+    assert_int_equal(allocated(fd), 3 * AE_PAGE);
+    assert_int_equal(ae_segment_allocate(fd, size - 2 * AE_PAGE, 2 * AE_PAGE, name), 0);
+    assert_int_equal(allocated(fd), 5 * AE_PAGE);
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)(size - 1)), 1);
+    assert_int_equal(ae_segment_allocate(fd, size - 2 * AE_PAGE, 2 * AE_PAGE, name), 0);
+    byte = 0;
+    assert_int_equal(pread(fd, &byte, 1, (off_t)(size - 1)), 1);
+    assert_int_equal(byte, 7);
+    assert_int_equal(allocated(fd), 5 * AE_PAGE);
+
+    assert_int_equal(ae_segment_allocate(fd, size - AE_PAGE, 2 * AE_PAGE, name), -EBADMSG);
+    assert_int_equal(ae_segment_allocate(fd, size + AE_PAGE, 1, name), -EBADMSG);
+    assert_int_equal(ae_segment_allocate(fd, AE_PAGE, UINT64_MAX, name), -EBADMSG);
+    assert_int_equal(ae_segment_allocate(fd, AE_PAGE, 0, name), -EBADMSG);
+    assert_int_equal(ae_segment_allocate(-1, 0, AE_PAGE, name), -EBADF);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_true((uint64_t)status.st_size == size);
+    ae_close(&fd);
+}
+
+/* Only the part that was asked for. */
+static void populated_part(void **state) {
+    int fd = ae_segment_create(name, 64 * AE_PAGE, 16 * AE_PAGE);
+    void *base = NULL;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_map(fd, 64 * AE_PAGE, true, false, &base), 0);
+    const size_t before = pages_present((unsigned char *)base + 8 * AE_PAGE, 4 * AE_PAGE);
+    assert_int_equal(before, 0);
+    assert_int_equal(ae_segment_populate(base, 8 * AE_PAGE, 4 * AE_PAGE, true), 0);
+    assert_int_equal(pages_present((unsigned char *)base + 8 * AE_PAGE, 4 * AE_PAGE), 4);
+    assert_int_equal(allocated(fd), 16 * AE_PAGE);
+    assert_int_equal(ae_segment_allocate(fd, 32 * AE_PAGE, 8 * AE_PAGE, name), 0);
+    assert_int_equal(ae_segment_populate(base, 32 * AE_PAGE, 8 * AE_PAGE, false), 0);
+    assert_int_equal(pages_present((unsigned char *)base + 32 * AE_PAGE, 8 * AE_PAGE), 8);
+    assert_int_equal(allocated(fd), 24 * AE_PAGE);
+    assert_int_equal(ftruncate(fd, 8 * AE_PAGE), 0); /* what a hostile holder of the object can do */
+    assert_int_equal(ae_segment_populate(base, 32 * AE_PAGE, 8 * AE_PAGE, false), -ENOMEM);
+    assert_non_null(strstr(aether_errmsg(), "32 KiB"));
+    ae_segment_unmap(base, 64 * AE_PAGE);
+    ae_close(&fd);
+}
+
 static void opened_object(void **state) {
-    int fd = ae_segment_create(name, AE_PAGE);
+    int fd = create(name, AE_PAGE);
     const uint32_t uid = (uint32_t)geteuid();
     uint64_t size = 0;
 
@@ -158,7 +227,7 @@ static void planted_objects(void **state) {
     (void)state;
     assert_int_equal(symlink("/etc/passwd", path), 0);
     assert_int_equal(ae_segment_open(name, false, uid, 0, NULL), -EBADMSG);
-    assert_int_equal(ae_segment_create(name, AE_PAGE), -EEXIST);
+    assert_int_equal(create(name, AE_PAGE), -EEXIST);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0); /* nobody writes to it: opening must not wait */
     assert_int_equal(ae_segment_open(name, false, uid, 0, NULL), -EBADMSG);
@@ -172,7 +241,7 @@ static void planted_objects(void **state) {
 }
 
 static void mapped_object(void **state) {
-    int fd = ae_segment_create(name, 16 * AE_PAGE);
+    int fd = create(name, 16 * AE_PAGE);
     int reader = ae_segment_open(name, false, (uint32_t)geteuid(), 16 * AE_PAGE, NULL);
     void *writable = NULL, *readable = NULL;
 
@@ -204,7 +273,7 @@ static void mapped_object(void **state) {
 }
 
 static void wrong_maps(void **state) {
-    int fd = ae_segment_create(name, 2 * AE_PAGE);
+    int fd = create(name, 2 * AE_PAGE);
     void *base = NULL;
 
     (void)state;
@@ -218,7 +287,7 @@ static void wrong_maps(void **state) {
 }
 
 static void child_body_not_inherited(void) {
-    int fd = ae_segment_create(name, AE_PAGE);
+    int fd = create(name, AE_PAGE);
     void *base = NULL;
     int status;
 
@@ -238,26 +307,47 @@ static void not_inherited(void **state) {
 
 static void child_body_full(void) {
     private_shm("size=1m");
-    CHECK(ae_segment_create(name, 2 * MIB) == -ENOSPC);
+    CHECK(create(name, 2 * MIB) == -ENOSPC);
     CHECK(strstr(aether_errmsg(), "needs 2 MiB, 1 MiB free of 1 MiB in /dev/shm") != NULL);
     CHECK(access(path, F_OK) != 0);
-    CHECK(ae_segment_create(name, 512 * KIB) >= 0);
-    CHECK(ae_segment_create("/aether-second", 768 * KIB) == -ENOSPC);
+    CHECK(create(name, 512 * KIB) >= 0);
+    CHECK(create("/aether-second", 768 * KIB) == -ENOSPC);
     CHECK(strstr(aether_errmsg(), "needs 768 KiB, 512 KiB free of 1 MiB in /dev/shm") != NULL);
     CHECK(access("/dev/shm/aether-second", F_OK) != 0);
-    CHECK(ae_segment_create("/aether-second", 512 * KIB) >= 0);
-    CHECK(ae_segment_create("/aether-third", 1) == -ENOSPC);
+    CHECK(create("/aether-second", 512 * KIB) >= 0);
+    CHECK(create("/aether-third", 1) == -ENOSPC);
+}
+
+static void child_body_hole_full(void) {
+    private_shm("size=1m");
+    int fd = ae_segment_create(name, 64 * MIB, 768 * KIB);
+    CHECK(fd >= 0);
+    CHECK(ae_segment_allocate(fd, 32 * MIB, 512 * KIB, name) == -ENOSPC);
+    CHECK(strstr(aether_errmsg(), "cannot extend ") != NULL);
+    CHECK(strstr(aether_errmsg(), "needs 512 KiB, 256 KiB free of 1 MiB in /dev/shm") != NULL);
+    CHECK(ae_segment_allocate(fd, 32 * MIB, 256 * KIB, name) == 0);
+    /* It is full now: bytes that were written to need no room again. */
+    void *base = NULL;
+    CHECK(ae_segment_map(fd, 64 * MIB, true, false, &base) == 0);
+    CHECK(ae_segment_populate(base, 32 * MIB, 256 * KIB, true) == 0);
+    CHECK(ae_segment_allocate(fd, 32 * MIB, 256 * KIB, name) == 0);
+    CHECK(ae_segment_allocate(fd, 33 * MIB, AE_PAGE, name) == -ENOSPC);
+    CHECK(ae_segment_populate(base, 33 * MIB, AE_PAGE, true) == -ENOMEM);
+    CHECK(ae_segment_populate(base, 33 * MIB, AE_PAGE, false) == -ENOMEM);
 }
 
 static void full_shm_is_a_clear_fault(void **state) {
     (void)state;
     in_child(child_body_full);
+    in_child(child_body_hole_full);
 }
 
 static void child_body_no_inodes(void) {
     private_shm("size=1m,nr_inodes=2"); /* the directory is one of them */
-    CHECK(ae_segment_create(name, AE_PAGE) >= 0);
-    CHECK(ae_segment_create("/aether-second", AE_PAGE) == -ENOSPC);
+    int fd = ae_segment_create(name, 2 * AE_PAGE, AE_PAGE);
+    CHECK(fd >= 0);
+    CHECK(ae_segment_allocate(fd, AE_PAGE, AE_PAGE, name) == 0); /* takes no file */
+    CHECK(create("/aether-second", AE_PAGE) == -ENOSPC);
     CHECK(strstr(aether_errmsg(), "no room for another file") != NULL);
 }
 
@@ -271,10 +361,10 @@ static void child_body_populate_fails(void) {
     void *base = NULL;
 
     private_shm("size=1m");
-    int fd = ae_segment_create(name, 512 * KIB);
+    int fd = create(name, 512 * KIB);
     CHECK(fd >= 0);
     CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, AE_PAGE) == 0);
-    CHECK(ae_segment_create("/aether-second", 512 * KIB + AE_PAGE) >= 0);
+    CHECK(create("/aether-second", 512 * KIB + AE_PAGE) >= 0);
     CHECK(ae_segment_map(fd, 512 * KIB, true, true, &base) == -ENOMEM);
     CHECK(base == NULL);
     CHECK(ae_segment_map(fd, 512 * KIB, true, false, &base) == 0);
@@ -303,7 +393,8 @@ static void forget_populate(void) {
 }
 
 static void child_body_old_kernel(void) {
-    int fd = ae_segment_create(name, 16 * AE_PAGE);
+    private_shm("size=1m");
+    int fd = create(name, 16 * AE_PAGE);
     void *base = NULL;
 
     forget_populate();
@@ -315,6 +406,10 @@ static void child_body_old_kernel(void) {
     CHECK(pages_present(base, 16 * AE_PAGE) == 16);
     ae_segment_unmap(base, 16 * AE_PAGE);
     CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5 * AE_PAGE, AE_PAGE) == 0);
+    CHECK(ae_segment_map(fd, 16 * AE_PAGE, true, true, &base) == 0); /* the hole is filled */
+    ae_segment_unmap(base, 16 * AE_PAGE);
+    CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5 * AE_PAGE, AE_PAGE) == 0);
+    CHECK(create("/aether-second", MIB - 15 * AE_PAGE) >= 0); /* no room: it would be a SIGBUS */
     CHECK(ae_segment_map(fd, 16 * AE_PAGE, false, true, &base) == -ENOMEM);
     CHECK(ae_segment_map(fd, 16 * AE_PAGE, true, true, &base) == -ENOMEM);
 }
@@ -331,10 +426,13 @@ static void child_body_file_size(void) {
     CHECK(sigaction(SIGXFSZ, &ignore, NULL) == 0); /* as aetherd does */
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
         _exit(SKIPPED);
-    CHECK(ae_segment_create(name, MIB) == -EFBIG);
+    CHECK(create(name, MIB) == -EFBIG);
     CHECK(strstr(aether_errmsg(), "needs 1 MiB, but this process may write files of at most 64 KiB") != NULL);
     CHECK(access(path, F_OK) != 0);
-    CHECK(ae_segment_create(name, 64 * KIB) >= 0);
+    CHECK(ae_segment_create(name, MIB, 4 * KIB) == -EFBIG);
+    CHECK(strstr(aether_errmsg(), "needs 1 MiB, but this process may write files of at most 64 KiB") != NULL);
+    CHECK(access(path, F_OK) != 0);
+    CHECK(create(name, 64 * KIB) >= 0);
 }
 
 static void file_size_limit_is_a_clear_fault(void **state) {
@@ -357,7 +455,7 @@ static void child_body_signals(void) {
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
     CHECK(setitimer(ITIMER_REAL, &once, NULL) == 0);
     while (alarms == 0) {
-        int fd = ae_segment_create(name, 4 * MIB);
+        int fd = create(name, 4 * MIB);
         CHECK(fd >= 0);
         ae_close(&fd);
         CHECK(ae_segment_remove(name) == 0);
@@ -414,11 +512,13 @@ static void small_control_group(void **state) {
     const pid_t child = fork();
     if (child == 0) {
         CHECK(write_file(group, "cgroup.procs", "0") == 0);
-        CHECK(ae_segment_create(name, 64 * MIB) == -ENOMEM);
+        CHECK(create(name, 64 * MIB) == -ENOMEM);
         CHECK(strstr(aether_errmsg(), "needs 65 MiB") != NULL && strstr(aether_errmsg(), group) != NULL);
         CHECK(access(path, F_OK) != 0);
-        int fd = ae_segment_create(name, 2 * MIB);
+        int fd = ae_segment_create(name, 128 * MIB, 2 * MIB);
         CHECK(fd >= 0);
+        CHECK(ae_segment_allocate(fd, 64 * MIB, 64 * MIB, name) == -ENOMEM);
+        CHECK(strstr(aether_errmsg(), "needs 65 MiB") != NULL && strstr(aether_errmsg(), group) != NULL);
         CHECK(ae_segment_remove(name) == 0);
         _exit(0);
     }
@@ -434,6 +534,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(created_object),
         TEST(impossible_sizes),
+        TEST(sparse_object),
+        TEST(populated_part),
         TEST(opened_object),
         TEST(planted_objects),
         TEST(mapped_object),

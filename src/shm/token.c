@@ -12,7 +12,7 @@
 int ae_token_create(const char *name) {
     int rc;
     /* An aetherd that dies before the lock is taken leaves a free token, and nobody holds it: that is what it says. */
-    int fd = ae_segment_create(name, AE_PAGE);
+    int fd = ae_segment_create(name, AE_PAGE, AE_PAGE);
 
     if (fd < 0)
         return fd;

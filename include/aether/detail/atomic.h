@@ -3,9 +3,9 @@
  * detail/atomic.h - the only door to shared memory.
  *
  * Every load and store of a word that another process may write goes through these functions, so that one header can be
- * swapped to run the production code under a model checker, under a fuzzer that returns any value for any load, or under
- * ThreadSanitizer. The word is a struct around a plain uint64_t and not _Atomic, because C++ has no _Atomic members; each
- * function still compiles to one mov on x86-64.
+ * swapped to run the production code under a model checker, under a fuzzer that returns any value for any load, or
+ * under ThreadSanitizer. The word is a struct around a plain uint64_t and not _Atomic, because C++ has no _Atomic
+ * members; each function still compiles to one mov on x86-64.
  *
  * Not included directly: use <aether/aether.h>.
  */
@@ -60,13 +60,30 @@ static inline void ae_store_release(ae_u64 *p, uint64_t v) {
     __atomic_store_n(&p->v, v, __ATOMIC_RELEASE);
 }
 
-/* Both read-modify-writes are acq_rel: they set or clear one bit of a word whose other bits belong to other processes. */
+/*
+ * All read-modify-writes are acq_rel. These two set or clear one bit of a word whose other bits belong to other
+ * processes.
+ */
 static inline uint64_t ae_fetch_or(ae_u64 *p, uint64_t v) {
     return __atomic_fetch_or(&p->v, v, __ATOMIC_ACQ_REL);
 }
 
 static inline uint64_t ae_fetch_and(ae_u64 *p, uint64_t v) {
     return __atomic_fetch_and(&p->v, v, __ATOMIC_ACQ_REL);
+}
+
+static inline uint64_t ae_fetch_add(ae_u64 *p, uint64_t v) {
+    return __atomic_fetch_add(&p->v, v, __ATOMIC_ACQ_REL);
+}
+
+/* Replaces `expected` by `desired`, or does nothing; true if it did. Acq_rel; acquire if it didn't. */
+static inline int ae_cas(ae_u64 *p, uint64_t expected, uint64_t desired) {
+    return __atomic_compare_exchange_n(&p->v, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* The compiler moves no access across it; the processor may. */
+static inline void ae_compiler_barrier(void) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 /*
@@ -110,8 +127,9 @@ AE_ALWAYS_INLINE void ae_copy_word(unsigned char *dst, const void *src, size_t o
 }
 
 /*
- * A struct that was filled field by field a moment ago is still in the store buffer: a 16-byte load that spans two of those
- * stores has to wait until they have left it (measured: 32-byte messages at a third of the rate). Words are forwarded.
+ * A struct that was filled field by field a moment ago is still in the store buffer: a 16-byte load that spans two of
+ * those stores has to wait until they have left it (measured: 32-byte messages at a third of the rate). Words are
+ * forwarded.
  */
 AE_ALWAYS_INLINE void ae_copy_words(unsigned char *dst, const void *src, size_t len) {
     ae_copy_word(dst, src, 0, len);
@@ -152,8 +170,9 @@ static inline void ae_copy_out(void *dst, const unsigned char *src, size_t len) 
 }
 
 /*
- * Two words in one store with release order, where the CPU has that: on x86-64 an aligned 16-byte store is one access on every processor with
- * AVX (Intel SDM vol. 3 9.1.1, AMD APM vol. 2 7.3.2). p is 16-byte aligned; the caller has made sure of both.
+ * Two words in one store with release order, where the CPU has that: on x86-64 an aligned 16-byte store is one access
+ * on every processor with AVX (Intel SDM vol. 3 9.1.1, AMD APM vol. 2 7.3.2). p is 16-byte aligned; the caller has made
+ * sure of both.
  */
 #if defined(__x86_64__) && !defined(AE_TSAN)
 #define AE_STORE16 1

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * detail/handle.h - the part of a publisher or subscriber handle that the inline hot path uses. Not an API: fields are private
- * copies, checked when the handle was opened, and change only through the functions of publish.h and subscribe.h.
- * The structs are part of the ABI, because inlined code reads them.
+ * detail/handle.h - the part of a publisher or subscriber handle that the inline hot path uses. Not an API: fields are
+ * private copies, checked when the handle was opened, and change only through the functions of publish.h and
+ * subscribe.h. The structs are part of the ABI, because inlined code reads them.
  *
  * Not included directly: use <aether/aether.h>.
  */
@@ -21,19 +21,23 @@ struct aether_publisher {
     unsigned char *slots; /* first slot */
     uint64_t mask;        /* capacity - 1 */
     uint64_t slot_size;   /* bytes */
-    uint64_t max_message; /* bytes */
+    uint64_t inline_max;  /* bytes: longer messages go through the lane */
     ae_u64 *claim;        /* the topic's claim word */
     uint64_t claim_owner; /* its lower 16 bits as this publisher writes them: mode and record */
     uint64_t store16;     /* 1: slots are 16-byte aligned and the CPU stores 16 bytes at once */
+    const ae_u64 *want;   /* where a subscriber that sleeps says so */
+    uint64_t wake;        /* the topic's wake word as last seen */
+    uint64_t max_message; /* bytes */
 };
 
 struct aether_subscriber {
-    uint64_t next;              /* sequence of the next message to deliver; all below it are released */
-    uint64_t zero_copy;         /* 1: nobody overwrites from next on, views point into the ring; 0: copy and validate */
+    uint64_t next; /* sequence of the next message to deliver; all below it are released */
+    /* 1: views point into the ring: nobody overwrites from next on, or the caller checks; 0: copy and validate */
+    uint64_t zero_copy;
     const unsigned char *slots; /* first slot */
     uint64_t mask;              /* capacity - 1 */
     uint64_t slot_size;         /* bytes */
-    uint64_t max_message;       /* bytes: bound for every length read from a tag */
+    uint64_t inline_max;        /* bytes: bound for every length read from a tag */
     uint64_t cursor_mask;       /* the cursor is stored whenever next & cursor_mask is 0 */
     uint64_t cursor_stored;     /* as last stored */
     ae_u64 *cursor;             /* in the subscriber's record; of an observer, a private word */

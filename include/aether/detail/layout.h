@@ -10,8 +10,8 @@
  *   registry  one a daemon   written by aetherd alone, read-only for tools
  *
  * Words with different writers never share an AE_BLOCK. The comment of each field names its only writer.
- * Nothing in a log or cursors object is trusted: each value is loaded once, checked, and the copy is used. Geometry comes
- * from the daemon's reply or the registry, never from the headers here, which are for people with a hex dump.
+ * Nothing in a log or cursors object is trusted: each value is loaded once, checked, and the copy is used. Geometry
+ * comes from the daemon's reply or the registry, never from the headers here, which are for people with a hex dump.
  *
  * Not included directly: use <aether/aether.h>.
  */
@@ -27,7 +27,7 @@ extern "C" {
 #define AE_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
 #endif
 
-#define AE_LAYOUT_MAJOR 1u /* attach refuses another one before it touches anything */
+#define AE_LAYOUT_MAJOR 2u /* attach refuses another one before it touches anything */
 #define AE_LAYOUT_MINOR 0u /* grows when fields are added in reserved space */
 
 #define AE_BLOCK 128u /* two cache lines: x86 prefetches lines in pairs */
@@ -42,6 +42,7 @@ extern "C" {
 #define AE_STAMPS 64u
 #define AE_TOPIC_NAME_MAX 255u
 #define AE_CLIENT_NAME_MAX 63u
+#define AE_TYPE_NAME_MAX 63u
 
 /* ---- slots ------------------------------------------------------------------------------------------------------
  *
@@ -54,7 +55,7 @@ extern "C" {
  */
 #define AE_KIND_BUSY 0ull    /* being overwritten */
 #define AE_KIND_INLINE 1ull  /* payload lies in the slot */
-#define AE_KIND_LANE 2ull    /* payload lies in the publisher's lane; the inline area describes where */
+#define AE_KIND_LANE 2ull    /* payload lies in a publisher's lane; the inline area is an ae_lane_descriptor */
 #define AE_KIND_ABORTED 3ull /* claimed by a publisher that died before it committed */
 
 #define AE_TAG_SEQ_SHIFT 16
@@ -64,6 +65,7 @@ extern "C" {
 
 #define AE_SLOT_HEADER 8u
 #define AE_SLOT_MIN 16u
+#define AE_SLOT_LANE_MIN 24u /* of a topic with lanes */
 #define AE_SLOT_MAX 4096u
 #define AE_INLINE_MAX (AE_SLOT_MAX - AE_SLOT_HEADER)
 #define AE_CAPACITY_MIN 8u
@@ -81,6 +83,24 @@ static inline uint64_t ae_tag_kind(uint64_t tag) {
 static inline int64_t ae_tag_ahead(uint64_t tag, uint64_t seq) {
     return (int64_t)((tag & ~0xffffull) - ((seq + 1) << AE_TAG_SEQ_SHIFT)) >> AE_TAG_SEQ_SHIFT;
 }
+
+/* ---- lanes ------------------------------------------------------------------------------------------------------
+ *
+ * A lane is a ring of lane_bytes bytes, a power of two, that one publisher record owns: lane r lies at lanes_off + r *
+ * lane_bytes. A position in it is a byte count that grows for ever, across the record's owners, and is a multiple of
+ * AE_LANE_UNIT; its byte lies at position & (lane_bytes - 1). A payload is contiguous: where it would wrap, the rest of
+ * the lane is left out.
+ *
+ * The bytes at a position may be overwritten as soon as the record's lane_floor is above it. The floor is also the only
+ * shared record of the lane's end: a successor goes on at lane_floor + lane_bytes.
+ */
+#define AE_LANE_UNIT 64u
+
+/* What a LANE slot holds in its inline area. Written between BUSY and LANE like a payload, and as little trusted. */
+typedef struct ae_lane_descriptor {
+    ae_u64 position; /* of the payload's first byte */
+    ae_u64 where;    /* lane << 32 | length in bytes */
+} ae_lane_descriptor;
 
 /* ---- claim word -------------------------------------------------------------------------------------------------
  *
@@ -126,9 +146,30 @@ typedef struct ae_claim_block {
 } ae_claim_block;
 
 typedef struct ae_wake_block {
-    ae_u64 wake; /* publishers: raised when a sleeper waits for it (futex word) */
+    /*
+     * publishers: raised when a sleeper waits for it; its lower half is the futex word. aetherd, when one of them died
+     */
+    ae_u64 wake;
     uint8_t reserved[120];
 } ae_wake_block;
+
+/*
+ * Who publishes. Bit r stands for publisher record r. A publisher's end is told by its bit in `open` after all that it
+ * committed.
+ */
+typedef struct ae_stream_block {
+    /*
+     * set by aetherd before it admits the publisher; cleared by the publisher when it closes, by aetherd after proof of
+     * death
+     */
+    ae_u64 open;
+    /* aetherd: set before `open` is cleared after a death, cleared when the record is given out again */
+    ae_u64 died;
+    ae_u64 joins; /* aetherd: publishers admitted since the topic was created */
+    /* publishers: set by one that membarrier doesn't reach, cleared by aetherd when it gives the record out again */
+    ae_u64 unfenced;
+    uint8_t reserved[96];
+} ae_stream_block;
 
 /* A sampled send time: sequence and CLOCK_MONOTONIC nanoseconds. */
 typedef struct ae_stamp {
@@ -139,7 +180,7 @@ typedef struct ae_stamp {
 typedef struct ae_publisher_record {
     /* block 0, written by the publisher that holds the record */
     ae_u64 intent;     /* first sequence << 16 | count of the claim it is about to make */
-    ae_u64 lane_floor; /* lane positions below it may be overwritten */
+    ae_u64 lane_floor; /* positions of its lane below it may be overwritten; stays when the record changes hands */
     ae_u64 joined;     /* sequence at which it joined */
     ae_u64 full;       /* times it found the ring full */
     uint8_t reserved0[96];
@@ -152,7 +193,8 @@ typedef struct ae_log {
     ae_object_header header;
     ae_claim_block claim;
     ae_wake_block wake;
-    uint8_t reserved0[640];
+    ae_stream_block stream;
+    uint8_t reserved0[512];
     ae_u64 evict[AE_SUBSCRIBERS_MAX]; /* generation << 1 | evicted; aetherd on reuse of a record, publishers to evict */
     uint8_t reserved1[512];
     ae_stamp stamps[AE_STAMPS]; /* ring of sampled send times */
@@ -197,8 +239,9 @@ typedef struct ae_cursors {
 
 /* ---- registry object --------------------------------------------------------------------------------------------
  *
- * Written by aetherd alone. A record is valid if and only if its state word says LIVE with the same generation before and
- * after it was copied: aetherd writes all other fields first and the word last, and invalidates it before it changes them.
+ * Written by aetherd alone. A record is valid if and only if its state word says LIVE with the same generation before
+ * and after it was copied: aetherd writes all other fields first and the word last, and invalidates it before it
+ * changes them.
  *
  *   state word = generation << 8 | state
  */
@@ -207,18 +250,28 @@ typedef struct ae_cursors {
 #define AE_RECORD_LIVE 2ull
 #define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
 
-/* How a topic's two objects are laid out. Checked as a whole by ae_geometry_check() wherever it comes from. */
+/*
+ * How a topic's two objects are laid out, and when its publishers stop waiting for a slow subscriber. Checked as a
+ * whole by ae_geometry_check() wherever it comes from.
+ */
 typedef struct ae_geometry {
-    uint64_t log_bytes;
+    uint64_t log_bytes; /* size of the file; of its lanes only those that a publisher had are allocated */
     uint64_t cursors_bytes;
     uint64_t slots_off;
-    uint64_t lanes_off;   /* = end of the slots */
-    uint64_t lane_bytes;  /* 0: every message fits in its slot */
+    uint64_t lanes_off; /* = end of the slots */
+    /* of each of the AE_PUBLISHERS_MAX lanes, a power of two; 0: every message fits in its slot, no lanes */
+    uint64_t lane_bytes;
     uint64_t capacity;    /* slots, power of two */
     uint64_t start_seq;   /* sequence of the topic's first message */
+    uint64_t evict_lag;   /* sequences a reliable subscriber may lag before publishers evict it; 0: they wait for it */
     uint32_t slot_size;   /* bytes, multiple of 8 */
     uint32_t max_message; /* bytes */
 } ae_geometry;
+
+/* The longest message that lies in its slot; longer ones lie in a lane. */
+static inline uint64_t ae_inline_max(const ae_geometry *geometry) {
+    return geometry->lane_bytes == 0 ? geometry->max_message : geometry->slot_size - AE_SLOT_HEADER;
+}
 
 typedef struct ae_registry_header {
     uint64_t magic;
@@ -242,10 +295,13 @@ typedef struct ae_registry_topic {
     uint64_t created_ns; /* CLOCK_REALTIME */
     ae_geometry geometry;
     uint32_t name_len; /* 1..255 */
+    uint32_t type_version;
+    uint32_t type_size; /* bytes; 0: not stated */
     uint32_t reserved0;
-    uint8_t reserved1[96];
+    uint8_t reserved1[80];
     char name[256]; /* NUL-terminated */
-    uint8_t reserved2[64];
+    /* NUL-terminated; "": no type yet. Its first byte is written last: a type is there if and only if that isn't 0 */
+    char type_name[64];
 } ae_registry_topic;
 
 typedef struct ae_registry_client {
@@ -283,6 +339,8 @@ AE_STATIC_ASSERT(sizeof(ae_u64) == 8, "shared word");
 AE_STATIC_ASSERT(sizeof(ae_object_header) == AE_BLOCK, "object header");
 AE_STATIC_ASSERT(sizeof(ae_claim_block) == AE_BLOCK, "claim block");
 AE_STATIC_ASSERT(sizeof(ae_wake_block) == AE_BLOCK, "wake block");
+AE_STATIC_ASSERT(sizeof(ae_stream_block) == AE_BLOCK, "stream block");
+AE_STATIC_ASSERT(sizeof(ae_lane_descriptor) <= AE_SLOT_LANE_MIN - AE_SLOT_HEADER, "lane descriptor");
 AE_STATIC_ASSERT(sizeof(ae_active_block) == AE_BLOCK, "active block");
 AE_STATIC_ASSERT(sizeof(ae_want_block) == AE_BLOCK, "want block");
 AE_STATIC_ASSERT(sizeof(ae_publisher_record) == 2 * AE_BLOCK, "publisher record");
@@ -291,6 +349,7 @@ AE_STATIC_ASSERT(sizeof(ae_cursor_record) == 2 * AE_BLOCK, "cursor record");
 AE_STATIC_ASSERT(offsetof(ae_cursor_record, joined) == AE_BLOCK, "read-out words apart from the cursor");
 AE_STATIC_ASSERT(offsetof(ae_log, claim) == 128, "claim");
 AE_STATIC_ASSERT(offsetof(ae_log, wake) == 256, "wake");
+AE_STATIC_ASSERT(offsetof(ae_log, stream) == 384, "stream");
 AE_STATIC_ASSERT(offsetof(ae_log, evict) == 1024, "evict");
 AE_STATIC_ASSERT(offsetof(ae_log, stamps) == 2048, "stamps");
 AE_STATIC_ASSERT(offsetof(ae_log, publishers) == 4096, "publishers");
@@ -299,10 +358,11 @@ AE_STATIC_ASSERT(offsetof(ae_cursors, active) == 128, "active");
 AE_STATIC_ASSERT(offsetof(ae_cursors, want) == 256, "want");
 AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 4096, "records");
 AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
-AE_STATIC_ASSERT(sizeof(ae_geometry) == 64, "geometry");
+AE_STATIC_ASSERT(sizeof(ae_geometry) == 72, "geometry");
 AE_STATIC_ASSERT(sizeof(ae_registry_header) == AE_PAGE, "registry header");
 AE_STATIC_ASSERT(offsetof(ae_registry_header, socket_path) == 128, "socket path");
 AE_STATIC_ASSERT(sizeof(ae_registry_topic) == 512, "registry topic");
+AE_STATIC_ASSERT(offsetof(ae_registry_topic, name_len) == 96, "registry topic name length");
 AE_STATIC_ASSERT(offsetof(ae_registry_topic, name) == 192, "registry topic name");
 AE_STATIC_ASSERT(sizeof(ae_registry_client) == 128, "registry client");
 AE_STATIC_ASSERT(sizeof(ae_registry_grant) == 64, "registry grant");

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wait.c - until something comes (subscriber), until there is room (publisher). */
+#include "base/clock.h"
+#include "base/export.h"
+#include "ring/publisher.h"
+#include "ring/subscriber.h"
+#include "ring/wake.h"
+#include <aether/idle.h>
+#include <aether/wait.h>
+#include <sched.h>
+#include <time.h>
+
+#define SLEEP_NS 250000000ull      /* bounds what a lie or a death in the wrong moment can cost */
+#define UNFENCED_SLEEP_NS 1000000u /* where a publisher may not have seen the note */
+#define NAP_FIRST_NS 50000u
+#define NAP_DOUBLINGS_MAX 5u /* to AETHER_IDLE_NAP_NS */
+#define SPIN_FIRST_NS 20000u
+#define SPIN_MIN_NS 1000u
+#define SPIN_MAX_NS 50000u
+#define NOTE_TURNS 8
+
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* False: cut short by a signal. */
+static bool nap(uint64_t ns) {
+    const struct timespec span = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+
+    return nanosleep(&span, NULL) == 0;
+}
+
+static uint64_t nap_ns(uint64_t naps) {
+    const uint64_t doublings = least(naps, NAP_DOUBLINGS_MAX);
+
+    return least((uint64_t)NAP_FIRST_NS << doublings, AETHER_IDLE_NAP_NS);
+}
+
+/* ---- the subscriber's sleep ---- */
+
+bool ae_subscriber_at_new_end(const struct ae_subscriber *s) {
+    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED &&
+           ae_load_relaxed(&s->log->stream.joins) != s->ends_told;
+}
+
+static bool something(const struct ae_subscriber *s) {
+    return ae_subscriber_ready(s) || ae_subscriber_at_new_end(s);
+}
+
+/*
+ * Leaves the note that somebody sleeps until the wake word isn't *word any more. A note with a newer word is never
+ * replaced by an older one: its writer would not be woken. One that is ahead of the word itself is a lie. False: no
+ * luck among too many others.
+ */
+static bool leave_note(struct ae_subscriber *s, uint64_t *word) {
+    ae_u64 *want = &s->cursors->want.want;
+
+    for (int turn = 0; turn < NOTE_TURNS; turn++) {
+        /* Z4 acquire, pairs Z3 (wake): with the raised word comes the message that it was raised for. */
+        const uint64_t old = ae_load_acquire(want);
+        *word = ae_load_acquire(&s->log->wake.wake);
+        if (old == *word || ae_cas(want, old, *word))
+            return true;
+    }
+    return false;
+}
+
+static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
+    uint64_t word, ns = least(max_ns, SLEEP_NS);
+
+    if (!leave_note(s, &word))
+        return nap(least(ns, NAP_FIRST_NS));
+    /*
+     * Z2: the note; every publisher's core drains its stores; the tag. Pairs Z1 (publish). Z6: and then the word that
+     * says whom that doesn't reach.
+     */
+    if (!ae_wake_barrier() || ae_load_acquire(&s->log->stream.unfenced) != 0)
+        ns = least(ns, UNFENCED_SLEEP_NS);
+    return something(s) || ae_wake_sleep(&s->log->wake.wake, word, ns);
+}
+
+bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns) {
+    return s->cursors != NULL ? sleep_on_futex(s, max_ns) : nap(least(max_ns, nap_ns(s->naps++)));
+}
+
+/* Spins, then yields, for ns nanoseconds each. */
+static bool spin_for(const struct ae_subscriber *s, uint64_t ns) {
+    const uint64_t start = ae_ticks(), ticks = ae_ticks_from_ns(ns);
+
+    do {
+        if (ae_subscriber_ready(s))
+            return true;
+        ae_pause();
+    } while (ae_ticks() - start < ticks);
+    do {
+        if (something(s))
+            return true;
+        (void)sched_yield();
+    } while (ae_ticks() - start < 2 * ticks);
+    return false;
+}
+
+/* How long spinning is worth while: longer if it was, half as long if it ended in sleep. */
+static void learn(struct ae_subscriber *s, bool paid) {
+    s->spin_ns = paid ? least(s->spin_ns * 2, SPIN_MAX_NS) : s->spin_ns / 2;
+    if (s->spin_ns < SPIN_MIN_NS)
+        s->spin_ns = SPIN_MIN_NS;
+}
+
+void ae_subscriber_told(struct ae_subscriber *s) {
+    s->naps = 0;
+    if (ae_subscriber_at_new_end(s))
+        s->ends_told = ae_load_relaxed(&s->log->stream.joins);
+}
+
+static int told(struct ae_subscriber *s) {
+    ae_subscriber_told(s);
+    return 1;
+}
+
+AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
+    struct ae_subscriber *s = ae_subscriber_of(handle);
+    uint64_t start, now;
+
+    if (something(s))
+        return told(s);
+    if (timeout_ns == 0)
+        return 0;
+    /* About to wait: the publisher may need what was read. */
+    if (s->hot.cursor_stored != s->hot.next)
+        ae_store_cursor(&s->hot, s->hot.next);
+    start = now = ae_now_ns();
+    if (s->spin_ns == 0) {
+        ae_clock_init();
+        s->spin_ns = SPIN_FIRST_NS;
+    }
+    if (spin_for(s, least(s->spin_ns, timeout_ns))) {
+        learn(s, true);
+        return told(s);
+    }
+    learn(s, false);
+    while ((now = ae_now_ns()) - start < timeout_ns) {
+        const bool undisturbed = ae_subscriber_sleep(s, timeout_ns - (now - start));
+        if (something(s))
+            return told(s);
+        if (!undisturbed)
+            return 0;
+    }
+    return 0;
+}
+
+AE_EXPORT int aether_receive_wait(aether_subscriber *handle, aether_message *message, uint64_t timeout_ns) {
+    int rc = aether_receive(handle, message);
+
+    if (rc == 0 && aether_wait(handle, timeout_ns) == 1)
+        rc = aether_receive(handle, message);
+    return rc;
+}
+
+/* ---- the publisher's wait ---- */
+
+static int has_room(struct ae_publisher *p, size_t len) {
+    if (p->hot.next == p->hot.limit && aether_detail_refresh(&p->hot, 1) != 0)
+        return AETHER_FULL;
+    return len > p->hot.inline_max && len <= p->hot.max_message ? ae_lane_room(p, len) : 0;
+}
+
+AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64_t timeout_ns) {
+    struct ae_publisher *p = ae_publisher_of(handle);
+    uint64_t start;
+    int rc;
+
+    if (len > handle->max_message)
+        return aether_detail_publish_large(handle, NULL, len);
+    if ((rc = has_room(p, len)) != AETHER_FULL || timeout_ns == 0)
+        return rc;
+    start = ae_now_ns();
+    for (; rc == AETHER_FULL; rc = has_room(p, len)) { /* a signal cuts a nap short and does nothing else */
+        const uint64_t waited = ae_now_ns() - start;
+        if (waited >= timeout_ns)
+            return AETHER_FULL;
+        if (waited < SPIN_FIRST_NS)
+            ae_pause();
+        else if (waited < 2 * SPIN_FIRST_NS)
+            (void)sched_yield();
+        else
+            (void)nap(least(timeout_ns - waited, nap_ns((waited - 2 * SPIN_FIRST_NS) / SPIN_MAX_NS)));
+    }
+    return rc;
+}
+
+AE_EXPORT int aether_publish_wait(aether_publisher *handle, const void *data, size_t len, uint64_t timeout_ns) {
+    int rc = aether_publish(handle, data, len);
+
+    if (rc == AETHER_FULL && (rc = aether_publisher_wait(handle, len, timeout_ns)) == 0)
+        rc = aether_publish(handle, data, len);
+    return rc;
+}
