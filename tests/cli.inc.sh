@@ -58,9 +58,9 @@ ok() {
     fi
 }
 
-# run COMMAND...: leaves its output in $tmp/out and $tmp/err and its status in $status.
+# run COMMAND...: leaves its output in $tmp/out and $tmp/err and its status in $status, which is 124 if it didn't end in 60 s.
 run() {
-    "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+    timeout 60 "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
     status=$?
 }
 

@@ -22,17 +22,25 @@ reports() {
 left_nothing() { ! grep -qs aether-bench- /dev/shm/aether-*.registry && [ -z "$(find /tmp -maxdepth 1 -name 'aether-bench-*')" ]; }
 no_topic() { [ -z "$("$AETHER_CLI" topic ls --json)" ]; }
 
-for size in 0 7 8 32 64 1000 4088; do
-    ok "throughput, $size bytes" reports "r['msgs_per_s'] > 0 and r['floor_ns'] > 0 and r['lost'] == 0 and r['size'] == $size" \
+for size in 0 7 8 32 64 1000 4088 4089 1M 64M; do
+    ok "throughput, $size bytes" reports "r['msgs_per_s'] > 0 and r['floor_ns'] > 0 and r['lost'] == 0 and r['size'] == $(numfmt --from=iec $size)
+        and abs(r['bytes_per_s'] - r['msgs_per_s'] * r['size']) < 1 and (r['lane_bytes'] >= 8 << 20) == (r['size'] > 4088)" \
         throughput --size "$size"
 done
-for size in 0 8 100 4088; do
+for size in 0 8 100 4088 64K 16M; do
     ok "latency, $size bytes" reports "0 < r['rtt_p50_ns'] <= r['rtt_p99_ns'] <= r['rtt_p999_ns'] and r['floor_ns'] > 0" \
         latency --size "$size"
 done
+for words in "--size 8" "--size 1M" "--size 1M --touch first" "--size 5 --touch first" "--size 100K --lane 1M --capacity 8"; do
+    # shellcheck disable=SC2086 # several words
+    ok "throughput, loans, $words" reports "r['msgs_per_s'] > 0 and r['lost'] == 0 and r['loan'] is True" throughput --loan $words
+done
 ok "fan-out" reports "r['subscribers'] == 3 and r['lost'] == 0" fanout --subscribers 3 --capacity 4096
+ok "fan-out, large messages" reports "r['subscribers'] == 2 and r['lost'] == 0" fanout --size 300K
+ok "wake-up" reports "0 < r['wake_p50_ns'] <= r['wake_p99_ns'] and 0 < r['futex_p50_ns'] <= r['futex_p99_ns'] and r['samples'] > 0
+    and r['floor_ns'] > 0 and r['p50_per_futex_min'] <= r['p50_per_futex'] <= r['p50_per_futex_max']" wakeup --size 100
 ok "its private daemon leaves nothing" left_nothing
-ok "a message too large" refuses 2 4088 bench throughput --size 5000
+ok "a message too large" refuses 2 67108864 bench throughput --size 65M
 ok "a capacity that is none" refuses 2 "power of two" bench throughput --capacity 100
 start_daemon || exit 1
 ok "with a daemon that runs" reports "r['lost'] == 0" throughput

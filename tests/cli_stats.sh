@@ -44,8 +44,8 @@ ok "figures" stats 'rows[1]["publishers"] == 1 and rows[1]["reliable"] == 0 and 
     and rows[2]["messages"] == 1 and rows[2]["rate"] == 0 and rows[2]["reliable"] == 1 and rows[2]["lag"] == 0'
 ok "--watch --count" stats '[("daemon" in r) for r in rows] == [True, False, False] * 3
     and rows[1]["messages"] < rows[4]["messages"] < rows[7]["messages"]' --watch 0.05 --count 3
-ok "text" shows '^TOPIC +MESSAGES +RATE +PUB +RELIABLE'
-ok "text: a topic" shows '^b +1 +0/s +0 +1 +0 +0 +[0-9]+ +0 +[0-9.]+ [KM]iB$'
+ok "text" shows '^TOPIC +MESSAGES +RATE +PUB +RELIABLE +BEST EFFORT +EVICTED +LAG'
+ok "text: a topic" shows '^b +1 +0/s +0 +1 +0 +0 +0 +[0-9]+ +0 +[0-9.]+ [KM]iB$'
 run "$AETHER_CLI" stats --watch --count 2
 ok "--watch prints blocks without a terminal" [ "$(grep -c '^aetherd at' "$tmp/out")" -eq 2 ]
 without_escapes() { ! grep -q $'\e' "$tmp/out"; }

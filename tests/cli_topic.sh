@@ -30,15 +30,37 @@ ok "create again, the same" succeeds topic create a/b --max-message 100 --capaci
 ok "create again, as it is" succeeds topic create a/b
 ok "create again, another size" refuses 1 200 topic create a/b --max-message 200
 ok "create with a bad capacity" refuses 2 "power of two" topic create c --capacity 100
+ok "create with all options" succeeds topic create all --max-message 1M --inline 120 --capacity 16 --lane 4M --slow evict --evict-lag 12 \
+    --type 'std::quote:7:64'
+ok "create with all options: figures" informs all 'rows[0]["max_message"] == 1 << 20 and rows[0]["inline_max"] == 120 and rows[0]["slot_size"] == 128
+    and rows[0]["capacity"] == 16 and rows[0]["lane_bytes"] == 4 << 20 and rows[0]["slow"] == "evict" and rows[0]["evict_lag"] == 12
+    and rows[0]["type_name"] == "std::quote" and rows[0]["type_version"] == 7 and rows[0]["type_size"] == 64
+    and rows[0]["joins"] == 0 and rows[0]["evicted"] == 0 and rows[0]["memory_bytes"] < 1 << 20'
+ok "create with all options: info" shows 'longer ones in a lane of 4 MiB a publisher' info all
+ok "create with all options: slow" shows '^slow .* from a lag of 12 on; 0 of those attached are evicted' info all
+ok "create with all options: ls" shows '^all .* evict  std::quote:7:64$' ls
+ok "create again, another lane" refuses 1 "" topic create all --lane 8M
+ok "create again, another type" refuses 1 "std::quote" topic create all --type other
+ok "create again, another policy" refuses 1 "" topic create all --slow evict --evict-lag 8
+ok "a type without version and size" succeeds topic create typed --type plain
+ok "a type without version and size: info" shows '^type +plain:0$' info typed
+ok "a topic takes the first type" succeeds topic create a/b --type later:1
+ok "a topic takes the first type: figures" informs a/b 'rows[0]["type_name"] == "later" and rows[0]["type_version"] == 1'
+ok "rm" succeeds topic rm all
+ok "rm" succeeds topic rm typed
+ok "create with a lane smaller than a message" refuses 2 "" topic create small --max-message 1M --lane 64K
+ok "create with a lag out of range" refuses 2 "" topic create small --capacity 16 --evict-lag 7
 ok "create with a preset" succeeds topic create fast --max-message 1K --preset throughput
 ok "create with a name that isn't UTF-8" succeeds topic create $'z\xff\e[2J'
 ok "ls --json" lists '[r.get("topic") for r in rows] == ["a/b", "fast", None]'
 ok "ls --json: figures" lists 'rows[0]["capacity"] == 64 and rows[0]["max_message"] == 100 and rows[0]["slot_size"] == 112
     and rows[0]["messages"] == 0 and rows[1]["capacity"] == 4096 and rows[1]["memory_bytes"] > 4 << 20'
 ok "ls --json: name" lists 'rows[2]["topic_b64"] == "ev8bWzJK"'
-ok "ls" shows '^a/b  .*0 .* 100 B .* 64 ' ls
+ok "ls" shows '^a/b  .*0 .* 100 B .* 64 .* wait  later:1$' ls
 ok "ls escapes" shows '^z\\xff\\x1b\[2J ' ls
-ok "info" shows '^ring +64 slots' info a/b
+ok "info" shows '^ring +64 slots of 112 B, 7 KiB$' info a/b
+ok "info: memory" shows '^memory .* allocated now$' info a/b
+ok "info: plurals" shows '^found full +0 times$' info a/b
 ok "info: nobody" shows 'Nobody is attached' info a/b
 ok "info of none" refuses 4 "no topic 'x'" topic info x
 ok "rm of none" refuses 4 "x" topic rm x
@@ -71,7 +93,7 @@ ok "info --json: peers" informs a/b "sorted((p['role'], p['pid'], p['client']) f
 ok "info --json: figures" informs a/b '(lambda p: p["publisher"]["next"] == 3 and p["publisher"]["joined"] == 0
     and p["reliable"]["joined"] == 0 and p["reliable"]["next"] == 3 and p["reliable"]["lost"] == 0
     and "lag" not in p["best-effort"])({x["role"]: x for x in rows[0]["peers"]})'
-ok "info: peers" shows "^reliable +$sub1 +aether-cli sub +0 +3 +0 +0 +-\$" info a/b
+ok "info: peers" shows "^reliable +$sub1 +aether-cli sub +0 +3 +0 +0 +- +no\$" info a/b
 ok "rm of a topic in use" refuses 1 "" topic rm a/b
 ok "a second publisher" refuses 1 "" pub a/b x
 

@@ -11,10 +11,18 @@ prints() {
     run "$AETHER_CLI" "$@"
     [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ] && grep -qF -- "$words" "$tmp/out"
 }
+# tells LINE ARGUMENT...: no daemon, and the whole line that says so.
+tells() {
+    local line=$1
+    shift
+    refuses 3 "no aetherd" "$@" && [ "$(cat "$tmp/err")" = "aether-cli: $line" ] && return
+    sed 's/^/# /' "$tmp/err"
+    return 1
+}
 
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
-ok "--version" prints "aether-cli 0.1.0" --version
+ok "--version" prints "aether-cli 0.2.0" --version
 for command in pub sub stats shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
@@ -25,10 +33,14 @@ done
 ok "help topic" prints "create TOPIC" help topic
 
 ok "no command" refuses 2 "needs a command"
-ok "unknown command" refuses 2 "use one of topic, pub, sub" frobnicate
+ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, bench, shutdown or help" frobnicate
+for words in publish:pub subscribe:sub list:'topic ls' info:'topic info' stop:shutdown; do
+    ok "what others call ${words#*:}" refuses 2 "did you mean '${words#*:}'?" "${words%%:*}"
+done
+ok "what others call topic rm" refuses 2 "did you mean 'topic rm'?" topic delete
 ok "near command" refuses 2 "did you mean 'sub'" sbu
 ok "near topic command" refuses 2 "did you mean 'topic create'" topic craete
-ok "unknown topic command" refuses 2 "use one of ls, info" topic frobnicate
+ok "unknown topic command" refuses 2 "use ls, info, create or rm" topic frobnicate
 ok "no topic command" refuses 2 "needs a command" topic
 ok "help of nothing" refuses 2 "unknown command" help frobnicate
 ok "unknown global option" refuses 2 "--socket PATH" --sockets x
@@ -48,15 +60,29 @@ done
 for bad in x -1 1e3 nan 1000000001; do
     ok "--rate '$bad'" refuses 2 "from 0 to 1000000000" pub t m --rate "$bad"
 done
-for bad in 0 4089 1T 4Kx 5G; do
-    ok "--max-message '$bad'" refuses 2 "from 1 to 4088" topic create t --max-message "$bad"
+for bad in 0 1025M 1T 4Kx 5G; do
+    ok "--max-message '$bad'" refuses 2 "from 1 to 1073741824" topic create t --max-message "$bad"
+done
+ok "--inline" refuses 2 "from 1 to 4088" topic create t --inline 4089
+ok "--lane" refuses 2 "from 4096 to 2147483648" topic create t --lane 1K
+ok "--slow" refuses 2 "wait or evict" topic create t --slow never
+ok "--slow wait --evict-lag" refuses 2 "use --slow evict" topic create t --slow wait --evict-lag 8
+for bad in "" : :1 t: t:x t:1: t:1:x t:1:2:3 t:-1 t:4294967296 t:1:4G "$(printf 't%.0s' {1..64})"; do
+    ok "--type '${bad:0:10}'" refuses 2 "NAME[:VERSION[:SIZE]]" topic create t --type "$bad"
 done
 ok "--preset" refuses 2 "default or throughput" topic create t --preset huge
-ok "--policy" refuses 2 "reliable or best-effort" sub t --policy lossy
+ok "--policy" refuses 2 "reliable, best-effort or latest" sub t --policy lossy
 for bad in old last last: last:x last:-1 ""; do
     ok "--from '$bad'" refuses 2 "--from" sub t --from "$bad"
 done
 ok "--raw --json" refuses 2 "not both" sub t --raw --json
+ok "--raw --dump" refuses 2 "--raw or --dump, not both" sub t --raw --dump d
+ok "--dump empty" refuses 2 "--dump DIR" sub t --dump ""
+ok "--file empty" refuses 2 "--file PATH" pub t --file ""
+ok "--file and --size" refuses 2 "not both" pub t --file x --size 8
+ok "--wait" refuses 2 "from 0 to" pub t m --wait forever
+ok "--touch without --loan" refuses 2 "use --loan" bench throughput --touch first
+ok "--lane of small messages" refuses 2 "use --size" bench throughput --lane 8M
 ok "MESSAGE and --size" refuses 2 "not both" pub t m --size 8
 ok "flag with a value" refuses 2 "takes no value" sub t --raw=1
 ok "stats --count alone" refuses 2 "--watch" stats --count 2
@@ -65,14 +91,16 @@ ok "stats word" refuses 2 "one word too many" stats t
 
 for words in "pub t m" "sub t" "topic create t" "topic rm t" shutdown; do
     # shellcheck disable=SC2086 # several words
-    ok "no daemon: $words" refuses 3 "no aetherd at $AETHER_SOCKET: start it with: aetherd --socket $AETHER_SOCKET" $words
+    ok "no daemon: $words" tells "no aetherd at $AETHER_SOCKET: start it with: aetherd" $words
 done
 for words in "topic ls" "topic info t" stats "stats --json"; do
     # shellcheck disable=SC2086
-    ok "nothing there: $words" refuses 3 "no aetherd at $AETHER_SOCKET" $words
+    ok "nothing there: $words" tells "no aetherd at $AETHER_SOCKET, and none has left topics there: start it with: aetherd" $words
 done
-ok "--socket wins over the environment" refuses 3 "no aetherd at $tmp/other.sock" --socket "$tmp/other.sock" pub t m
-ok "--socket after the command" refuses 3 "no aetherd at $tmp/other.sock" pub --socket="$tmp/other.sock" t m
+other="no aetherd at $tmp/other.sock: start it with: aetherd --socket $tmp/other.sock"
+ok "--socket wins over the environment" tells "$other" --socket "$tmp/other.sock" pub t m
+ok "--socket after the command" tells "$other" pub --socket="$tmp/other.sock" t m
+ok "topic info of an empty name" refuses 2 "empty" topic info ""
 
 start_daemon || exit 1
 for name in a+b 'a#' /a a/ a//b "" "$(printf 'x%.0s' {1..256})"; do

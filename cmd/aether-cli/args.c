@@ -124,6 +124,7 @@ static int bad_value(const struct args_option *option, const char *text) {
 
     switch (option->kind) {
     case ARGS_TEXT:
+    case ARGS_LIST:
         return cli_fault(CLI_USAGE, "--%s: the value is empty: use --%s %s", option->name, option->name, option->value);
     case ARGS_CHOICE: {
         char list[128] = "";
@@ -145,13 +146,24 @@ static int bad_value(const struct args_option *option, const char *text) {
                      option->max);
 }
 
-static bool set_value(const struct args_option *option, const char *text) {
+/* The list lies in argv itself: a word that is added was consumed before, so there is always room behind the reader. */
+static void add_word(struct args_list *list, char **argv, char *word) {
+    list->items = argv;
+    list->items[list->count++] = word;
+}
+
+static bool set_value(const struct args_option *option, char **argv, char *text) {
     uint64_t n;
     double x;
 
     switch (option->kind) {
     case ARGS_FLAG:
         return false;
+    case ARGS_LIST:
+        if (text[0] == '\0')
+            return false;
+        add_word(option->target, argv, text);
+        return true;
     case ARGS_TEXT:
         if (text[0] == '\0' && option->min > 0)
             return false;
@@ -221,11 +233,11 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
     static const char *path;
     static const struct args_option socket_option = {
         .name = "socket", .kind = ARGS_TEXT, .target = &path, .min = 1, .value = "PATH"};
-    const char *word = argv[*i];
+    char *word = argv[*i];
     const bool is_letter = word[1] != '-';
-    const char *name = word + (is_letter ? 1 : 2);
+    char *name = word + (is_letter ? 1 : 2);
     const size_t len = is_letter ? 1 : strcspn(name, "=");
-    const char *text = name[len] == '=' && !is_letter ? name + len + 1 : NULL;
+    char *text = name[len] == '=' && !is_letter ? name + len + 1 : NULL;
 
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         args_help(spec);
@@ -254,7 +266,7 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
             return cli_fault(CLI_USAGE, "--%s needs a value: --%s %s", option->name, option->name, option->value);
         text = argv[++*i];
     }
-    if (!set_value(option, text))
+    if (!set_value(option, argv, text))
         return bad_value(option, text);
     if (option == &socket_option) {
         const int status = cli_set_socket(path);
@@ -274,6 +286,8 @@ int args_parse(const struct args_spec *spec, int argc, char **argv, const char *
             const int status = read_option(spec, argc, argv, &i);
             if (status != ARGS_RUN)
                 return status;
+        } else if (count == spec->words_max && spec->rest != NULL) {
+            add_word(spec->rest, argv, argv[i]);
         } else if (count == spec->words_max) {
             return cli_fault(CLI_USAGE, "'%s' is one word too many: usage: aether-cli %s%s%s", argv[i], spec->command,
                              spec->words[0] != '\0' ? " " : "", spec->words);

@@ -101,8 +101,25 @@ struct values {
     double number, interval;
     int choice;
     bool size_given;
+    struct args_list list;
+    char listed[256]; /* its words, each followed by a comma */
+    bool takes_rest;
     const char *words[ARGS_WORDS_MAX + 1];
 };
+
+/* The words live in the frame of parse(): tests look at what is kept here. */
+static void keep_words(struct values *v) {
+    static char kept[ARGS_WORDS_MAX + 1][256];
+
+    for (int i = 0; i <= ARGS_WORDS_MAX && v->words[i] != NULL; i++) {
+        snprintf(kept[i], sizeof kept[0], "%s", v->words[i]);
+        v->words[i] = kept[i];
+    }
+    for (size_t i = 0; i < v->list.count; i++) {
+        strncat(v->listed, v->list.items[i], sizeof v->listed - strlen(v->listed) - 1);
+        strncat(v->listed, ",", sizeof v->listed - strlen(v->listed) - 1);
+    }
+}
 
 /* Runs args_parse() on the words, NULL after the last. */
 static int parse(struct values *v, ...) {
@@ -133,11 +150,13 @@ static int parse(struct values *v, ...) {
          .value = "S",
          .help = "-"},
         {.name = "colour", .kind = ARGS_CHOICE, .target = &v->choice, .choices = choices, .value = "C", .help = "-"},
+        {.name = "file", .kind = ARGS_LIST, .target = &v->list, .value = "F", .help = "-"},
     };
     const struct args_spec spec = {.command = "do",
                                    .words = "A [B]",
                                    .words_min = 1,
                                    .words_max = 2,
+                                   .rest = v->takes_rest ? &v->list : NULL,
                                    .summary = "-",
                                    .options = options,
                                    .option_count = sizeof options / sizeof options[0]};
@@ -146,7 +165,7 @@ static int parse(struct values *v, ...) {
     int argc = 0;
     va_list args;
 
-    memset(v, 0, sizeof *v);
+    *v = (struct values){.takes_rest = v->takes_rest};
     fault[0] = socket_set[0] = '\0';
     snprintf(copies[argc], sizeof copies[0], "do");
     argv[argc] = copies[argc];
@@ -160,14 +179,8 @@ static int parse(struct values *v, ...) {
     va_end(args);
     argv[argc] = NULL;
     const int status = args_parse(&spec, argc, argv, v->words);
-    /* The words live in this frame: tests compare their number and the first letters kept here. */
-    for (int i = 0; i <= ARGS_WORDS_MAX && status == ARGS_RUN; i++) {
-        static char kept[ARGS_WORDS_MAX + 1][256];
-        if (v->words[i] == NULL)
-            break;
-        snprintf(kept[i], sizeof kept[0], "%s", v->words[i]);
-        v->words[i] = kept[i];
-    }
+    if (status == ARGS_RUN)
+        keep_words(v);
     if (v->text != NULL) {
         static char kept_text[256];
         snprintf(kept_text, sizeof kept_text, "%s", v->text);
@@ -179,7 +192,7 @@ static int parse(struct values *v, ...) {
 #define END ((const char *)NULL)
 
 static void options_good(void **state) {
-    struct values v;
+    struct values v = {0};
 
     (void)state;
     assert_int_equal(parse(&v, "a", "--count", "3", "--size=2K", "b", "-f", "--text=x=y", "--colour", "green", END),
@@ -213,8 +226,31 @@ static void options_good(void **state) {
     assert_string_equal(socket_set, "/s");
 }
 
+static void lists(void **state) {
+    struct values v = {0};
+
+    (void)state;
+    assert_int_equal(parse(&v, "a", "--file", "x", "--flag", "--file=y", END), ARGS_RUN);
+    assert_string_equal(v.listed, "x,y,");
+    assert_true(v.flag);
+    assert_int_equal(parse(&v, "a", "b", "c", END), CLI_USAGE);
+    assert_int_equal(parse(&v, "a", "--file", "", END), CLI_USAGE);
+    assert_non_null(strstr(fault, "--file F"));
+    assert_int_equal(parse(&v, "a", "--file", END), CLI_USAGE);
+
+    v.takes_rest = true;
+    assert_int_equal(parse(&v, "a", "b", "c", "--file", "d", "e", "--count", "3", "--", "--file", END), ARGS_RUN);
+    assert_string_equal(v.words[0], "a");
+    assert_string_equal(v.words[1], "b");
+    assert_null(v.words[2]);
+    assert_string_equal(v.listed, "c,d,e,--file,");
+    assert_int_equal(v.count, 3);
+    assert_int_equal(parse(&v, "a", "b", "", END), ARGS_RUN);
+    assert_string_equal(v.listed, ",");
+}
+
 static void options_bad(void **state) {
-    struct values v;
+    struct values v = {0};
 
     (void)state;
     assert_int_equal(parse(&v, END), CLI_USAGE);
@@ -247,6 +283,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts),  cmocka_unit_test(sizes),        cmocka_unit_test(numbers),
         cmocka_unit_test(nearest), cmocka_unit_test(options_good), cmocka_unit_test(options_bad),
+        cmocka_unit_test(lists),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

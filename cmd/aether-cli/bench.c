@@ -17,6 +17,9 @@
 #include <unistd.h>
 
 #define DAEMON_START_NS 5000000000ull
+#define LANE_BYTES                                                                                                     \
+    (UINT64_C(8) << 20)  /* as the throughput preset's ring: more than a core's L2, less than the shared L3 */
+#define LANE_SLOTS 2048u /* of a topic with a lane: as many as its shortest messages fit in there */
 
 /* ---- clock and histogram ---- */
 
@@ -47,6 +50,8 @@ double histogram_ns(const struct histogram *h, double quantile) {
         if (seen + h->bucket[i] > rank) {
             for (after = i + 1; after < HISTOGRAM_BUCKETS && h->bucket[after] == 0;)
                 after++;
+            if (after == HISTOGRAM_BUCKETS) /* the largest sample: nothing is known beyond it */
+                after = i + 1;
             const double low = before == 0 ? i : (before + i) / 2.0, high = (i + after) / 2.0;
             return (low + (high - low) * (rank - seen) / h->bucket[i]) * bench_ns_per_tick();
         }
@@ -187,7 +192,7 @@ int bench_measure(struct bench *bench, const struct bench_options *options, cons
         r->ratio = bench_case->ratio(r);
         accepted++;
         if (!options->json)
-            fprintf(stderr, "run %llu of %llu: %.2f %s, floor %.0f ns\n", (unsigned long long)accepted,
+            fprintf(stderr, "run %llu of %llu: %.4g %s, floor %.0f ns\n", (unsigned long long)accepted,
                     (unsigned long long)options->runs, r->ratio, bench_case->unit, r->floor_ns);
     }
     qsort(results, accepted, sizeof *results, by_ratio);
@@ -313,12 +318,19 @@ static int connect_bench(struct bench *bench, const char *command) {
 }
 
 static int create_topics(struct bench *bench, const struct bench_options *options, int topics) {
-    const aether_topic_config config = {
+    aether_topic_config config = {
         .max_message = options->size > 0 ? options->size : 1,
         .capacity = options->capacity,
         .preset = options->preset,
     };
 
+    if (bench_has_lane(options)) {
+        config.lane_bytes = options->lane != 0 ? options->lane : LANE_BYTES;
+        while (options->lane == 0 && config.lane_bytes < 2 * options->size)
+            config.lane_bytes *= 2;
+        if (config.capacity == 0)
+            config.capacity = LANE_SLOTS;
+    }
     for (int i = 0; i < topics; i++) {
         int rc;
         (void)snprintf(bench->topic[i], sizeof bench->topic[i], "bench/%ld/%d", (long)getpid(), i);
@@ -401,21 +413,76 @@ int bench_topic_info(struct bench *bench, aether_topic_info *info) {
 
 const char *bench_preset_name(const struct bench_options *options) {
     return options->capacity != 0                        ? "own capacity"
+           : bench_has_lane(options)                     ? "large messages"
            : options->preset == AETHER_PRESET_THROUGHPUT ? "throughput"
                                                          : "default";
 }
 
-/* ---- the command ---- */
+/* ---- the commands ---- */
 
-static int run(int argc, char **argv, const char *command, const char *summary, aether_preset preset, bool fanout,
-               int (*measure)(const struct bench_options *)) {
-    struct bench_options o = {.size = 8, .runs = 5, .seconds = 0.5, .preset = preset, .subscribers = fanout ? 2 : 1};
-    const struct args_option options[] = {
+struct bench_command {
+    const char *name, *summary;
+    int (*measure)(const struct bench_options *options);
+    struct bench_options defaults;
+    uint64_t size_min, size_max;
+    bool has_ring, has_loan, has_subscribers; /* its options besides those of all */
+};
+
+/* Options of the commands that differ in them. Returns how many there are now. */
+static size_t own_options(const struct bench_command *command, struct bench_options *o, struct args_option *list,
+                          size_t count) {
+    static const char *const touches[] = {"all", "first", NULL};
+
+    if (command->has_ring) {
+        list[count++] = (struct args_option){.name = "capacity",
+                                             .kind = ARGS_COUNT,
+                                             .target = &o->capacity,
+                                             .min = 8,
+                                             .max = 1u << 28,
+                                             .value = "SLOTS",
+                                             .help = "ring capacity (default: the preset's; above 4088 bytes 2048)"};
+        list[count++] =
+            (struct args_option){.name = "lane",
+                                 .kind = ARGS_SIZE,
+                                 .target = &o->lane,
+                                 .min = 4096,
+                                 .max = UINT64_C(1) << 31,
+                                 .value = "SIZE",
+                                 .help = "room for messages above 4088 bytes (default 8M, or two messages)"};
+    }
+    if (command->has_loan) {
+        list[count++] = (struct args_option){.name = "loan",
+                                             .kind = ARGS_FLAG,
+                                             .target = &o->loan,
+                                             .help = "write messages in place instead of copying them in"};
+        list[count++] = (struct args_option){.name = "touch",
+                                             .kind = ARGS_CHOICE,
+                                             .target = &o->touch,
+                                             .choices = touches,
+                                             .value = "WHAT",
+                                             .help = "with --loan: write and read all of it (default) or the first 8 "
+                                                     "bytes only"};
+    }
+    if (command->has_subscribers)
+        list[count++] = (struct args_option){.name = "subscribers",
+                                             .kind = ARGS_COUNT,
+                                             .target = &o->subscribers,
+                                             .min = 1,
+                                             .max = BENCH_CHILDREN_MAX,
+                                             .value = "N",
+                                             .help = "subscriber processes (default 2)"};
+    return count;
+}
+
+static int run(int argc, char **argv, const struct bench_command *command) {
+    struct bench_options o = command->defaults;
+    struct args_option options[16] = {
         {.name = "size",
          .kind = ARGS_SIZE,
          .target = &o.size,
-         .max = AETHER_MAX_MESSAGE_LIMIT,
-         .value = "BYTES",
+         .min = command->size_min,
+         .max = command->size_max,
+         .value = "SIZE",
          .help = "message size (default 8)"},
         {.name = "runs",
          .kind = ARGS_COUNT,
@@ -430,53 +497,81 @@ static int run(int argc, char **argv, const char *command, const char *summary, 
          .min = 0,
          .max = 600,
          .value = "S",
-         .help = "length of a run (default 0.5)"},
-        {.name = "capacity",
-         .kind = ARGS_COUNT,
-         .target = &o.capacity,
-         .min = 8,
-         .max = 1u << 28,
-         .value = "SLOTS",
-         .help = "ring capacity (default: the preset's)"},
+         .help = command->has_ring ? "length of a run (default 0.5)" : "length of a run (default 1)"},
         {.name = "json", .kind = ARGS_FLAG, .target = &o.json, .help = "one JSON object"},
-        {.name = "subscribers",
-         .kind = ARGS_COUNT,
-         .target = &o.subscribers,
-         .min = 1,
-         .max = BENCH_CHILDREN_MAX,
-         .value = "N",
-         .help = "subscriber processes (default 2)"},
     };
     const struct args_spec spec = {
-        .command = command,
+        .command = command->name,
         .words = "",
-        .summary = summary,
+        .summary = command->summary,
         .notes = "floor: median round trip of a bare cache line between the same two pinned processes, half of it\n"
                  "taken before and half after each run; a run whose halves differ by more than 25 % is repeated.\n"
                  "Starts a private aetherd where none runs.",
         .options = options,
-        .option_count = sizeof options / sizeof options[0] - (fanout ? 0 : 1),
+        .option_count = own_options(command, &o, options, 4),
     };
     const char *words[ARGS_WORDS_MAX + 1];
     const int status = args_parse(&spec, argc, argv, words);
 
-    return status != ARGS_RUN ? status : measure(&o);
+    if (status != ARGS_RUN)
+        return status;
+    if (o.touch == BENCH_TOUCH_FIRST && !o.loan)
+        return cli_fault(CLI_USAGE, "--touch first: a message that is copied in is written in full: use --loan too");
+    if (o.lane != 0 && !bench_has_lane(&o))
+        return cli_fault(CLI_USAGE, "--lane: messages of up to 4088 bytes lie in the ring: use --size with more");
+    return command->measure(&o);
 }
 
 static int cmd_throughput(int argc, char **argv) {
-    return run(argc, argv, "bench throughput",
-               "Messages a second from one publisher to one reliable subscriber, one a call.", AETHER_PRESET_THROUGHPUT,
-               false, bench_throughput);
+    static const struct bench_command command = {
+        .name = "bench throughput",
+        .summary = "Messages a second from one publisher to one reliable subscriber, one a call.",
+        .measure = bench_throughput,
+        .defaults = {.size = 8, .runs = 5, .seconds = 0.5, .preset = AETHER_PRESET_THROUGHPUT, .subscribers = 1},
+        .size_max = BENCH_SIZE_MAX,
+        .has_ring = true,
+        .has_loan = true};
+
+    return run(argc, argv, &command);
 }
 
 static int cmd_fanout(int argc, char **argv) {
-    return run(argc, argv, "bench fanout", "Messages a second from one publisher to several reliable subscribers.",
-               AETHER_PRESET_THROUGHPUT, true, bench_throughput);
+    static const struct bench_command command = {
+        .name = "bench fanout",
+        .summary = "Messages a second from one publisher to several reliable subscribers.",
+        .measure = bench_throughput,
+        .defaults = {.size = 8, .runs = 5, .seconds = 0.5, .preset = AETHER_PRESET_THROUGHPUT, .subscribers = 2},
+        .size_max = BENCH_SIZE_MAX,
+        .has_ring = true,
+        .has_loan = true,
+        .has_subscribers = true};
+
+    return run(argc, argv, &command);
 }
 
 static int cmd_latency(int argc, char **argv) {
-    return run(argc, argv, "bench latency", "Round trip of one message there and one back, two topics.",
-               AETHER_PRESET_DEFAULT, false, bench_latency);
+    static const struct bench_command command = {
+        .name = "bench latency",
+        .summary = "Round trip of one message there and one back, two topics.",
+        .measure = bench_latency,
+        .defaults = {.size = 8, .runs = 5, .seconds = 0.5, .preset = AETHER_PRESET_DEFAULT, .subscribers = 1},
+        .size_max = BENCH_SIZE_MAX,
+        .has_ring = true};
+
+    return run(argc, argv, &command);
+}
+
+static int cmd_wakeup(int argc, char **argv) {
+    static const struct bench_command command = {
+        .name = "bench wakeup",
+        .summary = "From a publish until a subscriber that slept in aether_wait() has the message, and beside it the\n"
+                   "same for a bare futex: one of each by turns, 1 ms or more apart, while the other side sleeps.",
+        .measure = bench_wakeup,
+        .defaults = {.size = 8, .runs = 5, .seconds = 1, .preset = AETHER_PRESET_DEFAULT, .subscribers = 1},
+        .size_min = 8,
+        .size_max = AETHER_INLINE_LIMIT};
+
+    return run(argc, argv, &command);
 }
 
 int cmd_bench(int argc, char **argv) {
@@ -484,6 +579,7 @@ int cmd_bench(int argc, char **argv) {
         {"throughput", "", "messages a second, one publisher and one subscriber", cmd_throughput},
         {"latency", "", "round trip of a message", cmd_latency},
         {"fanout", "", "messages a second to several subscribers", cmd_fanout},
+        {"wakeup", "", "from a publish to a subscriber that slept", cmd_wakeup},
     };
 
     return cli_dispatch(commands, sizeof commands / sizeof commands[0], "bench", argc, argv);

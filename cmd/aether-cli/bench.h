@@ -16,6 +16,8 @@
 #define BENCH_CHILDREN_MAX 64
 #define BENCH_FLOOR_TRIPS 50000u /* in each half */
 #define BENCH_ATTEMPTS_MAX 40
+#define BENCH_SIZE_MAX (UINT64_C(64) << 20)
+#define BENCH_WAKES_MAX 8192u /* of one kind in a run */
 
 /* ---- clock: the CPU's counter, as one sample must cost less than what it measures ---- */
 
@@ -59,10 +61,14 @@ struct bench_word {
 };
 
 struct bench_arena {
-    struct bench_word ping, pong; /* the floor's two cache lines */
-    struct bench_word step;       /* raised by the parent, see bench_step */
-    struct bench_word total;      /* messages published in this run, set at its end */
-    struct bench_word sum;        /* of their words */
+    struct bench_word ping, pong;         /* the floor's two cache lines */
+    struct bench_word step;               /* raised by the parent, see bench_step */
+    struct bench_word total;              /* messages published in this run, set at its end */
+    struct bench_word sum;                /* of their words */
+    struct bench_word futex;              /* wakeup: what the bare wake-ups are made of */
+    struct bench_word sent_ns;            /* wakeup: when the last of them was sent */
+    struct bench_word woken;              /* wakeup: of both kinds, in this run */
+    uint64_t wake_ns[2][BENCH_WAKES_MAX]; /* wakeup: from the call to the return, by message and bare */
     struct {
         struct bench_word done; /* the step that this child has reached, or BENCH_FAILED */
         uint64_t received, lost, sum, ns;
@@ -85,16 +91,21 @@ struct bench {
     aether_client *client;
 };
 
-/* What all three commands take. */
+/* What the commands take. */
 struct bench_options {
     uint64_t size;     /* bytes a message */
     uint64_t runs;     /* accepted runs */
     double seconds;    /* a run */
     uint64_t capacity; /* slots; 0: the preset's */
+    uint64_t lane;     /* bytes; 0: 8 MiB, or two messages if that is more */
     aether_preset preset;
     uint64_t subscribers;
+    bool loan; /* throughput */
+    int touch; /* throughput: enum bench_touch */
     bool json;
 };
+
+enum bench_touch { BENCH_TOUCH_ALL, BENCH_TOUCH_FIRST };
 
 typedef int bench_child(struct bench *bench, int index, const struct bench_options *options);
 
@@ -119,10 +130,11 @@ void bench_floor_pong(struct bench_arena *arena);
 
 struct bench_result {
     double floor_ns;
-    double ratio;          /* to the floor: what runs are ordered by */
-    double msgs_per_s;     /* throughput */
-    uint64_t lost;         /* throughput */
-    double p50, p99, p999; /* round trip, ns */
+    double ratio;              /* to the floor: what runs are ordered by */
+    double msgs_per_s;         /* throughput */
+    uint64_t lost;             /* throughput */
+    double p50, p99, p999;     /* round trip or wake-up, ns */
+    double bare_p50, bare_p99; /* wakeup, of a bare futex, ns */
 };
 
 struct bench_case {
@@ -145,7 +157,13 @@ int bench_topic_info(struct bench *bench, aether_topic_info *info);
 /* What decided the ring's capacity. */
 const char *bench_preset_name(const struct bench_options *options);
 
+/* Such messages lie in a lane and not in the ring. */
+static inline bool bench_has_lane(const struct bench_options *options) {
+    return options->size > AETHER_INLINE_LIMIT;
+}
+
 int bench_throughput(const struct bench_options *options);
 int bench_latency(const struct bench_options *options);
+int bench_wakeup(const struct bench_options *options);
 
 #endif

@@ -5,26 +5,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORDS_MAX ((AETHER_MAX_MESSAGE_LIMIT + 7) / 8)
-#define WARM_UP 1000u
+#define WARM_UP 1000u      /* trips between two looks at the clock; the first of them aren't counted */
+#define WARM_UP_SIZE 4096u /* larger messages: fewer, and the histogram is as much coarser */
 
 enum step { STEP_FLOOR_BEFORE, STEP_TRIPS, STEP_FLOOR_AFTER, STEPS };
 
-#define BY_SIZE(size, call)                                                                                            \
+#define BY_SIZE(size, constant, other)                                                                                 \
     switch (size) {                                                                                                    \
     case 8:                                                                                                            \
-        call(8);                                                                                                       \
+        constant(8);                                                                                                   \
         break;                                                                                                         \
     case 32:                                                                                                           \
-        call(32);                                                                                                      \
+        constant(32);                                                                                                  \
         break;                                                                                                         \
     case 64:                                                                                                           \
-        call(64);                                                                                                      \
+        constant(64);                                                                                                  \
         break;                                                                                                         \
     default:                                                                                                           \
-        call(size);                                                                                                    \
+        other(size);                                                                                                   \
         break;                                                                                                         \
     }
+
+static uint64_t trips_at_once(uint64_t size) {
+    const uint64_t count = size > WARM_UP_SIZE ? (uint64_t)WARM_UP * WARM_UP_SIZE / size : WARM_UP;
+
+    return count > 0 ? count : 1;
+}
+
+static unsigned tick_shift(uint64_t size) {
+    unsigned shift = 0;
+
+    while (size >> shift > WARM_UP_SIZE)
+        shift++;
+    return shift;
+}
+
+/* Room for two messages and a word. */
+static uint64_t *message_words(uint64_t size) {
+    return calloc(2 * ((size + 7) / 8 + 1), sizeof(uint64_t));
+}
 
 /* Waits for one message, spinning as the library does it, and copies it out. */
 static inline int __attribute__((always_inline))
@@ -41,8 +60,7 @@ take(aether_subscriber *sub, aether_idle_state *idle, uint64_t *words, size_t si
 }
 
 static inline int __attribute__((always_inline))
-echo_trips(aether_subscriber *sub, aether_publisher *pub, size_t size, const uint64_t *stop) {
-    uint64_t words[WORDS_MAX] = {0};
+echo_trips(aether_subscriber *sub, aether_publisher *pub, uint64_t *words, size_t size, const uint64_t *stop) {
     aether_idle_state idle;
 
     aether_idle_init(&idle, AETHER_IDLE_SPIN, 0);
@@ -55,24 +73,24 @@ echo_trips(aether_subscriber *sub, aether_publisher *pub, size_t size, const uin
     return 0;
 }
 
-static int child(struct bench *bench, int index, const struct bench_options *options) {
-    const aether_connect_options connect = {.socket_path = bench->socket_path, .name = "aether-cli bench echo"};
-    uint64_t step = bench_next_step(bench, 0);
-    aether_client *client;
-    aether_subscriber *sub;
+struct side {
     aether_publisher *pub;
+    aether_subscriber *sub;
+    uint64_t *words; /* two messages */
+};
+
+/* The echo's steps; it goes on until it fails or the parent ends it. */
+static int echo(struct bench *bench, int index, const struct bench_options *options, const struct side *side,
+                uint64_t step) {
     int rc = 0;
 
-    if (aether_connect(&client, &connect) != 0 ||
-        aether_subscriber_open(client, bench->topic[0], NULL, NULL, &sub) != 0 ||
-        aether_publisher_open(client, bench->topic[1], NULL, &pub) != 0)
-        return bench_child_fault(bench, index, "%s", aether_errmsg());
-    bench_reached(bench, index, step);
     for (;;) {
         step = bench_next_step(bench, step);
         if ((step - 2) % STEPS == STEP_TRIPS) {
-#define ECHO(n) rc = echo_trips(sub, pub, n, &bench->arena->total.v)
-            BY_SIZE(options->size, ECHO)
+#define ECHO(n) rc = echo_trips(side->sub, side->pub, (uint64_t[(n) / 8]){0}, n, &bench->arena->total.v)
+#define ECHO_OTHER(n) rc = echo_trips(side->sub, side->pub, side->words, n, &bench->arena->total.v)
+            BY_SIZE(options->size, ECHO, ECHO_OTHER)
+#undef ECHO_OTHER
 #undef ECHO
             if (rc != 0)
                 return bench_child_fault(bench, index, "a message was lost or has another size");
@@ -83,11 +101,33 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     }
 }
 
+static int child(struct bench *bench, int index, const struct bench_options *options) {
+    const aether_connect_options connect = {.socket_path = bench->socket_path, .name = "aether-cli bench echo"};
+    uint64_t step = bench_next_step(bench, 0);
+    aether_client *client;
+    struct side side;
+
+    if (aether_connect(&client, &connect) != 0 ||
+        aether_subscriber_open(client, bench->topic[0], NULL, NULL, &side.sub) != 0 ||
+        aether_publisher_open(client, bench->topic[1], NULL, &side.pub) != 0)
+        return bench_child_fault(bench, index, "%s", aether_errmsg());
+    side.words = message_words(options->size);
+    if (side.words == NULL)
+        return bench_child_fault(bench, index, "out of memory");
+    bench_reached(bench, index, step);
+    const int status = echo(bench, index, options, &side, step);
+    free(side.words);
+    return status;
+}
+
 /* False: what came back isn't what was sent. */
 static inline bool __attribute__((always_inline))
-trips(aether_publisher *pub, aether_subscriber *sub, size_t size, uint64_t count, struct histogram *h) {
-    uint64_t out[WORDS_MAX] = {0}, in[WORDS_MAX] = {0}, last;
+trips(const struct side *side, uint64_t *out, uint64_t *in, size_t size, uint64_t count, struct histogram *h) {
+    aether_publisher *pub = side->pub;
+    aether_subscriber *sub = side->sub;
+    const unsigned shift = tick_shift(size);
     aether_idle_state idle;
+    uint64_t last;
 
     aether_idle_init(&idle, AETHER_IDLE_SPIN, 0);
     last = bench_ticks();
@@ -98,22 +138,20 @@ trips(aether_publisher *pub, aether_subscriber *sub, size_t size, uint64_t count
         if (take(sub, &idle, in, size) != 0 || (size > 0 && memcmp(in, out, size) != 0))
             return false;
         const uint64_t now = bench_ticks();
-        histogram_add(h, now - last);
+        histogram_add(h, (now - last) >> shift);
         last = now;
     }
     return true;
 }
-
-struct side {
-    aether_publisher *pub;
-    aether_subscriber *sub;
-};
 
 static bool run_trips(struct bench *bench, const struct bench_options *options, void *context,
                       struct bench_result *result) {
     static struct histogram histogram;
     struct histogram *const h = &histogram;
     const struct side *side = context;
+    const uint64_t count = trips_at_once(options->size);
+    const double scale = (double)(UINT64_C(1) << tick_shift(options->size));
+    uint64_t *const out = side->words, *const in = side->words + (options->size + 7) / 8 + 1;
     const uint64_t end = cli_now_ns() + (uint64_t)(options->seconds * 1e9);
     bool ok = true, last = false, warm = false;
 
@@ -123,10 +161,12 @@ static bool run_trips(struct bench *bench, const struct bench_options *options, 
     do {
         if (cli_now_ns() >= end || cli_signal != 0) {
             last = true;
-            __atomic_store_n(&bench->arena->total.v, aether_publisher_next(side->pub) + WARM_UP, __ATOMIC_RELEASE);
+            __atomic_store_n(&bench->arena->total.v, aether_publisher_next(side->pub) + count, __ATOMIC_RELEASE);
         }
-#define TRIPS(n) ok = trips(side->pub, side->sub, n, WARM_UP, h)
-        BY_SIZE(options->size, TRIPS)
+#define TRIPS(n) ok = trips(side, (uint64_t[(n) / 8]){0}, (uint64_t[(n) / 8]){0}, n, WARM_UP, h)
+#define TRIPS_OTHER(n) ok = trips(side, out, in, n, count, h)
+        BY_SIZE(options->size, TRIPS, TRIPS_OTHER)
+#undef TRIPS_OTHER
 #undef TRIPS
         if (!warm)
             memset(h, 0, sizeof *h);
@@ -134,9 +174,9 @@ static bool run_trips(struct bench *bench, const struct bench_options *options, 
     } while (ok && !last);
     if (!ok)
         return cli_fault(CLI_FAILURE, "bench: what came back isn't what was sent"), false;
-    result->p50 = histogram_ns(h, 0.5);
-    result->p99 = histogram_ns(h, 0.99);
-    result->p999 = histogram_ns(h, 0.999);
+    result->p50 = histogram_ns(h, 0.5) * scale;
+    result->p99 = histogram_ns(h, 0.99) * scale;
+    result->p999 = histogram_ns(h, 0.999) * scale;
     return bench_joined(bench);
 }
 
@@ -148,6 +188,7 @@ static int report(const struct bench_options *options, const aether_topic_info *
                   const struct bench_result *results, uint64_t discarded) {
     const uint64_t count = options->runs;
     const struct bench_result *mid = &results[count / 2];
+    char lane[OUT_AMOUNT];
 
     if (options->json) {
         json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset",
@@ -156,6 +197,7 @@ static int report(const struct bench_options *options, const aether_topic_info *
         json_object_set_new(o, "size", out_json_u64(options->size));
         json_object_set_new(o, "capacity", out_json_u64(info->capacity));
         json_object_set_new(o, "slot_size", out_json_u64(info->slot_size));
+        json_object_set_new(o, "lane_bytes", out_json_u64(info->lane_bytes));
         json_object_set_new(o, "runs", out_json_u64(count));
         json_object_set_new(o, "discarded", out_json_u64(discarded));
         return out_json_line(o) ? CLI_OK : CLI_FAILURE;
@@ -168,6 +210,8 @@ static int report(const struct bench_options *options, const aether_topic_info *
     printf("  floor  %6.0f ns, bare cache-line round trip\n", mid->floor_ns);
     printf("  rings  %llu slots of %u bytes (preset: %s)\n", (unsigned long long)info->capacity, info->slot_size,
            bench_preset_name(options));
+    if (info->lane_bytes != 0)
+        printf("  lanes  %s each\n", out_bytes(lane, info->lane_bytes));
     return CLI_OK;
 }
 
@@ -180,8 +224,11 @@ int bench_latency(const struct bench_options *options) {
     uint64_t discarded = 0;
     int status;
 
-    if (results == NULL)
-        return cli_fault(CLI_FAILURE, "out of memory");
+    side.words = message_words(options->size);
+    if (results == NULL || side.words == NULL) {
+        status = cli_fault(CLI_FAILURE, "out of memory");
+        goto out;
+    }
     status = bench_start(&bench, "bench latency", options, 2, 1, child);
     if (status == CLI_OK &&
         ((status = aether_publisher_open(bench.client, bench.topic[0], NULL, &side.pub)) != 0 ||
@@ -196,6 +243,8 @@ int bench_latency(const struct bench_options *options) {
     aether_subscriber_close(side.sub);
     aether_publisher_close(side.pub);
     bench_stop(&bench);
+out:
+    free(side.words);
     free(results);
     return status;
 }

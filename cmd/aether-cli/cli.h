@@ -15,7 +15,15 @@
 #include <stdint.h>
 
 /* Exit codes, listed in aether-cli(1) and in `aether-cli help`. A command that a signal ended returns 128 + its number. */
-enum cli_exit { CLI_OK = 0, CLI_FAILURE = 1, CLI_USAGE = 2, CLI_NO_DAEMON = 3, CLI_NO_TOPIC = 4, CLI_TOO_LARGE = 5 };
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILURE = 1,
+    CLI_USAGE = 2,
+    CLI_NO_DAEMON = 3,
+    CLI_NO_TOPIC = 4,
+    CLI_TOO_LARGE = 5,
+    CLI_FULL = 6
+};
 
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
@@ -55,6 +63,9 @@ const char *cli_socket(void);
 /* Makes path (static or from argv; up to 107 bytes) the daemon's socket; NULL: the default. CLI_OK, or reports the fault. */
 int cli_set_socket(const char *path);
 
+/* The command that starts a daemon at cli_socket(), for fault lines. Static storage. */
+const char *cli_start_command(void);
+
 /* Connects as "aether-cli COMMAND". CLI_OK, or reports the fault and returns its status; *client is then NULL. */
 int cli_connect(const char *command, aether_client **client);
 
@@ -81,13 +92,20 @@ bool cli_wait_readable(int fd);
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
 enum args_kind {
-    ARGS_FLAG,    /* bool *: present or not */
-    ARGS_TEXT,    /* const char **: any word; empty only if min is 0 */
-    ARGS_COUNT,   /* uint64_t *: decimal digits */
-    ARGS_SIZE,    /* uint64_t *: decimal digits and K, M or G for powers of 1024: bytes */
-    ARGS_NUMBER,  /* double *: decimal with a fraction */
-    ARGS_CHOICE,  /* int *: index into choices */
-    ARGS_INTERVAL /* double *: as ARGS_NUMBER, but the value may be left out: the target is then set to fallback */
+    ARGS_FLAG,     /* bool *: present or not */
+    ARGS_TEXT,     /* const char **: any word; empty only if min is 0 */
+    ARGS_COUNT,    /* uint64_t *: decimal digits */
+    ARGS_SIZE,     /* uint64_t *: decimal digits and K, M or G for powers of 1024: bytes */
+    ARGS_NUMBER,   /* double *: decimal with a fraction */
+    ARGS_CHOICE,   /* int *: index into choices */
+    ARGS_INTERVAL, /* double *: as ARGS_NUMBER, but the value may be left out: the target is then set to fallback */
+    ARGS_LIST      /* struct args_list *: any word that isn't empty, and again for each one more */
+};
+
+/* Words in the order in which they were given. items point into argv. */
+struct args_list {
+    char **items;
+    size_t count;
 };
 
 struct args_option {
@@ -107,8 +125,9 @@ struct args_spec {
     const char *command; /* "pub", "topic create" */
     const char *words;   /* "TOPIC [MESSAGE]"; "" if it takes none */
     int words_min, words_max;
-    const char *summary; /* first paragraph of its help */
-    const char *notes;   /* last paragraph of its help; may be NULL */
+    struct args_list *rest; /* takes the words past words_max; NULL: they are refused */
+    const char *summary;    /* first paragraph of its help */
+    const char *notes;      /* last paragraph of its help; may be NULL */
     const struct args_option *options;
     size_t option_count;
 };

@@ -16,14 +16,15 @@
 volatile sig_atomic_t cli_signal;
 
 static char socket_path[SOCKET_PATH_SIZE];
+static bool socket_named;  /* on the command line */
 static sigset_t wait_mask; /* signals blocked while a wait is under way: those of the start */
 
 static const struct cli_command all_commands[] = {
     {"topic", "ls|info|create|rm", "list, show, create and remove topics", cmd_topic},
-    {"pub", "TOPIC [MESSAGE]", "publish a message, or each line of stdin", cmd_pub},
+    {"pub", "TOPIC [MESSAGE]", "publish a message, files, or each line of stdin", cmd_pub},
     {"sub", "TOPIC", "print the messages of a topic", cmd_sub},
     {"stats", "", "counters of the daemon and its topics", cmd_stats},
-    {"bench", "throughput|latency|fanout", "measure this machine", cmd_bench},
+    {"bench", "throughput|latency|fanout|wakeup", "measure this machine", cmd_bench},
     {"shutdown", "", "stop the daemon", cmd_shutdown},
 };
 #define COMMAND_COUNT (sizeof all_commands / sizeof all_commands[0])
@@ -65,7 +66,16 @@ const char *cli_socket(void) {
     return socket_path;
 }
 
+const char *cli_start_command(void) {
+    static char command[SOCKET_PATH_SIZE + 24];
+
+    /* aetherd makes the directory of its default socket, and only that one: named, the path would be refused. */
+    snprintf(command, sizeof command, "aetherd%s%s", socket_named ? " --socket " : "", socket_named ? socket_path : "");
+    return command;
+}
+
 int cli_set_socket(const char *path) {
+    socket_named = path != NULL;
     if (path == NULL) {
         const int rc = aether_default_socket(socket_path, sizeof socket_path);
         return rc < 0 ? cli_fault(CLI_USAGE, "%s", aether_errmsg()) : CLI_OK;
@@ -89,8 +99,7 @@ int cli_connect(const char *command, aether_client **client) {
         return CLI_OK;
     *client = NULL;
     if (rc == -ECONNREFUSED || rc == -ENOENT)
-        return cli_fault(CLI_NO_DAEMON, "no aetherd at %s: start it with: aetherd --socket %s", socket_path,
-                         socket_path);
+        return cli_fault(CLI_NO_DAEMON, "no aetherd at %s: start it with: %s", socket_path, cli_start_command());
     return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
 }
 
@@ -161,7 +170,8 @@ bool cli_wait_readable(int fd) {
 
 /* ---- dispatch ---------------------------------------------------------------------------------------------------- */
 
-static void list_commands(const struct cli_command *table, size_t count) {
+/* The width of the first column, for what the caller adds. */
+static int list_commands(const struct cli_command *table, size_t count) {
     size_t width = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -173,13 +183,14 @@ static void list_commands(const struct cli_command *table, size_t count) {
         const int used = printf("  %s %s", table[i].name, table[i].args);
         printf("%*s%s\n", (int)width + 4 - used, "", table[i].summary);
     }
+    return (int)width;
 }
 
 static void print_help(void) {
     printf("usage: aether-cli [--socket PATH] COMMAND ...\n\n"
            "Publish, subscribe and look around on an aetherd.\n\nCommands:\n");
-    list_commands(all_commands, COMMAND_COUNT);
-    printf("  help [COMMAND]%*s%s\n\n", 19, "", "this list, or a command's options");
+    const int width = list_commands(all_commands, COMMAND_COUNT);
+    printf("  %-*s  %s\n\n", width, "help [COMMAND]", "this list, or a command's options");
     printf("Options:\n"
            "  --socket PATH  the daemon's socket; default: $AETHER_SOCKET, else\n"
            "                 $XDG_RUNTIME_DIR/aether/aetherd.sock, else /tmp/aether-UID/aetherd.sock\n"
@@ -192,7 +203,25 @@ static void print_help(void) {
            "  3  no daemon\n"
            "  4  no such topic\n"
            "  5  a message is larger than the topic takes\n"
+           "  6  the ring was full for longer than --wait\n"
            "  130, 143  ended by SIGINT, SIGTERM\n");
+}
+
+/* What other tools call it. */
+static const char *synonym(const char *parent, const char *word) {
+    static const char *const words[][3] = {
+        {"", "publish", "pub"},         {"", "subscribe", "sub"},      {"", "stop", "shutdown"},
+        {"", "list", "topic ls"},       {"", "ls", "topic ls"},        {"", "info", "topic info"},
+        {"", "create", "topic create"}, {"", "rm", "topic rm"},        {"topic", "list", "ls"},
+        {"topic", "show", "info"},      {"topic", "describe", "info"}, {"topic", "remove", "rm"},
+        {"topic", "delete", "rm"},      {"topic", "add", "create"},    {"topic", "new", "create"},
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(parent, words[i][0]) == 0 && strcmp(word, words[i][1]) == 0)
+            return words[i][2];
+    }
+    return NULL;
 }
 
 static int unknown_word(const struct cli_command *table, size_t count, const char *parent, const char *word) {
@@ -201,18 +230,22 @@ static int unknown_word(const struct cli_command *table, size_t count, const cha
     const char *space = parent[0] != '\0' ? " " : "";
     const char *kind = word[0] == '-' ? "option" : "command";
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         names[i] = table[i].name;
-        strncat(list, i > 0 ? ", " : "", sizeof list - strlen(list) - 1);
-        strncat(list, table[i].name, sizeof list - strlen(list) - 1);
+    if (parent[0] == '\0')
+        names[count++] = "help";
+    names[count] = NULL;
+    for (size_t i = 0; i < count; i++) {
+        strncat(list, i == 0 ? "" : i + 1 == count ? " or " : ", ", sizeof list - strlen(list) - 1);
+        strncat(list, names[i], sizeof list - strlen(list) - 1);
     }
-    names[count] = parent[0] == '\0' ? "help" : NULL;
-    names[count + 1] = NULL;
-    const char *nearest = args_nearest(word, names);
+    const char *nearest = synonym(parent, word);
+    if (nearest == NULL)
+        nearest = args_nearest(word, names);
     if (nearest != NULL)
         return cli_fault(CLI_USAGE, "unknown %s '%s%s%s': did you mean '%s%s%s'?", kind, parent, space, word, parent,
                          space, nearest);
-    return cli_fault(CLI_USAGE, "unknown %s '%s%s%s': use one of %s", kind, parent, space, word, list);
+    return cli_fault(CLI_USAGE, "unknown %s '%s%s%s': use %s", kind, parent, space, word, list);
 }
 
 int cli_dispatch(const struct cli_command *commands, size_t count, const char *parent, int argc, char **argv) {

@@ -36,13 +36,13 @@ static int take(struct sample *sample) {
 }
 
 /* Messages a second of a topic since the sample before; 0 for a topic that wasn't there. */
-static double rate(const struct sample *before, const struct sample *now, const aether_topic_info *topic) {
+static double rate(const struct sample *before, const struct sample *now, const struct topic *topic) {
     const double seconds = (double)(now->taken_ns - before->taken_ns) / 1e9;
-    const aether_topic_info *old = topics_find(&before->topics, topic->name);
+    const struct topic *old = topics_find(&before->topics, topic->info.name);
 
-    if (old == NULL || old->id != topic->id || topic->messages < old->messages || seconds <= 0)
+    if (old == NULL || old->info.id != topic->info.id || topic->info.messages < old->info.messages || seconds <= 0)
         return 0;
-    return (double)(topic->messages - old->messages) / seconds;
+    return (double)(topic->info.messages - old->info.messages) / seconds;
 }
 
 static double uptime(const aether_daemon_info *daemon) {
@@ -74,15 +74,17 @@ static void print_block(const struct sample *before, const struct sample *now) {
     print_daemon(&now->daemon);
     if (now->topics.count == 0)
         return;
-    table_init(&table, "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>LAG|>SLOTS|>FULL|>MEMORY");
+    table_init(&table, "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>MEMORY");
     for (size_t i = 0; i < now->topics.count; i++) {
-        const aether_topic_info *t = &now->topics.list[i];
+        const struct topic *topic = &now->topics.list[i];
+        const aether_topic_info *t = &topic->info;
         table_text(&table, t->name, strlen(t->name));
         table_cell(&table, "%" PRIu64, t->messages);
-        table_cell(&table, "%s", out_rate(amount, rate(before, now, t)));
+        table_cell(&table, "%s", out_rate(amount, rate(before, now, topic)));
         table_cell(&table, "%" PRIu32, t->publishers);
         table_cell(&table, "%" PRIu32, t->reliable);
         table_cell(&table, "%" PRIu32, t->best_effort);
+        table_cell(&table, "%" PRIu32, topic->evicted);
         table_cell(&table, "%" PRIu64, t->max_lag);
         table_cell(&table, "%" PRIu64, t->capacity);
         table_cell(&table, "%" PRIu64, t->full);
@@ -107,7 +109,7 @@ static bool print_json(const struct sample *before, const struct sample *now) {
     bool done = out_json_line(json_daemon(&now->daemon));
 
     for (size_t i = 0; i < now->topics.count && done; i++) {
-        const aether_topic_info *t = &now->topics.list[i];
+        const struct topic *t = &now->topics.list[i];
         json_t *object = json_object();
         if (!json_topic(object, t) || json_object_set_new(object, "rate", json_real(rate(before, now, t))) != 0) {
             json_decref(object);

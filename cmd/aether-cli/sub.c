@@ -1,64 +1,167 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sub.c - prints the messages of a topic. */
+/* sub.c - prints the messages of a topic, or writes them to files. */
+#define _GNU_SOURCE /* renameat2 */
 #include "cli.h"
 #include "output.h"
+#include "topic.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BATCH 256
-#define LOOK_ROUNDS 128u /* empty rounds between two looks whether stdout's reader is still there */
+#define LOOK_NS 100000000u /* between two looks whether stdout's reader is still there */
+#define TEXT_BYTES 4096u   /* of a message that are printed as text */
+#define FILE_NAME_SIZE 64
 
 enum format { FORMAT_TEXT, FORMAT_RAW, FORMAT_JSON };
 
 struct sub {
+    const char *topic;
     enum format format;
-    uint64_t count; /* 0: no end */
+    uint64_t count;   /* 0: no end */
+    const char *dump; /* directory; NULL: payloads are printed */
+    bool exit_at_end;
     bool verbose;
 
     aether_subscriber *subscriber;
-    char *text; /* room for an escaped message */
-    size_t text_limit;
+    int dump_fd; /* of the directory, -1 */
     uint64_t received;
+    aether_stream ended; /* why --exit-at-end ended it; NONE: it didn't */
 };
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+/* Opens the directory, which is made if only its last level is missing. CLI_OK, or reports the fault. */
+static int open_dump(struct sub *sub) {
+    if (mkdir(sub->dump, 0777) != 0 && errno != EEXIST)
+        return cli_fault(CLI_FAILURE, "--dump: can't make the directory '%s': %s", sub->dump, strerror(errno));
+    sub->dump_fd = open(sub->dump, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (sub->dump_fd < 0)
+        return cli_fault(CLI_FAILURE, "--dump: can't use '%s': %s: name a directory", sub->dump, strerror(errno));
+    return CLI_OK;
+}
+
+static bool write_all(int fd, const unsigned char *data, size_t len) {
+    while (len > 0) {
+        const ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Gives the file its name if nobody has that. On file systems without RENAME_NOREPLACE (NFS) a link does it. */
+static int rename_new(int directory, const char *from, const char *to) {
+    if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    if (linkat(directory, from, directory, to, 0) != 0)
+        return -1;
+    (void)unlinkat(directory, from, 0);
+    return 0;
+}
+
+/* Whoever sees the name sees the whole message: it is written under another one, which is hidden. */
+static int dump_message(const struct sub *sub, const aether_message *m, char name[FILE_NAME_SIZE]) {
+    char temporary[FILE_NAME_SIZE + 32];
+    int status = CLI_OK;
+
+    (void)snprintf(name, FILE_NAME_SIZE, "%020" PRIu64, m->seq);
+    (void)snprintf(temporary, sizeof temporary, ".%s.%ld.part", name, (long)getpid());
+    const int fd = openat(sub->dump_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return cli_fault(CLI_FAILURE, "can't make '%s/%s': %s", sub->dump, temporary, strerror(errno));
+    bool done = write_all(fd, m->data, m->len);
+    if (!done)
+        status = cli_fault(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
+    if (close(fd) != 0 && done) { /* where a full quota shows itself */
+        status = cli_fault(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
+        done = false;
+    }
+    if (done && rename_new(sub->dump_fd, temporary, name) != 0) {
+        status = errno == EEXIST
+                     ? cli_fault(CLI_FAILURE, "'%s/%s' is there already and is kept: use an empty directory", sub->dump,
+                                 name)
+                     : cli_fault(CLI_FAILURE, "can't name '%s/%s': %s", sub->dump, name, strerror(errno));
+        done = false;
+    }
+    if (!done)
+        (void)unlinkat(sub->dump_fd, temporary, 0);
+    return status;
+}
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
 
-/* False: no memory (reported), or stdout has failed. */
-static bool print_json(const aether_message *m) {
+/* These print one entry; file: of its payload, relative to --dump, NULL: the payload itself. A failed write is noticed later. */
+
+static int print_json(const struct sub *sub, const aether_message *m, const char *file) {
     json_t *object = json_object();
     bool done;
 
-    if (m->lost > 0)
+    if (m->lost > 0) {
         done = json_object_set_new(object, "gap_first", out_json_u64(m->seq)) == 0 &&
                json_object_set_new(object, "gap_count", out_json_u64(m->lost)) == 0;
-    else
+    } else {
         done = json_object_set_new(object, "seq", out_json_u64(m->seq)) == 0 &&
-               json_object_set_new(object, "len", out_json_u64(m->len)) == 0 &&
-               out_json_bytes(object, "payload", m->data, m->len);
+               json_object_set_new(object, "len", out_json_u64(m->len)) == 0;
+        if (done && file == NULL) {
+            done = out_json_bytes(object, "payload", m->data, m->len);
+        } else if (done) {
+            char path[FILE_NAME_SIZE + PATH_MAX];
+            const int len = snprintf(path, sizeof path, "%s/%s", sub->dump, file);
+            done = out_json_bytes(object, "file", path, (size_t)len);
+        }
+    }
     if (!done) {
         json_decref(object);
         object = NULL;
     }
-    return out_json_line(object);
+    return out_json_line(object) ? CLI_OK : CLI_FAILURE;
 }
 
-static bool print_text(struct sub *sub, const aether_message *m) {
+/* Where to cut a message that is too long to print: not inside a character. */
+static size_t text_length(const unsigned char *data, size_t len) {
+    size_t cut = TEXT_BYTES;
+
+    if (len <= TEXT_BYTES)
+        return len;
+    while (cut > TEXT_BYTES - 3 && (data[cut] & 0xc0) == 0x80)
+        cut--;
+    return cut;
+}
+
+static int print_text(const struct sub *sub, const aether_message *m, const char *file) {
+    static char text[OUT_ESCAPED(TEXT_BYTES)];
+
     if (m->lost > 0) {
         printf("%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", m->seq, "gap", m->lost, m->lost == 1 ? "" : "s");
-    } else {
-        const size_t len = out_escape(sub->text, m->data, m->len < sub->text_limit ? m->len : sub->text_limit);
-        printf("%12" PRIu64 "  %5zu  ", m->seq, m->len);
-        fwrite(sub->text, 1, len, stdout);
-        putchar('\n');
+        return CLI_OK;
     }
-    return !out_failed();
+    printf("%12" PRIu64 "  %5zu  ", m->seq, m->len);
+    if (file != NULL) {
+        printf("%s/%s\n", sub->dump, file);
+        return CLI_OK;
+    }
+    const size_t shown = text_length(m->data, m->len);
+    fwrite(text, 1, out_escape(text, m->data, shown), stdout);
+    if (shown < m->len)
+        printf("... (%zu bytes)", m->len);
+    putchar('\n');
+    return CLI_OK;
 }
 
-static bool print_raw(const aether_message *m) {
+static int print_raw(const aether_message *m) {
     if (m->lost > 0) {
         fprintf(stderr, "aether-cli: gap: %" PRIu64 " message%s lost from sequence %" PRIu64 " on\n", m->lost,
                 m->lost == 1 ? "" : "s", m->seq);
@@ -66,19 +169,42 @@ static bool print_raw(const aether_message *m) {
         fwrite(m->data, 1, m->len, stdout);
         putchar('\n');
     }
-    return !out_failed();
+    return CLI_OK;
 }
 
-static bool print_entry(struct sub *sub, const aether_message *m) {
-    sub->received += m->lost == 0;
-    switch (sub->format) {
-    case FORMAT_JSON:
-        return print_json(m);
-    case FORMAT_RAW:
-        return print_raw(m);
-    default:
-        return print_text(sub, m);
+/* CLI_OK; else a status that ends the command, or stdout has failed. */
+static int print_entry(struct sub *sub, const aether_message *m) {
+    char name[FILE_NAME_SIZE];
+    const char *file = NULL;
+    int status = CLI_OK;
+
+    if (sub->dump != NULL && m->lost == 0) {
+        status = dump_message(sub, m, name);
+        file = name;
     }
+    if (status != CLI_OK)
+        return status;
+    if (sub->format == FORMAT_JSON)
+        status = print_json(sub, m, file);
+    else if (sub->format == FORMAT_RAW)
+        status = print_raw(m);
+    else
+        status = print_text(sub, m, file);
+    sub->received += m->lost == 0;
+    return out_failed() ? CLI_FAILURE : status;
+}
+
+/* It goes on as best effort; only what it then misses is lost. */
+static int print_eviction(const struct sub *sub) {
+    const uint64_t seq = aether_subscriber_next(sub->subscriber);
+
+    if (sub->format != FORMAT_JSON) {
+        cli_fault(CLI_OK, "evicted from topic '%s' as too slow: best effort from sequence %" PRIu64 " on", sub->topic,
+                  seq);
+        return CLI_OK;
+    }
+    json_t *object = json_pack("{s:b, s:o}", "evicted", 1, "seq", out_json_u64(seq));
+    return out_json_line(object) ? CLI_OK : CLI_FAILURE;
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -90,70 +216,102 @@ static bool reader_left(void) {
     return poll(&item, 1, 0) == 1 && (item.revents & POLLERR) != 0;
 }
 
+static bool at_end(struct sub *sub) {
+    const aether_stream stream = sub->exit_at_end ? aether_subscriber_stream(sub->subscriber) : AETHER_STREAM_NONE;
+
+    if (stream != AETHER_STREAM_CLOSED && stream != AETHER_STREAM_DIED)
+        return false;
+    sub->ended = stream;
+    return true;
+}
+
+/* Prints up to max entries. Their number; negative: *status ends the command. */
+static int receive_some(struct sub *sub, aether_message *batch, int max, int *status) {
+    const int n = aether_receive_batch(sub->subscriber, batch, max);
+
+    if (n == -EOVERFLOW)
+        *status = print_eviction(sub);
+    else if (n < 0)
+        *status = cli_library_fault(n);
+    for (int i = 0; i < n && *status == CLI_OK; i++)
+        *status = print_entry(sub, &batch[i]);
+    return *status != CLI_OK ? -1 : n > 0 ? n : n == -EOVERFLOW;
+}
+
 static int receive(struct sub *sub) {
     aether_message batch[BATCH];
     aether_idle_state idle;
-    uint64_t empty = 0;
+    uint64_t looked_ns = cli_now_ns();
+    bool flushed = true;
     int status = CLI_OK;
 
-    aether_idle_init(&idle, AETHER_IDLE_SLEEP, AETHER_IDLE_BUDGET_NS);
-    while (status == CLI_OK && (sub->count == 0 || sub->received < sub->count)) {
+    aether_idle_init(&idle, AETHER_IDLE_ADAPTIVE, AETHER_IDLE_BUDGET_NS);
+    aether_idle_watch(&idle, sub->subscriber);
+    while (sub->count == 0 || sub->received < sub->count) {
         const uint64_t left = sub->count - sub->received; /* if there is no end, more than a batch */
         const int max = sub->count != 0 && left < BATCH ? (int)left : BATCH;
 
         if (cli_signal != 0)
             return cli_signal_status();
-        const int n = aether_receive_batch(sub->subscriber, batch, max);
+        const int n = receive_some(sub, batch, max, &status);
         if (n < 0)
-            return cli_library_fault(n);
-        for (int i = 0; i < n; i++) {
-            if (!print_entry(sub, &batch[i]))
-                return out_failed() ? CLI_OK : CLI_FAILURE;
+            return out_failed() ? CLI_OK : status; /* a failed write is main()'s to report */
+        if (n == 0) {
+            /* Whoever reads the output gets what there is before this process rests. */
+            if (!flushed && !out_flush())
+                break;
+            if (at_end(sub))
+                break;
+            const uint64_t now = cli_now_ns();
+            if (now - looked_ns >= LOOK_NS && reader_left())
+                break;
+            if (now - looked_ns >= LOOK_NS)
+                looked_ns = now;
         }
-        empty = n > 0 ? 0 : empty + 1;
-        /* On the first empty round the reader gets what there is. */
-        if (empty == 1 && !out_flush())
-            break;
-        if (empty % LOOK_ROUNDS == LOOK_ROUNDS - 1 && reader_left())
-            break;
+        flushed = n == 0;
         aether_idle(&idle, n);
     }
-    return status;
+    return CLI_OK;
 }
 
-static void summary(const struct sub *sub) {
+static void summary(const struct sub *sub, aether_policy policy) {
     aether_subscriber_stats stats;
-    char delivered[OUT_AMOUNT], lost[OUT_AMOUNT], aborted[OUT_AMOUNT];
+    char amount[OUT_AMOUNT];
 
     aether_subscriber_get_stats(sub->subscriber, &stats);
-    fprintf(stderr, "received %s, lost %s, aborted %s\n", out_count(delivered, stats.delivered),
-            out_count(lost, stats.lost), out_count(aborted, stats.aborted));
+    fprintf(stderr, "received %s", out_count(amount, stats.delivered));
+    fprintf(stderr, ", lost %s", out_count(amount, stats.lost));
+    fprintf(stderr, ", aborted %s", out_count(amount, stats.aborted));
+    if (policy == AETHER_LATEST)
+        fprintf(stderr, ", skipped %s", out_count(amount, stats.skipped));
+    fprintf(stderr, "%s\n", stats.evicted != 0 ? ", evicted" : "");
+    if (sub->ended == AETHER_STREAM_CLOSED)
+        fprintf(stderr, "end of stream: the publisher has closed\n");
+    else if (sub->ended == AETHER_STREAM_DIED)
+        fprintf(stderr, "end of stream: the publisher has died\n");
 }
 
-static int run(struct sub *sub, const char *topic, const aether_subscribe_options *options) {
+static int run(struct sub *sub, const aether_subscribe_options *how, const aether_topic_config *config) {
     aether_client *client;
     int status = cli_connect("sub", &client);
 
     if (status != CLI_OK)
         return status;
-    const int rc = aether_subscriber_open(client, topic, options, NULL, &sub->subscriber);
+    if (sub->dump != NULL && (status = open_dump(sub)) != CLI_OK)
+        goto disconnect;
+    const int rc = aether_subscriber_open(client, sub->topic, how, config, &sub->subscriber);
     if (rc < 0) {
         status = cli_library_fault(rc);
-        goto disconnect;
-    }
-    sub->text_limit = AETHER_MAX_MESSAGE_LIMIT;
-    sub->text = malloc(OUT_ESCAPED(sub->text_limit));
-    if (sub->text == NULL) {
-        status = cli_fault(CLI_FAILURE, "out of memory for a message");
-        goto close;
+        goto close_dump;
     }
     cli_catch_signals();
     status = receive(sub);
     if (sub->verbose)
-        summary(sub);
-    free(sub->text);
-close:
+        summary(sub, how->policy);
     aether_subscriber_close(sub->subscriber);
+close_dump:
+    if (sub->dump_fd >= 0)
+        (void)close(sub->dump_fd);
 disconnect:
     aether_disconnect(client);
     return status;
@@ -172,63 +330,94 @@ static bool read_from(const char *text, aether_subscribe_options *options) {
     return true;
 }
 
-int cmd_sub(int argc, char **argv) {
-    static const char *const policies[] = {"reliable", "best-effort", NULL};
-    struct sub sub = {0};
-    aether_subscribe_options how = {0};
-    int policy = AETHER_RELIABLE;
-    const char *from = "new";
-    bool raw = false, json = false;
+static const char summary_text[] =
+    "Prints the messages of a topic until it is interrupted: sequence, length, payload. Of a message of more than\n"
+    "4096 bytes the first 4096 are printed as text; --raw, --json and --dump give all of it.\n"
+    "Creates the topic if it doesn't exist.";
+
+/* What the command line says, before it is checked. */
+struct request {
+    struct sub sub;
+    struct topic_options topic;
+    int policy;
+    const char *from;
+    bool raw, json;
+};
+
+static int read_request(struct request *r, int argc, char **argv) {
+    static const char *const policies[] = {"reliable", "best-effort", "latest", NULL};
     const struct args_option options[] = {
         {.name = "policy",
          .kind = ARGS_CHOICE,
-         .target = &policy,
+         .target = &r->policy,
          .choices = policies,
          .value = "NAME",
-         .help = "reliable: the publisher waits (default); best-effort: it never does, losses are shown"},
+         .help = "reliable (default), best-effort: the publisher never waits, or latest: the newest message only"},
         {.name = "from",
          .kind = ARGS_TEXT,
-         .target = &from,
+         .target = &r->from,
          .min = 1,
          .value = "WHERE",
          .help = "new (default), oldest: all that the ring holds, or last:N"},
         {.name = "count",
          .kind = ARGS_COUNT,
-         .target = &sub.count,
+         .target = &r->sub.count,
          .min = 1,
          .max = UINT64_MAX,
          .value = "N",
          .help = "end after N messages"},
+        {.name = "exit-at-end",
+         .kind = ARGS_FLAG,
+         .target = &r->sub.exit_at_end,
+         .help = "end when the publisher has closed or died and all its messages were printed"},
         {.name = "raw",
          .kind = ARGS_FLAG,
-         .target = &raw,
+         .target = &r->raw,
          .help = "payloads, each followed by a newline, and nothing else"},
-        {.name = "json", .kind = ARGS_FLAG, .target = &json, .help = "one object a line"},
+        {.name = "json", .kind = ARGS_FLAG, .target = &r->json, .help = "one object a line"},
+        {.name = "dump",
+         .kind = ARGS_TEXT,
+         .target = &r->sub.dump,
+         .min = 1,
+         .value = "DIR",
+         .help = "write each payload to a file of its own, DIR/SEQUENCE, and print the file's name instead"},
+        OPTION_MAX_MESSAGE(r->topic),
+        OPTION_TYPE(r->topic),
         {.name = "verbose",
          .letter = 'v',
          .kind = ARGS_FLAG,
-         .target = &sub.verbose,
-         .help = "say on stderr at the end what was received and lost"},
+         .target = &r->sub.verbose,
+         .help = "say on stderr at the end what was received and lost, and how the stream ended"},
     };
-    const struct args_spec spec = {
-        .command = "sub",
-        .words = "TOPIC",
-        .words_min = 1,
-        .words_max = 1,
-        .options = options,
-        .option_count = sizeof options / sizeof options[0],
-        .summary = "Prints the messages of a topic until it is interrupted: sequence, length, payload.\n"
-                   "Creates the topic if it doesn't exist."};
+    const struct args_spec spec = {.command = "sub",
+                                   .words = "TOPIC",
+                                   .words_min = 1,
+                                   .words_max = 1,
+                                   .options = options,
+                                   .option_count = sizeof options / sizeof options[0],
+                                   .summary = summary_text};
     const char *words[ARGS_WORDS_MAX + 1];
 
     const int status = args_parse(&spec, argc, argv, words);
+    if (status == ARGS_RUN)
+        r->sub.topic = words[0];
+    return status;
+}
+
+int cmd_sub(int argc, char **argv) {
+    struct request r = {.sub = {.dump_fd = -1}, .policy = AETHER_RELIABLE, .from = "new"};
+    aether_subscribe_options how = {0};
+
+    int status = read_request(&r, argc, argv);
     if (status != ARGS_RUN)
         return status;
-    if (!read_from(from, &how))
-        return cli_fault(CLI_USAGE, "--from '%s': use new, oldest or last:N", from);
-    if (raw && json)
-        return cli_fault(CLI_USAGE, "sub takes --raw or --json, not both");
-    how.policy = (aether_policy)policy;
-    sub.format = raw ? FORMAT_RAW : json ? FORMAT_JSON : FORMAT_TEXT;
-    return run(&sub, words[0], &how);
+    if (!read_from(r.from, &how))
+        return cli_fault(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
+    if (r.raw && (r.json || r.sub.dump != NULL))
+        return cli_fault(CLI_USAGE, "sub takes --raw or %s, not both", r.json ? "--json" : "--dump");
+    if ((status = topic_options_read(&r.topic)) != CLI_OK)
+        return status;
+    how.policy = (aether_policy)r.policy;
+    r.sub.format = r.raw ? FORMAT_RAW : r.json ? FORMAT_JSON : FORMAT_TEXT;
+    return run(&r.sub, &how, &r.topic.config);
 }

@@ -12,6 +12,7 @@
 #define REALTIME_SIZE 32
 
 const char *const preset_names[] = {"default", "throughput", NULL};
+const char *const slow_names[] = {"wait", "evict", NULL};
 
 /* ---- what stats uses too ----------------------------------------------------------------------------------------- */
 
@@ -22,14 +23,23 @@ int inspect_open(aether_inspector **inspector) {
         return CLI_OK;
     *inspector = NULL;
     if (rc == -ENOENT)
-        return cli_fault(CLI_NO_DAEMON,
-                         "no aetherd at %s, and none has left topics there: start it with: aetherd --socket %s",
-                         cli_socket(), cli_socket());
+        return cli_fault(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
+                         cli_socket(), cli_start_command());
     return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
 }
 
 static int by_name(const void *a, const void *b) {
-    return strcmp(((const aether_topic_info *)a)->name, ((const aether_topic_info *)b)->name);
+    return strcmp(((const struct topic *)a)->info.name, ((const struct topic *)b)->info.name);
+}
+
+/* Evicted peers; 0 also if they can't be read. */
+static uint32_t count_evicted(aether_inspector *inspector, const aether_topic_info *topic) {
+    aether_peer_info peer;
+    uint32_t cursor = 0, count = 0;
+
+    while (topic->evict_lag != 0 && aether_inspect_peer(inspector, topic->id, &cursor, &peer) == 1)
+        count += peer.evicted != 0;
+    return count;
 }
 
 int topics_read(aether_inspector *inspector, struct topics *topics) {
@@ -41,16 +51,18 @@ int topics_read(aether_inspector *inspector, struct topics *topics) {
     for (;;) {
         if (topics->count == room) {
             room = room > 0 ? room * 2 : 32;
-            aether_topic_info *more = realloc(topics->list, room * sizeof *more);
+            struct topic *more = realloc(topics->list, room * sizeof *more);
             if (more == NULL) {
                 topics_free(topics);
                 return cli_fault(CLI_FAILURE, "out of memory for the list of topics");
             }
             topics->list = more;
         }
-        rc = aether_inspect_topic(inspector, &cursor, &topics->list[topics->count]);
+        struct topic *topic = &topics->list[topics->count];
+        rc = aether_inspect_topic(inspector, &cursor, &topic->info);
         if (rc <= 0)
             break;
+        topic->evicted = count_evicted(inspector, &topic->info);
         topics->count++;
     }
     if (rc < 0) {
@@ -67,12 +79,12 @@ void topics_free(struct topics *topics) {
     topics->count = 0;
 }
 
-const aether_topic_info *topics_find(const struct topics *topics, const char *name) {
+const struct topic *topics_find(const struct topics *topics, const char *name) {
     size_t low = 0, high = topics->count;
 
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int order = strcmp(name, topics->list[middle].name);
+        const int order = strcmp(name, topics->list[middle].info.name);
         if (order == 0)
             return &topics->list[middle];
         if (order < 0)
@@ -83,41 +95,117 @@ const aether_topic_info *topics_find(const struct topics *topics, const char *na
     return NULL;
 }
 
-bool json_topic(json_t *object, const aether_topic_info *topic) {
-    return out_json_bytes(object, "topic", topic->name, strlen(topic->name)) &&
-           json_object_set_new(object, "id", out_json_u64(topic->id)) == 0 &&
-           json_object_set_new(object, "created_ns", out_json_u64(topic->created_ns)) == 0 &&
-           json_object_set_new(object, "start_seq", out_json_u64(topic->start_seq)) == 0 &&
-           json_object_set_new(object, "next_seq", out_json_u64(topic->next_seq)) == 0 &&
-           json_object_set_new(object, "messages", out_json_u64(topic->messages)) == 0 &&
-           json_object_set_new(object, "publishers", out_json_u64(topic->publishers)) == 0 &&
-           json_object_set_new(object, "reliable", out_json_u64(topic->reliable)) == 0 &&
-           json_object_set_new(object, "best_effort", out_json_u64(topic->best_effort)) == 0 &&
-           json_object_set_new(object, "lag", out_json_u64(topic->max_lag)) == 0 &&
-           json_object_set_new(object, "full", out_json_u64(topic->full)) == 0 &&
-           json_object_set_new(object, "capacity", out_json_u64(topic->capacity)) == 0 &&
-           json_object_set_new(object, "slot_size", out_json_u64(topic->slot_size)) == 0 &&
-           json_object_set_new(object, "max_message", out_json_u64(topic->max_message)) == 0 &&
-           json_object_set_new(object, "memory_bytes", out_json_u64(topic->memory_bytes)) == 0;
+bool json_topic(json_t *object, const struct topic *topic) {
+    const aether_topic_info *t = &topic->info;
+
+    return out_json_bytes(object, "topic", t->name, strlen(t->name)) &&
+           json_object_set_new(object, "id", out_json_u64(t->id)) == 0 &&
+           json_object_set_new(object, "created_ns", out_json_u64(t->created_ns)) == 0 &&
+           json_object_set_new(object, "start_seq", out_json_u64(t->start_seq)) == 0 &&
+           json_object_set_new(object, "next_seq", out_json_u64(t->next_seq)) == 0 &&
+           json_object_set_new(object, "messages", out_json_u64(t->messages)) == 0 &&
+           json_object_set_new(object, "publishers", out_json_u64(t->publishers)) == 0 &&
+           json_object_set_new(object, "joins", out_json_u64(t->joins)) == 0 &&
+           json_object_set_new(object, "reliable", out_json_u64(t->reliable)) == 0 &&
+           json_object_set_new(object, "best_effort", out_json_u64(t->best_effort)) == 0 &&
+           json_object_set_new(object, "evicted", out_json_u64(topic->evicted)) == 0 &&
+           json_object_set_new(object, "lag", out_json_u64(t->max_lag)) == 0 &&
+           json_object_set_new(object, "full", out_json_u64(t->full)) == 0 &&
+           json_object_set_new(object, "capacity", out_json_u64(t->capacity)) == 0 &&
+           json_object_set_new(object, "slot_size", out_json_u64(t->slot_size)) == 0 &&
+           json_object_set_new(object, "max_message", out_json_u64(t->max_message)) == 0 &&
+           json_object_set_new(object, "inline_max", out_json_u64(t->inline_max)) == 0 &&
+           json_object_set_new(object, "lane_bytes", out_json_u64(t->lane_bytes)) == 0 &&
+           json_object_set_new(object, "slow", json_string(slow_names[t->evict_lag != 0])) == 0 &&
+           json_object_set_new(object, "evict_lag", out_json_u64(t->evict_lag)) == 0 &&
+           out_json_bytes(object, "type_name", t->type_name, strlen(t->type_name)) &&
+           json_object_set_new(object, "type_version", out_json_u64(t->type_version)) == 0 &&
+           json_object_set_new(object, "type_size", out_json_u64(t->type_size)) == 0 &&
+           json_object_set_new(object, "memory_bytes", out_json_u64(t->memory_bytes)) == 0;
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+/* NAME[:VERSION[:SIZE]]. The name may hold "::", as names of C++ and Rust do. */
+static bool read_type(struct topic_options *options) {
+    const char *end = options->type;
+    const char *size;
+    char version[32] = "";
+    uint64_t n = 0, bytes = 0;
+
+    while (*end != '\0' && (end[0] != ':' || end[1] == ':'))
+        end += *end == ':' ? 2 : 1;
+    const size_t len = (size_t)(end - options->type);
+    if (len == 0 || len >= sizeof options->type_name)
+        return false;
+    memcpy(options->type_name, options->type, len);
+    options->type_name[len] = '\0';
+    options->config.type_name = options->type_name;
+    if (*end == '\0')
+        return true;
+    size = strchr(end + 1, ':');
+    const size_t version_len = size != NULL ? (size_t)(size - end - 1) : strlen(end + 1);
+    if (version_len >= sizeof version)
+        return false;
+    memcpy(version, end + 1, version_len);
+    if (!args_count(version, &n) || n > UINT32_MAX || (size != NULL && !args_size(size + 1, &bytes)) ||
+        bytes > UINT32_MAX)
+        return false;
+    options->config.type_version = (uint32_t)n;
+    options->config.type_size = (uint32_t)bytes;
+    return true;
+}
+
+int topic_options_read(struct topic_options *options) {
+    options->config.preset = (aether_preset)options->preset;
+    options->config.slow = (aether_slow)options->slow;
+    if (options->config.evict_lag != 0) {
+        if (options->slow_given && options->slow == AETHER_SLOW_WAIT)
+            return cli_fault(CLI_USAGE, "--slow wait and --evict-lag exclude each other: use --slow evict");
+        options->config.slow = AETHER_SLOW_EVICT;
+    }
+    if (options->type != NULL && !read_type(options))
+        return cli_fault(
+            CLI_USAGE,
+            "--type '%s': use NAME[:VERSION[:SIZE]], such as quote:2:64: a name of at most 63 bytes, a whole "
+            "number, a size in bytes",
+            options->type);
+    return CLI_OK;
 }
 
 /* ---- ls ---------------------------------------------------------------------------------------------------------- */
 
+#define TYPE_SIZE (sizeof((aether_topic_info *)0)->type_name + 24)
+
+/* As --type takes it; "-" if the topic has none. */
+static void type_text(char text[TYPE_SIZE], const aether_topic_info *t) {
+    if (t->type_name[0] == '\0')
+        (void)snprintf(text, TYPE_SIZE, "-");
+    else if (t->type_size == 0)
+        (void)snprintf(text, TYPE_SIZE, "%s:%" PRIu32, t->type_name, t->type_version);
+    else
+        (void)snprintf(text, TYPE_SIZE, "%s:%" PRIu32 ":%" PRIu32, t->type_name, t->type_version, t->type_size);
+}
+
 static void print_list(const struct topics *topics) {
     struct table table;
-    char size[OUT_AMOUNT], memory[OUT_AMOUNT];
+    char size[OUT_AMOUNT], memory[OUT_AMOUNT], type[TYPE_SIZE];
 
-    table_init(&table, "TOPIC|>MESSAGES|>NEXT|>PUB|>SUB|>MAX MESSAGE|>SLOTS|>MEMORY");
+    table_init(&table, "TOPIC|>MESSAGES|>NEXT|>PUB|>RELIABLE|>BEST EFFORT|>MAX MESSAGE|>SLOTS|>MEMORY|SLOW|TYPE");
     for (size_t i = 0; i < topics->count; i++) {
-        const aether_topic_info *t = &topics->list[i];
+        const aether_topic_info *t = &topics->list[i].info;
         table_text(&table, t->name, strlen(t->name));
         table_cell(&table, "%" PRIu64, t->messages);
         table_cell(&table, "%" PRIu64, t->next_seq);
         table_cell(&table, "%" PRIu32, t->publishers);
-        table_cell(&table, "%" PRIu64, (uint64_t)t->reliable + t->best_effort);
+        table_cell(&table, "%" PRIu32, t->reliable);
+        table_cell(&table, "%" PRIu32, t->best_effort);
         table_cell(&table, "%s", out_bytes(size, t->max_message));
         table_cell(&table, "%" PRIu64, t->capacity);
         table_cell(&table, "%s", out_bytes(memory, t->memory_bytes));
+        table_cell(&table, "%s", slow_names[t->evict_lag != 0]);
+        type_text(type, t);
+        table_text(&table, type, strlen(type));
     }
     table_print(&table);
 }
@@ -180,19 +268,44 @@ static void realtime_text(char text[REALTIME_SIZE], uint64_t ns) {
         memcpy(text, "-", 2);
 }
 
-static void print_info(const aether_topic_info *t) {
-    char name[OUT_ESCAPED(sizeof t->name)], created[REALTIME_SIZE], memory[OUT_AMOUNT], lag[OUT_AMOUNT];
+static void print_messages(const aether_topic_info *t) {
+    char largest[OUT_AMOUNT], ring[OUT_AMOUNT], lane[OUT_AMOUNT];
+
+    printf("max message   %s", out_bytes(largest, t->max_message));
+    if (t->lane_bytes == 0)
+        printf(", in the ring\n");
+    else
+        printf(", up to %" PRIu32 " B in the ring, longer ones in a lane of %s a publisher\n", t->inline_max,
+               out_bytes(lane, t->lane_bytes));
+    printf("ring          %" PRIu64 " slots of %" PRIu32 " B, %s\n", t->capacity, t->slot_size,
+           out_bytes(ring, t->capacity * t->slot_size));
+    printf("memory        %s allocated now\n", out_bytes(largest, t->memory_bytes));
+}
+
+static void print_info(const struct topic *topic) {
+    const aether_topic_info *t = &topic->info;
+    char name[OUT_ESCAPED(sizeof t->name)], created[REALTIME_SIZE], count[OUT_AMOUNT];
+    char type[TYPE_SIZE], type_escaped[OUT_ESCAPED(TYPE_SIZE)];
 
     out_escape(name, t->name, strlen(t->name));
+    type_text(type, t);
+    out_escape(type_escaped, type, strlen(type));
     realtime_text(created, t->created_ns);
     printf("topic         %s\n", name);
     printf("created       %s\n", created);
+    printf("type          %s\n", t->type_name[0] != '\0' ? type_escaped : "none stated yet");
     printf("messages      %" PRIu64 " (sequences from %" PRIu64 ", next %" PRIu64 ")\n", t->messages, t->start_seq,
            t->next_seq);
-    printf("max message   %" PRIu32 " B in slots of %" PRIu32 " B\n", t->max_message, t->slot_size);
-    printf("ring          %" PRIu64 " slots, %s\n", t->capacity, out_bytes(memory, t->memory_bytes));
-    printf("lag           %s of the slowest reliable subscriber\n", out_count(lag, t->max_lag));
-    printf("found full    %" PRIu64 " times\n", t->full);
+    print_messages(t);
+    if (t->evict_lag == 0)
+        printf("slow          publishers wait for slow reliable subscribers\n");
+    else
+        printf("slow          reliable subscribers are evicted from a lag of %" PRIu64 " on; %" PRIu32
+               " of those attached %s evicted\n",
+               t->evict_lag, topic->evicted, topic->evicted == 1 ? "is" : "are");
+    printf("lag           %s of the slowest reliable subscriber\n", out_count(count, t->max_lag));
+    printf("publishers    %" PRIu32 " attached, %" PRIu64 " since the topic was created\n", t->publishers, t->joins);
+    printf("found full    %" PRIu64 " time%s\n", t->full, t->full == 1 ? "" : "s");
 }
 
 static void print_peers(const aether_peer_info *peers, size_t count) {
@@ -203,7 +316,7 @@ static void print_peers(const aether_peer_info *peers, size_t count) {
         return;
     }
     putchar('\n');
-    table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>FULL");
+    table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>FULL|EVICTED");
     for (size_t i = 0; i < count; i++) {
         const aether_peer_info *p = &peers[i];
         const bool publisher = p->role == AETHER_ROLE_PUBLISHER;
@@ -222,6 +335,7 @@ static void print_peers(const aether_peer_info *peers, size_t count) {
             else
                 table_cell(&table, "-");
         }
+        table_cell(&table, "%s", !reliable ? "-" : p->evicted != 0 ? "yes" : "no");
     }
     table_print(&table);
 }
@@ -239,7 +353,8 @@ static bool json_peer(json_t *array, const aether_peer_info *p) {
     if (done && p->role == AETHER_ROLE_RELIABLE)
         done = json_object_set_new(object, "lag", out_json_u64(p->lag)) == 0 &&
                json_object_set_new(object, "lost", out_json_u64(p->lost)) == 0 &&
-               json_object_set_new(object, "aborted", out_json_u64(p->aborted)) == 0;
+               json_object_set_new(object, "aborted", out_json_u64(p->aborted)) == 0 &&
+               json_object_set_new(object, "evicted", json_boolean(p->evicted != 0)) == 0;
     if (done && p->role == AETHER_ROLE_PUBLISHER)
         done = json_object_set_new(object, "full", out_json_u64(p->full)) == 0;
     if (done)
@@ -248,7 +363,7 @@ static bool json_peer(json_t *array, const aether_peer_info *p) {
     return false;
 }
 
-static bool print_info_json(const aether_topic_info *topic, const aether_peer_info *peers, size_t count) {
+static bool print_info_json(const struct topic *topic, const aether_peer_info *peers, size_t count) {
     json_t *object = json_object();
     json_t *array = json_array();
     bool done = json_topic(object, topic);
@@ -266,12 +381,12 @@ static bool print_info_json(const aether_topic_info *topic, const aether_peer_in
 
 /* Reads the topic and its peers and prints them. */
 static int show_topic(aether_inspector *inspector, const char *name, bool json) {
-    aether_topic_info topic;
+    struct topic topic = {.evicted = 0};
     aether_peer_info *peers = NULL;
     size_t count = 0, room = 0;
     uint32_t cursor = 0;
     int status = CLI_OK;
-    int rc = aether_inspect_find(inspector, name, &topic);
+    int rc = aether_inspect_find(inspector, name, &topic.info);
 
     if (rc < 0)
         return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
@@ -287,9 +402,10 @@ static int show_topic(aether_inspector *inspector, const char *name, bool json) 
             }
             peers = more;
         }
-        rc = aether_inspect_peer(inspector, topic.id, &cursor, &peers[count]);
+        rc = aether_inspect_peer(inspector, topic.info.id, &cursor, &peers[count]);
         if (rc <= 0)
             break;
+        topic.evicted += peers[count].evicted != 0;
         count++;
     }
     if (rc < 0) {
@@ -325,6 +441,8 @@ static int topic_info(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
+    if (words[0][0] == '\0')
+        return cli_fault(CLI_USAGE, "topic info: the topic's name is empty: see aether-cli topic ls");
     status = inspect_open(&inspector);
     if (status != CLI_OK)
         return status;
@@ -336,18 +454,46 @@ static int topic_info(int argc, char **argv) {
 /* ---- create, rm -------------------------------------------------------------------------------------------------- */
 
 static int topic_create(int argc, char **argv) {
-    aether_topic_config config = {0};
-    int preset = AETHER_PRESET_DEFAULT;
+    struct topic_options o = {0};
     const struct args_option options[] = {
-        OPTION_MAX_MESSAGE(&config.max_message),
+        OPTION_MAX_MESSAGE(o),
+        {.name = "inline",
+         .kind = ARGS_SIZE,
+         .target = &o.config.inline_max,
+         .min = 1,
+         .max = AETHER_INLINE_LIMIT,
+         .value = "SIZE",
+         .help = "longest message in the ring itself; default: --max-message if that is at most 4088, else 56"},
         {.name = "capacity",
          .kind = ARGS_COUNT,
-         .target = &config.capacity,
+         .target = &o.config.capacity,
          .min = 8,
          .max = UINT64_C(1) << 32,
          .value = "N",
          .help = "slots of the ring, a power of two; default: what fits in the preset's ring"},
-        OPTION_PRESET(&preset),
+        {.name = "lane",
+         .kind = ARGS_SIZE,
+         .target = &o.config.lane_bytes,
+         .min = 4096,
+         .max = UINT64_C(1) << 31,
+         .value = "SIZE",
+         .help = "a publisher's room for longer messages, a power of two; default: two of the longest or more"},
+        OPTION_PRESET(o),
+        {.name = "slow",
+         .kind = ARGS_CHOICE,
+         .target = &o.slow,
+         .choices = slow_names,
+         .value = "POLICY",
+         .given = &o.slow_given,
+         .help = "slow reliable subscribers: wait for them (default) or evict them"},
+        {.name = "evict-lag",
+         .kind = ARGS_COUNT,
+         .target = &o.config.evict_lag,
+         .min = 1,
+         .max = UINT64_C(1) << 32,
+         .value = "N",
+         .help = "evict from a lag of N messages on, capacity / 2 to capacity (default); implies --slow evict"},
+        OPTION_TYPE(o),
     };
     const struct args_spec spec = {.command = "topic create",
                                    .words = "TOPIC",
@@ -362,11 +508,13 @@ static int topic_create(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    config.preset = (aether_preset)preset;
+    status = topic_options_read(&o);
+    if (status != CLI_OK)
+        return status;
     status = cli_connect("topic create", &client);
     if (status != CLI_OK)
         return status;
-    const int rc = aether_topic_create(client, words[0], &config);
+    const int rc = aether_topic_create(client, words[0], &o.config);
     if (rc < 0)
         status = cli_library_fault(rc);
     aether_disconnect(client);

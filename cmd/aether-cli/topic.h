@@ -11,31 +11,54 @@
 /* Opens the inspector on cli_socket(). CLI_OK, or reports the fault and returns its status. */
 int inspect_open(aether_inspector **inspector);
 
+struct topic {
+    aether_topic_info info;
+    uint32_t evicted; /* subscribers attached that publishers have evicted */
+};
+
 struct topics {
-    aether_topic_info *list; /* by name */
+    struct topic *list; /* by name */
     size_t count;
 };
 
 /* CLI_OK, or reports the fault; *topics is then empty. */
 int topics_read(aether_inspector *inspector, struct topics *topics);
-const aether_topic_info *topics_find(const struct topics *topics, const char *name); /* NULL: not there */
+const struct topic *topics_find(const struct topics *topics, const char *name); /* NULL: not there */
 void topics_free(struct topics *topics);
 
 /* Adds a topic's keys, as aether-cli(1) lists them. False: no memory. */
-bool json_topic(json_t *object, const aether_topic_info *topic);
+bool json_topic(json_t *object, const struct topic *topic);
+
+/* ---- options that configure a new topic, for the tables of several commands -------------------------------------- */
+
+struct topic_options {
+    aether_topic_config config; /* as it goes to the library, after topic_options_read() */
+    int preset, slow;           /* indices into the choices below */
+    bool slow_given;
+    const char *type; /* NULL: none */
+    char type_name[64];
+};
 
 extern const char *const preset_names[]; /* index: aether_preset; ends with NULL */
+extern const char *const slow_names[];   /* index: aether_slow; ends with NULL */
 
-/* Options that several commands take, for their tables. */
-#define OPTION_MAX_MESSAGE(where)                                                                                      \
+/* After args_parse(): completes options->config. CLI_OK, or reports the fault. */
+int topic_options_read(struct topic_options *options);
+
+#define OPTION_MAX_MESSAGE(options)                                                                                    \
     {                                                                                                                  \
-        .name = "max-message", .kind = ARGS_SIZE, .target = (where), .min = 1, .max = AETHER_MAX_MESSAGE_LIMIT,        \
-        .value = "BYTES", .help = "largest message of a new topic; default: 1016"                                      \
+        .name = "max-message", .kind = ARGS_SIZE, .target = &(options).config.max_message, .min = 1,                   \
+        .max = AETHER_MAX_MESSAGE_LIMIT, .value = "SIZE", .help = "largest message of a new topic; default: 1016"      \
     }
-#define OPTION_PRESET(where)                                                                                           \
+#define OPTION_PRESET(options)                                                                                         \
     {                                                                                                                  \
-        .name = "preset", .kind = ARGS_CHOICE, .target = (where), .choices = preset_names, .value = "NAME",            \
+        .name = "preset", .kind = ARGS_CHOICE, .target = &(options).preset, .choices = preset_names, .value = "NAME",  \
         .help = "ring of a new topic: default (up to 1 MiB) or throughput (up to 8 MiB)"                               \
+    }
+#define OPTION_TYPE(options)                                                                                           \
+    {                                                                                                                  \
+        .name = "type", .kind = ARGS_TEXT, .target = &(options).type, .min = 1, .value = "NAME[:VERSION[:SIZE]]",      \
+        .help = "the messages' type; a topic of another one is refused"                                                \
     }
 
 #endif

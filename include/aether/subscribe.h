@@ -126,7 +126,8 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
 /*
  * Calls handler for up to max entries. Messages are released as the poll goes on, so the publisher isn't held back by a
  * long one.
- * Returns the number of entries handled, 0 for none. Faults as aether_receive(), only when there is no entry before.
+ * Returns the number of entries handled, 0 for none. Faults as aether_receive(): -EOVERFLOW, which is told only once,
+ * also after entries that were handled; others only when there is no entry before.
  */
 AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max);
 
@@ -242,7 +243,7 @@ AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *han
         aether_message message;
         const int rc = aether_receive(subscriber, &message);
         if (rc <= 0)
-            return n > 0 ? n : rc;
+            return n > 0 && rc != -EOVERFLOW ? n : rc; /* the one fault that isn't told again */
         n++;
         if (handler(context, &message) != 0)
             break;

@@ -428,8 +428,13 @@ static int receive_latest(struct ae_subscriber *s, aether_message *message) {
         if (found == NONSENSE || (place.in_lane && !lane_ready(s, place.lane)))
             return bad_slot(s, &look);
         message->seq = seq;
-        if (!deliver(s, &look, &place, s->copies, message))
+        if (!deliver(s, &look, &place, s->copies, message)) {
+            if (look_at(s, seq).tag == look.tag) { /* gone from its lane, and nothing newer yet: it won't come back */
+                s->skipped += seq + 1 - s->hot.next;
+                s->hot.next = seq + 1;
+            }
             continue;
+        }
         s->skipped += seq - s->hot.next;
         s->hot.next = seq + 1;
         return 1;
