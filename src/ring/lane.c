@@ -303,11 +303,27 @@ AE_EXPORT int aether_loan_discard(aether_publisher *handle, aether_loan *loan) {
 /* ---- copies of large messages ---- */
 
 static void copy_pieces(unsigned char *dst, const struct iovec *pieces, size_t count) {
+#ifdef AE_TSAN
+    /* There ae_copy_in() stores whole words, so pieces of any length are put together first. */
+    unsigned char word[8] = {0};
+    size_t off = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        for (size_t n = 0; n < pieces[i].iov_len; n++) {
+            word[off % 8] = ((const unsigned char *)pieces[i].iov_base)[n];
+            if (++off % 8 == 0)
+                ae_copy_in(dst + off - 8, word, 8);
+        }
+    }
+    if (off % 8 != 0)
+        ae_copy_in(dst + off - off % 8, word, off % 8);
+#else
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].iov_len != 0)
             ae_copy_in(dst, pieces[i].iov_base, pieces[i].iov_len);
         dst += pieces[i].iov_len;
     }
+#endif
 }
 
 /* One message of len bytes, above inline_max, in pieces. */

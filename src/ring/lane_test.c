@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Large messages and loans on a lane that is far too small for them. Every message carries an id in each of its words, so that one word of another
- * message shows wherever it turns up.
+ * Large messages and loans on a lane that is far too small for them. Every message carries an id in each of its words,
+ * so that one word of another message shows wherever it turns up.
  */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
@@ -14,7 +14,7 @@
 #define LANE 4096u
 #define INLINE 56u
 
-/* Where sequences and lane positions begin: positions wrap at 64 bits, floors that no publisher leaves behind are hostile. */
+/* Where sequences and lane positions begin. Positions wrap at 64 bits; floors that no publisher leaves are hostile. */
 static const struct {
     uint64_t seq, floor;
 } starts[] = {
@@ -300,7 +300,7 @@ static void full_ring_keeps_the_loan_open(void **state) {
     ring_free(&ring);
 }
 
-/* What blocks decides the answer: the publisher's own loans are a fault, which waiting would not end; a reader is not. */
+/* What blocks decides the answer: the publisher's own loans are a fault, as waiting would not help; a reader isn't. */
 static void who_holds_the_room(void **state) {
     unsigned char data[LANE] = {0};
     aether_message message;
@@ -509,7 +509,7 @@ static int read_reliable(struct world *w, unsigned r, int max) {
     return n;
 }
 
-/* Best effort and latest, copying and in place: what they are handed is right at once, and later it is right or said not to be. */
+/* Best effort, latest, copying, in place: what they are handed is right at once, and later right or said not to be. */
 static int read_watcher(struct world *w, unsigned r) {
     aether_message *seen = &w->seen[r];
     aether_subscriber_stats stats;
@@ -532,13 +532,17 @@ static int read_watcher(struct world *w, unsigned r) {
         assert_true((int64_t)(aether_publisher_next(w->writer.handle) - *expected) >= 0);
         w->gaps += seen->lost != 0;
     }
-    /* An inline message in place isn't looked at again after the slot has said that it is there, and nobody is in between. */
     assert_true(n == 0 || seen->lost != 0 ||
                 (message_right(w, seen) && aether_still_valid(w->watchers[r].handle, seen)));
     aether_subscriber_get_stats(w->watchers[r].handle, &stats);
+    if (w->watchers[r].sub.policy == AETHER_LATEST && n == 0) { /* what an open loan has overwritten is skipped */
+        assert_true(stats.next - *expected <= aether_publisher_next(w->writer.handle) - *expected);
+        *expected = stats.next;
+        assert_int_equal(aether_wait(w->watchers[r].handle, 0), 0);
+    }
     assert_int_equal(stats.next, *expected);
     assert_int_equal(stats.delivered + stats.lost + stats.skipped, stats.next - stats.joined);
-    if (n == 1 && seen->lost != 0)
+    if (n == 0 || seen->lost != 0)
         *seen = (aether_message){0};
     return n;
 }
@@ -591,7 +595,7 @@ static void one_step(struct world *w, unsigned char data[4][LANE]) {
     check_held(w);
 }
 
-#define STEPS 40000
+#define STEPS 400000
 
 static void any_order(void **state) {
     static const aether_subscribe_options watchers[WATCHERS] = {
@@ -629,7 +633,7 @@ static void any_order(void **state) {
 
 /* ---- the next owner ---- */
 
-/* Owners that die one after another with messages unread: their bytes stay until they are read, and not a message longer. */
+/* Owners die one after another with messages unread: their bytes stay until they are read, and no longer. */
 static void dead_owners_messages_stay(void **state) {
     static unsigned char data[LANE];
 
@@ -691,7 +695,7 @@ static uint64_t hostile_word(uint64_t *random, uint64_t near_value) {
     case 2:
         return near_value + (r >> 8 & 0xffff) - (r >> 24 & 0xffff);
     case 3:
-        return (r >> 8 & 63) << 32 | (r >> 16 & 0x1fff);
+        return (r >> 8 & 127) << 32 | (r >> 16 & 0x1fff);
     default:
         return near_value + (r & 0xff) * 64;
     }
@@ -711,7 +715,7 @@ static void poison(struct ring *ring, uint64_t *random, bool whole) {
                                      (r & 24) != 0 ? AE_KIND_LANE : r >> 8 & 15, r >> 16 & 0xfff));
         ae_store_relaxed(tag + 1, hostile_word(random, LANE));
         ae_store_relaxed(tag + 2,
-                         (r >> 32 & 7) != 0 ? (r >> 40 & 63) << 32 | (r >> 48 & 0xfff) : hostile_word(random, 0));
+                         (r >> 32 & 7) != 0 ? (r >> 40 & 127) << 32 | (r >> 48 & 0xfff) : hostile_word(random, 0));
     }
     for (unsigned i = 0; i < 4; i++) {
         const unsigned r = next_random(random) & 63;
@@ -786,7 +790,7 @@ static void hostile_write(struct ring *ring, uint64_t *random) {
         const struct iovec batch[3] = {{data, r >> 8 & 127}, {data, r >> 16 & 1023}, {data, r >> 26 & 2047}};
         const size_t len = (r >> 40) % (LANE + 1);
         aether_loan *loan = &loans[r >> 56 & 3];
-        int rc;
+        int rc = 0;
         if (r % 4 == 0)
             rc = aether_publish_batch(&pub.hot, batch, 3);
         else if (r % 4 == 1)

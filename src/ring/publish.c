@@ -117,10 +117,12 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t evict_below,
     lag = lag < capacity ? lag : capacity;
     if (p->geometry.evict_lag != 0 && (int64_t)(evict_below - (next - lag)) > 0) {
         /*
-         * E3 acq_rel, pairs E4 (receive): before anything that it still could read is overwritten, so that a reader
-         * that finds itself overrun finds the word, too. If another one changed the word, all is looked at anew.
+         * E3 acq_rel and a release fence, pairs E4 (receive): before a tag or a floor of what it still could read is
+         * stored, so that a reader that finds itself overrun finds the word, too. If another one changed the word, all
+         * is looked at anew.
          */
         (void)ae_cas(&p->log->evict[r], word, word | 1);
+        ae_fence_release();
         *evicted = true;
     }
     return lag;

@@ -188,10 +188,10 @@ struct place {
     bool in_lane;
 };
 
-/* L2, pairs L1 (lane): call after a fence that follows the last look at the bytes. */
+/* L2 acquire, pairs L1 (lane) and E3 (scan): call after a fence that follows the last look at the bytes. */
 static bool above_floor(const struct ae_subscriber *s, const struct place *place) {
     return !place->in_lane ||
-           (int64_t)(place->position - ae_load_relaxed(&s->log->publishers[place->lane].lane_floor)) >= 0;
+           (int64_t)(place->position - ae_load_acquire(&s->log->publishers[place->lane].lane_floor)) >= 0;
 }
 
 enum find { FOUND, CHANGED, NONSENSE };

@@ -516,7 +516,8 @@ static void hostile_receive(struct ring *ring, uint64_t *random) {
     aether_message messages[24];
 
     if (reader.copies == NULL) {
-        reader.copies_bytes = ae_subscriber_copies_bytes(&ring->geometry, &(aether_subscribe_options){.from = AETHER_FROM_OLDEST});
+        reader.copies_bytes =
+            ae_subscriber_copies_bytes(&ring->geometry, &(aether_subscribe_options){.from = AETHER_FROM_OLDEST});
         reader.copies = guarded_map(reader.copies_bytes, PROT_READ | PROT_WRITE, -1);
     }
     ae_subscriber_init(&reader.sub, &ring->geometry, r >> 16 & 63, ring->log_ro,

@@ -137,16 +137,20 @@ static inline void reader_close(struct reader *reader) {
         guarded_unmap(reader->copies, reader->copies_bytes);
 }
 
-/* As aetherd admits publisher record 0. */
-static inline void writer_open(struct writer *writer, const struct ring *ring) {
+/* As aetherd admits publisher record 0. Tests with threads pass the cursors in the mapping that subscribers write. */
+static inline void writer_open_at(struct writer *writer, const struct ring *ring, const ae_cursors *cursors) {
     (void)ae_fetch_and(&ring->log->stream.died, ~1ull);
     (void)ae_fetch_and(&ring->log->stream.unfenced, ~1ull);
     (void)ae_fetch_add(&ring->log->stream.joins, 1);
     (void)ae_fetch_or(&ring->log->stream.open, 1);
     writer->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
     check_setup(writer->buffer != NULL, "buffer");
-    ae_publisher_init(&writer->pub, &ring->geometry, 0, ring->log, ring->cursors_ro, writer->buffer);
+    ae_publisher_init(&writer->pub, &ring->geometry, 0, ring->log, cursors, writer->buffer);
     writer->handle = &writer->pub.hot;
+}
+
+static inline void writer_open(struct writer *writer, const struct ring *ring) {
+    writer_open_at(writer, ring, ring->cursors_ro);
 }
 
 /* Closes it, or leaves it as a killed one does, with aetherd having noticed. */

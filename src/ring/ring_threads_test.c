@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One publisher and readers of both policies on a ring that is far too small for them, in one mapping: the test that
- * ThreadSanitizer runs.
+ * One publisher and readers of every policy on a ring and a lane that are far too small for them, in one mapping: the
+ * test that ThreadSanitizer runs.
  */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -13,12 +14,16 @@
 
 #ifdef AE_TSAN
 #define MESSAGES 20000u
+#define LARGE_MESSAGES 3000u
 #else
 #define MESSAGES 120000u
+#define LARGE_MESSAGES 20000u
 #endif
+#define LANE 4096u
 
 struct scene {
     struct ring ring;
+    uint64_t messages;
     uint64_t end;     /* sequence at which the publisher stops */
     ae_u64 published; /* next sequence, relaxed: an eye on progress and nothing else */
     pthread_barrier_t begin;
@@ -29,55 +34,112 @@ struct actor {
     uint32_t record;
     aether_policy policy;
     int form;
-    uint64_t delivered, lost, joins; /* results */
+    aether_views views;
+    bool told;                                /* of its eviction */
+    uint64_t delivered, lost, skipped, joins; /* results */
+    uint64_t torn;                            /* in place: seen to be overwritten, and said to be */
     const char *fault;
     pthread_t thread;
 };
 
+/* Through a loan, now and then after others that are given back: they are taken for the memory that they overwrite. */
+static int publish_loan(aether_publisher *pub, const unsigned char *data, size_t len, bool others) {
+    aether_loan loan, other;
+    int rc;
+
+    if (others && aether_loan_take(pub, len, &other) == 0) {
+        if (aether_loan_take(pub, len / 2, &loan) == 0) /* may well find no room beside the first */
+            (void)aether_loan_discard(pub, &loan);
+        (void)aether_loan_discard(pub, &other);
+    }
+    if ((rc = aether_loan_take(pub, len, &loan)) != 0)
+        return rc;
+    if (len != 0)
+        ae_copy_in(loan.data, data, len);
+    if ((rc = aether_loan_commit(pub, &loan)) == AETHER_FULL)
+        (void)aether_loan_discard(pub, &loan);
+    return rc;
+}
+
 static void *publish_all(void *arg) {
     struct actor *self = arg;
     struct scene *scene = self->scene;
-    static unsigned char data[4][AE_INLINE_MAX];
+    static unsigned char data[4][LANE];
     const size_t max = scene->ring.geometry.max_message;
-    struct ae_publisher pub;
+    struct writer writer;
+    aether_publisher *pub;
 
-    ae_publisher_init(&pub, &scene->ring.geometry, self->record, scene->ring.log, scene->ring.cursors,
-                      NULL);
+    writer_open_at(&writer, &scene->ring, scene->ring.cursors);
+    pub = writer.handle;
     pthread_barrier_wait(&scene->begin);
-    while (pub.hot.next != scene->end) {
-        const uint64_t seq = pub.hot.next;
-        size_t count = 1 + mix(seq) % 4;
+    while (pub->next != scene->end) {
+        const uint64_t seq = pub->next;
+        const bool loan = mix(seq + 7) % 4 == 0;
+        size_t count = loan || 4 * max > LANE ? 1 : 1 + mix(seq) % 4;
         struct iovec messages[4];
         int rc;
         if (count > scene->end - seq)
             count = scene->end - seq;
         for (size_t i = 0; i < count; i++)
             messages[i] = (struct iovec){data[i], payload_fill(data[i], seq + i, max)};
-        while ((rc = count == 1 ? aether_publish(&pub.hot, data[0], messages[0].iov_len)
-                                : aether_publish_batch(&pub.hot, messages, count)) == AETHER_FULL)
+        while ((rc = loan         ? publish_loan(pub, data[0], messages[0].iov_len, mix(seq + 9) % 4 == 0)
+                     : count == 1 ? aether_publish(pub, data[0], messages[0].iov_len)
+                                  : aether_publish_batch(pub, messages, count)) == AETHER_FULL) {
+            if (scene->ring.geometry.evict_lag != 0)
+                self->fault = "full, on a topic that evicts";
             sched_yield();
+        }
         if (rc != 0)
             self->fault = "publish failed";
         self->delivered += count;
-        ae_store_relaxed(&scene->published, pub.hot.next);
+        ae_store_relaxed(&scene->published, pub->next);
+        if (mix(seq + 11) % 64 == 0)
+            sched_yield(); /* so that readers see the newest, too */
     }
+    writer_close(&writer);
     return NULL;
+}
+
+/* What may be overwritten under our hands is copied word by word, as atomic.h does it, and judged afterwards. */
+static void check_bytes(struct actor *self, const struct ae_subscriber *sub, const aether_message *message) {
+    const size_t max = self->scene->ring.geometry.max_message;
+    aether_message copy = *message;
+    _Alignas(8) unsigned char bytes[LANE];
+
+    if (!sub->in_place || (self->policy == AETHER_RELIABLE && sub->geometry.evict_lag == 0)) {
+        if (!payload_right(message, max))
+            self->fault = "torn or wrong payload";
+        return;
+    }
+    if (message->len != 0)
+        ae_copy_out(bytes, message->data, message->len);
+    copy.data = bytes;
+    if (aether_still_valid(&sub->hot, message)) {
+        if (!payload_right(&copy, max))
+            self->fault = "torn or wrong payload that was said to be valid";
+    } else {
+        self->torn++;
+    }
 }
 
 static void check_entry(struct actor *self, const struct ae_subscriber *sub, const aether_message *message,
                         uint64_t *expected) {
+    if (self->policy == AETHER_LATEST && (int64_t)(message->seq - *expected) > 0)
+        *expected = message->seq;
     if (message->seq != *expected)
         self->fault = "out of order";
     if (message->lost != 0) {
-        /* A reliable reader may lose what the ring held from before its join, and nothing else. */
-        if (self->policy == AETHER_RELIABLE && (int64_t)(message->seq + message->lost - sub->protected_seq) > 0)
+        /* A reliable reader may lose what the ring held from before its join, and nothing else until it is told. */
+        if (self->policy == AETHER_RELIABLE && !self->told &&
+            (int64_t)(message->seq + message->lost - sub->protected_seq) > 0)
             self->fault = "a reliable reader lost a message";
+        if (self->policy == AETHER_LATEST)
+            self->fault = "a gap of latest";
         self->lost += message->lost;
         *expected += message->lost;
         return;
     }
-    if (!payload_right(message, self->scene->ring.geometry.max_message))
-        self->fault = "torn or wrong payload";
+    check_bytes(self, sub, message);
     self->delivered++;
     ++*expected;
 }
@@ -102,6 +164,7 @@ static void read_until(struct actor *self, struct reader *reader, uint64_t end, 
     struct polled polled = {self, &reader->sub, &expected};
 
     self->delivered = self->lost = 0;
+    self->told = false;
     while (expected != end && budget-- > 0 && self->fault == NULL) {
         aether_message messages[6];
         int n;
@@ -113,20 +176,26 @@ static void read_until(struct actor *self, struct reader *reader, uint64_t end, 
             for (int i = 0; i < n; i++)
                 check_entry(self, &reader->sub, &messages[i], &expected);
         }
-        if (n < 0)
+        if (n == -EOVERFLOW && self->scene->ring.geometry.evict_lag != 0 && !self->told)
+            self->told = true;
+        else if (n < 0)
             self->fault = "receive failed";
+        if (self->policy == AETHER_LATEST) /* may skip what it finds overwritten */
+            expected = aether_subscriber_next(reader->handle);
         if (n == 0)
             sched_yield();
     }
     aether_subscriber_get_stats(reader->handle, &stats);
+    self->skipped = stats.skipped;
     if (stats.delivered != self->delivered || stats.lost != self->lost || stats.aborted != 0 ||
-        stats.next - stats.joined != self->delivered + self->lost)
+        (stats.skipped != 0 && self->policy != AETHER_LATEST) || stats.evicted != self->told ||
+        stats.next - stats.joined != self->delivered + self->lost + self->skipped)
         self->fault = "delivered + lost is not what it advanced";
 }
 
 static void *read_all(void *arg) {
     struct actor *self = arg;
-    const aether_subscribe_options options = {.policy = self->policy};
+    const aether_subscribe_options options = {.policy = self->policy, .views = self->views};
     struct reader reader;
 
     reader_open(&reader, &self->scene->ring, self->scene->ring.log, self->record, &options);
@@ -137,7 +206,17 @@ static void *read_all(void *arg) {
     return NULL;
 }
 
-/* Joins from every start with either policy, reads a little, leaves, and again. */
+/* What aetherd does when it gives a record out again. */
+static void readmit(const struct ring *ring, unsigned record) {
+    const uint64_t word = ae_load_relaxed(&ring->log->evict[record]);
+
+    ae_store_relaxed(&ring->cursors->records[record].cursor,
+                     ae_seq_extend(ae_load_acquire(&ring->log->claim.claim) >> AE_CLAIM_SEQ_SHIFT,
+                                   ae_load_relaxed(&ring->log->claim.position)));
+    ae_store_release(&ring->log->evict[record], ((word >> 1) + 1) << 1);
+}
+
+/* Joins from every start with any policy, reads a little, leaves, and again. */
 static void *join_and_leave(void *arg) {
     struct actor *self = arg;
     struct scene *scene = self->scene;
@@ -146,12 +225,14 @@ static void *join_and_leave(void *arg) {
     pthread_barrier_wait(&scene->begin);
     while (ae_load_relaxed(&scene->published) != scene->end && self->fault == NULL) {
         const uint64_t r = next_random(&random);
-        const aether_subscribe_options options = {.policy = (aether_policy)(r & 1),
+        const aether_subscribe_options options = {.policy = (aether_policy)((r >> 40) % 3),
                                                   .from = (aether_from)((r >> 1) % 3),
-                                                  .last = (r >> 1) % 3 == 2 ? r >> 8 & 31 : 0};
+                                                  .last = (r >> 1) % 3 == 2 ? r >> 8 & 31 : 0,
+                                                  .views = (aether_views)(r >> 48 & 1)};
         struct reader reader;
         self->policy = options.policy;
         self->form = (int)((r >> 16) % 3);
+        readmit(&scene->ring, self->record);
         reader_open(&reader, &scene->ring, scene->ring.log, self->record, &options);
         read_until(self, &reader, scene->end, r >> 24 & 127);
         reader_close(&reader);
@@ -160,25 +241,31 @@ static void *join_and_leave(void *arg) {
     return NULL;
 }
 
-static void run(uint64_t capacity, uint64_t max_message, uint64_t start_seq) {
-    static struct scene scene;
-    struct actor actors[] = {
-        {.scene = &scene, .record = 2}, /* the publisher */
-        {.scene = &scene, .record = 0, .policy = AETHER_RELIABLE, .form = 0},
-        {.scene = &scene, .record = 1, .policy = AETHER_RELIABLE, .form = 1},
-        {.scene = &scene, .policy = AETHER_BEST_EFFORT, .form = 2},
-        {.scene = &scene, .policy = AETHER_BEST_EFFORT, .form = 1},
-        {.scene = &scene, .record = 63},
+/* Plays the scene to its end. The actors at 1 and 2 are reliable. */
+static struct actor *play(struct scene *scene, const aether_topic_config *config, uint64_t messages) {
+    static struct actor actors[9];
+    const struct actor cast[] = {
+        {.scene = scene}, /* the publisher */
+        {.scene = scene, .record = 0, .policy = AETHER_RELIABLE, .form = 0},
+        {.scene = scene, .record = 1, .policy = AETHER_RELIABLE, .form = 1, .views = AETHER_VIEWS_IN_PLACE},
+        {.scene = scene, .policy = AETHER_BEST_EFFORT, .form = 2},
+        {.scene = scene, .policy = AETHER_BEST_EFFORT, .form = 1},
+        {.scene = scene, .policy = AETHER_BEST_EFFORT, .form = 0, .views = AETHER_VIEWS_IN_PLACE},
+        {.scene = scene, .policy = AETHER_LATEST, .form = 0},
+        {.scene = scene, .policy = AETHER_LATEST, .form = 1, .views = AETHER_VIEWS_IN_PLACE},
+        {.scene = scene, .record = 63},
     };
-    const size_t count = sizeof actors / sizeof actors[0];
+    const size_t count = sizeof cast / sizeof cast[0];
 
-    ring_make(&scene.ring, capacity, max_message, start_seq);
-    scene.end = start_seq + MESSAGES;
-    ae_store_relaxed(&scene.published, start_seq);
-    pthread_barrier_init(&scene.begin, NULL, (unsigned)count);
+    memcpy(actors, cast, sizeof cast);
+    ring_make_as(&scene->ring, config);
+    scene->messages = messages;
+    scene->end = config->start_seq + messages;
+    ae_store_relaxed(&scene->published, config->start_seq);
+    pthread_barrier_init(&scene->begin, NULL, (unsigned)count);
     for (size_t i = 0; i < count; i++) {
-        void *(*const play)(void *) = i == 0 ? publish_all : i == count - 1 ? join_and_leave : read_all;
-        assert_int_equal(pthread_create(&actors[i].thread, NULL, play, &actors[i]), 0);
+        void *(*const act)(void *) = i == 0 ? publish_all : i == count - 1 ? join_and_leave : read_all;
+        assert_int_equal(pthread_create(&actors[i].thread, NULL, act, &actors[i]), 0);
     }
     for (size_t i = 0; i < count; i++)
         pthread_join(actors[i].thread, NULL);
@@ -186,14 +273,27 @@ static void run(uint64_t capacity, uint64_t max_message, uint64_t start_seq) {
         if (actors[i].fault != NULL)
             fail_msg("actor %zu: %s", i, actors[i].fault);
         assert_true(i == 0 || actors[i].joins > 0);
+        if (i > 0 && i < count - 1)
+            assert_int_equal(actors[i].delivered + actors[i].lost + actors[i].skipped, messages);
     }
-    assert_int_equal(actors[1].delivered, MESSAGES);
-    assert_int_equal(actors[2].delivered, MESSAGES);
-    for (size_t i = 3; i < count - 1; i++)
-        assert_int_equal(actors[i].delivered + actors[i].lost, MESSAGES);
-    assert_int_equal(ae_load_relaxed(&scene.ring.cursors->active.active), 0);
-    pthread_barrier_destroy(&scene.begin);
-    ring_free(&scene.ring);
+    assert_int_equal(ae_load_relaxed(&scene->ring.cursors->active.active), 0);
+    pthread_barrier_destroy(&scene->begin);
+    ring_free(&scene->ring);
+    return actors;
+}
+
+static void run_as(const aether_topic_config *config, uint64_t messages) {
+    static struct scene scene;
+    const struct actor *actors = play(&scene, config, messages);
+
+    if (config->slow == AETHER_SLOW_EVICT)
+        return;
+    assert_int_equal(actors[1].delivered, messages);
+    assert_int_equal(actors[2].delivered, messages);
+}
+
+static void run(uint64_t capacity, uint64_t max_message, uint64_t start_seq) {
+    run_as(&(aether_topic_config){.capacity = capacity, .max_message = max_message, .start_seq = start_seq}, MESSAGES);
 }
 
 static void smallest_ring(void **state) {
@@ -218,12 +318,44 @@ static void eight_bytes(void **state) {
     run(8, 24, (1ull << 48) - MESSAGES / 2);
 }
 
+/* Messages that are half inline, or a quarter, half and all of the lane. */
+static void lanes(void **state) {
+    static const uint64_t sizes[] = {120, LANE / 4, LANE / 2, LANE};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        run_as(&(aether_topic_config){.capacity = 16,
+                                      .max_message = sizes[i],
+                                      .inline_max = 56,
+                                      .lane_bytes = LANE,
+                                      .start_seq = (1ull << 48) - LARGE_MESSAGES / 2},
+               LARGE_MESSAGES);
+}
+
+static void evicting(void **state) {
+    (void)state;
+    for (uint64_t lag = 8; lag <= 16; lag += 8) {
+        run_as(&(aether_topic_config){.capacity = 16,
+                                      .max_message = LANE / 4,
+                                      .inline_max = 56,
+                                      .lane_bytes = LANE,
+                                      .slow = AETHER_SLOW_EVICT,
+                                      .evict_lag = lag,
+                                      .start_seq = UINT64_MAX - LARGE_MESSAGES / 2},
+               LARGE_MESSAGES);
+        run_as(&(aether_topic_config){.capacity = 16, .max_message = 40, .slow = AETHER_SLOW_EVICT, .evict_lag = lag},
+               MESSAGES);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(smallest_ring),
         cmocka_unit_test(eight_bytes),
         cmocka_unit_test(odd_slots_across_48_bits),
         cmocka_unit_test(larger_ring_across_64_bits),
+        cmocka_unit_test(lanes),
+        cmocka_unit_test(evicting),
     };
 
     alarm(240); /* a reader that waits for good ends here */
