@@ -444,10 +444,10 @@ static int prepare_publisher(const struct ae_broker *broker, const ae_registry_t
 static void admit_publisher(ae_log *log, uint32_t record) {
     const uint64_t bit = 1ull << record;
 
-    (void)ae_fetch_and(&log->stream.died, ~bit);
     (void)ae_fetch_and(&log->stream.unfenced, ~bit);
-    (void)ae_fetch_add(&log->stream.joins, 1);
     (void)ae_fetch_or(&log->stream.open, bit);
+    (void)ae_fetch_add(&log->stream.joins, 1);
+    (void)ae_fetch_and(&log->stream.died, ~bit);
 }
 
 static int choose_record(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t *record) {

@@ -170,16 +170,19 @@ AE_EXPORT int aether_detail_refresh(aether_publisher *handle, uint64_t count) {
 }
 
 /*
- * Somebody wants to be woken, or wanted to once this publisher has last looked. Z3: the word is raised before the wake,
- * so that one who comes to sleep with the old word between the two doesn't fall asleep. A `want` ahead of the word is a
- * lie and wakes nobody.
+ * Somebody wants to be woken, or wanted to once this publisher has last looked. First the note, then the word: the note
+ * is never ahead of an honest word that is loaded after it. Z3: the word is raised before the wake, so that one who
+ * comes to sleep with the old word between the two doesn't fall asleep. A note ahead of the word is a lie and wakes
+ * nobody.
  */
 AE_EXPORT void aether_detail_wake(aether_publisher *handle) {
     struct ae_publisher *p = ae_publisher_of(handle);
-    const uint64_t word = ae_load_acquire(&p->log->wake.wake);
+    const uint64_t want = ae_load_acquire(handle->want), word = ae_load_acquire(&p->log->wake.wake);
 
+    if ((int64_t)(want - word) > 0)
+        return;
     handle->wake = word;
-    if (ae_load_relaxed(handle->want) != word)
+    if (want != word)
         return;
     if (ae_cas(&p->log->wake.wake, word, word + 1)) /* else another one has raised it, and wakes */
         ae_wake_futex(&p->log->wake.wake);

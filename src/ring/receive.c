@@ -506,18 +506,24 @@ bool ae_subscriber_ready(const struct ae_subscriber *s) {
     return (look.tag != 0 && (look.ahead > 0 || (look.ahead == 0 && look.kind != AE_KIND_BUSY))) || is_evicted(s);
 }
 
+/*
+ * T2 acquire, pairs T1 (leave) and aetherd's clearing after a death: all that was committed is seen by the look at the
+ * slot, which comes after. The words are read twice, the second time in the other order: if nothing has changed, no
+ * publisher came or went between, and `died` belongs to the same end as `open`.
+ */
 AE_EXPORT aether_stream aether_subscriber_stream(const aether_subscriber *handle) {
     const struct ae_subscriber *s = ae_subscriber_of_const(handle);
+    const ae_stream_block *stream = &s->log->stream;
+    const uint64_t joins = ae_load_acquire(&stream->joins), died = ae_load_acquire(&stream->died);
 
-    if (ae_load_relaxed(&s->log->stream.joins) == 0)
-        return AETHER_STREAM_NONE;
-    /*
-     * T2 acquire, pairs T1 (leave) and aetherd's clearing after a death: all that was committed is seen by the look at
-     * the slot, which comes after.
-     */
-    if (ae_load_acquire(&s->log->stream.open) != 0 || ae_subscriber_ready(s))
+    if (ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
-    return ae_load_relaxed(&s->log->stream.died) != 0 ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
+    if (joins == 0)
+        return AETHER_STREAM_NONE;
+    if (ae_subscriber_ready(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
+        ae_load_acquire(&stream->open) != 0)
+        return AETHER_STREAM_OPEN;
+    return died != 0 ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
 }
 
 AE_EXPORT void aether_subscriber_get_stats(const aether_subscriber *handle, aether_subscriber_stats *stats) {

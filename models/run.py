@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""run.py - checks the models with spin: the protocols hold, and every mutant of them is caught.
+
+usage: run.py [--smoke] [--list] [--tap] [--jobs N] [--memory MIB] [MODEL | MODEL/NAME]...
+
+A run is one model with some definitions. "clean" must be searched completely without an error; "assertion" and
+"deadlock" are mutants, and an error of that kind must be found. A search that was cut short (depth, memory) fails.
+"""
+
+import argparse
+import concurrent.futures
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+DEPTH = 2000000  # steps; a search that gets there is not complete
+CLEAN, ASSERTION, DEADLOCK = "clean", "assertion", "deadlock"
+
+# Bounds that several runs of a model share.
+JOIN = "M=7"
+TORN = "M=3 D=2"
+HANDOVER = "C=2 D=2 M=5 NB=1"
+LANES = "L=3 M=3 D=1"
+LANES_MORE = "L=3 M=4 D=2"
+EVICT = "NP=1 M=4 G=2 N=2"
+EVICT_TWO = "NP=2 M=2 G=2 N=3"
+WAIT = "NP=1 M=2"
+STREAM = "G=2 M=1 K=1"
+
+# (model, name, definitions, what is expected, part of --smoke)
+TABLE = [
+    ("join", "clean", JOIN, CLEAN, True),
+    ("join", "equivalent", f"{JOIN} BITFIRST", CLEAN, False),
+    ("join", "NOJ1", f"{JOIN} NOJ1", ASSERTION, True),
+    ("join", "NOJ2", f"{JOIN} NOJ2", ASSERTION, True),
+    ("join", "NOCLAIM", f"{JOIN} NOCLAIM", ASSERTION, False),
+    ("join", "CURSOREARLY", f"{JOIN} CURSOREARLY", ASSERTION, False),
+    ("join", "LEAVEEARLY", f"{JOIN} LEAVEEARLY", ASSERTION, False),
+    ("torn", "clean", TORN, CLEAN, True),
+    ("torn", "NOBUSY", f"{TORN} NOBUSY", ASSERTION, True),
+    ("torn", "NOW1", f"{TORN} NOW1", ASSERTION, False),
+    ("torn", "NOV1", f"{TORN} NOV1", ASSERTION, False),
+    ("torn", "NOW2", f"{TORN} NOW2", ASSERTION, False),
+    ("torn", "NOCHECK", f"{TORN} NOCHECK", ASSERTION, False),
+    ("handover", "clean", HANDOVER, CLEAN, True),
+    ("handover", "joiner", f"{HANDOVER} JOIN", CLEAN, False),
+    ("handover", "batches", "C=4 D=2 M=6 NB=2 JOIN", CLEAN, False),
+    ("handover", "observer", f"{HANDOVER} OBSERVER", CLEAN, False),
+    ("handover", "equivalent", f"{HANDOVER} NOSTORE", CLEAN, False),
+    ("handover", "CLAIMFIRST", f"{HANDOVER} CLAIMFIRST", ASSERTION, True),
+    ("handover", "NOREFRESH", f"{HANDOVER} NOREFRESH", ASSERTION, False),
+    ("handover", "SCANSHORT", f"{HANDOVER} SCANSHORT", ASSERTION, False),
+    ("handover", "NOSCAN", f"{HANDOVER} NOSCAN", ASSERTION, True),
+    ("handover", "NOBUSY", f"{HANDOVER} NOBUSY OBSERVER", ASSERTION, False),
+    ("lanes", "clean", f"{LANES} RELIABLE BIG", CLEAN, True),
+    ("lanes", "observer", f"{LANES} OBSERVER", CLEAN, True),
+    ("lanes", "joiner", f"{LANES_MORE} RELIABLE JOIN", CLEAN, False),
+    ("lanes", "two-deaths", f"{LANES_MORE} RELIABLE BIG T=3", CLEAN, False),
+    ("lanes", "observer-more", f"{LANES_MORE} OBSERVER", CLEAN, False),
+    ("lanes", "both", f"{LANES} RELIABLE OBSERVER BIG", CLEAN, False),
+    ("lanes", "four-units", "L=4 M=4 D=1 T=3 RELIABLE BIG", CLEAN, False),
+    ("lanes", "QEARLY", f"{LANES} RELIABLE QEARLY", ASSERTION, True),
+    ("lanes", "QNOSCAN", f"{LANES} RELIABLE QNOSCAN", ASSERTION, True),
+    ("lanes", "NOCHECKPOINT", f"{LANES} RELIABLE NOCHECKPOINT", ASSERTION, True),
+    ("lanes", "RESETPOS", f"{LANES} OBSERVER RESETPOS", ASSERTION, False),
+    ("lanes", "FLOORLATE", f"{LANES} OBSERVER FLOORLATE", ASSERTION, True),
+    ("lanes", "FLOORFIRST", f"{LANES} OBSERVER FLOORFIRST", ASSERTION, False),
+    ("lanes", "FLOORLAZY", f"{LANES} OBSERVER FLOORLAZY", ASSERTION, False),
+    ("lanes", "FLOORFILL", f"{LANES} OBSERVER FLOORFILL", ASSERTION, False),
+    ("lanes", "CKNAIVE", f"{LANES} RELIABLE CKNAIVE", ASSERTION, False),
+    ("lanes", "CKCOMMIT", f"{LANES} RELIABLE CKCOMMIT", DEADLOCK, True),
+    ("lanes", "CURSOREARLY", f"{LANES} RELIABLE CURSOREARLY", ASSERTION, False),
+    ("lanes", "NOALIGN", f"{LANES} RELIABLE BIG NOALIGN", DEADLOCK, False),
+    ("lanes", "NOCHECK", f"{LANES} OBSERVER NOCHECK", ASSERTION, False),
+    ("evict", "clean", EVICT, CLEAN, True),
+    ("evict", "two-publishers", EVICT_TWO, CLEAN, False),
+    ("evict", "equivalent", f"{EVICT_TWO} BITSFIRST", CLEAN, False),
+    ("evict", "NOGEN", f"{EVICT} NOGEN", ASSERTION, True),
+    ("evict", "CURFIRST", f"{EVICT} CURFIRST", ASSERTION, False),
+    ("evict", "WORDFIRST", f"{EVICT} WORDFIRST BITSFIRST", ASSERTION, False),
+    ("evict", "DAEMONLATE", f"{EVICT} DAEMONLATE", ASSERTION, False),
+    ("evict", "PLAINEV", f"{EVICT} PLAINEV", ASSERTION, False),
+    ("evict", "LATECAS", f"{EVICT} LATECAS", ASSERTION, True),
+    ("evict", "IGNORELAG", f"{EVICT} IGNORELAG", ASSERTION, False),
+    ("evict", "NOVALID", f"{EVICT} NOVALID", ASSERTION, False),
+    ("evict", "NOFENCE", f"{EVICT} NOFENCE", ASSERTION, False),
+    ("wait", "clean", WAIT, CLEAN, True),
+    ("wait", "two-publishers", "NP=2 M=1", CLEAN, False),
+    ("wait", "death", f"{WAIT} DEATH OTHER", CLEAN, False),
+    ("wait", "two-death", "NP=2 M=1 DEATH", CLEAN, False),
+    ("wait", "unreached", f"{WAIT} UNREACHED", CLEAN, False),
+    ("wait", "liar", "NP=1 M=3 LIAR PACED", CLEAN, False),
+    ("wait", "other", f"{WAIT} OTHER", CLEAN, False),
+    ("wait", "NOMEMBARRIER", f"{WAIT} NOMEMBARRIER", ASSERTION, True),
+    ("wait", "TAGFIRST", f"{WAIT} TAGFIRST", ASSERTION, False),
+    ("wait", "PLAINWANT", f"{WAIT} PLAINWANT", ASSERTION, True),
+    ("wait", "MAXWANT", "NP=1 M=3 LIAR PACED MAXWANT", ASSERTION, False),
+    ("wait", "WANTFIRST", f"{WAIT} WANTFIRST", ASSERTION, True),
+    ("wait", "EQUALCOPY", f"{WAIT} OTHER EQUALCOPY", ASSERTION, False),
+    ("wait", "NOFLAG", f"{WAIT} UNREACHED NOFLAG", ASSERTION, False),
+    ("wait", "FLAGFIRST", "NP=1 M=1 UNREACHED FLAGFIRST", ASSERTION, False),
+    ("wait", "FLAGPLAIN", "NP=1 M=1 UNREACHED FLAGPLAIN", ASSERTION, False),
+    ("stream", "clean", STREAM, CLEAN, True),
+    ("stream", "more", "G=3 M=1 K=2", CLEAN, False),
+    ("stream", "TAGONCE", f"{STREAM} TAGONCE", ASSERTION, True),
+    ("stream", "CLOSEFIRST", f"{STREAM} CLOSEFIRST", ASSERTION, False),
+    ("stream", "NOWAKE", f"{STREAM} NOWAKE", ASSERTION, False),
+    ("stream", "OPENFIRST", f"{STREAM} OPENFIRST", ASSERTION, False),
+    ("stream", "DIEDFIRST", f"{STREAM} DIEDFIRST", ASSERTION, True),
+    ("stream", "JOINSFIRST", f"{STREAM} JOINSFIRST", ASSERTION, False),
+    ("stream", "LOOKONCE", f"{STREAM} LOOKONCE", ASSERTION, False),
+    ("stream", "NOADOPT", f"{STREAM} NOADOPT", ASSERTION, True),
+    ("stream", "GRANTLAST", f"{STREAM} GRANTLAST", ASSERTION, False),
+]
+
+
+def judge(expected, output, code):
+    """None if the run is as expected, or what is wrong with it."""
+    errors = re.search(r"errors: (\d+)", output)
+    for words in ("max search depth too small", "out of memory", "MEMLIM", "VECTORSZ", "invalid array index",
+                  "aborting"):
+        if words in output:
+            return f"pan says: {words}"
+    if errors is None or code != 0:
+        return f"pan ended with code {code}"
+    found = "none"
+    if "pan:1: assertion violated" in output:
+        found = ASSERTION
+    elif "pan:1: invalid end state" in output:
+        found = DEADLOCK
+    if expected == CLEAN:
+        if found != "none" or int(errors.group(1)) != 0:
+            return f"an error was found: {found}"
+        return "search not completed" if "Search not completed" in output else None
+    if found != expected:
+        return f"the mutant wasn't caught by {expected} but: {found}"
+    return None
+
+
+def run(entry, memory):
+    """Returns (fault or None, states, seconds)."""
+    model, _, definitions, expected, _ = entry
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="aether-model-") as directory:
+        def call(*command):
+            return subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, check=False)
+
+        done = call("spin", "-a", *[f"-D{word}" for word in definitions.split()], str(HERE / f"{model}.pml"))
+        if done.returncode != 0 or "Error" in done.stdout:
+            return f"spin: {done.stdout.strip()}", 0, time.monotonic() - start
+        # COLLAPSE: a fraction of the memory. Optimising a search that takes no time costs more than it saves.
+        level = "-O2" if expected == CLEAN else "-O1"
+        done = call("gcc", level, "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={memory}", "-o", "pan", "pan.c")
+        if done.returncode != 0:
+            return f"gcc: {done.stdout.strip()}", 0, time.monotonic() - start
+        done = call("./pan", f"-m{DEPTH}")
+    states = re.search(r"(\d+) states, stored", done.stdout)
+    return (judge(expected, done.stdout, done.returncode), int(states.group(1)) if states else 0,
+            time.monotonic() - start)
+
+
+def select(arguments):
+    chosen = [entry for entry in TABLE if entry[4] or not arguments.smoke]
+    for word in arguments.names:
+        if not any(word in (entry[0], f"{entry[0]}/{entry[1]}") for entry in TABLE):
+            sys.exit(f"run.py: no run is called '{word}': use a model, or MODEL/NAME as --list prints them")
+    if arguments.names:
+        chosen = [entry for entry in chosen if {entry[0], f"{entry[0]}/{entry[1]}"} & set(arguments.names)]
+    if not chosen:
+        sys.exit("run.py: nothing to run: none of these is part of --smoke")
+    return chosen
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks the models with spin.")
+    parser.add_argument("--smoke", action="store_true", help="only the quick part")
+    parser.add_argument("--list", action="store_true", help="print the runs and stop")
+    parser.add_argument("--tap", action="store_true", help="print TAP")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
+    parser.add_argument("--memory", type=positive, default=2800, metavar="MIB", help="limit of one run (default 2800)")
+    parser.add_argument("names", nargs="*", metavar="MODEL[/NAME]", help="what to run (default: all)")
+    arguments = parser.parse_args()
+    chosen = select(arguments)
+
+    if arguments.list:
+        for model, name, definitions, expected, smoke in chosen:
+            print(f"{model + '/' + name:<24} {expected:<10} {'smoke' if smoke else '':<6} {definitions}")
+        return 0
+    missing = [program for program in ("spin", "gcc") if shutil.which(program) is None]
+    if missing:
+        sys.exit(f"run.py: {' and '.join(missing)} must be installed (Debian: apt-get install spin gcc)")
+
+    if arguments.tap:
+        print(f"1..{len(chosen)}", flush=True)
+    else:
+        print(f"{'run':<24} {'expected':<10} {'states':>10} {'seconds':>8}  result", flush=True)
+    failed = 0
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        results = pool.map(lambda entry: run(entry, arguments.memory), chosen)
+        for number, (entry, (fault, states, seconds)) in enumerate(zip(chosen, results), 1):
+            name = f"{entry[0]}/{entry[1]}"
+            failed += fault is not None
+            if arguments.tap:
+                print(f"{'not ok' if fault else 'ok'} {number} - {name}: {entry[3]}, {states} states", flush=True)
+                for line in (fault or "").splitlines():
+                    print(f"# {line}", flush=True)
+            else:
+                result = "PASS" if fault is None else f"FAIL: {fault}"
+                print(f"{name:<24} {entry[3]:<10} {states:>10} {seconds:>8.1f}  {result}", flush=True)
+    if not arguments.tap:
+        print(f"{len(chosen) - failed} passed, {failed} failed, {time.monotonic() - start:.0f} seconds")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
