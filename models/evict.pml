@@ -16,12 +16,12 @@
  *
  * Mutants:
  *   NOGEN        the word has no generation
- *   CURFIRST     the publisher loads the cursor before the word (no E1, acquire)
+ *   CURFIRST     the publisher loads the cursor before the word (no E2)
  *   WORDFIRST    aetherd stores the word before the cursor (no E1, release). Needs BITSFIRST: while the publisher
  *                loads the bit after the word, J3-F3 alone keeps the old cursor from it
  *   DAEMONLATE   aetherd stores the word after the new owner was admitted
  *   PLAINEV      the publisher evicts with a plain store
- *   LATECAS      the publisher overwrites first and evicts then (no E2)
+ *   LATECAS      the publisher overwrites first and evicts then (no E3)
  *   IGNORELAG    the publisher passes over a slow cursor without evicting it
  *   NOVALID      the reader takes its copy without another look at the tag
  *   NOFENCE      the joiner loads the claim before its bit is visible (no J1)
@@ -61,7 +61,7 @@ again:
 #ifdef BITSFIRST
         a = active_bit;
 #endif
-        atomic { g = word_gen; e = word_ev }; /* E1 acquire */
+        atomic { g = word_gen; e = word_ev }; /* E2 acquire */
 #ifndef BITSFIRST
         a = active_bit;
 #endif
@@ -79,7 +79,7 @@ again:
 #endif
                 if
                 :: goto again /* AETHER_FULL: the caller gives up for now */
-                :: atomic { /* E2 acq_rel: only the owner whose cursor was looked at may be hit */
+                :: atomic { /* E3 acq_rel: only the owner whose cursor was looked at may be hit */
                        if
 #ifdef PLAINEV
                        :: true ->
