@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct entry {
     struct entry *next;
@@ -21,6 +22,14 @@ struct entry {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *entries;
+static pid_t owner; /* of the entries */
+
+/* A forked child has a copy of the table but none of the mappings. */
+static void forget_parents(void) {
+    if (owner != getpid())
+        entries = NULL;
+    owner = getpid();
+}
 
 /*
  * Maps a whole object read-write, also when fd is read-only: another handle of this process may be the one that
@@ -60,6 +69,7 @@ int ae_shared_map(int fd, const struct stat *status, void **base) {
     int rc = 0;
 
     pthread_mutex_lock(&lock);
+    forget_parents();
     for (entry = entries; entry != NULL; entry = entry->next) {
         if (entry->dev == status->st_dev && entry->ino == status->st_ino)
             break;
@@ -82,6 +92,7 @@ void ae_shared_unmap(void *base) {
     struct entry **link = &entries;
 
     pthread_mutex_lock(&lock);
+    forget_parents();
     while (*link != NULL && (*link)->base != base)
         link = &(*link)->next;
     struct entry *entry = *link;
