@@ -9,15 +9,13 @@ int main(int argc, char **argv) {
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .from = AETHER_FROM_OLDEST};
     aether_client *client = NULL;
     aether_subscriber *sub = NULL;
-    aether_idle_state idle;
     aether_message m;
     int rc = aether_connect(&client, NULL);
 
     if (rc == 0)
         rc = aether_subscriber_open(client, "greetings", &options, NULL, &sub);
-    aether_idle_init(&idle, AETHER_IDLE_SLEEP, 0);
-    for (unsigned long i = 0; sub != NULL && rc >= 0 && (count == 0 || i < count); aether_idle(&idle, rc)) {
-        rc = aether_receive(sub, &m);
+    for (unsigned long i = 0; rc >= 0 && (count == 0 || i < count);) {
+        rc = aether_receive_wait(sub, &m, AETHER_FOREVER); /* sleeps while there is nothing */
         if (rc > 0 && m.lost == 0) {
             printf("%llu %.*s\n", (unsigned long long)m.seq, (int)m.len, (const char *)m.data);
             i++;

@@ -31,9 +31,17 @@ static int print_peers(aether_inspector *inspector, uint64_t topic_id) {
     while ((rc = aether_inspect_peer(inspector, topic_id, &at, &peer)) > 0) {
         printf("    %-11s  next %" PRIu64 "  lag %" PRIu64 "  ", role_name(peer.role), peer.next, peer.lag);
         print_name(peer.client);
-        putchar('\n');
+        puts(peer.evicted ? "  evicted" : "");
     }
     return rc;
+}
+
+static void print_type(const aether_topic_info *topic) {
+    if (topic->type_name[0] == '\0')
+        return;
+    printf(", type ");
+    print_name(topic->type_name);
+    printf(" version %" PRIu32 " of %" PRIu32 " bytes", topic->type_version, topic->type_size);
 }
 
 static int print_topics(aether_inspector *inspector) {
@@ -43,8 +51,10 @@ static int print_topics(aether_inspector *inspector) {
 
     while ((rc = aether_inspect_topic(inspector, &at, &topic)) > 0) {
         print_name(topic.name);
-        printf("  %" PRIu64 " messages, ring of %" PRIu64 " x %" PRIu32 " bytes, messages of up to %" PRIu32 " bytes\n",
+        printf("  %" PRIu64 " messages, ring of %" PRIu64 " x %" PRIu32 " bytes, messages of up to %" PRIu32 " bytes",
                topic.messages, topic.capacity, topic.slot_size, topic.max_message);
+        print_type(&topic);
+        putchar('\n');
         rc = print_peers(inspector, topic.id);
         if (rc < 0)
             break;

@@ -24,6 +24,8 @@ int main(void) {
 #endif
 
 #define MAX_MESSAGE 100u
+#define LARGE 3000u /* most of them lie in the lane then, which has room for few */
+#define LANE 16384u
 #define CAPACITY 64u
 #define ROUNDS 3000u
 
@@ -97,12 +99,15 @@ enum subject { NOTHING, PUBLISH, RECEIVE, IDLE, CONTROL };
 static struct result {
     uint64_t finished; /* the work was done to its end */
     uint64_t allocations;
-    uint64_t published, full, delivered, lost, wrong;
+    uint64_t published, full, delivered, lost, skipped, in_place, wrong;
 } * result;
+
+#define READERS 6u
 
 static struct peers {
     aether_publisher *pub;
-    struct reading readings[4]; /* reliable from new and from oldest, best effort, and one that is lapped */
+    size_t max_message;
+    struct reading readings[READERS]; /* the last two are lapped */
     aether_idle_state idle;
 } peers;
 
@@ -132,14 +137,19 @@ static bool clock_is_quiet(void) {
 /* As read_some(), but tells faults by a counter: REQUIRE would print. */
 static int quiet_take(void *context, const aether_message *message) {
     struct reading *reading = context;
+    const bool behind = reading->latest && message->seq > reading->expected;
 
-    if (message->seq != reading->expected || (message->lost == 0 && !payload_right(message, MAX_MESSAGE)))
+    if ((message->seq != reading->expected && !behind) ||
+        (message->lost == 0 && !payload_right(message, peers.max_message) &&
+         (!reading->in_place || aether_still_valid(reading->sub, message) != 0)))
         result->wrong++;
+    result->skipped += message->seq - reading->expected;
+    result->in_place += reading->in_place;
     if (message->lost != 0)
         result->lost += message->lost;
     else
         result->delivered++;
-    reading->expected += message->lost != 0 ? message->lost : 1;
+    reading->expected = message->seq + (message->lost != 0 ? message->lost : 1);
     return 0;
 }
 
@@ -159,28 +169,60 @@ static int quiet_read(struct reading *reading, unsigned form) {
     return n;
 }
 
+static unsigned char data[4][LARGE];
+
+/* Two loans, the second one committed first, and one that is given back. */
+static int publish_loans(uint64_t seq) {
+    aether_loan loans[3] = {{0}};
+    int rc = 0;
+
+    for (unsigned i = 0; i < 3 && rc == 0; i++)
+        rc = aether_loan_take(peers.pub, length_of(i < 2 ? seq + 1 - i : seq, peers.max_message), &loans[i]);
+    for (unsigned i = 2; i-- > 0 && rc == 0;) {
+        payload_write(loans[i].data, seq + 1 - i, loans[i].len);
+        rc = aether_loan_commit(peers.pub, &loans[i]);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        if (loans[i].data != NULL && aether_loan_discard(peers.pub, &loans[i]) != 0)
+            return -1;
+    }
+    return rc == -ENOBUFS ? AETHER_FULL : rc;
+}
+
 static void publish_quietly(void) {
-    static unsigned char data[4][MAX_MESSAGE];
-    static struct iovec messages[4];
+    struct iovec messages[4];
     const uint64_t seq = aether_publisher_next(peers.pub);
     int rc;
 
     for (size_t i = 0; i < 4; i++)
-        messages[i] = (struct iovec){data[i], payload_fill(data[i], seq + i, MAX_MESSAGE)};
-    rc = seq % 3 == 0 ? aether_publish(peers.pub, data[0], messages[0].iov_len)
-                      : aether_publish_batch(peers.pub, messages, 4);
+        messages[i] = (struct iovec){data[i], payload_fill(data[i], seq + i, peers.max_message)};
+    switch (mix(seq) % 4) {
+    case 0:
+        rc = aether_publish(peers.pub, data[0], messages[0].iov_len);
+        break;
+    case 1:
+        rc = aether_publish_batch(peers.pub, messages, 4);
+        break;
+    case 2:
+        rc = publish_loans(seq);
+        break;
+    default:
+        messages[1] = (struct iovec){data[0] + messages[0].iov_len / 2, messages[0].iov_len - messages[0].iov_len / 2};
+        messages[0].iov_len /= 2;
+        rc = aether_publish_gather(peers.pub, messages, 2);
+        break;
+    }
     if (rc < 0)
         result->wrong++;
     else if (rc == AETHER_FULL)
         result->full++;
-    else
-        result->published += aether_publisher_next(peers.pub) - seq;
+    result->published += aether_publisher_next(peers.pub) - seq;
 }
 
 static void work(enum subject subject) {
     for (unsigned round = 0; round < ROUNDS; round++) {
         const unsigned readers =
-            round % 100 == 99 ? 4 : 3; /* the fourth one comes rarely: a whole ring has passed it */
+            round % 100 == 99 ? READERS : READERS - 2; /* these come rarely: a whole ring has passed them */
 
         if (round % 50 == 0) { /* until the ring is full, too */
             for (unsigned i = 0; i < CAPACITY; i++)
@@ -198,20 +240,29 @@ static void work(enum subject subject) {
     }
 }
 
-static void set_up(void) {
-    static const aether_subscribe_options options[4] = {{0},
-                                                        {.from = AETHER_FROM_OLDEST},
-                                                        {.policy = AETHER_BEST_EFFORT},
-                                                        {.policy = AETHER_BEST_EFFORT, .from = AETHER_FROM_OLDEST}};
-    const aether_topic_config config = {.max_message = MAX_MESSAGE, .capacity = CAPACITY};
+static void set_up(bool large) {
+    static const aether_subscribe_options options[READERS] = {
+        {0},
+        {.from = AETHER_FROM_OLDEST},
+        {.policy = AETHER_BEST_EFFORT},
+        {.policy = AETHER_LATEST},
+        {.policy = AETHER_BEST_EFFORT, .from = AETHER_FROM_OLDEST},
+        {.policy = AETHER_BEST_EFFORT, .from = AETHER_FROM_OLDEST, .views = AETHER_VIEWS_IN_PLACE}};
+    const aether_topic_config config = {.max_message = large ? LARGE : MAX_MESSAGE,
+                                        .inline_max = large ? 56 : 0,
+                                        .lane_bytes = large ? LANE : 0,
+                                        .capacity = CAPACITY};
+    const char *topic = large ? "quiet/large" : "quiet/small";
     aether_client *client = connect_as("quiet");
 
-    REQUIRE(aether_publisher_open(client, "quiet", &config, &peers.pub) == 0);
+    peers.max_message = config.max_message;
+    REQUIRE(aether_publisher_open(client, topic, &config, &peers.pub) == 0);
     for (unsigned i = 0; i < 20; i++)
-        (void)publish_some(peers.pub, UINT64_MAX);
-    for (unsigned i = 0; i < 4; i++) {
-        peers.readings[i] = (struct reading){.max_message = MAX_MESSAGE};
-        REQUIRE(aether_subscriber_open(client, "quiet", &options[i], NULL, &peers.readings[i].sub) == 0);
+        publish_quietly();
+    for (unsigned i = 0; i < READERS; i++) {
+        peers.readings[i] = (struct reading){.latest = options[i].policy == AETHER_LATEST,
+                                             .in_place = options[i].views == AETHER_VIEWS_IN_PLACE};
+        REQUIRE(aether_subscriber_open(client, topic, &options[i], NULL, &peers.readings[i].sub) == 0);
         peers.readings[i].expected = aether_subscriber_next(peers.readings[i].sub);
     }
     aether_idle_init(&peers.idle, AETHER_IDLE_SPIN, AETHER_IDLE_BUDGET_NS);
@@ -239,23 +290,27 @@ static void allocate_on_purpose(void) {
     REQUIRE(allocations >= before + 2);
 }
 
-static void count_allocations(unsigned subject) {
+/* arg: a subject, twice, and 1 for large messages. */
+static void count_allocations(unsigned arg) {
+    const enum subject subject = (enum subject)(arg / 2);
     uint64_t before;
 
-    set_up();
+    set_up(arg % 2 != 0);
     before = allocations;
-    work((enum subject)subject);
+    work(subject);
     result->allocations = allocations - before;
     if (subject == CONTROL)
         allocate_on_purpose();
     result->finished = 1;
 }
 
-static void without_system_calls(unsigned subject) {
-    set_up();
+static void without_system_calls(unsigned arg) {
+    const enum subject subject = (enum subject)(arg / 2);
+
+    set_up(arg % 2 != 0);
     forbid_system_calls();
     if (subject != NOTHING)
-        work((enum subject)subject);
+        work(subject);
     result->finished = 1;
     if (subject == CONTROL) {
         (void)syscall(SYS_getpid);
@@ -263,45 +318,54 @@ static void without_system_calls(unsigned subject) {
     }
 }
 
-static int run(void (*play)(unsigned subject), enum subject subject) {
+static int run(void (*play)(unsigned arg), enum subject subject, bool large) {
     memset(result, 0, sizeof *result);
-    return reap(spawn(play, subject));
+    return reap(spawn(play, 2 * (unsigned)subject + large));
 }
 
 /* It was real work: everything that can happen to a publisher and a subscriber happened. */
 static bool worked(enum subject subject) {
     return result->finished == 1 && result->wrong == 0 && result->published > 0 && result->full > 0 &&
-           (subject == PUBLISH || (result->delivered > 3 * ROUNDS && result->lost > 0));
+           (subject == PUBLISH ||
+            (result->delivered > 3 * ROUNDS && result->lost > 0 && result->skipped > 0 && result->in_place > 0));
+}
+
+static void check(enum subject subject, bool large, const char *name) {
+    const char *note = subject == IDLE && !idle_is_quiet ? " # SKIP no clock without system calls here" : "";
+    const char *size = large ? "large" : "small";
+    int status;
+
+    REQUIRE(run(count_allocations, subject, large) == 0 && worked(subject));
+    REQUIRE(result->allocations == 0);
+    ok("%s, %s messages: no allocation%s", name, size, note);
+    status = run(without_system_calls, subject, large);
+    if (status != 0 || !worked(subject))
+        fail("%s, %s messages: status %#x under the filter", name, size, (unsigned)status);
+    ok("%s, %s messages: no system call%s", name, size, note);
 }
 
 int main(void) {
     static const struct {
         enum subject subject;
         const char *name;
-    } cases[] = {{PUBLISH, "publish and batch"}, {RECEIVE, "receive, batch and poll"}, {IDLE, "idle"}};
+    } cases[] = {{PUBLISH, "publish, batch, gather and loans"},
+                 {RECEIVE, "receive, batch and poll, copied, in place, latest"},
+                 {IDLE, "idle"}};
     int status;
 
     result = share(sizeof *result);
-    test_begin(9);
+    test_begin(15);
     idle_is_quiet = clock_is_quiet();
-    for (unsigned i = 0; i < 3; i++) {
-        const char *note =
-            cases[i].subject == IDLE && !idle_is_quiet ? " # SKIP no clock without system calls here" : "";
-
-        REQUIRE(run(count_allocations, cases[i].subject) == 0 && worked(cases[i].subject));
-        REQUIRE(result->allocations == 0);
-        ok("%s: no allocation%s", cases[i].name, note);
-        status = run(without_system_calls, cases[i].subject);
-        if (status != 0 || !worked(cases[i].subject))
-            fail("%s: status %#x under the filter", cases[i].name, (unsigned)status);
-        ok("%s: no system call%s", cases[i].name, note);
+    for (int large = 0; large < 2; large++) {
+        for (unsigned i = 0; i < 3; i++)
+            check(cases[i].subject, large, cases[i].name);
     }
-    REQUIRE(run(count_allocations, CONTROL) == 0 && result->finished == 1);
+    REQUIRE(run(count_allocations, CONTROL, false) == 0 && result->finished == 1);
     ok("control: the counter counts");
-    status = run(without_system_calls, CONTROL);
+    status = run(without_system_calls, CONTROL, true);
     REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && result->finished == 1);
     ok("control: getpid() under the filter is fatal");
-    REQUIRE(run(without_system_calls, NOTHING) == 0 && result->finished == 1);
+    REQUIRE(run(without_system_calls, NOTHING, true) == 0 && result->finished == 1);
     ok("control: exit under the filter isn't");
     return 0;
 }

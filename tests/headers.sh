@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# headers.sh - every public header compiles on its own, as strict C11 and as C++17, with gcc and clang.
+# headers.sh - every public header compiles on its own, as strict C11 and as C++11 to C++20, with gcc and clang.
 set -u
 cd "${SOURCE:-$(dirname "$0")/..}" || exit
 
 mapfile -t headers < <(cd include && find aether -name '*.h' | sort)
-languages=("gcc c c11" "clang c c11" "g++ c++ c++17" "clang++ c++ c++17")
+languages=("gcc c c11" "clang c c11" "g++ c++ c++11" "clang++ c++ c++17" "g++ c++ c++20")
 
 echo "1..$((${#headers[@]} * ${#languages[@]}))"
 number=0

@@ -32,6 +32,7 @@ THIRD_PARTY = {
     "ini.h": "src/broker",
     "jansson.h": "cmd/aether-cli",
     "seccomp.h": "tests",
+    "uv.h": "examples",
     "cmocka.h": "",  # unit tests, below
 }
 

@@ -42,6 +42,7 @@ need_test() {
     need python3 have python3
     need libcmocka-dev library cmocka
     need libseccomp-dev library libseccomp # for the proof that the hot path makes no system call
+    need libuv1-dev library libuv          # an example
     need g++ have g++                      # the headers are C++, too
     need clang have clang
     need libclang-rt-dev clang_sanitizers
@@ -50,6 +51,7 @@ need_test() {
     need shellcheck have shellcheck
     need mandoc have mandoc
     need cmake have cmake # for the proof that find_package() works
+    need spin have spin   # for the models
 }
 
 fail() {

@@ -86,7 +86,7 @@ typedef struct aether_message {
 
 /*
  * Called for each entry. Returns 0 to go on, anything else to end the poll after this entry. The view ends with the
- * call. Doesn't use the subscriber.
+ * call. Doesn't use the subscriber, but for aether_still_valid().
  */
 typedef int aether_handler(void *context, const aether_message *message);
 

@@ -342,6 +342,33 @@ static void who_holds_the_room(void **state) {
     ring_free(&ring);
 }
 
+/* A batch that ends because nothing more is there holds what it has handed out, until the next call. */
+static void a_batch_keeps_its_views(void **state) {
+    unsigned char data[LANE];
+    aether_message messages[4];
+    struct writer writer;
+    struct reader reader;
+    struct ring ring;
+
+    (void)state;
+    lanes_make(&ring, 0, 8);
+    writer_open(&writer, &ring);
+    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    for (uint64_t i = 1; i <= 2; i++) {
+        id_fill(data, i, LANE / 2);
+        assert_int_equal(aether_publish(writer.handle, data, LANE / 2), 0);
+    }
+    assert_int_equal(aether_receive_batch(reader.handle, messages, 4), 2);
+    id_fill(data, 3, LANE / 2);
+    assert_int_equal(aether_publish(writer.handle, data, LANE / 2), AETHER_FULL);
+    assert_true(id_right(messages[0].data, 1, LANE / 2) && id_right(messages[1].data, 2, LANE / 2));
+    assert_int_equal(aether_receive_batch(reader.handle, messages, 4), 0);
+    assert_int_equal(aether_publish(writer.handle, data, LANE / 2), 0);
+    reader_close(&reader);
+    writer_close(&writer);
+    ring_free(&ring);
+}
+
 /* A reader that asks for the next message gives back the one before, also in the middle of a full lane. */
 static void release_is_not_put_off(void **state) {
     unsigned char data[LANE] = {0};
@@ -832,11 +859,17 @@ static void hostile_words_do_no_harm(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_size_by_every_form),      cmocka_unit_test(batches_fill_the_lane),
-        cmocka_unit_test(lengths_and_tickets),           cmocka_unit_test(sixty_four_loans),
-        cmocka_unit_test(full_ring_keeps_the_loan_open), cmocka_unit_test(who_holds_the_room),
-        cmocka_unit_test(release_is_not_put_off),        cmocka_unit_test(any_order),
-        cmocka_unit_test(dead_owners_messages_stay),     cmocka_unit_test(hostile_words_do_no_harm),
+        cmocka_unit_test(every_size_by_every_form),
+        cmocka_unit_test(batches_fill_the_lane),
+        cmocka_unit_test(lengths_and_tickets),
+        cmocka_unit_test(sixty_four_loans),
+        cmocka_unit_test(full_ring_keeps_the_loan_open),
+        cmocka_unit_test(who_holds_the_room),
+        cmocka_unit_test(a_batch_keeps_its_views),
+        cmocka_unit_test(release_is_not_put_off),
+        cmocka_unit_test(any_order),
+        cmocka_unit_test(dead_owners_messages_stay),
+        cmocka_unit_test(hostile_words_do_no_harm),
     };
 
     alarm(300); /* an endless loop ends here */

@@ -302,8 +302,8 @@ static int nothing_yet(struct ae_subscriber *s, bool first) {
         ae_store_cursor(&s->hot, s->hot.next);
     if (s->cursors == NULL || s->geometry.evict_lag == 0 || s->evicted)
         return 0;
-    s->hot.cursor_stored =
-        s->hot.next - 1; /* the next look for an eviction comes here, too, and not only to the slot */
+    /* So that the next look comes here, too, and not only to the slot. */
+    s->hot.cursor_stored = s->hot.next - 1;
     return is_evicted(s) ? tell_eviction(s) : 0;
 }
 

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uv.c - a subscriber in libuv's event loop, beside a timer:  uv [SECONDS]   (else 60)
+ *
+ * Prints greetings, those that the ring holds already first, until the publisher has closed or died. The timer gives up
+ * when nothing has come for SECONDS. Run hello_pub beside it.
+ */
+#include <aether/aether.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#define ROUND 256 /* messages in a row, then everybody else gets a turn */
+
+struct app {
+    aether_client *client;
+    aether_subscriber *sub;
+    aether_notifier *notifier;
+    uv_loop_t loop;
+    uv_poll_t readable;
+    uv_timer_t patience;
+    uint64_t messages;
+    int rc;
+};
+
+static int aether_fault(void) {
+    fprintf(stderr, "uv: %s\n", aether_errmsg());
+    return -1;
+}
+
+static int uv_fault(const char *call, int rc) {
+    fprintf(stderr, "uv: %s: %s\n", call, uv_strerror(rc));
+    return -1;
+}
+
+/* Without handles the loop ends. */
+static void stop(struct app *app, int rc) {
+    app->rc = rc;
+    uv_close((uv_handle_t *)&app->readable, NULL);
+    uv_close((uv_handle_t *)&app->patience, NULL);
+}
+
+static int on_message(void *context, const aether_message *m) {
+    struct app *app = context;
+
+    if (m->lost > 0) {
+        printf("%" PRIu64 " lost\n", m->lost); /* those that the ring held, but not long enough */
+    } else {
+        printf("%" PRIu64 " %.*s\n", m->seq, (int)m->len, (const char *)m->data);
+        app->messages++;
+    }
+    return 0;
+}
+
+static void on_readable(uv_poll_t *handle, int status, int events) {
+    struct app *app = handle->data;
+    int n;
+
+    (void)events; /* UV_READABLE is all that was asked for */
+    if (status < 0) {
+        stop(app, uv_fault("uv_poll", status));
+        return;
+    }
+    n = aether_poll(app->sub, on_message, app, ROUND);
+    if (n < 0) {
+        stop(app, aether_fault());
+        return;
+    }
+    uv_timer_again(&app->patience); /* starts anew */
+    if (n == ROUND)
+        return; /* there may be more; the descriptor stays readable until the next arm */
+    if (aether_subscriber_stream(app->sub) >= AETHER_STREAM_CLOSED)
+        stop(app, 0);
+    else
+        aether_notifier_arm(app->notifier);
+}
+
+static void on_timer(uv_timer_t *handle) {
+    struct app *app = handle->data;
+
+    fprintf(stderr, "uv: nothing has come for %" PRIu64 " s\n", uv_timer_get_repeat(handle) / 1000);
+    stop(app, -1);
+}
+
+/* uv_close() is for handles that were initialised: from here on stop() ends them. */
+static int start_handles(struct app *app, uint64_t seconds) {
+    int rc;
+
+    app->readable.data = app;
+    app->patience.data = app;
+    uv_timer_init(&app->loop, &app->patience);
+    rc = uv_poll_init(&app->loop, &app->readable, aether_notifier_fd(app->notifier));
+    if (rc != 0) {
+        uv_close((uv_handle_t *)&app->patience, NULL);
+        return uv_fault("uv_poll_init", rc);
+    }
+    if ((rc = uv_poll_start(&app->readable, UV_READABLE, on_readable)) != 0 ||
+        (rc = uv_timer_start(&app->patience, on_timer, seconds * 1000, seconds * 1000)) != 0) {
+        stop(app, uv_fault("uv_start", rc));
+        return -1;
+    }
+    aether_notifier_arm(app->notifier); /* readable at once if there is something already */
+    return 0;
+}
+
+static int run(struct app *app, uint64_t seconds) {
+    int rc = uv_loop_init(&app->loop);
+
+    if (rc != 0)
+        return uv_fault("uv_loop_init", rc);
+    app->rc = start_handles(app, seconds);
+    uv_run(&app->loop, UV_RUN_DEFAULT); /* until all handles are closed */
+    uv_loop_close(&app->loop);
+    return app->rc;
+}
+
+int main(int argc, char **argv) {
+    const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .from = AETHER_FROM_OLDEST};
+    const uint64_t seconds = argc > 1 ? strtoull(argv[1], NULL, 10) : 60;
+    struct app app = {.rc = 0};
+    int rc;
+
+    if (aether_connect(&app.client, NULL) != 0 ||
+        aether_subscriber_open(app.client, "greetings", &options, NULL, &app.sub) != 0 ||
+        aether_notifier_open(app.sub, &app.notifier) != 0)
+        rc = aether_fault();
+    else
+        rc = run(&app, seconds);
+    if (rc == 0)
+        printf("%" PRIu64 " greetings\n", app.messages);
+    aether_notifier_close(app.notifier); /* before its subscriber */
+    aether_disconnect(app.client);       /* closes the subscriber */
+    return rc != 0;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of a stream: subscribers learn that the publisher has closed, or that it died, after its last message and not
+ * before; readers that lag and readers that sleep, also when the daemon is killed and started in between.
+ * AETHER_TEST_SEED repeats a run.
+ */
+#include "lib/process.h"
+#include <poll.h>
+
+#define CAPACITY 64u
+#define MAX_MESSAGE 3000u /* most messages lie in the lane */
+#define ROUNDS (SANITIZED ? 8u : 20u)
+#define READERS 6u
+
+static struct stage {
+    uint64_t round, opened, first, published;
+    uint64_t last_words; /* for the publisher: an enum how that it carries out itself */
+    uint64_t stop;
+    struct {
+        uint64_t joined, asked; /* how often it found nothing and the stream open */
+        uint64_t ended;         /* rounds whose end it saw */
+        uint64_t state, next;   /* then */
+    } readers[READERS];
+} * stage;
+
+static uint64_t seed;
+
+static const aether_topic_config config = {.max_message = MAX_MESSAGE, .inline_max = 56, .capacity = CAPACITY};
+
+/* How a publisher ends. */
+enum how { CLOSE = 1, DISCONNECT, EXIT, KILL, CLOSE_WITHOUT_DAEMON, KILL_WITHOUT_DAEMON, KILL_BOTH };
+
+static const char *const names[] = {"",
+                                    "closes",
+                                    "disconnects",
+                                    "exits without a close",
+                                    "is killed",
+                                    "closes while no daemon runs",
+                                    "is killed while no daemon runs",
+                                    "is killed together with the daemon"};
+
+static void publish_until_told(unsigned round) {
+    static unsigned char data[MAX_MESSAGE];
+    aether_client *client = connect_as("publisher");
+    aether_publisher *pub = NULL;
+    uint64_t words;
+    int rc;
+
+    (void)round;
+    AWAIT((rc = aether_publisher_open(client, "end", &config, &pub)) != -EBUSY);
+    REQUIRE(rc == 0);
+    set(&stage->first, aether_publisher_next(pub));
+    set(&stage->published, aether_publisher_next(pub));
+    add(&stage->opened, 1);
+    while ((words = get(&stage->last_words)) == 0) {
+        const size_t len = payload_fill(data, aether_publisher_next(pub), MAX_MESSAGE);
+        REQUIRE(aether_publish_wait(pub, data, len, 10000000) >= 0);
+        set(&stage->published, aether_publisher_next(pub));
+        if (mix(aether_publisher_next(pub)) % 16 == 0)
+            look_again();
+    }
+    if (words == EXIT)
+        _exit(0);
+    if (words == CLOSE)
+        aether_publisher_close(pub);
+    aether_disconnect(client);
+}
+
+/* ---- readers ---- */
+
+struct waiter {
+    struct reading reading;
+    aether_notifier *notifier;
+    aether_idle_state idle;
+};
+
+/* Waits for the next message or the end, in the way of this reader. */
+static void wait_for_more(struct waiter *waiter, unsigned me) {
+    struct pollfd event = {.events = POLLIN};
+
+    if (me == 0) {
+        sched_yield();
+    } else if (me == 4) {
+        aether_notifier_arm(waiter->notifier);
+        event.fd = aether_notifier_fd(waiter->notifier);
+        (void)poll(&event, 1, 300);
+    } else if (me == 5) {
+        aether_idle(&waiter->idle, 0);
+    } else {
+        REQUIRE(aether_wait(waiter->reading.sub, 300000000) >= 0);
+    }
+}
+
+/* Reads until the stream has ended; returns how. */
+static aether_stream read_to_end(struct waiter *waiter, unsigned me) {
+    for (;;) {
+        const aether_stream state = aether_subscriber_stream(waiter->reading.sub);
+        const int n = read_some(&waiter->reading, me == 0 ? 0 : me); /* the first one lags: it takes one at a time */
+
+        REQUIRE(state != AETHER_STREAM_NONE);
+        if (state >= AETHER_STREAM_CLOSED) {
+            REQUIRE(n == 0); /* nothing after the end */
+            return state;
+        }
+        if (me == 0)
+            sched_yield();
+        if (n > 0)
+            continue;
+        add(&stage->readers[me].asked, 1);
+        wait_for_more(waiter, me);
+    }
+}
+
+static void read_rounds(unsigned me) {
+    static const aether_policy policies[READERS] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_BEST_EFFORT,
+                                                    AETHER_LATEST,   AETHER_RELIABLE, AETHER_RELIABLE};
+    const aether_subscribe_options options = {.policy = policies[me]};
+    const bool reliable = policies[me] == AETHER_RELIABLE;
+    struct waiter waiter = {.reading = {.max_message = MAX_MESSAGE, .gaps_allowed = !reliable}};
+    aether_client *client = connect_as("reader");
+
+    waiter.reading.latest = policies[me] == AETHER_LATEST;
+    REQUIRE(aether_subscriber_open(client, "end", &options, &config, &waiter.reading.sub) == 0);
+    REQUIRE(aether_subscriber_stream(waiter.reading.sub) == AETHER_STREAM_NONE);
+    waiter.reading.expected = waiter.reading.kept_from = aether_subscriber_next(waiter.reading.sub);
+    if (me == 4)
+        REQUIRE(aether_notifier_open(waiter.reading.sub, &waiter.notifier) == 0);
+    aether_idle_init(&waiter.idle, AETHER_IDLE_ADAPTIVE, 0);
+    aether_idle_watch(&waiter.idle, waiter.reading.sub);
+    set(&stage->readers[me].joined, 1);
+    for (uint64_t round = 1; !get(&stage->stop); round++) {
+        AWAIT(get(&stage->round) == round || get(&stage->stop));
+        if (get(&stage->stop))
+            break;
+        stage->readers[me].state = (uint64_t)read_to_end(&waiter, me);
+        stage->readers[me].next = waiter.reading.expected;
+        (void)aether_wait(waiter.reading.sub, 0); /* tells of this end, if that wasn't told yet; once */
+        REQUIRE(aether_wait(waiter.reading.sub, 0) == 0);
+        set(&stage->readers[me].ended, round);
+    }
+    check_conserved(&waiter.reading);
+    aether_notifier_close(waiter.notifier);
+    aether_subscriber_close(waiter.reading.sub);
+    aether_disconnect(client);
+}
+
+/* ---- ends ---- */
+
+static void random_delay(void) {
+    const struct timespec delay = {.tv_nsec = (long)(next_random(&seed) % 20000000)};
+
+    nanosleep(&delay, NULL);
+}
+
+static void await_ends(uint64_t round) {
+    for (unsigned i = 0; i < READERS; i++)
+        AWAIT(get(&stage->readers[i].ended) == round);
+}
+
+/* All have read everything and still call the stream open. */
+static void await_open_at_end(uint64_t round) {
+    uint64_t asked[READERS];
+
+    for (unsigned i = 0; i < READERS; i++)
+        asked[i] = get(&stage->readers[i].asked);
+    for (unsigned i = 0; i < READERS; i++) {
+        AWAIT(get(&stage->readers[i].asked) >= asked[i] + 2);
+        REQUIRE(get(&stage->readers[i].ended) < round);
+    }
+}
+
+static void end_publisher(enum how how, pid_t publisher, uint64_t round) {
+    const bool no_daemon = how >= CLOSE_WITHOUT_DAEMON;
+
+    random_delay();
+    if (no_daemon && how != KILL_BOTH)
+        daemon_kill();
+    if (how == KILL || how == KILL_WITHOUT_DAEMON || how == KILL_BOTH) {
+        kill_child(publisher);
+    } else {
+        set(&stage->last_words, how == CLOSE_WITHOUT_DAEMON ? CLOSE : how);
+        join_child(publisher);
+    }
+    if (how == KILL_BOTH)
+        daemon_kill();
+    if (how == KILL_WITHOUT_DAEMON)
+        await_open_at_end(round); /* nobody could have the proof of its death */
+    if (how == CLOSE_WITHOUT_DAEMON)
+        await_ends(round); /* needs no daemon */
+    random_delay();
+    if (no_daemon)
+        daemon_start();
+    await_ends(round);
+}
+
+static uint64_t rounds;
+
+static pid_t next_publisher(void) {
+    pid_t pid;
+
+    set(&stage->last_words, 0);
+    pid = spawn(publish_until_told, (unsigned)rounds);
+    AWAIT(get(&stage->opened) == rounds + 1);
+    return pid;
+}
+
+static pid_t run(enum how how, pid_t publisher) {
+    const bool died = how == KILL || how == EXIT || how == KILL_WITHOUT_DAEMON || how == KILL_BOTH;
+
+    const unsigned turns =
+        how == KILL_WITHOUT_DAEMON ? ROUNDS / 4 : ROUNDS; /* it takes long to see that nothing happens */
+
+    for (unsigned i = 0; i < turns; i++) {
+        const uint64_t from = get(&stage->published);
+        set(&stage->round, ++rounds);
+        AWAIT(get(&stage->published) >= from + CAPACITY);
+        end_publisher(how, publisher, rounds);
+        /* Where the successor begins is where the stream had ended. */
+        publisher = next_publisher();
+        for (unsigned r = 0; r < READERS; r++) {
+            REQUIRE(stage->readers[r].state == (died ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED));
+            REQUIRE(stage->readers[r].next == get(&stage->first));
+        }
+    }
+    ok("a publisher %s: seen after the last message by all, %u times", names[how], turns);
+    return publisher;
+}
+
+int main(void) {
+    pid_t readers[READERS], publisher;
+
+    stage = share(sizeof *stage);
+    test_begin(KILL_BOTH);
+    seed = setting("AETHER_TEST_SEED", 1);
+    for (unsigned i = 0; i < READERS; i++) {
+        readers[i] = spawn(read_rounds, i);
+        AWAIT(get(&stage->readers[i].joined) != 0);
+    }
+    publisher = next_publisher();
+    for (int how = CLOSE; how <= KILL_BOTH; how++)
+        publisher = run((enum how)how, publisher);
+    set(&stage->round, ++rounds);
+    end_publisher(CLOSE, publisher, rounds);
+    set(&stage->stop, 1);
+    for (unsigned i = 0; i < READERS; i++)
+        join_child(readers[i]);
+    return 0;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A forked child has none of its parent's shared memory: whatever it does with an inherited handle, loan or view ends
+ * it with SIGSEGV, and its parent goes on as if nothing had happened.
+ */
+#include "lib/process.h"
+
+#ifdef AE_TSAN
+
+int main(void) {
+    printf("1..0 # SKIP ThreadSanitizer maps memory of its own in a forked child, where the parent's was\n");
+    return 0;
+}
+
+#else
+
+#define SMALL 40u
+#define LARGE 9000u
+#define LANE 32768u
+
+/* A publisher and subscribers of one process, with everything open that can be. */
+static struct family {
+    aether_client *client;
+    aether_publisher *pub;
+    struct reading readers[3];   /* reliable, best effort in place, best effort */
+    aether_message small, large; /* views into ring and lane */
+    aether_loan loan;
+} family;
+
+static unsigned char data[LANE];
+
+static size_t large_or_small(uint64_t seq, size_t max) {
+    (void)max;
+    return seq % 2 != 0 ? LARGE : SMALL;
+}
+
+static void publish_pair(void) {
+    for (unsigned i = 0; i < 2; i++)
+        REQUIRE(aether_publish(family.pub, data, payload_fill(data, aether_publisher_next(family.pub), LANE)) == 0);
+}
+
+static void set_up(void) {
+    static const aether_subscribe_options options[3] = {
+        {0}, {.policy = AETHER_BEST_EFFORT, .views = AETHER_VIEWS_IN_PLACE}, {.policy = AETHER_BEST_EFFORT}};
+    const aether_topic_config config = {.max_message = LANE, .lane_bytes = LANE, .capacity = 16};
+
+    length_of = large_or_small;
+    family.client = connect_as("family");
+    REQUIRE(aether_publisher_open(family.client, "fork", &config, &family.pub) == 0);
+    for (unsigned i = 0; i < 3; i++) {
+        family.readers[i] = (struct reading){.max_message = LANE, .in_place = i == 1};
+        REQUIRE(aether_subscriber_open(family.client, "fork", &options[i], NULL, &family.readers[i].sub) == 0);
+        family.readers[i].expected = aether_subscriber_next(family.readers[i].sub);
+    }
+}
+
+/* ---- what a child does ---- */
+
+static int nothing(void) {
+    return 0;
+}
+
+static int publishes_small(void) {
+    return aether_publish(family.pub, data, SMALL);
+}
+
+static int publishes_large(void) {
+    return aether_publish(family.pub, data, LARGE);
+}
+
+static int gathers(void) {
+    const struct iovec pieces[2] = {{data, SMALL}, {data, 1}};
+
+    return aether_publish_gather(family.pub, pieces, 2);
+}
+
+static int publishes_batch(void) {
+    const struct iovec messages[2] = {{data, SMALL}, {data, LARGE}};
+
+    return aether_publish_batch(family.pub, messages, 2);
+}
+
+static int writes_to_loan(void) {
+    memset(family.loan.data, 1, 1);
+    return 0;
+}
+
+static int commits_loan(void) {
+    return aether_loan_commit(family.pub, &family.loan);
+}
+
+static int takes_loan(void) {
+    aether_loan loan;
+
+    return aether_loan_take(family.pub, LARGE, &loan);
+}
+
+static int reads_small_view(void) {
+    return *(const volatile unsigned char *)family.small.data;
+}
+
+static int reads_large_view(void) {
+    return *(const volatile unsigned char *)family.large.data;
+}
+
+static int receives(unsigned reader) {
+    aether_message message;
+
+    return aether_receive(family.readers[reader].sub, &message);
+}
+
+static int receives_reliable(void) {
+    return receives(0);
+}
+
+static int receives_in_place(void) {
+    return receives(1);
+}
+
+static int receives_copies(void) {
+    return receives(2);
+}
+
+static int receives_batch(void) {
+    aether_message messages[4];
+
+    return aether_receive_batch(family.readers[0].sub, messages, 4);
+}
+
+static int waits(void) {
+    return aether_wait(family.readers[0].sub, 1);
+}
+
+static int asks_for_validity(void) {
+    return aether_still_valid(family.readers[1].sub, &family.large);
+}
+
+static int asks_for_stream(void) {
+    return (int)aether_subscriber_stream(family.readers[0].sub);
+}
+
+static const struct {
+    const char *what;
+    int (*act)(void);
+    int signal;
+} acts[] = {
+    {"does nothing", nothing, 0},
+    {"publishes a small message", publishes_small, SIGSEGV},
+    {"publishes a large message", publishes_large, SIGSEGV},
+    {"gathers", gathers, SIGSEGV},
+    {"publishes a batch", publishes_batch, SIGSEGV},
+    {"writes to an open loan", writes_to_loan, SIGSEGV},
+    {"commits a loan", commits_loan, SIGSEGV},
+    {"takes a loan", takes_loan, SIGSEGV},
+    {"looks at a view into the ring", reads_small_view, SIGSEGV},
+    {"looks at a view into the lane", reads_large_view, SIGSEGV},
+    {"receives, reliable", receives_reliable, SIGSEGV},
+    {"receives, best effort in place", receives_in_place, SIGSEGV},
+    {"receives, best effort", receives_copies, SIGSEGV},
+    {"receives a batch", receives_batch, SIGSEGV},
+    {"waits", waits, SIGSEGV},
+    {"asks whether a view is valid", asks_for_validity, SIGSEGV},
+    {"asks for the stream's state", asks_for_stream, SIGSEGV},
+};
+
+#define ACTS (sizeof acts / sizeof acts[0])
+
+static void act(unsigned which) {
+    signal(SIGSEGV, SIG_DFL); /* a sanitizer has a handler */
+    (void)acts[which].act();
+}
+
+/*
+ * The parent's own work around a child: a view into the ring and one into the lane are held, and a loan is half filled.
+ */
+static void live_with(unsigned which) {
+    const uint64_t next = aether_publisher_next(family.pub);
+    aether_message message;
+    int status;
+
+    publish_pair();
+    publish_pair();
+    REQUIRE(aether_loan_take(family.pub, LARGE, &family.loan) == 0);
+    memset(family.loan.data, 0xaa, LARGE);
+    for (unsigned i = 0; i < 2; i++) { /* as the topic waits, both stay */
+        REQUIRE(aether_receive(family.readers[0].sub, &message) == 1);
+        check_entry(&family.readers[0], &message);
+        *(i == 0 ? &family.small : &family.large) = message;
+    }
+    status = reap(spawn(act, which));
+    if (acts[which].signal == 0 ? status != 0 : !WIFSIGNALED(status) || WTERMSIG(status) != acts[which].signal)
+        fail("a child that %s: status %#x", acts[which].what, (unsigned)status);
+    REQUIRE(payload_right(&family.small, LANE) && payload_right(&family.large, LANE));
+    for (unsigned i = 0; i < LARGE; i++)
+        REQUIRE(((unsigned char *)family.loan.data)[i] == 0xaa);
+    REQUIRE(aether_publisher_next(family.pub) == next + 4);
+    REQUIRE(aether_loan_discard(family.pub, &family.loan) == 0);
+    for (unsigned i = 0; i < 3; i++) {
+        while (read_some(&family.readers[i], which) > 0)
+            ;
+        REQUIRE(family.readers[i].expected == next + 4);
+        check_conserved(&family.readers[i]);
+    }
+    ok("a child that %s%s; its parent goes on", acts[which].what, acts[which].signal ? " gets SIGSEGV" : "");
+}
+
+/* ---- what a child has ---- */
+
+static unsigned shared_mappings(void) {
+    FILE *file = fopen("/proc/self/maps", "re");
+    unsigned count = 0;
+    char line[512];
+
+    REQUIRE(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL)
+        count += strstr(line, "/dev/shm/aether-") != NULL || strstr(line, "memfd:aether") != NULL;
+    fclose(file);
+    return count;
+}
+
+static void has_no_mapping(unsigned arg) {
+    (void)arg;
+    REQUIRE(shared_mappings() == 0);
+}
+
+/* A child that connects for itself takes part as anybody else does. */
+static void takes_part(unsigned arg) {
+    aether_client *client = connect_as("child");
+    const aether_subscribe_options options = {.from = AETHER_FROM_LAST, .last = 1};
+    aether_subscriber *sub;
+    aether_message message;
+
+    (void)arg;
+    REQUIRE(aether_subscriber_open(client, "fork", &options, NULL, &sub) == 0);
+    REQUIRE(aether_receive(sub, &message) == 1 && payload_right(&message, LANE));
+    aether_subscriber_close(sub);
+    aether_disconnect(client);
+}
+
+int main(void) {
+    test_begin(ACTS + 2);
+    set_up();
+    for (unsigned i = 0; i < ACTS; i++)
+        live_with(i);
+    REQUIRE(shared_mappings() >= 4); /* token, log, cursors, and a log again */
+    join_child(spawn(has_no_mapping, 0));
+    ok("a child has no mapping of token, log and cursors");
+    join_child(spawn(takes_part, 0));
+    ok("a child that connects for itself takes part");
+    aether_disconnect(family.client);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Conservation in every combination: what publishers do with slow subscribers, the size of messages, where sequences
+ * start; readers of each policy at once, every way to publish in turn; while readers come and go, and anybody is
+ * stopped or killed at random moments (AETHER_TEST_SEED repeats them, AETHER_TEST_EVENTS has more of them). Ring and
+ * lane are so small that they wrap all the time.
+ */
+#include "lib/process.h"
+
+#define CAPACITY 16u
+#define INLINE 56u
+#define PAGE 4096u
+#define LANE 16384u
+#define STEP_MAX 8u /* messages that one step publishes at most */
+#define READERS 5u
+#define STEADY 0u /* this reader is stopped, but never killed */
+#define PROGRESS (4u * CAPACITY)
+
+enum size { SIZE_0, SIZE_1, SIZE_INLINE, SIZE_ABOVE, SIZE_PAGE, SIZE_HALF, SIZE_LANE, SIZE_MIXED, SIZES };
+
+static const size_t lengths[SIZE_MIXED] = {0, 1, INLINE, INLINE + 1, PAGE, LANE / 2, LANE};
+static const char *const names[SIZES] = {"0 bytes", "1 byte",      "inline",         "inline + 1",
+                                         "a page",  "half a lane", "the whole lane", "mixed sizes"};
+
+static struct stage {
+    char topic[32];
+    aether_topic_config config;
+    enum size size;
+    uint64_t seed;
+    uint64_t stop, end; /* the publisher stops; readers stop at this sequence, UINT64_MAX: not yet */
+    uint64_t opened, published, full;
+    struct {
+        uint64_t entries, next, joins, lost, skipped, evicted, overwritten;
+    } readers[READERS];
+} * stage;
+
+static uint64_t seed, events; /* of the parent; of each cell */
+
+static size_t cell_length(uint64_t seq, size_t max) {
+    const uint64_t r = mix(seq ^ 0xfeed);
+
+    (void)max;
+    if (stage->size != SIZE_MIXED)
+        return lengths[stage->size];
+    return r % 8 < SIZE_MIXED ? lengths[r % 8] : (size_t)(r >> 8) % (LANE + 1);
+}
+
+/* While the daemon is dead or about to be, whoever opens tries again. */
+static bool try_again(int rc) {
+    return rc == -ECONNREFUSED || rc == -ENOENT || rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -EPIPE ||
+           rc == -EBUSY;
+}
+
+static aether_client *connect_patiently(const char *name) {
+    const aether_connect_options options = {.socket_path = test.socket, .name = name};
+    aether_client *client = NULL;
+    int rc;
+
+    AWAIT(!try_again(rc = aether_connect(&client, &options)));
+    REQUIRE(rc == 0);
+    return client;
+}
+
+/* ---- publishing, in every way ---- */
+
+static unsigned char payloads[STEP_MAX][LANE + 1];
+
+static bool fits_in_lane(const struct iovec *messages, size_t count) {
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += messages[i].iov_len > INLINE ? (messages[i].iov_len + 63) / 64 * 64 : 0;
+    return bytes <= LANE;
+}
+
+static int publish_batch(aether_publisher *pub, uint64_t random) {
+    const uint64_t seq = aether_publisher_next(pub);
+    const size_t count = random % (STEP_MAX + 1);
+    struct iovec messages[STEP_MAX];
+    int rc;
+
+    for (size_t i = 0; i < count; i++)
+        messages[i] = (struct iovec){payloads[i], payload_fill(payloads[i], seq + i, LANE)};
+    rc = aether_publish_batch(pub, messages, count);
+    if (rc == -E2BIG && !fits_in_lane(messages, count))
+        return aether_publish_batch(pub, messages, 1);
+    return rc;
+}
+
+static int publish_gathered(aether_publisher *pub, uint64_t random) {
+    const size_t len = payload_fill(payloads[0], aether_publisher_next(pub), LANE);
+    struct iovec pieces[4];
+    size_t off = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        const size_t piece = i < 3 ? (random >> 8 * i) % (len - off + 1) : len - off;
+        pieces[i] = (struct iovec){piece != 0 ? payloads[0] + off : NULL, piece};
+        off += piece;
+    }
+    return aether_publish_gather(pub, pieces, 4);
+}
+
+/* Takes up to three loans, gives some back, and commits the others in another order than they were taken. */
+static int publish_loans(aether_publisher *pub, uint64_t random) {
+    const unsigned wanted = 1 + (unsigned)(random % 3);
+    const uint64_t seq = aether_publisher_next(pub);
+    const size_t max = aether_publisher_max_message(pub);
+    aether_loan loans[3];
+    unsigned count = 0;
+    int rc = 0;
+
+    for (; count < wanted; count++) {
+        const size_t len = length_of(seq + wanted - 1 - count, max), more = random >> 32 & 64;
+        rc = aether_loan_take(pub, len + more <= max ? len + more : len, &loans[count]);
+        if (rc != 0)
+            break;
+        memset(loans[count].data, 0xee, loans[count].len);
+    }
+    if (count == 0)
+        return rc;
+    REQUIRE(rc == 0 || rc == AETHER_FULL || rc == -ENOBUFS);
+    for (unsigned i = count; i-- > 0;) {
+        const uint64_t next = aether_publisher_next(pub);
+        if ((random >> (40 + i) & 7) == 0 || loans[i].len < length_of(next, max)) {
+            REQUIRE(aether_loan_discard(pub, &loans[i]) == 0);
+            continue;
+        }
+        loans[i].len = payload_fill(loans[i].data, next, max);
+        while ((rc = aether_loan_commit(pub, &loans[i])) == AETHER_FULL && !get(&stage->stop)) {
+            add(&stage->full, 1);
+            sched_yield();
+        }
+        REQUIRE(rc >= 0 && (rc == AETHER_FULL) == (loans[i].data != NULL));
+        if (rc == AETHER_FULL)
+            REQUIRE(aether_loan_discard(pub, &loans[i]) == 0);
+    }
+    return 0;
+}
+
+/* What is too large is refused, and nothing happens. */
+static void publish_too_large(aether_publisher *pub) {
+    const uint64_t next = aether_publisher_next(pub);
+    const size_t len = aether_publisher_max_message(pub) + 1;
+    const struct iovec message = {payloads[0], len};
+    aether_loan loan;
+
+    REQUIRE(len <= sizeof payloads[0]);
+    REQUIRE(aether_publish(pub, payloads[0], len) == -EMSGSIZE);
+    REQUIRE(aether_publish_wait(pub, payloads[0], len, 0) == -EMSGSIZE);
+    REQUIRE(aether_publish_batch(pub, &message, 1) == -EMSGSIZE);
+    REQUIRE(aether_publish_gather(pub, &message, 1) == -EMSGSIZE);
+    REQUIRE(aether_loan_take(pub, len, &loan) == -EMSGSIZE);
+    REQUIRE(aether_publisher_next(pub) == next);
+}
+
+static int publish_step(aether_publisher *pub, uint64_t random) {
+    const uint64_t seq = aether_publisher_next(pub);
+
+    switch (random % 6) {
+    case 0:
+        return aether_publish(pub, payloads[0], payload_fill(payloads[0], seq, LANE));
+    case 1:
+        return aether_publish_wait(pub, payloads[0], payload_fill(payloads[0], seq, LANE), 1000000);
+    case 2:
+        return publish_batch(pub, random >> 8);
+    case 3:
+        return publish_gathered(pub, random >> 8);
+    case 4:
+        return publish_loans(pub, random >> 8);
+    default:
+        if (random >> 8 & 15)
+            return aether_publish(pub, payloads[0], payload_fill(payloads[0], seq, LANE));
+        publish_too_large(pub);
+        return 0;
+    }
+}
+
+static void publish_until_stopped(unsigned me) {
+    aether_client *client = connect_patiently("publisher");
+    uint64_t random = stage->seed + me, first;
+    aether_publisher *pub = NULL;
+    int rc;
+
+    AWAIT(!try_again(rc = aether_publisher_open(client, stage->topic, &stage->config, &pub)));
+    REQUIRE(rc == 0);
+    /* Nothing that was told or seen is taken back; what wasn't told yet is one step at most. */
+    first = aether_publisher_next(pub);
+    REQUIRE(first - get(&stage->published) <= STEP_MAX);
+    for (unsigned i = 0; i < READERS; i++)
+        REQUIRE(get(&stage->readers[i].joins) == 0 || (int64_t)(first - get(&stage->readers[i].next)) >= 0);
+    set(&stage->published, first);
+    add(&stage->opened, 1);
+    while (!get(&stage->stop)) {
+        rc = publish_step(pub, next_random(&random));
+        REQUIRE(rc >= 0);
+        set(&stage->published, aether_publisher_next(pub));
+        if (rc == AETHER_FULL) {
+            add(&stage->full, 1);
+            REQUIRE(aether_publisher_wait(pub, length_of(aether_publisher_next(pub), LANE), 1000000) >= 0);
+        }
+    }
+    aether_publisher_close(pub);
+    aether_disconnect(client);
+}
+
+/* ---- reading ---- */
+
+/*
+ * 0 and 1 reliable; 2 and 3 best effort; 1 and 3 in place, where that means something; 4 latest. The steady one is
+ * there from the first message on, the others leave and join again.
+ */
+static struct reading join(aether_client *client, unsigned me, uint64_t random) {
+    static const aether_policy policies[READERS] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_BEST_EFFORT,
+                                                    AETHER_BEST_EFFORT, AETHER_LATEST};
+    const aether_from from = me == STEADY ? AETHER_FROM_NEW : (aether_from)(random % 3);
+    const aether_subscribe_options options = {.policy = policies[me],
+                                              .from = from,
+                                              .last = from == AETHER_FROM_LAST ? random >> 8 & 31 : 0,
+                                              .views = me % 2 != 0 ? AETHER_VIEWS_IN_PLACE : AETHER_VIEWS_COPY};
+    const bool reliable = policies[me] == AETHER_RELIABLE, evicts = stage->config.slow == AETHER_SLOW_EVICT;
+    struct reading reading = {.max_message = LANE,
+                              .gaps_allowed = !reliable,
+                              .latest = policies[me] == AETHER_LATEST,
+                              .in_place = me % 2 != 0 && (!reliable || evicts),
+                              .evictable = reliable && evicts};
+    int rc;
+
+    AWAIT(!try_again(rc = aether_subscriber_open(client, stage->topic, &options, &stage->config, &reading.sub)));
+    REQUIRE(rc == 0);
+    reading.expected = aether_subscriber_next(reading.sub);
+    /* It joined before this moment, and a publisher tells what it has published one step later at most. */
+    reading.kept_from = from == AETHER_FROM_NEW ? reading.expected : get(&stage->published) + STEP_MAX;
+    add(&stage->readers[me].joins, 1);
+    return reading;
+}
+
+/* One subscription, until it has read all there is or has had enough; true: it has read all. */
+static bool read_for_a_while(aether_client *client, unsigned me, uint64_t *random) {
+    struct reading reading = join(client, me, next_random(random));
+    uint64_t left = me == STEADY ? UINT64_MAX : next_random(random) % 500;
+    bool end;
+
+    for (; (end = reading.expected == get(&stage->end)) == false && left > 0; left--) {
+        const uint64_t r = next_random(random);
+        if (read_some(&reading, (unsigned)(r & 3)) > 0) {
+            set(&stage->readers[me].next, reading.expected);
+            add(&stage->readers[me].entries, 1);
+        } else if ((r & 12) != 0) {
+            (void)aether_wait(reading.sub, 2000000);
+        }
+        if (reading.evicted && (r >> 8 & 1)) /* to be reliable again */
+            break;
+    }
+    check_conserved(&reading);
+    add(&stage->readers[me].lost, reading.lost);
+    add(&stage->readers[me].skipped, reading.skipped);
+    add(&stage->readers[me].evicted, reading.evicted);
+    add(&stage->readers[me].overwritten, reading.overwritten);
+    aether_subscriber_close(reading.sub);
+    return end;
+}
+
+static void read_until_end(unsigned me) {
+    aether_client *client = connect_patiently("reader");
+    uint64_t random = stage->seed + 100 + me + get(&stage->readers[me].joins);
+
+    while (!read_for_a_while(client, me, &random))
+        ;
+    aether_disconnect(client);
+}
+
+/* ---- what happens to them ---- */
+
+static pid_t publisher, readers[READERS];
+
+static void random_delay(void) {
+    const struct timespec delay = {.tv_nsec = (long)(next_random(&seed) % 4000000)};
+
+    nanosleep(&delay, NULL);
+}
+
+/* Nobody hangs: the publisher gets on by a few rings, and each reader hears something. */
+static void await_progress(void) {
+    const uint64_t published = get(&stage->published);
+    uint64_t entries[READERS];
+
+    for (unsigned i = 0; i < READERS; i++)
+        entries[i] = get(&stage->readers[i].entries);
+    AWAIT(get(&stage->published) - published >= PROGRESS);
+    for (unsigned i = 0; i < READERS; i++)
+        AWAIT(get(&stage->readers[i].entries) != entries[i]);
+}
+
+static void replace_publisher(void) {
+    const uint64_t opened = get(&stage->opened);
+
+    publisher = spawn(publish_until_stopped, 1 + (unsigned)opened);
+    AWAIT(get(&stage->opened) == opened + 1);
+}
+
+static unsigned any_reader(void) {
+    return (unsigned)(next_random(&seed) % READERS);
+}
+
+static unsigned any_mortal(void) {
+    return 1 + (unsigned)(next_random(&seed) % (READERS - 1));
+}
+
+static void stop_reader(unsigned me) {
+    const uint64_t full = get(&stage->full), published = get(&stage->published);
+
+    freeze_child(readers[me]);
+    if (stage->config.slow == AETHER_SLOW_EVICT)
+        AWAIT(get(&stage->published) - published >= PROGRESS);
+    else if (me == STEADY)
+        AWAIT(get(&stage->full) > full + 2);
+    random_delay();
+    thaw_child(readers[me]);
+}
+
+static void kill_daemon(unsigned also) {
+    const unsigned reader = any_mortal();
+
+    daemon_kill();
+    if (also == 1)
+        kill_child(publisher);
+    if (also == 2)
+        kill_child(readers[reader]);
+    random_delay();
+    daemon_start();
+    if (also == 1)
+        replace_publisher();
+    if (also == 2)
+        readers[reader] = spawn(read_until_end, reader);
+}
+
+static void event(unsigned number) {
+    unsigned reader;
+
+    random_delay();
+    switch (number % 8) {
+    case 0:
+    case 4:
+        kill_child(publisher);
+        replace_publisher();
+        break;
+    case 1:
+        reader = any_mortal();
+        kill_child(readers[reader]);
+        readers[reader] = spawn(read_until_end, reader);
+        break;
+    case 2:
+        stop_reader(STEADY);
+        break;
+    case 3:
+        stop_reader(any_reader());
+        break;
+    case 5:
+        freeze_child(publisher);
+        random_delay();
+        thaw_child(publisher);
+        break;
+    case 6:
+        freeze_child(publisher);
+        kill_child(publisher);
+        replace_publisher();
+        break;
+    default:
+        kill_daemon((unsigned)(next_random(&seed) % 3));
+        break;
+    }
+    await_progress();
+}
+
+static void set_stage(unsigned cell) {
+    memset(stage, 0, sizeof *stage);
+    snprintf(stage->topic, sizeof stage->topic, "matrix/%u", cell);
+    stage->size = (enum size)(cell / 4);
+    stage->seed = next_random(&seed);
+    stage->end = UINT64_MAX;
+    stage->config = (aether_topic_config){.max_message = stage->size <= SIZE_1 ? 8 : LANE,
+                                          .inline_max = stage->size <= SIZE_1 ? 8 : INLINE,
+                                          .lane_bytes = stage->size <= SIZE_1 ? 0 : LANE,
+                                          .capacity = CAPACITY,
+                                          .slow = cell % 2 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT,
+                                          .start_seq = cell / 2 % 2 ? (1ull << 48) - 3 : 0};
+    stage->published = stage->config.start_seq;
+}
+
+static void run(unsigned cell) {
+    const unsigned first = (unsigned)(next_random(&seed) % 8);
+    uint64_t lost = 0, skipped = 0, evicted = 0, overwritten = 0, joins = 0;
+
+    set_stage(cell);
+    for (unsigned i = 0; i < READERS; i++)
+        readers[i] = spawn(read_until_end, i);
+    AWAIT(get(&stage->readers[STEADY].joins) == 1);
+    replace_publisher();
+    await_progress();
+    for (unsigned i = 0; i < events; i++)
+        event(first + i);
+    set(&stage->stop, 1);
+    join_child(publisher);
+    set(&stage->end, get(&stage->published));
+    for (unsigned i = 0; i < READERS; i++) {
+        join_child(readers[i]);
+        lost += stage->readers[i].lost;
+        skipped += stage->readers[i].skipped;
+        evicted += stage->readers[i].evicted;
+        overwritten += stage->readers[i].overwritten;
+        joins += stage->readers[i].joins;
+    }
+    REQUIRE(stage->config.slow == AETHER_SLOW_EVICT || (evicted == 0 && stage->readers[STEADY].lost == 0));
+    REQUIRE(stage->config.slow == AETHER_SLOW_WAIT || evicted > 0);
+    ok("%s, %s, from %llu: %llu messages, %llu joins; %llu lost, %llu skipped, %llu evicted, %llu overwritten in place",
+       names[stage->size], stage->config.slow ? "evict" : "wait", (unsigned long long)stage->config.start_seq,
+       (unsigned long long)(stage->published - stage->config.start_seq), (unsigned long long)joins,
+       (unsigned long long)lost, (unsigned long long)skipped, (unsigned long long)evicted,
+       (unsigned long long)overwritten);
+}
+
+int main(void) {
+    length_of = cell_length;
+    stage = share(sizeof *stage);
+    test_begin(4 * SIZES);
+    seed = setting("AETHER_TEST_SEED", 1);
+    events = setting("AETHER_TEST_EVENTS", SANITIZED ? 15 : 60);
+    for (unsigned cell = 0; cell < 4 * SIZES; cell++)
+        run(cell);
+    return 0;
+}

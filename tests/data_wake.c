@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A hunt for lost wake-ups: subscribers that sleep in every way, and a publisher that publishes in the very moment in
+ * which one of them falls asleep; some of them are killed meanwhile. A lost wake-up is a message that arrives only
+ * because the bounded sleep of 250 ms was over. What the machine held up is taken off: the time that a process was
+ * ready to run but didn't, as the kernel counts it, and stalls that a monitor process sees. At the end, what sleeping
+ * costs.
+ *
+ * AETHER_TEST_CYCLES sleeps, or as many as fit in AETHER_TEST_SECONDS; AETHER_TEST_SEED.
+ */
+#include "lib/process.h"
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#define SLEEPERS 4u
+#define CAPACITY 64u
+#define STAMPS 4096u
+#define LATE_NS 200000000ull
+#define TICK_NS 10000000ull
+#define HUNT_NS 65536u /* the publisher waits up to so long once a sleeper says that it goes to sleep */
+#define IDLE_S 5u
+
+static struct stage {
+    char topic[32];
+    uint64_t stop, published, opened;
+    uint64_t sent[STAMPS]; /* when the publish of a sequence had returned */
+    uint64_t ticks, stalled_ns;
+    struct {
+        uint64_t joined, alive, waits_for, sleeps, late, excused;
+    } sleepers[SLEEPERS];
+} * stage;
+
+static uint64_t seed;
+
+static const aether_topic_config config = {.max_message = 16, .capacity = CAPACITY};
+
+/* ---- the machine ---- */
+
+/* Ticks every 10 ms, and notes by how much it came too late. */
+static void monitor(unsigned arg) {
+    const struct timespec tick = {.tv_nsec = (long)TICK_NS};
+    uint64_t before = now_ns();
+
+    (void)arg;
+    for (;;) {
+        nanosleep(&tick, NULL);
+        const uint64_t now = now_ns();
+        if (now - before > 2 * TICK_NS)
+            add(&stage->stalled_ns, now - before - TICK_NS);
+        before = now;
+        add(&stage->ticks, 1);
+    }
+}
+
+/* For how long this thread was ready to run without running since it began; 0 where the kernel doesn't count it. */
+static uint64_t held_up_ns(void) {
+    static int fd = -1;
+    unsigned long long ran, waited;
+    char text[96];
+    ssize_t n;
+
+    if (fd < 0)
+        fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    n = fd >= 0 ? pread(fd, text, sizeof text - 1, 0) : -1;
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+}
+
+struct nap {
+    uint64_t start, held_up, stalled;
+};
+
+static struct nap before_sleep(void) {
+    return (struct nap){now_ns(), held_up_ns(), get(&stage->stalled_ns)};
+}
+
+/* A message came after a sleep: was it woken for it, or did the sleep just end? */
+static void judge(unsigned me, const struct nap *nap, const aether_message *message) {
+    const uint64_t now = now_ns();
+    uint64_t from, sent, late, machine, ticks;
+
+    memcpy(&from, message->data, sizeof from);
+    if (now - from < LATE_NS || now - nap->start < LATE_NS)
+        return;
+    sent = get(&stage->sent[message->seq % STAMPS]); /* killed in between, a publisher wakes nobody, and aetherd does */
+    from = nap->start > sent ? nap->start : sent;
+    ticks = get(&stage->ticks);
+    AWAIT(get(&stage->ticks) >= ticks + 2);
+    late = now > from && sent != 0 ? now - from : 0;
+    machine = held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
+    printf("# sleeper %u: sequence %llu %llu ms late, %llu of them the machine's%s\n", me,
+           (unsigned long long)message->seq, (unsigned long long)late / 1000000, (unsigned long long)machine / 1000000,
+           sent == 0 ? "; its publisher was killed" : "");
+    add(late > LATE_NS + machine ? &stage->sleepers[me].late : &stage->sleepers[me].excused, 1);
+}
+
+/* ---- the sleepers ---- */
+
+struct sleeper {
+    unsigned me;
+    struct reading reading; /* its counts only */
+    aether_notifier *notifier;
+    aether_idle_state idle;
+    int epoll;
+    long switches; /* of this thread when last looked at */
+};
+
+static void take(struct sleeper *sleeper, const aether_message *message, const struct nap *nap) {
+    REQUIRE(message->seq == sleeper->reading.expected && message->lost == 0 && message->len == 8);
+    if (nap != NULL)
+        judge(sleeper->me, nap, message);
+    sleeper->reading.expected++;
+    sleeper->reading.delivered++;
+}
+
+static int drain(struct sleeper *sleeper, const struct nap *nap) {
+    aether_message message;
+    int rc, n = 0;
+
+    while ((rc = aether_receive(sleeper->reading.sub, &message)) > 0)
+        take(sleeper, &message, n++ == 0 ? nap : NULL);
+    REQUIRE(rc == 0);
+    return n;
+}
+
+/* Sleeps in the way of this sleeper. One of them receives at once. */
+static void sleep_once(struct sleeper *sleeper, const struct nap *nap) {
+    struct epoll_event event;
+    aether_message message;
+    int rc;
+
+    switch (sleeper->me % 4) {
+    case 0:
+        REQUIRE(aether_wait(sleeper->reading.sub, AETHER_FOREVER) >= 0);
+        break;
+    case 1:
+        rc = aether_receive_wait(sleeper->reading.sub, &message, AETHER_FOREVER);
+        REQUIRE(rc >= 0);
+        if (rc > 0)
+            take(sleeper, &message, nap);
+        break;
+    case 2:
+        aether_idle(&sleeper->idle, 0);
+        break;
+    default:
+        aether_notifier_arm(sleeper->notifier);
+        REQUIRE(epoll_wait(sleeper->epoll, &event, 1, (int)DEADLINE_S * 1000) == 1);
+        break;
+    }
+}
+
+static void start_sleeper(struct sleeper *sleeper, aether_client *client) {
+    struct epoll_event event = {.events = EPOLLIN};
+
+    REQUIRE(aether_subscriber_open(client, stage->topic, NULL, &config, &sleeper->reading.sub) == 0);
+    sleeper->reading.expected = aether_subscriber_next(sleeper->reading.sub);
+    aether_idle_init(&sleeper->idle, AETHER_IDLE_ADAPTIVE, 0);
+    aether_idle_watch(&sleeper->idle, sleeper->reading.sub);
+    if (sleeper->me % 4 != 3)
+        return;
+    REQUIRE(aether_notifier_open(sleeper->reading.sub, &sleeper->notifier) == 0);
+    REQUIRE((sleeper->epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0);
+    REQUIRE(epoll_ctl(sleeper->epoll, EPOLL_CTL_ADD, aether_notifier_fd(sleeper->notifier), &event) == 0);
+}
+
+/* A sleep is a switch to another process that this thread asked for. */
+static void count_sleeps(struct sleeper *sleeper) {
+    struct rusage usage;
+
+    REQUIRE(getrusage(RUSAGE_THREAD, &usage) == 0);
+    add(&stage->sleepers[sleeper->me].sleeps, (uint64_t)(usage.ru_nvcsw - sleeper->switches));
+    sleeper->switches = usage.ru_nvcsw;
+}
+
+static void sleep_and_wake(unsigned me) {
+    struct sleeper sleeper = {.me = me};
+    aether_client *client = connect_as("sleeper");
+    struct nap nap;
+    uint64_t n = 0;
+
+    start_sleeper(&sleeper, client);
+    set(&stage->sleepers[me].waits_for, sleeper.reading.expected);
+    set(&stage->sleepers[me].alive, 1);
+    add(&stage->sleepers[me].joined, 1);
+    nap = before_sleep();
+    while (drain(&sleeper, &nap) != 0 || !get(&stage->stop) ||
+           aether_subscriber_stream(sleeper.reading.sub) != AETHER_STREAM_CLOSED) {
+        if (++n % 64 == 0)
+            count_sleeps(&sleeper);
+        if (sleeper.me % 4 != 2 || sleeper.idle.rounds == 0) /* that one looks many times before it sleeps */
+            nap = before_sleep();
+        set(&stage->sleepers[me].waits_for, sleeper.reading.expected);
+        sleep_once(&sleeper, &nap);
+    }
+    REQUIRE(sleeper.reading.expected == get(&stage->published));
+    count_sleeps(&sleeper);
+    aether_notifier_close(sleeper.notifier);
+    aether_subscriber_close(sleeper.reading.sub);
+    aether_disconnect(client);
+}
+
+/* ---- the publisher ---- */
+
+/*
+ * Waits until a victim, or all sleepers, have received everything and say that they go to sleep; then a random moment
+ * longer, without sleep. Another message would heal a lost wake-up, so it has to wait longer than the bounded sleep.
+ */
+static void lie_in_wait(uint64_t random, uint64_t next) {
+    const uint64_t span = 1 + (HUNT_NS >> (random >> 8) % 12), patience = now_ns() + 2 * LATE_NS;
+    const unsigned victim = (unsigned)(random % (2 * SLEEPERS)); /* or all */
+
+    for (unsigned i = 0; i < SLEEPERS; i++) {
+        if (victim < SLEEPERS && i != victim)
+            continue;
+        while (get(&stage->sleepers[i].alive) && get(&stage->sleepers[i].waits_for) != next && now_ns() < patience)
+            sched_yield();
+    }
+    const uint64_t until = now_ns() + (random >> 16) % span;
+    while (now_ns() < until)
+        ;
+}
+
+static void hunt(unsigned me) {
+    aether_client *client = connect_as("hunter");
+    aether_publisher *pub = NULL;
+    uint64_t random = seed + me;
+    int rc;
+
+    AWAIT((rc = aether_publisher_open(client, stage->topic, &config, &pub)) != -EBUSY);
+    REQUIRE(rc == 0);
+    add(&stage->opened, 1);
+    while (!get(&stage->stop)) {
+        const uint64_t seq = aether_publisher_next(pub), now = now_ns();
+
+        set(&stage->sent[seq % STAMPS], 0);
+        rc = aether_publish(pub, &now, sizeof now);
+        REQUIRE(rc >= 0);
+        if (rc == AETHER_FULL) {
+            sched_yield();
+            continue;
+        }
+        set(&stage->sent[seq % STAMPS], now_ns());
+        set(&stage->published, seq + 1);
+        lie_in_wait(next_random(&random), seq + 1);
+    }
+    set(&stage->published, aether_publisher_next(pub));
+    aether_publisher_close(pub);
+    aether_disconnect(client);
+}
+
+/* ---- the hunt ---- */
+
+static uint64_t sleeps(void) {
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        all += get(&stage->sleepers[i].sleeps);
+    return all;
+}
+
+static uint64_t late(void) {
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        all += get(&stage->sleepers[i].late);
+    return all;
+}
+
+static pid_t start(void (*play)(unsigned), unsigned arg, const uint64_t *word) {
+    const uint64_t before = get(word);
+    const pid_t pid = spawn(play, arg);
+
+    AWAIT(get(word) == before + 1);
+    return pid;
+}
+
+static void hunt_lost_wakeups(uint64_t cycles, uint64_t seconds) {
+    const uint64_t stop_at = now_ms() + seconds * 1000;
+    pid_t sleepers[SLEEPERS], hunter, watch;
+    uint64_t excused = 0, kills = 0;
+
+    watch = start(monitor, 0, &stage->ticks);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        sleepers[i] = start(sleep_and_wake, i, &stage->sleepers[i].joined);
+    hunter = start(hunt, 0, &stage->opened);
+    while (sleeps() < cycles && now_ms() < stop_at && late() == 0) {
+        const uint64_t r = next_random(&seed), next = get(&stage->published) + 500 + r % 2000;
+        const unsigned victim = (unsigned)(r >> 32) % (SLEEPERS + 1);
+
+        AWAIT(get(&stage->published) >= next || late() != 0);
+        if (victim == SLEEPERS) {
+            kill_child(hunter);
+            hunter = start(hunt, (unsigned)++kills, &stage->opened);
+        } else {
+            set(&stage->sleepers[victim].alive, 0);
+            kill_child(sleepers[victim]);
+            sleepers[victim] = start(sleep_and_wake, victim, &stage->sleepers[victim].joined);
+            kills++;
+        }
+    }
+    set(&stage->stop, 1);
+    join_child(hunter);
+    for (unsigned i = 0; i < SLEEPERS; i++) {
+        join_child(sleepers[i]);
+        excused += stage->sleepers[i].excused;
+    }
+    kill_child(watch);
+    printf("# sleeps: wait %llu, receive_wait %llu, idle %llu, notifier %llu\n",
+           (unsigned long long)stage->sleepers[0].sleeps, (unsigned long long)stage->sleepers[1].sleeps,
+           (unsigned long long)stage->sleepers[2].sleeps, (unsigned long long)stage->sleepers[3].sleeps);
+    if (late() != 0)
+        fail("%llu wake-ups were lost", (unsigned long long)late());
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        REQUIRE(stage->sleepers[i].sleeps > 100);
+    ok("%llu sleeps, %llu messages, %llu kills: no wake-up was lost (%llu late ones were the machine's)",
+       (unsigned long long)sleeps(), (unsigned long long)stage->published, (unsigned long long)kills,
+       (unsigned long long)excused);
+}
+
+/* ---- what sleeping costs ---- */
+
+static uint64_t cpu_ns(pid_t pid) {
+    struct timespec t;
+    clockid_t id;
+
+    REQUIRE(clock_getcpuclockid(pid, &id) == 0 && clock_gettime(id, &t) == 0);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void sit_still(unsigned arg) {
+    aether_client *client = connect_as("idle publisher");
+    aether_publisher *pub;
+
+    (void)arg;
+    REQUIRE(aether_publisher_open(client, stage->topic, &config, &pub) == 0);
+    add(&stage->opened, 1);
+    for (;;)
+        pause();
+}
+
+static void measure_idle(void) {
+    static const char *const names[] = {"wait", "receive_wait", "idle", "notifier", "aetherd"};
+    const struct timespec span = {.tv_sec = IDLE_S};
+    uint64_t before[SLEEPERS + 1], worst = 0, began;
+    pid_t pids[SLEEPERS + 1], publisher;
+
+    memset(stage, 0, sizeof *stage);
+    snprintf(stage->topic, sizeof stage->topic, "wake/idle");
+    publisher = start(sit_still, 0, &stage->opened);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        pids[i] = start(sleep_and_wake, i, &stage->sleepers[i].joined);
+    pids[SLEEPERS] = test.daemon;
+    nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL); /* what the start costs isn't meant */
+    began = now_ns();
+    for (unsigned i = 0; i <= SLEEPERS; i++)
+        before[i] = cpu_ns(pids[i]);
+    nanosleep(&span, NULL);
+    for (unsigned i = 0; i <= SLEEPERS; i++) {
+        const uint64_t ppm = (cpu_ns(pids[i]) - before[i]) * 1000 / ((now_ns() - began) / 1000);
+        printf("# %s: %llu.%04llu %% of a core\n", names[i], (unsigned long long)ppm / 10000,
+               (unsigned long long)ppm % 10000);
+        worst = ppm > worst ? ppm : worst;
+    }
+    kill_child(publisher);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        kill_child(pids[i]);
+    REQUIRE(worst <= (SANITIZED ? 50000 : 5000));
+    ok("asleep for %u s: at most %llu.%04llu %% of a core", IDLE_S, (unsigned long long)worst / 10000,
+       (unsigned long long)worst % 10000);
+}
+
+int main(void) {
+    uint64_t cycles, seconds;
+
+    stage = share(sizeof *stage);
+    snprintf(stage->topic, sizeof stage->topic, "wake/hunt");
+    test_begin(2);
+    seed = setting("AETHER_TEST_SEED", 1);
+    cycles = setting("AETHER_TEST_CYCLES", SANITIZED ? 100000 : 1000000);
+    seconds = setting("AETHER_TEST_SECONDS", SANITIZED ? 10 : 40);
+    hunt_lost_wakeups(cycles, seconds);
+    measure_idle();
+    return 0;
+}
