@@ -39,9 +39,9 @@ enum step { STEP_FLOOR_BEFORE, STEP_MESSAGES, STEP_FLOOR_AFTER, STEPS };
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* Four words at once: word by word the loops, and not memory, would limit large messages. */
-typedef uint64_t quad __attribute__((vector_size(32)));
-#define QUADS_FROM 1024u
+/* Two words at once: word by word the loops, and not memory, would limit large messages. */
+typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
+#define PAIRS_FROM 1024u
 
 /* Message seq is the words seq, seq + 1, ...; the last one may be cut. */
 static inline uint64_t __attribute__((always_inline)) sum_message(const void *data, size_t size) {
@@ -49,15 +49,17 @@ static inline uint64_t __attribute__((always_inline)) sum_message(const void *da
     uint64_t sum = 0;
     size_t at = 0;
 
-    if (size >= QUADS_FROM) {
-        quad sums[2] = {{0}, {0}}, words[2];
-        for (; at + sizeof words <= size; at += sizeof words) {
-            memcpy(words, bytes + at, sizeof words);
+    if (size >= PAIRS_FROM) {
+        pair sums[4] = {{0}, {0}, {0}, {0}};
+        for (; at + sizeof sums <= size; at += sizeof sums) {
+            const pair *words = (const pair *)(const void *)(bytes + at);
             sums[0] += words[0];
             sums[1] += words[1];
+            sums[2] += words[2];
+            sums[3] += words[3];
         }
-        sums[0] += sums[1];
-        sum = sums[0][0] + sums[0][1] + sums[0][2] + sums[0][3];
+        sums[0] += sums[1] + sums[2] + sums[3];
+        sum = sums[0][0] + sums[0][1];
     }
     UNROLL
     for (; at + 8 <= size; at += 8) {
@@ -108,9 +110,11 @@ static uint64_t write_message(unsigned char *data, uint64_t seq, size_t size) {
     uint64_t word = seq, rest = 0;
     size_t at = 0;
 
-    for (quad four = {seq, seq + 1, seq + 2, seq + 3}; at + sizeof four <= size; at += sizeof four, word += 4) {
-        memcpy(data + at, &four, sizeof four);
-        four += 4;
+    for (pair two = {seq, seq + 1}; at + 2 * sizeof two <= size; at += 2 * sizeof two, word += 4) {
+        pair *out = (pair *)(void *)(data + at);
+        out[0] = two;
+        out[1] = two + 2;
+        two += 4;
     }
     for (; at + 8 <= size; at += 8, word++)
         memcpy(data + at, &word, 8);
