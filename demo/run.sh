@@ -159,11 +159,24 @@ run_pipes() {
     compared=$((compared + count))
 }
 
+# All records as one large message, which lies in the publisher's lane and not in the ring's slots.
+run_file() {
+    echo '$ aether-cli pub flights/file --file records'
+    "$cli" pub flights/file --file "$data/records" </dev/null || fail "aether-cli pub --file"
+    echo '$ aether-cli sub flights/file --from oldest --count 1 --dump dump'
+    timeout 60 "$cli" sub flights/file --from oldest --count 1 --dump "$scratch/dump" </dev/null ||
+        fail "aether-cli sub --dump"
+    echo '$ cmp dump/* records'
+    cmp "$scratch/dump/"* "$data/records" || fail "the message isn't the file"
+    echo "the same $(grouped "$(wc -c <"$data/records")") bytes"
+}
+
 run_bench() {
     local what
-    for what in throughput latency; do
-        echo "\$ aether-cli bench $what --size 8 --seconds 1"
-        timeout 60 "$cli" bench $what --size 8 --seconds 1 </dev/null || fail "aether-cli bench $what"
+    for what in 'throughput --size 8' 'throughput --size 1M --loan' 'latency --size 8' wakeup; do
+        echo "\$ aether-cli bench $what"
+        # shellcheck disable=SC2086
+        timeout 60 "$cli" bench $what </dev/null || fail "aether-cli bench $what"
         echo
     done
 }
@@ -189,7 +202,10 @@ run_flights
 headline "The command line: a fifth subscriber in a pipe"
 run_pipes
 
-headline "What this machine can do: 8-byte messages from one process to another"
+headline "All of it as one message"
+run_file
+
+headline "What this machine can do: from one process to another"
 run_bench
 
 "$cli" shutdown || fail "aether-cli shutdown"

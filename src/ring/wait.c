@@ -129,7 +129,7 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
     /* About to wait: the publisher may need what was read. */
     if (s->hot.cursor_stored != s->hot.next)
         ae_store_cursor(&s->hot, s->hot.next);
-    start = now = ae_now_ns();
+    start = ae_now_ns();
     if (s->spin_ns == 0) {
         ae_clock_init();
         s->spin_ns = SPIN_FIRST_NS;
