@@ -2,8 +2,8 @@
 /*
  * batch.c - many messages a call, out and in:  batch [COUNT]   (else 1000)
  *
- * One process is publisher and subscriber here, so that it can be run by itself. The views of a batch are valid together,
- * until the next call on the subscriber.
+ * One process is publisher and subscriber here, so that it can be run by itself. The views of a batch are valid
+ * together, until the next call on the subscriber.
  */
 #include <aether/aether.h>
 #include <inttypes.h>

@@ -2,8 +2,8 @@
 /*
  * epoll.c - a subscriber in an event loop that waits for other things, too:  epoll
  *
- * Prints greetings, those that the ring holds already first, until the publisher has closed or died, or a signal asks it
- * to stop. While there is nothing to do the process sleeps. Run hello_pub beside it.
+ * Prints greetings, those that the ring holds already first, until the publisher has closed or died, or a signal asks
+ * it to stop. While there is nothing to do the process sleeps. Run hello_pub beside it.
  */
 #include <aether/aether.h>
 #include <inttypes.h>

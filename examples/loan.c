@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loan.c - large messages that nobody copies: the publisher fills them in shared memory, the subscriber reads them there:
+ * loan.c - large messages that nobody copies: the publisher fills them in shared memory, the subscriber reads them
+ * there:
  *
  *     loan sub            prints frames until the publisher has closed or died
  *     loan pub [COUNT]    publishes frames of up to 1 MiB (else 10)
@@ -100,7 +101,9 @@ static int publish(aether_client *client, uint64_t count) {
     return rc; /* aether_disconnect() closes the publisher: subscribers see the end of the stream */
 }
 
-/* Reads a frame where it lies. The header is copied and then checked: it is another process's memory, which may change. */
+/*
+ * Reads a frame where it lies. The header is copied and then checked: it is another process's memory, which may change.
+ */
 static void read_frame(const aether_message *m) {
     struct header header;
 

@@ -5,8 +5,8 @@
  *     wait sub            prints readings until the publisher has closed or died
  *     wait pub [COUNT]    publishes readings (else 10)
  *
- * Both state the type of the messages. Whoever opens the topic with another type, version or size is refused with a text
- * that names both, instead of reading one struct as another.
+ * Both state the type of the messages. Whoever opens the topic with another type, version or size is refused with a
+ * text that names both, instead of reading one struct as another.
  */
 #include <aether/aether.h>
 #include <inttypes.h>

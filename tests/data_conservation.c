@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nothing is lost uncounted: a publisher and subscribers of every kind, each a process, on a ring too small for them. */
+/*
+ * Nothing is lost uncounted: a publisher and subscribers of every kind, each a process, on a ring too small for them.
+ */
 #include "lib/process.h"
 
 #define MESSAGES 100000u

@@ -36,8 +36,8 @@ double bench_ns_per_tick(void) {
 }
 
 /*
- * The quantile, with the samples of a bucket spread evenly over the space between its neighbours: many a CPU's counter moves in
- * steps (AMD's: 10 ns), and a median that can only be 110 or 120 says little about a ratio.
+ * The quantile, with the samples of a bucket spread evenly over the space between its neighbours: many a CPU's counter
+ * moves in steps (AMD's: 10 ns), and a median that can only be 110 or 120 says little about a ratio.
  */
 double histogram_ns(const struct histogram *h, double quantile) {
     const double rank = (double)h->count * quantile;

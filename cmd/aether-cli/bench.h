@@ -2,9 +2,9 @@
 /*
  * bench.h - measuring with two or more pinned processes.
  *
- * The parent publishes and reports; each child subscribes. They share one anonymous page set, the arena, for the bare cache-line ping-pong, for
- * starting together, and for results. A figure is taken between two halves of the ping-pong: a run during which the cores moved
- * apart or together is thrown away.
+ * The parent publishes and reports; each child subscribes. They share one anonymous page set, the arena, for the bare
+ * cache-line ping-pong, for starting together, and for results. A figure is taken between two halves of the ping-pong:
+ * a run during which the cores moved apart or together is thrown away.
  */
 #ifndef AETHER_CLI_BENCH_H
 #define AETHER_CLI_BENCH_H
@@ -114,7 +114,10 @@ int bench_start(struct bench *bench, const char *command, const struct bench_opt
                 bench_child *child);
 void bench_stop(struct bench *bench);
 
-/* Starts the next step in all children / waits until all have reached it. False: a child failed or a signal came; it is reported. */
+/*
+ * Starts the next step in all children / waits until all have reached it. False: a child failed or a signal came; it is
+ * reported.
+ */
 void bench_go(struct bench *bench);
 bool bench_joined(struct bench *bench);
 
@@ -145,8 +148,8 @@ struct bench_case {
 };
 
 /*
- * Takes options->runs accepted runs, each between the two halves of its floor, after one that isn't counted. results: options->runs
- * of them, ordered by ratio on return. Status; a fault is reported.
+ * Takes options->runs accepted runs, each between the two halves of its floor, after one that isn't counted. results:
+ * options->runs of them, ordered by ratio on return. Status; a fault is reported.
  */
 int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
                   struct bench_result *results, uint64_t *discarded);

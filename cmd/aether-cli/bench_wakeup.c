@@ -2,8 +2,9 @@
 /*
  * bench_wakeup.c - how long a subscriber that sleeps takes to have a message, beside a bare futex.
  *
- * Message and bare wake-up alternate, so that both meet the same kernel, cores and moment. Each is sent when the other process has been at rest
- * for a while and the kernel says that it sleeps; it is timed from before the call that sends it to after the return of the call that slept.
+ * Message and bare wake-up alternate, so that both meet the same kernel, cores and moment. Each is sent when the other
+ * process has been at rest for a while and the kernel says that it sleeps; it is timed from before the call that sends
+ * it to after the return of the call that slept.
  */
 #define _GNU_SOURCE
 #include "bench.h"

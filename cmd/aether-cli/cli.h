@@ -2,8 +2,8 @@
 /*
  * cli.h - what the commands of aether-cli share: exit codes, fault lines, options, the connection, signals.
  *
- * A command is a function of its own words, argv[0] being its name, that returns an exit status. It begins with args_parse()
- * and reaches the daemon with cli_connect(). main() flushes stdout after it and reports a failed write.
+ * A command is a function of its own words, argv[0] being its name, that returns an exit status. It begins with
+ * args_parse() and reaches the daemon with cli_connect(). main() flushes stdout after it and reports a failed write.
  */
 #ifndef AETHER_CLI_H
 #define AETHER_CLI_H
@@ -14,7 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Exit codes, listed in aether-cli(1) and in `aether-cli help`. A command that a signal ended returns 128 + its number. */
+/*
+ * Exit codes, listed in aether-cli(1) and in `aether-cli help`. A command that a signal ended returns 128 + its number.
+ */
 enum cli_exit {
     CLI_OK = 0,
     CLI_FAILURE = 1,
@@ -42,8 +44,8 @@ int cmd_bench(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
 
 /*
- * Runs the command of a table that argv[1] names, with argv + 1: for commands that have sub-commands. parent: "" or "topic". No word or a wrong
- * one is answered with one line that says what is right; "--help" and "-h" list the table.
+ * Runs the command of a table that argv[1] names, with argv + 1: for commands that have sub-commands. parent: "" or
+ * "topic". No word or a wrong one is answered with one line that says what is right; "--help" and "-h" list the table.
  */
 int cli_dispatch(const struct cli_command *commands, size_t count, const char *parent, int argc, char **argv);
 
@@ -57,10 +59,16 @@ int cli_library_fault(int rc);
 
 /* ---- the daemon -------------------------------------------------------------------------------------------------- */
 
-/* Path of the daemon's socket: --socket, else $AETHER_SOCKET, else the default. Resolved before a command runs; never NULL. */
+/*
+ * Path of the daemon's socket: --socket, else $AETHER_SOCKET, else the default. Resolved before a command runs; never
+ * NULL.
+ */
 const char *cli_socket(void);
 
-/* Makes path (static or from argv; up to 107 bytes) the daemon's socket; NULL: the default. CLI_OK, or reports the fault. */
+/*
+ * Makes path (static or from argv; up to 107 bytes) the daemon's socket; NULL: the default. CLI_OK, or reports the
+ * fault.
+ */
 int cli_set_socket(const char *path);
 
 /* The command that starts a daemon at cli_socket(), for fault lines. Static storage. */
@@ -71,12 +79,15 @@ int cli_connect(const char *command, aether_client **client);
 
 /* ---- signals and time -------------------------------------------------------------------------------------------- */
 
-/* The first SIGINT or SIGTERM since cli_catch_signals(), 0 before. Loops look at it and end cleanly with cli_signal_status(). */
+/*
+ * The first SIGINT or SIGTERM since cli_catch_signals(), 0 before. Loops look at it and end cleanly with
+ * cli_signal_status().
+ */
 extern volatile sig_atomic_t cli_signal;
 
 /*
- * From now on the first SIGINT or SIGTERM sets cli_signal, and a second one kills. System calls are restarted, so that output isn't cut; the waits
- * below return. SIGPIPE is ignored from the start of main().
+ * From now on the first SIGINT or SIGTERM sets cli_signal, and a second one kills. System calls are restarted, so that
+ * output isn't cut; the waits below return. SIGPIPE is ignored from the start of main().
  */
 void cli_catch_signals(void);
 int cli_signal_status(void); /* 128 + cli_signal */
@@ -136,8 +147,9 @@ struct args_spec {
 #define ARGS_RUN (-1)
 
 /*
- * Reads a command's words: options in any place until "--", "--name value" or "--name=value"; --socket and --help everywhere. words receives
- * the others, NULL after the last. Returns ARGS_RUN, or the status with which the command ends at once: help was printed, or a fault.
+ * Reads a command's words: options in any place until "--", "--name value" or "--name=value"; --socket and --help
+ * everywhere. words receives the others, NULL after the last. Returns ARGS_RUN, or the status with which the command
+ * ends at once: help was printed, or a fault.
  */
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]);
 

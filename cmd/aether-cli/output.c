@@ -208,7 +208,10 @@ void table_print(struct table *table) {
 
 /* ---- text from others -------------------------------------------------------------------------------------------- */
 
-/* Length of the well-formed UTF-8 sequence at p, 0 if there is none (Unicode, table 3-7); *code receives the code point. */
+/*
+ * Length of the well-formed UTF-8 sequence at p, 0 if there is none (Unicode, table 3-7); *code receives the code
+ * point.
+ */
 static size_t utf8_sequence(const unsigned char *p, size_t len, uint32_t *code) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const size_t need = p[0] < 0x80                   ? 1

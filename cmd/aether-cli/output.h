@@ -2,7 +2,8 @@
 /*
  * output.h - what aether-cli writes: aligned tables, amounts with units, JSON lines, and text of others made harmless.
  *
- * Everything goes through stdio's stdout with a large buffer. After a failed write out_failed() is true; loops end then.
+ * Everything goes through stdio's stdout with a large buffer. After a failed write out_failed() is true; loops end
+ * then.
  */
 #ifndef AETHER_CLI_OUTPUT_H
 #define AETHER_CLI_OUTPUT_H
@@ -45,8 +46,9 @@ struct table {
 };
 
 /*
- * spec: the columns' titles, separated by '|'; one that begins with '>' is aligned right: "TOPIC|>MESSAGES|>RATE". It must outlive the table. Cells
- * are added row by row; table_print() writes the titles and the rows to stdout, as wide as they need to be, and empties the table.
+ * spec: the columns' titles, separated by '|'; one that begins with '>' is aligned right: "TOPIC|>MESSAGES|>RATE". It
+ * must outlive the table. Cells are added row by row; table_print() writes the titles and the rows to stdout, as wide
+ * as they need to be, and empties the table.
  */
 void table_init(struct table *table, const char *spec);
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -62,8 +64,8 @@ bool utf8_valid(const void *data, size_t len);
 size_t utf8_width(const char *text);
 
 /*
- * Makes bytes harmless for a terminal: what isn't printable UTF-8 becomes \n, \t, \r, \\ or \xHH. dst has room for OUT_ESCAPED(len) bytes and
- * is terminated; the length is returned.
+ * Makes bytes harmless for a terminal: what isn't printable UTF-8 becomes \n, \t, \r, \\ or \xHH. dst has room for
+ * OUT_ESCAPED(len) bytes and is terminated; the length is returned.
  */
 #define OUT_ESCAPED(len) ((len)*4 + 1)
 size_t out_escape(char *dst, const void *data, size_t len);
@@ -80,7 +82,10 @@ json_t *out_json_u64(uint64_t value);
 /* Sets object[key] to the bytes if they are UTF-8, else object[key_b64] to their base64. False: no memory. */
 bool out_json_bytes(json_t *object, const char *key, const void *data, size_t len);
 
-/* Writes an object as one line to stdout and drops the reference. object may be NULL. False: no memory, or stdout has failed. */
+/*
+ * Writes an object as one line to stdout and drops the reference. object may be NULL. False: no memory, or stdout has
+ * failed.
+ */
 bool out_json_line(json_t *object);
 
 #endif

@@ -97,7 +97,10 @@ static void end_message(struct pub *pub) {
         progress(pub, "");
 }
 
-/* Waits until len bytes have room. since: when this message's wait began, 0 before. CLI_OK; a status that ends the command. */
+/*
+ * Waits until len bytes have room. since: when this message's wait began, 0 before. CLI_OK; a status that ends the
+ * command.
+ */
 static int wait_for_room(struct pub *pub, size_t len, uint64_t *since) {
     const uint64_t limit = pub->wait < 0 ? AETHER_FOREVER : (uint64_t)(pub->wait * 1e9);
     char took[OUT_AMOUNT];
@@ -280,7 +283,10 @@ static int no_file(const char *path, const char *why) {
     return cli_fault(CLI_FAILURE, "--file: can't read '%s': %s", path, why);
 }
 
-/* A look at all files before the first is published, and the size of the largest as far as it is known. CLI_OK, or a fault. */
+/*
+ * A look at all files before the first is published, and the size of the largest as far as it is known. CLI_OK, or a
+ * fault.
+ */
 static int check_files(const struct pub *pub, uint64_t *largest) {
     for (size_t i = 0; i < pub->files.count; i++) {
         const char *path = pub->files.items[i];
@@ -357,8 +363,8 @@ static int commit_loan(struct pub *pub, aether_loan *loan) {
 }
 
 /*
- * Reads the file into a loan behind the first head_len bytes, and publishes what there is: size bytes, less if it has become shorter. ends: it must
- * end there, because its size wasn't known.
+ * Reads the file into a loan behind the first head_len bytes, and publishes what there is: size bytes, less if it has
+ * become shorter. ends: it must end there, because its size wasn't known.
  */
 static int publish_loan(struct pub *pub, const char *path, int fd, const unsigned char *head, size_t head_len,
                         size_t size, bool ends) {
@@ -384,7 +390,10 @@ static int publish_loan(struct pub *pub, const char *path, int fd, const unsigne
     return commit_loan(pub, &loan);
 }
 
-/* A pipe, a device or a file of /proc: its size is known at its end. Short ones don't need room for the longest message. */
+/*
+ * A pipe, a device or a file of /proc: its size is known at its end. Short ones don't need room for the longest
+ * message.
+ */
 static int publish_stream(struct pub *pub, const char *path, int fd) {
     const size_t limit = aether_publisher_max_message(pub->publisher);
     const size_t head_size = limit < READ_BYTES ? limit + 1 : READ_BYTES;
@@ -438,8 +447,8 @@ static int publish_files(struct pub *pub) {
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
 /*
- * Opens the publisher. A new topic takes the largest message that is known beforehand, if nothing else was asked for; a topic that exists is taken
- * as it is.
+ * Opens the publisher. A new topic takes the largest message that is known beforehand, if nothing else was asked for; a
+ * topic that exists is taken as it is.
  */
 static int open_publisher(struct pub *pub, aether_client *client, const aether_topic_config *config, uint64_t largest) {
     aether_topic_config wanted = *config;

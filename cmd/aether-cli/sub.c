@@ -103,7 +103,10 @@ static int dump_message(const struct sub *sub, const aether_message *m, char nam
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
 
-/* These print one entry; file: of its payload, relative to --dump, NULL: the payload itself. A failed write is noticed later. */
+/*
+ * These print one entry; file: of its payload, relative to --dump, NULL: the payload itself. A failed write is noticed
+ * later.
+ */
 
 static int print_json(const struct sub *sub, const aether_message *m, const char *file) {
     json_t *object = json_object();
