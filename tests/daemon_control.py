@@ -39,7 +39,7 @@ def case_roles():
             assert os.fstat(reply.fds[0]).st_size == reply.log_bytes
             assert os.fstat(reply.fds[0]).st_blocks * 512 >= reply.log_bytes, "every byte is allocated"
             assert os.fstat(reply.fds[0]).st_mode & 0o777 == 0o600
-        assert lib.read_word(publisher.fds[0], lib.CLAIM_OFF) == 7 << 16 | 3 << 14
+        assert lib.read_word(publisher.fds[0], lib.CLAIM_OFF) == 7 << 16 | lib.CLAIM_NOBODY
         assert lib.read_word(publisher.fds[0], lib.POSITION_OFF) == 7
         assert len({publisher.grant_id, reliable.grant_id, observer.grant_id}) == 3
         for reply in (publisher, reliable, observer):
@@ -53,7 +53,7 @@ def case_join():
     with Daemon() as daemon, Client(daemon.path) as client:
         publisher = client.open(PUBLISHER, "t", start_seq=(1 << 48) - 3)
         seq = (1 << 48) + 1000
-        lib.write_word(publisher.fds[0], lib.CLAIM_OFF, (seq << 16 | 3 << 14) & 0xFFFFFFFFFFFFFFFF)
+        lib.write_word(publisher.fds[0], lib.CLAIM_OFF, (seq << 16) & 0xFFFFFFFFFFFFFFFF)
         for turn in range(1, 4):
             first = client.open(RELIABLE, "t")
             assert first.record == 0
@@ -104,8 +104,11 @@ def case_topics():
 
 
 def case_exclusive():
-    """a topic has one publisher; a killed one makes room at once, and what others hold isn't given back for them"""
+    """an exclusive topic has one publisher; a killed one makes room at once; what others hold isn't given back for them"""
     with Daemon() as daemon, Client(daemon.path) as client:
+        assert client.create("t", publishers=1).type == lib.DONE
+        refused(client.create("t", publishers=2), errno.EEXIST, "exclusive", "unbiased")
+        refused(client.create("u", publishers=3), errno.EINVAL, "publishers 3")
         with Helper(daemon.path, PUBLISHER, "t") as other:
             refused(client.open(PUBLISHER, "t"), errno.EBUSY, "t", "helper", other.pid)
             refused(client.give_back(other.grant_id), errno.ENOENT)
@@ -253,7 +256,7 @@ def case_version():
         assert closed(sock)
         sock = connect(daemon.path)
         sock.send(lib.packet(lib.CREATE, lib.topic_request("t"), version=1))
-        refused(lib.receive(sock), errno.EPROTO, "version 1", "version 2")
+        refused(lib.receive(sock), errno.EPROTO, "version 1", "version 3")
         assert closed(sock)
         still_serves(daemon)
 
@@ -491,7 +494,7 @@ def case_live_without_connection():
     """the end of a connection alone frees nothing; the proof of death does"""
     with Daemon() as daemon, Client(daemon.path) as witness:
         client = Client(daemon.path, "quiet")
-        reply = client.open(PUBLISHER, "t")
+        reply = client.open(PUBLISHER, "t", publishers=1)
         reply.close()
         client.sock.close()
         for _ in range(20):
@@ -510,15 +513,16 @@ def case_resume():
     """resuming needs the nonce, frees what was granted unheard, and the newer connection counts"""
     with Daemon() as daemon, Client(daemon.path) as client:
         known = client.open(RELIABLE, "t")
-        unheard = client.open(PUBLISHER, "t")
+        assert client.create("u", publishers=1).type == lib.DONE
+        unheard = client.open(PUBLISHER, "u")
         with Client(daemon.path, "thief", (client.id, 1, 2, 0)) as thief:
             assert thief.welcome.resumed == 0 and thief.id != client.id
-            refused(thief.open(PUBLISHER, "t"), errno.EBUSY)
+            refused(thief.open(PUBLISHER, "u"), errno.EBUSY)
         old = client.sock
         client.connect((client.id, *client.nonce, known.grant_id))
         assert client.welcome.resumed == 1
         assert closed(old)
-        again = client.open(PUBLISHER, "t")
+        again = client.open(PUBLISHER, "u")
         assert again.type == lib.OPENED
         assert client.give_back(known.grant_id).type == lib.DONE, "what it knew is still its own"
         refused(client.give_back(unheard.grant_id), errno.ENOENT)

@@ -23,13 +23,14 @@ import traceback
 AETHERD = os.environ.get("AETHERD", "aetherd")
 DEADLINE_S = 30  # for anything that must happen
 
-VERSION = 2
+VERSION = 3
 HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)
 PUBLISHER, RELIABLE, BEST_EFFORT = 1, 2, 3
 PACKET_MAX = 1024
 CURSORS_BYTES = 20480
 ACTIVE_OFF, RECORDS_OFF, RECORD_SIZE = 128, 4096, 256
 CLAIM_OFF, POSITION_OFF, WAKE_OFF, EVICT_OFF = 128, 136, 256, 1024
+CLAIM_NOBODY = 0x3FFF
 OPEN_OFF, DIED_OFF, JOINS_OFF, UNFENCED_OFF = 384, 392, 400, 408
 REGISTRY_TOPICS_OFF, TOPIC_SIZE, CLIENT_SIZE, GRANT_SIZE = 4096, 512, 128, 64
 LIVE = 2
@@ -87,10 +88,10 @@ def hello(name="test", resume=(0, 0, 0, 0), request=1, version=VERSION):
 
 
 def topic_request(topic, max_message=0, capacity=0, start_seq=0, preset=0, inline_max=0, lane_bytes=0, slow=0, evict_lag=0,
-                  type_name="", type_version=0, type_size=0):
+                  publishers=0, type_name="", type_version=0, type_size=0):
     return (string(topic) +
-            struct.pack("<QQQQQQIIII", max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq, preset, slow,
-                        type_version, type_size) + string(type_name))
+            struct.pack("<QQQQQQIIIII", max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq, preset,
+                        publishers, slow, type_version, type_size) + string(type_name))
 
 
 class Reply:
@@ -103,10 +104,10 @@ class Reply:
             self.client_id, n0, n1, self.resumed, self.pid = struct.unpack("<QQQII", body)
             self.nonce = (n0, n1)
         elif self.type == OPENED:
-            fields = struct.unpack("<QQIIQQQQQQQQII", body)
+            fields = struct.unpack("<QQIIQQQQQQQQIII", body)
             self.grant_id, self.topic_id, self.role, self.record = fields[:4]
             (self.log_bytes, self.cursors_bytes, self.slots_off, self.lanes_off, self.lane_bytes, self.capacity, self.start_seq,
-             self.evict_lag, self.slot_size, self.max_message) = fields[4:]
+             self.evict_lag, self.slot_size, self.max_message, self.publishers) = fields[4:]
         elif self.type == ERROR:
             self.code, length = struct.unpack_from("<iH", body)
             self.text = body[6:].decode(errors="replace")  # a topic's name in it may be any bytes
@@ -116,7 +117,7 @@ class Reply:
 
     def geometry_matches(self, other):
         names = ("log_bytes", "cursors_bytes", "slots_off", "lanes_off", "lane_bytes", "capacity", "start_seq", "evict_lag",
-                 "slot_size", "max_message")
+                 "slot_size", "max_message", "publishers")
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def close(self):

@@ -116,7 +116,7 @@ static void read_rounds(unsigned me) {
                                                     AETHER_LATEST,   AETHER_RELIABLE, AETHER_RELIABLE};
     const aether_subscribe_options options = {.policy = policies[me]};
     const bool reliable = policies[me] == AETHER_RELIABLE;
-    struct waiter waiter = {.reading = {.max_message = MAX_MESSAGE, .gaps_allowed = !reliable}};
+    struct waiter waiter = {.reading = {.max_message = MAX_MESSAGE, .gaps_allowed = !reliable, .aborts_allowed = true}};
     aether_client *client = connect_as("reader");
 
     waiter.reading.latest = policies[me] == AETHER_LATEST;

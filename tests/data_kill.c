@@ -37,7 +37,8 @@ static void set_stage(const char *topic) {
 }
 
 static aether_topic_config topic_config(void) {
-    return (aether_topic_config){.max_message = MAX_MESSAGE, .capacity = CAPACITY};
+    return (aether_topic_config){
+        .max_message = MAX_MESSAGE, .capacity = CAPACITY, .publishers = AETHER_PUBLISHERS_EXCLUSIVE};
 }
 
 /* Opens the publisher; a predecessor that was killed may be believed alive for a moment. */
@@ -77,7 +78,8 @@ static void publish_until_stopped(unsigned me) {
 static struct reading open_reading(aether_client *client, aether_policy policy) {
     const aether_subscribe_options options = {.policy = policy};
     const aether_topic_config config = topic_config();
-    struct reading reading = {.max_message = MAX_MESSAGE, .gaps_allowed = policy == AETHER_BEST_EFFORT};
+    struct reading reading = {
+        .max_message = MAX_MESSAGE, .gaps_allowed = policy == AETHER_BEST_EFFORT, .aborts_allowed = true};
 
     REQUIRE(aether_subscriber_open(client, stage->topic, &options, &config, &reading.sub) == 0);
     reading.expected = aether_subscriber_next(reading.sub);

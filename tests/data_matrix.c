@@ -220,6 +220,7 @@ static struct reading join(aether_client *client, unsigned me, uint64_t random) 
     const bool reliable = policies[me] == AETHER_RELIABLE, evicts = stage->config.slow == AETHER_SLOW_EVICT;
     struct reading reading = {.max_message = LANE,
                               .gaps_allowed = !reliable,
+                              .aborts_allowed = true,
                               .latest = policies[me] == AETHER_LATEST,
                               .in_place = me % 2 != 0 && (!reliable || evicts),
                               .evictable = reliable && evicts};

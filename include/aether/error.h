@@ -21,8 +21,9 @@ extern "C" {
 #define AETHER_VERSION_PATCH 0
 
 /*
- * aether_publish*(), aether_loan_*(): no room, because a reliable subscriber hasn't released what lies there. Nothing
- * happened; try again.
+ * aether_publish*(), aether_loan_*(): not now. Nothing happened; try again. A reliable subscriber hasn't released what
+ * lies there; or, one whole ring later, a publisher that was stopped or killed in the middle of a publish hasn't
+ * finished it; or other publishers won every one of AETHER_CLAIM_TRIES tries to claim a sequence.
  */
 #define AETHER_FULL 1
 

@@ -9,6 +9,7 @@
 #ifndef AETHER_INSPECT_H
 #define AETHER_INSPECT_H
 
+#include <aether/topic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,16 +35,17 @@ typedef struct aether_topic_info {
     char name[256];      /* NUL-terminated; may hold any byte that a topic name may */
     uint64_t created_ns; /* CLOCK_REALTIME */
     uint64_t start_seq;
-    uint64_t next_seq;     /* sequence of the next message */
-    uint64_t messages;     /* published since creation: next_seq - start_seq */
-    uint64_t capacity;     /* slots */
-    uint32_t slot_size;    /* bytes */
-    uint32_t max_message;  /* bytes */
-    uint32_t inline_max;   /* bytes: longer messages lie in a lane */
-    uint64_t lane_bytes;   /* of each publisher's lane; 0: no lanes */
-    uint64_t evict_lag;    /* sequences; 0: publishers wait for slow subscribers */
-    uint64_t memory_bytes; /* of the topic's objects: what is allocated now */
-    char type_name[64];    /* NUL-terminated; "": no type stated yet */
+    uint64_t next_seq;        /* sequence of the next message */
+    uint64_t messages;        /* published since creation: next_seq - start_seq */
+    uint64_t capacity;        /* slots */
+    uint32_t slot_size;       /* bytes */
+    uint32_t max_message;     /* bytes */
+    uint32_t inline_max;      /* bytes: longer messages lie in a lane */
+    uint64_t lane_bytes;      /* of each publisher's lane; 0: no lanes */
+    uint64_t evict_lag;       /* sequences; 0: publishers wait for slow subscribers */
+    aether_publishers admits; /* whom the topic admits as publishers */
+    uint64_t memory_bytes;    /* of the topic's objects: what is allocated now */
+    char type_name[64];       /* NUL-terminated; "": no type stated yet */
     uint32_t type_version;
     uint32_t type_size;   /* bytes */
     uint64_t joins;       /* publishers that were ever admitted */
@@ -70,7 +72,7 @@ typedef struct aether_peer_info {
     uint64_t client_id;
     char client[64];  /* the client's name, NUL-terminated */
     uint64_t joined;  /* sequence */
-    uint64_t next;    /* publisher: next sequence to publish; reliable: its cursor */
+    uint64_t next;    /* publisher: one past what it claimed last; reliable: its cursor */
     uint64_t lag;     /* reliable: sequences between its cursor and the topic's next_seq */
     uint64_t lost;    /* reliable: sequences reported as gaps */
     uint64_t aborted; /* reliable: aborted sequences skipped */

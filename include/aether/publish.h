@@ -2,8 +2,10 @@
 /*
  * publish.h - publishers.
  *
- * A topic has one publisher at a time (it is exclusive). When the publisher dies or closes, the next one goes on at the
- * first sequence that was not committed; nothing that was published is lost and no sequence is used twice.
+ * A topic has up to 64 publishers at a time, in any processes, or one if it is exclusive. Their messages have one order
+ * that all subscribers see, in which each publisher's have the order of its calls. A publisher that is killed, at any
+ * moment, loses nothing that it had published, and holds nobody up once aetherd has proof of its death; one that is
+ * stopped keeps what it has begun, and finishes it when it goes on.
  *
  *     aether_publisher *pub;
  *     aether_publisher_open(client, "market/eur", NULL, &pub);
@@ -34,7 +36,8 @@ typedef struct aether_publisher aether_publisher;
  * that publishing will touch is mapped and populated here. Blocks for at most 5 seconds plus the time to populate the
  * ring.
  *
- * Faults: -EBUSY the topic has a living publisher (the text names it); and those of aether_topic_create().
+ * Faults: -EUSERS the topic has 64 publishers; -EBUSY it is exclusive and has one (the text names it); and those of
+ *         aether_topic_create().
  */
 int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
                           aether_publisher **publisher);
@@ -47,15 +50,18 @@ void aether_publisher_close(aether_publisher *publisher);
 
 /*
  * Publishes one message: copies len bytes from data into the ring, or into the publisher's lane if len is above the
- * topic's inline_max. Wait-free: a few instructions, or one bounded look at the subscribers' cursors when the known
- * free space is used up; and the copy. With a constant len it compiles to plain moves. If a subscriber sleeps, it is
- * woken: one system call.
+ * topic's inline_max. With a constant len it compiles to plain moves.
+ *
+ * Bounded: a few instructions; a look at the subscribers' cursors when the known free space is used up; while others
+ * publish at the same moment up to AETHER_CLAIM_TRIES tries to claim a sequence, with growing pauses of at most a
+ * microsecond or so. The first message after a second publisher has come may cost it a membarrier(2), some 10 us. If a
+ * subscriber sleeps, it is woken: one system call. No call waits for another process.
  *
  * data   any alignment; may be NULL if len is 0; not kept.
- * Returns 0: published, its sequence was aether_publisher_next(). AETHER_FULL: a reliable subscriber holds the room
- * that is needed; nothing happened.
+ * Returns 0: published, as aether_publisher_next() - 1. AETHER_FULL: nothing happened, see error.h.
  * Faults: -EMSGSIZE len exceeds the topic's maximum (the text names it); -ENOBUFS open loans hold the room that is
- *         needed.
+ *         needed; -ENOSYS membarrier(2) isn't allowed in this process, and another publisher that is idle must be
+ *         parted from its bias with it (see topic.h; the text says what to do).
  */
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len);
 
@@ -68,17 +74,19 @@ int aether_publish_wait(aether_publisher *publisher, const void *data, size_t le
 
 /*
  * Waits in that way until a message of len bytes has room. Returns 0, or AETHER_FULL after timeout_ns. Faults as
- * aether_publish(). Nothing is reserved, but nobody else uses this publisher's room: the next publish or loan of that
- * size succeeds.
+ * aether_publish(). Nothing is reserved: the next publish or loan of that size succeeds, unless another publisher takes
+ * the slot before.
  */
 int aether_publisher_wait(aether_publisher *publisher, size_t len, uint64_t timeout_ns);
 
 /*
- * Publishes count messages with consecutive sequences, all or nothing. Readers may see the first ones before the last
- * one is written.
- * count may be 0. Returns and faults as aether_publish(); -E2BIG: count exceeds half the topic's capacity, or the
- * messages above inline_max don't fit in the lane together.
+ * Publishes count messages with consecutive sequences, all or nothing: the last is aether_publisher_next() - 1. Readers
+ * may see the first ones before the last one is written, and a publisher that is killed in between leaves those.
+ * count may be 0. Returns and faults as aether_publish(); -E2BIG: count exceeds half the topic's capacity or
+ * AETHER_BATCH_MAX, or the messages above inline_max don't fit in the lane together.
  */
+#define AETHER_BATCH_MAX 65535u
+#define AETHER_CLAIM_TRIES 128u /* see aether_publish() */
 AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
 
 /*
@@ -122,9 +130,10 @@ typedef struct aether_loan {
 int aether_loan_take(aether_publisher *publisher, size_t len, aether_loan *loan);
 
 /*
- * Publishes the first loan->len bytes. Wait-free. Returns 0: published, *loan is cleared; AETHER_FULL: the ring has no
- * slot; the loan stays open, try again.
- * Faults: -EINVAL it isn't an open loan of this publisher, or len was raised; nothing happened.
+ * Publishes the first loan->len bytes. Bounded as aether_publish(). Returns 0: published, *loan is cleared; AETHER_FULL:
+ * nothing happened; the loan stays open, try again.
+ * Faults: -EINVAL it isn't an open loan of this publisher, or len was raised; -ENOSYS as aether_publish(). Nothing
+ * happened.
  */
 int aether_loan_commit(aether_publisher *publisher, aether_loan *loan);
 
@@ -133,7 +142,11 @@ int aether_loan_commit(aether_publisher *publisher, aether_loan *loan);
  */
 int aether_loan_discard(aether_publisher *publisher, aether_loan *loan);
 
-/* The sequence of the next message that will be published: the topic's offset. */
+/*
+ * One past the sequence of the last message that this publisher published: that was next - 1, and a batch of n was
+ * next - n .. next - 1. Before the first one: where the topic stood at the open. While nobody else publishes it is the
+ * sequence of the next message.
+ */
 AETHER_INLINE uint64_t aether_publisher_next(const aether_publisher *publisher);
 
 /* The largest message, in bytes. */
@@ -142,9 +155,10 @@ AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publis
 /* ---- inline hot path. Memory-order edges are labelled; docs/memory-model.md has both ends of each. ---- */
 
 /*
- * Finds room for count messages: 0, or AETHER_FULL. Out of line: runs once every time the known free space is used up.
+ * Claims the next count sequences, 1 .. AETHER_BATCH_MAX, where the inline part couldn't: no room that is known, another
+ * publisher. 0, AETHER_FULL or a fault.
  */
-int aether_detail_refresh(aether_publisher *publisher, uint64_t count);
+int aether_detail_claim(aether_publisher *publisher, uint64_t count);
 /* Messages above inline_max, and what is too large. */
 int aether_detail_publish_large(aether_publisher *publisher, const void *data, size_t len);
 int aether_detail_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
@@ -179,9 +193,34 @@ AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, ui
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
-/* C1 release, pairs J4 (join) and S1 (successor): whoever sees the claim sees every slot below it committed. */
-static inline void ae_store_claim(const struct aether_publisher *publisher, uint64_t next) {
-    ae_store_release(publisher->claim, next << AE_CLAIM_SEQ_SHIFT | publisher->claim_owner);
+/*
+ * Claims count sequences for the caller to write: 0, and they are next - count .. next - 1. It must write and commit
+ * them, in order and at once.
+ *
+ * First the intent, which tells repair and other publishers what this claim covers. With the bias that is all, if the
+ * claim word still says so: P7, a plain store and a plain load that the processor may do the other way round; whoever
+ * revokes makes this core drain its stores (P8) before it looks at the intent. Without, it wins by compare-and-swap if
+ * nobody has claimed since.
+ */
+AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t count) {
+    const uint64_t seq = publisher->next, word = publisher->word;
+
+    if (AE_UNLIKELY((int64_t)(publisher->limit - seq) < (int64_t)count))
+        return aether_detail_claim(publisher, count);
+    /* P4 release, pairs P6 (hold) and R2 (repair): with the intent come the commits of the one before. */
+    ae_store_release(publisher->intent, ae_intent(seq, count));
+    if (AE_LIKELY(publisher->biased)) {
+        ae_compiler_barrier();
+        if (AE_UNLIKELY(ae_load_relaxed(publisher->claim) != word)) /* P7 */
+            return aether_detail_claim(publisher, count);
+    } else {
+        /* P5 acq_rel, pairs P1 (claim), J4 (join): with the claim comes the intent that covers it. */
+        if (AE_UNLIKELY(!ae_cas(publisher->claim, word, word + (count << AE_CLAIM_SEQ_SHIFT))))
+            return aether_detail_claim(publisher, count);
+        publisher->word = word + (count << AE_CLAIM_SEQ_SHIFT);
+    }
+    publisher->next = seq + count;
+    return 0;
 }
 
 /*
@@ -196,40 +235,34 @@ static inline void ae_wake_sleepers(struct aether_publisher *publisher) {
 }
 
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len) {
-    const uint64_t seq = publisher->next;
+    int rc;
 
     if (AE_UNLIKELY(len > publisher->inline_max))
         return aether_detail_publish_large(publisher, data, len);
-    if (AE_UNLIKELY(seq == publisher->limit)) {
-        const int rc = aether_detail_refresh(publisher, 1);
-        if (rc != 0)
-            return rc;
-    }
-    ae_write_slot(publisher, seq, data, len);
-    publisher->next = seq + 1;
-    ae_store_claim(publisher, seq + 1);
+    rc = ae_claim_next(publisher, 1);
+    if (AE_UNLIKELY(rc != 0))
+        return rc;
+    ae_write_slot(publisher, publisher->next - 1, data, len);
     ae_wake_sleepers(publisher);
     return 0;
 }
 
 AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count) {
-    const uint64_t seq = publisher->next;
+    uint64_t seq;
+    int rc;
 
-    if (AE_UNLIKELY(count > (publisher->mask + 1) / 2))
+    if (AE_UNLIKELY(count == 0 || count > AETHER_BATCH_MAX || count > (publisher->mask + 1) / 2))
         return aether_detail_publish_batch(publisher, messages, count);
     for (size_t i = 0; i < count; i++) {
         if (AE_UNLIKELY(messages[i].iov_len > publisher->inline_max))
             return aether_detail_publish_batch(publisher, messages, count);
     }
-    if (AE_UNLIKELY(publisher->limit - seq < count)) {
-        const int rc = aether_detail_refresh(publisher, count);
-        if (rc != 0)
-            return rc;
-    }
+    rc = ae_claim_next(publisher, count);
+    if (AE_UNLIKELY(rc != 0))
+        return rc;
+    seq = publisher->next - count;
     for (size_t i = 0; i < count; i++)
         ae_write_slot(publisher, seq + i, messages[i].iov_base, messages[i].iov_len);
-    publisher->next = seq + count;
-    ae_store_claim(publisher, seq + count);
     ae_wake_sleepers(publisher);
     return 0;
 }

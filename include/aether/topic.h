@@ -40,6 +40,21 @@ typedef enum aether_slow {
     AETHER_SLOW_EVICT = 1
 } aether_slow;
 
+/* Who may publish. */
+typedef enum aether_publishers {
+    /*
+     * up to 64 publishers at a time. While there is one it publishes as fast as on an exclusive topic, because the topic
+     * is biased to it; the first message of a second one ends that, with one membarrier(2), some 10 us
+     */
+    AETHER_PUBLISHERS_SHARED = 0,
+    AETHER_PUBLISHERS_EXCLUSIVE = 1, /* one at a time; a second open is refused */
+    /*
+     * shared without the bias, so that a second publisher costs the first one no membarrier and also works where a
+     * sandbox doesn't allow that; each publish is a compare-and-swap
+     */
+    AETHER_PUBLISHERS_UNBIASED = 2
+} aether_publishers;
+
 /*
  * Zero-initialise, then set what matters to you. 0 means "the default" when the topic is created and "as it is" when it
  * exists. Opening an existing topic with a value that differs from the topic's is refused with -EEXIST and a text that
@@ -61,7 +76,8 @@ typedef struct aether_topic_config {
      * ring has
      */
     uint64_t lane_bytes;
-    aether_preset preset;  /* sets capacity and lane_bytes where they are 0 */
+    aether_preset preset; /* sets capacity and lane_bytes where they are 0 */
+    aether_publishers publishers;
     aether_slow slow;      /* AETHER_SLOW_EVICT: see above */
     uint64_t evict_lag;    /* with AETHER_SLOW_EVICT: sequences, capacity / 2 .. capacity; 0: capacity */
     uint64_t start_seq;    /* for tests: sequence of the first message */

@@ -20,8 +20,8 @@ extern "C" {
 /*
  * Waits until there is something to receive, for at most timeout_ns nanoseconds (0: only looks; AETHER_FOREVER: without
  * end). Spins, yields, then sleeps; it learns from the waits before how long spinning pays.
- * Returns 1: there is something: a message, a gap, a fault, or the end of the stream (once for each end). 0: timeout_ns
- * is over, or a signal came.
+ * Returns 1: there is something: a message, a gap, a fault, the end of the stream (once for each end), or an aborted
+ * sequence, which a receive passes over. 0: timeout_ns is over, or a signal came.
  */
 int aether_wait(aether_subscriber *subscriber, uint64_t timeout_ns);
 

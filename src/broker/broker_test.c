@@ -4,6 +4,7 @@
  * file.
  */
 #include "broker/broker.h"
+#include "ring/claim.h"
 #include "base/log.h"
 #include "base/socket.h"
 #include "shm/segment.h"
@@ -133,12 +134,24 @@ static int32_t give_back(const struct client *client, uint64_t grant_id) {
     return reply.msg.type == AE_MSG_DONE ? 0 : reply.msg.u.error.code;
 }
 
-static void one_publisher_a_topic(void **state) {
+static struct ae_msg open_configured(const struct client *client, uint32_t role,
+                                     const struct ae_topic_request *request) {
+    const struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open = {.role = role, .topic = *request}};
+    struct ae_reply reply = ask(client, &msg);
+
+    for (int i = 0; i < reply.fd_count; i++)
+        ae_close(&reply.fds[i]);
+    return reply.msg;
+}
+
+static void exclusive_topics_have_one_publisher(void **state) {
+    const struct ae_topic_request exclusive = {.topic = "t", .capacity = 8, .publishers = AE_PUBLISHERS_EXCLUSIVE};
     struct client a = enter("a"), b = enter("b");
-    const struct ae_msg mine = open_topic(&a, AE_ROLE_PUBLISHER, "t");
+    const struct ae_msg mine = open_configured(&a, AE_ROLE_PUBLISHER, &exclusive);
 
     (void)state;
     assert_int_equal(mine.type, AE_MSG_OPENED);
+    assert_int_equal(mine.u.opened.geometry.publishers, AE_PUBLISHERS_EXCLUSIVE);
     const struct ae_msg refused = open_topic(&b, AE_ROLE_PUBLISHER, "t");
     assert_int_equal(refused.u.error.code, -EBUSY);
     assert_non_null(strstr(refused.u.error.text, "'t'"));
@@ -151,6 +164,23 @@ static void one_publisher_a_topic(void **state) {
     die(&b);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
     assert_true(ae_broker_look(&broker, b.index));
+    die(&a);
+}
+
+static void publishers_have_records_of_their_own(void **state) {
+    struct client a = enter("a"), b = enter("b");
+    struct ae_msg opened = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < AE_PUBLISHERS_MAX; i++) {
+        opened = open_topic(i == 5 ? &b : &a, AE_ROLE_PUBLISHER, "t");
+        assert_int_equal(opened.u.opened.record, i);
+    }
+    assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").u.error.code, -EUSERS);
+    assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+    assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").u.opened.record, AE_PUBLISHERS_MAX - 1);
+    die(&b);
+    assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").u.opened.record, 5);
     die(&a);
 }
 
@@ -257,13 +287,14 @@ static void what_is_no_request_is_refused(void **state) {
 }
 
 static ae_log *map_log(const struct ae_msg *opened) {
+    const uint64_t bytes = opened->u.opened.geometry.lanes_off;
     char name[AE_OBJECT_NAME_SIZE];
     void *base = NULL;
 
     ae_name_log(&instance, opened->u.opened.topic_id, name);
     int fd = ae_segment_open(name, true, instance.uid, opened->u.opened.geometry.log_bytes, NULL);
     assert_true(fd >= 0);
-    assert_int_equal(ae_segment_map(fd, sizeof(ae_log), true, false, &base), 0);
+    assert_int_equal(ae_segment_map(fd, bytes, true, false, &base), 0);
     ae_close(&fd);
     return base;
 }
@@ -311,18 +342,46 @@ static void stream_tells_who_publishes(void **state) {
     memcpy(msg.u.hello.resume_nonce, a.nonce, sizeof a.nonce);
     assert_int_equal(hello(&a, &msg).msg.u.welcome.resumed, 1); /* it never heard of the grant: nobody died */
     stream_is(log, 0, 0, 4);
-    ae_segment_unmap(log, sizeof *log);
+    ae_segment_unmap(log, mine.u.opened.geometry.lanes_off);
     die(&a);
 }
 
-static struct ae_msg open_configured(const struct client *client, uint32_t role,
-                                     const struct ae_topic_request *request) {
-    const struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open = {.role = role, .topic = *request}};
-    struct ae_reply reply = ask(client, &msg);
+/* One dies in a claim of five of which it has committed two; once aetherd looks itself, once its successor. */
+static void dead_publishers_claims_are_aborted(void **state) {
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        struct client a = enter("a"), b = enter("b");
+        const struct ae_msg mine = open_topic(&a, AE_ROLE_PUBLISHER, "t");
+        const struct ae_msg theirs = open_topic(&b, AE_ROLE_PUBLISHER, "t");
+        const ae_geometry *geometry = &theirs.u.opened.geometry;
+        ae_log *log = map_log(&theirs);
 
-    for (int i = 0; i < reply.fd_count; i++)
-        ae_close(&reply.fds[i]);
-    return reply.msg;
+        assert_int_equal(mine.u.opened.record, 0);
+        assert_int_equal(ae_load_relaxed(&log->claim.claim), ae_claim_word(0, AE_MODE_SHARED, AE_CLAIM_NOBODY));
+        ae_store_relaxed(&log->publishers[1].intent, ae_intent(0, 5));
+        ae_store_relaxed(&log->claim.claim, ae_claim_word(5, AE_MODE_SHARED, 1));
+        for (uint64_t seq = 0; seq < 2; seq++)
+            ae_store_relaxed(ae_slot_tag(log, geometry, seq), ae_tag(seq, AE_KIND_INLINE, 0));
+        ae_store_relaxed(ae_slot_tag(log, geometry, 2), ae_tag(2, AE_KIND_BUSY, 0));
+        die(&b);
+        if (restart == 0) {
+            assert_true(ae_broker_look(&broker, b.index));
+        } else {
+            ae_registry_close(&broker.registry);
+            assert_int_equal(ae_broker_start(&broker, &instance, &limits), 0);
+        }
+        stream_is(log, 1, 2, 2);
+        for (uint64_t seq = 0; seq < 5; seq++)
+            assert_int_equal(ae_tag_kind(ae_load_relaxed(ae_slot_tag(log, geometry, seq))),
+                             seq < 2 ? AE_KIND_INLINE : AE_KIND_ABORTED);
+        assert_true(ae_tag_pending(ae_load_relaxed(ae_slot_tag(log, geometry, 5)), 5));
+        ae_segment_unmap(log, geometry->lanes_off);
+        die(&a);
+        assert_true(ae_broker_look(&broker, a.index));
+        struct client c = enter("c");
+        assert_int_equal(remove_topic(&c, "t"), 0);
+        die(&c);
+    }
 }
 
 static uint64_t allocated(const struct ae_msg *opened) {
@@ -380,7 +439,7 @@ static int32_t create(const struct client *client, const struct ae_topic_request
 
 static void types_are_agreed_on(void **state) {
     const struct ae_topic_request
-        none = {.topic = "t", .capacity = 8},
+        none = {.topic = "t", .capacity = 8, .publishers = AE_PUBLISHERS_EXCLUSIVE},
         quote = {.topic = "t", .capacity = 8, .type_name = "quote", .type_version = 2, .type_size = 32},
         trade = {.topic = "t", .capacity = 8, .type_name = "trade", .type_version = 1, .type_size = 40},
         any = {.topic = "t", .capacity = 8, .type_name = "quote", .type_version = 2},
@@ -453,7 +512,9 @@ static void missing_objects_are_a_fault(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(one_publisher_a_topic, setup, teardown),
+        cmocka_unit_test_setup_teardown(exclusive_topics_have_one_publisher, setup, teardown),
+        cmocka_unit_test_setup_teardown(publishers_have_records_of_their_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_publishers_claims_are_aborted, setup, teardown),
         cmocka_unit_test_setup_teardown(look_frees_the_dead_and_only_them, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_client_without_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),

@@ -6,6 +6,7 @@
 #include "base/socket.h"
 #include "base/text.h"
 #include "broker/broker.h"
+#include "ring/claim.h"
 #include "ring/geometry.h"
 #include "ring/wake.h"
 #include "shm/segment.h"
@@ -18,7 +19,7 @@
 /* ---- objects, mapped only while they are looked at ---- */
 
 struct objects {
-    ae_log *log; /* up to the slots */
+    ae_log *log; /* up to the slots; to repair, with them */
     ae_cursors *cursors;
 };
 
@@ -41,10 +42,10 @@ static int open_cursors(const struct ae_broker *broker, const ae_registry_topic 
     return ae_segment_open(name, writable, broker->instance.uid, topic->geometry.cursors_bytes, NULL);
 }
 
-/* Maps the log up to its slots. fd: open read-write. */
-static int map_log(int fd, ae_log **log) {
+/* Maps the log's first `bytes`. fd: open read-write. */
+static int map_log(int fd, uint64_t bytes, ae_log **log) {
     void *base;
-    const int rc = ae_segment_map(fd, sizeof **log, true, false, &base);
+    const int rc = ae_segment_map(fd, bytes, true, false, &base);
 
     *log = rc == 0 ? base : NULL;
     return rc;
@@ -57,7 +58,7 @@ static int map_objects(const struct ae_broker *broker, const ae_registry_topic *
     *o = (struct objects){0};
     if ((rc = log = open_log(broker, topic, true)) < 0 || (rc = cursors = open_cursors(broker, topic, true)) < 0)
         goto out;
-    if ((rc = map_log(log, &o->log)) != 0)
+    if ((rc = map_log(log, sizeof *o->log, &o->log)) != 0)
         goto out;
     if ((rc = ae_segment_map(cursors, sizeof *o->cursors, true, false, &base)) != 0)
         goto out;
@@ -93,29 +94,40 @@ static int leave_cursors(const struct ae_broker *broker, const ae_registry_topic
 }
 
 /*
- * Subscribers wait for a dead publisher's messages until its bit in `open` is clear. That is all that it leaves: its
- * successor finds the end of what was committed by itself.
+ * A publisher that died may have left sequences that it had claimed and not committed: readers wait for them, and one
+ * ring later the other publishers. They become aborted. Then its bit in `open` is cleared, as it does itself when it
+ * closes: readers that wait for the end of the stream wait for that, and other publishers look at its intent until
+ * then. Its grant is freed last, so that its record isn't given out before, and a successor of an aetherd that is
+ * killed in here does all of it again.
  */
 static int leave_stream(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record, bool died) {
-    const uint64_t bit = 1ull << record;
+    const uint64_t bit = 1ull << record, bytes = died ? topic->geometry.lanes_off : sizeof(ae_log);
+    uint64_t aborted = 0;
     ae_log *log;
     int fd = open_log(broker, topic, true);
 
     if (fd < 0)
         return fd;
-    const int rc = map_log(fd, &log);
+    const int rc = map_log(fd, bytes, &log);
     ae_close(&fd);
     if (rc != 0)
         return rc;
+    if (died)
+        aborted = ae_claim_repair(log, &topic->geometry, record);
+    if (aborted != 0)
+        ae_log_line(AE_LOG_INFO, "topic '%s': %" PRIu64 " sequences of a dead publisher aborted", topic->name, aborted);
     /* Its `died` bit may have been set by a predecessor that was killed before it woke anybody. */
     if (((ae_load_acquire(&log->stream.open) | ae_load_acquire(&log->stream.died)) & bit) != 0) {
         if (died)
             (void)ae_fetch_or(&log->stream.died, bit);
-        /* T1 acq_rel, as in ae_publisher_leave: whoever sees the bit clear sees all that was committed, and `died`. */
+        /*
+         * R4, T1 acq_rel, as in ae_publisher_leave: whoever sees the bit clear sees all that was committed or aborted,
+         * and `died`.
+         */
         (void)ae_fetch_and(&log->stream.open, ~bit);
         ae_wake_all(&log->wake.wake);
     }
-    ae_segment_unmap(log, sizeof *log);
+    ae_segment_unmap(log, bytes);
     return 0;
 }
 
@@ -245,7 +257,11 @@ static int make_objects(const struct ae_broker *broker, const ae_registry_topic 
         return rc;
     /* Nobody else has these objects before the topic's record is committed. */
     ae_store_relaxed(&o.log->claim.position, topic->geometry.start_seq);
-    ae_store_relaxed(&o.log->claim.claim, ae_claim(topic->geometry.start_seq, AE_MODE_EXCLUSIVE, 0));
+    ae_store_relaxed(&o.log->claim.claim, ae_claim_word(topic->geometry.start_seq, AE_MODE_SHARED, AE_CLAIM_NOBODY));
+    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
+        ae_store_relaxed(&o.log->publishers[r].intent, ae_intent(topic->geometry.start_seq, 0));
+        ae_store_relaxed(&o.log->publishers[r].proved, topic->geometry.start_seq);
+    }
     ae_store_relaxed(&o.log->wake.wake, 1); /* ahead of what nobody wants yet */
     write_header(&o.log->header, AE_LOG_MAGIC, topic, topic->geometry.log_bytes);
     write_header(&o.cursors->header, AE_CURSORS_MAGIC, topic, topic->geometry.cursors_bytes);
@@ -260,6 +276,7 @@ static aether_topic_config config_of(const struct ae_topic_request *request) {
         .capacity = request->capacity,
         .lane_bytes = request->lane_bytes,
         .preset = (aether_preset)request->preset,
+        .publishers = (aether_publishers)request->publishers,
         .slow = (aether_slow)request->slow,
         .evict_lag = request->evict_lag,
         .start_seq = request->start_seq,
@@ -403,8 +420,7 @@ static int prepare_record(const struct ae_broker *broker, const ae_registry_topi
         return rc;
     ae_cursor_record *own = &o.cursors->records[record];
     (void)ae_fetch_and(&o.cursors->active.active, ~(1ull << record));
-    claim = ae_seq_extend(ae_load_acquire(&o.log->claim.claim) >> AE_CLAIM_SEQ_SHIFT,
-                          ae_load_relaxed(&o.log->claim.position));
+    claim = ae_claim_end(o.log, ae_load_relaxed(&o.log->claim.position));
     ae_store_relaxed(&own->joined, claim);
     ae_store_relaxed(&own->lost, 0);
     ae_store_relaxed(&own->gaps, 0);
@@ -434,7 +450,7 @@ static int prepare_publisher(const struct ae_broker *broker, const ae_registry_t
         rc = ae_segment_allocate(fd, geometry->lanes_off + record * geometry->lane_bytes, geometry->lane_bytes, name);
     if (rc != 0)
         return ae_fail(rc, "no lane for a publisher of topic '%s': %s", topic->name, aether_errmsg());
-    return map_log(fd, log);
+    return map_log(fd, sizeof **log, log);
 }
 
 /*
@@ -445,9 +461,10 @@ static void admit_publisher(ae_log *log, uint32_t record) {
     const uint64_t bit = 1ull << record;
 
     (void)ae_fetch_and(&log->stream.unfenced, ~bit);
-    (void)ae_fetch_or(&log->stream.open, bit);
+    const uint64_t others = ae_fetch_or(&log->stream.open, bit);
     (void)ae_fetch_add(&log->stream.joins, 1);
-    (void)ae_fetch_and(&log->stream.died, ~bit);
+    /* Whoever died while others went on belongs to the end of their stream; a new stream begins without. */
+    (void)ae_fetch_and(&log->stream.died, others == 0 ? 0 : ~bit);
 }
 
 static int choose_record(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t *record) {
@@ -458,16 +475,15 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
     *record = 0;
     if (role == AE_ROLE_BEST_EFFORT)
         return 0;
-    if (role == AE_ROLE_PUBLISHER)
-        return count == 0
-                   ? 0
-                   : ae_fail(-EBUSY, "topic '%s' has a publisher: %s, pid %" PRIu32 "; it must close or die first",
-                             topic->name, holder->name, holder->pid);
+    if (role == AE_ROLE_PUBLISHER && topic->geometry.publishers == AE_PUBLISHERS_EXCLUSIVE && count != 0)
+        return ae_fail(-EBUSY,
+                       "topic '%s' is exclusive and has a publisher: %s, pid %" PRIu32 "; it must close or die first",
+                       topic->name, holder->name, holder->pid);
     if (used == UINT64_MAX)
-        return ae_fail(-EUSERS, "topic '%s' has %u reliable subscribers, the most it can have", topic->name,
-                       AE_SUBSCRIBERS_MAX);
+        return ae_fail(-EUSERS, "topic '%s' has %u %s, the most it can have", topic->name, AE_SUBSCRIBERS_MAX,
+                       role == AE_ROLE_PUBLISHER ? "publishers" : "reliable subscribers");
     *record = (uint32_t)__builtin_ctzll(~used);
-    return prepare_record(broker, topic, *record);
+    return role == AE_ROLE_PUBLISHER ? 0 : prepare_record(broker, topic, *record);
 }
 
 static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role,

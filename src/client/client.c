@@ -375,6 +375,7 @@ static int fill_topic(struct ae_topic_request *wanted, const char *topic, const 
     wanted->evict_lag = config->evict_lag;
     wanted->start_seq = config->start_seq;
     wanted->preset = (uint32_t)config->preset;
+    wanted->publishers = (uint32_t)config->publishers;
     wanted->slow = (uint32_t)config->slow;
     return fill_type(wanted, config);
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "base/socket.h"
+#include "ring/claim.h"
 #include "ring/geometry.h"
 #include "shm/names.h"
 #include "shm/registry.h"
@@ -170,8 +171,7 @@ static uint64_t at_most(uint64_t value, uint64_t limit) {
 static uint64_t next_seq(const ae_log *log, const ae_geometry *geometry) {
     if (log == NULL)
         return geometry->start_seq;
-    const uint64_t claim = ae_load_acquire(&log->claim.claim);
-    const uint64_t seq = ae_seq_extend(claim >> AE_CLAIM_SEQ_SHIFT, ae_load_relaxed(&log->claim.position));
+    const uint64_t seq = ae_claim_end(log, ae_load_relaxed(&log->claim.position));
     return seq > geometry->start_seq ? seq : geometry->start_seq;
 }
 
@@ -204,6 +204,7 @@ static void fill_record(const ae_registry_topic *topic, aether_topic_info *info)
     info->inline_max = (uint32_t)ae_inline_max(geometry);
     info->lane_bytes = geometry->lane_bytes;
     info->evict_lag = geometry->evict_lag;
+    info->admits = (aether_publishers)geometry->publishers;
     memcpy(info->type_name, topic->type_name, sizeof info->type_name);
     info->type_version = topic->type_version;
     info->type_size = topic->type_size;
@@ -350,14 +351,22 @@ static void fill_client(const aether_inspector *inspector, uint64_t client_id, a
     }
 }
 
+/* One past the sequences that a publisher claimed last, or is about to; before its first: where it joined. */
+static uint64_t claimed_by(const ae_publisher_record *record, uint64_t joined, uint64_t next) {
+    const uint64_t intent = ae_load_acquire(&record->intent);
+    const uint64_t end = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, next) + (intent & AE_INTENT_COUNT_MAX);
+
+    return end > joined ? at_most(end, next) : joined;
+}
+
 static void fill_peer(const ae_registry_topic *topic, const struct objects *objects, const struct grant *grant,
                       aether_peer_info *info) {
     if (grant->role == AE_ROLE_PUBLISHER && objects->log != NULL) {
         const ae_publisher_record *record = &objects->log->publishers[grant->record];
-        info->joined = ae_load_relaxed(&record->joined);
+        const uint64_t next = next_seq(objects->log, &topic->geometry);
+        info->joined = at_most(ae_load_relaxed(&record->joined), next);
         info->full = ae_load_relaxed(&record->full);
-        info->next = next_seq(objects->log, &topic->geometry);
-        info->joined = at_most(info->joined, info->next);
+        info->next = claimed_by(record, info->joined, next);
     } else if (grant->role == AE_ROLE_RELIABLE && objects->cursors != NULL) {
         const ae_cursor_record *record = &objects->cursors->records[grant->record];
         const int active = is_active(objects->cursors, grant->record);

@@ -135,7 +135,7 @@ static ae_cursors *add_cursors(struct fixture *f, const ae_registry_topic *topic
 
 static void publish_to(ae_log *log, uint64_t next) {
     ae_store_relaxed(&log->claim.position, next);
-    ae_store_release(&log->claim.claim, ae_claim(next, AE_MODE_EXCLUSIVE, 0));
+    ae_store_release(&log->claim.claim, ae_claim_word(next, AE_MODE_SHARED, 0));
 }
 
 static void subscribe(ae_cursors *cursors, uint32_t record, uint64_t joined, uint64_t cursor) {
@@ -197,6 +197,7 @@ static void figures(void **state) {
     publish_to(log, 1100);
     ae_store_relaxed(&log->publishers[1].full, 3);
     ae_store_relaxed(&log->publishers[1].joined, 1000);
+    ae_store_relaxed(&log->publishers[1].intent, ae_intent(1095, 5));
     subscribe(cursors, 5, 1010, 1090);
     ae_store_relaxed(&cursors->records[5].lost, 2);
     ae_store_relaxed(&cursors->records[5].aborted, 1);

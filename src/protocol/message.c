@@ -29,6 +29,7 @@ static void topic_request(struct ae_wire *wire, struct ae_topic_request *request
     ae_wire_u64(wire, &request->evict_lag);
     ae_wire_u64(wire, &request->start_seq);
     ae_wire_u32(wire, &request->preset);
+    ae_wire_u32(wire, &request->publishers);
     ae_wire_u32(wire, &request->slow);
     ae_wire_u32(wire, &request->type_version);
     ae_wire_u32(wire, &request->type_size);
@@ -46,6 +47,7 @@ static void geometry(struct ae_wire *wire, ae_geometry *g) {
     ae_wire_u64(wire, &g->evict_lag);
     ae_wire_u32(wire, &g->slot_size);
     ae_wire_u32(wire, &g->max_message);
+    ae_wire_u32(wire, &g->publishers);
 }
 
 static void error_body(struct ae_wire *wire, struct ae_msg *msg) {

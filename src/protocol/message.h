@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AE_PROTOCOL_VERSION 2u
+#define AE_PROTOCOL_VERSION 3u
 #define AE_PACKET_MAX 1024u
 #define AE_TEXT_MAX 511u
 
@@ -36,7 +36,7 @@ struct ae_topic_request {
         topic[AE_TOPIC_NAME_MAX + 1]; /* NUL-terminated here, not on the wire; a NUL inside is refused by the decoder */
     /* as in aether_topic_config: 0 = default or as it is */
     uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
-    uint32_t preset, slow;
+    uint32_t preset, publishers, slow;
     uint32_t type_version, type_size;
     char type_name[AE_TYPE_NAME_MAX + 1]; /* "": none stated */
 };

@@ -11,6 +11,10 @@
 #define LANE_BYTES_MIN 4096ull
 #define LANE_BYTES_MAX (1ull << 31)
 
+_Static_assert(AE_PUBLISHERS_SHARED == AETHER_PUBLISHERS_SHARED &&
+                   AE_PUBLISHERS_EXCLUSIVE == AETHER_PUBLISHERS_EXCLUSIVE &&
+                   AE_PUBLISHERS_UNBIASED == AETHER_PUBLISHERS_UNBIASED,
+               "one numbering");
 _Static_assert(AETHER_INLINE_LIMIT == AE_INLINE_MAX, "the longest inline message fills the largest slot");
 _Static_assert(2 * AETHER_MAX_MESSAGE_LIMIT <= LANE_BYTES_MAX, "a lane has room for two of the longest messages");
 _Static_assert((AE_CAPACITY_MAX * AE_SLOT_MAX) >> 62 == 0 && (AE_PUBLISHERS_MAX * LANE_BYTES_MAX) >> 62 == 0,
@@ -125,6 +129,18 @@ static int make_lanes(ae_geometry *g, const aether_topic_config *config, bool la
     return 0;
 }
 
+static int check_publishers(const aether_topic_config *config) {
+    return (unsigned)config->publishers <= AE_PUBLISHERS_UNBIASED
+               ? 0
+               : ae_fail(-EINVAL, "publishers %u is unknown: use 0 (shared), 1 (exclusive) or 2 (unbiased)",
+                         (unsigned)config->publishers);
+}
+
+static int make_publishers(ae_geometry *g, const aether_topic_config *config) {
+    g->publishers = (uint32_t)config->publishers;
+    return check_publishers(config);
+}
+
 static int check_slow(const aether_topic_config *config) {
     if (config->slow != AETHER_SLOW_WAIT && config->slow != AETHER_SLOW_EVICT)
         return ae_fail(-EINVAL, "slow policy %u is unknown: use 0 (wait) or 1 (evict)", (unsigned)config->slow);
@@ -156,7 +172,8 @@ int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config) {
     int rc;
 
     if ((rc = make_slots(&g, config, &lanes)) != 0 || (rc = make_capacity(&g, config)) != 0 ||
-        (rc = make_lanes(&g, config, lanes)) != 0 || (rc = make_evict_lag(&g, config)) != 0)
+        (rc = make_lanes(&g, config, lanes)) != 0 || (rc = make_publishers(&g, config)) != 0 ||
+        (rc = make_evict_lag(&g, config)) != 0)
         return rc;
     place(&g);
     *geometry = g;
@@ -185,6 +202,8 @@ int ae_geometry_check(const ae_geometry *geometry) {
     if (geometry->evict_lag != 0 && !is_evict_lag(geometry->evict_lag, geometry->capacity))
         return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots evicts at a lag of %" PRIu64 ": damaged",
                        geometry->capacity, geometry->evict_lag);
+    if (geometry->publishers > AE_PUBLISHERS_UNBIASED || geometry->reserved != 0)
+        return ae_fail(-EBADMSG, "layout for publishers of kind %" PRIu32 ": damaged", geometry->publishers);
     place(&right);
     if (memcmp(&right, geometry, sizeof right) != 0)
         return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots of %" PRIu32 " bytes is inconsistent: damaged",
@@ -220,6 +239,21 @@ static int match_lanes(const ae_geometry *g, const aether_topic_config *config, 
                        " does not fit: open it as it is, or remove it first",
                        topic, g->max_message, config->lane_bytes);
     return mismatch(topic, "lane_bytes", config->lane_bytes, g->lane_bytes, "");
+}
+
+static const char *publishers_text(uint32_t publishers) {
+    return publishers == AE_PUBLISHERS_SHARED      ? "shared"
+           : publishers == AE_PUBLISHERS_EXCLUSIVE ? "exclusive"
+                                                   : "unbiased";
+}
+
+static int match_publishers(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
+    const int rc = check_publishers(config);
+
+    if (rc != 0 || config->publishers == AETHER_PUBLISHERS_SHARED || (uint32_t)config->publishers == g->publishers)
+        return rc;
+    return ae_fail(-EEXIST, "topic '%s' exists as %s, not %s: open it as it is, or remove it first", topic,
+                   publishers_text(g->publishers), publishers_text((uint32_t)config->publishers));
 }
 
 static int match_slow(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
@@ -265,7 +299,7 @@ int ae_geometry_match(const ae_geometry *geometry, const aether_topic_config *co
     if (config->capacity != 0 && config->capacity != geometry->capacity)
         return mismatch(topic, "capacity", config->capacity, geometry->capacity, "");
     if ((rc = match_inline(geometry, config, topic)) != 0 || (rc = match_lanes(geometry, config, topic)) != 0 ||
-        (rc = match_slow(geometry, config, topic)) != 0)
+        (rc = match_publishers(geometry, config, topic)) != 0 || (rc = match_slow(geometry, config, topic)) != 0)
         return rc;
     return match_preset(geometry, config, topic);
 }

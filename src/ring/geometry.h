@@ -13,15 +13,15 @@
 int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config);
 
 /*
- * 0 if it is exactly what ae_geometry_make() gives for its capacity, max_message, slot_size, lane_bytes, evict_lag and
- * start_seq; -EBADMSG with a text otherwise. Call it on a copy, not on shared memory. After it, slots_off +
+ * 0 if it is exactly what ae_geometry_make() gives for its capacity, max_message, slot_size, lane_bytes, publishers, evict_lag
+ * and start_seq; -EBADMSG with a text otherwise. Call it on a copy, not on shared memory. After it, slots_off +
  * (seq & (capacity - 1)) * slot_size lies below lanes_off for every seq, and the lanes lie within log_bytes.
  */
 int ae_geometry_check(const ae_geometry *geometry);
 
 /*
  * 0 if every value that config sets is the topic's own; -EEXIST with a text that names both otherwise; -EINVAL for an
- * unknown preset or slow policy.
+ * unknown preset, choice of publishers or slow policy.
  */
 int ae_geometry_match(const ae_geometry *geometry, const aether_topic_config *config, const char *topic);
 

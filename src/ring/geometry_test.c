@@ -184,6 +184,7 @@ static void damage_is_noticed(void **state) {
                                                  .capacity = g.capacity,
                                                  .lane_bytes = g.lane_bytes,
                                                  .start_seq = g.start_seq,
+                                                 .publishers = (aether_publishers)g.publishers,
                                                  .slow = g.evict_lag != 0 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT,
                                                  .evict_lag = g.evict_lag};
             const bool whole =
@@ -191,7 +192,7 @@ static void damage_is_noticed(void **state) {
             assert_int_equal(rc, whole ? 0 : -EBADMSG);
             accepted += rc == 0;
         }
-        /* Any start_seq; some lengths of messages and lags. */
+        /* Any start_seq; some lengths of messages and lags; the other two choices of publishers. */
         assert_true(accepted >= 64 && accepted < 64 + 32);
     }
 }

@@ -47,7 +47,7 @@ void ae_lane_init(struct ae_publisher *p, uint32_t record, unsigned char *buffer
     if (lane->size == 0)
         return;
     lane->bytes = (unsigned char *)p->log + p->geometry.lanes_off + record * lane->size;
-    lane->floor = &p->log->publishers[record].lane_floor;
+    lane->floor = &p->own->lane_floor;
     lane->free = ae_load_relaxed(lane->floor) & ~(uint64_t)(AE_LANE_UNIT - 1);
     lane->head = lane->free + lane->size;
     lane->checkpoints[0] = (struct ae_checkpoint){.position = lane->head, .seq = p->hot.next};
@@ -116,10 +116,12 @@ static int loans_hold_it(const struct ae_publisher *p, uint64_t bytes) {
 /* Room for a block of `bytes`, a multiple of the unit and at most the lane. */
 static int find_room(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     struct ae_lane *lane = &p->lane;
+    uint64_t seq;
 
     if (AE_LIKELY(fits(lane, bytes, lane->free, position)))
         return 0;
-    ae_publisher_scan(p, p->hot.next - p->window);
+    seq = ae_claim_seq(p);
+    ae_publisher_scan(p, seq, seq - p->window);
     reclaim(p);
     if (fits(lane, bytes, lane->free, position))
         return 0;
@@ -127,12 +129,12 @@ static int find_room(struct ae_publisher *p, uint64_t bytes, uint64_t *position)
     if (lowest_open(p) != lane->head && !fits(lane, bytes, lowest_open(p), position))
         return loans_hold_it(p, bytes);
     if (p->geometry.evict_lag != 0 && lane->count > 0) {
-        ae_publisher_scan(p, wanted_seq(p, bytes));
+        ae_publisher_scan(p, seq, wanted_seq(p, bytes));
         reclaim(p);
         if (fits(lane, bytes, lane->free, position))
             return 0;
     }
-    ae_store_relaxed(&p->log->publishers[p->record].full, ++p->full);
+    ae_store_relaxed(&p->own->full, ++p->full);
     return AETHER_FULL;
 }
 
@@ -182,11 +184,6 @@ static void make_checkpoint(struct ae_publisher *p) {
 
 /* ---- commit ---- */
 
-/* Room for one more slot: 0, or AETHER_FULL. */
-static int slot_room(struct ae_publisher *p) {
-    return p->hot.next == p->hot.limit ? aether_detail_refresh(&p->hot, 1) : 0;
-}
-
 static void write_lane_slot(const struct ae_publisher *p, uint64_t seq, uint64_t position, uint64_t len) {
     unsigned char *slot = p->hot.slots + (seq & p->hot.mask) * p->hot.slot_size;
     ae_u64 *tag = (ae_u64 *)(void *)slot;
@@ -198,12 +195,6 @@ static void write_lane_slot(const struct ae_publisher *p, uint64_t seq, uint64_t
     ae_store_relaxed(&descriptor->position, position);
     ae_store_relaxed(&descriptor->where, (uint64_t)p->record << 32 | len);
     ae_store_release(tag, ae_tag(seq, AE_KIND_LANE, sizeof *descriptor));
-}
-
-static void committed(struct ae_publisher *p, uint64_t count) {
-    p->hot.next += count;
-    ae_store_claim(&p->hot, p->hot.next);
-    ae_wake_sleepers(&p->hot);
 }
 
 /* ---- loans ---- */
@@ -279,13 +270,13 @@ AE_EXPORT int aether_loan_commit(aether_publisher *handle, aether_loan *loan) {
     if (loan->len > entry->len)
         return ae_fail(-EINVAL, "loan of %" PRIu64 " bytes is committed with %zu: a length can only be lowered",
                        entry->len, loan->len);
-    if ((rc = slot_room(p)) != 0)
+    if ((rc = ae_claim_next(handle, 1)) != 0)
         return rc;
     if (entry->in_lane)
-        write_lane_slot(p, handle->next, entry->position, loan->len);
+        write_lane_slot(p, handle->next - 1, entry->position, loan->len);
     else
-        ae_write_slot(handle, handle->next, loan->data, loan->len);
-    committed(p, 1);
+        ae_write_slot(handle, handle->next - 1, loan->data, loan->len);
+    ae_wake_sleepers(handle);
     close_loan(p, entry, loan);
     return 0;
 }
@@ -333,14 +324,16 @@ static int publish_in_lane(struct ae_publisher *p, const struct iovec *pieces, s
 
     if (len > p->hot.max_message)
         return too_large(p, len);
-    /* The slot first: room that was taken in the lane and isn't used would be lost for a while. */
-    if ((rc = slot_room(p)) != 0 || (rc = find_room(p, units(len), &position)) != 0)
+    /* A look for a slot first: room that was taken in the lane and isn't used comes back only later. */
+    if ((rc = ae_claim_room(p, 1)) != 0 || (rc = find_room(p, units(len), &position)) != 0)
         return rc;
     copy_pieces(take(p, position, units(len)), pieces, count);
-    write_lane_slot(p, p->hot.next, position, len);
-    committed(p, 1);
-    make_checkpoint(p);
-    return 0;
+    if ((rc = ae_claim_next(&p->hot, 1)) == 0) {
+        write_lane_slot(p, p->hot.next - 1, position, len);
+        ae_wake_sleepers(&p->hot);
+    }
+    make_checkpoint(p); /* also when others have taken the slot */
+    return rc;
 }
 
 AE_EXPORT int aether_detail_publish_large(aether_publisher *handle, const void *data, size_t len) {
@@ -349,15 +342,16 @@ AE_EXPORT int aether_detail_publish_large(aether_publisher *handle, const void *
     return publish_in_lane(ae_publisher_of(handle), &piece, 1, len);
 }
 
-static void write_gathered(struct ae_publisher *p, const struct iovec *pieces, size_t count, uint64_t len) {
-    unsigned char *slot = p->hot.slots + (p->hot.next & p->hot.mask) * p->hot.slot_size;
+static void write_gathered(struct ae_publisher *p, uint64_t seq, const struct iovec *pieces, size_t count,
+                           uint64_t len) {
+    unsigned char *slot = p->hot.slots + (seq & p->hot.mask) * p->hot.slot_size;
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
     /* W1 and W2 as in ae_write_slot(). */
-    ae_store_relaxed(tag, ae_tag(p->hot.next, AE_KIND_BUSY, 0));
+    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
     ae_fence_release();
     copy_pieces(slot + AE_SLOT_HEADER, pieces, count);
-    ae_store_release(tag, ae_tag(p->hot.next, AE_KIND_INLINE, len));
+    ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
 AE_EXPORT int aether_publish_gather(aether_publisher *handle, const struct iovec *pieces, size_t count) {
@@ -371,19 +365,21 @@ AE_EXPORT int aether_publish_gather(aether_publisher *handle, const struct iovec
     }
     if (len > handle->inline_max)
         return publish_in_lane(p, pieces, count, len);
-    if ((rc = slot_room(p)) != 0)
+    if ((rc = ae_claim_next(handle, 1)) != 0)
         return rc;
-    write_gathered(p, pieces, count, len);
-    committed(p, 1);
+    write_gathered(p, handle->next - 1, pieces, count, len);
+    ae_wake_sleepers(handle);
     return 0;
 }
 
 /* Checks a batch and adds up what it needs in the lane. */
 static int measure_batch(const struct ae_publisher *p, const struct iovec *messages, size_t count, uint64_t *bytes) {
+    const uint64_t half = p->geometry.capacity / 2, most = half < AETHER_BATCH_MAX ? half : AETHER_BATCH_MAX;
+
     *bytes = 0;
-    if (count > p->geometry.capacity / 2)
-        return ae_fail(-E2BIG, "batch of %zu messages is too large: at most %" PRIu64 ", half of the topic's ring",
-                       count, p->geometry.capacity / 2);
+    if (count > most)
+        return ae_fail(-E2BIG, "batch of %zu messages is too large: at most %" PRIu64 "%s", count, most,
+                       most == half ? ", half of the topic's ring" : "");
     for (size_t i = 0; i < count; i++) {
         if (messages[i].iov_len > p->hot.max_message)
             return too_large(p, messages[i].iov_len);
@@ -396,35 +392,43 @@ static int measure_batch(const struct ae_publisher *p, const struct iovec *messa
     return 0;
 }
 
+/* The messages of a batch that lie in the lane, one after the other from `block` on. */
+static void fill_block(const struct ae_publisher *p, const struct iovec *messages, size_t count, unsigned char *block) {
+    for (size_t i = 0; i < count; i++) {
+        if (messages[i].iov_len > p->hot.inline_max) {
+            copy_pieces(block, &messages[i], 1);
+            block += units(messages[i].iov_len);
+        }
+    }
+}
+
 /* A batch with messages in the lane; they take one block together. */
 AE_EXPORT int aether_detail_publish_batch(aether_publisher *handle, const struct iovec *messages, size_t count) {
     struct ae_publisher *p = ae_publisher_of(handle);
-    uint64_t bytes, position = 0;
-    unsigned char *block = NULL;
+    uint64_t bytes, position = 0, seq;
     int rc = measure_batch(p, messages, count, &bytes);
 
-    if (rc != 0)
-        return rc;
-    if (handle->limit - handle->next < count && (rc = aether_detail_refresh(handle, count)) != 0)
+    if (rc != 0 || count == 0)
         return rc;
     if (bytes != 0) {
-        if ((rc = find_room(p, bytes, &position)) != 0)
+        if ((rc = ae_claim_room(p, count)) != 0 || (rc = find_room(p, bytes, &position)) != 0)
             return rc;
-        block = take(p, position, bytes);
+        fill_block(p, messages, count, take(p, position, bytes));
     }
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t len = messages[i].iov_len;
-        if (len <= handle->inline_max) {
-            ae_write_slot(handle, handle->next + i, messages[i].iov_base, len);
-            continue;
+    if ((rc = ae_claim_next(handle, count)) == 0) {
+        seq = handle->next - count;
+        for (size_t i = 0; i < count; i++) {
+            const uint64_t len = messages[i].iov_len;
+            if (len <= handle->inline_max) {
+                ae_write_slot(handle, seq + i, messages[i].iov_base, len);
+                continue;
+            }
+            write_lane_slot(p, seq + i, position, len);
+            position += units(len);
         }
-        copy_pieces(block, &messages[i], 1);
-        write_lane_slot(p, handle->next + i, position, len);
-        block += units(len);
-        position += units(len);
+        ae_wake_sleepers(handle);
     }
-    committed(p, count);
     if (bytes != 0)
         make_checkpoint(p);
-    return 0;
+    return rc;
 }

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/error.h"
 #include "base/export.h"
+#include "ring/claim.h"
 #include "ring/publisher.h"
 #include "ring/wake.h"
-#include <inttypes.h>
-
-/*
- * The topic's next sequence, as a full 64-bit value. Both words are hostile: whatever they hold, the result is only a
- * number that is masked before it becomes an address.
- */
-static uint64_t load_claim(const ae_log *log) {
-    /* S1 acquire, pairs C1 (publish): the slots below the claim are seen committed. */
-    const uint64_t word = ae_load_acquire(&log->claim.claim);
-    return ae_seq_extend(word >> AE_CLAIM_SEQ_SHIFT, ae_load_relaxed(&log->claim.position));
-}
 
 static uint64_t has_store16(const ae_geometry *geometry) {
 #ifdef AE_STORE16
@@ -24,77 +13,64 @@ static uint64_t has_store16(const ae_geometry *geometry) {
 #endif
 }
 
-/*
- * The predecessor may have died between a slot's commit and the claim store. What it committed is delivered already:
- * the claim moves to the end of the committed slots, and the first sequence that wasn't committed is used again.
- * S2 acquire, pairs W2 (publish): their payloads are seen too, so that they are ordered before the claim store that
- * follows.
- */
-static uint64_t end_of_committed(const struct ae_publisher *p, uint64_t next) {
-    for (uint64_t i = 0; i < p->geometry.capacity; i++) {
-        const ae_u64 *tag = (const ae_u64 *)(const void *)(p->hot.slots + (next & p->hot.mask) * p->hot.slot_size);
-        const uint64_t value = ae_load_acquire(tag);
-        if (ae_tag_ahead(value, next) != 0 || ae_tag_kind(value) == AE_KIND_BUSY)
-            break;
-        next++;
-    }
-    return next;
-}
-
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
                        const ae_cursors *cursors, unsigned char *buffer) {
-    ae_publisher_record *own = &log->publishers[record];
-    uint64_t next;
+    const bool registered = ae_wake_register();
+    const uint64_t next = ae_claim_end(log, ae_load_relaxed(&log->claim.position));
 
     *p = (struct ae_publisher){
         .hot =
             {
+                .next = next,
+                .limit = next,
+                /* Nobody's: the first claim looks at the claim word. */
+                .word = ae_claim_word(next, AE_MODE_REVOKING, AE_CLAIM_NOBODY),
+                .claim = &log->claim.claim,
+                .intent = &log->publishers[record].intent,
                 .slots = (unsigned char *)log + geometry->slots_off,
                 .mask = geometry->capacity - 1,
                 .slot_size = geometry->slot_size,
                 .inline_max = ae_inline_max(geometry),
                 .max_message = geometry->max_message,
-                .claim = &log->claim.claim,
-                .claim_owner = ae_claim(0, AE_MODE_EXCLUSIVE, record),
                 .store16 = has_store16(geometry),
                 .want = &cursors->want.want,
                 .wake = ae_load_relaxed(&log->wake.wake),
             },
         .log = log,
+        .own = &log->publishers[record],
         .cursors = cursors,
         .geometry = *geometry,
         .record = record,
+        /* Nobody but a repairer ends the bias of an exclusive topic. */
+        .may_bias = geometry->publishers == AE_PUBLISHERS_EXCLUSIVE ||
+                    (geometry->publishers == AE_PUBLISHERS_SHARED && registered),
+        .released = next - geometry->capacity,
         .window = geometry->evict_lag != 0 ? geometry->evict_lag : geometry->capacity,
     };
     /*
      * Z5, pairs Z6 (sleep): before the first message, so that a sleeper that this publisher must wake knows whether
      * membarrier reaches it.
      */
-    if (!ae_wake_register())
+    if (!registered)
         (void)ae_fetch_or(&log->stream.unfenced, 1ull << record);
-    next = end_of_committed(p, load_claim(log));
-    p->hot.next = next;
-    p->hot.limit = next;
-    p->released = next - geometry->capacity;
-    ae_store_relaxed(&own->joined, next);
-    ae_store_relaxed(&own->full, 0);
-    ae_store_relaxed(&log->claim.position, next);
-    ae_store_claim(&p->hot, next);
+    ae_store_relaxed(&p->own->joined, next);
+    ae_store_relaxed(&p->own->full, 0);
     ae_lane_init(p, record, buffer);
 }
 
 void ae_publisher_leave(struct ae_publisher *p) {
+    ae_claim_leave(p);
     /* T1 acq_rel, pairs T2 (stream): whoever sees the bit clear sees all that was committed. */
     (void)ae_fetch_and(&p->log->stream.open, ~(1ull << p->record));
     ae_wake_all(&p->log->wake.wake);
 }
 
 /*
- * How far behind record r holds the publisher; 0: not at all. *evicted is set if a subscriber that is behind
+ * How far behind seq record r holds the publishers; 0: not at all. *evicted is set if a subscriber that is behind
  * evict_below was evicted, or just about.
  */
-static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t evict_below, bool *evicted) {
-    const uint64_t next = p->hot.next, capacity = p->geometry.capacity;
+static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_t evict_below, bool *evicted) {
+    const uint64_t capacity = p->geometry.capacity;
     uint64_t word = 0, lag;
 
     if (p->geometry.evict_lag != 0) {
@@ -107,15 +83,15 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t evict_below,
             return 0;
     }
     /* F2 acquire, pairs F1 (receive): the reader's last look at a released slot happens before it is overwritten. */
-    lag = next - ae_load_acquire(&p->cursors->records[r].cursor);
+    lag = seq - ae_load_acquire(&p->cursors->records[r].cursor);
     /*
-     * A cursor outside [claim - capacity, claim] is no cursor: one ahead (negative lag) can only be a lie and holds
-     * nobody back, one too far behind counts as a whole ring.
+     * One ahead (negative lag) holds nobody back: others have claimed since seq was loaded, or it is a lie. One that is
+     * too far behind to be a cursor counts as a whole ring.
      */
     if ((int64_t)lag <= 0)
         return 0;
     lag = lag < capacity ? lag : capacity;
-    if (p->geometry.evict_lag != 0 && (int64_t)(evict_below - (next - lag)) > 0) {
+    if (p->geometry.evict_lag != 0 && (int64_t)(evict_below - (seq - lag)) > 0) {
         /*
          * E3 acq_rel and a release fence, pairs E4 (receive): before a tag or a floor of what it still could read is
          * stored, so that a reader that finds itself overrun finds the word, too. If another one changed the word, all
@@ -128,45 +104,70 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t evict_below,
     return lag;
 }
 
+/* The first sequence below `hold` that is claimed by record r and isn't finished yet; or hold. */
+static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t hold) {
+    /* P6 acquire, pairs P4 (claim): with an intent come the commits of the one before. */
+    const uint64_t intent = ae_load_acquire(&p->log->publishers[r].intent), count = intent & AE_INTENT_COUNT_MAX;
+    uint64_t seq = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, hold);
+    const uint64_t last = seq + count - 1;
+
+    /*
+     * Nothing a whole ring behind can be pending, or nobody would have claimed so far. Slots are committed, and
+     * aborted, in order, so the last one tells of all. P6 acquire, pairs W2 (publish) and R3 (repair): a slot that is
+     * overwritten because it is seen finished is finished for whoever finds the new message.
+     */
+    if (count == 0 || (int64_t)(hold - seq) <= 0 || (int64_t)(hold - last) > (int64_t)p->geometry.capacity ||
+        !ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, last)), last))
+        return hold;
+    while (seq != hold && seq != last && !ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq))
+        seq++;
+    return seq;
+}
+
 /*
- * limit = min(claim, every active cursor) + window. The claim is stored before the fence and the cursors are read after
- * it; a joiner stores its record before its own fence and reads the claim after that. So either the scan sees the
- * joiner, or the joiner sees this claim and starts at or after it, where nothing below claim + capacity >= the new
- * limit can hurt it.
+ * An intent that is stored after it was loaded here is for a claim at or after seq, or it loses; so it reaches no slot
+ * below the limit. The same holds for a publisher that is admitted after `open` was loaded. The dead keep their bit
+ * until they are repaired.
  */
-void ae_publisher_scan(struct ae_publisher *p, uint64_t evict_below) {
-    const uint64_t next = p->hot.next;
-    uint64_t max_lag = 0;
+static uint64_t pending_below(const struct ae_publisher *p, uint64_t seq) {
+    uint64_t hold = seq;
+
+    /* P9 acquire, pairs T1 (leave) and R4 (repair): all that a publisher whose bit is seen clear claimed is finished. */
+    for (uint64_t open = ae_load_acquire(&p->log->stream.open) & ~(1ull << p->record); open != 0; open &= open - 1)
+        hold = first_pending(p, (unsigned)__builtin_ctzll(open), hold);
+    return hold;
+}
+
+/*
+ * limit = min(min(seq, every active cursor) + window, first pending sequence + capacity). seq was loaded from the claim
+ * word, or stored as the end of the own intent, before the fence, and the cursors are read after it; a joiner stores
+ * its record before its own fence and reads the claim after that. So either the scan sees the joiner, or the joiner
+ * sees this claim or a later one and starts at or after it, where nothing below seq + capacity >= the new limit can
+ * hurt it.
+ */
+void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below) {
+    uint64_t max_lag = 0, hold, limit;
     bool evicted = true;
 
-    /* For joiners that need more than the claim's 48 bits; at most one capacity behind, so far within 2^47. */
-    ae_store_relaxed(&p->log->claim.position, next);
-    ae_store_claim(&p->hot, next);
-    ae_fence_seq_cst(); /* J2 fence, pairs J1 (join) */
+    ae_store_relaxed(&p->log->claim.position, seq); /* for all that need more than 48 bits */
+    ae_fence_seq_cst();                             /* J2 fence, pairs J1 (join) */
 
     for (unsigned turn = 0; evicted && turn <= AE_SUBSCRIBERS_MAX; turn++) {
         max_lag = 0;
         evicted = false;
         /* F3 acquire, pairs J3 (join): a bit that is seen set comes with the cursor that was stored before it. */
         for (uint64_t active = ae_load_acquire(&p->cursors->active.active); active != 0; active &= active - 1) {
-            const uint64_t lag = lag_of(p, (unsigned)__builtin_ctzll(active), evict_below, &evicted);
+            const uint64_t lag = lag_of(p, (unsigned)__builtin_ctzll(active), seq, evict_below, &evicted);
             if (lag > max_lag)
                 max_lag = lag;
         }
     }
-    p->released = next - max_lag;
-    if ((int64_t)(p->released + p->window - p->hot.limit) > 0)
-        p->hot.limit = p->released + p->window; /* never back: slots below the old limit may be promised to a batch */
-}
-
-AE_EXPORT int aether_detail_refresh(aether_publisher *handle, uint64_t count) {
-    struct ae_publisher *p = ae_publisher_of(handle);
-
-    ae_publisher_scan(p, handle->next + count - p->window);
-    if (handle->limit - handle->next >= count)
-        return 0;
-    ae_store_relaxed(&p->log->publishers[p->record].full, ++p->full);
-    return AETHER_FULL;
+    p->released = seq - max_lag;
+    hold = pending_below(p, seq) + p->geometry.capacity;
+    limit = p->released + p->window;
+    if ((int64_t)(limit - hold) > 0)
+        limit = hold;
+    p->hot.limit = limit;
 }
 
 /*

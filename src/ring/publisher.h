@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* publisher.h - the out-of-line half of a publisher: taking over a ring, looking at the cursors, its lane. */
+/* publisher.h - the out-of-line half of a publisher: joining, claiming, looking at the cursors, its lane. */
 #ifndef AE_RING_PUBLISHER_H
 #define AE_RING_PUBLISHER_H
 
@@ -42,9 +42,11 @@ struct ae_loans {
 struct ae_publisher {
     struct aether_publisher hot; /* first: the public handle points here */
     ae_log *log;
+    ae_publisher_record *own;
     const ae_cursors *cursors;
     ae_geometry geometry; /* checked */
     uint32_t record;
+    bool may_bias;   /* whoever would end the bias could do so */
     uint64_t full;   /* as last stored in the record */
     uint64_t window; /* how far behind a reliable subscriber may be: the capacity, or evict_lag */
     uint64_t
@@ -57,10 +59,10 @@ struct ae_publisher {
 size_t ae_publisher_buffer_bytes(const ae_geometry *geometry);
 
 /*
- * Makes *p the topic's exclusive publisher. log is mapped read-write and cursors read-only, as large as geometry
- * (checked by the caller) says; the record's lane is allocated. The caller knows that no other publisher lives: aetherd
- * grants the record only after proof of its death. buffer: 64-byte aligned, owned by the caller. Touches at most
- * capacity slots. Registers the process for membarrier.
+ * Makes *p the publisher that holds the record. log is mapped read-write and cursors read-only, as large as geometry
+ * (checked by the caller) says; the record's lane is allocated. The record's former holder has left, or is dead and
+ * repaired: aetherd grants it only then. buffer: 64-byte aligned, owned by the caller. Registers the process for
+ * membarrier.
  */
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
                        const ae_cursors *cursors, unsigned char *buffer);
@@ -69,10 +71,22 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
 void ae_publisher_leave(struct ae_publisher *p);
 
 /*
- * Looks at the cursors and sets limit and released. On a topic that evicts, active subscribers whose cursor is below
- * evict_below are evicted first. Bounded: 64 records, and once more for each that is evicted.
+ * Looks at the cursors and at what other publishers have begun, for a claim at seq, and sets limit and released. seq
+ * was loaded from the claim word, or is that of the bias. On a topic that evicts, active subscribers whose cursor is
+ * below evict_below are evicted first. Bounded: 64 records, and once more for each that is evicted; 64 publishers.
  */
-void ae_publisher_scan(struct ae_publisher *p, uint64_t evict_below);
+void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below);
+
+/* ---- claim.c ---- */
+
+/* The sequence at which a claim would begin now. */
+uint64_t ae_claim_seq(const struct ae_publisher *p);
+
+/* Is there room for count more slots now? 0 or AETHER_FULL. Reserves nothing. */
+int ae_claim_room(struct ae_publisher *p, uint64_t count);
+
+/* Gives up the bias, if it has it. */
+void ae_claim_leave(struct ae_publisher *p);
 
 /* ---- lane.c ---- */
 

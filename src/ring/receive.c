@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 #include "base/export.h"
+#include "ring/claim.h"
 #include "ring/subscriber.h"
 #include "shm/segment.h"
 #include <inttypes.h>
@@ -10,14 +11,6 @@
 
 #define COPIES_BYTES 65536u
 
-/*
- * The topic's next sequence as a full 64-bit value near `near_seq`. Hostile: only ever used as a number that is masked.
- */
-static uint64_t load_claim(const struct ae_subscriber *s, uint64_t near_seq) {
-    /* J4 acquire, pairs C1 (publish): every slot below it is seen committed. */
-    return ae_seq_extend(ae_load_acquire(&s->log->claim.claim) >> AE_CLAIM_SEQ_SHIFT, near_seq);
-}
-
 /* Sets the record up and returns J: from J on no publisher overwrites what this subscriber hasn't released. */
 static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     ae_cursor_record *own = &s->cursors->records[s->record];
@@ -26,12 +19,12 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     ae_store_relaxed(&own->lost, 0);
     ae_store_relaxed(&own->gaps, 0);
     ae_store_relaxed(&own->aborted, 0);
-    ae_store_relaxed(&own->cursor, load_claim(s, position));
+    ae_store_relaxed(&own->cursor, ae_claim_end(s->log, position));
     /* J3 acq_rel, pairs F3 (refresh): the bit comes with the cursor above. */
     (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
-    /* J1 fence, pairs J2 (refresh): a publisher that doesn't see the bit has stored the claim that is read here. */
+    /* J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read here. */
     ae_fence_seq_cst();
-    joined = load_claim(s, position);
+    joined = ae_claim_end(s->log, position);
     s->hot.cursor = &own->cursor;
     ae_store_cursor(&s->hot, joined);
     return joined;
@@ -110,7 +103,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
     };
     s->hot.cursor = &s->no_cursor;
     populate_lanes(s); /* before the join: it may take milliseconds, in which publishers would wait */
-    joined = cursors != NULL ? join_reliable(s, position) : load_claim(s, position);
+    joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, position);
 
     retained = joined - geometry->start_seq < geometry->capacity ? joined - geometry->start_seq : geometry->capacity;
     if (options->policy == AETHER_LATEST && options->from != AETHER_FROM_NEW)
@@ -247,7 +240,7 @@ static uint64_t skip_overwritten(const struct ae_subscriber *s, uint64_t from, u
  * overwritten under the reader's hands; never past the sequence from which everything is kept.
  */
 static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *message) {
-    const uint64_t next = s->hot.next, claim = load_claim(s, next);
+    const uint64_t next = s->hot.next, claim = ae_claim_end(s->log, next);
     const uint64_t least = next + (ahead != 0 ? ahead : 1); /* the claim may come a moment after the slot */
     const uint64_t newest = (int64_t)(claim - least) > 0 ? claim : least;
     const bool kept = s->cursors != NULL && !s->evicted && (int64_t)(s->protected_seq - next) > 0;
@@ -343,15 +336,10 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
         const struct look look = look_at(s, next);
         struct place place;
 
-        /*
-         * A slot that was never written: as a number it lies ahead of the sequences in the upper half of the 48 bits.
-         */
-        if (look.tag == 0)
+        if (ae_tag_pending(look.tag, next))
             return nothing_yet(s, first);
         if (look.ahead > 0)
             return is_evicted(s) ? (first ? tell_eviction(s) : 0) : report_gap(s, (uint64_t)look.ahead, message);
-        if (look.ahead < 0 || look.kind == AE_KIND_BUSY)
-            return nothing_yet(s, first);
         if (look.kind == AE_KIND_ABORTED) {
             skip_aborted(s);
             continue;
@@ -395,33 +383,45 @@ static void release_copied(struct ae_subscriber *s) {
 }
 
 /*
+ * The newest message that isn't older than `next`, or `next` itself if that is aborted and nothing newer is there.
+ * Claimed sequences that nobody has committed yet are passed over. False: there is none.
+ */
+static bool find_newest(const struct ae_subscriber *s, uint64_t *seq, struct look *look) {
+    const uint64_t next = s->hot.next;
+    uint64_t left = ae_claim_end(s->log, next) - next;
+
+    if ((int64_t)left <= 0)
+        return false;
+    *seq = next + left;
+    if (left > s->geometry.capacity) /* older ones aren't in the ring */
+        left = s->geometry.capacity;
+    for (; left > 0; left--) {
+        *look = look_at(s, --*seq);
+        if (!ae_tag_pending(look->tag, *seq) && (look->kind != AE_KIND_ABORTED || *seq == next))
+            return true;
+    }
+    return false;
+}
+
+/*
  * Takes the newest committed message, if it is `next` or newer. What lies between is skipped. The newest may be
  * overwritten while it is looked at, but then there is a newer one: a few turns, and at the latest the next call gets
  * it.
  */
 static int receive_latest(struct ae_subscriber *s, aether_message *message) {
     for (int turn = 0; turn < 8; turn++) {
-        uint64_t seq = load_claim(s, s->hot.next);
+        uint64_t seq;
         struct place place;
         struct look look;
 
-        if ((int64_t)(seq - s->hot.next) <= 0)
+        if (!find_newest(s, &seq, &look))
             return 0;
-        if (seq - s->hot.next > s->geometry.capacity) { /* older ones aren't in the ring */
-            s->skipped += seq - s->geometry.capacity - s->hot.next;
-            s->hot.next = seq - s->geometry.capacity;
-        }
-        do
-            look = look_at(s, --seq);
-        while (seq != s->hot.next && (look.ahead < 0 || look.kind == AE_KIND_BUSY || look.kind == AE_KIND_ABORTED));
-        if (look.tag == 0 || look.ahead < 0 || look.kind == AE_KIND_BUSY)
-            return 0;
-        if (look.kind == AE_KIND_ABORTED && look.ahead == 0) {
+        if (look.ahead > 0)
+            continue;
+        if (look.kind == AE_KIND_ABORTED) {
             skip_aborted(s);
             continue;
         }
-        if (look.ahead > 0)
-            continue;
         const enum find found = find_payload(s, &look, &place);
         if (found == CHANGED)
             continue;
@@ -497,13 +497,12 @@ AE_EXPORT int aether_still_valid(const aether_subscriber *handle, const aether_m
 }
 
 bool ae_subscriber_ready(const struct ae_subscriber *s) {
-    const uint64_t next = s->hot.next;
     struct look look;
+    uint64_t seq;
 
     if (s->policy == AETHER_LATEST)
-        return (int64_t)(load_claim(s, next) - next) > 0;
-    look = look_at(s, next);
-    return (look.tag != 0 && (look.ahead > 0 || (look.ahead == 0 && look.kind != AE_KIND_BUSY))) || is_evicted(s);
+        return find_newest(s, &seq, &look);
+    return !ae_tag_pending(look_at(s, s->hot.next).tag, s->hot.next) || is_evicted(s);
 }
 
 /*

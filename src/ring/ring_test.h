@@ -9,6 +9,7 @@
 #ifndef AE_RING_RING_TEST_H
 #define AE_RING_RING_TEST_H
 
+#include "ring/claim.h"
 #include "ring/geometry.h"
 #include "ring/publisher.h"
 #include "ring/subscriber.h"
@@ -88,7 +89,11 @@ static inline void ring_reset(struct ring *ring) {
     memset(ring->log_object.rw, 0, ring->log_object.bytes);
     memset(ring->cursors_object.rw, 0, ring->cursors_object.bytes);
     ae_store_relaxed(&ring->log->claim.position, ring->geometry.start_seq);
-    ae_store_release(&ring->log->claim.claim, ae_claim(ring->geometry.start_seq, AE_MODE_EXCLUSIVE, 0));
+    ae_store_release(&ring->log->claim.claim, ae_claim_word(ring->geometry.start_seq, AE_MODE_SHARED, AE_CLAIM_NOBODY));
+    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
+        ae_store_relaxed(&ring->log->publishers[r].intent, ae_intent(ring->geometry.start_seq, 0));
+        ae_store_relaxed(&ring->log->publishers[r].proved, ring->geometry.start_seq);
+    }
     ae_store_relaxed(&ring->log->wake.wake, 1);
 }
 
@@ -160,6 +165,7 @@ static inline void writer_close(struct writer *writer) {
 }
 
 static inline void writer_die(struct writer *writer) {
+    (void)ae_claim_repair(writer->pub.log, &writer->pub.geometry, writer->pub.record);
     (void)ae_fetch_or(&writer->pub.log->stream.died, 1);
     (void)ae_fetch_and(&writer->pub.log->stream.open, ~1ull);
     free(writer->buffer);

@@ -151,16 +151,24 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
 
 AE_EXPORT int aether_receive_wait(aether_subscriber *handle, aether_message *message, uint64_t timeout_ns) {
     int rc = aether_receive(handle, message);
+    uint64_t start, waited = 0;
 
-    if (rc == 0 && aether_wait(handle, timeout_ns) == 1)
+    if (rc != 0)
+        return rc;
+    start = ae_now_ns();
+    do { /* again if there were only aborted sequences to pass over */
+        if (aether_wait(handle, timeout_ns - waited) == 0)
+            return 0;
         rc = aether_receive(handle, message);
+        waited = ae_now_ns() - start;
+    } while (rc == 0 && waited < timeout_ns && aether_subscriber_stream(handle) < AETHER_STREAM_CLOSED);
     return rc;
 }
 
 /* ---- the publisher's wait ---- */
 
 static int has_room(struct ae_publisher *p, size_t len) {
-    if (p->hot.next == p->hot.limit && aether_detail_refresh(&p->hot, 1) != 0)
+    if (ae_claim_room(p, 1) != 0)
         return AETHER_FULL;
     return len > p->hot.inline_max && len <= p->hot.max_message ? ae_lane_room(p, len) : 0;
 }
@@ -191,8 +199,16 @@ AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64
 
 AE_EXPORT int aether_publish_wait(aether_publisher *handle, const void *data, size_t len, uint64_t timeout_ns) {
     int rc = aether_publish(handle, data, len);
+    uint64_t start;
 
-    if (rc == AETHER_FULL && (rc = aether_publisher_wait(handle, len, timeout_ns)) == 0)
-        rc = aether_publish(handle, data, len);
+    if (rc != AETHER_FULL)
+        return rc;
+    start = ae_now_ns();
+    do { /* more than once if another publisher takes the room */
+        const uint64_t waited = ae_now_ns() - start;
+        rc = aether_publisher_wait(handle, len, waited < timeout_ns ? timeout_ns - waited : 0);
+        if (rc == 0)
+            rc = aether_publish(handle, data, len);
+    } while (rc == AETHER_FULL && ae_now_ns() - start < timeout_ns);
     return rc;
 }

@@ -146,7 +146,7 @@ static void damaged_headers(void **state) {
     header->magic = AE_REGISTRY_MAGIC;
     header->layout_major = AE_LAYOUT_MAJOR + 1;
     header->topics_max = 0; /* what another layout means isn't looked at */
-    assert_open_fails(-EPROTO, "layout version 3, this program knows version 2");
+    assert_open_fails(-EPROTO, "layout version 4, this program knows version 3");
     header->topics_max = TOPICS;
     header->layout_major = AE_LAYOUT_MAJOR;
     header->layout_minor = AE_LAYOUT_MINOR + 1; /* compatible */

@@ -24,7 +24,7 @@
 
 #define DEADLINE_S 30u /* for anything that must happen */
 #define LIFE_S 240u    /* of any process */
-#define CHILDREN_MAX 32
+#define CHILDREN_MAX 96
 
 /* A sanitizer takes its time: tests do less of the same there. */
 #if defined(AE_TSAN) || defined(__SANITIZE_ADDRESS__)
@@ -356,20 +356,253 @@ static inline int publish_some(aether_publisher *pub, uint64_t room) {
     return rc;
 }
 
+/* ---- several publishers: payloads follow from their author, which is a process, and its counter ---- */
+
+#define AUTHORS_MAX 1024u
+#define COUNTER_BITS 40u
+#define ORDER_MAX (1u << 18) /* sequences: more than a ring holds */
+
+/* Shared by the processes of a test. */
+struct authors {
+    struct {
+        uint64_t told;   /* counter of the last message whose publish has returned */
+        uint64_t flying; /* messages of the call that it may be in, at most */
+    } by[AUTHORS_MAX];
+    uint64_t order[ORDER_MAX]; /* what the first reader found at a sequence, which all others must find, too */
+};
+
+/* Nothing has been published yet. */
+static inline void authors_reset(struct authors *authors) {
+    memset(authors, 0, sizeof *authors);
+}
+
+static inline uint64_t authored_word(uint64_t author, uint64_t counter) {
+    return author << COUNTER_BITS | counter;
+}
+
+/* Half of them 8 bytes, some as long as possible, never shorter. */
+static inline size_t authored_mixed(uint64_t word, size_t max) {
+    const uint64_t r = mix(word);
+
+    return r >> 63 == 0 ? 8 : r >> 60 == 8 ? max : 8 + (size_t)(r % ((r >> 60 <= 10 || max < 64 ? max : 64) - 7));
+}
+
+/* How long a message is; a test may have its own. */
+static size_t (*authored_length)(uint64_t word, size_t max) = authored_mixed;
+
+/* The word, and then a sequence of numbers that only this word has. */
+static inline size_t authored_fill(unsigned char *data, uint64_t word, size_t max) {
+    const size_t len = authored_length(word, max);
+    uint64_t rest = mix(word);
+
+    memcpy(data, &word, 8);
+    for (size_t off = 8; off < len; off += 8, rest++)
+        memcpy(data + off, &rest, len - off < 8 ? len - off : 8);
+    return len;
+}
+
+static inline bool authored_equals(const unsigned char *data, uint64_t word, size_t len) {
+    uint64_t rest = mix(word);
+
+    for (size_t off = 8; off < len; off += 8, rest++) {
+        if (memcmp(data + off, &rest, len - off < 8 ? len - off : 8) != 0)
+            return false;
+    }
+    return true;
+}
+
+struct author {
+    aether_publisher *pub;
+    struct authors *authors;
+    uint64_t id, counter; /* the counter of its last message */
+    size_t batch_max, inline_max, lane_bytes;
+    unsigned char *buffer; /* batch_max of the longest messages */
+};
+
+static inline void author_begin(struct author *author, struct authors *authors, uint64_t id,
+                                const aether_topic_config *config, size_t batch_max) {
+    *author = (struct author){.authors = authors,
+                              .id = id,
+                              .batch_max = batch_max,
+                              .inline_max = config->inline_max != 0 ? config->inline_max : config->max_message,
+                              .lane_bytes = config->lane_bytes,
+                              .buffer = malloc(batch_max * config->max_message)};
+    REQUIRE(author->buffer != NULL && id < AUTHORS_MAX);
+}
+
+static inline size_t author_fill(const struct author *author, void *data, uint64_t ahead) {
+    return authored_fill(data, authored_word(author->id, author->counter + ahead),
+                         aether_publisher_max_message(author->pub));
+}
+
+/* Before and after a call that publishes count messages. */
+static inline void author_calls(const struct author *author, uint64_t count) {
+    set(&author->authors->by[author->id].flying, count);
+}
+
+static inline int author_called(struct author *author, uint64_t count, int rc) {
+    REQUIRE(rc >= 0);
+    if (rc == 0) {
+        author->counter += count;
+        set(&author->authors->by[author->id].told, author->counter);
+    }
+    return rc;
+}
+
+static inline int author_batch(struct author *author, size_t count) {
+    struct iovec messages[512];
+    const size_t max = aether_publisher_max_message(author->pub);
+    size_t lane = 0, n = 0;
+
+    for (; n < count && n < 512; n++) {
+        unsigned char *data = author->buffer + n * max;
+        const size_t len = author_fill(author, data, n + 1);
+        lane += len > author->inline_max ? (len + 63) / 64 * 64 : 0;
+        if (n > 0 && lane > author->lane_bytes)
+            break;
+        messages[n] = (struct iovec){data, len};
+    }
+    author_calls(author, n);
+    return author_called(author, n, aether_publish_batch(author->pub, messages, n));
+}
+
+static inline int author_gather(struct author *author, uint64_t random) {
+    const size_t len = author_fill(author, author->buffer, 1);
+    struct iovec pieces[3];
+    size_t off = 0;
+
+    for (unsigned i = 0; i < 3; i++) {
+        const size_t piece = i < 2 ? (random >> 16 * i) % (len - off + 1) : len - off;
+        pieces[i] = (struct iovec){author->buffer + off, piece};
+        off += piece;
+    }
+    author_calls(author, 1);
+    return author_called(author, 1, aether_publish_gather(author->pub, pieces, 3));
+}
+
+/* Takes some loans, and commits them in another order than they were taken; some are given back. */
+static inline int author_loans(struct author *author, uint64_t random, size_t most) {
+    const size_t max = aether_publisher_max_message(author->pub);
+    unsigned count = 0, wanted = 1 + (unsigned)(random % (most < 3 ? most : 3));
+    aether_loan loans[3];
+    int rc = 0;
+
+    for (; count < wanted && rc == 0; count += rc == 0)
+        rc = aether_loan_take(author->pub, (random >> 8 & 3) == 0 ? max : 64 < max ? 64 : max, &loans[count]);
+    REQUIRE(rc == 0 || rc == AETHER_FULL || rc == -ENOBUFS);
+    for (unsigned i = count; i-- > 0;) {
+        const size_t len = authored_length(authored_word(author->id, author->counter + 1), max);
+        if (rc != 0 || len > loans[i].len || (random >> (16 + i) & 15) == 0) {
+            REQUIRE(aether_loan_discard(author->pub, &loans[i]) == 0);
+            continue;
+        }
+        loans[i].len = author_fill(author, loans[i].data, 1);
+        author_calls(author, 1);
+        rc = author_called(author, 1, aether_loan_commit(author->pub, &loans[i]));
+        if (rc != 0)
+            REQUIRE(aether_loan_discard(author->pub, &loans[i]) == 0);
+    }
+    return rc == -ENOBUFS ? AETHER_FULL : rc;
+}
+
+/* Publishes in some form up to `most` messages; 0 or AETHER_FULL. */
+static inline int author_publish(struct author *author, uint64_t random, uint64_t most) {
+    const size_t batch = most < author->batch_max ? (size_t)most : author->batch_max;
+    size_t len;
+
+    switch (random % 6) {
+    case 0:
+        return author_batch(author, 1 + (random >> 8) % batch);
+    case 1:
+        return author_batch(author, 1 + (random >> 8) % (batch < 4 ? batch : 4));
+    case 2:
+        return author_gather(author, random >> 8);
+    case 3:
+        return author_loans(author, random >> 8, batch);
+    default:
+        len = author_fill(author, author->buffer, 1);
+        author_calls(author, 1);
+        return author_called(author, 1,
+                             random % 6 == 4 ? aether_publish(author->pub, author->buffer, len)
+                                             : aether_publish_wait(author->pub, author->buffer, len, 1000000));
+    }
+}
+
+/* All that has been claimed is below the topic's start and this many. */
+static inline uint64_t authors_claimed_most(const struct authors *authors) {
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < AUTHORS_MAX; i++) /* in this order: what isn't flying any more has been told */
+        all += get(&authors->by[i].flying) + get(&authors->by[i].told);
+    return all;
+}
+
+static inline uint64_t authors_told(const struct authors *authors) {
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < AUTHORS_MAX; i++)
+        all += get(&authors->by[i].told);
+    return all;
+}
+
+/* word 0: aborted. */
+static inline void check_order(struct authors *authors, uint64_t seq, uint64_t word) {
+    uint64_t *entry = &authors->order[seq % ORDER_MAX], old = get(entry);
+    const uint64_t lap = seq / ORDER_MAX + 1, mine = lap << 48 | mix(seq ^ mix(word)) >> 16;
+
+    do {
+        if (old == mine || (old != 0 && (int16_t)((lap << 48 >> 48) - (old >> 48)) < 0))
+            return;
+        if (old != 0 && old >> 48 == (lap & 0xffff))
+            fail("sequence %llu: author %llu, counter %llu here, something else for another reader",
+                 (unsigned long long)seq, (unsigned long long)(word >> COUNTER_BITS),
+                 (unsigned long long)(word & ((1ull << COUNTER_BITS) - 1)));
+    } while (!__atomic_compare_exchange_n(entry, &old, mine, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+}
+
 /* ---- a subscriber that checks everything ---- */
 
 struct reading {
     aether_subscriber *sub;
     size_t max_message;
     bool gaps_allowed;
-    bool latest;        /* may pass over messages */
-    bool in_place;      /* what it looks at may be overwritten meanwhile */
-    bool evictable;     /* a reliable one on a topic that evicts, not evicted yet */
-    uint64_t kept_from; /* a gap before this sequence is allowed: of what was retained from before the join */
-    uint64_t expected, delivered, lost, gaps, skipped;
+    bool latest;         /* may pass over messages */
+    bool in_place;       /* what it looks at may be overwritten meanwhile */
+    bool evictable;      /* a reliable one on a topic that evicts, not evicted yet */
+    bool aborts_allowed; /* publishers are killed */
+    uint64_t kept_from;  /* a gap before this sequence is allowed: of what was retained from before the join */
+    uint64_t expected, delivered, lost, gaps, skipped, aborted;
     uint64_t evicted;
-    uint64_t overwritten; /* delivered in place and found not to be valid any more */
+    uint64_t overwritten;    /* delivered in place and found not to be valid any more */
+    struct authors *authors; /* of a topic with several; NULL: payloads follow from their sequence */
+    uint64_t *heard;         /* of each author: the counter that came last */
+    bool strict;             /* no author's message may be missing */
 };
+
+/* A message of one of several authors: false if its bytes are wrong. */
+static inline bool authored_right(struct reading *reading, const aether_message *message) {
+    uint64_t word, author, counter;
+
+    if (message->len < 8)
+        return false;
+    memcpy(&word, message->data, 8);
+    author = word >> COUNTER_BITS;
+    counter = word & ((1ull << COUNTER_BITS) - 1);
+    if (author >= AUTHORS_MAX || message->len != authored_length(word, reading->max_message) ||
+        !authored_equals(message->data, word, message->len) ||
+        (reading->in_place && !aether_still_valid(reading->sub, message)))
+        return false;
+    check_order(reading->authors, message->seq, word);
+    if (reading->strict ? counter != reading->heard[author] + 1 : counter <= reading->heard[author])
+        fail("sequence %llu: counter %llu of author %llu came after %llu", (unsigned long long)message->seq,
+             (unsigned long long)counter, (unsigned long long)author, (unsigned long long)reading->heard[author]);
+    set(&reading->heard[author], counter);
+    return true;
+}
+
+static inline bool entry_right(struct reading *reading, const aether_message *message) {
+    return reading->authors != NULL ? authored_right(reading, message) : payload_right(message, reading->max_message);
+}
 
 static inline void check_gap(struct reading *reading, const aether_message *message) {
     if (!reading->gaps_allowed && (int64_t)(message->seq + message->lost - reading->kept_from) > 0)
@@ -383,11 +616,24 @@ static inline void check_gap(struct reading *reading, const aether_message *mess
     reading->expected += message->lost;
 }
 
+/* Sequences that nobody tells of, because their publisher was killed before it had committed them. */
+static inline void pass_aborted(struct reading *reading, uint64_t next) {
+    if (reading->aborts_allowed && !reading->latest && (int64_t)(next - reading->expected) > 0) {
+        reading->aborted += next - reading->expected;
+        for (; reading->expected != next; reading->expected++) {
+            if (reading->authors != NULL)
+                check_order(reading->authors, reading->expected, 0);
+        }
+    }
+}
+
 static inline void check_entry(struct reading *reading, const aether_message *message) {
     if (reading->latest && (int64_t)(message->seq - reading->expected) > 0) {
         reading->skipped += message->seq - reading->expected;
         reading->expected = message->seq;
     }
+    if (message->seq != reading->expected)
+        pass_aborted(reading, message->seq);
     if (message->seq != reading->expected)
         fail("sequence %llu arrived, %llu is next", (unsigned long long)message->seq,
              (unsigned long long)reading->expected);
@@ -396,9 +642,9 @@ static inline void check_entry(struct reading *reading, const aether_message *me
         return;
     }
     /* Bytes first, then the question whether they were all right; a length is right in any case. */
-    if (!payload_right(message, reading->max_message)) {
-        if (message->len != length_of(message->seq, reading->max_message) || !reading->in_place ||
-            aether_still_valid(reading->sub, message) != 0)
+    if (!entry_right(reading, message)) {
+        if ((reading->authors == NULL && message->len != length_of(message->seq, reading->max_message)) ||
+            !reading->in_place || aether_still_valid(reading->sub, message) != 0)
             fail("payload of sequence %llu is torn or wrong, %zu bytes", (unsigned long long)message->seq,
                  message->len);
         reading->overwritten++;
@@ -424,6 +670,7 @@ static inline int read_some(struct reading *reading, unsigned form) {
         for (int i = 0; i < n; i++)
             check_entry(reading, &messages[i]);
     }
+    pass_aborted(reading, aether_subscriber_next(reading->sub));
     if (n == -EOVERFLOW && reading->evictable) { /* once */
         reading->evictable = false;
         reading->gaps_allowed = true;
@@ -440,11 +687,12 @@ static inline void check_conserved(const struct reading *reading) {
 
     aether_subscriber_get_stats(reading->sub, &stats);
     REQUIRE(stats.delivered == reading->delivered && stats.lost == reading->lost && stats.gaps == reading->gaps);
-    REQUIRE(stats.aborted == 0 && stats.evicted == reading->evicted);
+    REQUIRE(reading->latest ? reading->aborts_allowed || stats.aborted == 0 : stats.aborted == reading->aborted);
+    REQUIRE(stats.evicted == reading->evicted);
     /* What a latest one passed over since its last message may be counted already. */
-    REQUIRE(reading->latest ? stats.skipped - reading->skipped == stats.next - reading->expected
+    REQUIRE(reading->latest ? stats.skipped + stats.aborted - reading->skipped == stats.next - reading->expected
                             : stats.skipped == 0 && stats.next == reading->expected);
-    REQUIRE(stats.next - stats.joined == stats.delivered + stats.lost + stats.skipped);
+    REQUIRE(stats.next - stats.joined == stats.delivered + stats.lost + stats.skipped + stats.aborted);
 }
 
 #endif

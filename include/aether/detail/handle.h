@@ -16,14 +16,16 @@ extern "C" {
 #endif
 
 struct aether_publisher {
-    uint64_t next;        /* sequence of the next message */
-    uint64_t limit;       /* sequences below it may be written without another look at the cursors; >= next */
+    uint64_t next;        /* one past the last sequence that this publisher claimed */
+    uint64_t limit;       /* it may claim up to here without another look at the cursors */
+    uint64_t word;        /* the claim word as this publisher's last claim, or its bias, left it */
+    uint64_t biased;      /* 1: it has the bias; 0: it claims by compare-and-swap */
+    ae_u64 *claim;        /* the topic's claim word */
+    ae_u64 *intent;       /* in the publisher's record */
     unsigned char *slots; /* first slot */
     uint64_t mask;        /* capacity - 1 */
     uint64_t slot_size;   /* bytes */
     uint64_t inline_max;  /* bytes: longer messages go through the lane */
-    ae_u64 *claim;        /* the topic's claim word */
-    uint64_t claim_owner; /* its lower 16 bits as this publisher writes them: mode and record */
     uint64_t store16;     /* 1: slots are 16-byte aligned and the CPU stores 16 bytes at once */
     const ae_u64 *want;   /* where a subscriber that sleeps says so */
     uint64_t wake;        /* the topic's wake word as last seen */

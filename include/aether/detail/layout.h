@@ -27,7 +27,7 @@ extern "C" {
 #define AE_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
 #endif
 
-#define AE_LAYOUT_MAJOR 2u /* attach refuses another one before it touches anything */
+#define AE_LAYOUT_MAJOR 3u /* attach refuses another one before it touches anything */
 #define AE_LAYOUT_MINOR 0u /* grows when fields are added in reserved space */
 
 #define AE_BLOCK 128u /* two cache lines: x86 prefetches lines in pairs */
@@ -84,6 +84,13 @@ static inline int64_t ae_tag_ahead(uint64_t tag, uint64_t seq) {
     return (int64_t)((tag & ~0xffffull) - ((seq + 1) << AE_TAG_SEQ_SHIFT)) >> AE_TAG_SEQ_SHIFT;
 }
 
+/* Nothing is there for seq yet: an older message, a fresh slot (0), or seq itself half written. */
+static inline int ae_tag_pending(uint64_t tag, uint64_t seq) {
+    const int64_t ahead = ae_tag_ahead(tag, seq);
+
+    return tag == 0 || ahead < 0 || (ahead == 0 && ae_tag_kind(tag) == AE_KIND_BUSY);
+}
+
 /* ---- lanes ------------------------------------------------------------------------------------------------------
  *
  * A lane is a ring of lane_bytes bytes, a power of two, that one publisher record owns: lane r lies at lanes_off + r *
@@ -104,20 +111,39 @@ typedef struct ae_lane_descriptor {
 
 /* ---- claim word -------------------------------------------------------------------------------------------------
  *
- *   claim = seq << 16 | mode << 14 | record of the last claimer
+ *   claim  = seq << 16 | mode << 14 | record of the last claimer
+ *   intent = seq << 16 | count, in each publisher's record: the claim that it makes, or made last
  *
- * On an exclusive topic: all sequences below it are committed, and at most `capacity` committed slots lie past it.
+ *   SHARED    all sequences below seq are claimed. The record won the claim that ends there
+ *   BIASED    the record alone claims, and the end of its intent stands for seq
+ *   REVOKING  another publisher is about to end that
+ *
+ * A claimed sequence is committed, aborted, or belongs to the intent of a publisher whose bit in `open` is set.
  */
 #define AE_CLAIM_SEQ_SHIFT 16
 #define AE_CLAIM_MODE_SHIFT 14
+#define AE_CLAIM_MODE_MASK 0xc000ull
 #define AE_CLAIM_RECORD_MASK 0x3fffull
+#define AE_CLAIM_NOBODY AE_CLAIM_RECORD_MASK /* as a record: no publisher has claimed yet */
 #define AE_MODE_SHARED 0ull
 #define AE_MODE_BIASED 1ull
 #define AE_MODE_REVOKING 2ull
-#define AE_MODE_EXCLUSIVE 3ull
+#define AE_INTENT_COUNT_MAX 0xffffull
 
-static inline uint64_t ae_claim(uint64_t seq, uint64_t mode, uint64_t record) {
+static inline uint64_t ae_claim_word(uint64_t seq, uint64_t mode, uint64_t record) {
     return seq << AE_CLAIM_SEQ_SHIFT | mode << AE_CLAIM_MODE_SHIFT | record;
+}
+
+static inline uint64_t ae_claim_mode(uint64_t word) {
+    return (word & AE_CLAIM_MODE_MASK) >> AE_CLAIM_MODE_SHIFT;
+}
+
+static inline uint64_t ae_claim_record(uint64_t word) {
+    return word & AE_CLAIM_RECORD_MASK;
+}
+
+static inline uint64_t ae_intent(uint64_t seq, uint64_t count) {
+    return seq << AE_CLAIM_SEQ_SHIFT | count;
 }
 
 /* The full sequence whose lower 48 bits are seq48 and which lies within 2^47 of `near`. */
@@ -140,8 +166,9 @@ typedef struct ae_object_header {
 } ae_object_header;
 
 typedef struct ae_claim_block {
-    ae_u64 claim;    /* publishers: the claim word */
-    ae_u64 position; /* publishers, at every refresh: a full 64-bit sequence within 2^47 of the claim's */
+    ae_u64 claim; /* publishers: the claim word. aetherd, for a dead one that had the bias */
+    /* publishers, at every refresh: a full 64-bit sequence within 2^47 of the claim's */
+    ae_u64 position;
     uint8_t reserved[112];
 } ae_claim_block;
 
@@ -163,7 +190,10 @@ typedef struct ae_stream_block {
      * death
      */
     ae_u64 open;
-    /* aetherd: set before `open` is cleared after a death, cleared when the record is given out again */
+    /*
+     * aetherd: set before `open` is cleared after a death; cleared when the record is given out again, and all of it
+     * when a publisher comes while there is none
+     */
     ae_u64 died;
     ae_u64 joins; /* aetherd: publishers admitted since the topic was created */
     /* publishers: set by one that membarrier doesn't reach, cleared by aetherd when it gives the record out again */
@@ -179,13 +209,13 @@ typedef struct ae_stamp {
 
 typedef struct ae_publisher_record {
     /* block 0, written by the publisher that holds the record */
-    ae_u64 intent;     /* first sequence << 16 | count of the claim it is about to make */
+    ae_u64 intent;     /* the claim that it makes or made last; stays when the record changes hands */
     ae_u64 lane_floor; /* positions of its lane below it may be overwritten; stays when the record changes hands */
     ae_u64 joined;     /* sequence at which it joined */
     ae_u64 full;       /* times it found the ring full */
     uint8_t reserved0[96];
     /* block 1, written by the other publishers */
-    ae_u64 proved; /* highest end of a claim that this record is known to have won */
+    ae_u64 proved; /* highest end of a claim that this record is known to have won: a full 64-bit sequence */
     uint8_t reserved1[120];
 } ae_publisher_record;
 
@@ -251,8 +281,8 @@ typedef struct ae_cursors {
 #define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
 
 /*
- * How a topic's two objects are laid out, and when its publishers stop waiting for a slow subscriber. Checked as a
- * whole by ae_geometry_check() wherever it comes from.
+ * How a topic's two objects are laid out, who publishes, and when publishers stop waiting for a slow subscriber.
+ * Checked as a whole by ae_geometry_check() wherever it comes from.
  */
 typedef struct ae_geometry {
     uint64_t log_bytes; /* size of the file; of its lanes only those that a publisher had are allocated */
@@ -266,7 +296,13 @@ typedef struct ae_geometry {
     uint64_t evict_lag;   /* sequences a reliable subscriber may lag before publishers evict it; 0: they wait for it */
     uint32_t slot_size;   /* bytes, multiple of 8 */
     uint32_t max_message; /* bytes */
+    uint32_t publishers;  /* AE_PUBLISHERS_*: whom aetherd admits, and how they claim */
+    uint32_t reserved;
 } ae_geometry;
+
+#define AE_PUBLISHERS_SHARED 0u    /* up to AE_PUBLISHERS_MAX; a sole one may have the bias */
+#define AE_PUBLISHERS_EXCLUSIVE 1u /* one at a time, which has the bias */
+#define AE_PUBLISHERS_UNBIASED 2u  /* as shared, but never biased */
 
 /* The longest message that lies in its slot; longer ones lie in a lane. */
 static inline uint64_t ae_inline_max(const ae_geometry *geometry) {
@@ -298,7 +334,7 @@ typedef struct ae_registry_topic {
     uint32_t type_version;
     uint32_t type_size; /* bytes; 0: not stated */
     uint32_t reserved0;
-    uint8_t reserved1[80];
+    uint8_t reserved1[72];
     char name[256]; /* NUL-terminated */
     /* NUL-terminated; "": no type yet. Its first byte is written last: a type is there if and only if that isn't 0 */
     char type_name[64];
@@ -358,11 +394,11 @@ AE_STATIC_ASSERT(offsetof(ae_cursors, active) == 128, "active");
 AE_STATIC_ASSERT(offsetof(ae_cursors, want) == 256, "want");
 AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 4096, "records");
 AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
-AE_STATIC_ASSERT(sizeof(ae_geometry) == 72, "geometry");
+AE_STATIC_ASSERT(sizeof(ae_geometry) == 80, "geometry");
 AE_STATIC_ASSERT(sizeof(ae_registry_header) == AE_PAGE, "registry header");
 AE_STATIC_ASSERT(offsetof(ae_registry_header, socket_path) == 128, "socket path");
 AE_STATIC_ASSERT(sizeof(ae_registry_topic) == 512, "registry topic");
-AE_STATIC_ASSERT(offsetof(ae_registry_topic, name_len) == 96, "registry topic name length");
+AE_STATIC_ASSERT(offsetof(ae_registry_topic, name_len) == 104, "registry topic name length");
 AE_STATIC_ASSERT(offsetof(ae_registry_topic, name) == 192, "registry topic name");
 AE_STATIC_ASSERT(sizeof(ae_registry_client) == 128, "registry client");
 AE_STATIC_ASSERT(sizeof(ae_registry_grant) == 64, "registry grant");
