@@ -24,7 +24,7 @@ struct fixture {
 static void open_all(struct fixture *f, aether_policy policy, bool publisher) {
     ring_make(&f->ring, 8, 8, 0);
     if (publisher)
-        writer_open_at(&f->writer, &f->ring, f->ring.cursors);
+        writer_open_as(&f->writer, &f->ring, 0, f->ring.cursors);
     reader_open(&f->reader, &f->ring, f->ring.log, 0, &(aether_subscribe_options){.policy = policy});
     assert_int_equal(aether_notifier_open(f->reader.handle, &f->notifier), 0);
 }
@@ -97,7 +97,7 @@ static void ends_are_told_once(void **state) {
     aether_notifier_arm(f.notifier); /* no publisher yet is no end */
     assert_int_equal(is_readable(&f, 2), 0);
     for (int i = 0; i < 20; i++) {
-        writer_open_at(&f.writer, &f.ring, f.ring.cursors);
+        writer_open_as(&f.writer, &f.ring, 0, f.ring.cursors);
         aether_notifier_arm(f.notifier);
         assert_int_equal(is_readable(&f, 0), 0);
         writer_close(&f.writer);

@@ -142,20 +142,23 @@ static inline void reader_close(struct reader *reader) {
         guarded_unmap(reader->copies, reader->copies_bytes);
 }
 
-/* As aetherd admits publisher record 0. Tests with threads pass the cursors in the mapping that subscribers write. */
-static inline void writer_open_at(struct writer *writer, const struct ring *ring, const ae_cursors *cursors) {
-    (void)ae_fetch_and(&ring->log->stream.died, ~1ull);
-    (void)ae_fetch_and(&ring->log->stream.unfenced, ~1ull);
+/* As aetherd admits a publisher. Tests with threads pass the cursors in the mapping that subscribers write. */
+static inline void writer_open_as(struct writer *writer, const struct ring *ring, uint32_t record,
+                                  const ae_cursors *cursors) {
+    const uint64_t bit = 1ull << record;
+
+    (void)ae_fetch_and(&ring->log->stream.unfenced, ~bit);
+    const uint64_t others = ae_fetch_or(&ring->log->stream.open, bit);
     (void)ae_fetch_add(&ring->log->stream.joins, 1);
-    (void)ae_fetch_or(&ring->log->stream.open, 1);
+    (void)ae_fetch_and(&ring->log->stream.died, others == 0 ? 0 : ~bit);
     writer->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
     check_setup(writer->buffer != NULL, "buffer");
-    ae_publisher_init(&writer->pub, &ring->geometry, 0, ring->log, cursors, writer->buffer);
+    ae_publisher_init(&writer->pub, &ring->geometry, record, ring->log, cursors, writer->buffer);
     writer->handle = &writer->pub.hot;
 }
 
 static inline void writer_open(struct writer *writer, const struct ring *ring) {
-    writer_open_at(writer, ring, ring->cursors_ro);
+    writer_open_as(writer, ring, 0, ring->cursors_ro);
 }
 
 /* Closes it, or leaves it as a killed one does, with aetherd having noticed. */
@@ -165,9 +168,11 @@ static inline void writer_close(struct writer *writer) {
 }
 
 static inline void writer_die(struct writer *writer) {
+    const uint64_t bit = 1ull << writer->pub.record;
+
     (void)ae_claim_repair(writer->pub.log, &writer->pub.geometry, writer->pub.record);
-    (void)ae_fetch_or(&writer->pub.log->stream.died, 1);
-    (void)ae_fetch_and(&writer->pub.log->stream.open, ~1ull);
+    (void)ae_fetch_or(&writer->pub.log->stream.died, bit);
+    (void)ae_fetch_and(&writer->pub.log->stream.open, ~bit);
     free(writer->buffer);
 }
 

@@ -69,7 +69,7 @@ static void *publish_all(void *arg) {
     struct writer writer;
     aether_publisher *pub;
 
-    writer_open_at(&writer, &scene->ring, scene->ring.cursors);
+    writer_open_as(&writer, &scene->ring, 0, scene->ring.cursors);
     pub = writer.handle;
     pthread_barrier_wait(&scene->begin);
     while (pub->next != scene->end) {

@@ -225,7 +225,7 @@ static void lost_notes_are_bounded(void **state) {
     (void)state;
     for (int i = 0; i < 3; i++) {
         ring_make(&ring, 8, 8, 0);
-        writer_open_at(&writer, &ring, ring.cursors);
+        writer_open_as(&writer, &ring, 0, ring.cursors);
         start_partner(&partner, &ring, NULL, &reliable, wait_once);
         await_note(&ring);
         ae_store_relaxed(&ring.cursors->want.want, 0); /* nobody will be woken */
@@ -245,7 +245,7 @@ static void ends_wake(void **state) {
     (void)state;
     for (int i = 0; i < 40; i++) {
         ring_make(&ring, 8, 8, 0);
-        writer_open_at(&writer, &ring, ring.cursors);
+        writer_open_as(&writer, &ring, 0, ring.cursors);
         start_partner(&partner, &ring, NULL, &reliable, wait_once);
         if (i % 4 != 0)
             await_note(&ring);
@@ -279,7 +279,7 @@ static void signals_end_a_wait(void **state) {
         struct ring ring;
 
         ring_make(&ring, 8, 8, 0);
-        writer_open_at(&writer, &ring, ring.cursors);
+        writer_open_as(&writer, &ring, 0, ring.cursors);
         start_partner(&partner, &ring, NULL, options[i], wait_once);
         while (ae_load_acquire(&partner.done) == 0) { /* one that comes before it sleeps is not seen */
             pthread_kill(partner.thread, SIGUSR1);
@@ -299,7 +299,7 @@ static void *echo(void *arg) {
     aether_message message;
 
     reader_open(&self->reader, self->ring, self->ring->log, 0, &reliable);
-    writer_open_at(&self->writer, self->back, self->back->cursors);
+    writer_open_as(&self->writer, self->back, 0, self->back->cursors);
     pthread_barrier_wait(&self->ready);
     for (uint64_t i = 0; i < CYCLES; i++) {
         int rc;
@@ -324,7 +324,7 @@ static void every_message_wakes(void **state) {
     (void)state;
     ring_make(&there, 8, 8, 0);
     ring_make(&back, 8, 8, 0);
-    writer_open_at(&writer, &there, there.cursors);
+    writer_open_as(&writer, &there, 0, there.cursors);
     reader_open(&reader, &back, back.log, 1, &reliable);
     start_partner(&partner, &there, &back, &reliable, echo);
     for (uint64_t i = 0; i < CYCLES; i++) {
@@ -370,7 +370,7 @@ static void idle_watches(void **state) {
 
     (void)state;
     ring_make(&ring, 8, 8, 0);
-    writer_open_at(&writer, &ring, ring.cursors);
+    writer_open_as(&writer, &ring, 0, ring.cursors);
     start_partner(&partner, &ring, NULL, &reliable, idle_until_message);
     for (int i = 0; i < 100; i++) {
         await_note(&ring);
@@ -403,7 +403,7 @@ static void waiting_publisher_goes_on(void **state) {
 
     (void)state;
     ring_make(&ring, 8, 8, 0);
-    writer_open_at(&writer, &ring, ring.cursors);
+    writer_open_as(&writer, &ring, 0, ring.cursors);
     start_partner(&partner, &ring, NULL, &reliable, make_room);
     for (uint64_t i = 0; i < 1000; i++)
         assert_int_equal(aether_publish_wait(writer.handle, &i, sizeof i, AETHER_FOREVER), 0);

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "ring/claim.h"
+#include "ring/ring_test.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+/* Sequences at which 48 bits, 64 bits, and the signs of both end. */
+static const uint64_t starts[] = {0, (1ull << 47) - 3, (1ull << 48) - 3, (1ull << 63) - 3, UINT64_MAX - 2};
+#define STARTS (sizeof starts / sizeof starts[0])
+#define CAPACITY 8u
+
+static uint64_t word_of(const struct ring *ring) {
+    return ae_load_relaxed(&ring->log->claim.claim);
+}
+
+static void ring_for(struct ring *ring, aether_publishers publishers, uint64_t start) {
+    const aether_topic_config config = {
+        .capacity = CAPACITY, .max_message = 24, .start_seq = start, .publishers = publishers};
+
+    ring_make_as(ring, &config);
+}
+
+/* A message says its author and the author's count. */
+static int publish(struct writer *writer, uint64_t count) {
+    const uint64_t payload[2] = {writer->pub.record, count};
+
+    return aether_publish(writer->handle, payload, sizeof payload);
+}
+
+static void commit(struct writer *writer, uint64_t seq, uint64_t count) {
+    const uint64_t payload[2] = {writer->pub.record, count};
+
+    ae_write_slot(writer->handle, seq, payload, sizeof payload);
+}
+
+static void expect(struct reader *reader, uint64_t seq, uint64_t record, uint64_t count) {
+    aether_message message;
+
+    assert_int_equal(aether_receive(reader->handle, &message), 1);
+    assert_int_equal(message.lost, 0);
+    assert_int_equal(message.seq, seq);
+    assert_int_equal(message.len, 16);
+    assert_int_equal(((const uint64_t *)message.data)[0], record);
+    assert_int_equal(((const uint64_t *)message.data)[1], count);
+}
+
+static void expect_nothing(struct reader *reader) {
+    aether_message message;
+
+    assert_int_equal(aether_receive(reader->handle, &message), 0);
+}
+
+/* ---- who has the bias ---- */
+
+static void one_is_biased_and_two_are_not(void **state) {
+    (void)state;
+    for (size_t s = 0; s < STARTS; s++) {
+        const uint64_t start = starts[s];
+        struct writer a, b;
+        struct reader reader;
+        struct ring ring;
+
+        ring_for(&ring, AETHER_PUBLISHERS_SHARED, start);
+        reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+        writer_open_as(&a, &ring, 0, ring.cursors_ro);
+        assert_int_equal(publish(&a, 0), 0);
+        assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0));
+        assert_int_equal(publish(&a, 1), 0);
+        assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0)); /* not written */
+        assert_int_equal(ae_claim_end(ring.log, start), start + 2);
+
+        writer_open_as(&b, &ring, 1, ring.cursors_ro);
+        assert_int_equal(aether_publisher_next(b.handle), start + 2);
+        assert_int_equal(publish(&a, 2), 0); /* until b publishes nothing changes */
+        assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0));
+        assert_int_equal(publish(&b, 0), 0);
+        assert_int_equal(word_of(&ring), ae_claim_word(start + 4, AE_MODE_SHARED, 1));
+        assert_int_equal(publish(&a, 3), 0);
+        assert_int_equal(word_of(&ring), ae_claim_word(start + 5, AE_MODE_SHARED, 0));
+        for (uint64_t i = 0; i < 3; i++)
+            expect(&reader, start + i, 0, i);
+        expect(&reader, start + 3, 1, 0);
+        expect(&reader, start + 4, 0, 3);
+        expect_nothing(&reader);
+
+        writer_close(&b);
+        for (uint64_t i = 0; i < CAPACITY; i++) { /* alone again: it notices when it looks for room */
+            assert_int_equal(publish(&a, 4 + i), 0);
+            expect(&reader, start + 5 + i, 0, 4 + i);
+            expect_nothing(&reader);
+        }
+        assert_int_equal(ae_claim_mode(word_of(&ring)), AE_MODE_BIASED);
+        writer_close(&a);
+        assert_int_equal(word_of(&ring), ae_claim_word(start + 5 + CAPACITY, AE_MODE_SHARED, 0));
+        reader_close(&reader);
+        ring_free(&ring);
+    }
+}
+
+static void unbiased_topics_never_are(void **state) {
+    struct writer a;
+    struct ring ring;
+
+    (void)state;
+    ring_for(&ring, AETHER_PUBLISHERS_UNBIASED, 5);
+    writer_open_as(&a, &ring, 63, ring.cursors_ro);
+    for (uint64_t i = 1; i < 100; i++) {
+        assert_int_equal(publish(&a, i), 0);
+        assert_int_equal(word_of(&ring), ae_claim_word(5 + i, AE_MODE_SHARED, 63));
+    }
+    writer_close(&a);
+    ring_free(&ring);
+}
+
+/* ---- a publisher that is stopped at some point of a biased publish ---- */
+
+/* What it has done when the other one comes. */
+enum point { BEFORE_INTENT, AFTER_INTENT, AFTER_LOOK, HALF_WRITTEN, POINTS };
+
+/*
+ * The owner is stopped, the other one publishes what there is room for, and more than a ring later only where nothing
+ * is pending. When the owner goes on its message appears once, where the revoker has put it.
+ */
+static void stopped_owner_case(enum point point, uint64_t start) {
+    const bool granted = point != BEFORE_INTENT;
+    struct writer a, b;
+    struct reader reader;
+    struct ring ring;
+    uint64_t seq = start + 1, n = 0;
+
+    ring_for(&ring, AETHER_PUBLISHERS_SHARED, start);
+    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    writer_open_as(&a, &ring, 0, ring.cursors_ro);
+    writer_open_as(&b, &ring, 1, ring.cursors_ro);
+    ae_store_relaxed(&ring.log->stream.open, 1);
+    assert_int_equal(publish(&a, 0), 0);
+    ae_store_relaxed(&ring.log->stream.open, 3);
+    expect(&reader, start, 0, 0);
+    expect_nothing(&reader);
+    if (point >= AFTER_INTENT)
+        ae_store_release(&ring.log->publishers[0].intent, ae_intent(seq, 1));
+    if (point == AFTER_LOOK || point == HALF_WRITTEN)
+        a.pub.hot.next = seq + 1; /* the word was looked at and was its own */
+    if (point == HALF_WRITTEN)
+        ae_store_release(ring_tag(&ring, seq), ae_tag(seq, AE_KIND_BUSY, 0));
+
+    while (n < 3 * CAPACITY && publish(&b, n) == 0) {
+        n++;
+        if (!granted)
+            expect(&reader, start + n, 1, n - 1);
+        expect_nothing(&reader);
+    }
+    assert_int_equal(n, granted ? CAPACITY - 1 : 3 * CAPACITY); /* a's slot comes round again */
+    assert_int_equal(ae_claim_mode(word_of(&ring)), AE_MODE_SHARED);
+
+    if (point == AFTER_LOOK || point == HALF_WRITTEN)
+        commit(&a, seq, 1);
+    else
+        assert_int_equal(publish(&a, 1), 0);
+    if (granted)
+        expect(&reader, seq++, 0, 1);
+    for (uint64_t i = 0; granted && i < n; i++)
+        expect(&reader, seq++, 1, i);
+    if (!granted)
+        expect(&reader, start + 1 + n, 0, 1);
+    expect_nothing(&reader);
+    assert_int_equal(publish(&b, n), 0);
+    assert_int_equal(publish(&a, 2), 0);
+    reader_close(&reader);
+    writer_close(&a);
+    writer_close(&b);
+    ring_free(&ring);
+}
+
+static void stopped_owners_are_not_robbed(void **state) {
+    (void)state;
+    for (size_t s = 0; s < STARTS; s++) {
+        for (int point = 0; point < POINTS; point++)
+            stopped_owner_case((enum point)point, starts[s]);
+    }
+}
+
+/* A revoker that dies in the middle leaves REVOKING: the owner, another publisher, or nobody comes by. */
+static void revokers_may_die(void **state) {
+    (void)state;
+    for (int who = 0; who < 2; who++) {
+        for (int intent = 0; intent < 2; intent++) {
+            const aether_subscribe_options oldest = {.from = AETHER_FROM_OLDEST};
+            struct writer a, b;
+            struct reader reader;
+            struct ring ring;
+
+            ring_for(&ring, AETHER_PUBLISHERS_SHARED, 0);
+            writer_open_as(&a, &ring, 0, ring.cursors_ro);
+            assert_int_equal(publish(&a, 0), 0);
+            assert_int_equal(publish(&a, 1), 0);
+            writer_open_as(&b, &ring, 1, ring.cursors_ro);
+            ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(1, AE_MODE_REVOKING, 0));
+            if (intent)
+                ae_store_relaxed(&ring.log->publishers[0].intent, ae_intent(2, 1));
+            assert_int_equal(ae_claim_end(ring.log, 0), intent ? 3 : 2);
+            reader_open(&reader, &ring, ring.log_ro, 0, &oldest);
+            expect(&reader, 0, 0, 0);
+            expect(&reader, 1, 0, 1);
+            expect_nothing(&reader);
+            if (who == 0) {
+                assert_int_equal(publish(&a, 2), 0); /* it ends the bias itself, and takes the same sequence */
+                expect(&reader, 2, 0, 2);
+            } else {
+                assert_int_equal(publish(&b, 0), 0);
+                assert_int_equal(publish(&a, 2), 0);
+                expect(&reader, 2, intent ? 0 : 1, intent ? 2 : 0);
+                expect(&reader, 3, intent ? 1 : 0, intent ? 0 : 2);
+            }
+            assert_int_equal(ae_claim_mode(word_of(&ring)), AE_MODE_SHARED);
+            reader_close(&reader);
+            writer_close(&a);
+            writer_close(&b);
+            ring_free(&ring);
+        }
+    }
+}
+
+/* ---- repair ---- */
+
+/* A claim of `count` that was won or not, with others' claims behind it or not, and some of its slots committed. */
+static void repair_case(bool won, uint64_t behind, uint64_t count, uint64_t committed, bool busy, uint64_t start) {
+    struct writer dead, other;
+    struct reader reader;
+    struct ring ring;
+    aether_subscriber_stats stats;
+
+    ring_for(&ring, AETHER_PUBLISHERS_UNBIASED, start);
+    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    writer_open_as(&dead, &ring, 7, ring.cursors_ro);
+    writer_open_as(&other, &ring, 8, ring.cursors_ro);
+    assert_int_equal(publish(&dead, 0), 0); /* so that `proved` isn't fresh */
+    assert_int_equal(publish(&other, 0), 0);
+    const uint64_t seq = start + 2;
+    if (won)
+        assert_int_equal(ae_claim_next(dead.handle, count), 0);
+    else
+        ae_store_release(&ring.log->publishers[7].intent, ae_intent(seq, count));
+    for (uint64_t i = 0; won && i < committed; i++)
+        commit(&dead, seq + i, 1 + i);
+    if (won && busy && committed < count)
+        ae_store_relaxed(ring_tag(&ring, seq + committed), ae_tag(seq + committed, AE_KIND_BUSY, 0));
+    for (uint64_t i = 0; i < behind; i++)
+        assert_int_equal(publish(&other, 1 + i), 0);
+    assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 7), won ? count - committed : 0);
+    assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 7), 0);
+    expect(&reader, start, 7, 0);
+    expect(&reader, start + 1, 8, 0);
+    for (uint64_t i = 0; won && i < committed; i++)
+        expect(&reader, seq + i, 7, 1 + i);
+    for (uint64_t i = 0; i < behind; i++)
+        expect(&reader, seq + (won ? count : 0) + i, 8, 1 + i);
+    expect_nothing(&reader);
+    aether_subscriber_get_stats(reader.handle, &stats);
+    assert_int_equal(stats.aborted, won ? count - committed : 0);
+    /* A successor on the same record, and the other one, go on. */
+    writer_open_as(&dead, &ring, 7, ring.cursors_ro);
+    for (uint64_t i = 0; i < 2 * CAPACITY; i++) {
+        const uint64_t at = seq + (won ? count : 0) + behind + 2 * i;
+        assert_int_equal(publish(&dead, i), 0);
+        assert_int_equal(publish(&other, i), 0);
+        expect(&reader, at, 7, i);
+        expect(&reader, at + 1, 8, i);
+        expect_nothing(&reader);
+    }
+    /* An old death that is repaired again, as by a successor of an aetherd that forgot, finds nothing to do. */
+    assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 7), 0);
+    reader_close(&reader);
+    writer_close(&dead);
+    writer_close(&other);
+    ring_free(&ring);
+}
+
+static void repair_aborts_what_was_won_and_nothing_else(void **state) {
+    (void)state;
+    for (size_t s = 0; s < STARTS; s++) {
+        for (uint64_t behind = 0; behind <= 2; behind++) {
+            for (uint64_t count = 1; count <= 4; count++) {
+                repair_case(false, behind, count, 0, false, starts[s]);
+                for (uint64_t committed = 0; committed <= count; committed++) {
+                    repair_case(true, behind, count, committed, false, starts[s]);
+                    repair_case(true, behind, count, committed, true, starts[s]);
+                }
+            }
+        }
+    }
+}
+
+static void dead_owners_bias_ends(void **state) {
+    (void)state;
+    for (uint64_t mode = AE_MODE_BIASED; mode <= AE_MODE_REVOKING; mode++) {
+        for (uint64_t count = 0; count <= 3; count++) { /* of the intent that it died in; 0: it died before */
+            struct writer dead, other;
+            struct reader reader;
+            struct ring ring;
+
+            ring_for(&ring, AETHER_PUBLISHERS_SHARED, 0);
+            reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+            writer_open_as(&dead, &ring, 0, ring.cursors_ro);
+            assert_int_equal(publish(&dead, 0), 0);
+            assert_int_equal(publish(&dead, 1), 0);
+            if (count != 0)
+                ae_store_release(&ring.log->publishers[0].intent, ae_intent(2, count));
+            ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(1, mode, 0));
+            assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 0), count);
+            assert_int_equal(word_of(&ring), ae_claim_word(2 + count, AE_MODE_SHARED, 0));
+            assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 0), 0);
+            writer_open_as(&other, &ring, 1, ring.cursors_ro);
+            assert_int_equal(publish(&other, 9), 0);
+            expect(&reader, 0, 0, 0);
+            expect(&reader, 1, 0, 1);
+            expect(&reader, 2 + count, 1, 9);
+            reader_close(&reader);
+            writer_close(&other);
+            free(dead.buffer);
+            ring_free(&ring);
+        }
+    }
+}
+
+/* `proved` must not go back: a slow claimer with an old sequence comes after a fast one. */
+static void proofs_only_rise(void **state) {
+    struct writer a, b, c;
+    struct ring ring;
+
+    (void)state;
+    ring_for(&ring, AETHER_PUBLISHERS_UNBIASED, 0);
+    writer_open_as(&a, &ring, 0, ring.cursors_ro);
+    writer_open_as(&b, &ring, 1, ring.cursors_ro);
+    writer_open_as(&c, &ring, 2, ring.cursors_ro);
+    for (uint64_t i = 1; i < 1000; i++) {
+        const uint64_t seq = aether_publisher_next(a.handle);
+        assert_int_equal(publish(&a, i), 0);
+        assert_int_equal(publish(i % 3 == 0 ? &b : &c, i), 0);
+        assert_true(ae_load_relaxed(&ring.log->publishers[0].proved) > seq);
+    }
+    writer_close(&a);
+    writer_close(&b);
+    writer_close(&c);
+    ring_free(&ring);
+}
+
+/* ---- anything in any order, against an account of it ---- */
+
+#define WRITERS 5u
+#define STEPS 400000u
+
+struct world {
+    struct ring ring;
+    struct writer writers[WRITERS];
+    uint64_t claimed[WRITERS], left[WRITERS],
+        total[WRITERS];     /* an open claim: first sequence, how many aren't committed */
+    uint64_t sent[WRITERS]; /* messages */
+    bool here[WRITERS], crowded;
+    struct reader readers[2];
+    uint64_t expected[2], aborted[2], received[2][WRITERS];
+    bool gone[CAPACITY * 4]; /* by sequence: aborted */
+    uint64_t end, aborts, fulls, random;
+};
+
+static void open_writer(struct world *w, unsigned i) {
+    writer_open_as(&w->writers[i], &w->ring, i, w->ring.cursors_ro);
+    w->left[i] = 0;
+    w->here[i] = true;
+}
+
+static void finish(struct world *w, unsigned i, uint64_t count) {
+    for (; count > 0 && w->left[i] > 0; count--, w->left[i]--)
+        commit(&w->writers[i], w->claimed[i] + w->total[i] - w->left[i], w->sent[i]++);
+}
+
+static void end_writer(struct world *w, unsigned i, bool dies) {
+    if (dies) {
+        for (uint64_t n = w->left[i]; n > 0; n--)
+            w->gone[(w->claimed[i] + w->total[i] - n) % (CAPACITY * 4)] = true;
+        assert_int_equal(ae_claim_repair(w->ring.log, &w->ring.geometry, i), w->left[i]);
+        w->aborts += w->left[i];
+        writer_die(&w->writers[i]);
+    } else {
+        finish(w, i, w->left[i]);
+        writer_close(&w->writers[i]);
+    }
+    w->left[i] = 0;
+    w->here[i] = false;
+}
+
+/* Room as far as anybody can know: the slowest reader, and the oldest sequence that is claimed and pending. */
+static uint64_t lowest_needed(const struct world *w) {
+    uint64_t low = w->end;
+
+    for (unsigned r = 0; r < 2; r++) {
+        const uint64_t cursor = ae_load_relaxed(&w->ring.cursors->records[r].cursor);
+        if ((int64_t)(low - cursor) > 0)
+            low = cursor;
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        const uint64_t pending = w->claimed[i] + w->total[i] - w->left[i];
+        if (w->left[i] != 0 && (int64_t)(low - pending) > 0)
+            low = pending;
+    }
+    return low;
+}
+
+static void start_claim(struct world *w, unsigned i, uint64_t count) {
+    const int rc = ae_claim_next(w->writers[i].handle, count);
+
+    if (rc != 0) {
+        assert_int_equal(rc, AETHER_FULL);
+        assert_true(w->end + count - lowest_needed(w) > CAPACITY);
+        w->fulls++;
+        return;
+    }
+    assert_true(w->end + count - lowest_needed(w) <= CAPACITY);
+    assert_int_equal(aether_publisher_next(w->writers[i].handle), w->end + count);
+    w->claimed[i] = w->end;
+    w->left[i] = w->total[i] = count;
+    for (uint64_t n = 0; n < count; n++)
+        w->gone[(w->end + n) % (CAPACITY * 4)] = false;
+    w->end += count;
+}
+
+static void read_one(struct world *w, unsigned r) {
+    aether_message message;
+
+    if (aether_receive(w->readers[r].handle, &message) == 1) {
+        for (; w->expected[r] != message.seq; w->expected[r]++, w->aborted[r]++)
+            assert_true(w->gone[w->expected[r] % (CAPACITY * 4)]);
+        const uint64_t *payload = message.data;
+        assert_true(message.lost == 0 && message.len == 16 && payload[0] < WRITERS);
+        assert_int_equal(payload[1], w->received[r][payload[0]]++);
+        w->expected[r]++;
+    }
+    for (; w->expected[r] != aether_subscriber_next(w->readers[r].handle); w->expected[r]++, w->aborted[r]++)
+        assert_true(w->gone[w->expected[r] % (CAPACITY * 4)]);
+}
+
+/* One step of writer i. When it isn't crowded only writer 0 stays, and has the bias. */
+static void write_one(struct world *w, unsigned i, uint64_t random) {
+    if (!w->here[i]) {
+        if (w->crowded || i == 0)
+            open_writer(w, i);
+    } else if (random % 64 == 63 || (!w->crowded && i != 0 && random % 4 == 3)) {
+        end_writer(w, i, random >> 8 & 1);
+    } else if (w->left[i] != 0) {
+        if (random % 4 != 0)
+            finish(w, i, 1 + (random >> 8) % 3);
+    } else {
+        start_claim(w, i, 1 + (random >> 8) % 4);
+    }
+}
+
+static void any_order(aether_publishers publishers, uint64_t start) {
+    static struct world w;
+    uint64_t biased = 0;
+
+    memset(&w, 0, sizeof w);
+    w.random = start + (uint64_t)publishers;
+    w.end = start;
+    ring_for(&w.ring, publishers, start);
+    for (unsigned r = 0; r < 2; r++) {
+        reader_open(&w.readers[r], &w.ring, w.ring.log_ro, r, &(aether_subscribe_options){0});
+        w.expected[r] = start;
+    }
+    for (unsigned step = 0; step < STEPS / STARTS; step++) {
+        const uint64_t r = next_random(&w.random);
+        if (step % 512 == 0)
+            w.crowded = !w.crowded;
+        biased += ae_claim_mode(word_of(&w.ring)) == AE_MODE_BIASED;
+        if (r % 16 < 10)
+            write_one(&w, (unsigned)(r >> 40) % WRITERS, r >> 8);
+        else
+            read_one(&w, r >> 8 & 1);
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        finish(&w, i, w.left[i]);
+    for (unsigned r = 0; r < 2; r++) {
+        aether_subscriber_stats stats;
+        for (unsigned n = 0; n < 2 * CAPACITY; n++)
+            read_one(&w, r);
+        aether_subscriber_get_stats(w.readers[r].handle, &stats);
+        assert_int_equal(stats.next, w.end);
+        assert_int_equal(stats.aborted, w.aborted[r]);
+        assert_int_equal(stats.aborted, w.aborts);
+        assert_int_equal(stats.delivered + stats.aborted, w.end - start);
+        for (unsigned i = 0; i < WRITERS; i++)
+            assert_int_equal(w.received[r][i], w.sent[i]);
+        reader_close(&w.readers[r]);
+    }
+    assert_true(w.fulls > 0 && w.aborts > 0 && (biased > 0) == (publishers == AETHER_PUBLISHERS_SHARED));
+    for (unsigned i = 0; i < WRITERS; i++) {
+        if (w.here[i])
+            writer_close(&w.writers[i]);
+    }
+    ring_free(&w.ring);
+}
+
+static void any_order_is_one_order(void **state) {
+    (void)state;
+    for (size_t s = 0; s < STARTS; s++) {
+        any_order(AETHER_PUBLISHERS_SHARED, starts[s]);
+        any_order(AETHER_PUBLISHERS_UNBIASED, starts[s]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_is_biased_and_two_are_not),
+        cmocka_unit_test(unbiased_topics_never_are),
+        cmocka_unit_test(stopped_owners_are_not_robbed),
+        cmocka_unit_test(revokers_may_die),
+        cmocka_unit_test(repair_aborts_what_was_won_and_nothing_else),
+        cmocka_unit_test(dead_owners_bias_ends),
+        cmocka_unit_test(proofs_only_rise),
+        cmocka_unit_test(any_order_is_one_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
