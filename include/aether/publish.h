@@ -165,8 +165,8 @@ int aether_detail_publish_batch(aether_publisher *publisher, const struct iovec 
 /* Somebody sleeps, or did: wakes. */
 void aether_detail_wake(aether_publisher *publisher);
 
-AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, uint64_t seq, const void *data,
-                                    size_t len) {
+AE_ALWAYS_INLINE void ae_write_words(const struct aether_publisher *publisher, uint64_t seq, const ae_words *words,
+                                     size_t len) {
     unsigned char *slot = publisher->slots + (seq & publisher->mask) * publisher->slot_size;
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
@@ -176,13 +176,28 @@ AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, ui
      * away once and not between two stores: the difference between 1.0 and 1.4 line transfers a hop.
      */
     if (len == 8 && AE_LIKELY(publisher->store16)) {
-        uint64_t word;
-        memcpy(&word, data, sizeof word);
         /* W2 release, pairs R1 (receive); and V1: a validated copy that took the new word finds the new tag. */
-        ae_store16_release(tag, ae_tag(seq, AE_KIND_INLINE, 8), word);
+        ae_store16_release(tag, ae_tag(seq, AE_KIND_INLINE, 8), words->word[0]);
         return;
     }
 #endif
+    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
+    ae_fence_release(); /* W1 and W2 as in ae_write_slot() */
+    ae_store_words(slot + AE_SLOT_HEADER, words, len);
+    ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
+}
+
+AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, uint64_t seq, const void *data,
+                                    size_t len) {
+    unsigned char *slot = publisher->slots + (seq & publisher->mask) * publisher->slot_size;
+    ae_u64 *tag = (ae_u64 *)(void *)slot;
+
+    if (AE_IS_WORDS(len) || len == 8) {
+        ae_words words;
+        ae_load_words(&words, data, len);
+        ae_write_words(publisher, seq, &words, len);
+        return;
+    }
     /* A reader that copies this slot's old message must not take new bytes for it: the tag stops saying that the old
      * message is there before the first byte changes. W1 fence, pairs V1 (validated copy). */
     ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
@@ -235,14 +250,20 @@ static inline void ae_wake_sleepers(struct aether_publisher *publisher) {
 }
 
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len) {
+    ae_words words;
     int rc;
 
     if (AE_UNLIKELY(len > publisher->inline_max))
         return aether_detail_publish_large(publisher, data, len);
+    if (AE_IS_WORDS(len)) /* into registers before the claim */
+        ae_load_words(&words, data, len);
     rc = ae_claim_next(publisher, 1);
     if (AE_UNLIKELY(rc != 0))
         return rc;
-    ae_write_slot(publisher, publisher->next - 1, data, len);
+    if (AE_IS_WORDS(len))
+        ae_write_words(publisher, publisher->next - 1, &words, len);
+    else
+        ae_write_slot(publisher, publisher->next - 1, data, len);
     ae_wake_sleepers(publisher);
     return 0;
 }

@@ -116,32 +116,6 @@ static inline void ae_fence_seq_cst(void) {
  * can see these bytes half written; it throws them away when it looks at the tag again, so plain moves are enough: the
  * compiler may split or widen them, but the fences on both sides keep them between the two tag accesses.
  */
-#define AE_WORDS_MAX 64u /* bytes that are copied word by word when the length is a constant */
-
-AE_ALWAYS_INLINE void ae_copy_word(unsigned char *dst, const void *src, size_t off, size_t len) {
-    if (off < len) {
-        uint64_t word;
-        memcpy(&word, (const unsigned char *)src + off, sizeof word);
-        __atomic_store_n((uint64_t *)(void *)(dst + off), word, __ATOMIC_RELAXED);
-    }
-}
-
-/*
- * A struct that was filled field by field a moment ago is still in the store buffer: a 16-byte load that spans two of
- * those stores has to wait until they have left it (measured: 32-byte messages at a third of the rate). Words are
- * forwarded.
- */
-AE_ALWAYS_INLINE void ae_copy_words(unsigned char *dst, const void *src, size_t len) {
-    ae_copy_word(dst, src, 0, len);
-    ae_copy_word(dst, src, 8, len);
-    ae_copy_word(dst, src, 16, len);
-    ae_copy_word(dst, src, 24, len);
-    ae_copy_word(dst, src, 32, len);
-    ae_copy_word(dst, src, 40, len);
-    ae_copy_word(dst, src, 48, len);
-    ae_copy_word(dst, src, 56, len);
-}
-
 AE_ALWAYS_INLINE void ae_copy_in(unsigned char *dst, const void *src, size_t len) {
 #ifdef AE_TSAN
     for (size_t off = 0; off < len; off += 8) {
@@ -150,11 +124,59 @@ AE_ALWAYS_INLINE void ae_copy_in(unsigned char *dst, const void *src, size_t len
         __atomic_store_n((uint64_t *)(void *)(dst + off), word, __ATOMIC_RELEASE);
     }
 #else
-    if (__builtin_constant_p(len) && len <= AE_WORDS_MAX && len % 8 == 0)
-        ae_copy_words(dst, src, len);
-    else
-        memcpy(dst, src, len); /* NOLINT(*NonNullParamChecker): src is NULL only with len 0, which isn't copied */
+    memcpy(dst, src, len); /* NOLINT(*NonNullParamChecker): src is NULL only with len 0, which isn't copied */
 #endif
+}
+
+/*
+ * A payload of a short constant length is held by value, in registers, and moved word by word. A struct that was filled
+ * field by field a moment ago is still in the store buffer: a 16-byte load that spans two of those stores has to wait
+ * until they have left it (measured: 32-byte messages at a third of the rate). Words are forwarded.
+ */
+#define AE_WORDS_MAX 64u /* bytes */
+#define AE_IS_WORDS(len) (__builtin_constant_p(len) && (len) != 0 && (len) <= AE_WORDS_MAX && (len) % 8 == 0)
+
+typedef struct ae_words {
+    uint64_t word[AE_WORDS_MAX / 8];
+} ae_words;
+
+AE_ALWAYS_INLINE void ae_load_word(ae_words *words, const void *src, size_t i, size_t len) {
+    if (8 * i < len) {
+        memcpy(&words->word[i], (const unsigned char *)src + 8 * i, 8);
+        __asm__("" : "+r"(words->word[i])); /* or compilers load two at once */
+    }
+}
+
+AE_ALWAYS_INLINE void ae_load_words(ae_words *words, const void *src, size_t len) {
+    ae_load_word(words, src, 0, len);
+    ae_load_word(words, src, 1, len);
+    ae_load_word(words, src, 2, len);
+    ae_load_word(words, src, 3, len);
+    ae_load_word(words, src, 4, len);
+    ae_load_word(words, src, 5, len);
+    ae_load_word(words, src, 6, len);
+    ae_load_word(words, src, 7, len);
+}
+
+AE_ALWAYS_INLINE void ae_store_word(unsigned char *dst, const ae_words *words, size_t i, size_t len) {
+    if (8 * i < len) {
+#ifdef AE_TSAN
+        __atomic_store_n((uint64_t *)(void *)(dst + 8 * i), words->word[i], __ATOMIC_RELEASE);
+#else
+        __atomic_store_n((uint64_t *)(void *)(dst + 8 * i), words->word[i], __ATOMIC_RELAXED);
+#endif
+    }
+}
+
+AE_ALWAYS_INLINE void ae_store_words(unsigned char *dst, const ae_words *words, size_t len) {
+    ae_store_word(dst, words, 0, len);
+    ae_store_word(dst, words, 1, len);
+    ae_store_word(dst, words, 2, len);
+    ae_store_word(dst, words, 3, len);
+    ae_store_word(dst, words, 4, len);
+    ae_store_word(dst, words, 5, len);
+    ae_store_word(dst, words, 6, len);
+    ae_store_word(dst, words, 7, len);
 }
 
 /* The opposite: copies a payload that may be overwritten meanwhile. Follow with ae_fence_acquire() and a tag check. */
