@@ -204,7 +204,7 @@ AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, ui
     ae_fence_release();
     if (len != 0)
         ae_copy_in(slot + AE_SLOT_HEADER, data, len);
-    /* W2 release, pairs R1 (receive) and S2 (successor): whoever sees the tag sees the payload. */
+    /* W2 release, pairs R1 (receive): whoever sees the tag sees the payload. */
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
@@ -222,7 +222,7 @@ AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t 
 
     if (AE_UNLIKELY((int64_t)(publisher->limit - seq) < (int64_t)count))
         return aether_detail_claim(publisher, count);
-    /* P4 release, pairs P6 (hold) and R2 (repair): with the intent come the commits of the one before. */
+    /* P4 release, pairs P6 (hold) and D2 (repair): with the intent come the commits of the one before. */
     ae_store_release(publisher->intent, ae_intent(seq, count));
     if (AE_LIKELY(publisher->biased)) {
         ae_compiler_barrier();

@@ -179,7 +179,7 @@ void aether_subscriber_get_stats(const aether_subscriber *subscriber, aether_sub
 int aether_detail_receive(aether_subscriber *subscriber, aether_message *message);
 int aether_detail_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max);
 
-/* F1 release, pairs F2 (refresh): the publisher overwrites a slot only after the reader's last look at it. */
+/* F1 release, pairs F2 (scan): the publisher overwrites a slot only after the reader's last look at it. */
 static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_t seq) {
     ae_store_release(subscriber->cursor, seq);
     subscriber->cursor_stored = seq;

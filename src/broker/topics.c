@@ -121,7 +121,7 @@ static int leave_stream(const struct ae_broker *broker, const ae_registry_topic 
         if (died)
             (void)ae_fetch_or(&log->stream.died, bit);
         /*
-         * R4, T1 acq_rel, as in ae_publisher_leave: whoever sees the bit clear sees all that was committed or aborted,
+         * D4 and T1 acq_rel, as in ae_publisher_leave: whoever sees the bit clear sees all that was committed or aborted,
          * and `died`.
          */
         (void)ae_fetch_and(&log->stream.open, ~bit);

@@ -100,7 +100,7 @@ static enum try settle(struct ae_publisher *p, uint64_t count) {
     /* B4 acq_rel, pairs B5 (revoke): only one of the two ends the bias. */
     if (ae_cas(&p->log->claim.claim, revoking(p->hot.word), ae_claim_word(next, AE_MODE_SHARED, p->record)))
         return LOST;
-    /* R2 acquire, as in repair: first the claim word, then `proved`. */
+    /* D2 acquire, as in repair: first the claim word, then `proved`. */
     if (ae_load_acquire(&p->log->claim.claim) == granted ||
         (int64_t)(ae_load_acquire(&p->own->proved) - (next + count)) >= 0)
         return won(p, next + count, granted, false);
@@ -135,7 +135,7 @@ static enum try revoke(struct ae_publisher *p, uint64_t word, uint64_t seq) {
      */
     if (!ae_wake_barrier())
         return NO_BARRIER;
-    /* B5 acq_rel, pairs B4 (settle) and R1 (repair). */
+    /* B5 acq_rel, pairs B4 (settle) and D1 (repair). */
     (void)ae_cas(&p->log->claim.claim, revoking(word),
                  ae_claim_word(intent_end(p->log, owner, seq), AE_MODE_SHARED, owner));
     return LOST;
@@ -148,7 +148,7 @@ static enum try revoke(struct ae_publisher *p, uint64_t word, uint64_t seq) {
 static bool prove(ae_u64 *proved, uint64_t seq) {
     for (int turn = 0; turn < PROVE_TURNS; turn++) {
         const uint64_t old = ae_load_relaxed(proved);
-        /* P3 acq_rel, pairs R2 (repair): before the claim that follows. */
+        /* P3 acq_rel, pairs D2 (repair): before the claim that follows. */
         if ((int64_t)(old - seq) >= 0 || ae_cas(proved, old, seq))
             return true;
     }
@@ -213,7 +213,7 @@ void ae_claim_leave(struct ae_publisher *p) {
 
 /* ---- repair ---- */
 
-/* R1 acq_rel, pairs B5 (revoke) and P1 (claim): the dead one's intent is all that it claimed, as revoke() would find. */
+/* D1 acq_rel, pairs B5 (revoke) and P1 (claim): the dead one's intent is all that it claimed, as revoke() would find. */
 static void end_bias(ae_log *log, uint32_t record, uint64_t near_seq) {
     for (int turn = 0; turn < LOOK_TURNS; turn++) {
         const uint64_t word = ae_load_acquire(&log->claim.claim);
@@ -224,7 +224,7 @@ static void end_bias(ae_log *log, uint32_t record, uint64_t near_seq) {
 }
 
 /*
- * R2: was the last intent won? First the claim word, then `proved`: who replaces a claim word that names the dead one
+ * D2: was the last intent won? First the claim word, then `proved`: who replaces a claim word that names the dead one
  * raises `proved` before that.
  */
 static bool was_won(const ae_log *log, uint32_t record, uint64_t end) {
@@ -246,7 +246,7 @@ uint64_t ae_claim_repair(ae_log *log, const ae_geometry *geometry, uint32_t reco
         ae_u64 *tag = ae_slot_tag(log, geometry, first + i);
         const uint64_t value = ae_load_acquire(tag);
         /*
-         * R3 acq_rel, pairs R1 (receive) and P6 (hold). Only a slot that nobody has committed: if the repairer was
+         * D3 acq_rel, pairs R1 (receive) and P6 (hold). Only a slot that nobody has committed: if the repairer was
          * killed after it had freed the others, they may be a lap further already.
          */
         if (ae_tag_pending(value, first + i) && ae_cas(tag, value, ae_tag(first + i, AE_KIND_ABORTED, 0)))

@@ -113,7 +113,7 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
 
     /*
      * Nothing a whole ring behind can be pending, or nobody would have claimed so far. Slots are committed, and
-     * aborted, in order, so the last one tells of all. P6 acquire, pairs W2 (publish) and R3 (repair): a slot that is
+     * aborted, in order, so the last one tells of all. P6 acquire, pairs W2 (publish) and D3 (repair): a slot that is
      * overwritten because it is seen finished is finished for whoever finds the new message.
      */
     if (count == 0 || (int64_t)(hold - seq) <= 0 || (int64_t)(hold - last) > (int64_t)p->geometry.capacity ||
@@ -132,7 +132,7 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
 static uint64_t pending_below(const struct ae_publisher *p, uint64_t seq) {
     uint64_t hold = seq;
 
-    /* P9 acquire, pairs T1 (leave) and R4 (repair): all that a publisher whose bit is seen clear claimed is finished. */
+    /* P9 acquire, pairs T1 (leave) and D4 (repair): all that a publisher whose bit is seen clear claimed is finished. */
     for (uint64_t open = ae_load_acquire(&p->log->stream.open) & ~(1ull << p->record); open != 0; open &= open - 1)
         hold = first_pending(p, (unsigned)__builtin_ctzll(open), hold);
     return hold;

@@ -20,7 +20,7 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     ae_store_relaxed(&own->gaps, 0);
     ae_store_relaxed(&own->aborted, 0);
     ae_store_relaxed(&own->cursor, ae_claim_end(s->log, position));
-    /* J3 acq_rel, pairs F3 (refresh): the bit comes with the cursor above. */
+    /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
     (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
     /* J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read here. */
     ae_fence_seq_cst();
@@ -126,7 +126,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
 
 void ae_subscriber_leave(struct ae_subscriber *s) {
     /*
-     * F4 acq_rel, pairs F3 (refresh): a publisher that sees the bit clear overwrites only after our last look at the
+     * F4 acq_rel, pairs F3 (scan): a publisher that sees the bit clear overwrites only after our last look at the
      * ring.
      */
     if (s->cursors != NULL && !s->evicted)

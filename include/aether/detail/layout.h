@@ -167,7 +167,7 @@ typedef struct ae_object_header {
 
 typedef struct ae_claim_block {
     ae_u64 claim; /* publishers: the claim word. aetherd, for a dead one that had the bias */
-    /* publishers, at every refresh: a full 64-bit sequence within 2^47 of the claim's */
+    /* publishers, at every look for room: a full 64-bit sequence within 2^47 of the claim's */
     ae_u64 position;
     uint8_t reserved[112];
 } ae_claim_block;
@@ -236,7 +236,7 @@ typedef struct ae_log {
 /* ---- cursors object --------------------------------------------------------------------------------------------- */
 
 typedef struct ae_cursor_record {
-    /* block 0, read by publishers when they refresh their limit */
+    /* block 0, read by publishers when they look for room */
     ae_u64
         cursor; /* the subscriber: every sequence below it may be overwritten; aetherd before it admits a new owner */
     uint8_t reserved0[120];
