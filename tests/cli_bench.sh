@@ -35,6 +35,22 @@ for words in "--size 8" "--size 1M" "--size 1M --touch first" "--size 5 --touch 
     # shellcheck disable=SC2086 # several words
     ok "throughput, loans, $words" reports "r['msgs_per_s'] > 0 and r['lost'] == 0 and r['loan'] is True" throughput --loan $words
 done
+ok "one publisher: an exclusive topic" reports "r['publishers'] == 1 and r['mode'] == 'exclusive' and r['batch'] == 1
+    and r['max_stall_ms'] >= 0" throughput
+ok "--shared" reports "r['publishers'] == 1 and r['mode'] == 'shared' and r['lost'] == 0" throughput --shared
+ok "--no-bias" reports "r['mode'] == 'unbiased' and r['lost'] == 0" throughput --no-bias
+for words in "--publishers 2" "--publishers 3 --size 12 --capacity 8" "--publishers 2 --no-bias --size 1000" "--publishers 2 --batch 16" \
+    "--publishers 2 --size 100K" "--publishers 2 --size 100K --loan" "--publishers 2 --size 100K --loan --touch first" "--batch 5 --size 7"; do
+    # shellcheck disable=SC2086 # several words
+    ok "throughput, $words" reports "r['msgs_per_s'] > 0 and r['lost'] == 0 and r['max_stall_ms'] >= 0
+        and r['publishers'] == $([[ $words =~ publishers\ ([0-9]) ]] && echo "${BASH_REMATCH[1]}" || echo 1)
+        and (r['mode'] != 'exclusive') == (r['publishers'] > 1)" throughput $words
+done
+ok "--batch: how many" reports "r['batch'] == 16" throughput --batch 16
+run "$AETHER_CLI" bench throughput --publishers 2 --runs 1 --seconds 0.02
+ok "for people: who shares a core" grep -q '^  publishers      2, which share a core, shared topic$' "$tmp/out"
+ok "for people: stalls" grep -q '^  longest stall   ' "$tmp/out"
+ok "a batch of more than half the ring" refuses 1 "" bench throughput --runs 1 --seconds 0.02 --capacity 8 --batch 5 --json
 ok "fan-out" reports "r['subscribers'] == 3 and r['lost'] == 0" fanout --subscribers 3 --capacity 4096
 ok "fan-out, large messages" reports "r['subscribers'] == 2 and r['lost'] == 0" fanout --size 300K
 ok "wake-up" reports "0 < r['wake_p50_ns'] <= r['wake_p99_ns'] and 0 < r['futex_p50_ns'] <= r['futex_p99_ns'] and r['samples'] > 0
@@ -45,4 +61,6 @@ ok "a capacity that is none" refuses 2 "power of two" bench throughput --capacit
 start_daemon || exit 1
 ok "with a daemon that runs" reports "r['lost'] == 0" throughput
 ok "its topic is removed" no_topic
+ok "several publishers with a daemon that runs" reports "r['lost'] == 0" throughput --publishers 4
+ok "their topic is removed" no_topic
 finish

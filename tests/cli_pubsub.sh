@@ -101,6 +101,49 @@ run_pub gen --size 3 --count 3
 run "$AETHER_CLI" sub gen --raw --from last:1 --count 1
 ok "--size below 8" same "$tmp/out" <(printf '\007\010\011\n')
 
+# ---- several publishers: each has its lines in their order, and none is missing
+seq -f 'a %.0f' 1 50000 >"$tmp/a"
+seq -f 'b %.0f' 1 50000 >"$tmp/b"
+mkfifo "$tmp/to_a" "$tmp/to_b"
+for words in "shared 8" "unbiased 8" "shared 1024"; do
+    read -r who capacity <<<"$words"
+    topic=at_once/$who/$capacity
+    "$AETHER_CLI" topic create "$topic" --publishers "$who" --max-message 32 --capacity "$capacity" || exit 1
+    subscribe "$tmp/copy" "$topic" --raw --count 100000
+    "$AETHER_CLI" pub "$topic" <"$tmp/to_a" &
+    pubs=($!)
+    "$AETHER_CLI" pub "$topic" <"$tmp/to_b" &
+    pubs+=($!)
+    started+=("${pubs[@]}")
+    exec 6>"$tmp/to_a" 7>"$tmp/to_b"
+    until_peers "$topic" publishers 2
+    cat "$tmp/a" >&6 &
+    cat "$tmp/b" >&7 &
+    exec 6>&- 7>&-
+    ok "two at once, $words: pub" ends_with "${pubs[0]}" 0
+    ok "two at once, $words: the other pub" ends_with "${pubs[1]}" 0
+    ok "two at once, $words: sub" ends_with "$sub" 0
+    ok "two at once, $words: one's lines" same "$tmp/a" <(grep '^a' "$tmp/copy")
+    ok "two at once, $words: the other's lines" same "$tmp/b" <(grep '^b' "$tmp/copy")
+done
+
+# Two that generate: each counts its own messages, from where the topic stood.
+subscribe "$tmp/copy" both --json --count 5
+mkfifo "$tmp/idle"
+"$AETHER_CLI" pub both <"$tmp/idle" &
+other=$!
+started+=("$other")
+exec 7>"$tmp/idle"
+until_peers both publishers 1
+run_pub both --size 1 --count 2
+echo line >&7
+until_true topic_has both messages 3
+run_pub both --size 1 --count 2
+exec 7>&-
+ok "--size beside another: pub" ends_with "$other" 0
+ok "--size beside another: sub" ends_with "$sub" 0
+ok "--size beside another" json_rows "$tmp/copy" '[r["payload"] for r in rows] == ["\0", "\1", "line", "\3", "\4"]'
+
 before=$(date +%s%N)
 run_pub gen x --count 21 --rate 100
 took=$((($(date +%s%N) - before) / 1000000))

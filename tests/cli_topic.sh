@@ -31,14 +31,16 @@ ok "create again, as it is" succeeds topic create a/b
 ok "create again, another size" refuses 1 200 topic create a/b --max-message 200
 ok "create with a bad capacity" refuses 2 "power of two" topic create c --capacity 100
 ok "create with all options" succeeds topic create all --max-message 1M --inline 120 --capacity 16 --lane 4M --slow evict --evict-lag 12 \
-    --type 'std::quote:7:64'
+    --publishers unbiased --type 'std::quote:7:64'
 ok "create with all options: figures" informs all 'rows[0]["max_message"] == 1 << 20 and rows[0]["inline_max"] == 120 and rows[0]["slot_size"] == 128
     and rows[0]["capacity"] == 16 and rows[0]["lane_bytes"] == 4 << 20 and rows[0]["slow"] == "evict" and rows[0]["evict_lag"] == 12
     and rows[0]["type_name"] == "std::quote" and rows[0]["type_version"] == 7 and rows[0]["type_size"] == 64
-    and rows[0]["joins"] == 0 and rows[0]["evicted"] == 0 and rows[0]["memory_bytes"] < 1 << 20'
+    and rows[0]["publishers_mode"] == "unbiased" and rows[0]["publishers"] == 0 and rows[0]["joins"] == 0 and rows[0]["evicted"] == 0 and rows[0]["memory_bytes"] < 1 << 20'
 ok "create with all options: info" shows 'longer ones in a lane of 4 MiB a publisher' info all
 ok "create with all options: slow" shows '^slow .* from a lag of 12 on; 0 of those attached are evicted' info all
 ok "create with all options: ls" shows '^all .* evict  std::quote:7:64$' ls
+ok "create with all options: publishers" shows '^publishers +up to 64, unbiased; 0 attached, 0 since' info all
+ok "create again, other publishers" refuses 1 "exists as unbiased, not exclusive" topic create all --publishers exclusive
 ok "create again, another lane" refuses 1 "" topic create all --lane 8M
 ok "create again, another type" refuses 1 "std::quote" topic create all --type other
 ok "create again, another policy" refuses 1 "" topic create all --slow evict --evict-lag 8
@@ -59,6 +61,7 @@ ok "ls --json: name" lists 'rows[2]["topic_b64"] == "ev8bWzJK"'
 ok "ls" shows '^a/b  .*0 .* 100 B .* 64 .* wait  later:1$' ls
 ok "ls escapes" shows '^z\\xff\\x1b\[2J ' ls
 ok "info" shows '^ring +64 slots of 112 B, 7 KiB$' info a/b
+ok "info: publishers" shows '^publishers +up to 64 \(shared\); 0 attached' info a/b
 ok "info: memory" shows '^memory .* allocated now$' info a/b
 ok "info: plurals" shows '^found full +0 times$' info a/b
 ok "info: nobody" shows 'Nobody is attached' info a/b
@@ -93,9 +96,37 @@ ok "info --json: peers" informs a/b "sorted((p['role'], p['pid'], p['client']) f
 ok "info --json: figures" informs a/b '(lambda p: p["publisher"]["next"] == 3 and p["publisher"]["joined"] == 0
     and p["reliable"]["joined"] == 0 and p["reliable"]["next"] == 3 and p["reliable"]["lost"] == 0
     and "lag" not in p["best-effort"])({x["role"]: x for x in rows[0]["peers"]})'
-ok "info: peers" shows "^reliable +$sub1 +aether-cli sub +0 +3 +0 +0 +- +no\$" info a/b
+ok "info: peers" shows "^reliable +$sub1 +aether-cli sub +0 +3 +0 +0 +0 +- +no\$" info a/b
 ok "rm of a topic in use" refuses 1 "" topic rm a/b
-ok "a second publisher" refuses 1 "" pub a/b x
+
+# Beside the publisher of the shared topic another one, and an exclusive topic with one.
+mkfifo "$tmp/more"
+"$AETHER_CLI" pub a/b <"$tmp/more" &
+started+=($!)
+more=$!
+exec 7>"$tmp/more"
+until_peers a/b publishers 2
+ok "info --json: two publishers" informs a/b "rows[0]['publishers_mode'] == 'shared' and {p['pid']: (p['joined'], p['next'], p['full'])
+    for p in rows[0]['peers'] if p['role'] == 'publisher'} == {$pub: (0, 3, 0), $more: (3, 3, 0)}"
+ok "info: two publishers" shows "^publisher +$more +aether-cli pub +3 +3 +- +- +- +0 +-\$" info a/b
+exec 7>&-
+wait "$more"
+ok "one of them has left" until_peers a/b publishers 1
+mkfifo "$tmp/only"
+"$AETHER_CLI" pub only --publishers exclusive <"$tmp/only" &
+started+=($!)
+only=$!
+exec 7>"$tmp/only"
+until_peers only publishers 1
+ok "exclusive: info" shows '^publishers +one at a time \(exclusive\); 1 attached, 1 since' info only
+ok "exclusive: a second publisher" refuses 1 "exclusive and has a publisher" pub only x
+ok "exclusive: it names the first" refuses 1 "pid $only" pub only x
+ok "exclusive: create as shared takes it as it is" succeeds topic create only --publishers shared
+ok "exclusive: --json" informs only 'rows[0]["publishers_mode"] == "exclusive" and rows[0]["publishers"] == 1'
+exec 7>&-
+wait "$only"
+ok "exclusive: the next one" until_true succeeds pub only x
+ok "exclusive: rm" until_true succeeds topic rm only
 
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null

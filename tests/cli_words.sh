@@ -22,7 +22,7 @@ tells() {
 
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
-ok "--version" prints "aether-cli 0.2.0" --version
+ok "--version" prints "aether-cli 0.3.0" --version
 for command in pub sub stats shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
@@ -65,6 +65,10 @@ for bad in 0 1025M 1T 4Kx 5G; do
 done
 ok "--inline" refuses 2 "from 1 to 4088" topic create t --inline 4089
 ok "--lane" refuses 2 "from 4096 to 2147483648" topic create t --lane 1K
+for command in "topic create t" "pub t m" "sub t"; do
+    # shellcheck disable=SC2086 # several words
+    ok "$command --publishers" refuses 2 "--publishers 'many': use shared, exclusive or unbiased" $command --publishers many
+done
 ok "--slow" refuses 2 "wait or evict" topic create t --slow never
 ok "--slow wait --evict-lag" refuses 2 "use --slow evict" topic create t --slow wait --evict-lag 8
 for bad in "" : :1 t: t:x t:1: t:1:x t:1:2:3 t:-1 t:4294967296 t:1:4G "$(printf 't%.0s' {1..64})"; do
@@ -83,6 +87,14 @@ ok "--file and --size" refuses 2 "not both" pub t --file x --size 8
 ok "--wait" refuses 2 "from 0 to" pub t m --wait forever
 ok "--touch without --loan" refuses 2 "use --loan" bench throughput --touch first
 ok "--lane of small messages" refuses 2 "use --size" bench throughput --lane 8M
+for bad in 0 65 two; do
+    ok "bench --publishers '$bad'" refuses 2 "use a whole number from 1 to 64" bench throughput --publishers "$bad"
+done
+ok "bench fanout has one publisher" refuses 2 "unknown option '--publishers'" bench fanout --publishers 2
+ok "--publishers and short messages" refuses 2 "use --size with 8 or more" bench throughput --publishers 2 --size 7
+ok "--batch" refuses 2 "use a whole number from 1 to 65535" bench throughput --batch 0
+ok "--batch and --loan" refuses 2 "leave --batch out" bench throughput --batch 2 --loan
+ok "--batch of large messages" refuses 2 "leave --batch out" bench throughput --batch 2 --size 4089
 ok "MESSAGE and --size" refuses 2 "not both" pub t m --size 8
 ok "flag with a value" refuses 2 "takes no value" sub t --raw=1
 ok "stats --count alone" refuses 2 "--watch" stats --count 2

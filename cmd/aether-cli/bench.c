@@ -110,8 +110,8 @@ static bool child_is(struct bench *bench, int i, uint64_t step) {
     return done == step || done == BENCH_FAILED;
 }
 
-bool bench_joined(struct bench *bench) {
-    for (int i = 0; i < bench->children; i++) {
+bool bench_joined_from(struct bench *bench, int first) {
+    for (int i = first; i < bench->children; i++) {
         for (unsigned round = 0; !child_is(bench, i, bench->arena->step.v); round++) {
             if (round % 256 != 255)
                 continue;
@@ -120,13 +120,17 @@ bool bench_joined(struct bench *bench) {
                 return false;
             if (waitpid(bench->pids[i], NULL, WNOHANG) == bench->pids[i]) {
                 bench->pids[i] = 0;
-                return cli_fault(CLI_FAILURE, "bench: a subscriber process died"), false;
+                return cli_fault(CLI_FAILURE, "bench: one of its processes died"), false;
             }
         }
         if (bench->arena->child[i].done.v == BENCH_FAILED)
             return cli_fault(CLI_FAILURE, "bench: %s", bench->arena->child[i].text), false;
     }
     return true;
+}
+
+bool bench_joined(struct bench *bench) {
+    return bench_joined_from(bench, 0);
 }
 
 uint64_t bench_next_step(struct bench *bench, uint64_t step) {
@@ -167,6 +171,17 @@ static int by_ratio(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+static void print_run(const struct bench_options *options, const struct bench_case *bench_case,
+                      const struct bench_result *r, uint64_t number) {
+    char stall[OUT_AMOUNT];
+
+    fprintf(stderr, "run %llu of %llu: %.4g %s, floor %.0f ns", (unsigned long long)number,
+            (unsigned long long)options->runs, r->ratio, bench_case->unit, r->floor_ns);
+    if (r->stall_ns > 0)
+        fprintf(stderr, ", longest stall %s", out_duration(stall, r->stall_ns * 1e-9));
+    fputc('\n', stderr);
+}
+
 int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
                   struct bench_result *results, uint64_t *discarded) {
     static struct histogram before, after;
@@ -192,8 +207,7 @@ int bench_measure(struct bench *bench, const struct bench_options *options, cons
         r->ratio = bench_case->ratio(r);
         accepted++;
         if (!options->json)
-            fprintf(stderr, "run %llu of %llu: %.4g %s, floor %.0f ns\n", (unsigned long long)accepted,
-                    (unsigned long long)options->runs, r->ratio, bench_case->unit, r->floor_ns);
+            print_run(options, bench_case, r, accepted);
     }
     qsort(results, accepted, sizeof *results, by_ratio);
     return CLI_OK;
@@ -322,6 +336,7 @@ static int create_topics(struct bench *bench, const struct bench_options *option
         .max_message = options->size > 0 ? options->size : 1,
         .capacity = options->capacity,
         .preset = options->preset,
+        .publishers = options->admits,
     };
 
     if (bench_has_lane(options)) {
@@ -371,7 +386,7 @@ int bench_start(struct bench *bench, const char *command, const struct bench_opt
             (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
             if (getppid() != parent)
                 _exit(1);
-            pin(bench, 1);
+            pin(bench, i < (int)options->subscribers);
             _exit(child(bench, i, options));
         }
         bench->pids[bench->children++] = pid;
@@ -425,8 +440,32 @@ struct bench_command {
     int (*measure)(const struct bench_options *options);
     struct bench_options defaults;
     uint64_t size_min, size_max;
-    bool has_ring, has_loan, has_subscribers; /* its options besides those of all */
+    bool has_ring, has_loan, has_subscribers, has_publishers; /* its options besides those of all */
 };
+
+static size_t publisher_options(struct bench_options *o, struct args_option *list, size_t count) {
+    list[count++] = (struct args_option){
+        .name = "shared", .kind = ARGS_FLAG, .target = &o->shared, .help = "on a topic that admits several publishers"};
+    list[count++] = (struct args_option){.name = "publishers",
+                                         .kind = ARGS_COUNT,
+                                         .target = &o->publishers,
+                                         .min = 1,
+                                         .max = BENCH_PUBLISHERS_MAX,
+                                         .value = "N",
+                                         .help = "publisher processes, all on one core (default 1); more: --shared"};
+    list[count++] = (struct args_option){.name = "no-bias",
+                                         .kind = ARGS_FLAG,
+                                         .target = &o->no_bias,
+                                         .help = "shared, but without the bias to a publisher that is alone"};
+    list[count++] = (struct args_option){.name = "batch",
+                                         .kind = ARGS_COUNT,
+                                         .target = &o->batch,
+                                         .min = 1,
+                                         .max = AETHER_BATCH_MAX,
+                                         .value = "N",
+                                         .help = "messages a call (default 1)"};
+    return count;
+}
 
 /* Options of the commands that differ in them. Returns how many there are now. */
 static size_t own_options(const struct bench_command *command, struct bench_options *o, struct args_option *list,
@@ -471,7 +510,7 @@ static size_t own_options(const struct bench_command *command, struct bench_opti
                                              .max = BENCH_CHILDREN_MAX,
                                              .value = "N",
                                              .help = "subscriber processes (default 2)"};
-    return count;
+    return command->has_publishers ? publisher_options(o, list, count) : count;
 }
 
 static int run(int argc, char **argv, const struct bench_command *command) {
@@ -519,18 +558,35 @@ static int run(int argc, char **argv, const struct bench_command *command) {
         return cli_fault(CLI_USAGE, "--touch first: a message that is copied in is written in full: use --loan too");
     if (o.lane != 0 && !bench_has_lane(&o))
         return cli_fault(CLI_USAGE, "--lane: messages of up to 4088 bytes lie in the ring: use --size with more");
+    if (o.batch > 1 && (o.loan || bench_has_lane(&o)))
+        return cli_fault(CLI_USAGE, "--batch: %s goes with one call each: leave --batch out",
+                         o.loan ? "a loan" : "a message of more than 4088 bytes");
+    if (o.publishers > 1 && o.size < sizeof(uint64_t))
+        return cli_fault(CLI_USAGE, "--publishers: 8 bytes of each message say whose it is: use --size with 8 or more");
+    if (o.no_bias)
+        o.admits = AETHER_PUBLISHERS_UNBIASED;
+    else if (o.shared || o.publishers > 1)
+        o.admits = AETHER_PUBLISHERS_SHARED;
     return command->measure(&o);
 }
 
 static int cmd_throughput(int argc, char **argv) {
     static const struct bench_command command = {
         .name = "bench throughput",
-        .summary = "Messages a second from one publisher to one reliable subscriber, one a call.",
+        .summary = "Messages a second from one publisher, or several that share a core, to one reliable subscriber.",
         .measure = bench_throughput,
-        .defaults = {.size = 8, .runs = 5, .seconds = 0.5, .preset = AETHER_PRESET_THROUGHPUT, .subscribers = 1},
+        .defaults = {.size = 8,
+                     .runs = 5,
+                     .seconds = 0.5,
+                     .preset = AETHER_PRESET_THROUGHPUT,
+                     .subscribers = 1,
+                     .publishers = 1,
+                     .admits = AETHER_PUBLISHERS_EXCLUSIVE,
+                     .batch = 1},
         .size_max = BENCH_SIZE_MAX,
         .has_ring = true,
-        .has_loan = true};
+        .has_loan = true,
+        .has_publishers = true};
 
     return run(argc, argv, &command);
 }
@@ -540,7 +596,14 @@ static int cmd_fanout(int argc, char **argv) {
         .name = "bench fanout",
         .summary = "Messages a second from one publisher to several reliable subscribers.",
         .measure = bench_throughput,
-        .defaults = {.size = 8, .runs = 5, .seconds = 0.5, .preset = AETHER_PRESET_THROUGHPUT, .subscribers = 2},
+        .defaults = {.size = 8,
+                     .runs = 5,
+                     .seconds = 0.5,
+                     .preset = AETHER_PRESET_THROUGHPUT,
+                     .subscribers = 2,
+                     .publishers = 1,
+                     .admits = AETHER_PUBLISHERS_EXCLUSIVE,
+                     .batch = 1},
         .size_max = BENCH_SIZE_MAX,
         .has_ring = true,
         .has_loan = true,
@@ -576,7 +639,7 @@ static int cmd_wakeup(int argc, char **argv) {
 
 int cmd_bench(int argc, char **argv) {
     static const struct cli_command commands[] = {
-        {"throughput", "", "messages a second, one publisher and one subscriber", cmd_throughput},
+        {"throughput", "", "messages a second to one subscriber", cmd_throughput},
         {"latency", "", "round trip of a message", cmd_latency},
         {"fanout", "", "messages a second to several subscribers", cmd_fanout},
         {"wakeup", "", "from a publish to a subscriber that slept", cmd_wakeup},

@@ -2,9 +2,9 @@
 /*
  * bench.h - measuring with two or more pinned processes.
  *
- * The parent publishes and reports; each child subscribes. They share one anonymous page set, the arena, for the bare
- * cache-line ping-pong, for starting together, and for results. A figure is taken between two halves of the ping-pong:
- * a run during which the cores moved apart or together is thrown away.
+ * The parent publishes and reports; the first children subscribe, those after them publish, too. They share one
+ * anonymous page set, the arena, for the bare cache-line ping-pong, for starting together, and for results. A figure is
+ * taken between two halves of the ping-pong: a run during which the cores moved apart or together is thrown away.
  */
 #ifndef AETHER_CLI_BENCH_H
 #define AETHER_CLI_BENCH_H
@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define BENCH_CHILDREN_MAX 64
+#define BENCH_PUBLISHERS_MAX 64  /* a topic's */
 #define BENCH_FLOOR_TRIPS 50000u /* in each half */
 #define BENCH_ATTEMPTS_MAX 40
 #define BENCH_SIZE_MAX (UINT64_C(64) << 20)
@@ -64,15 +65,16 @@ struct bench_arena {
     struct bench_word ping, pong;         /* the floor's two cache lines */
     struct bench_word step;               /* raised by the parent, see bench_step */
     struct bench_word total;              /* messages published in this run, set at its end */
-    struct bench_word sum;                /* of their words */
+    struct bench_word end_ns;             /* of this run: when publishers stop */
     struct bench_word futex;              /* wakeup: what the bare wake-ups are made of */
     struct bench_word sent_ns;            /* wakeup: when the last of them was sent */
     struct bench_word woken;              /* wakeup: of both kinds, in this run */
     uint64_t wake_ns[2][BENCH_WAKES_MAX]; /* wakeup: from the call to the return, by message and bare */
     struct {
-        struct bench_word done; /* the step that this child has reached, or BENCH_FAILED */
-        uint64_t received, lost, sum, ns;
-        char text[256]; /* why it failed */
+        struct bench_word done;    /* the step that this child has reached, or BENCH_FAILED */
+        uint64_t count, lost, sum; /* messages received or published, and the sum of their words */
+        uint64_t ns, stall_ns;     /* of a subscriber: its last message, and its longest time without one */
+        char text[256];            /* why it failed */
     } child[BENCH_CHILDREN_MAX];
 };
 
@@ -86,7 +88,7 @@ struct bench {
     char socket[96];
     pid_t pids[BENCH_CHILDREN_MAX];
     int children;
-    int cpus[2]; /* publisher, subscribers */
+    int cpus[2]; /* publishers, subscribers */
     char topic[2][64];
     aether_client *client;
 };
@@ -100,8 +102,12 @@ struct bench_options {
     uint64_t lane;     /* bytes; 0: 8 MiB, or two messages if that is more */
     aether_preset preset;
     uint64_t subscribers;
-    bool loan; /* throughput */
-    int touch; /* throughput: enum bench_touch */
+    uint64_t publishers;      /* throughput; the parent is one of them */
+    aether_publishers admits; /* the topics */
+    uint64_t batch;           /* throughput: messages a call */
+    bool shared, no_bias;     /* throughput: as asked for */
+    bool loan;                /* throughput */
+    int touch;                /* throughput: enum bench_touch */
     bool json;
 };
 
@@ -109,7 +115,10 @@ enum bench_touch { BENCH_TOUCH_ALL, BENCH_TOUCH_FIRST };
 
 typedef int bench_child(struct bench *bench, int index, const struct bench_options *options);
 
-/* Starts a daemon if none runs, connects, creates topics, forks and pins. Status; bench_stop() in every case. */
+/*
+ * Starts a daemon if none runs, connects, creates topics, forks and pins: the first options->subscribers children to one
+ * core, all others to the parent's. Status; bench_stop() in every case.
+ */
 int bench_start(struct bench *bench, const char *command, const struct bench_options *options, int topics, int children,
                 bench_child *child);
 void bench_stop(struct bench *bench);
@@ -120,6 +129,7 @@ void bench_stop(struct bench *bench);
  */
 void bench_go(struct bench *bench);
 bool bench_joined(struct bench *bench);
+bool bench_joined_from(struct bench *bench, int first); /* the children from this one on */
 
 /* The child's side: waits for the parent's next step. Ends the process when the parent is gone. */
 uint64_t bench_next_step(struct bench *bench, uint64_t step);
@@ -136,6 +146,7 @@ struct bench_result {
     double ratio;              /* to the floor: what runs are ordered by */
     double msgs_per_s;         /* throughput */
     uint64_t lost;             /* throughput */
+    double stall_ns;           /* throughput */
     double p50, p99, p999;     /* round trip or wake-up, ns */
     double bare_p50, bare_p99; /* wakeup, of a bare futex, ns */
 };

@@ -167,10 +167,14 @@ static int publish_argument(struct pub *pub) {
     return status;
 }
 
-/* Byte i of message seq is seq + i; where they fit, the first 8 bytes are seq itself, little-endian. */
+/*
+ * Byte i of message number n is n + i; where they fit, the first 8 bytes are n itself, little-endian. n counts from
+ * where the topic stood. It isn't the sequence if others publish, too: that is known only when the message is published.
+ */
 static int publish_generated(struct pub *pub) {
     const size_t size = (size_t)pub->size;
     const size_t limit = aether_publisher_max_message(pub->publisher);
+    uint64_t number = aether_publisher_next(pub->publisher);
     unsigned char *pattern, *message;
     int status = CLI_OK;
 
@@ -185,11 +189,10 @@ static int publish_generated(struct pub *pub) {
     }
     for (size_t i = 0; i < 256 + size; i++)
         pattern[i] = (unsigned char)i;
-    while (status == CLI_OK && more(pub)) {
-        const uint64_t seq = aether_publisher_next(pub->publisher);
-        memcpy(message, pattern + (seq & 255), size);
-        if (size >= sizeof seq)
-            memcpy(message, &seq, sizeof seq);
+    for (; status == CLI_OK && more(pub); number++) {
+        memcpy(message, pattern + (number & 255), size);
+        if (size >= sizeof number)
+            memcpy(message, &number, sizeof number);
         status = publish(pub, message, size);
     }
 out:
@@ -533,6 +536,7 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
          .help = "fail when the ring is full for longer; default: wait without end"},
         OPTION_MAX_MESSAGE(*topic),
         OPTION_PRESET(*topic),
+        OPTION_PUBLISHERS(*topic),
         OPTION_TYPE(*topic),
         {.name = "verbose",
          .letter = 'v',
@@ -550,8 +554,9 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
         .option_count = sizeof options / sizeof options[0],
         .summary = "Publishes MESSAGE, each file, or each line of stdin without its newline, and waits while the ring\n"
                    "is full. Creates the topic if it doesn't exist, large enough for what is known beforehand.",
-        .notes = "A generated message's byte i is its sequence + i; from 8 bytes on it begins with the sequence\n"
-                 "(64 bits, little-endian)."};
+        .notes = "A generated message's byte i is its number + i; from 8 bytes on it begins with the number (64\n"
+                 "bits, little-endian). Numbers count this command's messages from the topic's next sequence on: they\n"
+                 "are sequences as long as nobody else publishes."};
     const char *words[ARGS_WORDS_MAX + 1];
 
     const int status = args_parse(&spec, argc, argv, words);

@@ -12,6 +12,7 @@
 #define REALTIME_SIZE 32
 
 const char *const preset_names[] = {"default", "throughput", NULL};
+const char *const publishers_names[] = {"shared", "exclusive", "unbiased", NULL};
 const char *const slow_names[] = {"wait", "evict", NULL};
 
 /* ---- what stats uses too ----------------------------------------------------------------------------------------- */
@@ -26,6 +27,11 @@ int inspect_open(aether_inspector **inspector) {
         return cli_fault(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
                          cli_socket(), cli_start_command());
     return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+}
+
+/* As --publishers takes it. */
+static const char *admits_name(const aether_topic_info *t) {
+    return t->admits <= AETHER_PUBLISHERS_UNBIASED ? publishers_names[t->admits] : "?";
 }
 
 static int by_name(const void *a, const void *b) {
@@ -105,6 +111,7 @@ bool json_topic(json_t *object, const struct topic *topic) {
            json_object_set_new(object, "next_seq", out_json_u64(t->next_seq)) == 0 &&
            json_object_set_new(object, "messages", out_json_u64(t->messages)) == 0 &&
            json_object_set_new(object, "publishers", out_json_u64(t->publishers)) == 0 &&
+           json_object_set_new(object, "publishers_mode", json_string(admits_name(t))) == 0 &&
            json_object_set_new(object, "joins", out_json_u64(t->joins)) == 0 &&
            json_object_set_new(object, "reliable", out_json_u64(t->reliable)) == 0 &&
            json_object_set_new(object, "best_effort", out_json_u64(t->best_effort)) == 0 &&
@@ -158,6 +165,7 @@ static bool read_type(struct topic_options *options) {
 
 int topic_options_read(struct topic_options *options) {
     options->config.preset = (aether_preset)options->preset;
+    options->config.publishers = (aether_publishers)options->publishers;
     options->config.slow = (aether_slow)options->slow;
     if (options->config.evict_lag != 0) {
         if (options->slow_given && options->slow == AETHER_SLOW_WAIT)
@@ -282,6 +290,12 @@ static void print_messages(const aether_topic_info *t) {
     printf("memory        %s allocated now\n", out_bytes(largest, t->memory_bytes));
 }
 
+static const char *admits_text(const aether_topic_info *t) {
+    static const char *const texts[] = {"up to 64 (shared)", "one at a time (exclusive)", "up to 64, unbiased"};
+
+    return t->admits <= AETHER_PUBLISHERS_UNBIASED ? texts[t->admits] : "?";
+}
+
 static void print_info(const struct topic *topic) {
     const aether_topic_info *t = &topic->info;
     char name[OUT_ESCAPED(sizeof t->name)], created[REALTIME_SIZE], count[OUT_AMOUNT];
@@ -304,7 +318,8 @@ static void print_info(const struct topic *topic) {
                " of those attached %s evicted\n",
                t->evict_lag, topic->evicted, topic->evicted == 1 ? "is" : "are");
     printf("lag           %s of the slowest reliable subscriber\n", out_count(count, t->max_lag));
-    printf("publishers    %" PRIu32 " attached, %" PRIu64 " since the topic was created\n", t->publishers, t->joins);
+    printf("publishers    %s; %" PRIu32 " attached, %" PRIu64 " since the topic was created\n", admits_text(t),
+           t->publishers, t->joins);
     printf("found full    %" PRIu64 " time%s\n", t->full, t->full == 1 ? "" : "s");
 }
 
@@ -316,7 +331,7 @@ static void print_peers(const aether_peer_info *peers, size_t count) {
         return;
     }
     putchar('\n');
-    table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>FULL|EVICTED");
+    table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>ABORTED|>FULL|EVICTED");
     for (size_t i = 0; i < count; i++) {
         const aether_peer_info *p = &peers[i];
         const bool publisher = p->role == AETHER_ROLE_PUBLISHER;
@@ -327,8 +342,8 @@ static void print_peers(const aether_peer_info *peers, size_t count) {
         else
             table_cell(&table, "-");
         table_text(&table, p->client, strlen(p->client));
-        const uint64_t values[] = {p->joined, p->next, p->lag, p->lost, p->full};
-        const bool known[] = {publisher || reliable, publisher || reliable, reliable, reliable, publisher};
+        const uint64_t values[] = {p->joined, p->next, p->lag, p->lost, p->aborted, p->full};
+        const bool known[] = {publisher || reliable, publisher || reliable, reliable, reliable, reliable, publisher};
         for (size_t c = 0; c < sizeof values / sizeof values[0]; c++) {
             if (known[c])
                 table_cell(&table, "%" PRIu64, values[c]);
@@ -479,6 +494,7 @@ static int topic_create(int argc, char **argv) {
          .value = "SIZE",
          .help = "a publisher's room for longer messages, a power of two; default: two of the longest or more"},
         OPTION_PRESET(o),
+        OPTION_PUBLISHERS(o),
         {.name = "slow",
          .kind = ARGS_CHOICE,
          .target = &o.slow,

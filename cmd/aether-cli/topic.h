@@ -32,15 +32,16 @@ bool json_topic(json_t *object, const struct topic *topic);
 /* ---- options that configure a new topic, for the tables of several commands -------------------------------------- */
 
 struct topic_options {
-    aether_topic_config config; /* as it goes to the library, after topic_options_read() */
-    int preset, slow;           /* indices into the choices below */
+    aether_topic_config config;   /* as it goes to the library, after topic_options_read() */
+    int preset, publishers, slow; /* indices into the choices below */
     bool slow_given;
     const char *type; /* NULL: none */
     char type_name[64];
 };
 
-extern const char *const preset_names[]; /* index: aether_preset; ends with NULL */
-extern const char *const slow_names[];   /* index: aether_slow; ends with NULL */
+extern const char *const preset_names[];     /* index: aether_preset; ends with NULL */
+extern const char *const publishers_names[]; /* index: aether_publishers; ends with NULL */
+extern const char *const slow_names[];       /* index: aether_slow; ends with NULL */
 
 /* After args_parse(): completes options->config. CLI_OK, or reports the fault. */
 int topic_options_read(struct topic_options *options);
@@ -54,6 +55,12 @@ int topic_options_read(struct topic_options *options);
     {                                                                                                                  \
         .name = "preset", .kind = ARGS_CHOICE, .target = &(options).preset, .choices = preset_names, .value = "NAME",  \
         .help = "ring of a new topic: default (up to 1 MiB) or throughput (up to 8 MiB)"                               \
+    }
+#define OPTION_PUBLISHERS(options)                                                                                     \
+    {                                                                                                                  \
+        .name = "publishers", .kind = ARGS_CHOICE, .target = &(options).publishers, .choices = publishers_names,       \
+        .value = "WHO",                                                                                                \
+        .help = "who may publish to a new topic: shared (up to 64; default), exclusive (one) or unbiased"              \
     }
 #define OPTION_TYPE(options)                                                                                           \
     {                                                                                                                  \
