@@ -220,7 +220,7 @@ AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, ui
 AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t count) {
     const uint64_t seq = publisher->next, word = publisher->word;
 
-    if (AE_UNLIKELY((int64_t)(publisher->limit - seq) < (int64_t)count))
+    if (AE_UNLIKELY(publisher->limit - seq < count))
         return aether_detail_claim(publisher, count);
     /* P4 release, pairs P6 (hold) and D2 (repair): with the intent come the commits of the one before. */
     ae_store_release(publisher->intent, ae_intent(seq, count));

@@ -167,7 +167,7 @@ void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_belo
     limit = p->released + p->window;
     if ((int64_t)(limit - hold) > 0)
         limit = hold;
-    p->hot.limit = limit;
+    p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
 }
 
 /*

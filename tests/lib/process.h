@@ -366,7 +366,7 @@ static inline int publish_some(aether_publisher *pub, uint64_t room) {
 struct authors {
     struct {
         uint64_t told;   /* counter of the last message whose publish has returned */
-        uint64_t flying; /* messages of the call that it may be in, at most */
+        uint64_t flying; /* number of the call that it is in << 16 | messages of that; 0: in none */
     } by[AUTHORS_MAX];
     uint64_t order[ORDER_MAX]; /* what the first reader found at a sequence, which all others must find, too */
 };
@@ -395,28 +395,34 @@ static inline size_t authored_fill(unsigned char *data, uint64_t word, size_t ma
     const size_t len = authored_length(word, max);
     uint64_t rest = mix(word);
 
+    size_t off = 8;
+
     memcpy(data, &word, 8);
-    for (size_t off = 8; off < len; off += 8, rest++)
-        memcpy(data + off, &rest, len - off < 8 ? len - off : 8);
+    for (; off + 8 <= len; off += 8, rest++)
+        memcpy(data + off, &rest, 8);
+    memcpy(data + off, &rest, len - off);
     return len;
 }
 
 static inline bool authored_equals(const unsigned char *data, uint64_t word, size_t len) {
-    uint64_t rest = mix(word);
+    uint64_t rest = mix(word), found, wrong = 0;
+    size_t off = 8;
 
-    for (size_t off = 8; off < len; off += 8, rest++) {
-        if (memcmp(data + off, &rest, len - off < 8 ? len - off : 8) != 0)
-            return false;
+    for (; off + 8 <= len; off += 8, rest++) {
+        memcpy(&found, data + off, 8);
+        wrong |= found ^ rest;
     }
-    return true;
+    return wrong == 0 && memcmp(data + off, &rest, len - off) == 0;
 }
 
 struct author {
     aether_publisher *pub;
     struct authors *authors;
-    uint64_t id, counter; /* the counter of its last message */
+    uint64_t id, counter, calls; /* the counter of its last message */
     size_t batch_max, inline_max, lane_bytes;
-    unsigned char *buffer; /* batch_max of the longest messages */
+    unsigned char *buffer;  /* batch_max of the longest messages */
+    struct iovec *messages; /* batch_max */
+    bool waits;             /* also publishes by aether_publish_wait() */
 };
 
 static inline void author_begin(struct author *author, struct authors *authors, uint64_t id,
@@ -426,8 +432,15 @@ static inline void author_begin(struct author *author, struct authors *authors, 
                               .batch_max = batch_max,
                               .inline_max = config->inline_max != 0 ? config->inline_max : config->max_message,
                               .lane_bytes = config->lane_bytes,
-                              .buffer = malloc(batch_max * config->max_message)};
-    REQUIRE(author->buffer != NULL && id < AUTHORS_MAX);
+                              .buffer = malloc(batch_max * config->max_message),
+                              .messages = malloc(batch_max * sizeof *author->messages)};
+    REQUIRE(author->buffer != NULL && author->messages != NULL && id < AUTHORS_MAX);
+}
+
+static inline void author_end(struct author *author) {
+    aether_publisher_close(author->pub);
+    free(author->messages);
+    free(author->buffer);
 }
 
 static inline size_t author_fill(const struct author *author, void *data, uint64_t ahead) {
@@ -436,8 +449,8 @@ static inline size_t author_fill(const struct author *author, void *data, uint64
 }
 
 /* Before and after a call that publishes count messages. */
-static inline void author_calls(const struct author *author, uint64_t count) {
-    set(&author->authors->by[author->id].flying, count);
+static inline void author_calls(struct author *author, uint64_t count) {
+    set(&author->authors->by[author->id].flying, ++author->calls << 16 | count);
 }
 
 static inline int author_called(struct author *author, uint64_t count, int rc) {
@@ -446,24 +459,24 @@ static inline int author_called(struct author *author, uint64_t count, int rc) {
         author->counter += count;
         set(&author->authors->by[author->id].told, author->counter);
     }
+    set(&author->authors->by[author->id].flying, 0);
     return rc;
 }
 
 static inline int author_batch(struct author *author, size_t count) {
-    struct iovec messages[512];
     const size_t max = aether_publisher_max_message(author->pub);
     size_t lane = 0, n = 0;
 
-    for (; n < count && n < 512; n++) {
+    for (; n < count; n++) {
         unsigned char *data = author->buffer + n * max;
         const size_t len = author_fill(author, data, n + 1);
         lane += len > author->inline_max ? (len + 63) / 64 * 64 : 0;
         if (n > 0 && lane > author->lane_bytes)
             break;
-        messages[n] = (struct iovec){data, len};
+        author->messages[n] = (struct iovec){data, len};
     }
     author_calls(author, n);
-    return author_called(author, n, aether_publish_batch(author->pub, messages, n));
+    return author_called(author, n, aether_publish_batch(author->pub, author->messages, n));
 }
 
 static inline int author_gather(struct author *author, uint64_t random) {
@@ -523,9 +536,14 @@ static inline int author_publish(struct author *author, uint64_t random, uint64_
         len = author_fill(author, author->buffer, 1);
         author_calls(author, 1);
         return author_called(author, 1,
-                             random % 6 == 4 ? aether_publish(author->pub, author->buffer, len)
-                                             : aether_publish_wait(author->pub, author->buffer, len, 1000000));
+                             author->waits && random % 6 == 5
+                                 ? aether_publish_wait(author->pub, author->buffer, len, 1000000)
+                                 : aether_publish(author->pub, author->buffer, len));
     }
+}
+
+static inline uint64_t author_flying(const struct authors *authors, uint64_t id) {
+    return get(&authors->by[id].flying) & 0xffff;
 }
 
 /* All that has been claimed is below the topic's start and this many. */
@@ -533,7 +551,7 @@ static inline uint64_t authors_claimed_most(const struct authors *authors) {
     uint64_t all = 0;
 
     for (unsigned i = 0; i < AUTHORS_MAX; i++) /* in this order: what isn't flying any more has been told */
-        all += get(&authors->by[i].flying) + get(&authors->by[i].told);
+        all += author_flying(authors, i) + get(&authors->by[i].told);
     return all;
 }
 

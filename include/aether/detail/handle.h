@@ -17,7 +17,7 @@ extern "C" {
 
 struct aether_publisher {
     uint64_t next;        /* one past the last sequence that this publisher claimed */
-    uint64_t limit;       /* it may claim up to here without another look at the cursors */
+    uint64_t limit;       /* it may claim up to here without another look at the cursors; at least next */
     uint64_t word;        /* the claim word as this publisher's last claim, or its bias, left it */
     uint64_t biased;      /* 1: it has the bias; 0: it claims by compare-and-swap */
     ae_u64 *claim;        /* the topic's claim word */
