@@ -62,7 +62,7 @@ ok "files of 0 bytes to 64 MiB" succeeded
 ok "--exit-at-end after the publisher has closed" ends_with "$sub" 0
 ok "--dump: the same bytes" dumped received small empty inline lane odd huge
 ok "--dump prints file names" grep -qx ' *1      0  received/00000000000000000001' log
-ok "-v says how the stream ended" grep -qx 'end of stream: the publisher has closed' log.err
+ok "-v says how the stream ended" grep -qx 'end of stream: the last publisher has closed' log.err
 ok "-v says what was received" grep -qx 'received 6, lost 0, aborted 0' log.err
 
 subscribe log again --max-message 2M --json --dump json --count 4
@@ -154,7 +154,7 @@ kill -9 "$pub"
 exec 9>&-
 ok "--exit-at-end after kill -9 of the publisher" ends_with "$sub" 0
 ok "--exit-at-end after kill -9: all was printed" cmp copy <(seq 1 1000)
-ok "--exit-at-end after kill -9: -v" grep -qx 'end of stream: the publisher has died' copy.err
+ok "--exit-at-end after kill -9: -v" grep -qx 'end of stream: no publisher is left, and one has died' copy.err
 
 # ---- newest only
 run_pub latest --size 8 --count 5

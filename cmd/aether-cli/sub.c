@@ -289,9 +289,9 @@ static void summary(const struct sub *sub, aether_policy policy) {
         fprintf(stderr, ", skipped %s", out_count(amount, stats.skipped));
     fprintf(stderr, "%s\n", stats.evicted != 0 ? ", evicted" : "");
     if (sub->ended == AETHER_STREAM_CLOSED)
-        fprintf(stderr, "end of stream: the publisher has closed\n");
+        fprintf(stderr, "end of stream: the last publisher has closed\n");
     else if (sub->ended == AETHER_STREAM_DIED)
-        fprintf(stderr, "end of stream: the publisher has died\n");
+        fprintf(stderr, "end of stream: no publisher is left, and one has died\n");
 }
 
 static int run(struct sub *sub, const aether_subscribe_options *how, const aether_topic_config *config) {
