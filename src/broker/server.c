@@ -16,13 +16,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 128
 #define HELLO_TIMEOUT_NS 5000000000ull
-#define FIRST_LOOK_NS 1000000ull   /* a killed process closes its socket a moment before its memory goes */
-#define LAST_LOOK_NS 1000000000ull /* and a client that lives on without a connection is looked at this often */
+#define FIRST_LOOK_NS 1000000ull   /* after the end of a connection */
+#define LAST_LOOK_NS 1000000000ull /* a client that lives on without a connection is looked at this often */
 #define ACCEPT_PAUSE_NS 1000000000ull
 #define GREETING_MAX 64u /* connections that haven't said HELLO, beside those of clients */
 
@@ -37,6 +38,7 @@ struct connection {
 /* What the server knows about a client record. */
 struct presence {
     struct connection *connection; /* NULL: none; the token alone tells */
+    int process;                   /* while there is no connection: a pidfd, which tells when to look; -1: none */
     uint64_t look_ns;              /* when to look at the token next, while there is no connection; 0: no such client */
     uint64_t delay_ns;
 };
@@ -113,12 +115,35 @@ static void schedule_look(struct server *s, uint32_t client, uint64_t delay_ns) 
     p->look_ns = ae_now_ns() + delay_ns;
 }
 
-/* Looks at a client without a connection; again later, ever more rarely, if it lives. */
+/*
+ * The end of a process is a good moment to look, and no more than that: the pid may be another one's by now, or one that
+ * can't be seen from here, which the timer makes up for. False: there is no such process, at least not any more.
+ */
+static bool watch_process(struct server *s, uint32_t client) {
+    struct presence *p = &s->presence[client];
+    const uint32_t pid = s->broker->registry.clients[client].pid;
+
+    if (p->process >= 0 || pid == 0)
+        return true;
+    p->process = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (p->process < 0)
+        return errno != ESRCH;
+    if (watch(s, EPOLL_CTL_ADD, p->process, EPOLLIN, p) != 0)
+        ae_close(&p->process);
+    return true;
+}
+
+/*
+ * Looks at a client without a connection; if it lives, again when its process ends, and in any case later, ever more
+ * rarely. A killed process closes its connection a moment before its memory goes, so the first look is often too early.
+ */
 static void look(struct server *s, uint32_t client, uint64_t next_delay_ns) {
-    if (ae_broker_look(s->broker, client))
-        s->presence[client].look_ns = 0;
-    else
+    if (!ae_broker_look(s->broker, client) && (watch_process(s, client) || !ae_broker_look(s->broker, client))) {
         schedule_look(s, client, next_delay_ns);
+        return;
+    }
+    ae_close(&s->presence[client].process);
+    s->presence[client].look_ns = 0;
 }
 
 static void unlink_greeting(struct connection *c) {
@@ -220,7 +245,8 @@ static void greet(struct server *s, struct connection *c, const struct ae_msg *m
         close_connection(s, old);
     }
     c->client = client;
-    s->presence[client] = (struct presence){.connection = c};
+    ae_close(&s->presence[client].process);
+    s->presence[client] = (struct presence){.connection = c, .process = -1};
 }
 
 static void answer(struct server *s, struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
@@ -354,6 +380,8 @@ static int setup(struct server *s) {
     s->presence = calloc(s->broker->registry.clients_max, sizeof *s->presence);
     if (s->presence == NULL)
         return ae_fail(-ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
+        s->presence[i].process = -1;
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->signals = open_signals();
     if (s->epoll < 0 || s->signals < 0)
@@ -368,11 +396,24 @@ static int setup(struct server *s) {
     return watch(s, EPOLL_CTL_ADD, s->listener, EPOLLIN, &listener_tag);
 }
 
+static bool is_process(const struct server *s, const void *tag) {
+    const uintptr_t first = (uintptr_t)s->presence;
+
+    return (uintptr_t)tag - first < s->broker->registry.clients_max * sizeof *s->presence;
+}
+
+static void look_after_exit(struct server *s, struct presence *p) {
+    ae_close(&p->process);
+    look(s, (uint32_t)(p - s->presence), FIRST_LOOK_NS);
+}
+
 static void handle_event(struct server *s, void *tag) {
     if (tag == &listener_tag)
         accept_connection(s);
     else if (tag == &signals_tag)
         s->stop = true;
+    else if (is_process(s, tag))
+        look_after_exit(s, tag);
     else if (!serve_packet(s, tag))
         close_connection(s, tag);
 }

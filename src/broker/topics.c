@@ -420,7 +420,7 @@ static int prepare_record(const struct ae_broker *broker, const ae_registry_topi
         return rc;
     ae_cursor_record *own = &o.cursors->records[record];
     (void)ae_fetch_and(&o.cursors->active.active, ~(1ull << record));
-    claim = ae_claim_end(o.log, ae_load_relaxed(&o.log->claim.position));
+    claim = ae_claim_reach(o.log, ae_load_relaxed(&o.log->claim.position));
     ae_store_relaxed(&own->joined, claim);
     ae_store_relaxed(&own->lost, 0);
     ae_store_relaxed(&own->gaps, 0);

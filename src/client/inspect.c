@@ -171,7 +171,7 @@ static uint64_t at_most(uint64_t value, uint64_t limit) {
 static uint64_t next_seq(const ae_log *log, const ae_geometry *geometry) {
     if (log == NULL)
         return geometry->start_seq;
-    const uint64_t seq = ae_claim_end(log, ae_load_relaxed(&log->claim.position));
+    const uint64_t seq = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
     return seq > geometry->start_seq ? seq : geometry->start_seq;
 }
 

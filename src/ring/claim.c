@@ -18,10 +18,17 @@
 #define PROVE_TURNS 256
 #define PAUSE_DOUBLINGS 5u
 
-static uint64_t intent_end(const ae_log *log, uint64_t record, uint64_t near_seq) {
-    /* B3 acquire: with the intent come the commits of the ones before. */
+/* An intent's sequences, as full values. */
+struct span {
+    uint64_t first, end;
+};
+
+static struct span load_intent(const ae_log *log, uint64_t record, uint64_t near_seq) {
+    /* B3 acquire, pairs P4 (claim): with an intent come the commits of the ones before. */
     const uint64_t intent = ae_load_acquire(&log->publishers[record].intent);
-    return ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, near_seq) + (intent & AE_INTENT_COUNT_MAX);
+    const uint64_t first = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, near_seq);
+
+    return (struct span){.first = first, .end = first + (intent & AE_INTENT_COUNT_MAX)};
 }
 
 static uint64_t revoking(uint64_t word) {
@@ -33,20 +40,43 @@ static bool has_bias(uint64_t word) {
     return ae_claim_mode(word) != AE_MODE_SHARED && ae_claim_record(word) < AE_PUBLISHERS_MAX;
 }
 
-uint64_t ae_claim_end(const ae_log *log, uint64_t near_seq) {
-    uint64_t word = 0, end;
+/*
+ * An intent whose last slot is finished was won. One that is still being written may be taken back yet, if a revoker
+ * comes before its owner has looked at the claim word: its first sequence then goes to somebody else. geometry NULL:
+ * take it for won.
+ */
+static uint64_t claimed_for_good(const ae_log *log, const ae_geometry *geometry, struct span intent,
+                                 uint64_t word_seq) {
+    if (geometry == NULL || intent.end == intent.first ||
+        !ae_tag_pending(ae_load_acquire(ae_slot_tag(log, geometry, intent.end - 1)), intent.end - 1))
+        return intent.end;
+    /* Where the bias began was won by compare-and-swap. */
+    return (int64_t)(intent.first - word_seq) > 0 ? intent.first : word_seq;
+}
+
+static uint64_t claim_end(const ae_log *log, const ae_geometry *geometry, uint64_t near_seq) {
+    uint64_t word = 0, seq = near_seq, end;
 
     for (int turn = 0; turn < LOOK_TURNS; turn++) {
         /* J4 acquire, pairs P5 (claim): with a claim come the intents that were stored before it. */
         word = ae_load_acquire(&log->claim.claim);
+        seq = ae_seq_extend(word >> AE_CLAIM_SEQ_SHIFT, near_seq);
         if (!has_bias(word))
             break;
-        end = intent_end(log, ae_claim_record(word), near_seq);
+        end = claimed_for_good(log, geometry, load_intent(log, ae_claim_record(word), near_seq), seq);
         /* J5: the bias was still there after the intent was loaded; else others may have claimed far beyond it. */
         if (ae_load_acquire(&log->claim.claim) == word)
             return end;
     }
-    return ae_seq_extend(word >> AE_CLAIM_SEQ_SHIFT, near_seq);
+    return seq;
+}
+
+uint64_t ae_claim_end(const ae_log *log, const ae_geometry *geometry, uint64_t near_seq) {
+    return claim_end(log, geometry, near_seq);
+}
+
+uint64_t ae_claim_reach(const ae_log *log, uint64_t near_seq) {
+    return claim_end(log, NULL, near_seq);
 }
 
 /* ---- room ---- */
@@ -66,7 +96,7 @@ static bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
 }
 
 uint64_t ae_claim_seq(const struct ae_publisher *p) {
-    return p->hot.biased ? p->hot.next : ae_claim_end(p->log, ae_load_relaxed(&p->log->claim.position));
+    return p->hot.biased ? p->hot.next : ae_claim_end(p->log, &p->geometry, ae_load_relaxed(&p->log->claim.position));
 }
 
 int ae_claim_room(struct ae_publisher *p, uint64_t count) {
@@ -137,7 +167,7 @@ static enum try revoke(struct ae_publisher *p, uint64_t word, uint64_t seq) {
         return NO_BARRIER;
     /* B5 acq_rel, pairs B4 (settle) and D1 (repair). */
     (void)ae_cas(&p->log->claim.claim, revoking(word),
-                 ae_claim_word(intent_end(p->log, owner, seq), AE_MODE_SHARED, owner));
+                 ae_claim_word(load_intent(p->log, owner, seq).end, AE_MODE_SHARED, owner));
     return LOST;
 }
 
@@ -218,7 +248,8 @@ static void end_bias(ae_log *log, uint32_t record, uint64_t near_seq) {
     for (int turn = 0; turn < LOOK_TURNS; turn++) {
         const uint64_t word = ae_load_acquire(&log->claim.claim);
         if (!has_bias(word) || ae_claim_record(word) != record ||
-            ae_cas(&log->claim.claim, word, ae_claim_word(intent_end(log, record, near_seq), AE_MODE_SHARED, record)))
+            ae_cas(&log->claim.claim, word,
+                   ae_claim_word(load_intent(log, record, near_seq).end, AE_MODE_SHARED, record)))
             return;
     }
 }
@@ -234,22 +265,21 @@ static bool was_won(const ae_log *log, uint32_t record, uint64_t end) {
 
 uint64_t ae_claim_repair(ae_log *log, const ae_geometry *geometry, uint32_t record) {
     const uint64_t near_seq = ae_load_relaxed(&log->claim.position);
-    uint64_t intent, first, count, aborted = 0;
+    struct span intent;
+    uint64_t aborted = 0;
 
     end_bias(log, record, near_seq);
-    intent = ae_load_acquire(&log->publishers[record].intent);
-    first = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, near_seq);
-    count = intent & AE_INTENT_COUNT_MAX;
-    if (!was_won(log, record, first + count))
+    intent = load_intent(log, record, near_seq);
+    if (!was_won(log, record, intent.end))
         return 0;
-    for (uint64_t i = 0; i < count && i < geometry->capacity; i++) {
-        ae_u64 *tag = ae_slot_tag(log, geometry, first + i);
+    for (uint64_t seq = intent.first; seq != intent.end && seq - intent.first < geometry->capacity; seq++) {
+        ae_u64 *tag = ae_slot_tag(log, geometry, seq);
         const uint64_t value = ae_load_acquire(tag);
         /*
          * D3 acq_rel, pairs R1 (receive) and P6 (hold). Only a slot that nobody has committed: if the repairer was
          * killed after it had freed the others, they may be a lap further already.
          */
-        if (ae_tag_pending(value, first + i) && ae_cas(tag, value, ae_tag(first + i, AE_KIND_ABORTED, 0)))
+        if (ae_tag_pending(value, seq) && ae_cas(tag, value, ae_tag(seq, AE_KIND_ABORTED, 0)))
             aborted++;
     }
     return aborted;

@@ -71,7 +71,7 @@ static void one_is_biased_and_two_are_not(void **state) {
         assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0));
         assert_int_equal(publish(&a, 1), 0);
         assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0)); /* not written */
-        assert_int_equal(ae_claim_end(ring.log, start), start + 2);
+        assert_int_equal(ae_claim_end(ring.log, &ring.geometry, start), start + 2);
 
         writer_open_as(&b, &ring, 1, ring.cursors_ro);
         assert_int_equal(aether_publisher_next(b.handle), start + 2);
@@ -202,7 +202,8 @@ static void revokers_may_die(void **state) {
             ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(1, AE_MODE_REVOKING, 0));
             if (intent)
                 ae_store_relaxed(&ring.log->publishers[0].intent, ae_intent(2, 1));
-            assert_int_equal(ae_claim_end(ring.log, 0), intent ? 3 : 2);
+            assert_int_equal(ae_claim_reach(ring.log, 0), intent ? 3 : 2);
+            assert_int_equal(ae_claim_end(ring.log, &ring.geometry, 0), 2); /* the intent may be taken back yet */
             reader_open(&reader, &ring, ring.log_ro, 0, &oldest);
             expect(&reader, 0, 0, 0);
             expect(&reader, 1, 0, 1);
@@ -221,6 +222,46 @@ static void revokers_may_die(void **state) {
             writer_close(&a);
             writer_close(&b);
             ring_free(&ring);
+        }
+    }
+}
+
+/*
+ * Somebody joins while the owner has stored an intent and not looked at the claim word yet. A revoker that has looked
+ * before that gives the sequence to somebody else, who may have begun after the join: the joiner must see it.
+ */
+static void joiners_start_below_what_may_be_taken_back(void **state) {
+    (void)state;
+    for (uint64_t mode = AE_MODE_BIASED; mode <= AE_MODE_REVOKING; mode++) {
+        for (int first = 0; first < 2; first++) { /* of the bias: won by compare-and-swap */
+            for (int written = 0; written < 2; written++) {
+                const uint64_t seq = first ? 1 : 3, count = 2;
+                struct writer a, b;
+                struct reader reader;
+                struct ring ring;
+
+                ring_for(&ring, AETHER_PUBLISHERS_SHARED, 0);
+                writer_open_as(&a, &ring, 0, ring.cursors_ro);
+                writer_open_as(&b, &ring, 1, ring.cursors_ro);
+                for (uint64_t i = 0; i < seq; i++)
+                    commit(&a, i, i);
+                ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(first ? seq : 1, mode, 0));
+                ae_store_relaxed(&ring.log->publishers[0].intent, ae_intent(seq, count));
+                for (uint64_t i = 0; written && i < count; i++)
+                    commit(&a, seq + i, 7);
+                reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+                assert_int_equal(aether_subscriber_next(reader.handle), written ? seq + count : seq);
+                if (!written) { /* the revoker found the intent before */
+                    ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(seq, AE_MODE_SHARED, 0));
+                    assert_int_equal(publish(&b, 5), 0);
+                    expect(&reader, seq, 1, 5);
+                }
+                expect_nothing(&reader);
+                reader_close(&reader);
+                writer_close(&a);
+                writer_close(&b);
+                ring_free(&ring);
+            }
         }
     }
 }
@@ -517,6 +558,7 @@ int main(void) {
         cmocka_unit_test(unbiased_topics_never_are),
         cmocka_unit_test(stopped_owners_are_not_robbed),
         cmocka_unit_test(revokers_may_die),
+        cmocka_unit_test(joiners_start_below_what_may_be_taken_back),
         cmocka_unit_test(repair_aborts_what_was_won_and_nothing_else),
         cmocka_unit_test(dead_owners_bias_ends),
         cmocka_unit_test(proofs_only_rise),

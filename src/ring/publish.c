@@ -16,7 +16,7 @@ static uint64_t has_store16(const ae_geometry *geometry) {
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
                        const ae_cursors *cursors, unsigned char *buffer) {
     const bool registered = ae_wake_register();
-    const uint64_t next = ae_claim_end(log, ae_load_relaxed(&log->claim.position));
+    const uint64_t next = ae_claim_end(log, geometry, ae_load_relaxed(&log->claim.position));
 
     *p = (struct ae_publisher){
         .hot =

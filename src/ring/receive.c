@@ -19,12 +19,12 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     ae_store_relaxed(&own->lost, 0);
     ae_store_relaxed(&own->gaps, 0);
     ae_store_relaxed(&own->aborted, 0);
-    ae_store_relaxed(&own->cursor, ae_claim_end(s->log, position));
+    ae_store_relaxed(&own->cursor, ae_claim_end(s->log, &s->geometry, position));
     /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
     (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
     /* J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read here. */
     ae_fence_seq_cst();
-    joined = ae_claim_end(s->log, position);
+    joined = ae_claim_end(s->log, &s->geometry, position);
     s->hot.cursor = &own->cursor;
     ae_store_cursor(&s->hot, joined);
     return joined;
@@ -103,7 +103,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
     };
     s->hot.cursor = &s->no_cursor;
     populate_lanes(s); /* before the join: it may take milliseconds, in which publishers would wait */
-    joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, position);
+    joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, geometry, position);
 
     retained = joined - geometry->start_seq < geometry->capacity ? joined - geometry->start_seq : geometry->capacity;
     if (options->policy == AETHER_LATEST && options->from != AETHER_FROM_NEW)
@@ -240,7 +240,7 @@ static uint64_t skip_overwritten(const struct ae_subscriber *s, uint64_t from, u
  * overwritten under the reader's hands; never past the sequence from which everything is kept.
  */
 static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *message) {
-    const uint64_t next = s->hot.next, claim = ae_claim_end(s->log, next);
+    const uint64_t next = s->hot.next, claim = ae_claim_end(s->log, &s->geometry, next);
     const uint64_t least = next + (ahead != 0 ? ahead : 1); /* the claim may come a moment after the slot */
     const uint64_t newest = (int64_t)(claim - least) > 0 ? claim : least;
     const bool kept = s->cursors != NULL && !s->evicted && (int64_t)(s->protected_seq - next) > 0;
@@ -388,7 +388,7 @@ static void release_copied(struct ae_subscriber *s) {
  */
 static bool find_newest(const struct ae_subscriber *s, uint64_t *seq, struct look *look) {
     const uint64_t next = s->hot.next;
-    uint64_t left = ae_claim_end(s->log, next) - next;
+    uint64_t left = ae_claim_end(s->log, &s->geometry, next) - next;
 
     if ((int64_t)left <= 0)
         return false;

@@ -571,17 +571,12 @@ static void hostile_publish(struct ring *ring, uint64_t *random) {
             ae_store_relaxed(&ring->cursors->records[next_random(random) & 63].cursor,
                              hostile_seq(random, pub.hot.next, 8));
         next = pub.hot.next;
-        if (call % 2 == 0) {
-            const int rc = aether_publish(&pub.hot, data, next_random(random) % (ring->geometry.max_message + 1));
-            assert_true(rc == 0 || rc == AETHER_FULL);
-            assert_true(rc == 0 || pub.hot.next == next);
-        } else {
-            const int rc = aether_publish_batch(&pub.hot, messages, 4);
-            assert_true(rc == 0 || rc == AETHER_FULL);
-            assert_true(rc == 0 || pub.hot.next == next);
-        }
+        const int rc = call % 2 == 0
+                           ? aether_publish(&pub.hot, data, next_random(random) % (ring->geometry.max_message + 1))
+                           : aether_publish_batch(&pub.hot, messages, 4);
+        assert_true(rc == 0 || (rc == AETHER_FULL && pub.hot.next == next));
         /* Whatever the others say, it never believes that it has more than a ring's worth of room. */
-        assert_true((int64_t)(pub.hot.limit - pub.hot.next) <= (int64_t)ring->geometry.capacity);
+        assert_true(rc != 0 || pub.hot.limit - pub.hot.next <= ring->geometry.capacity);
     }
 }
 
