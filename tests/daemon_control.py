@@ -392,11 +392,12 @@ def case_never_reads():
                 return True
 
         await_true(push, "the connection is closed")
-        await_true(lambda: daemon.fds() == before - 1, "its fd is closed and no other is open")
+        await_true(lambda: daemon.fds() == before, "its fd is closed, and no other is open but the eye on its process")
         assert "doesn't read" in daemon.log()
         refused(witness.remove("t"), errno.EBUSY)  # it lives: what it holds stays
         client.end()
         await_true(lambda: witness.remove("t").type == lib.DONE, "what it held is freed")
+        await_true(lambda: daemon.fds() == before - 1, "and that eye closed")
 
 
 def case_many():
