@@ -5,10 +5,10 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test models install lint clean deps-build deps-demo deps-test
+.PHONY: help build demo test models kill-campaign install lint clean deps-build deps-demo deps-test
 
 help: ## show this table
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: deps-build build/build.ninja ## build libaether, aetherd and aether-cli into build/ (release)
 	@meson compile -C build
@@ -19,8 +19,13 @@ demo: deps-demo build ## build, then run the demo
 test: deps-test ## build and run every test, also under sanitizers
 	@tools/test.sh
 
-models: deps-test ## check the protocols' models and their mutants in full (minutes)
+models: deps-test ## check the protocols' models and their mutants in full (half an hour)
 	@models/run.py
+	@models/loom/run.py
+
+kill-campaign: deps-test build ## kill after every instruction, and at random, far more often than the tests (an hour)
+	@meson configure build -Dtests=enabled
+	@tools/kill-campaign.sh
 
 install: build ## install to PREFIX (default /usr/local), below DESTDIR if that is set
 	@meson configure build -Dprefix='$(abspath $(PREFIX))'

@@ -11,6 +11,10 @@ missing=()
 have() { command -v "$1" >/dev/null 2>&1; }
 library() { pkg-config --exists "$1" 2>/dev/null; }
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+rust() { # new enough for the models' harness
+    local version
+    have cargo && version=$(rustc --version 2>/dev/null) && [[ $version =~ ^rustc\ 1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 85))
+}
 clang_sanitizers() { echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null 2>/dev/null; }
 
 # need PACKAGE PROBE...: the probe succeeds where the package isn't needed.
@@ -52,6 +56,9 @@ need_test() {
     need mandoc have mandoc
     need cmake have cmake # for the proof that find_package() works
     need spin have spin   # for the models
+    # The same under loom. Debian's cargo and rustc are too old; these are those of its web browsers.
+    need cargo-web rust
+    need rustc-web rust
 }
 
 fail() {

@@ -1,25 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# kill-campaign.sh [KILLS [SEED [BUILD]]] - kills far more than the tests have time for, against the release build.
+# kill-campaign.sh [KILLS [SEED [BUILD [POINTS]]]] - kills far more than the tests have time for, against the release
+# build.
 #
-# KILLS   random SIGKILLs of publishers, with readers that check everything (default 20000, some 10 minutes)
+# KILLS   random SIGKILLs of publishers, with readers that check everything (default 20000, some 20 minutes)
 # SEED    repeats a run of these (default: one that is told)
 # BUILD   a build directory with tests enabled (default build)
+# POINTS  kills after every instruction of what a publisher, subscriber or repairer does (default 25000000, some 20
+#         minutes)
 set -u
 cd "$(dirname "$0")/.." || exit
 
 kills=${1:-20000}
 seed=${2:-$((SRANDOM % 1000000))}
 build=${3:-build}
+points=${4:-25000000}
 status=0
 
 say() { printf '\n== %s\n' "$*"; }
 
-ninja -C "$build" --quiet cmd/aetherd tests/data_publishers_kill || exit
+ninja -C "$build" --quiet cmd/aetherd tests/data_publishers_kill tests/kill_points || exit
 export AETHERD=$PWD/$build/cmd/aetherd
 
-# ---- a kill after every single instruction: its program goes here ----
+say "$points kills after an instruction, seed $seed"
+"$build/tests/kill_points" --points "$points" --seed "$seed" || status=1
 
 say "$kills random kills, seed $seed"
 "$build/tests/data_publishers_kill" "$kills" "$seed" || status=1

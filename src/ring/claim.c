@@ -95,6 +95,10 @@ static bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
     return within_limit(p, seq, count);
 }
 
+/*
+ * What a joiner would start at, and no more: a scan is made for this sequence, and a joiner that it doesn't see must not
+ * start below. With the bias of another one that is the beginning of an intent that isn't committed yet, not its end.
+ */
 uint64_t ae_claim_seq(const struct ae_publisher *p) {
     return p->hot.biased ? p->hot.next : ae_claim_end(p->log, &p->geometry, ae_load_relaxed(&p->log->claim.position));
 }

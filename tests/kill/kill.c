@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kills whoever publishes, receives, joins, leaves or repairs after every instruction of what it does, in many states
+ * of a topic, and checks each time that nothing is lost, nothing is used twice and nobody is held up for good.
+ *
+ * A processor that is stopped between two instructions has made the stores of those before and none of those after. So
+ * what a killed process leaves is what the memory holds after one of its instructions, and it is enough to step.
+ */
+#include "kill.h"
+#include <stdarg.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POINTS 1000000u      /* of a run that isn't told otherwise */
+#define BROKEN_POINTS 20000u /* at most, until the oracle has noticed */
+#define TOLD_MAX 20u         /* faults that are told in full */
+#define PROGRESS_MS 10000u
+#define GROUPS_MAX 16u
+#define DISTURBED_MAX 300u /* steps */
+
+static struct { uint64_t points, distinct, stops, scenarios, faults; } total;
+
+static uint64_t only_step = UINT64_MAX;
+static bool quiet; /* faults are expected */
+static const char *state_name = "", *op_name = "";
+static uint64_t step;
+static unsigned char signal_stack[65536];
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void tell_fault(const char *when) {
+    total.faults++;
+    if (quiet || total.faults > TOLD_MAX)
+        return;
+    fprintf(stderr, "# %s: %s\n#   --state %s --op %s --step %llu --seed %#llx\n", when, world.wrong, state_name,
+            op_name, (unsigned long long)step, (unsigned long long)world.seed);
+}
+
+static void on_crash(int number) {
+    char text[256];
+    const int n = snprintf(text, sizeof text, "Bail out! signal %d: --state %s --op %s --step %llu --seed %#llx\n",
+                           number, state_name, op_name, (unsigned long long)step, (unsigned long long)world.seed);
+
+    (void)!write(STDOUT_FILENO, text, (size_t)n);
+    _exit(1);
+}
+
+static void try(bool kill) {
+    world.random = mix(world.seed ^ step * 2 ^ (kill ? 1 : 0));
+    if (setjmp(world.escape) == 0)
+        oracle(kill);
+    else
+        tell_fault(kill ? "killed" : "stopped");
+}
+
+/* Memory after one more instruction of peer 0. */
+static void point(void) {
+    static struct snapshot now, before;
+    struct snapshot swap;
+
+    world_save(&now);
+    if (step == 1 || !world_same_objects(&now, &before))
+        total.distinct++;
+    TRACE("step %llu: killed", (unsigned long long)step);
+    try(true);
+    world_restore(&now);
+    if (mix(world.seed + step) % 4 == 0) {
+        TRACE("step %llu: stopped", (unsigned long long)step);
+        try(false);
+        world_restore(&now);
+        total.stops++;
+    }
+    total.points++;
+    swap = before;
+    before = now;
+    now = swap;
+}
+
+static void set_alive(struct call *call, enum fate fate) {
+    if (call->verb == REPAIR)
+        return;
+    if (call->speaker != NULL)
+        call->speaker->fate = fate;
+    if (call->listener != NULL)
+        call->listener->fate = fate;
+}
+
+static bool disturb(void) {
+    TRACE("step %llu: meanwhile", (unsigned long long)step);
+    world.random = mix(world.seed + step);
+    if (setjmp(world.escape) == 0) {
+        meanwhile();
+        return true;
+    }
+    tell_fault("meanwhile");
+    return false;
+}
+
+/* One operation in one state. Returns whether there is such a thing. */
+static bool scenario(const struct state *state, const struct op *op, uint64_t seed) {
+    struct peer *subject;
+    struct speaker *speaker;
+    uint64_t disturbed; /* the step after which others do something, besides what is only tried */
+
+    world.seed = world.random = seed;
+    state_name = state->name;
+    op_name = op->name;
+    step = 0;
+    if (setjmp(world.escape) != 0) {
+        tell_fault("before");
+        return true;
+    }
+    make_topic(state->topic | op->topic);
+    speaker = state->make();
+    subject = world.peers[0];
+    if (!op->prepare(&subject->call, speaker))
+        return false;
+    TRACE("-- %s in %s begins", op->name, state->name);
+    total.scenarios++;
+    call_begin(&subject->call);
+    fiber_start(&subject->fiber, perform, &subject->call);
+    world.random = mix(seed);
+    disturbed = one_in(2) ? 1 + any_of(one_in(2) ? DISTURBED_MAX : DISTURBED_MAX / 10) : 0;
+    while (fiber_step(&subject->fiber, 1)) {
+        step++;
+        set_alive(&subject->call, STOPPED);
+        if (step == disturbed && !disturb())
+            return true;
+        if (only_step == UINT64_MAX || only_step == step)
+            point();
+    }
+    if (setjmp(world.escape) != 0) {
+        tell_fault("done");
+        return true;
+    }
+    set_alive(&subject->call, ALIVE);
+    call_end(&subject->call);
+    try(false);
+    return true;
+}
+
+/* Of all states in a group, in turn, until there are enough points. Returns points. */
+static uint64_t run(const char *group, const struct op *op, uint64_t seed, uint64_t points) {
+    const uint64_t begin = total.points, faults = total.faults;
+    uint64_t any = 1;
+
+    for (uint64_t round = 0; total.points - begin < points && any != 0 && (!quiet || total.faults == faults); round++) {
+        any = 0;
+        for (unsigned s = 0; s < state_count; s++) {
+            if (strcmp(states[s].group, group) != 0 || (quiet && total.faults != faults))
+                continue;
+            any += scenario(&states[s], op, mix(mix(seed) + round * 1000003 + s * 1009 + (uint64_t)(op - ops)));
+        }
+        any += round < 8; /* what isn't there with this seed may be with the next */
+    }
+    return total.points - begin;
+}
+
+static unsigned find_groups(const char **groups) {
+    unsigned count = 0;
+
+    for (unsigned s = 0; s < state_count; s++) {
+        if (count == 0 || strcmp(groups[count - 1], states[s].group) != 0)
+            groups[count++] = states[s].group;
+    }
+    return count;
+}
+
+static const struct {
+    const char *name, *text;
+    enum broken broken;
+    const char *group, *op;
+} breaks[] = {
+    {"no-abort", "sequences of the dead that stay as they are", BROKEN_NO_ABORT, "stopped", "publish"},
+    {"abort-all", "sequences of the living that are aborted", BROKEN_ABORT_ALL, "stopped", "publish"},
+    {"no-resolve", "the bias of a dead one that stays", BROKEN_NO_RESOLVE, "bias", "batch"},
+    {"no-proved", "claims that only the claim word proves", BROKEN_NO_PROVED, "stopped", "publish"},
+    {"always-won", "intents that are taken for claims", BROKEN_ALWAYS_WON, "stopped", "publish"},
+    {"blind-abort", "committed messages that are aborted", BROKEN_BLIND_ABORT, "fill", "batch"},
+    {"keep-cursor", "dead subscribers that hold publishers back", BROKEN_KEEP_CURSOR, "fill", "receive"},
+    {"keep-open", "dead publishers that stay open", BROKEN_KEEP_OPEN, "fill", "publish"},
+};
+#define BREAKS (sizeof breaks / sizeof breaks[0])
+
+static bool tap(unsigned number, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool tap(unsigned number, bool ok, const char *format, ...) {
+    va_list args;
+
+    printf("%sok %u - ", ok ? "" : "not ", number);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    fflush(stdout);
+    return ok;
+}
+
+static const struct op *find_op(const char *name) {
+    for (unsigned i = 0; i < op_count; i++) {
+        if (strcmp(ops[i].name, name) == 0)
+            return &ops[i];
+    }
+    fprintf(stderr, "no such operation: %s\n", name);
+    exit(2);
+}
+
+static const struct state *find_state(const char *name) {
+    for (unsigned i = 0; i < state_count; i++) {
+        if (strcmp(states[i].name, name) == 0)
+            return &states[i];
+    }
+    fprintf(stderr, "no such state: %s\n", name);
+    exit(2);
+}
+
+static bool check_oracle(unsigned number, unsigned i, uint64_t seed) {
+    uint64_t points;
+
+    world.broken = breaks[i].broken;
+    quiet = true;
+    total.faults = 0;
+    points = run(breaks[i].group, find_op(breaks[i].op), seed, BROKEN_POINTS);
+    quiet = false;
+    world.broken = BROKEN_NOTHING;
+    return tap(number, total.faults != 0, "the oracle notices %s (%s), at point %llu: %s", breaks[i].text,
+               breaks[i].name, (unsigned long long)points, total.faults != 0 ? world.wrong : "no");
+}
+
+static void tell_progress(uint64_t points, uint64_t begin) {
+    static uint64_t told;
+    const uint64_t now = now_ms();
+
+    if (now - begin < told + PROGRESS_MS)
+        return;
+    told = now - begin;
+    fprintf(stderr, "# %llu of %llu points, %llu s, %llu faults\n", (unsigned long long)total.points,
+            (unsigned long long)points, (unsigned long long)(now - begin) / 1000, (unsigned long long)total.faults);
+}
+
+static int run_all(uint64_t points, uint64_t seed) {
+    const char *groups[GROUPS_MAX];
+    const unsigned group_count = find_groups(groups);
+    const uint64_t begin = now_ms();
+    unsigned number = 0, failed = 0;
+    uint64_t span;
+
+    printf("1..%zu\n", op_count * group_count + BREAKS + 1);
+    for (unsigned i = 0; i < BREAKS; i++)
+        failed += !check_oracle(++number, i, seed);
+    memset(&total, 0, sizeof total);
+    for (unsigned o = 0; o < op_count; o++) {
+        for (unsigned g = 0; g < group_count; g++) {
+            const uint64_t faults = total.faults, rest = op_count * group_count - (o * group_count + g);
+            const uint64_t share = total.points < points ? (points - total.points + rest - 1) / rest : 1;
+            const uint64_t done = run(groups[g], &ops[o], seed, share);
+            failed += !tap(++number, total.faults == faults, "%s, states '%s': %llu points%s", ops[o].name, groups[g],
+                           (unsigned long long)done, done == 0 ? " # SKIP there is no such operation there" : "");
+            tell_progress(points, begin);
+        }
+    }
+    span = now_ms() - begin;
+    failed += !tap(++number, total.faults == 0 && total.points >= points,
+                   "%llu kill points (%llu left memory that the one before hadn't), %llu stops, %llu scenarios, %llu "
+                   "faults; %llu points/s",
+                   (unsigned long long)total.points, (unsigned long long)total.distinct,
+                   (unsigned long long)total.stops, (unsigned long long)total.scenarios,
+                   (unsigned long long)total.faults, (unsigned long long)(total.points * 1000 / (span + 1)));
+    return failed != 0;
+}
+
+static int usage(void) {
+    fprintf(stderr, "use: kill [--points N] [--seed S] [--break KIND]\n"
+                    "     kill --state X --op Y [--step N] --seed S [--break KIND] [--trace]\n"
+                    "     kill --list\n");
+    return 2;
+}
+
+static int list(void) {
+    for (unsigned i = 0; i < state_count; i++)
+        printf("state %s (%s)\n", states[i].name, states[i].group);
+    for (unsigned i = 0; i < op_count; i++)
+        printf("op %s\n", ops[i].name);
+    for (size_t i = 0; i < BREAKS; i++)
+        printf("break %s: %s\n", breaks[i].name, breaks[i].text);
+    return 0;
+}
+
+static int one_scenario(const char *state, const char *op, uint64_t seed) {
+    const bool there = scenario(find_state(state), find_op(op), seed);
+
+    printf("%s: %llu points, %llu faults\n", there ? "done" : "there is no such operation here",
+           (unsigned long long)total.points, (unsigned long long)total.faults);
+    return total.faults != 0;
+}
+
+static const char *set_up(void) {
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM};
+    const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
+
+    sigaltstack(&stack, NULL);
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
+        (void)signal(crashes[i], on_crash);
+    return step_setup();
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {
+        {"points", required_argument, NULL, 'p'},
+        {"seed", required_argument, NULL, 's'},
+        {"state", required_argument, NULL, 't'},
+        {"op", required_argument, NULL, 'o'},
+        {"step", required_argument, NULL, 'n'},
+        {"break", required_argument, NULL, 'b'},
+        {"trace", no_argument, NULL, 'v'},
+        {"list", no_argument, NULL, 'l'},
+        {NULL, 0, NULL, 0},
+    };
+    uint64_t points = POINTS, seed = 20260214;
+    const char *state = NULL, *op = NULL, *cannot;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'p':
+            points = strtoull(optarg, NULL, 0);
+            break;
+        case 's':
+            seed = strtoull(optarg, NULL, 0);
+            break;
+        case 't':
+            state = optarg;
+            break;
+        case 'o':
+            op = optarg;
+            break;
+        case 'n':
+            only_step = strtoull(optarg, NULL, 0);
+            break;
+        case 'b':
+            for (size_t i = 0; i < BREAKS; i++) {
+                if (strcmp(breaks[i].name, optarg) == 0)
+                    world.broken = breaks[i].broken;
+            }
+            if (world.broken == BROKEN_NOTHING)
+                return usage();
+            break;
+        case 'v':
+            world.trace = true;
+            break;
+        case 'l':
+            return list();
+        default:
+            return usage();
+        }
+    }
+    if ((cannot = set_up()) != NULL) {
+        printf("1..0 # SKIP %s\n", cannot);
+        return 0;
+    }
+    return state != NULL && op != NULL ? one_scenario(state, op, seed) : run_all(points, seed);
+}

@@ -1,0 +1,980 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "world.h"
+#include "ring/wake.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LOG_BYTES_MAX (AE_LOG_SLOTS_OFF + (64u << 10) + (AE_PUBLISHERS_MAX * 8192u))
+#define COPIES_BYTES 65536u
+#define LOAN_BUFFER_BYTES (AETHER_LOANS_MAX * 512u)
+#define SNAPSHOT_BYTES (512u << 10)
+
+struct world world;
+
+static struct peer peers[PEERS_MAX];
+static struct call scratch; /* of whoever makes a whole call */
+static unsigned char *copies[LISTENERS_MAX], *buffers[SPEAKERS_MAX];
+
+void wrong(const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(world.wrong, sizeof world.wrong, format, args);
+    va_end(args);
+    TRACE("WRONG: %s", world.wrong);
+    longjmp(world.escape, 1);
+}
+
+void trace_line(const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    fprintf(stderr, "  | ");
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "   [claim %#llx]\n", (unsigned long long)ae_load_relaxed(&world.log->claim.claim));
+    va_end(args);
+}
+
+/* ---- the topic ---- */
+
+static void check_setup(bool ok, const char *what) {
+    if (!ok) {
+        perror(what);
+        exit(1);
+    }
+}
+
+static void map_twice(size_t bytes, void **rw, const void **ro) {
+    const int fd = memfd_create("kill", MFD_CLOEXEC);
+    void *map;
+
+    check_setup(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0, "memfd");
+    *rw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    check_setup(*rw != MAP_FAILED && map != MAP_FAILED, "mmap");
+    *ro = map;
+    close(fd);
+}
+
+static void map_once(void) {
+    void *rw;
+    const void *ro;
+
+    if (world.log != NULL)
+        return;
+    map_twice(LOG_BYTES_MAX, &rw, &ro);
+    world.log = rw;
+    world.log_ro = ro;
+    map_twice(AE_CURSORS_BYTES, &rw, &ro);
+    world.cursors = rw;
+    world.cursors_ro = ro;
+    for (unsigned i = 0; i < LISTENERS_MAX; i++)
+        check_setup((copies[i] = aligned_alloc(64, COPIES_BYTES)) != NULL, "memory");
+    for (unsigned i = 0; i < SPEAKERS_MAX; i++)
+        check_setup((buffers[i] = aligned_alloc(64, LOAN_BUFFER_BYTES)) != NULL, "memory");
+}
+
+/* What aetherd does with a new topic's objects. */
+static void reset_objects(void) {
+    const ae_geometry *g = &world.geometry;
+
+    memset(world.log, 0, g->lanes_off + RECORDS * g->lane_bytes);
+    memset(world.cursors, 0, g->cursors_bytes);
+    ae_store_relaxed(&world.log->claim.position, g->start_seq);
+    ae_store_relaxed(&world.log->claim.claim, ae_claim_word(g->start_seq, AE_MODE_SHARED, AE_CLAIM_NOBODY));
+    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
+        ae_store_relaxed(&world.log->publishers[r].intent, ae_intent(g->start_seq, 0));
+        ae_store_relaxed(&world.log->publishers[r].proved, g->start_seq);
+    }
+    ae_store_relaxed(&world.log->wake.wake, 1);
+}
+
+void world_make(const aether_topic_config *config) {
+    map_once();
+    memset(world.ledger, 0, world.top * sizeof world.ledger[0]);
+    world.tick = world.top = world.aborted = world.died = 0;
+    world.speaker_count = world.listener_count = world.peer_count = 0;
+    (void)new_peer(); /* the one that is stepped */
+    if (ae_geometry_make(&world.geometry, config) != 0)
+        wrong("geometry: %s", aether_errmsg());
+    if (world.geometry.log_bytes > LOG_BYTES_MAX || ae_publisher_buffer_bytes(&world.geometry) > LOAN_BUFFER_BYTES)
+        wrong("the topic is larger than the harness has room for");
+    world.published_end = world.geometry.start_seq;
+    reset_objects();
+}
+
+static size_t move(void *there, unsigned char *bytes, size_t n, bool save) {
+    if (save)
+        memcpy(bytes, there, n);
+    else
+        memcpy(there, bytes, n);
+    return n;
+}
+
+static size_t move_objects(unsigned char *bytes, bool save) {
+    const ae_geometry *g = &world.geometry;
+    ae_log *log = world.log;
+    size_t at = 0;
+    uint32_t lanes = 0;
+
+    at += move(&log->claim, bytes, sizeof log->claim + sizeof log->wake + sizeof log->stream, save);
+    at += move(log->evict, bytes + at, LISTENERS_MAX * sizeof log->evict[0], save);
+    at += move(log->publishers, bytes + at, RECORDS * sizeof log->publishers[0], save);
+    at += move((unsigned char *)log + g->slots_off, bytes + at, g->capacity * g->slot_size, save);
+    at += move(&world.cursors->active, bytes + at, sizeof(ae_active_block) + sizeof(ae_want_block), save);
+    at += move(world.cursors->records, bytes + at, LISTENERS_MAX * sizeof world.cursors->records[0], save);
+    for (unsigned i = 0; g->lane_bytes != 0 && i < world.speaker_count; i++) {
+        const uint32_t record = world.speakers[i].record;
+        if ((lanes >> record & 1) == 0)
+            at += move((unsigned char *)log + g->lanes_off + record * g->lane_bytes, bytes + at, g->lane_bytes, save);
+        lanes |= 1u << record;
+    }
+    return at;
+}
+
+static size_t move_peer(struct peer *peer, unsigned char *bytes, bool save) {
+    struct call *call = &peer->call;
+    size_t at = move(&peer->call.loan, bytes, sizeof call->loan, save);
+
+    at += save ? fiber_save(&peer->fiber, bytes + at) : fiber_restore(&peer->fiber, bytes + at);
+    if (peer->fiber.done)
+        return at;
+    if (call->verb == LOAN_COMMIT) /* of a message in a buffer, which is used again if there is no slot for it */
+        at += move(call->iov[0].iov_base, bytes + at, call->lens[0], save);
+    /* One that is stopped while it copies has half a copy. */
+    if (call->verb == RECEIVE || call->verb == RECEIVE_BATCH) {
+        at += move(copies[call->listener->record], bytes + at, call->count * (world.geometry.max_message + 8), save);
+        at += move(call->messages, bytes + at, call->count * sizeof call->messages[0], save);
+    }
+    return at;
+}
+
+static size_t move_all(unsigned char *bytes, bool save) {
+    const uint64_t top = world.top;
+    size_t at = 0;
+
+    /* Counts first: what follows depends on them. */
+    at += move(&world.tick, bytes + at, (size_t)((unsigned char *)world.ledger - (unsigned char *)&world.tick), save);
+    at += move(world.ledger, bytes + at, world.top * sizeof world.ledger[0], save);
+    if (!save && top > world.top)
+        memset(&world.ledger[world.top], 0, (top - world.top) * sizeof world.ledger[0]);
+    at += move(world.speakers, bytes + at, world.speaker_count * sizeof world.speakers[0], save);
+    at += move(world.listeners, bytes + at, world.listener_count * sizeof world.listeners[0], save);
+    for (unsigned i = 0; i < world.peer_count; i++)
+        at += move_peer(world.peers[i], bytes + at, save);
+    return at;
+}
+
+void world_save(struct snapshot *snapshot) {
+    size_t objects, all;
+
+    if (snapshot->data == NULL)
+        check_setup((snapshot->data = malloc(SNAPSHOT_BYTES)) != NULL, "memory");
+    all = move_all(snapshot->data, true);
+    objects = move_objects(snapshot->data + all, true);
+    snapshot->bytes = objects;
+    snapshot->objects = snapshot->data + all;
+    if (all + objects > SNAPSHOT_BYTES)
+        abort();
+}
+
+void world_restore(const struct snapshot *snapshot) {
+    (void)move_all(snapshot->data, false);
+    (void)move_objects(snapshot->objects, false);
+}
+
+bool world_same_objects(const struct snapshot *a, const struct snapshot *b) {
+    return a->bytes == b->bytes && memcmp(a->objects, b->objects, a->bytes) == 0;
+}
+
+uint64_t claim_end(void) {
+    return ae_claim_reach(world.log, ae_load_relaxed(&world.log->claim.position));
+}
+
+uint64_t tag_of(uint64_t seq) {
+    return ae_load_acquire(ae_slot_tag(world.log, &world.geometry, seq));
+}
+
+struct entry *entry_of(uint64_t seq) {
+    const uint64_t i = seq - world.geometry.start_seq;
+
+    if (i >= LEDGER_MAX)
+        wrong("sequence start %+lld is no sequence of this world", (long long)i);
+    if (world.top <= i)
+        world.top = i + 1;
+    return &world.ledger[i];
+}
+
+uint64_t first_unfinished(uint64_t end, uint32_t but) {
+    uint64_t first = end;
+
+    for (uint32_t r = 0; r < RECORDS; r++) {
+        const uint64_t intent = ae_load_acquire(&world.log->publishers[r].intent);
+        const uint64_t begin = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, end);
+        if (r == but || (ae_load_acquire(&world.log->stream.open) >> r & 1) == 0)
+            continue;
+        for (uint64_t seq = begin; seq != begin + (intent & AE_INTENT_COUNT_MAX); seq++) {
+            if ((int64_t)(first - seq) > 0 && ae_tag_pending(tag_of(seq), seq))
+                first = seq;
+        }
+    }
+    return first;
+}
+
+/* ---- what aetherd does ---- */
+
+uint32_t free_record(void) {
+    for (uint32_t r = 0; r < RECORDS; r++) {
+        bool taken = false;
+        for (unsigned i = 0; i < world.speaker_count; i++) {
+            const struct speaker *s = &world.speakers[i];
+            taken |= s->record == r && (s->fate == ALIVE || s->fate == STOPPED || s->fate == DEAD);
+        }
+        if (!taken)
+            return r;
+    }
+    wrong("no publisher record is left");
+}
+
+struct speaker *admit_speaker(uint32_t record) {
+    const uint64_t bit = 1ull << record;
+    struct speaker *speaker = &world.speakers[world.speaker_count];
+
+    if (world.speaker_count == SPEAKERS_MAX)
+        wrong("too many publishers for this world");
+    world.speaker_count++;
+    *speaker = (struct speaker){.record = record, .fate = ALIVE};
+    (void)ae_fetch_and(&world.log->stream.unfenced, ~bit);
+    (void)ae_fetch_or(&world.log->stream.open, bit);
+    (void)ae_fetch_add(&world.log->stream.joins, 1);
+    (void)ae_fetch_and(&world.log->stream.died, ~bit);
+    world.died &= ~(uint32_t)bit;
+    return speaker;
+}
+
+struct listener *admit_listener(const aether_subscribe_options *options) {
+    struct listener *listener = NULL;
+    uint32_t r = 0;
+    ae_cursor_record *own;
+
+    while (r < world.listener_count && world.listeners[r].fate != ABSENT && world.listeners[r].fate != BURIED)
+        r++;
+    if (r == LISTENERS_MAX)
+        wrong("too many subscribers for this world");
+    listener = &world.listeners[r];
+    if (r == world.listener_count)
+        world.listener_count++;
+    *listener = (struct listener){.record = r, .fate = ALIVE, .options = *options};
+    if (options->policy != AETHER_RELIABLE)
+        return listener;
+    own = &world.cursors->records[r];
+    (void)ae_fetch_and(&world.cursors->active.active, ~(1ull << r));
+    ae_store_relaxed(&own->cursor, claim_end());
+    ae_store_release(&world.log->evict[r], ((ae_load_relaxed(&world.log->evict[r]) >> 1) + 1) << 1);
+    return listener;
+}
+
+static uint64_t intent_end_of(uint64_t intent, uint64_t near_seq) {
+    return ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, near_seq) + (intent & AE_INTENT_COUNT_MAX);
+}
+
+/* ae_claim_repair() once more, with what makes it right left out. */
+static void repair_badly(uint32_t record) {
+    const uint64_t near_seq = ae_load_relaxed(&world.log->claim.position);
+    const uint64_t intent = ae_load_acquire(&world.log->publishers[record].intent);
+    const uint64_t end = intent_end_of(intent, near_seq), word = ae_load_acquire(&world.log->claim.claim);
+    bool won;
+
+    if (world.broken == BROKEN_NO_ABORT || world.broken == BROKEN_KEEP_OPEN) {
+        (void)ae_cas(&world.log->claim.claim, word,
+                     ae_claim_record(word) == record ? ae_claim_word(end, AE_MODE_SHARED, record) : word);
+        return;
+    }
+    if (world.broken != BROKEN_NO_RESOLVE && ae_claim_record(word) == record && ae_claim_mode(word) != AE_MODE_SHARED)
+        (void)ae_cas(&world.log->claim.claim, word, ae_claim_word(end, AE_MODE_SHARED, record));
+    won = ae_load_acquire(&world.log->claim.claim) == ae_claim_word(end, AE_MODE_SHARED, record);
+    if (world.broken != BROKEN_NO_PROVED)
+        won |= (int64_t)(ae_load_acquire(&world.log->publishers[record].proved) - end) >= 0;
+    won |= world.broken == BROKEN_ALWAYS_WON;
+    for (uint64_t seq = end - (intent & AE_INTENT_COUNT_MAX); won && seq != end; seq++) {
+        if (ae_tag_pending(tag_of(seq), seq) || world.broken == BROKEN_BLIND_ABORT)
+            ae_store_release(ae_slot_tag(world.log, &world.geometry, seq), ae_tag(seq, AE_KIND_ABORTED, 0));
+    }
+    for (uint64_t seq = claim_end(), left = world.geometry.capacity; world.broken == BROKEN_ABORT_ALL && left > 0;
+         left--) {
+        if (--seq - world.geometry.start_seq < LEDGER_MAX && ae_tag_pending(tag_of(seq), seq))
+            ae_store_release(ae_slot_tag(world.log, &world.geometry, seq), ae_tag(seq, AE_KIND_ABORTED, 0));
+    }
+}
+
+void repair(uint32_t record) {
+    const uint64_t bit = 1ull << record;
+    ae_log *log = world.log;
+
+    if (world.broken == BROKEN_NOTHING || world.broken == BROKEN_KEEP_CURSOR)
+        (void)ae_claim_repair(log, &world.geometry, record);
+    else
+        repair_badly(record);
+    if (((ae_load_acquire(&log->stream.open) | ae_load_acquire(&log->stream.died)) & bit) != 0) {
+        (void)ae_fetch_or(&log->stream.died, bit);
+        if (world.broken != BROKEN_KEEP_OPEN)
+            (void)ae_fetch_and(&log->stream.open, ~bit);
+        ae_wake_all(&log->wake.wake);
+    }
+}
+
+void bury_speaker(struct speaker *speaker) {
+    const uint64_t bit = 1ull << speaker->record;
+
+    TRACE("aetherd repairs publisher %u, record %u", (unsigned)(speaker - world.speakers), speaker->record);
+    /* One that had left, but for the last system calls, has left. */
+    if (((ae_load_acquire(&world.log->stream.open) | ae_load_acquire(&world.log->stream.died)) & bit) != 0)
+        world.died |= (uint32_t)bit;
+    repair(speaker->record);
+    speaker->fate = BURIED;
+}
+
+void bury_listener(struct listener *listener) {
+    TRACE("aetherd takes subscriber %u out", listener->record);
+    if (listener->options.policy == AETHER_RELIABLE && world.broken != BROKEN_KEEP_CURSOR)
+        (void)ae_fetch_and(&world.cursors->active.active, ~(1ull << listener->record));
+    listener->fate = BURIED;
+}
+
+/* ---- payloads: speaker, serial and length, and words that follow from them ---- */
+
+static inline uint64_t head_word(unsigned speaker, uint64_t serial, size_t len) {
+    return mix(world.seed) << 32 | (uint64_t)speaker << 28 | (serial & 0xfff) << 16 | len;
+}
+
+static inline uint64_t body_word(uint64_t head, size_t i) {
+    const uint64_t x = (head ^ i) * 0x9e3779b97f4a7c15ull;
+
+    return i == 0 ? head : x ^ x >> 29;
+}
+
+static void write_payload(unsigned char *data, unsigned speaker, uint64_t serial, size_t len) {
+    const uint64_t head = head_word(speaker, serial, len);
+
+    size_t off = 0;
+    uint64_t word;
+
+    for (; off + 8 <= len; off += 8) {
+        word = body_word(head, off / 8);
+        memcpy(data + off, &word, 8);
+    }
+    word = body_word(head, off / 8);
+    memcpy(data + off, &word, len - off);
+}
+
+static bool right_payload(const unsigned char *data, uint64_t head, size_t len) {
+    size_t off = 0;
+    uint64_t word, found;
+
+    for (; off + 8 <= len; off += 8) {
+        memcpy(&found, data + off, 8);
+        if (found != body_word(head, off / 8))
+            return false;
+    }
+    word = body_word(head, off / 8);
+    return memcmp(data + off, &word, len - off) == 0;
+}
+
+/* ---- the ledger ---- */
+
+static long long at(uint64_t seq) {
+    return (long long)(seq - world.geometry.start_seq);
+}
+
+static void enter(struct speaker *speaker, uint64_t seq, uint64_t serial, size_t len) {
+    struct entry *entry = entry_of(seq);
+
+    if (entry->kind != UNKNOWN)
+        wrong("sequence start %+lld is used twice: by publisher %u, and %s", at(seq),
+              (unsigned)(speaker - world.speakers), entry->kind == ABORTED ? "aborted" : "by another message");
+    if (speaker->spoke && (int64_t)(seq - speaker->last_seq) <= 0)
+        wrong("publisher %u: a later message has sequence start %+lld, an earlier one start %+lld",
+              (unsigned)(speaker - world.speakers), at(seq), at(speaker->last_seq));
+    *entry = (struct entry){
+        .kind = PUBLISHED,
+        .speaker = (uint8_t)(speaker - world.speakers),
+        .serial = (uint16_t)serial,
+        .len = (uint32_t)len,
+    };
+    /* Whoever had joined before this publish began gets it. */
+    for (unsigned i = 0; i < world.listener_count; i++) {
+        const struct listener *listener = &world.listeners[i];
+        if (listener->fate == ALIVE && listener->since != 0 && listener->since < speaker->began &&
+            (int64_t)(seq - listener->sub.protected_seq) < 0)
+            wrong("sequence start %+lld was published after subscriber %u had joined, which begins at start %+lld",
+                  at(seq), i, at(listener->sub.protected_seq));
+    }
+}
+
+void note_aborted(uint64_t seq) {
+    struct entry *entry = entry_of(seq);
+
+    if (entry->kind == PUBLISHED)
+        wrong("sequence start %+lld is aborted, but was published by publisher %u", at(seq), entry->speaker);
+    if (entry->kind == UNKNOWN) {
+        TRACE("start %+lld is aborted", at(seq));
+        entry->kind = ABORTED;
+        world.aborted++;
+    }
+}
+
+void note_heard(uint64_t seq, const unsigned char *data, size_t len) {
+    struct entry *entry = entry_of(seq);
+    uint64_t head;
+    unsigned who;
+
+    if (len < LEN_MIN || len > world.geometry.max_message)
+        wrong("sequence start %+lld has %zu bytes", at(seq), len);
+    memcpy(&head, data, sizeof head);
+    who = (unsigned)(head >> 28 & 0xf);
+    if ((head & 0xffff) != len || head >> 32 != (mix(world.seed) & UINT32_MAX) || who >= world.speaker_count ||
+        !right_payload(data, head, len))
+        wrong("sequence start %+lld is torn: %zu bytes, first word %#llx", at(seq), len, (unsigned long long)head);
+    if (entry->kind == UNKNOWN) { /* the call that published it hasn't returned, and perhaps never will */
+        struct speaker *speaker = &world.speakers[who];
+        const uint64_t i = ((head >> 16) - speaker->serial) & 0xfff;
+        if (i >= speaker->inflight || (speaker->seen != 0 && speaker->first != seq - i))
+            wrong("sequence start %+lld holds message %llu of publisher %u, which is at %llu", at(seq),
+                  (unsigned long long)(head >> 16 & 0xfff), who, (unsigned long long)speaker->serial);
+        enter(speaker, seq, speaker->serial + i, len);
+        speaker->seen |= 1ull << i;
+        speaker->first = seq - i;
+        return;
+    }
+    if (entry->kind == ABORTED || entry->speaker != who || entry->serial != (head >> 16 & 0xfff) || entry->len != len)
+        wrong("sequence start %+lld holds message %llu of publisher %u, and %s before", at(seq),
+              (unsigned long long)(head >> 16 & 0xfff), who, entry->kind == ABORTED ? "was aborted" : "another");
+}
+
+/* ---- calls ---- */
+
+bool has_lanes(void) {
+    return world.geometry.lane_bytes != 0;
+}
+
+size_t small_len(void) {
+    const uint64_t most = ae_inline_max(&world.geometry);
+
+    return one_in(2) ? LEN_MIN : one_in(3) ? most : LEN_MIN + any_of(most - LEN_MIN + 1);
+}
+
+size_t large_len(void) {
+    const uint64_t least = ae_inline_max(&world.geometry) + 1;
+
+    return one_in(4) ? world.geometry.max_message : least + any_of((world.geometry.max_message - least) / 2 + 1);
+}
+
+void any_lens(size_t *lens, size_t count, bool large) {
+    uint64_t room = world.geometry.lane_bytes;
+
+    for (size_t i = 0; i < count; i++) {
+        lens[i] = large && (i == 0 || one_in(2)) ? large_len() : small_len();
+        if (lens[i] <= ae_inline_max(&world.geometry))
+            continue;
+        if (lens[i] + AE_LANE_UNIT > room)
+            lens[i] = small_len();
+        else
+            room -= lens[i] + AE_LANE_UNIT;
+    }
+}
+
+void call_messages(struct call *call, enum verb verb, struct speaker *speaker, size_t count, const size_t *lens) {
+    call->verb = verb;
+    call->speaker = speaker;
+    call->listener = NULL;
+    call->count = call->pieces = count;
+    for (size_t i = 0; i < count; i++) {
+        call->lens[i] = lens[i];
+        write_payload(call->data[i], (unsigned)(speaker - world.speakers), speaker->serial + i, lens[i]);
+        call->iov[i] = (struct iovec){.iov_base = call->data[i], .iov_len = lens[i]};
+    }
+}
+
+void call_pieces(struct call *call) {
+    const size_t len = call->lens[0];
+    size_t off = 0;
+
+    call->verb = GATHER;
+    call->pieces = 1 + any_of(3);
+    for (size_t i = 0; i < call->pieces; i++) {
+        const size_t rest = len - off, piece = i + 1 == call->pieces ? rest : any_of(rest + 1);
+        call->iov[i] = (struct iovec){.iov_base = call->data[0] + off, .iov_len = piece};
+        off += piece;
+    }
+}
+
+static bool publishes(const struct call *call) {
+    return call->verb == PUBLISH || call->verb == BATCH || call->verb == GATHER || call->verb == LOAN_COMMIT;
+}
+
+void call_begin(struct call *call) {
+    world.tick++;
+    if (publishes(call)) {
+        call->speaker->inflight = call->count;
+        call->speaker->seen = 0;
+        call->speaker->began = world.tick;
+    }
+    if (call->verb == JOIN_SUBSCRIBER)
+        call->listener->least_start = world.published_end;
+}
+
+static void publish(struct call *call) {
+    aether_publisher *handle = &call->speaker->pub.hot;
+    const void *data = call->iov[0].iov_base;
+
+    /* Lengths that the compiler knows take another way. */
+    switch (call->iov[0].iov_len) {
+    case 8:
+        call->rc = aether_publish(handle, data, 8);
+        break;
+    case 24:
+        call->rc = aether_publish(handle, data, 24);
+        break;
+    default:
+        call->rc = aether_publish(handle, data, call->iov[0].iov_len);
+    }
+}
+
+void perform(void *arg) {
+    struct call *call = arg;
+    struct speaker *speaker = call->speaker;
+    struct listener *listener = call->listener;
+
+    switch (call->verb) {
+    case PUBLISH:
+        publish(call);
+        break;
+    case BATCH:
+        call->rc = aether_publish_batch(&speaker->pub.hot, call->iov, call->count);
+        break;
+    case GATHER:
+        call->rc = aether_publish_gather(&speaker->pub.hot, call->iov, call->pieces);
+        break;
+    case LOAN_TAKE:
+        call->rc = aether_loan_take(&speaker->pub.hot, call->lens[0], &call->loan);
+        break;
+    case LOAN_COMMIT:
+        call->rc = aether_loan_commit(&speaker->pub.hot, &call->loan);
+        break;
+    case LOAN_DISCARD:
+        call->rc = aether_loan_discard(&speaker->pub.hot, &call->loan);
+        break;
+    case JOIN_PUBLISHER:
+        ae_publisher_init(&speaker->pub, &world.geometry, speaker->record, world.log, world.cursors_ro,
+                          buffers[speaker - world.speakers]);
+        break;
+    case LEAVE_PUBLISHER:
+        ae_publisher_leave(&speaker->pub);
+        break;
+    case REFRESH:
+        ae_publisher_scan(&speaker->pub, ae_claim_seq(&speaker->pub), call->evict_below);
+        break;
+    case RECEIVE:
+        call->rc = aether_receive(&listener->sub.hot, &call->messages[0]);
+        break;
+    case RECEIVE_BATCH:
+        call->rc = aether_receive_batch(&listener->sub.hot, call->messages, (int)call->count);
+        break;
+    case JOIN_SUBSCRIBER:
+        ae_subscriber_init(&listener->sub, &world.geometry, listener->record, world.log_ro,
+                           listener->options.policy == AETHER_RELIABLE ? world.cursors : NULL, &listener->options,
+                           copies[listener->record]);
+        break;
+    case LEAVE_SUBSCRIBER:
+        ae_subscriber_leave(&listener->sub);
+        break;
+    case SLEEP:
+        (void)ae_subscriber_sleep(&listener->sub, 1000);
+        break;
+    case REPAIR:
+        repair(speaker->record);
+        break;
+    }
+}
+
+static void published(struct call *call) {
+    struct speaker *speaker = call->speaker;
+    const uint64_t first = speaker->pub.hot.next - call->count;
+
+    for (uint64_t i = 0; i < call->count; i++) {
+        if ((speaker->seen >> i & 1) == 0)
+            enter(speaker, first + i, speaker->serial + i, call->lens[i]);
+    }
+    if (speaker->seen != 0 && speaker->first != first)
+        wrong("publisher %u is told that its message is start %+lld, where readers found it at start %+lld",
+              (unsigned)(speaker - world.speakers), at(first), at(speaker->first));
+    speaker->serial += call->count;
+    speaker->spoke = true;
+    speaker->last_seq = first + call->count - 1;
+    if ((int64_t)(first + call->count - world.published_end) > 0)
+        world.published_end = first + call->count;
+}
+
+static void joined(struct listener *listener) {
+    listener->since = world.tick;
+    listener->start = listener->expected = listener->sub.joined;
+    if ((int64_t)(listener->sub.protected_seq - listener->least_start) < 0)
+        wrong("subscriber %u joined at start %+lld, but all below start %+lld had been published before",
+              listener->record, at(listener->sub.protected_seq), at(listener->least_start));
+}
+
+static void heard(struct listener *listener, const aether_message *message);
+
+/* It is still open. */
+static void keep_loan(const struct call *call) {
+    struct speaker *speaker = call->speaker;
+
+    if (speaker->loan_count == LOANS_MAX)
+        wrong("too many loans for this world");
+    speaker->loans[speaker->loan_count++] = call->loan;
+}
+
+void call_end(struct call *call) {
+    struct speaker *speaker = call->speaker;
+
+    world.tick++;
+    switch (call->verb) {
+    case PUBLISH:
+    case BATCH:
+    case GATHER:
+    case LOAN_COMMIT:
+        if (call->rc < 0 && call->rc != -ENOBUFS)
+            wrong("publisher %u: fault %d, %s", (unsigned)(speaker - world.speakers), call->rc, aether_errmsg());
+        if (call->rc == 0)
+            published(call);
+        else if (speaker->seen != 0)
+            wrong("publisher %u is told %d, but readers got its message", (unsigned)(speaker - world.speakers),
+                  call->rc);
+        speaker->inflight = speaker->seen = 0;
+        if (call->verb == LOAN_COMMIT && call->rc != 0)
+            keep_loan(call);
+        break;
+    case LOAN_TAKE:
+        if (call->rc == 0)
+            keep_loan(call);
+        break;
+    case LEAVE_PUBLISHER:
+        speaker->fate = ABSENT;
+        break;
+    case JOIN_SUBSCRIBER:
+        joined(call->listener);
+        break;
+    case LEAVE_SUBSCRIBER:
+        call->listener->fate = ABSENT;
+        break;
+    case RECEIVE:
+    case RECEIVE_BATCH:
+        for (int i = 0; i < call->rc; i++)
+            heard(call->listener, &call->messages[i]);
+        if (call->rc == -EOVERFLOW && world.geometry.evict_lag != 0)
+            call->listener->evicted = true;
+        else if (call->rc < 0)
+            wrong("subscriber %u: fault %d, %s", call->listener->record, call->rc, aether_errmsg());
+        break;
+    case REPAIR:
+        speaker->fate = BURIED;
+        world.died |= 1u << speaker->record;
+        break;
+    case LOAN_DISCARD:
+    case JOIN_PUBLISHER:
+    case REFRESH:
+    case SLEEP:
+        break;
+    }
+}
+
+/* ---- whole calls of publishers ---- */
+
+static void make_call(struct call *call) {
+    call_begin(call);
+    perform(call);
+    call_end(call);
+}
+
+struct speaker *open_speaker_at(uint32_t record) {
+    struct speaker *speaker = admit_speaker(record);
+
+    scratch.verb = JOIN_PUBLISHER;
+    scratch.speaker = speaker;
+    make_call(&scratch);
+    TRACE("publisher %u opens, record %u", (unsigned)(speaker - world.speakers), record);
+    return speaker;
+}
+
+struct speaker *open_speaker(void) {
+    return open_speaker_at(free_record());
+}
+
+void close_speaker(struct speaker *speaker) {
+    scratch.verb = LEAVE_PUBLISHER;
+    scratch.speaker = speaker;
+    make_call(&scratch);
+    TRACE("publisher %u closes", (unsigned)(speaker - world.speakers));
+}
+
+/*
+ * The rule of back pressure, once more. strict: only what certainly holds the publisher back, not those who are about
+ * to join, dead or unnoticed.
+ */
+static bool has_room(const struct speaker *speaker, size_t count, bool strict) {
+    const uint64_t end = claim_end(), capacity = world.geometry.capacity;
+    const uint64_t active = ae_load_acquire(&world.cursors->active.active);
+    uint64_t used = end - first_unfinished(end, speaker->record);
+
+    for (unsigned i = 0; i < world.listener_count && world.geometry.evict_lag == 0; i++) {
+        const struct listener *listener = &world.listeners[i];
+        const uint64_t lag = end - ae_load_acquire(&world.cursors->records[i].cursor);
+        if ((active >> i & 1) == 0 || (int64_t)lag <= 0 ||
+            (strict && (listener->since == 0 || (listener->fate != ALIVE && listener->fate != STOPPED))))
+            continue;
+        if (lag > used)
+            used = lag;
+    }
+    return used + count <= capacity;
+}
+
+/* Any of those that are open, or a new one. */
+static int loan_and_commit(struct speaker *speaker, size_t len) {
+    int rc = 0;
+
+    if (speaker->loan_count != 0 && one_in(2)) {
+        const unsigned i = (unsigned)any_of(speaker->loan_count);
+        scratch.loan = speaker->loans[i];
+        speaker->loans[i] = speaker->loans[--speaker->loan_count];
+        len = scratch.loan.len;
+        call_messages(&scratch, LOAN_COMMIT, speaker, 1, &len);
+    } else if ((rc = aether_loan_take(&speaker->pub.hot, len, &scratch.loan)) != 0) {
+        if (rc < 0 && rc != -ENOBUFS)
+            wrong("loan: fault %d, %s", rc, aether_errmsg());
+        return rc;
+    }
+    memcpy(scratch.loan.data, scratch.data[0], len);
+    make_call(&scratch);
+    if (scratch.rc == 0)
+        return 0;
+    speaker->loan_count--; /* where call_end() has put it */
+    if (aether_loan_discard(&speaker->pub.hot, &scratch.loan) != 0)
+        wrong("a loan can't be discarded: %s", aether_errmsg());
+    return scratch.rc;
+}
+
+int speak(struct speaker *speaker, size_t count, bool large) {
+    static const enum verb verbs[] = {PUBLISH, PUBLISH, GATHER, LOAN_COMMIT};
+    const enum verb verb = count == 1 ? verbs[any_of(4)] : BATCH;
+    const bool sure = has_room(speaker, count, false), possible = has_room(speaker, count, true);
+    size_t lens[BATCH_MAX] = {0};
+    int rc;
+
+    any_lens(lens, count, large);
+    call_messages(&scratch, verb, speaker, count, lens);
+    if (verb == GATHER)
+        call_pieces(&scratch);
+    if (verb == LOAN_COMMIT) {
+        rc = loan_and_commit(speaker, lens[0]);
+    } else {
+        make_call(&scratch);
+        rc = scratch.rc;
+    }
+    TRACE("publisher %u: verb %u, %zu messages, first of %zu bytes: %d, next start %+lld",
+          (unsigned)(speaker - world.speakers), verb, count, lens[0], rc, at(speaker->pub.hot.next));
+    if (rc == -ENOBUFS && (speaker->loan_count == 0 || !large))
+        wrong("publisher %u: no loan is open, but %s", (unsigned)(speaker - world.speakers), aether_errmsg());
+    if (rc == AETHER_FULL && sure && !large)
+        wrong("publisher %u finds %zu messages don't fit, but nobody holds it back",
+              (unsigned)(speaker - world.speakers), count);
+    if (rc == 0 && !possible)
+        wrong("publisher %u published %zu messages where there was no room", (unsigned)(speaker - world.speakers),
+              count);
+    return rc;
+}
+
+/* ---- whole calls of subscribers ---- */
+
+struct listener *open_listener(aether_policy policy, aether_from from) {
+    const aether_subscribe_options options = {
+        .policy = policy,
+        .from = from,
+        .last = from == AETHER_FROM_LAST ? any_of(world.geometry.capacity + 2) : 0,
+    };
+    struct listener *listener = admit_listener(&options);
+
+    scratch.verb = JOIN_SUBSCRIBER;
+    scratch.listener = listener;
+    make_call(&scratch);
+    TRACE("subscriber %u joins, policy %u, from start %+lld, protected from %+lld", listener->record, policy,
+          at(listener->start), at(listener->sub.protected_seq));
+    return listener;
+}
+
+void close_listener(struct listener *listener) {
+    scratch.verb = LEAVE_SUBSCRIBER;
+    scratch.listener = listener;
+    make_call(&scratch);
+    TRACE("subscriber %u closes", listener->record);
+}
+
+/* All that it passed over without a word is aborted. */
+static void pass_over(struct listener *listener, uint64_t seq) {
+    if ((int64_t)(seq - listener->expected) < 0)
+        wrong("subscriber %u is at start %+lld, and was at %+lld", listener->record, at(seq), at(listener->expected));
+    for (; listener->expected != seq; listener->expected++) {
+        if (listener->options.policy != AETHER_LATEST)
+            note_aborted(listener->expected);
+    }
+}
+
+static bool may_lose(const struct listener *listener, uint64_t end) {
+    return listener->options.policy != AETHER_RELIABLE || listener->evicted ||
+           (int64_t)(end - listener->sub.protected_seq) <= 0;
+}
+
+static void heard(struct listener *listener, const aether_message *message) {
+    pass_over(listener, message->seq);
+    if (message->lost != 0) {
+        if (!may_lose(listener, message->seq + message->lost))
+            wrong("reliable subscriber %u lost %llu from start %+lld on", listener->record,
+                  (unsigned long long)message->lost, at(message->seq));
+        listener->lost += message->lost;
+        listener->expected += message->lost;
+        return;
+    }
+    TRACE("subscriber %u receives start %+lld, %zu bytes", listener->record, at(message->seq), message->len);
+    note_heard(message->seq, message->data, message->len);
+    listener->delivered++;
+    listener->expected++;
+}
+
+uint64_t listen_to(struct listener *listener, uint64_t max) {
+    aether_message messages[4];
+    uint64_t count = 0;
+
+    while (count < max) {
+        const uint64_t rest = max - count;
+        const int rc = one_in(4) ? aether_receive_batch(&listener->sub.hot, messages, rest < 4 ? (int)rest : 4)
+                                 : aether_receive(&listener->sub.hot, messages);
+        if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !listener->evicted) {
+            TRACE("subscriber %u is told that it was evicted", listener->record);
+            listener->evicted = true;
+            continue;
+        }
+        if (rc < 0)
+            wrong("subscriber %u: fault %d, %s", listener->record, rc, aether_errmsg());
+        if (rc == 0)
+            break;
+        for (int i = 0; i < rc; i++)
+            heard(listener, &messages[i]);
+        count += (uint64_t)rc;
+    }
+    if (count < max)
+        pass_over(listener, listener->sub.hot.next);
+    return count;
+}
+
+void listen_all(uint64_t max) {
+    for (unsigned i = 0; i < world.listener_count; i++) {
+        if (world.listeners[i].fate == ALIVE)
+            (void)listen_to(&world.listeners[i], max);
+    }
+}
+
+/* ---- others on fibers ---- */
+
+struct peer *new_peer(void) {
+    struct peer *peer = &peers[world.peer_count];
+
+    if (world.peer_count == PEERS_MAX)
+        wrong("too many fibers for this world");
+    world.peers[world.peer_count++] = peer;
+    peer->call.speaker = NULL;
+    peer->call.listener = NULL;
+    peer->fiber.done = true; /* nothing to save yet */
+    return peer;
+}
+
+static void set_fate(const struct peer *peer, enum fate fate) {
+    if (peer->call.verb == REPAIR)
+        return; /* the speaker is dead; it is aetherd that stands */
+    if (peer->call.speaker != NULL)
+        peer->call.speaker->fate = fate;
+    if (peer->call.listener != NULL)
+        peer->call.listener->fate = fate;
+}
+
+static bool stop_after(struct peer *peer, uint64_t steps) {
+    fiber_start(&peer->fiber, perform, &peer->call);
+    if (fiber_step(&peer->fiber, steps)) {
+        set_fate(peer, STOPPED);
+        return true;
+    }
+    call_end(&peer->call);
+    return false;
+}
+
+static bool anywhere(const struct peer *peer) {
+    (void)peer;
+    return true;
+}
+
+bool stop_where(struct peer *peer, bool (*here)(const struct peer *peer)) {
+    static struct snapshot before;
+    const uint64_t choice = any_of(3); /* the first place, the last, or any */
+    uint64_t places = 0, chosen = 0;
+
+    /* The whole call for a try, then up to the place that was chosen. */
+    peer->fiber.done = true;
+    world_save(&before);
+    fiber_start(&peer->fiber, perform, &peer->call);
+    while (fiber_step(&peer->fiber, 1)) {
+        if (here(peer) && (places++ == 0 || choice == 1 || (choice == 2 && any_of(places) == 0)))
+            chosen = peer->fiber.steps;
+    }
+    world_restore(&before);
+    if (places == 0)
+        return false;
+    call_begin(&peer->call);
+    return stop_after(peer, chosen);
+}
+
+bool stop_anywhere(struct peer *peer) {
+    return stop_where(peer, anywhere);
+}
+
+bool peer_stopped(const struct peer *peer) {
+    return !peer->fiber.done;
+}
+
+void stop_before(struct peer *peer, bool (*there)(const struct peer *peer)) {
+    static struct snapshot before;
+    uint64_t steps = 0;
+
+    if (peer->fiber.done)
+        return;
+    world_save(&before);
+    while (fiber_step(&peer->fiber, 1) && !there(peer))
+        steps++;
+    world_restore(&before);
+    (void)fiber_step(&peer->fiber, steps);
+}
+
+void peer_dies(struct peer *peer) {
+    TRACE("a stopped peer is killed, verb %u", peer->call.verb);
+    set_fate(peer, DEAD);
+    peer->fiber.done = true;
+}
+
+void peer_goes_on(struct peer *peer) {
+    set_fate(peer, ALIVE);
+    fiber_finish(&peer->fiber);
+    TRACE("a stopped peer goes on, verb %u: %d", peer->call.verb, peer->call.rc);
+    call_end(&peer->call);
+}
