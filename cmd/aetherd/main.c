@@ -114,7 +114,7 @@ static int default_directory(struct ae_config *config) {
     return 0;
 }
 
-/* Each client takes a descriptor. */
+/* Each client takes two descriptors: its connection, and its process. */
 static void raise_fd_limit(void) {
     struct rlimit limit;
 

@@ -32,7 +32,7 @@ extern "C" {
 typedef struct aether_publisher aether_publisher;
 
 /*
- * Opens the topic's publisher, creating the topic if it doesn't exist. config may be NULL (see topic.h). Every byte
+ * Opens a publisher of the topic, creating the topic if it doesn't exist. config may be NULL (see topic.h). Every byte
  * that publishing will touch is mapped and populated here. Blocks for at most 5 seconds plus the time to populate the
  * ring.
  *

@@ -167,6 +167,19 @@ static void exclusive_topics_have_one_publisher(void **state) {
     die(&a);
 }
 
+static ae_log *map_log(const struct ae_msg *opened) {
+    const uint64_t bytes = opened->u.opened.geometry.lanes_off;
+    char name[AE_OBJECT_NAME_SIZE];
+    void *base = NULL;
+
+    ae_name_log(&instance, opened->u.opened.topic_id, name);
+    int fd = ae_segment_open(name, true, instance.uid, opened->u.opened.geometry.log_bytes, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_map(fd, bytes, true, false, &base), 0);
+    ae_close(&fd);
+    return base;
+}
+
 static void publishers_have_records_of_their_own(void **state) {
     struct client a = enter("a"), b = enter("b");
     struct ae_msg opened = {0};
@@ -180,8 +193,18 @@ static void publishers_have_records_of_their_own(void **state) {
     assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").u.opened.record, AE_PUBLISHERS_MAX - 1);
     die(&b);
+    ae_log *log = map_log(&opened);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").u.opened.record, 5);
+    /* One has died while others went on: that belongs to their end, whoever has its record now. */
+    assert_int_equal(ae_load_acquire(&log->stream.died), 1ull << 5);
     die(&a);
+    assert_true(ae_broker_look(&broker, a.index));
+    assert_int_equal(ae_load_acquire(&log->stream.died), UINT64_MAX);
+    struct client c = enter("c");
+    (void)open_topic(&c, AE_ROLE_PUBLISHER, "t");
+    assert_int_equal(ae_load_acquire(&log->stream.died), 0);
+    ae_segment_unmap(log, opened.u.opened.geometry.lanes_off);
+    die(&c);
 }
 
 static void look_frees_the_dead_and_only_them(void **state) {
@@ -284,19 +307,6 @@ static void what_is_no_request_is_refused(void **state) {
     assert_int_equal(open_topic(&a, 9, "t").type, AE_MSG_ERROR);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "a//b").u.error.code, -EINVAL);
     die(&a);
-}
-
-static ae_log *map_log(const struct ae_msg *opened) {
-    const uint64_t bytes = opened->u.opened.geometry.lanes_off;
-    char name[AE_OBJECT_NAME_SIZE];
-    void *base = NULL;
-
-    ae_name_log(&instance, opened->u.opened.topic_id, name);
-    int fd = ae_segment_open(name, true, instance.uid, opened->u.opened.geometry.log_bytes, NULL);
-    assert_true(fd >= 0);
-    assert_int_equal(ae_segment_map(fd, bytes, true, false, &base), 0);
-    ae_close(&fd);
-    return base;
 }
 
 static void stream_is(const ae_log *log, uint64_t open, uint64_t died, uint64_t joins) {

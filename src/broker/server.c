@@ -38,10 +38,13 @@ struct connection {
 /* What the server knows about a client record. */
 struct presence {
     struct connection *connection; /* NULL: none; the token alone tells */
-    int process;                   /* while there is no connection: a pidfd, which tells when to look; -1: none */
+    int process;                   /* a pidfd, or one of those below */
     uint64_t look_ns;              /* when to look at the token next, while there is no connection; 0: no such client */
     uint64_t delay_ns;
 };
+
+#define UNWATCHED (-1)
+#define EXITED (-2) /* what there was to be told has been told */
 
 struct server {
     struct ae_broker *broker;
@@ -116,34 +119,45 @@ static void schedule_look(struct server *s, uint32_t client, uint64_t delay_ns) 
 }
 
 /*
- * The end of a process is a good moment to look, and no more than that: the pid may be another one's by now, or one that
- * can't be seen from here, which the timer makes up for. False: there is no such process, at least not any more.
+ * The end of a process is a good moment to look at its client's token, and no more than that: the pid may be another
+ * one's by now, or one that can't be seen from here, which the end of the connection and the timer make up for; and a
+ * forked child may keep the connection open, which this makes up for.
  */
-static bool watch_process(struct server *s, uint32_t client) {
+static void watch_process(struct server *s, uint32_t client) {
     struct presence *p = &s->presence[client];
     const uint32_t pid = s->broker->registry.clients[client].pid;
 
-    if (p->process >= 0 || pid == 0)
-        return true;
+    if (p->process != UNWATCHED || pid == 0)
+        return;
     p->process = (int)syscall(SYS_pidfd_open, pid, 0);
     if (p->process < 0)
-        return errno != ESRCH;
-    if (watch(s, EPOLL_CTL_ADD, p->process, EPOLLIN, p) != 0)
+        p->process = errno == ESRCH ? EXITED : UNWATCHED;
+    else if (watch(s, EPOLL_CTL_ADD, p->process, EPOLLIN, p) != 0)
         ae_close(&p->process);
-    return true;
+}
+
+static void forget(struct presence *p) {
+    ae_close(&p->process);
+    *p = (struct presence){.process = UNWATCHED};
 }
 
 /*
- * Looks at a client without a connection; if it lives, again when its process ends, and in any case later, ever more
- * rarely. A killed process closes its connection a moment before its memory goes, so the first look is often too early.
+ * Looks at a client without a connection; again later, ever more rarely, if it lives. A killed process closes its
+ * connection a moment before its memory goes, so the first look is often too early; if the process has ended since,
+ * there is a second one at once.
  */
 static void look(struct server *s, uint32_t client, uint64_t next_delay_ns) {
-    if (!ae_broker_look(s->broker, client) && (watch_process(s, client) || !ae_broker_look(s->broker, client))) {
-        schedule_look(s, client, next_delay_ns);
-        return;
+    struct presence *p = &s->presence[client];
+    bool dead = ae_broker_look(s->broker, client);
+
+    if (!dead) {
+        watch_process(s, client);
+        dead = p->process == EXITED && ae_broker_look(s->broker, client);
     }
-    ae_close(&s->presence[client].process);
-    s->presence[client].look_ns = 0;
+    if (dead)
+        forget(p);
+    else
+        schedule_look(s, client, next_delay_ns);
 }
 
 static void unlink_greeting(struct connection *c) {
@@ -245,8 +259,9 @@ static void greet(struct server *s, struct connection *c, const struct ae_msg *m
         close_connection(s, old);
     }
     c->client = client;
-    ae_close(&s->presence[client].process);
-    s->presence[client] = (struct presence){.connection = c, .process = -1};
+    forget(&s->presence[client]);
+    s->presence[client].connection = c;
+    watch_process(s, client);
 }
 
 static void answer(struct server *s, struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
@@ -381,7 +396,7 @@ static int setup(struct server *s) {
     if (s->presence == NULL)
         return ae_fail(-ENOMEM, "out of memory");
     for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
-        s->presence[i].process = -1;
+        s->presence[i].process = UNWATCHED;
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->signals = open_signals();
     if (s->epoll < 0 || s->signals < 0)
@@ -404,7 +419,11 @@ static bool is_process(const struct server *s, const void *tag) {
 
 static void look_after_exit(struct server *s, struct presence *p) {
     ae_close(&p->process);
-    look(s, (uint32_t)(p - s->presence), FIRST_LOOK_NS);
+    p->process = EXITED;
+    if (p->connection != NULL)
+        close_connection(s, p->connection); /* and looks */
+    else
+        look(s, (uint32_t)(p - s->presence), FIRST_LOOK_NS);
 }
 
 static void handle_event(struct server *s, void *tag) {

@@ -177,12 +177,13 @@ static uint32_t attached(struct ae_broker *broker, uint64_t topic_id, uint32_t r
             (role != 0 && grant->role != role))
             continue;
         const ae_registry_client *client = client_of(broker, grant->client_id, &index);
-        if (client == NULL || ae_broker_look(broker, index))
+        /* Nobody's: it couldn't be freed when that was found. As long as that is so its record isn't free either. */
+        if (client == NULL ? ae_broker_free_grant(broker, g, true) : ae_broker_look(broker, index))
             continue;
         count++;
         if (records != NULL)
             *records |= 1ull << grant->record;
-        if (holder != NULL)
+        if (holder != NULL && client != NULL)
             *holder = client;
     }
     return count;
@@ -464,7 +465,8 @@ static void admit_publisher(ae_log *log, uint32_t record) {
     const uint64_t others = ae_fetch_or(&log->stream.open, bit);
     (void)ae_fetch_add(&log->stream.joins, 1);
     /* Whoever died while others went on belongs to the end of their stream; a new stream begins without. */
-    (void)ae_fetch_and(&log->stream.died, others == 0 ? 0 : ~bit);
+    if (others == 0)
+        (void)ae_fetch_and(&log->stream.died, 0);
 }
 
 static int choose_record(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t *record) {
@@ -478,9 +480,10 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
     if (role == AE_ROLE_PUBLISHER && topic->geometry.publishers == AE_PUBLISHERS_EXCLUSIVE && count != 0)
         return ae_fail(-EBUSY,
                        "topic '%s' is exclusive and has a publisher: %s, pid %" PRIu32 "; it must close or die first",
-                       topic->name, holder->name, holder->pid);
+                       topic->name, holder != NULL ? holder->name : "?", holder != NULL ? holder->pid : 0);
     if (used == UINT64_MAX)
-        return ae_fail(-EUSERS, "topic '%s' has %u %s, the most it can have", topic->name, AE_SUBSCRIBERS_MAX,
+        return ae_fail(-EUSERS, "topic '%s' has %u %s, the most it can have", topic->name,
+                       role == AE_ROLE_PUBLISHER ? AE_PUBLISHERS_MAX : AE_SUBSCRIBERS_MAX,
                        role == AE_ROLE_PUBLISHER ? "publishers" : "reliable subscribers");
     *record = (uint32_t)__builtin_ctzll(~used);
     return role == AE_ROLE_PUBLISHER ? 0 : prepare_record(broker, topic, *record);

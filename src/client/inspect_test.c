@@ -314,7 +314,7 @@ static void wrap(void **state) {
     aether_topic_info info;
 
     publish_to(log, start + 10);
-    ae_store_relaxed(&log->claim.position, start + 1); /* the last refresh was before the wrap */
+    ae_store_relaxed(&log->claim.position, start + 1); /* the last look for room was before the wrap */
     assert_int_equal(aether_inspect_find(f->inspector, "t", &info), 1);
     assert_true(info.next_seq == start + 10);
     assert_int_equal(info.messages, 10);

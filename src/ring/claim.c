@@ -159,8 +159,11 @@ static enum try claim_biased(struct ae_publisher *p, uint64_t count) {
 static enum try revoke(struct ae_publisher *p, uint64_t word, uint64_t seq) {
     const uint64_t owner = ae_claim_record(word);
 
-    if (owner == p->record)
-        return LOST; /* nobody writes that */
+    if (owner == p->record) { /* nobody writes that, but it must not last */
+        (void)ae_cas(&p->log->claim.claim, word,
+                     ae_claim_word(load_intent(p->log, owner, seq).end, AE_MODE_SHARED, owner));
+        return LOST;
+    }
     if (word != revoking(word) && !ae_cas(&p->log->claim.claim, word, revoking(word)))
         return LOST;
     /*

@@ -390,6 +390,77 @@ static void proofs_only_rise(void **state) {
     ring_free(&ring);
 }
 
+/* ---- subscribers while a claim is pending ---- */
+
+/* Who has read everything up to a claim that its publisher doesn't finish isn't slow. */
+static void readers_at_a_hole_are_not_evicted(void **state) {
+    const aether_topic_config config = {.capacity = CAPACITY, .max_message = 24, .slow = AETHER_SLOW_EVICT};
+    struct writer a, b;
+    struct reader readers[2];
+    struct ring ring;
+    aether_message message;
+    uint64_t n = 0;
+
+    (void)state;
+    ring_make_as(&ring, &config);
+    writer_open_as(&a, &ring, 0, ring.cursors_ro);
+    writer_open_as(&b, &ring, 1, ring.cursors_ro);
+    for (uint32_t r = 0; r < 2; r++)
+        reader_open(&readers[r], &ring, ring.log_ro, r, &(aether_subscribe_options){0});
+    assert_int_equal(publish(&a, 0), 0);
+    expect(&readers[0], 0, 0, 0);
+    expect_nothing(&readers[0]); /* the other one sleeps before the hole */
+    assert_int_equal(ae_claim_next(a.handle, 1), 0);
+    while (publish(&b, n) == 0)
+        n++;
+    assert_int_equal(n, CAPACITY - 1);
+    assert_int_equal(ae_load_relaxed(&ring.log->evict[0]) & 1, 0);
+    assert_int_equal(ae_load_relaxed(&ring.log->evict[1]) & 1, 1);
+    commit(&a, 1, 1);
+    expect(&readers[0], 1, 0, 1);
+    for (uint64_t i = 0; i < n; i++)
+        expect(&readers[0], 2 + i, 1, i);
+    expect_nothing(&readers[0]);
+    assert_int_equal(publish(&b, n), 0);
+    expect(&readers[0], 2 + n, 1, n);
+    assert_int_equal(aether_receive(readers[1].handle, &message), -EOVERFLOW);
+    assert_int_equal(aether_receive(readers[1].handle, &message), 1);
+    assert_int_equal(message.lost, 3 + n - CAPACITY / 2); /* it goes on half a ring behind the newest */
+    for (uint32_t r = 0; r < 2; r++)
+        reader_close(&readers[r]);
+    writer_close(&a);
+    writer_close(&b);
+    ring_free(&ring);
+}
+
+/* The newest committed message of a batch that isn't finished, with the bias and without. */
+static void latest_takes_what_is_committed(void **state) {
+    (void)state;
+    for (int publishers = 0; publishers <= 2; publishers++) {
+        for (uint64_t committed = 0; committed <= 5; committed++) {
+            struct writer a;
+            struct reader reader;
+            struct ring ring;
+
+            ring_for(&ring, (aether_publishers)publishers, 0);
+            writer_open_as(&a, &ring, 0, ring.cursors_ro);
+            assert_int_equal(publish(&a, 0), 0);
+            reader_open(&reader, &ring, ring.log_ro, 0,
+                        &(aether_subscribe_options){.policy = AETHER_LATEST, .from = AETHER_FROM_OLDEST});
+            expect(&reader, 0, 0, 0);
+            assert_int_equal(ae_claim_next(a.handle, 5), 0);
+            for (uint64_t i = 0; i < committed; i++)
+                commit(&a, 1 + i, 1 + i);
+            if (committed > 0)
+                expect(&reader, committed, 0, committed);
+            expect_nothing(&reader);
+            reader_close(&reader);
+            writer_close(&a);
+            ring_free(&ring);
+        }
+    }
+}
+
 /* ---- anything in any order, against an account of it ---- */
 
 #define WRITERS 5u
@@ -562,6 +633,8 @@ int main(void) {
         cmocka_unit_test(repair_aborts_what_was_won_and_nothing_else),
         cmocka_unit_test(dead_owners_bias_ends),
         cmocka_unit_test(proofs_only_rise),
+        cmocka_unit_test(readers_at_a_hole_are_not_evicted),
+        cmocka_unit_test(latest_takes_what_is_committed),
         cmocka_unit_test(any_order_is_one_order),
     };
 

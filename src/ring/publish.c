@@ -104,6 +104,10 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
     return lag;
 }
 
+static bool is_pending(const struct ae_publisher *p, uint64_t seq) {
+    return ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq);
+}
+
 /* The first sequence below `hold` that is claimed by record r and isn't finished yet; or hold. */
 static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t hold) {
     /* P6 acquire, pairs P4 (claim): with an intent come the commits of the one before. */
@@ -113,15 +117,21 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
 
     /*
      * Nothing a whole ring behind can be pending, or nobody would have claimed so far. Slots are committed, and
-     * aborted, in order, so the last one tells of all. P6 acquire, pairs W2 (publish) and D3 (repair): a slot that is
+     * aborted, in order, so the last one tells of all, and halving finds the first; in an intent that was lost what is
+     * pending is another one's, and holds as well. P6 acquire, pairs W2 (publish) and D3 (repair): a slot that is
      * overwritten because it is seen finished is finished for whoever finds the new message.
      */
     if (count == 0 || (int64_t)(hold - seq) <= 0 || (int64_t)(hold - last) > (int64_t)p->geometry.capacity ||
-        !ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, last)), last))
+        !is_pending(p, last))
         return hold;
-    while (seq != hold && seq != last && !ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq))
-        seq++;
-    return seq;
+    for (uint64_t found = last; seq != found;) {
+        const uint64_t middle = seq + (found - seq) / 2;
+        if (is_pending(p, middle))
+            found = middle;
+        else
+            seq = middle + 1;
+    }
+    return (int64_t)(hold - seq) > 0 ? seq : hold;
 }
 
 /*
@@ -151,6 +161,9 @@ void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_belo
 
     ae_store_relaxed(&p->log->claim.position, seq); /* for all that need more than 48 bits */
     ae_fence_seq_cst();                             /* J2 fence, pairs J1 (join) */
+    hold = pending_below(p, seq);
+    if ((int64_t)(evict_below - hold) > 0)
+        evict_below = hold; /* who has read all that there is isn't slow, and evicting it would make no room */
 
     for (unsigned turn = 0; evicted && turn <= AE_SUBSCRIBERS_MAX; turn++) {
         max_lag = 0;
@@ -163,10 +176,9 @@ void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_belo
         }
     }
     p->released = seq - max_lag;
-    hold = pending_below(p, seq) + p->geometry.capacity;
     limit = p->released + p->window;
-    if ((int64_t)(limit - hold) > 0)
-        limit = hold;
+    if ((int64_t)(limit - hold) > (int64_t)p->geometry.capacity)
+        limit = hold + p->geometry.capacity;
     p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
 }
 

@@ -240,7 +240,7 @@ static uint64_t skip_overwritten(const struct ae_subscriber *s, uint64_t from, u
  * overwritten under the reader's hands; never past the sequence from which everything is kept.
  */
 static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *message) {
-    const uint64_t next = s->hot.next, claim = ae_claim_end(s->log, &s->geometry, next);
+    const uint64_t next = s->hot.next, claim = ae_claim_reach(s->log, next);
     const uint64_t least = next + (ahead != 0 ? ahead : 1); /* the claim may come a moment after the slot */
     const uint64_t newest = (int64_t)(claim - least) > 0 ? claim : least;
     const bool kept = s->cursors != NULL && !s->evicted && (int64_t)(s->protected_seq - next) > 0;
@@ -388,7 +388,7 @@ static void release_copied(struct ae_subscriber *s) {
  */
 static bool find_newest(const struct ae_subscriber *s, uint64_t *seq, struct look *look) {
     const uint64_t next = s->hot.next;
-    uint64_t left = ae_claim_end(s->log, &s->geometry, next) - next;
+    uint64_t left = ae_claim_reach(s->log, next) - next;
 
     if ((int64_t)left <= 0)
         return false;

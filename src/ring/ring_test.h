@@ -150,7 +150,8 @@ static inline void writer_open_as(struct writer *writer, const struct ring *ring
     (void)ae_fetch_and(&ring->log->stream.unfenced, ~bit);
     const uint64_t others = ae_fetch_or(&ring->log->stream.open, bit);
     (void)ae_fetch_add(&ring->log->stream.joins, 1);
-    (void)ae_fetch_and(&ring->log->stream.died, others == 0 ? 0 : ~bit);
+    if (others == 0)
+        (void)ae_fetch_and(&ring->log->stream.died, 0);
     writer->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
     check_setup(writer->buffer != NULL, "buffer");
     ae_publisher_init(&writer->pub, &ring->geometry, record, ring->log, cursors, writer->buffer);

@@ -38,9 +38,16 @@ static uint64_t nap_ns(uint64_t naps) {
 
 /* ---- the subscriber's sleep ---- */
 
+/* *joins: publishers that had been there when the stream ended. Loaded first: one that comes later ends another time. */
+static bool new_end(const struct ae_subscriber *s, uint64_t *joins) {
+    *joins = ae_load_acquire(&s->log->stream.joins);
+    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->ends_told;
+}
+
 bool ae_subscriber_at_new_end(const struct ae_subscriber *s) {
-    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED &&
-           ae_load_relaxed(&s->log->stream.joins) != s->ends_told;
+    uint64_t joins;
+
+    return new_end(s, &joins);
 }
 
 static bool something(const struct ae_subscriber *s) {
@@ -65,16 +72,26 @@ static bool leave_note(struct ae_subscriber *s, uint64_t *word) {
     return false;
 }
 
+/*
+ * Z6: of the publishers that are there. First their bits in `unfenced`: who is seen there and not in `open` any more has
+ * left, and all that it committed is seen by the look that follows.
+ */
+static bool somebody_unfenced(const struct ae_subscriber *s) {
+    const uint64_t unfenced = ae_load_acquire(&s->log->stream.unfenced);
+
+    return (unfenced & ae_load_acquire(&s->log->stream.open)) != 0;
+}
+
 static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
     uint64_t word, ns = least(max_ns, SLEEP_NS);
 
     if (!leave_note(s, &word))
         return nap(least(ns, NAP_FIRST_NS));
     /*
-     * Z2: the note; every publisher's core drains its stores; the tag. Pairs Z1 (publish). Z6: and then the word that
-     * says whom that doesn't reach.
+     * Z2: the note; every publisher's core drains its stores; the tag. Pairs Z1 (publish). And then the
+     * words that say whom that doesn't reach.
      */
-    if (!ae_wake_barrier() || ae_load_acquire(&s->log->stream.unfenced) != 0)
+    if (!ae_wake_barrier() || somebody_unfenced(s))
         ns = least(ns, UNFENCED_SLEEP_NS);
     return something(s) || ae_wake_sleep(&s->log->wake.wake, word, ns);
 }
@@ -108,9 +125,11 @@ static void learn(struct ae_subscriber *s, bool paid) {
 }
 
 void ae_subscriber_told(struct ae_subscriber *s) {
+    uint64_t joins;
+
     s->naps = 0;
-    if (ae_subscriber_at_new_end(s))
-        s->ends_told = ae_load_relaxed(&s->log->stream.joins);
+    if (new_end(s, &joins))
+        s->ends_told = joins;
 }
 
 static int told(struct ae_subscriber *s) {

@@ -250,10 +250,12 @@ struct speaker *admit_speaker(uint32_t record) {
     world.speaker_count++;
     *speaker = (struct speaker){.record = record, .fate = ALIVE};
     (void)ae_fetch_and(&world.log->stream.unfenced, ~bit);
-    (void)ae_fetch_or(&world.log->stream.open, bit);
+    const uint64_t others = ae_fetch_or(&world.log->stream.open, bit);
     (void)ae_fetch_add(&world.log->stream.joins, 1);
-    (void)ae_fetch_and(&world.log->stream.died, ~bit);
-    world.died &= ~(uint32_t)bit;
+    if (others == 0) {
+        (void)ae_fetch_and(&world.log->stream.died, 0);
+        world.died = 0;
+    }
     return speaker;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * detail/layout.h - the shared-memory layout, version 1. docs/layout.md draws the same thing; the assertions below keep
+ * detail/layout.h - the shared-memory layout, version 3. docs/layout.md draws the same thing; the assertions below keep
  * both honest.
  *
  * Three kinds of object. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
@@ -190,10 +190,7 @@ typedef struct ae_stream_block {
      * death
      */
     ae_u64 open;
-    /*
-     * aetherd: set before `open` is cleared after a death; cleared when the record is given out again, and all of it
-     * when a publisher comes while there is none
-     */
+    /* aetherd: set before `open` is cleared after a death; all cleared when a publisher comes while there is none */
     ae_u64 died;
     ae_u64 joins; /* aetherd: publishers admitted since the topic was created */
     /* publishers: set by one that membarrier doesn't reach, cleared by aetherd when it gives the record out again */
