@@ -237,8 +237,48 @@ static void takes_part(unsigned arg) {
     aether_disconnect(client);
 }
 
+/* ---- a parent's death while its child lives, which has its connection ---- */
+
+static uint64_t *orphan; /* the child's pid, for all */
+
+static void has_a_child(unsigned arg) {
+    aether_client *client = connect_as("parent");
+    aether_publisher *pub;
+    pid_t child;
+
+    (void)arg;
+    REQUIRE(aether_publisher_open(client, "orphan", NULL, &pub) == 0);
+    if ((child = fork()) == 0) {
+        for (;;)
+            pause();
+    }
+    REQUIRE(child > 0);
+    set(orphan, (uint64_t)child);
+    for (;;)
+        pause();
+}
+
+static void death_is_noticed(void) {
+    const aether_subscribe_options options = {.policy = AETHER_BEST_EFFORT};
+    aether_subscriber *sub;
+    pid_t parent;
+
+    orphan = mmap(NULL, sizeof *orphan, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(orphan != MAP_FAILED);
+    REQUIRE(aether_subscriber_open(family.client, "orphan", &options, NULL, &sub) == 0);
+    parent = spawn(has_a_child, 0);
+    AWAIT(get(orphan) != 0);
+    REQUIRE(aether_subscriber_stream(sub) == AETHER_STREAM_OPEN);
+    kill_child(parent);
+    AWAIT(aether_subscriber_stream(sub) == AETHER_STREAM_DIED);
+    REQUIRE(kill((pid_t)get(orphan), 0) == 0);
+    REQUIRE(kill((pid_t)get(orphan), SIGKILL) == 0);
+    aether_subscriber_close(sub);
+    ok("a publisher's death is noticed while its child has the connection");
+}
+
 int main(void) {
-    test_begin(ACTS + 2);
+    test_begin(ACTS + 3);
     set_up();
     for (unsigned i = 0; i < ACTS; i++)
         live_with(i);
@@ -247,6 +287,7 @@ int main(void) {
     ok("a child has no mapping of token, log and cursors");
     join_child(spawn(takes_part, 0));
     ok("a child that connects for itself takes part");
+    death_is_noticed();
     aether_disconnect(family.client);
     return 0;
 }
