@@ -304,6 +304,7 @@ static void repair_case(bool won, uint64_t behind, uint64_t count, uint64_t comm
     aether_subscriber_get_stats(reader.handle, &stats);
     assert_int_equal(stats.aborted, won ? count - committed : 0);
     /* A successor on the same record, and the other one, go on. */
+    free(dead.buffer);
     writer_open_as(&dead, &ring, 7, ring.cursors_ro);
     for (uint64_t i = 0; i < 2 * CAPACITY; i++) {
         const uint64_t at = seq + (won ? count : 0) + behind + 2 * i;
