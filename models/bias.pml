@@ -372,10 +372,8 @@ shared:
 
 scan:
     /* ae_publisher_scan() */
-#ifdef NOJ2
-    base = (ACTIVE -> cursor : 100);
-#else
-    atomic { DRAINED -> base = (ACTIVE -> cursor : 100) };
+#ifndef NOJ2
+    DRAINED;
 #endif
     atomic {
         hold = s;
@@ -387,8 +385,9 @@ scan:
     HOLD;
 #endif
     atomic {
+        base = (ACTIVE -> cursor : 100);
         LOWER_TO(base);
-        limit = (hold + C > limit -> hold + C : limit);
+        limit = (hold + C > next -> hold + C : next);
         i = 0; mask = 0; hold = 0; base = 0;
         if
         :: s + n <= limit ->

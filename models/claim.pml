@@ -285,11 +285,7 @@ slow:
         fi
     };
     /* ae_publisher_scan() */
-#ifdef CURSORFIRST
-    DRAINED;
-#else
-    atomic { DRAINED -> LOAD_CURSOR }; /* J2; F2, F3 */
-#endif
+    DRAINED; /* J2 */
 #ifdef INTENTSFIRST
     LOWER_TO(SEQ(w));
 #else
@@ -305,8 +301,11 @@ slow:
 #endif
 #endif
     atomic {
+#ifndef CURSORFIRST
+        LOAD_CURSOR; /* F2, F3 */
+#endif
         LOWER_TO(base);
-        limit = (hold + C > limit -> hold + C : limit);
+        limit = (hold + C > next -> hold + C : next);
         i = 0; mask = 0; hold = 0; base = 0;
         if
         :: SEQ(w) + n <= limit -> goto claims
