@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define WORDS_MAX ((AETHER_INLINE_LIMIT + 7) / 8)
+#define RECEIVE_MAX 64                  /* messages a call, where they are published in batches */
 #define CHUNK 1024u                     /* messages between two looks at the clock */
 #define CHUNK_BYTES (UINT64_C(4) << 20) /* the same for large ones */
 #define PAUSE_BUDGET_NS 20000u
@@ -305,6 +306,7 @@ static int publisher(struct bench *bench, int index, const struct bench_options 
 struct reader {
     aether_subscriber *sub;
     aether_idle_state idle;
+    bool many; /* messages a call */
     uint64_t received, lost, sum;
     uint64_t wrong; /* messages of another size */
     uint64_t since, quiet,
@@ -341,23 +343,26 @@ static void watch_silence(struct reader *r, uint64_t received) {
     r->since = now;
 }
 
-/* Takes messages, one a call, until there is none. touched: bytes of each that are read. */
+/* Takes messages, one a call or many, until there is none. touched: bytes of each that are read. */
 static inline int __attribute__((always_inline))
-receive_run(struct reader *r, size_t size, size_t touched, bool has_authors) {
+receive_run(struct reader *r, size_t size, size_t touched, bool has_authors, bool many) {
     uint64_t received = 0, sum = 0;
-    aether_message m;
+    aether_message messages[RECEIVE_MAX];
     int n;
 
-    while ((n = aether_receive(r->sub, &m)) > 0) {
-        if (__builtin_expect(m.len != size || m.lost != 0, 0)) {
-            r->lost += m.lost;
-            r->wrong += m.lost == 0;
-            continue;
+    while ((n = many ? aether_receive_batch(r->sub, messages, RECEIVE_MAX) : aether_receive(r->sub, messages)) > 0) {
+        for (int i = 0; i < (many ? n : 1); i++) {
+            const aether_message *m = &messages[i];
+            if (__builtin_expect(m->len != size || m->lost != 0, 0)) {
+                r->lost += m->lost;
+                r->wrong += m->lost == 0;
+                continue;
+            }
+            if (has_authors)
+                check_turn(r, m->data);
+            sum += sum_message(m->data, touched);
+            received++;
         }
-        if (has_authors)
-            check_turn(r, m.data);
-        sum += sum_message(m.data, touched);
-        received++;
     }
     watch_silence(r, received);
     r->received += received;
@@ -368,17 +373,25 @@ receive_run(struct reader *r, size_t size, size_t touched, bool has_authors) {
 }
 
 static int receive_authors(struct reader *r, size_t size) {
-#define RECEIVE(n) receive_run(r, n, n, true)
+#define RECEIVE(n) receive_run(r, n, n, true, false)
+    BY_SIZE(size, RECEIVE, RECEIVE)
+#undef RECEIVE
+}
+
+static int receive_many(struct reader *r, size_t size) {
+#define RECEIVE(n) receive_run(r, n, n, r->authors != 0, true)
     BY_SIZE(size, RECEIVE, RECEIVE)
 #undef RECEIVE
 }
 
 static int receive_some(struct reader *r, size_t size, size_t touched) {
     if (touched != size)
-        return receive_run(r, size, touched, r->authors != 0);
+        return receive_run(r, size, touched, r->authors != 0, false);
+    if (r->many)
+        return receive_many(r, size);
     if (r->authors != 0)
         return receive_authors(r, size);
-#define RECEIVE(n) receive_run(r, n, n, false)
+#define RECEIVE(n) receive_run(r, n, n, false, false)
     BY_SIZE(size, RECEIVE, RECEIVE)
 #undef RECEIVE
 }
@@ -422,7 +435,7 @@ static int receive_all(struct bench *bench, int index, struct reader *r, const s
 /* A child that subscribes. */
 static int subscriber(struct bench *bench, int index, const struct bench_options *options) {
     const aether_connect_options connect = {.socket_path = bench->socket_path, .name = "aether-cli bench reader"};
-    struct reader r = {.authors = options->publishers > 1 ? options->publishers : 0};
+    struct reader r = {.authors = options->publishers > 1 ? options->publishers : 0, .many = options->batch > 1};
     uint64_t step = bench_next_step(bench, 0);
     aether_client *client;
 

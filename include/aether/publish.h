@@ -282,8 +282,9 @@ AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct
     if (AE_UNLIKELY(rc != 0))
         return rc;
     seq = publisher->next - count;
+    const struct aether_publisher hot = *publisher; /* or each store to a slot would make the compiler load it anew */
     for (size_t i = 0; i < count; i++)
-        ae_write_slot(publisher, seq + i, messages[i].iov_base, messages[i].iov_len);
+        ae_write_slot(&hot, seq + i, messages[i].iov_base, messages[i].iov_len);
     ae_wake_sleepers(publisher);
     return 0;
 }

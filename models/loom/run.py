@@ -1,0 +1,386 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""run.py - runs the ring's C code under loom: the models hold, and every mutant of the code is caught.
+
+usage: run.py [--smoke] [--list] [--tap] [--jobs N] [MODEL | MODEL/NAME]...
+
+A run is one model against one library, which is made of the ring's sources with every access of shared memory replaced
+by a call of the harness. "clean" must be searched completely without a failure. A mutant is the same sources with one
+replacement of text, which must be found exactly once; the failure that the table expects must be found.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
+PROGRAM = TARGET / "release" / "aether-loom"
+SOURCES = ("src/ring/claim.c", "src/ring/publish.c", "src/ring/lane.c", "src/ring/receive.c")
+GLUE = "models/loom/glue.c"
+SECONDS = 600  # a run that takes longer has failed
+
+# What a failure may be: an assertion of the harness, or a data race on a payload that nobody may overwrite.
+CLEAN, WRONG, RACE = "clean", "wrong", "race"
+
+PUBLISH_H = "include/aether/publish.h"
+SUBSCRIBE_H = "include/aether/subscribe.h"
+CLAIM = "src/ring/claim.c"
+PUBLISH = "src/ring/publish.c"
+LANE = "src/ring/lane.c"
+RECEIVE = "src/ring/receive.c"
+
+
+
+def swap(file, text, old, new):
+    """The same text with one word in it replaced: most mutants are a weaker access."""
+    assert text.count(old) == 1, (text, old)
+    return (file, text, text.replace(old, new))
+
+
+# Name: replacements of a text, which must be found exactly once, in a file.
+MUTANTS = {
+    # ---- a message ----
+    "NOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n    if",
+                "ae_fence_release();\n    if")],
+    "NOW1": [(PUBLISH_H, "ae_fence_release();\n    if", "if")],
+    "W2": [swap(PUBLISH_H, "len);\n    /* W2 release, pairs R1 (receive): whoever sees the tag sees the payload. */\n"
+                           "    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
+    "WORDNOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release(); /*",
+                    "ae_fence_release(); /*")],
+    "WORDNOW1": [(PUBLISH_H, "ae_fence_release(); /*", "/*")],
+    "WORDW2": [swap(PUBLISH_H, "words, len);\n    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
+    "R1": [swap(SUBSCRIBE_H, "ae_load_acquire((const ae_u64 *)(const void *)slot)", "acquire", "relaxed")],
+    "R1SLOW": [swap(RECEIVE, "look.tag = ae_load_acquire(", "acquire", "relaxed")],
+    "NOV1": [(RECEIVE, "    ae_fence_acquire();\n", "")],
+    "NOCHECK": [(RECEIVE, "return ae_load_relaxed((const ae_u64 *)(const void *)look->slot) == look->tag;",
+                 "return true;")],
+    # ---- claims ----
+    "P1": [swap(CLAIM, "word = ae_load_acquire(&p->log->claim.claim), last", "acquire", "relaxed")],
+    "NOP3": [(CLAIM, "if (last != p->record && last < AE_PUBLISHERS_MAX &&", "if (false &&")],
+    "P3": [swap(CLAIM, "ae_cas(proved, old, seq)", "ae_cas", "ae_cas_relaxed")],
+    "P4": [swap(CLAIM, "ae_store_release(&p->own->intent, ae_intent(seq, count))", "release", "relaxed")],
+    "P4FAST": [swap(PUBLISH_H, "ae_store_release(publisher->intent, ", "release", "relaxed")],
+    "NOP4": [(CLAIM, "ae_store_release(&p->own->intent, ae_intent(seq, count)); /* P4 */", "")],
+    "NOP4FAST": [(PUBLISH_H, "ae_store_release(publisher->intent, ae_intent(seq, count));", "")],
+    "P5": [swap(CLAIM, "return ae_cas(&p->log->claim.claim, word, mine)", "ae_cas", "ae_cas_acquire")],
+    "P5ACQ": [swap(CLAIM, "return ae_cas(&p->log->claim.claim, word, mine)", "ae_cas", "ae_cas_release")],
+    "P5FAST": [swap(PUBLISH_H, "!ae_cas(publisher->claim,", "ae_cas", "ae_cas_acquire")],
+    "P5FASTACQ": [swap(PUBLISH_H, "!ae_cas(publisher->claim,", "ae_cas", "ae_cas_release")],
+    "P6": [swap(PUBLISH, "intent = ae_load_acquire(&p->log->publishers[r].intent)", "acquire", "relaxed")],
+    "P6TAG": [swap(PUBLISH, "ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq)",
+                   "acquire", "relaxed")],
+    "P6LAST": [(PUBLISH, "return (int64_t)(hold - seq) > 0 ? seq : hold;",
+                "return (int64_t)(hold - last) > 0 ? last : hold;")],
+    "NOP6": [(PUBLISH, "hold = pending_below(p, seq);", "hold = seq;")],
+    "P9": [swap(PUBLISH, "open = ae_load_acquire(&p->log->stream.open)", "acquire", "relaxed")],
+    "T1": [swap(PUBLISH, "ae_fetch_and(&p->log->stream.open,", "ae_fetch_and", "ae_fetch_and_relaxed")],
+    # ---- repair ----
+    "D2CLAIM": [swap(CLAIM, "return ae_load_acquire(&log->claim.claim) ==", "acquire", "relaxed")],
+    "D2PROVED": [swap(CLAIM, "ae_load_acquire(&log->publishers[record].proved)", "acquire", "relaxed")],
+    "NOD2": [(CLAIM, "if (!was_won(log, record, intent.end))", "if (false)")],
+    "B3": [swap(CLAIM, "intent = ae_load_acquire(&log->publishers[record].intent)", "acquire", "relaxed")],
+    "D3LOAD": [swap(CLAIM, "value = ae_load_acquire(tag)", "acquire", "relaxed")],
+    "D3": [swap(CLAIM, "ae_cas(tag, value,", "ae_cas", "ae_cas_acquire")],
+    "D3ACQ": [swap(CLAIM, "ae_cas(tag, value,", "ae_cas", "ae_cas_release")],
+    "ABORTANY": [(CLAIM, "ae_tag_pending(value, seq) && ae_cas(tag", "ae_cas(tag")],
+    "D4": [swap(GLUE, "ae_fetch_and(&arena.log.stream.open, ~bit)", "ae_fetch_and", "ae_fetch_and_relaxed")],
+    # ---- joining, releasing, leaving ----
+    "J4": [swap(CLAIM, "word = ae_load_acquire(&log->claim.claim);\n        seq =", "acquire", "relaxed")],
+    "J3": [swap(RECEIVE, "ae_fetch_or(&s->cursors->active.active,", "ae_fetch_or", "ae_fetch_or_relaxed")],
+    "NOJ1": [(RECEIVE, "    ae_fence_seq_cst();\n", "")],
+    "NOJ2": [(PUBLISH, "    ae_fence_seq_cst(); ", "    ")],
+    "F1": [swap(SUBSCRIBE_H, "ae_store_release(subscriber->cursor, seq);", "release", "relaxed")],
+    "F2": [swap(PUBLISH, "ae_load_acquire(&p->cursors->records[r].cursor)", "acquire", "relaxed")],
+    "F3": [swap(PUBLISH, "active = ae_load_acquire(&p->cursors->active.active)", "acquire", "relaxed")],
+    "F4": [swap(RECEIVE, "ae_fetch_and(&s->cursors->active.active,", "ae_fetch_and", "ae_fetch_and_relaxed")],
+    # ---- lanes ----
+    "NOL1": [(LANE, "    ae_fence_release();\n    return lane->bytes", "    return lane->bytes")],
+    "NOFLOOR": [(LANE, "    ae_store_relaxed(lane->floor, lane->head - lane->size);\n", "")],
+    "L2": [swap(RECEIVE, "ae_load_acquire(&s->log->publishers[place->lane].lane_floor)", "acquire", "relaxed")],
+    "NOL2": [(RECEIVE, "return unchanged(look) && above_floor(s, place);", "return unchanged(look);")],
+    "LANENOBUSY": [(LANE, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n"
+                          "    ae_store_relaxed(&descriptor", "ae_fence_release();\n    ae_store_relaxed(&descriptor")],
+    "LANENOW1": [(LANE, "    ae_fence_release();\n    ae_store_relaxed(&descriptor",
+                  "    ae_store_relaxed(&descriptor")],
+    "LANEW2": [swap(LANE, "ae_store_release(tag, ae_tag(seq, AE_KIND_LANE,", "release", "relaxed")],
+    # ---- the end of the stream ----
+    "T2": [swap(RECEIVE, "    if (ae_load_acquire(&stream->open) != 0)\n", "acquire", "relaxed")],
+    "T2DIED": [swap(RECEIVE, "died = ae_load_acquire(&stream->died);", "acquire", "relaxed")],
+    # ---- eviction ----
+    "E1": [swap(GLUE, "!ae_cas_release(&arena.log.evict[record]", "release", "relaxed")],
+    "E2": [swap(PUBLISH, "word = ae_load_acquire(&p->log->evict[r]);", "acquire", "relaxed")],
+    "E2ACTIVE": [swap(PUBLISH, "(ae_load_acquire(&p->cursors->active.active) >> r", "acquire", "relaxed")],
+    "E3": [swap(PUBLISH, "ae_cas(&p->log->evict[r], word, word | 1)", "ae_cas", "ae_cas_relaxed")],
+    "NOE3": [(PUBLISH, "        ae_fence_release();\n        *evicted = true;", "        *evicted = true;")],
+    "E4": [swap(RECEIVE, "ae_load_acquire(&s->log->evict[s->record]) == s->evict_word", "acquire", "relaxed")],
+}
+# Some orders are implied by another one; only without that they show.
+MUTANTS["P1+NOJ2"] = MUTANTS["P1"] + MUTANTS["NOJ2"]
+MUTANTS["E3+NOE3"] = MUTANTS["E3"] + MUTANTS["NOE3"]
+
+SMOKE = True
+# (model, name, what is expected, part of --smoke). "clean" is the code as it is; another name is a mutant.
+TABLE = [
+    ("wrap", "clean", CLEAN, SMOKE),
+    ("wrap", "WORDW2", RACE, False),
+    ("wrap", "R1", RACE, SMOKE),
+    ("wrap", "F1", RACE, SMOKE),
+    ("wrap", "F2", RACE, False),
+    ("join", "clean", CLEAN, False),
+    ("join", "NOJ1", WRONG, SMOKE),
+    ("join", "NOJ2", WRONG, SMOKE),
+    ("join", "J3", CLEAN, False),
+    ("join", "J4", CLEAN, False),
+    ("leave", "clean", CLEAN, SMOKE),
+    ("leave", "F3", RACE, False),
+    ("leave", "F4", RACE, SMOKE),
+    ("observer", "clean", CLEAN, SMOKE),
+    ("observer", "W2", WRONG, False),
+    ("observer", "R1SLOW", WRONG, False),
+    ("torn", "clean", CLEAN, SMOKE),
+    ("torn", "NOBUSY", WRONG, SMOKE),
+    ("torn", "NOW1", WRONG, False),
+    ("torn", "NOV1", WRONG, False),
+    ("torn", "NOCHECK", WRONG, False),
+    ("torn-word", "clean", CLEAN, False),
+    ("torn-word", "WORDNOBUSY", WRONG, False),
+    ("torn-word", "WORDNOW1", WRONG, False),
+    ("torn-two", "clean", CLEAN, False),
+    ("in-place", "clean", CLEAN, False),
+    ("in-place", "NOW1", WRONG, False),
+    ("in-place", "NOV1", WRONG, False),
+    ("claim", "clean", CLEAN, SMOKE),
+    ("claim", "P1", CLEAN, False),
+    ("claim", "NOJ2", CLEAN, False),
+    ("claim", "P1+NOJ2", RACE, False),
+    ("claim", "NOP4", RACE, False),
+    ("claim", "P5", RACE, SMOKE),
+    ("claim", "P5ACQ", CLEAN, False),
+    ("claim", "P6TAG", RACE, SMOKE),
+    ("claim", "NOP6", RACE, False),
+    ("claim-more", "clean", CLEAN, False),
+    ("claim-more", "P6", RACE, False),
+    ("fast", "clean", CLEAN, False),
+    ("fast", "NOP4FAST", RACE, False),
+    ("fast", "P5FAST", RACE, SMOKE),
+    ("fast", "P5FASTACQ", CLEAN, False),
+    ("claim-two", "clean", CLEAN, False),
+    ("claim-two", "P4FAST", RACE, False),
+    ("claim-lost", "clean", CLEAN, False),
+    ("claim-lost", "P4", RACE, False),
+    ("claim-three", "clean", CLEAN, False),
+    ("batch", "clean", CLEAN, SMOKE),
+    ("batch-half", "clean", CLEAN, False),
+    ("batch-half", "P6TAG", RACE, False),
+    ("batch-half", "P6LAST", RACE, SMOKE),
+    ("closes", "clean", CLEAN, SMOKE),
+    ("closes", "P9", RACE, False),
+    ("closes", "T1", RACE, False),
+    ("closes-reused", "clean", CLEAN, False),
+    ("two", "clean", CLEAN, False),
+    ("full", "clean", CLEAN, False),
+    ("join-two", "clean", CLEAN, False),
+    ("join-two", "NOJ1", WRONG, False),
+    ("join-two", "NOJ2", WRONG, False),
+    ("latest", "clean", CLEAN, False),
+    ("lane", "clean", CLEAN, False),
+    ("lane", "LANEW2", WRONG, False),
+    ("lane", "F1", RACE, False),
+    ("lane", "F2", RACE, False),
+    ("lane-overrun", "clean", CLEAN, False),
+    ("lane-overrun", "NOL1", WRONG, SMOKE),
+    ("lane-overrun", "NOFLOOR", WRONG, False),
+    ("lane-overrun", "NOL2", WRONG, False),
+    ("lane-slot", "clean", CLEAN, False),
+    ("lane-slot", "LANENOBUSY", WRONG, False),
+    ("lane-slot", "LANENOW1", WRONG, False),
+    ("death", "clean", CLEAN, False),
+    ("death", "NOP3", WRONG, SMOKE),
+    ("death", "D2CLAIM", WRONG, SMOKE),
+    ("death", "ABORTANY", WRONG, False),
+    ("death-more", "clean", CLEAN, False),
+    ("death-more", "D3", RACE, SMOKE),
+    ("death-more", "D4", WRONG, False),
+    ("death-batch", "clean", CLEAN, False),
+    ("death-batch", "P3", CLEAN, False),
+    ("death-batch", "D2PROVED", CLEAN, False),
+    ("death-batch", "B3", CLEAN, False),
+    ("death-batch", "D3LOAD", CLEAN, False),
+    ("death-batch", "D3ACQ", CLEAN, False),
+    ("death-reader", "clean", CLEAN, SMOKE),
+    ("death-reader", "NOD2", WRONG, SMOKE),
+    ("death-both", "clean", CLEAN, False),
+    ("death-reused", "clean", CLEAN, False),
+    ("stream", "clean", CLEAN, False),
+    ("stream", "T1", WRONG, SMOKE),
+    ("stream-death", "clean", CLEAN, False),
+    ("stream-death", "T2", WRONG, SMOKE),
+    ("stream-death", "D4", WRONG, False),
+    ("stream-death", "T2DIED", CLEAN, False),
+    ("evict", "clean", CLEAN, SMOKE),
+    ("evict", "NOE3", WRONG, SMOKE),
+    ("evict", "E3", CLEAN, False),
+    ("evict", "E3+NOE3", WRONG, False),
+    ("evict", "E4", CLEAN, False),
+    ("evict-lane", "clean", CLEAN, SMOKE),
+    ("evict-lane", "L2", WRONG, False),
+    ("evict-reused", "clean", CLEAN, False),
+    ("evict-reused", "E1", WRONG, False),
+    ("evict-reused", "E2", WRONG, False),
+    ("evict-reused", "E2ACTIVE", CLEAN, False),
+]
+
+
+def call(*command, **options):
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False, **options)
+
+
+def build_program():
+    done = call("cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", str(HERE / "Cargo.toml"),
+                "--target-dir", str(TARGET))
+    if done.returncode != 0:
+        sys.exit(f"run.py: cargo build failed:\n{done.stdout.strip()}")
+    listed = [line.split(" ", 2) for line in call(str(PROGRAM), "--list").stdout.splitlines()]
+    missing = {name for name, _, _ in listed} ^ {entry[0] for entry in TABLE}
+    if missing:
+        sys.exit(f"run.py: these models are only in the table or only in the program: {', '.join(sorted(missing))}")
+    return {name: (bound, shows) for name, bound, shows in listed}
+
+
+def build_library(name, directory):
+    """Returns a fault or None. The mutant's files come first on the include path, and in place of their originals."""
+    changed = {}
+    for file, old, new in MUTANTS.get(name, []):
+        text = changed.get(file) or (ROOT / file).read_text()
+        if text.count(old) != 1:
+            return f"the text that {name} replaces is {text.count(old)} times in {file}: {old!r}"
+        changed[file] = text.replace(old, new)
+    for file, text in changed.items():
+        path = directory / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    sources = [str((directory if file in changed else ROOT) / file) for file in (GLUE, *SOURCES)]
+    includes = (HERE / "include", directory / "include", ROOT / "include", directory / "src", ROOT / "src")
+    done = call("gcc", "-std=gnu17", "-O1" if name == CLEAN else "-O0", "-Wall", "-Wextra", "-Werror", "-Wno-unused",
+                "-fPIC", "-shared", "-Wl,--no-undefined", *[f"-I{path}" for path in includes],
+                "-o", str(directory / "ring.so"), *sources)
+    return f"gcc: {done.stdout.strip()}" if done.returncode != 0 else None
+
+
+def judge(expected, output):
+    """None if the run is as expected, or what is wrong with it."""
+    failure = re.search(r"^failed: (.*)", output, re.MULTILINE)
+    if failure is None:
+        found = CLEAN if re.search(r"^executions: ", output, re.MULTILINE) else "neither an end nor a failure"
+    elif failure.group(1).startswith("wrong: "):
+        found = WRONG
+    elif failure.group(1).startswith("Causality violation: Concurrent"):
+        found = RACE
+    else:
+        found = failure.group(1)
+    if found == expected:
+        return None
+    return f"{expected} was expected, and this was found: {found}" + ("" if failure is None else f"\n{output.strip()}")
+
+
+def run(entry, clean):
+    """Returns (fault or None, executions, seconds). clean: where the library of the code as it is lies."""
+    model, name, expected, _ = entry
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="aether-loom-") as directory:
+        directory = clean if name == CLEAN else pathlib.Path(directory)
+        fault = None if name == CLEAN else build_library(name, directory)
+        if fault is not None:
+            return fault, 0, time.monotonic() - start
+        try:
+            output = call(str(PROGRAM), str(directory / "ring.so"), model, timeout=SECONDS).stdout
+        except subprocess.TimeoutExpired:
+            return f"not done after {SECONDS} seconds", 0, time.monotonic() - start
+    executions = re.search(r"^(?:executions:|# execution) (\d+)", output, re.MULTILINE)
+    return judge(expected, output), int(executions.group(1)) if executions else 0, time.monotonic() - start
+
+
+def select(arguments):
+    chosen = [entry for entry in TABLE if entry[3] or not arguments.smoke]
+    for word in arguments.names:
+        if not any(word in (entry[0], f"{entry[0]}/{entry[1]}") for entry in TABLE):
+            sys.exit(f"run.py: no run is called '{word}': use a model, or MODEL/NAME as --list prints them")
+    if arguments.names:
+        chosen = [entry for entry in chosen if {entry[0], f"{entry[0]}/{entry[1]}"} & set(arguments.names)]
+    if not chosen:
+        sys.exit("run.py: nothing to run: none of these is part of --smoke")
+    return chosen
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def run_all(chosen, arguments, clean):
+    fault = build_library(CLEAN, clean)
+    if fault is not None:
+        sys.exit(f"run.py: {fault}")
+    if arguments.tap:
+        print(f"1..{len(chosen)}", flush=True)
+    else:
+        print(f"{'run':<24} {'expected':<10} {'executions':>10} {'seconds':>8}  result", flush=True)
+    failed = 0
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        results = pool.map(lambda entry: run(entry, clean), chosen)
+        for number, (entry, (fault, executions, seconds)) in enumerate(zip(chosen, results), 1):
+            name = f"{entry[0]}/{entry[1]}"
+            failed += fault is not None
+            if arguments.tap:
+                print(f"{'not ok' if fault else 'ok'} {number} - {name}: {entry[2]}, {executions} executions",
+                      flush=True)
+                for line in (fault or "").splitlines():
+                    print(f"# {line}", flush=True)
+            else:
+                result = "PASS" if fault is None else f"FAIL: {fault}"
+                print(f"{name:<24} {entry[2]:<10} {executions:>10} {seconds:>8.1f}  {result}", flush=True)
+    if not arguments.tap:
+        print(f"{len(chosen) - failed} passed, {failed} failed, {time.monotonic() - start:.0f} seconds")
+    return 1 if failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Runs the ring's C code under loom.")
+    parser.add_argument("--smoke", action="store_true", help="only the quick part")
+    parser.add_argument("--list", action="store_true", help="print the runs and stop")
+    parser.add_argument("--tap", action="store_true", help="print TAP")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
+    parser.add_argument("names", nargs="*", metavar="MODEL[/NAME]", help="what to run (default: all)")
+    arguments = parser.parse_args()
+    chosen = select(arguments)
+
+    missing = [program for program in ("cargo", "gcc") if shutil.which(program) is None]
+    if missing:
+        sys.exit(f"run.py: {' and '.join(missing)} must be installed (Debian: apt-get install cargo-web gcc)")
+    models = build_program()
+    if arguments.list:
+        for model, name, expected, smoke in chosen:
+            bound, shows = models[model]
+            told = f"{shows}{'' if bound == 'none' else f' (at most {bound} preemptions)'}" if name == CLEAN else ""
+            print(f"{model + '/' + name:<24} {expected:<10} {'smoke' if smoke else '':<6} {told}".rstrip())
+        return 0
+
+    with tempfile.TemporaryDirectory(prefix="aether-loom-") as directory:
+        return run_all(chosen, arguments, pathlib.Path(directory))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
