@@ -176,7 +176,7 @@ run_crowd() {
     yes 'to be killed' | "$cli" pub flights/crowd &
     doomed=$!
     wait_until grep -q killed "$scratch/received" || fail "the fourth publisher doesn't publish"
-    echo '$ for part in 0 1 2; do aether-cli pub flights/crowd < part$part & done; kill -9 the fourth'
+    echo "\$ for part in 0 1 2; do aether-cli pub flights/crowd < part\$part & done; kill -9 the fourth"
     for part in 0 1 2; do
         timeout 60 "$cli" pub flights/crowd <"$scratch/part$part" &
         publishers+=($!)

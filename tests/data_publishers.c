@@ -336,7 +336,9 @@ static void exclusive(void) {
 
 #define GUESTS (SANITIZED ? 20u : 1000u)
 
-/* One publishes all the time. A second one comes, publishes a few, and leaves; then the first one has the bias again. */
+/*
+ * One publishes all the time. A second one comes, publishes a few, and leaves; then the first one has the bias again.
+ */
 static void bias_comes_and_goes(void) {
     aether_client *client = connect_as("guest");
     uint64_t published = 0;

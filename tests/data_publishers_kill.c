@@ -667,8 +667,8 @@ static void publish_slowly(unsigned id) {
 }
 
 /*
- * A publisher is killed in the middle of a batch, while another one publishes and a reader waits. Only kills that hit an
- * open claim count: from there to the first message behind it.
+ * A publisher is killed in the middle of a batch, while another one publishes and a reader waits. Only kills that hit
+ * an open claim count: from there to the first message behind it.
  */
 static void measure_recovery(uint64_t count) {
     static struct times gone;

@@ -116,8 +116,8 @@ enum bench_touch { BENCH_TOUCH_ALL, BENCH_TOUCH_FIRST };
 typedef int bench_child(struct bench *bench, int index, const struct bench_options *options);
 
 /*
- * Starts a daemon if none runs, connects, creates topics, forks and pins: the first options->subscribers children to one
- * core, all others to the parent's. Status; bench_stop() in every case.
+ * Starts a daemon if none runs, connects, creates topics, forks and pins: the first options->subscribers children to
+ * one core, all others to the parent's. Status; bench_stop() in every case.
  */
 int bench_start(struct bench *bench, const char *command, const struct bench_options *options, int topics, int children,
                 bench_child *child);

@@ -169,7 +169,8 @@ static int publish_argument(struct pub *pub) {
 
 /*
  * Byte i of message number n is n + i; where they fit, the first 8 bytes are n itself, little-endian. n counts from
- * where the topic stood. It isn't the sequence if others publish, too: that is known only when the message is published.
+ * where the topic stood. It isn't the sequence if others publish, too: that is known only when the message is
+ * published.
  */
 static int publish_generated(struct pub *pub) {
     const size_t size = (size_t)pub->size;

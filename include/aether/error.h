@@ -23,7 +23,8 @@ extern "C" {
 /*
  * aether_publish*(), aether_loan_*(): not now. Nothing happened; try again. A reliable subscriber hasn't released what
  * lies there; or a publisher that was stopped or killed in the middle of a publish hasn't finished it, one whole ring
- * later, or one lane later, as reliable subscribers wait there; or other publishers won every one of AETHER_CLAIM_TRIES tries to claim a sequence.
+ * later, or one lane later, as reliable subscribers wait there; or other publishers won every one of AETHER_CLAIM_TRIES
+ * tries to claim a sequence.
  */
 #define AETHER_FULL 1
 

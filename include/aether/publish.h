@@ -130,10 +130,9 @@ typedef struct aether_loan {
 int aether_loan_take(aether_publisher *publisher, size_t len, aether_loan *loan);
 
 /*
- * Publishes the first loan->len bytes. Bounded as aether_publish(). Returns 0: published, *loan is cleared; AETHER_FULL:
- * nothing happened; the loan stays open, try again.
- * Faults: -EINVAL it isn't an open loan of this publisher, or len was raised; -ENOSYS as aether_publish(). Nothing
- * happened.
+ * Publishes the first loan->len bytes. Bounded as aether_publish(). Returns 0: published, *loan is cleared;
+ * AETHER_FULL: nothing happened; the loan stays open, try again. Faults: -EINVAL it isn't an open loan of this
+ * publisher, or len was raised; -ENOSYS as aether_publish(). Nothing happened.
  */
 int aether_loan_commit(aether_publisher *publisher, aether_loan *loan);
 
@@ -155,8 +154,8 @@ AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publis
 /* ---- inline hot path. Memory-order edges are labelled; docs/memory-model.md has both ends of each. ---- */
 
 /*
- * Claims the next count sequences, 1 .. AETHER_BATCH_MAX, where the inline part couldn't: no room that is known, another
- * publisher. 0, AETHER_FULL or a fault.
+ * Claims the next count sequences, 1 .. AETHER_BATCH_MAX, where the inline part couldn't: no room that is known,
+ * another publisher. 0, AETHER_FULL or a fault.
  */
 int aether_detail_claim(aether_publisher *publisher, uint64_t count);
 /* Messages above inline_max, and what is too large. */

@@ -111,7 +111,8 @@ void aether_subscriber_close(aether_subscriber *subscriber);
  * Faults: -EBADMSG the ring holds something that no publisher writes (a faulty or hostile publisher); the subscriber
  *         stays where it is.
  *         -EOVERFLOW publishers have evicted this reliable subscriber. Told once; from now on it is best effort, and
- *         what it then misses is reported as gaps. Nothing is lost by the eviction itself. To be reliable again: close it and open another one.
+ *         what it then misses is reported as gaps. Nothing is lost by the eviction itself. To be reliable again:
+ *         close it and open another one.
  */
 AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *message);
 

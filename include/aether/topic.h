@@ -43,8 +43,8 @@ typedef enum aether_slow {
 /* Who may publish. */
 typedef enum aether_publishers {
     /*
-     * up to 64 publishers at a time. While there is one it publishes as fast as on an exclusive topic, because the topic
-     * is biased to it; the first message of a second one ends that, with one membarrier(2), some 10 us
+     * up to 64 publishers at a time. While there is one it publishes as fast as on an exclusive topic, because the
+     * topic is biased to it; the first message of a second one ends that, with one membarrier(2), some 10 us
      */
     AETHER_PUBLISHERS_SHARED = 0,
     AETHER_PUBLISHERS_EXCLUSIVE = 1, /* one at a time; a second open is refused */

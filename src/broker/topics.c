@@ -121,8 +121,8 @@ static int leave_stream(const struct ae_broker *broker, const ae_registry_topic 
         if (died)
             (void)ae_fetch_or(&log->stream.died, bit);
         /*
-         * D4 and T1 acq_rel, as in ae_publisher_leave: whoever sees the bit clear sees all that was committed or aborted,
-         * and `died`.
+         * D4 and T1 acq_rel, as in ae_publisher_leave: whoever sees the bit clear sees all that was committed or
+         * aborted, and `died`.
          */
         (void)ae_fetch_and(&log->stream.open, ~bit);
         ae_wake_all(&log->wake.wake);

@@ -96,8 +96,9 @@ static bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
 }
 
 /*
- * What a joiner would start at, and no more: a scan is made for this sequence, and a joiner that it doesn't see must not
- * start below. With the bias of another one that is the beginning of an intent that isn't committed yet, not its end.
+ * What a joiner would start at, and no more: a scan is made for this sequence, and a joiner that it doesn't see must
+ * not start below. With the bias of another one that is the beginning of an intent that isn't committed yet, not its
+ * end.
  */
 uint64_t ae_claim_seq(const struct ae_publisher *p) {
     return p->hot.biased ? p->hot.next : ae_claim_end(p->log, &p->geometry, ae_load_relaxed(&p->log->claim.position));
@@ -250,7 +251,9 @@ void ae_claim_leave(struct ae_publisher *p) {
 
 /* ---- repair ---- */
 
-/* D1 acq_rel, pairs B5 (revoke) and P1 (claim): the dead one's intent is all that it claimed, as revoke() would find. */
+/*
+ * D1 acq_rel, pairs B5 (revoke) and P1 (claim): the dead one's intent is all that it claimed, as revoke() would find.
+ */
 static void end_bias(ae_log *log, uint32_t record, uint64_t near_seq) {
     for (int turn = 0; turn < LOOK_TURNS; turn++) {
         const uint64_t word = ae_load_acquire(&log->claim.claim);

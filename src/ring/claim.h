@@ -16,8 +16,8 @@
 uint64_t ae_claim_end(const ae_log *log, const ae_geometry *geometry, uint64_t near_seq);
 
 /*
- * As ae_claim_end() without a look at slots, for who looks at slots itself, and for read-outs: with the bias one publish
- * that has just begun counts as claimed, though it may still be taken back.
+ * As ae_claim_end() without a look at slots, for who looks at slots itself, and for read-outs: with the bias one
+ * publish that has just begun counts as claimed, though it may still be taken back.
  */
 uint64_t ae_claim_reach(const ae_log *log, uint64_t near_seq);
 

@@ -13,9 +13,9 @@
 int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config);
 
 /*
- * 0 if it is exactly what ae_geometry_make() gives for its capacity, max_message, slot_size, lane_bytes, publishers, evict_lag
- * and start_seq; -EBADMSG with a text otherwise. Call it on a copy, not on shared memory. After it, slots_off +
- * (seq & (capacity - 1)) * slot_size lies below lanes_off for every seq, and the lanes lie within log_bytes.
+ * 0 if it is exactly what ae_geometry_make() gives for its capacity, max_message, slot_size, lane_bytes, publishers,
+ * evict_lag and start_seq; -EBADMSG with a text otherwise. Call it on a copy, not on shared memory. After it, slots_off
+ * + (seq & (capacity - 1)) * slot_size lies below lanes_off for every seq, and the lanes lie within log_bytes.
  */
 int ae_geometry_check(const ae_geometry *geometry);
 

@@ -142,7 +142,9 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
 static uint64_t pending_below(const struct ae_publisher *p, uint64_t seq) {
     uint64_t hold = seq;
 
-    /* P9 acquire, pairs T1 (leave) and D4 (repair): all that a publisher whose bit is seen clear claimed is finished. */
+    /*
+     * P9 acquire, pairs T1 (leave) and D4 (repair): all that a publisher whose bit is seen clear claimed is finished.
+     */
     for (uint64_t open = ae_load_acquire(&p->log->stream.open) & ~(1ull << p->record); open != 0; open &= open - 1)
         hold = first_pending(p, (unsigned)__builtin_ctzll(open), hold);
     return hold;

@@ -22,7 +22,10 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     ae_store_relaxed(&own->cursor, ae_claim_end(s->log, &s->geometry, position));
     /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
     (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
-    /* J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read here. */
+    /*
+     * J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read
+     * here.
+     */
     ae_fence_seq_cst();
     joined = ae_claim_end(s->log, &s->geometry, position);
     s->hot.cursor = &own->cursor;

@@ -38,7 +38,9 @@ static uint64_t nap_ns(uint64_t naps) {
 
 /* ---- the subscriber's sleep ---- */
 
-/* *joins: publishers that had been there when the stream ended. Loaded first: one that comes later ends another time. */
+/*
+ * *joins: publishers that had been there when the stream ended. Loaded first: one that comes later ends another time.
+ */
 static bool new_end(const struct ae_subscriber *s, uint64_t *joins) {
     *joins = ae_load_acquire(&s->log->stream.joins);
     return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->ends_told;
@@ -73,8 +75,8 @@ static bool leave_note(struct ae_subscriber *s, uint64_t *word) {
 }
 
 /*
- * Z6: of the publishers that are there. First their bits in `unfenced`: who is seen there and not in `open` any more has
- * left, and all that it committed is seen by the look that follows.
+ * Z6: of the publishers that are there. First their bits in `unfenced`: who is seen there and not in `open` any more
+ * has left, and all that it committed is seen by the look that follows.
  */
 static bool somebody_unfenced(const struct ae_subscriber *s) {
     const uint64_t unfenced = ae_load_acquire(&s->log->stream.unfenced);

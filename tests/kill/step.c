@@ -143,7 +143,9 @@ void fiber_start(struct fiber *fiber, void (*play)(void *arg), void *arg) {
             abort();
     }
     *fiber = (struct fiber){.play = play, .arg = arg, .stack = fiber->stack, .signal_stack = fiber->signal_stack};
-    /* What fiber_switch() pops: six registers, the address to return to; and one for the alignment that a call gives. */
+    /*
+     * What fiber_switch() pops: six registers, the address to return to; and one for the alignment that a call gives.
+     */
     top = (void **)(void *)(fiber->stack + FIBER_STACK_BYTES) - 8;
     memset(top, 0, 8 * sizeof *top);
     *(void (**)(void))(void *)&top[6] = entry;

@@ -2,9 +2,10 @@
 /*
  * step.h - runs a function instruction by instruction (x86-64).
  *
- * The function runs on a stack of its own. The processor's trap flag raises SIGTRAP after each of its instructions; when
- * it has made as many as it was told to, the signal's handler switches back to whoever let it run, and the function
- * stands still, its registers in the signal's frame. From there it is stepped on, run to its end, or forgotten.
+ * The function runs on a stack of its own. The processor's trap flag raises SIGTRAP after each of its instructions;
+ * when it has made as many as it was told to, the signal's handler switches back to whoever let it run, and the
+ * function stands still, its registers in the signal's frame. From there it is stepped on, run to its end, or
+ * forgotten.
  *
  * A function that stands still is part of memory: it can be saved, run to its end, and put back to where it stood.
  */
