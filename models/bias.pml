@@ -2,9 +2,9 @@
 /*
  * bias.pml - the bias of a sole publisher: the end of its intent stands for the claim, until somebody revokes that.
  *
- * Covers P7, P8, B3-B5, D1, J2, J4 and J5 of docs/memory-model.md. What has nothing to do with the bias is claim.pml's,
- * where the words are explained. Each publisher's stores go through a store buffer, as on x86; its loads overtake them.
- * membarrier waits until the buffer is empty.
+ * Covers P7, P8, B3-B5, D1, J1, J2, J4 and J5 of docs/memory-model.md. What has nothing to do with the bias is
+ * claim.pml's, where the words are explained. Each publisher's stores go through a store buffer, as on x86; its loads
+ * overtake them. membarrier waits until the buffer is empty.
  *
  *   claim        the claim word, with its mode
  *   word, biased private to a publisher: the claim word as its own last claim left it; it has the bias

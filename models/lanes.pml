@@ -11,7 +11,7 @@
  *   lane[p % L]    ghost: id of the message whose bytes lie there; ids are used once
  *   lane_floor     shared: bytes below this position may be overwritten. All that a successor learns of the old head
  *   claim, tag[]   as on an exclusive topic: committed first, then the claim. Slots aren't overrun here (torn.pml,
- *                  handover.pml)
+ *                  claim.pml)
  *   position[], length[], id[]   what the slot's descriptor says, and the message's id
  *   cursor, active_bit           of the reliable reader, if there is one
  *   head           private: position of the next allocation

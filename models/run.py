@@ -120,6 +120,7 @@ TABLE = [
     ("bias", "NOINTENTS", f"{BIAS} ALONE NOINTENTS", ASSERTION, False),
     ("bias", "NOJ1", f"{BIAS_JOIN} NOJ1", ASSERTION, False),
     ("bias", "JATEND", f"{BIAS_JOIN} JATEND", ASSERTION, False),
+    ("bias", "JATEND-room", f"{BIAS_ROOM} JATEND", ASSERTION, False),
     ("bias", "JATSTART", f"{BIAS_SOLE} JATSTART", ASSERTION, False),
     ("bias", "NOD1", f"{BIAS} NOD1", ASSERTION, False),
     ("bias", "D1LATE", f"{BIAS} D1LATE", DEADLOCK, False),

@@ -151,34 +151,39 @@ static uint64_t pending_below(const struct ae_publisher *p, uint64_t seq) {
 }
 
 /*
- * limit = min(min(seq, every active cursor) + window, first pending sequence + capacity). seq was loaded from the claim
- * word, or stored as the end of the own intent, before the fence, and the cursors are read after it; a joiner stores
- * its record before its own fence and reads the claim after that. So either the scan sees the joiner, or the joiner
- * sees this claim or a later one and starts at or after it, where nothing below seq + capacity >= the new limit can
- * hurt it.
+ * limit = min(min(seq, every active cursor) + window, hold + capacity), where hold is the first pending sequence.
+ * Whoever has read up to that has read all that there is: it isn't slow, evicting it would make no room, and only the
+ * second term holds for it.
+ *
+ * seq was loaded from the claim word, or all below it was committed, before the fence, and the cursors are read after
+ * it; a joiner stores its record before its own fence and reads the claim after that. So either the scan sees the
+ * joiner, or the joiner sees this claim or a later one and starts at or after it, where nothing below seq + capacity >=
+ * the new limit can hurt it.
  */
 void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below) {
-    uint64_t max_lag = 0, hold, limit;
+    uint64_t max_lag = 0, slow_lag = 0, hold, limit;
     bool evicted = true;
 
     ae_store_relaxed(&p->log->claim.position, seq); /* for all that need more than 48 bits */
     ae_fence_seq_cst();                             /* J2 fence, pairs J1 (join) */
     hold = pending_below(p, seq);
     if ((int64_t)(evict_below - hold) > 0)
-        evict_below = hold; /* who has read all that there is isn't slow, and evicting it would make no room */
+        evict_below = hold;
 
     for (unsigned turn = 0; evicted && turn <= AE_SUBSCRIBERS_MAX; turn++) {
-        max_lag = 0;
+        max_lag = slow_lag = 0;
         evicted = false;
         /* F3 acquire, pairs J3 (join): a bit that is seen set comes with the cursor that was stored before it. */
         for (uint64_t active = ae_load_acquire(&p->cursors->active.active); active != 0; active &= active - 1) {
             const uint64_t lag = lag_of(p, (unsigned)__builtin_ctzll(active), seq, evict_below, &evicted);
             if (lag > max_lag)
                 max_lag = lag;
+            if (lag > slow_lag && (int64_t)(hold - (seq - lag)) > 0)
+                slow_lag = lag;
         }
     }
     p->released = seq - max_lag;
-    limit = p->released + p->window;
+    limit = seq - slow_lag + p->window;
     if ((int64_t)(limit - hold) > (int64_t)p->geometry.capacity)
         limit = hold + p->geometry.capacity;
     p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
