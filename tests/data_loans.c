@@ -96,7 +96,7 @@ static void publish_and_fill(unsigned round) {
 /* ---- readers ---- */
 
 static struct reading open_reading(aether_client *client) {
-    struct reading reading = {.max_message = config.max_message};
+    struct reading reading = {.max_message = config.max_message, .aborts_allowed = true};
 
     REQUIRE(aether_subscriber_open(client, "loans", NULL, &config, &reading.sub) == 0);
     reading.expected = reading.kept_from = aether_subscriber_next(reading.sub);
@@ -132,6 +132,7 @@ static void hold_views(unsigned me) {
             (void)aether_wait(reading.sub, 1000000);
         for (int i = 0; i < n; i++)
             check_entry(&reading, &views[i]);
+        pass_aborted(&reading, aether_subscriber_next(reading.sub));
         set(&stage->next[me], reading.expected + 1);
         if (hold == 0)
             continue;

@@ -109,6 +109,7 @@ struct sleeper {
 };
 
 static void take(struct sleeper *sleeper, const aether_message *message, const struct nap *nap) {
+    pass_aborted(&sleeper->reading, message->seq); /* of a hunter that was killed in a publish */
     REQUIRE(message->seq == sleeper->reading.expected && message->lost == 0 && message->len == 8);
     if (nap != NULL)
         judge(sleeper->me, nap, message);
@@ -123,6 +124,7 @@ static int drain(struct sleeper *sleeper, const struct nap *nap) {
     while ((rc = aether_receive(sleeper->reading.sub, &message)) > 0)
         take(sleeper, &message, n++ == 0 ? nap : NULL);
     REQUIRE(rc == 0);
+    pass_aborted(&sleeper->reading, aether_subscriber_next(sleeper->reading.sub));
     return n;
 }
 
@@ -157,6 +159,7 @@ static void start_sleeper(struct sleeper *sleeper, aether_client *client) {
 
     REQUIRE(aether_subscriber_open(client, stage->topic, NULL, &config, &sleeper->reading.sub) == 0);
     sleeper->reading.expected = aether_subscriber_next(sleeper->reading.sub);
+    sleeper->reading.aborts_allowed = true;
     aether_idle_init(&sleeper->idle, AETHER_IDLE_ADAPTIVE, 0);
     aether_idle_watch(&sleeper->idle, sleeper->reading.sub);
     if (sleeper->me % 4 != 3)
