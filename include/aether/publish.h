@@ -131,8 +131,9 @@ int aether_loan_take(aether_publisher *publisher, size_t len, aether_loan *loan)
 
 /*
  * Publishes the first loan->len bytes. Bounded as aether_publish(). Returns 0: published, *loan is cleared;
- * AETHER_FULL: nothing happened; the loan stays open, try again. Faults: -EINVAL it isn't an open loan of this
- * publisher, or len was raised; -ENOSYS as aether_publish(). Nothing happened.
+ * AETHER_FULL: nothing happened; the loan stays open, try again.
+ * Faults: -EINVAL it isn't an open loan of this publisher, or len was raised; -ENOSYS as aether_publish(). Nothing
+ *         happened.
  */
 int aether_loan_commit(aether_publisher *publisher, aether_loan *loan);
 

@@ -123,23 +123,29 @@ static enum try won(struct ae_publisher *p, uint64_t end, uint64_t word, bool bi
 }
 
 /*
+ * D2: was the last intent of this record won? First the claim word, then `proved`: who replaces a claim word that names
+ * it raises `proved` before that.
+ */
+static bool was_won(const ae_log *log, uint32_t record, uint64_t end) {
+    return ae_load_acquire(&log->claim.claim) == ae_claim_word(end, AE_MODE_SHARED, record) ||
+           (int64_t)(ae_load_acquire(&log->publishers[record].proved) - end) >= 0;
+}
+
+/*
  * The claim word isn't what the biased publisher left there: another one revokes the bias, or has. Either this
  * publisher takes the intent that it has just stored back, by ending the bias itself, or the revoker has ended it and
  * has, or has not, found the intent, which is the very question that repair would ask.
  */
 static enum try settle(struct ae_publisher *p, uint64_t count) {
     const uint64_t next = p->hot.next;
-    const uint64_t granted = ae_claim_word(next + count, AE_MODE_SHARED, p->record);
 
     p->hot.biased = 0;
     /* B4 acq_rel, pairs B5 (revoke): only one of the two ends the bias. */
     if (ae_cas(&p->log->claim.claim, revoking(p->hot.word), ae_claim_word(next, AE_MODE_SHARED, p->record)))
         return LOST;
-    /* D2 acquire, as in repair: first the claim word, then `proved`. */
-    if (ae_load_acquire(&p->log->claim.claim) == granted ||
-        (int64_t)(ae_load_acquire(&p->own->proved) - (next + count)) >= 0)
-        return won(p, next + count, granted, false);
-    return LOST;
+    if (!was_won(p->log, p->record, next + count))
+        return LOST;
+    return won(p, next + count, ae_claim_word(next + count, AE_MODE_SHARED, p->record), false);
 }
 
 static enum try claim_biased(struct ae_publisher *p, uint64_t count) {
@@ -262,15 +268,6 @@ static void end_bias(ae_log *log, uint32_t record, uint64_t near_seq) {
                    ae_claim_word(load_intent(log, record, near_seq).end, AE_MODE_SHARED, record)))
             return;
     }
-}
-
-/*
- * D2: was the last intent won? First the claim word, then `proved`: who replaces a claim word that names the dead one
- * raises `proved` before that.
- */
-static bool was_won(const ae_log *log, uint32_t record, uint64_t end) {
-    return ae_load_acquire(&log->claim.claim) == ae_claim_word(end, AE_MODE_SHARED, record) ||
-           (int64_t)(ae_load_acquire(&log->publishers[record].proved) - end) >= 0;
 }
 
 uint64_t ae_claim_repair(ae_log *log, const ae_geometry *geometry, uint32_t record) {
