@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds the Rust adapters, and puts them where run.py looks for them: build/bench/NAME.
+set -euo pipefail
+
+cd "$(dirname "$0")"
+out=$(cd ../../.. && pwd)/build/bench
+PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
+if ! command -v cargo >/dev/null; then
+    echo "rust peers: cargo is missing: see https://rustup.rs" >&2
+    exit 1
+fi
+export CARGO_TARGET_DIR=$out/cargo RUSTFLAGS="-C target-cpu=native"
+cargo build --release --locked --quiet
+for name in rtrb crossbeam iceoryx2; do
+    # Not over one that runs.
+    ln -f "$CARGO_TARGET_DIR/release/$name" "$out/.$name.new"
+    mv -f "$out/.$name.new" "$out/$name"
+done
