@@ -90,6 +90,36 @@ int aether_publisher_wait(aether_publisher *publisher, size_t len, uint64_t time
 AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
 
 /*
+ * A burst: aether_publish() for a loop that does little else, with messages of one length. From call to call of
+ * aether_publish() the handle's state goes through memory, which takes longer than all the rest; a burst is a copy of
+ * it in the caller's locals, where the compiler keeps it in registers. Every message is published when its call
+ * returns, as by aether_publish().
+ *
+ *     aether_burst burst = aether_burst_begin(pub, sizeof quotes[0]);
+ *     for (size_t i = 0; i < count; i++)
+ *         while (aether_burst_publish(&burst, &quotes[i]) == AETHER_FULL)
+ *             aether_idle(&idle, 0);
+ *
+ * There is nothing to end, and the publisher may be used otherwise in between. Of use only as a local variable whose
+ * address isn't given to anything that isn't inlined, and best with a constant len; valid while the publisher is open.
+ * Other threads don't use the publisher meanwhile, as ever.
+ */
+typedef struct aether_burst {
+    aether_publisher *publisher; /* all private */
+    size_t len;
+    uint64_t next, limit, word, wake;
+    ae_u64 *intent, *claim;
+    const ae_u64 *want;
+    unsigned char *slot, *slots;
+    uint64_t mask, slot_size;
+} aether_burst;
+
+/* len: of every message of the burst, in bytes. */
+AE_ALWAYS_INLINE aether_burst aether_burst_begin(aether_publisher *publisher, size_t len);
+/* Returns and faults as aether_publish(). */
+AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data);
+
+/*
  * Publishes one message that is gathered from count pieces, in their order. Returns and faults as aether_publish() for
  * the sum of their lengths.
  * -EINVAL: the sum overflows.
@@ -159,45 +189,53 @@ AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publis
  * another publisher. 0, AETHER_FULL or a fault.
  */
 int aether_detail_claim(aether_publisher *publisher, uint64_t count);
-/* Messages above inline_max, and what is too large. */
-int aether_detail_publish_large(aether_publisher *publisher, const void *data, size_t len);
+/* aether_publish(), not inlined; also messages above inline_max, and what is too large. */
+int aether_detail_publish(aether_publisher *publisher, const void *data, size_t len);
 int aether_detail_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
 /* Somebody sleeps, or did: wakes. */
 void aether_detail_wake(aether_publisher *publisher);
 
-AE_ALWAYS_INLINE void ae_write_words(const struct aether_publisher *publisher, uint64_t seq, const ae_words *words,
-                                     size_t len) {
-    unsigned char *slot = publisher->slots + (seq & publisher->mask) * publisher->slot_size;
+AE_ALWAYS_INLINE unsigned char *ae_slot_of(const struct aether_publisher *publisher, uint64_t seq) {
+    return publisher->slots + (seq & publisher->mask) * publisher->slot_size;
+}
+
+/*
+ * Writes the message of words to the slot of seq, and commits it. store16: the slot is 16-byte aligned and the CPU
+ * stores 16 bytes at once.
+ */
+AE_ALWAYS_INLINE void ae_write_words(unsigned char *slot, uint64_t seq, const ae_words *words, size_t len,
+                                     uint64_t store16) {
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
 #ifdef AE_STORE16
     /*
-     * Tag and payload change at once, so there is no half-written state to mark. A reader that polls the line takes it
-     * away once and not between two stores: the difference between 1.0 and 1.4 line transfers a hop.
+     * Tag and first word change at once; of an 8-byte message that is all, so there is no half-written state to mark.
+     * A reader that polls the line takes it away once and not between two stores: the difference between 1.0 and 1.4
+     * line transfers a hop.
      */
-    if (len == 8 && AE_LIKELY(publisher->store16)) {
+    if (AE_LIKELY(store16)) {
+        if (len > 8) {
+            ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
+            ae_fence_release(); /* W1 as in ae_write_bytes() */
+            ae_store_pairs(slot + AE_SLOT_HEADER, words, len);
+        }
         /* W2 release, pairs R1 (receive); and V1: a validated copy that took the new word finds the new tag. */
-        ae_store16_release(tag, ae_tag(seq, AE_KIND_INLINE, 8), words->word[0]);
+        ae_store16_release(tag, ae_tag(seq, AE_KIND_INLINE, len), words->word[0]);
         return;
     }
+#else
+    (void)store16;
 #endif
     ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
-    ae_fence_release(); /* W1 and W2 as in ae_write_slot() */
+    ae_fence_release(); /* W1 and W2 as in ae_write_bytes() */
     ae_store_words(slot + AE_SLOT_HEADER, words, len);
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
-AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, uint64_t seq, const void *data,
-                                    size_t len) {
-    unsigned char *slot = publisher->slots + (seq & publisher->mask) * publisher->slot_size;
+/* The same of bytes. */
+AE_ALWAYS_INLINE void ae_write_bytes(unsigned char *slot, uint64_t seq, const void *data, size_t len) {
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
-    if (AE_IS_WORDS(len) || len == 8) {
-        ae_words words;
-        ae_load_words(&words, data, len);
-        ae_write_words(publisher, seq, &words, len);
-        return;
-    }
     /* A reader that copies this slot's old message must not take new bytes for it: the tag stops saying that the old
      * message is there before the first byte changes. W1 fence, pairs V1 (validated copy). */
     ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
@@ -208,32 +246,55 @@ AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, ui
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
+AE_ALWAYS_INLINE void ae_write_slot(const struct aether_publisher *publisher, uint64_t seq, const void *data,
+                                    size_t len) {
+    unsigned char *slot = ae_slot_of(publisher, seq);
+
+    if (AE_IS_WORDS(len) || len == 8) {
+        ae_words words;
+        ae_load_words(&words, data, len);
+        ae_write_words(slot, seq, &words, len, publisher->store16);
+    } else {
+        ae_write_bytes(slot, seq, data, len);
+    }
+}
+
+AE_ALWAYS_INLINE ae_u64 *ae_claim_of(const struct aether_publisher *publisher) {
+    return (ae_u64 *)(void *)(publisher->slots - AE_LOG_SLOTS_OFF + offsetof(ae_log, claim.claim));
+}
+
 /*
- * Claims count sequences for the caller to write: 0, and they are next - count .. next - 1. It must write and commit
- * them, in order and at once.
+ * Claims the count sequences from seq on, as *word was left by this publisher's last claim; false: not so simple.
  *
  * First the intent, which tells repair and other publishers what this claim covers. With the bias that is all, if the
  * claim word still says so: P7, a plain store and a plain load that the processor may do the other way round; whoever
  * revokes makes this core drain its stores (P8) before it looks at the intent. Without, it wins by compare-and-swap if
  * nobody has claimed since.
  */
-AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t count) {
-    const uint64_t seq = publisher->next, word = publisher->word;
-
-    if (AE_UNLIKELY(publisher->limit - seq < count))
-        return aether_detail_claim(publisher, count);
+AE_ALWAYS_INLINE int ae_claim_at_once(ae_u64 *intent, ae_u64 *claim, uint64_t *word, uint64_t seq, uint64_t count) {
     /* P4 release, pairs P6 (hold) and D2 (repair): with the intent come the commits of the one before. */
-    ae_store_release(publisher->intent, ae_intent(seq, count));
-    if (AE_LIKELY(publisher->biased)) {
+    ae_store_release(intent, ae_intent(seq, count));
+    if (AE_LIKELY((*word & AE_MODE_BIASED << AE_CLAIM_MODE_SHIFT) != 0)) {
         ae_compiler_barrier();
-        if (AE_UNLIKELY(ae_load_relaxed(publisher->claim) != word)) /* P7 */
-            return aether_detail_claim(publisher, count);
-    } else {
-        /* P5 acq_rel, pairs P1 (claim), J4 (join): with the claim comes the intent that covers it. */
-        if (AE_UNLIKELY(!ae_cas(publisher->claim, word, word + (count << AE_CLAIM_SEQ_SHIFT))))
-            return aether_detail_claim(publisher, count);
-        publisher->word = word + (count << AE_CLAIM_SEQ_SHIFT);
+        return ae_is_relaxed(claim, *word); /* P7 */
     }
+    /* P5 acq_rel, pairs P1 (claim), J4 (join): with the claim comes the intent that covers it. */
+    if (AE_UNLIKELY(!ae_cas(claim, *word, *word + (count << AE_CLAIM_SEQ_SHIFT))))
+        return 0;
+    *word += count << AE_CLAIM_SEQ_SHIFT;
+    return 1;
+}
+
+/*
+ * Claims count sequences for the caller to write: 0, and they are next - count .. next - 1. It must write and commit
+ * them, in order and at once.
+ */
+AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t count) {
+    const uint64_t seq = publisher->next;
+
+    if (AE_UNLIKELY(publisher->limit - seq < count ||
+                    !ae_claim_at_once(publisher->intent, ae_claim_of(publisher), &publisher->word, seq, count)))
+        return aether_detail_claim(publisher, count);
     publisher->next = seq + count;
     return 0;
 }
@@ -243,28 +304,120 @@ AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t 
  * the sleeper stores `want`, then makes every publisher's core drain its stores (membarrier), then looks at the tag. So
  * either this load sees that somebody sleeps, or the sleeper sees the message.
  */
-static inline void ae_wake_sleepers(struct aether_publisher *publisher) {
+AE_ALWAYS_INLINE int ae_sleeper_wants(const ae_u64 *want, uint64_t wake) {
     ae_compiler_barrier();
-    if (AE_UNLIKELY((int64_t)(ae_load_relaxed(publisher->want) - publisher->wake) >= 0))
+    return (int64_t)(ae_load_relaxed(want) - wake) >= 0;
+}
+
+static inline void ae_wake_sleepers(struct aether_publisher *publisher) {
+    if (AE_UNLIKELY(ae_sleeper_wants(publisher->want, publisher->wake)))
         aether_detail_wake(publisher);
+}
+
+/*
+ * aether_detail_publish() of what is held in registers. Not by the address of the caller's message, as the compiler
+ * would have to keep that in memory then; and word by word, or it would make up vectors of them before it knows whether
+ * they are needed.
+ */
+AE_ALWAYS_INLINE int ae_publish_outside(aether_publisher *publisher, const ae_words *words, size_t len) {
+    ae_words copy;
+
+    ae_store_words((unsigned char *)&copy, words, len);
+    return aether_detail_publish(publisher, &copy, len);
 }
 
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len) {
     ae_words words;
     int rc;
 
-    if (AE_UNLIKELY(len > publisher->inline_max))
-        return aether_detail_publish_large(publisher, data, len);
-    if (AE_IS_WORDS(len)) /* into registers before the claim */
+    if (AE_IS_WORDS(len)) { /* into registers before the claim */
         ae_load_words(&words, data, len);
+        if (AE_UNLIKELY(len > publisher->inline_max))
+            return ae_publish_outside(publisher, &words, len);
+    } else if (AE_UNLIKELY(len > publisher->inline_max)) {
+        return aether_detail_publish(publisher, data, len);
+    }
     rc = ae_claim_next(publisher, 1);
     if (AE_UNLIKELY(rc != 0))
         return rc;
     if (AE_IS_WORDS(len))
-        ae_write_words(publisher, publisher->next - 1, &words, len);
+        ae_write_words(ae_slot_of(publisher, publisher->next - 1), publisher->next - 1, &words, len,
+                       publisher->store16);
     else
         ae_write_slot(publisher, publisher->next - 1, data, len);
     ae_wake_sleepers(publisher);
+    return 0;
+}
+
+/*
+ * All that the short path doesn't do goes into the one comparison that it needs anyway: where messages don't fit in
+ * slots, or a claim takes a compare-and-swap, no room is known.
+ */
+AE_ALWAYS_INLINE void ae_burst_look(aether_burst *burst) {
+    const aether_publisher *p = burst->publisher;
+
+    burst->next = p->next;
+    burst->limit = burst->len <= p->inline_max && (!AE_IS_WORDS(burst->len) || p->store16) ? p->limit : p->next;
+    burst->word = p->word;
+    burst->wake = p->wake;
+    burst->slot = ae_slot_of(p, p->next);
+}
+
+AE_ALWAYS_INLINE int ae_burst_slow(aether_burst *burst, const void *data, const ae_words *words) {
+    int rc;
+
+    if (AE_IS_WORDS(burst->len))
+        rc = ae_publish_outside(burst->publisher, words, burst->len);
+    else
+        rc = aether_detail_publish(burst->publisher, data, burst->len);
+
+    ae_burst_look(burst);
+    return rc;
+}
+
+AE_ALWAYS_INLINE aether_burst aether_burst_begin(aether_publisher *publisher, size_t len) {
+    aether_burst burst;
+
+    burst.publisher = publisher;
+    burst.len = len;
+    burst.intent = publisher->intent;
+    burst.claim = ae_claim_of(publisher);
+    burst.want = publisher->want;
+    burst.slots = publisher->slots;
+    burst.mask = publisher->mask;
+    burst.slot_size = publisher->slot_size;
+    ae_burst_look(&burst);
+    return burst;
+}
+
+AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data) {
+    const uint64_t seq = burst->next;
+    ae_words words;
+
+    if (AE_IS_WORDS(burst->len))
+        ae_load_words(&words, data, burst->len);
+    /*
+     * The first: the publisher was used otherwise. The last may have stored the intent: it is of the same claim. The
+     * handle's claim word stays behind where claims are by compare-and-swap; whoever goes on with it loads it anew.
+     */
+    if (AE_UNLIKELY(!ae_same(&burst->publisher->next, seq)))
+        return ae_burst_slow(burst, data, &words);
+    if (AE_UNLIKELY(burst->limit == seq))
+        return ae_burst_slow(burst, data, &words);
+    if (AE_UNLIKELY(!ae_claim_at_once(burst->intent, burst->claim, &burst->word, seq, 1)))
+        return ae_burst_slow(burst, data, &words);
+    burst->publisher->next = burst->next = seq + 1;
+    if (AE_IS_WORDS(burst->len))
+        ae_write_words(burst->slot, seq, &words, burst->len, 1);
+    else
+        ae_write_bytes(burst->slot, seq, data, burst->len);
+    burst->slot += burst->slot_size;
+    if ((burst->next & burst->mask) == 0)
+        burst->slot = burst->slots;
+    if (AE_UNLIKELY(ae_sleeper_wants(burst->want, burst->wake))) {
+        aether_detail_wake(burst->publisher);
+        burst->wake = burst->publisher->wake;
+    }
     return 0;
 }
 

@@ -238,8 +238,22 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
 }
 
 AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max) {
+    struct aether_subscriber hot = *subscriber; /* in registers: through memory each step would wait for the last one */
     int n = 0;
 
+    while (hot.zero_copy && n < max) {
+        aether_message message;
+        if (AE_UNLIKELY((hot.next & hot.cursor_mask) == 0)) {
+            ae_store_cursor(&hot, hot.next);
+            subscriber->cursor_stored = hot.next;
+        }
+        if (AE_UNLIKELY(ae_read_slot(&hot, hot.next, &message) != 1))
+            break;
+        subscriber->next = ++hot.next;
+        n++;
+        if (handler(context, &message) != 0)
+            return n;
+    }
     while (n < max) {
         aether_message message;
         const int rc = aether_receive(subscriber, &message);

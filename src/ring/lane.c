@@ -336,10 +336,10 @@ static int publish_in_lane(struct ae_publisher *p, const struct iovec *pieces, s
     return rc;
 }
 
-AE_EXPORT int aether_detail_publish_large(aether_publisher *handle, const void *data, size_t len) {
+int ae_publish_large(struct ae_publisher *p, const void *data, size_t len) {
     const struct iovec piece = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
 
-    return publish_in_lane(ae_publisher_of(handle), &piece, 1, len);
+    return publish_in_lane(p, &piece, 1, len);
 }
 
 static void write_gathered(struct ae_publisher *p, uint64_t seq, const struct iovec *pieces, size_t count,

@@ -25,7 +25,6 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
                 .limit = next,
                 /* Nobody's: the first claim looks at the claim word. */
                 .word = ae_claim_word(next, AE_MODE_REVOKING, AE_CLAIM_NOBODY),
-                .claim = &log->claim.claim,
                 .intent = &log->publishers[record].intent,
                 .slots = (unsigned char *)log + geometry->slots_off,
                 .mask = geometry->capacity - 1,
@@ -187,6 +186,11 @@ void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_belo
     if ((int64_t)(limit - hold) > (int64_t)p->geometry.capacity)
         limit = hold + p->geometry.capacity;
     p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
+}
+
+AE_EXPORT int aether_detail_publish(aether_publisher *publisher, const void *data, size_t len) {
+    return len > publisher->inline_max ? ae_publish_large(ae_publisher_of(publisher), data, len)
+                                       : aether_publish(publisher, data, len);
 }
 
 /*

@@ -98,6 +98,9 @@ void ae_lane_init(struct ae_publisher *p, uint32_t record, unsigned char *buffer
  */
 int ae_lane_room(struct ae_publisher *p, uint64_t len);
 
+/* Messages above inline_max, and what is too large: as aether_publish(). */
+int ae_publish_large(struct ae_publisher *p, const void *data, size_t len);
+
 static inline struct ae_publisher *ae_publisher_of(aether_publisher *handle) {
     return (struct ae_publisher *)(void *)handle;
 }

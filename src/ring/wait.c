@@ -200,7 +200,7 @@ AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64
     int rc;
 
     if (len > handle->max_message)
-        return aether_detail_publish_large(handle, NULL, len);
+        return ae_publish_large(ae_publisher_of(handle), NULL, len);
     if ((rc = has_room(p, len)) != AETHER_FULL || timeout_ns == 0)
         return rc;
     start = ae_now_ns();

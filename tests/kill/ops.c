@@ -16,6 +16,12 @@ static bool publish_large(struct call *call, struct speaker *speaker) {
     return one(call, speaker, true);
 }
 
+static bool burst(struct call *call, struct speaker *speaker) {
+    (void)one(call, speaker, has_lanes() && one_in(4));
+    call->verb = BURST;
+    return true;
+}
+
 static bool batch(struct call *call, struct speaker *speaker, bool large) {
     const uint64_t half = world.geometry.capacity / 2, most = half < BATCH_MAX ? half : BATCH_MAX;
     const size_t count = 2 + any_of(most - 1);
@@ -191,6 +197,7 @@ static bool repair_dead(struct call *call, struct speaker *speaker) {
 const struct op ops[] = {
     {"publish", 0, publish_small},
     {"publish-large", LANES, publish_large},
+    {"burst", 0, burst},
     {"batch", 0, batch_small},
     {"batch-large", LANES, batch_large},
     {"gather", 0, gather_small},

@@ -516,7 +516,8 @@ void call_pieces(struct call *call) {
 }
 
 static bool publishes(const struct call *call) {
-    return call->verb == PUBLISH || call->verb == BATCH || call->verb == GATHER || call->verb == LOAN_COMMIT;
+    return call->verb == PUBLISH || call->verb == BURST || call->verb == BATCH || call->verb == GATHER ||
+           call->verb == LOAN_COMMIT;
 }
 
 void call_begin(struct call *call) {
@@ -547,6 +548,29 @@ static void publish(struct call *call) {
     }
 }
 
+static inline void __attribute__((always_inline)) burst_of(struct call *call, size_t len) {
+    aether_burst burst = aether_burst_begin(&call->speaker->pub.hot, len);
+
+    call->rc = aether_burst_publish(&burst, call->iov[0].iov_base);
+}
+
+/* With constant lengths, as publish(). */
+static void publish_in_burst(struct call *call) {
+    switch (call->iov[0].iov_len) {
+    case 8:
+        burst_of(call, 8);
+        break;
+    case 16:
+        burst_of(call, 16);
+        break;
+    case 24:
+        burst_of(call, 24);
+        break;
+    default:
+        burst_of(call, call->iov[0].iov_len);
+    }
+}
+
 void perform(void *arg) {
     struct call *call = arg;
     struct speaker *speaker = call->speaker;
@@ -555,6 +579,9 @@ void perform(void *arg) {
     switch (call->verb) {
     case PUBLISH:
         publish(call);
+        break;
+    case BURST:
+        publish_in_burst(call);
         break;
     case BATCH:
         call->rc = aether_publish_batch(&speaker->pub.hot, call->iov, call->count);
@@ -647,6 +674,7 @@ void call_end(struct call *call) {
     world.tick++;
     switch (call->verb) {
     case PUBLISH:
+    case BURST:
     case BATCH:
     case GATHER:
     case LOAN_COMMIT:
@@ -771,7 +799,7 @@ static int loan_and_commit(struct speaker *speaker, size_t len) {
 }
 
 int speak(struct speaker *speaker, size_t count, bool large) {
-    static const enum verb verbs[] = {PUBLISH, PUBLISH, GATHER, LOAN_COMMIT};
+    static const enum verb verbs[] = {PUBLISH, BURST, GATHER, LOAN_COMMIT};
     const enum verb verb = count == 1 ? verbs[any_of(4)] : BATCH;
     const bool sure = has_room(speaker, count, false), possible = has_room(speaker, count, true);
     size_t lens[BATCH_MAX] = {0};

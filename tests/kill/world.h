@@ -67,6 +67,7 @@ struct listener {
 
 enum verb {
     PUBLISH,
+    BURST,
     BATCH,
     GATHER,
     LOAN_TAKE,

@@ -52,6 +52,24 @@ static inline uint64_t ae_load_acquire(const ae_u64 *p) {
     return __atomic_load_n(&p->v, __ATOMIC_ACQUIRE);
 }
 
+/*
+ * Does the word at p hold v? Having found the two equal, compilers would go on with the value that was loaded, and wait
+ * for the load. So in one instruction, where there is such a one.
+ */
+AE_ALWAYS_INLINE int ae_same(const uint64_t *p, uint64_t v) {
+#if defined(__x86_64__) && !defined(AE_TSAN)
+    int differs;
+    __asm__ __volatile__("cmpq %2, %1" : "=@ccne"(differs) : "m"(*p), "r"(v));
+    return !differs;
+#else
+    return __atomic_load_n(p, __ATOMIC_RELAXED) == v;
+#endif
+}
+
+static inline int ae_is_relaxed(const ae_u64 *p, uint64_t v) {
+    return ae_same(&p->v, v);
+}
+
 static inline void ae_store_relaxed(ae_u64 *p, uint64_t v) {
     __atomic_store_n(&p->v, v, __ATOMIC_RELAXED);
 }
@@ -143,7 +161,8 @@ typedef struct ae_words {
 AE_ALWAYS_INLINE void ae_load_word(ae_words *words, const void *src, size_t i, size_t len) {
     if (8 * i < len) {
         memcpy(&words->word[i], (const unsigned char *)src + 8 * i, 8);
-        __asm__("" : "+r"(words->word[i])); /* or compilers load two at once */
+        if (len > 8)
+            __asm__("" : "+r"(words->word[i])); /* or compilers load two at once */
     }
 }
 
@@ -207,6 +226,31 @@ static inline void ae_store16_release(ae_u64 *p, uint64_t low, uint64_t high) {
 #else
     __asm__ __volatile__("movaps %1, (%0)" : : "r"(p), "x"(pair) : "memory");
 #endif
+}
+#endif
+
+#ifdef AE_STORE16
+/*
+ * Stores the words after the first one, two at a time: dst is 8 bytes past a multiple of 16. As ae_copy_in(), plain
+ * moves between two fences.
+ */
+AE_ALWAYS_INLINE void ae_store_pair(unsigned char *dst, const ae_words *words, size_t i, size_t len) {
+    typedef ae_pair __attribute__((may_alias)) pair;
+
+    if (8 * (i + 1) < len) {
+        const pair two = {words->word[i], words->word[i + 1]};
+        *(pair *)(void *)(dst + 8 * i) = two;
+    } else {
+        ae_store_word(dst, words, i, len);
+    }
+}
+
+AE_ALWAYS_INLINE void ae_store_pairs(unsigned char *dst, const ae_words *words, size_t len) {
+    ae_store_pair(dst, words, 1, len);
+    ae_store_pair(dst, words, 3, len);
+    ae_store_pair(dst, words, 5, len);
+    if (len == 64)
+        ae_store_word(dst, words, 7, len);
 }
 #endif
 

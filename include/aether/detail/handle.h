@@ -20,9 +20,8 @@ struct aether_publisher {
     uint64_t limit;       /* it may claim up to here without another look at the cursors; at least next */
     uint64_t word;        /* the claim word as this publisher's last claim, or its bias, left it */
     uint64_t biased;      /* 1: it has the bias; 0: it claims by compare-and-swap */
-    ae_u64 *claim;        /* the topic's claim word */
     ae_u64 *intent;       /* in the publisher's record */
-    unsigned char *slots; /* first slot */
+    unsigned char *slots; /* first slot; the rest of the log lies at fixed distances before it */
     uint64_t mask;        /* capacity - 1 */
     uint64_t slot_size;   /* bytes */
     uint64_t inline_max;  /* bytes: longer messages go through the lane */

@@ -72,7 +72,8 @@ extern "C" {
 #define AE_CAPACITY_MAX (1ull << 32)
 
 static inline uint64_t ae_tag(uint64_t seq, uint64_t kind, uint64_t inline_len) {
-    return (seq + 1) << AE_TAG_SEQ_SHIFT | kind << AE_TAG_KIND_SHIFT | inline_len;
+    /* A sum, not an or: compilers make one addition of it where an intent of the same sequence is at hand. */
+    return (seq << AE_TAG_SEQ_SHIFT) + ((1ull << AE_TAG_SEQ_SHIFT) + (kind << AE_TAG_KIND_SHIFT) + inline_len);
 }
 
 static inline uint64_t ae_tag_kind(uint64_t tag) {
@@ -143,7 +144,7 @@ static inline uint64_t ae_claim_record(uint64_t word) {
 }
 
 static inline uint64_t ae_intent(uint64_t seq, uint64_t count) {
-    return seq << AE_CLAIM_SEQ_SHIFT | count;
+    return (seq << AE_CLAIM_SEQ_SHIFT) + count;
 }
 
 /* The full sequence whose lower 48 bits are seq48 and which lies within 2^47 of `near`. */

@@ -49,6 +49,15 @@ static inline uint64_t ae_load_acquire(const ae_u64 *p) {
     return loom_ops.load(p, LOOM_ACQUIRE);
 }
 
+static inline int ae_is_relaxed(const ae_u64 *p, uint64_t v) {
+    return ae_load_relaxed(p) == v;
+}
+
+/* Of the handle, which is nobody else's. */
+static inline int ae_same(const uint64_t *p, uint64_t v) {
+    return *p == v;
+}
+
 static inline void ae_store_relaxed(ae_u64 *p, uint64_t v) {
     if (loom_ops.store(p, v, LOOM_RELAXED))
         loom_die();

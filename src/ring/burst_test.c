@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bursts do what aether_publish() does, whatever else is done with the publisher and the topic in between. */
+#define _GNU_SOURCE
+#include "ring/ring_test.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define MESSAGES 4000u
+
+struct scene {
+    struct ring ring;
+    struct writer writer, other;
+    struct reader reader;
+    size_t len;
+    uint64_t random, seq; /* of the next message to be received */
+};
+
+static void fill(uint64_t *words, uint64_t seq) {
+    for (unsigned i = 0; i < 16; i++)
+        words[i] = mix(seq * 16 + i);
+}
+
+static void expect(struct scene *s) {
+    aether_message message;
+    uint64_t words[16];
+
+    fill(words, s->seq);
+    assert_int_equal(aether_receive(s->reader.handle, &message), 1);
+    assert_int_equal(message.seq, s->seq);
+    assert_int_equal(message.lost, 0);
+    assert_int_equal(message.len, s->len);
+    assert_memory_equal(message.data, words, s->len);
+    s->seq++;
+}
+
+static void expect_until(struct scene *s, uint64_t end) {
+    aether_message message;
+
+    while (s->seq != end)
+        expect(s);
+    assert_int_equal(aether_receive(s->reader.handle, &message), 0);
+}
+
+/* Between two messages of a burst: nothing, another call on the same publisher, or another publisher's. */
+static uint64_t disturb(struct scene *s, uint64_t next) {
+    uint64_t words[16];
+    aether_loan loan;
+
+    fill(words, next);
+    switch (next_random(&s->random) % 16) {
+    case 0:
+        return aether_publish(s->writer.handle, words, s->len) == 0;
+    case 1:
+        return aether_publish(s->other.handle, words, s->len) == 0;
+    case 2: /* a loan's commit claims, too */
+        if (aether_loan_take(s->writer.handle, s->len, &loan) != 0)
+            return 0;
+        memcpy(loan.data, words, s->len);
+        if (aether_loan_commit(s->writer.handle, &loan) == 0)
+            return 1;
+        assert_int_equal(aether_loan_discard(s->writer.handle, &loan), 0);
+        return 0;
+    case 3:
+        (void)aether_publisher_wait(s->writer.handle, s->len, 0);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* len is a constant where it is inlined. */
+static inline void __attribute__((always_inline)) run(struct scene *s, size_t len, uint64_t end) {
+    aether_burst burst = aether_burst_begin(s->writer.handle, len);
+    uint64_t next = s->seq, fulls = 0;
+
+    while ((int64_t)(end - next) > 0) {
+        uint64_t words[16];
+        fill(words, next);
+        const int rc = aether_burst_publish(&burst, words);
+        assert_true(rc == 0 || rc == AETHER_FULL);
+        if (rc == 0) {
+            next++;
+            assert_int_equal(aether_publisher_next(s->writer.handle), next);
+        } else {
+            fulls++;
+            assert_int_equal(next - s->seq, s->ring.geometry.capacity);
+        }
+        next += disturb(s, next);
+        if (rc != 0 || next_random(&s->random) % 64 == 0)
+            expect_until(s, next);
+    }
+    expect_until(s, next);
+    assert_true(fulls > 0 || s->ring.geometry.lane_bytes != 0);
+}
+
+static void run_len(struct scene *s, uint64_t end) {
+    switch (s->len) {
+    case 8:
+        run(s, 8, end);
+        break;
+    case 16:
+        run(s, 16, end);
+        break;
+    case 24:
+        run(s, 24, end);
+        break;
+    case 32:
+        run(s, 32, end);
+        break;
+    case 40:
+        run(s, 40, end);
+        break;
+    case 48:
+        run(s, 48, end);
+        break;
+    case 56:
+        run(s, 56, end);
+        break;
+    case 64:
+        run(s, 64, end);
+        break;
+    default:
+        run(s, s->len, end);
+    }
+}
+
+static void all_of(size_t len, aether_publishers publishers, uint64_t start) {
+    static const aether_subscribe_options options;
+    const aether_topic_config config = {
+        .capacity = 16, .max_message = len, .start_seq = start, .publishers = publishers};
+    struct scene s = {.len = len, .random = len + start, .seq = start};
+
+    ring_make_as(&s.ring, &config);
+    writer_open(&s.writer, &s.ring);
+    writer_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
+    reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
+    run_len(&s, start + MESSAGES);
+    writer_close(&s.other); /* the first one may have the bias again */
+    writer_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
+    run_len(&s, s.seq + MESSAGES);
+    reader_close(&s.reader);
+    writer_close(&s.other);
+    writer_close(&s.writer);
+    ring_free(&s.ring);
+}
+
+static void every_length(void **state) {
+    static const size_t lens[] = {1, 5, 8, 16, 24, 32, 40, 48, 56, 64, 72, 127, 128};
+    static const uint64_t starts[] = {0, (1ull << 48) - 3, UINT64_MAX - 2};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lens / sizeof lens[0]; i++) {
+        for (size_t j = 0; j < sizeof starts / sizeof starts[0]; j++) {
+            all_of(lens[i], AETHER_PUBLISHERS_SHARED, starts[j]);
+            all_of(lens[i], AETHER_PUBLISHERS_UNBIASED, starts[j]);
+        }
+    }
+}
+
+/* Longer than a slot holds, and than the topic does; and empty. */
+static void other_lengths(void **state) {
+    static const aether_subscribe_options options;
+    const aether_topic_config config = {.capacity = 64, .max_message = 4096, .inline_max = 24, .lane_bytes = 1 << 16};
+    struct scene s = {.len = 64};
+    uint64_t words[1024] = {0};
+    aether_message message;
+
+    (void)state;
+    ring_make_as(&s.ring, &config);
+    writer_open(&s.writer, &s.ring);
+    reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
+    aether_burst lane = aether_burst_begin(s.writer.handle, 64);
+    aether_burst empty = aether_burst_begin(s.writer.handle, 0);
+    aether_burst beyond = aether_burst_begin(s.writer.handle, sizeof words);
+    for (unsigned i = 0; i < 1000; i++) {
+        fill(words, s.seq);
+        assert_int_equal(aether_burst_publish(&lane, words), 0);
+        expect(&s);
+        assert_int_equal(aether_burst_publish(&beyond, words), -EMSGSIZE);
+        assert_int_equal(aether_burst_publish(&empty, NULL), 0);
+        assert_int_equal(aether_receive(s.reader.handle, &message), 1);
+        assert_int_equal(message.len, 0);
+        s.seq++;
+    }
+    reader_close(&s.reader);
+    writer_close(&s.writer);
+    ring_free(&s.ring);
+}
+
+/* Slots that aren't 16-byte aligned, as older daemons made them: never by the store that needs it. */
+static void odd_slots(void **state) {
+    static const aether_subscribe_options options;
+    const aether_topic_config config = {.capacity = 16, .max_message = 16};
+    struct scene s = {.len = 16};
+
+    (void)state;
+    ring_make_as(&s.ring, &config);
+    assert_int_equal(s.ring.geometry.slot_size, 32);
+    s.ring.geometry.slot_size = 24;
+    writer_open(&s.writer, &s.ring);
+    writer_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
+    reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
+    run_len(&s, MESSAGES);
+    reader_close(&s.reader);
+    writer_close(&s.other);
+    writer_close(&s.writer);
+    ring_free(&s.ring);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_length),
+        cmocka_unit_test(other_lengths),
+        cmocka_unit_test(odd_slots),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
