@@ -5,7 +5,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test models kill-campaign install lint clean deps-build deps-demo deps-test
+.PHONY: help build demo test bench bench-peers bench-report bench-check bench-history models kill-campaign install lint \
+	clean deps-build deps-demo deps-test deps-bench deps-peers
 
 help: ## show this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +19,25 @@ demo: deps-demo build ## build, then run the demo
 
 test: deps-test ## build and run every test, also under sanitizers
 	@tools/test.sh
+
+bench: deps-bench build ## measure Aether (5 minutes)
+	@bench/build.sh
+	@bench/run.py
+	@bench/report.py --text
+
+bench-peers: deps-peers build ## measure Aether and its peers, side by side (35 minutes; FULL=1: every cell, hours)
+	@bench/build.sh peers
+	@bench/run.py --peers $(if $(FULL),--full,--budget 33)
+	@bench/report.py --text
+
+bench-report: ## write tables and plots of the last results to docs/benchmarks/
+	@bench/report.py
+
+bench-check: ## compare the last results with the history
+	@bench/check.py
+
+bench-history: ## add the last results to the history
+	@bench/check.py add
 
 models: deps-test ## check the protocols' models and their mutants in full (half an hour)
 	@models/run.py
@@ -43,6 +63,12 @@ deps-build:
 
 deps-demo: ## install what the demo needs, if it is missing
 	@tools/deps.sh demo
+
+deps-bench:
+	@tools/deps.sh bench
+
+deps-peers: ## install what the peers of the benchmarks need
+	-@tools/deps.sh peers # what is missing is left out, and the report says so
 
 deps-test: ## install what the tests need, if it is missing
 	@tools/deps.sh test

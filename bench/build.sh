@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# build.sh [peers] - builds the floor and Aether's adapter into build/bench/; with `peers` the others, too. An adapter
-# that can't be built is left out, and the reason is in build/bench/NAME.skipped, which the report tells.
+# build.sh [peers] - builds the floor and Aether's adapter into build/adapters/; with `peers` the others, too. An adapter
+# that can't be built is left out, and the reason is in build/adapters/NAME.skipped, which the report tells.
 set -u
 cd "$(dirname "$0")/.." || exit
-out=build/bench
+out=build/adapters
 root=$PWD
 mkdir -p "$out"
 

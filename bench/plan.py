@@ -72,7 +72,11 @@ def throughput(sizes, batches, rings):
 
 
 def round_trips(sizes):
-    return [Cell('rtt', size, waits=['spin', 'pause']) for size in sizes]
+    cells = []
+    for size in sizes:
+        for how in ['loan', 'single'] if size > LARGE else ['single']:
+            cells.append(Cell('rtt', size, how, waits=['spin', 'pause']))
+    return cells
 
 
 def one_way(rates, loads):
@@ -105,10 +109,10 @@ def cells_of(offer, kind):
     elif kind == 'peers':
         cells = (throughput(SMALL, [32, 256], ['best', 'equal']) + throughput([1024, 65536, 1048576], [], ['best']) +
                  round_trips([8, 32, 1024]) + one_way([1_000, 1_000_000, 10_000_000], [0.5]) +
-                 many([2, 4], [2], 8) + rest())
+                 many([1, 2, 4], [1, 2], 8) + rest())
     else:
         cells = (throughput(SMALL + [256, 1024], [32, 256], ['best']) + throughput([65536, 1048576], [], ['best']) +
-                 round_trips([8, 32, 64, 1024, 65536]) + one_way(RATES, LOADS) + many([2, 4, 8], [2, 4], 8) + rest())
+                 round_trips([8, 32, 64, 1024, 65536]) + one_way(RATES, LOADS) + many([1, 2, 4, 8], [1, 2, 4], 8) + rest())
     if aether:
         cells += [Cell('topics', 8, topics=n) for n in TOPICS]
         cells.append(Cell('join'))

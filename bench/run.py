@@ -26,7 +26,7 @@ import plan
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(os.path.dirname(HERE), 'build')
-ADAPTERS = os.path.join(BUILD, 'bench')
+ADAPTERS = os.path.join(BUILD, 'adapters')
 
 FLOOR_MOVED = 1.25  # between before and after: the row is thrown away
 FAR = 1.6  # times the best floor of this hold: the cores have moved apart
@@ -361,7 +361,9 @@ class Bench:
 
     def choices(self, cell, offer):
         """What to try: how to wait, and how large a ring."""
-        waits = [wait for wait in cell.waits if wait in offer['waits']] or offer['waits'][:1]
+        waits = [wait for wait in cell.waits if wait in offer['waits']]
+        if 'spin' not in offer['waits'] and 'block' in offer['waits'] and 'block' not in waits:
+            waits.append('block')  # what has threads or a server of its own may be better off asleep
         capacities = [cell.capacity()]
         if cell.ring == 'best' and cell.adapter_case() == 'throughput':
             capacities = [0, plan.equal_capacity(cell.size), plan.equal_capacity(cell.size) * 8]

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deps.sh {build|demo|test} - installs the Debian packages that are missing for building, the demo, or the tests.
+# deps.sh {build|demo|test|bench|peers} - installs the Debian packages that are missing for building, the demo, the tests,
+# the benchmarks of Aether alone, or those of its peers.
 #
 # What is already there stays as it is, however it was installed, and apt-get is called only if something is missing.
 set -u
@@ -41,6 +42,26 @@ need_demo() {
     need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 }
 
+need_bench() {
+    need_build
+    need python3 have python3
+    need g++ have g++
+}
+
+# Each adapter says what its library's package is called. Registries of Rust and Java have the others.
+need_peers() {
+    local package
+    need_bench
+    for package in $(sed -n 's/^ \* debian: //p' "$(dirname "$0")"/../bench/peers/*.cpp | tr ' ' '\n' | sort -u); do
+        need "$package" false
+    done
+    need util-linux have taskset
+    need default-jdk-headless have javac
+    need maven have mvn
+    need cargo-web rust
+    need rustc-web rust
+}
+
 need_test() {
     need_build
     need python3 have python3
@@ -54,6 +75,8 @@ need_test() {
     need clang-tidy have clang-tidy
     need shellcheck have shellcheck
     need mandoc have mandoc
+    need valgrind have valgrind # counts instructions
+    need binutils have readelf
     need cmake have cmake # for the proof that find_package() works
     need spin have spin   # for the models
     # The same under loom. Debian's cargo and rustc are too old; these are those of its web browsers.
@@ -67,8 +90,8 @@ fail() {
 }
 
 case ${1-} in
-build | demo | test) "need_$1" ;;
-*) fail "usage: tools/deps.sh {build|demo|test}" ;;
+build | demo | test | bench | peers) "need_$1" ;;
+*) fail "usage: tools/deps.sh {build|demo|test|bench|peers}" ;;
 esac
 
 [ ${#missing[@]} -gt 0 ] || exit 0

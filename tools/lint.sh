@@ -5,14 +5,14 @@ set -u
 cd "$(dirname "$0")/.." || exit
 status=0
 
-sources() { find include src cmd examples demo tests fuzz -name '*.[ch]' -print0; }
+sources() { find include src cmd examples demo tests fuzz bench -name '*.[ch]' -print0; }
 
 echo "clang-format"
 sources | xargs -0 -r clang-format --dry-run -Werror || status=1
 
 echo "shellcheck"
 {
-    find demo examples tests tools -name '*.sh' -print0
+    find bench demo examples tests tools -name '*.sh' -print0
     printf '.ci/run\0'
 } | xargs -0 shellcheck -x || status=1
 

@@ -17,11 +17,12 @@ struct server {
     static void start() {
         const char *program = getenv("AETHERD");
 
-        (void)strcpy(directory, "/tmp/aether-bench-XXXXXX");
+        (void)strcpy(directory, "/tmp/aether-adapter-XXXXXX");
         if (mkdtemp(directory) == nullptr)
             peer::fail("/tmp: %s", strerror(errno));
         (void)snprintf(socket, sizeof socket, "%s/aetherd.sock", directory);
-        pid = peer::start_server({program != nullptr ? program : "aetherd", "--socket", socket, "--log-level", "error"});
+        pid =
+            peer::start_server({program != nullptr ? program : "aetherd", "--socket", socket, "--log-level", "error"});
         peer::await_server(pid, "aetherd", [] { return access(socket, F_OK) == 0; });
     }
     static void stop() {
@@ -50,8 +51,8 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
     aether_publisher *pub = nullptr;
     aether_subscriber *sub = nullptr;
     std::unique_ptr<uint64_t[]> buffer; /* of a batch */
-    std::unique_ptr<iovec[]> vectors;
     aether_topic_info info{};
+    const bool loans;
 
     void check(int rc) {
         if (rc < 0)
@@ -67,7 +68,7 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
   public:
     static constexpr bool PROCESSES = true;
 
-    explicit queue(const peer::options &o_) : o(o_) {
+    explicit queue(const peer::options &o_) : o(o_), loans(o_.how == "loan") {
         static int number;
         aether_topic_config config{};
         aether_inspector *inspector;
@@ -91,19 +92,21 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
         check(aether_inspect_find(inspector, topic, &info));
         aether_inspect_close(inspector);
     }
-    static void cleanup() { server::stop(); }
-    uint64_t capacity() { return info.capacity; }
-    uint64_t ring_bytes() { return info.capacity * info.slot_size + info.lane_bytes; }
+    static void cleanup() {
+        server::stop();
+    }
+    uint64_t capacity() {
+        return info.capacity;
+    }
+    uint64_t ring_bytes() {
+        return info.capacity * info.slot_size + info.lane_bytes;
+    }
 
     void producer(unsigned) {
         connect();
         check(aether_publisher_open(client, topic, nullptr, &pub));
-        if (o.batch > 1) {
+        if (o.batch > 1)
             buffer.reset(new uint64_t[o.batch * SIZE / 8]());
-            vectors.reset(new iovec[o.batch]);
-            for (size_t i = 0; i < o.batch; i++)
-                vectors[i] = {buffer.get() + i * SIZE / 8, SIZE};
-        }
     }
     void consumer(unsigned) {
         connect();
@@ -129,7 +132,7 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
     template <class Fill> size_t put(size_t count, Fill fill) {
         int rc;
 
-        if (o.how == "loan") {
+        if (loans) {
             aether_loan loan;
             rc = aether_loan_take(pub, SIZE, &loan);
             if (rc == 0) {
@@ -144,7 +147,7 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
         } else {
             for (size_t i = 0; i < count; i++)
                 fill(buffer.get() + i * SIZE / 8, i);
-            rc = aether_publish_batch(pub, vectors.get(), count);
+            rc = aether_publish_array(pub, buffer.get(), SIZE, count);
         }
         if (__builtin_expect(rc == 0, 1))
             return count;
@@ -165,22 +168,9 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
         return n > 0 ? (size_t)n : 0;
     }
 
-    template <class Use> size_t take_old(size_t max, Use use) {
-        constexpr int MANY = 64;
-        aether_message m[MANY];
-        const int n = max == 1 ? aether_receive(sub, m) : aether_receive_batch(sub, m, max < MANY ? (int)max : MANY);
-
-        if (__builtin_expect(n <= 0, 0))
-            return check(n), 0;
-        for (int i = 0; i < (max == 1 ? 1 : n); i++) {
-            if (__builtin_expect(m[i].len != SIZE || m[i].lost != 0, 0))
-                peer::fail("a message of %zu bytes, %llu lost", m[i].len, (unsigned long long)m[i].lost);
-            use(m[i].data);
-        }
-        return (size_t)n;
+    void block() {
+        check(aether_wait(sub, 100000000));
     }
-
-    void block() { check(aether_wait(sub, 100000000)); }
 };
 
 template <size_t SIZE> using shared = queue<SIZE, AETHER_PUBLISHERS_SHARED>;
@@ -193,13 +183,13 @@ template <size_t SIZE> using unbiased = queue<SIZE, AETHER_PUBLISHERS_UNBIASED>;
 #define VERSION TEXT(AETHER_VERSION_MAJOR) "." TEXT(AETHER_VERSION_MINOR) "." TEXT(AETHER_VERSION_PATCH)
 #define DESCRIBE(impl, name, settings)                                                                                 \
     "{\"impl\": \"" impl "\", \"name\": \"" name "\", \"version\": \"" VERSION                                         \
-    "\", \"language\": \"C\", \"between\": \"processes\", \"publishers\": 64, \"subscribers\": 64, "                  \
-    "\"how\": [\"single\", \"batch\", \"loan\"], \"waits\": [\"spin\", \"pause\", \"gather\", \"block\"], "           \
+    "\", \"language\": \"C\", \"between\": \"processes\", \"publishers\": 64, \"subscribers\": 64, "                   \
+    "\"how\": [\"single\", \"batch\", \"loan\"], \"waits\": [\"spin\", \"pause\", \"gather\", \"block\"], "            \
     "\"cases\": [\"throughput\", \"rtt\", \"oneway\", \"idle\"], \"lacks\": [], \"settings\": \"" settings "\"}"
 
 int main(int argc, char **argv) {
-    int status = peer::offer<shared>(argc, argv, "aether",
-                                     DESCRIBE("aether", "Aether", "preset throughput, shared topic, reliable subscribers"));
+    int status = peer::offer<shared>(
+        argc, argv, "aether", DESCRIBE("aether", "Aether", "preset throughput, shared topic, reliable subscribers"));
     if (status < 0)
         status = peer::offer<unbiased>(
             argc, argv, "aether-cas",

@@ -71,7 +71,7 @@ struct server {
         return !url.empty();
     }
     static void start() {
-        char path[] = "/tmp/aether-bench-XXXXXX";
+        char path[] = "/tmp/aether-adapter-XXXXXX";
 
         if (mkdtemp(path) == nullptr)
             peer::fail("/tmp: %s", strerror(errno));

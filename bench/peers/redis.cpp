@@ -32,7 +32,7 @@ struct server {
     }
 
     static void start() {
-        (void)strcpy(directory, "/tmp/aether-bench-XXXXXX");
+        (void)strcpy(directory, "/tmp/aether-adapter-XXXXXX");
         if (mkdtemp(directory) == nullptr)
             peer::fail("/tmp: %s", strerror(errno));
         (void)snprintf(socket, sizeof socket, "%s/redis.sock", directory);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bursts do what aether_publish() does, whatever else is done with the publisher and the topic in between. */
+/*
+ * Bursts do what aether_publish() does, whatever else is done with the publisher and the topic in between; and arrays
+ * what as many calls do, all or nothing.
+ */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <setjmp.h>
@@ -208,11 +211,64 @@ static void odd_slots(void **state) {
     ring_free(&s.ring);
 }
 
+static inline void __attribute__((always_inline)) run_array(struct scene *s, size_t len) {
+    unsigned char messages[8 * 128];
+    uint64_t words[16], fulls = 0, next = s->seq;
+
+    for (unsigned turn = 0; turn < MESSAGES; turn++) {
+        const uint64_t count = next_random(&s->random) % 9, room = s->ring.geometry.capacity - (next - s->seq);
+        for (uint64_t i = 0; i < count; i++) {
+            fill(words, next + i);
+            memcpy(messages + i * len, words, len);
+        }
+        const int rc = aether_publish_array(s->writer.handle, messages, len, count);
+        assert_int_equal(rc, count > room ? AETHER_FULL : 0);
+        fulls += rc != 0;
+        next += rc == 0 ? count : 0;
+        assert_int_equal(aether_publisher_next(s->writer.handle), next);
+        if (rc != 0 || next_random(&s->random) % 8 == 0)
+            expect_until(s, next);
+    }
+    expect_until(s, next);
+    assert_true(fulls > 0);
+    assert_int_equal(aether_publish_array(s->writer.handle, messages, len, 9), -E2BIG);
+    assert_int_equal(aether_publish_array(s->writer.handle, messages, 129, 2), -EMSGSIZE);
+    expect_until(s, next);
+}
+
+static void arrays(void **state) {
+    static const size_t lens[] = {8, 32, 64, 1, 100, 128};
+    static const size_t inline_maxes[] = {128, 24}; /* the second: some in a lane */
+    static const aether_subscribe_options options;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof lens / sizeof lens[0]; i++) {
+        const size_t len = lens[i / 2];
+        const aether_topic_config config = {.capacity = 16, .max_message = 128, .inline_max = inline_maxes[i % 2]};
+        struct scene s = {.len = len, .random = len};
+        ring_make_as(&s.ring, &config);
+        writer_open(&s.writer, &s.ring);
+        reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
+        if (len == 8)
+            run_array(&s, 8);
+        else if (len == 32)
+            run_array(&s, 32);
+        else if (len == 64)
+            run_array(&s, 64);
+        else
+            run_array(&s, len);
+        reader_close(&s.reader);
+        writer_close(&s.writer);
+        ring_free(&s.ring);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_length),
         cmocka_unit_test(other_lengths),
         cmocka_unit_test(odd_slots),
+        cmocka_unit_test(arrays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -372,63 +372,89 @@ AE_EXPORT int aether_publish_gather(aether_publisher *handle, const struct iovec
     return 0;
 }
 
+/* The messages of a batch: each where an iovec says, or one after the other, of one length. */
+struct batch {
+    const struct iovec *each; /* NULL: an array */
+    const unsigned char *array;
+    size_t len, count;
+};
+
+static struct iovec message_of(const struct batch *batch, size_t i) {
+    return batch->each != NULL
+               ? batch->each[i]
+               : (struct iovec){.iov_base = (void *)(uintptr_t)(batch->array + i * batch->len), .iov_len = batch->len};
+}
+
 /* Checks a batch and adds up what it needs in the lane. */
-static int measure_batch(const struct ae_publisher *p, const struct iovec *messages, size_t count, uint64_t *bytes) {
+static int measure_batch(const struct ae_publisher *p, const struct batch *batch, uint64_t *bytes) {
     const uint64_t half = p->geometry.capacity / 2, most = half < AETHER_BATCH_MAX ? half : AETHER_BATCH_MAX;
 
     *bytes = 0;
-    if (count > most)
-        return ae_fail(-E2BIG, "batch of %zu messages is too large: at most %" PRIu64 "%s", count, most,
+    if (batch->count > most)
+        return ae_fail(-E2BIG, "batch of %zu messages is too large: at most %" PRIu64 "%s", batch->count, most,
                        most == half ? ", half of the topic's ring" : "");
-    for (size_t i = 0; i < count; i++) {
-        if (messages[i].iov_len > p->hot.max_message)
-            return too_large(p, messages[i].iov_len);
-        if (messages[i].iov_len > p->hot.inline_max)
-            *bytes += units(messages[i].iov_len);
+    for (size_t i = 0; i < batch->count; i++) {
+        const uint64_t len = message_of(batch, i).iov_len;
+        if (len > p->hot.max_message)
+            return too_large(p, len);
+        if (len > p->hot.inline_max)
+            *bytes += units(len);
         if (*bytes > p->lane.size)
-            return ae_fail(-E2BIG, "batch of %zu messages is too large: more than the lane's %" PRIu64 " bytes", count,
-                           p->lane.size);
+            return ae_fail(-E2BIG, "batch of %zu messages is too large: more than the lane's %" PRIu64 " bytes",
+                           batch->count, p->lane.size);
     }
     return 0;
 }
 
 /* The messages of a batch that lie in the lane, one after the other from `block` on. */
-static void fill_block(const struct ae_publisher *p, const struct iovec *messages, size_t count, unsigned char *block) {
-    for (size_t i = 0; i < count; i++) {
-        if (messages[i].iov_len > p->hot.inline_max) {
-            copy_pieces(block, &messages[i], 1);
-            block += units(messages[i].iov_len);
+static void fill_block(const struct ae_publisher *p, const struct batch *batch, unsigned char *block) {
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct iovec message = message_of(batch, i);
+        if (message.iov_len > p->hot.inline_max) {
+            copy_pieces(block, &message, 1);
+            block += units(message.iov_len);
         }
     }
 }
 
 /* A batch with messages in the lane; they take one block together. */
-AE_EXPORT int aether_detail_publish_batch(aether_publisher *handle, const struct iovec *messages, size_t count) {
-    struct ae_publisher *p = ae_publisher_of(handle);
-    uint64_t bytes, position = 0, seq;
-    int rc = measure_batch(p, messages, count, &bytes);
+static int publish_batch(struct ae_publisher *p, const struct batch *batch) {
+    uint64_t bytes, position = 0;
+    int rc = measure_batch(p, batch, &bytes);
 
-    if (rc != 0 || count == 0)
+    if (rc != 0 || batch->count == 0)
         return rc;
     if (bytes != 0) {
-        if ((rc = ae_claim_room(p, count)) != 0 || (rc = find_room(p, bytes, &position)) != 0)
+        if ((rc = ae_claim_room(p, batch->count)) != 0 || (rc = find_room(p, bytes, &position)) != 0)
             return rc;
-        fill_block(p, messages, count, take(p, position, bytes));
+        fill_block(p, batch, take(p, position, bytes));
     }
-    if ((rc = ae_claim_next(handle, count)) == 0) {
-        seq = handle->next - count;
-        for (size_t i = 0; i < count; i++) {
-            const uint64_t len = messages[i].iov_len;
-            if (len <= handle->inline_max) {
-                ae_write_slot(handle, seq + i, messages[i].iov_base, len);
+    if ((rc = ae_claim_next(&p->hot, batch->count)) == 0) {
+        const uint64_t seq = p->hot.next - batch->count;
+        for (size_t i = 0; i < batch->count; i++) {
+            const struct iovec message = message_of(batch, i);
+            if (message.iov_len <= p->hot.inline_max) {
+                ae_write_slot(&p->hot, seq + i, message.iov_base, message.iov_len);
                 continue;
             }
-            write_lane_slot(p, seq + i, position, len);
-            position += units(len);
+            write_lane_slot(p, seq + i, position, message.iov_len);
+            position += units(message.iov_len);
         }
-        ae_wake_sleepers(handle);
+        ae_wake_sleepers(&p->hot);
     }
     if (bytes != 0)
         make_checkpoint(p);
     return rc;
+}
+
+AE_EXPORT int aether_detail_publish_batch(aether_publisher *handle, const struct iovec *messages, size_t count) {
+    const struct batch batch = {.each = messages, .count = count};
+
+    return publish_batch(ae_publisher_of(handle), &batch);
+}
+
+AE_EXPORT int aether_detail_publish_array(aether_publisher *handle, const void *messages, size_t len, size_t count) {
+    const struct batch batch = {.array = messages, .len = len, .count = count};
+
+    return publish_batch(ae_publisher_of(handle), &batch);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the Java adapters: build/bench/{disruptor,agrona,aeron}, what they need in build/bench/java.
+# Builds the Java adapters: build/adapters/{disruptor,agrona,aeron}, what they need in build/adapters/java.
 set -euo pipefail
 
 for program in java javac mvn; do
@@ -11,7 +11,7 @@ for program in java javac mvn; do
 done
 
 cd "$(dirname "$0")"
-out=../../../build/bench
+out=../../../build/adapters
 mkdir -p $out/java
 
 # Only what isn't there yet: a second build works without a network.
