@@ -51,7 +51,7 @@ class Cell:
         return named.get(self.case, self.case)
 
     def is_latency(self):
-        return self.adapter_case() in ('rtt', 'oneway')
+        return self.adapter_case() in ('rtt', 'oneway', 'join')
 
     def capacity(self):
         return equal_capacity(self.size) if self.ring == 'equal' else 0
@@ -120,7 +120,7 @@ def cells_of(offer, kind):
 
 
 def makes_sense(cell, offer, kind):
-    if cell.how not in offer['how'] or cell.adapter_case() not in offer['cases'] + ['join']:
+    if cell.how not in offer['how'] or cell.adapter_case() not in offer['cases']:
         return False
     if cell.how == 'loan' and cell.size <= LARGE and kind != 'full' and offer['how'] != ['loan']:
         return False  # a loan of a few bytes is a copy

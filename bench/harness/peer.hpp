@@ -50,13 +50,14 @@ constexpr unsigned ROLES_MAX = 64;
 constexpr unsigned AUTHOR_SHIFT = 48;
 constexpr uint64_t CHUNK_BYTES = 4u << 20;
 constexpr uint64_t LOST_AFTER_NS = 1000000000; /* without a message, once the producers are done */
+constexpr uint64_t LOAD = 64;                  /* messages a microsecond from which on `gather` waits */
 constexpr double SAMPLES_PER_S = 1e6;          /* oneway: above this rate not every message is a sample */
 
 enum class waiting { spin, pause, gather, block };
 
 struct options {
     std::string kase, impl, how = "single";
-    uint64_t size = 8, batch = 1, capacity = 0, publishers = 1, subscribers = 1;
+    uint64_t size = 8, batch = 1, capacity = 0, publishers = 1, subscribers = 1, topics = 1;
     waiting wait = waiting::pause;
     double rate = 0;
     int cpus[2] = {0, 1};
@@ -300,17 +301,32 @@ struct arena {
 
 /* While there is nothing to do. got: messages since the last call. */
 class idler {
-    uint64_t wait = 0, first, budget;
+    uint64_t wait = 0, since = 0, count = 0, first, budget, window;
+    bool loaded = false;
     waiting how;
+
+    /* As aether_idle(): by the rate over a microsecond or more. */
+    bool under_load(uint64_t got) {
+        const uint64_t now = ticks(), elapsed = now - since;
+
+        count += got;
+        if (elapsed >= window) {
+            loaded = count * window > elapsed * LOAD;
+            since = now;
+            count = 0;
+        }
+        return loaded;
+    }
 
   public:
     explicit idler(waiting how_)
-        : first((uint64_t)(64 / ns_per_tick)), budget((uint64_t)(20000 / ns_per_tick)), how(how_) {
+        : first((uint64_t)(64 / ns_per_tick)), budget((uint64_t)(20000 / ns_per_tick)),
+          window((uint64_t)(1000 / ns_per_tick)), how(how_) {
     }
     void operator()(uint64_t got) {
         if (how == waiting::spin)
             return;
-        if (how != waiting::gather || got < 16) {
+        if (how != waiting::gather || got == 0 || !under_load(got)) {
             wait = 0;
             relax();
             return;
@@ -329,6 +345,8 @@ struct defaults {
     }
     void consumer(unsigned) {
     }
+    void open_times(uint64_t *, uint64_t *) {
+    } /* several topics: to open one, in ns; its memory, in bytes */
     void ready() {
     } /* in the parent, when all roles are open */
     void flush() {
@@ -387,7 +405,8 @@ template <class Peer, size_t SIZE> class bench {
     const options &o;
     arena *const a;
     const bool single;
-    Peer there, back; /* back: for round trips only */
+    std::vector<pid_t> pids; /* of roles that are processes */
+    Peer there, back;        /* back: for round trips only */
 
     bool round_trips() const {
         return o.kase == "rtt";
@@ -428,8 +447,8 @@ template <class Peer, size_t SIZE> class bench {
         const uint64_t first = (uint64_t)number << AUTHOR_SHIFT, start = a->start_ns.load();
         const uint64_t end = start + (uint64_t)(a->seconds * 1e9), batch = o.batch;
         const uint64_t chunk = CHUNK_BYTES / SIZE < 1024 ? CHUNK_BYTES / SIZE + 1 : 1024;
-        uint64_t n = first;
-        idler pause(waiting::pause);
+        uint64_t n = first, full_at = first;
+        idler pause(o.wait == waiting::gather ? waiting::gather : waiting::pause);
 
         do {
             for (const uint64_t stop = n + chunk; (int64_t)(stop - n) > 0;) {
@@ -440,7 +459,8 @@ template <class Peer, size_t SIZE> class bench {
                     if (roles() > 2 || o.wait == waiting::block)
                         (void)sched_yield();
                     else
-                        pause(0);
+                        pause(n - full_at);
+                    full_at = n;
                     if (now_ns() > end)
                         break;
                 }
@@ -461,8 +481,8 @@ template <class Peer, size_t SIZE> class bench {
         for (;;) {
             const size_t got = there.take(max, [&](const void *p) { each(p, sum); });
             run += got;
-            if (__builtin_expect(got != 0, 1))
-                continue;
+            if (__builtin_expect(got == max, 1))
+                continue; /* there is more; else it is at the producer's heels */
             received += run;
             if (a->producing.load() == 0) {
                 if (received >= a->sent.load())
@@ -631,7 +651,29 @@ template <class Peer, size_t SIZE> class bench {
         }
         if (o.kase == "oneway")
             return producer ? pace() : consume_stamps(role);
+        if (o.kase == "join") {
+            if (producer)
+                join();
+            return;
+        }
         producer ? produce(role) : consume_sums(role);
+    }
+
+    /* The time that a subscriber takes to join and to leave. */
+    void join() {
+        const uint64_t end = a->start_ns.load() + (uint64_t)(a->seconds * 1e9);
+        uint64_t n = 0;
+
+        if constexpr (requires { there.join_and_leave(); }) {
+            for (; now_ns() < end; n++) {
+                const uint64_t start = ticks();
+                there.join_and_leave();
+                a->hist.add(ticks() - start);
+            }
+        }
+        a->sent.store(n);
+        a->role[1].received = n;
+        a->role[1].last_ns = now_ns();
     }
 
     void be(unsigned role) {
@@ -673,6 +715,7 @@ template <class Peer, size_t SIZE> class bench {
             (void)close(0);
             be(role);
         }
+        pids.push_back(pid);
     }
 
     /* A role that has failed has said why, and is gone. */
@@ -691,10 +734,21 @@ template <class Peer, size_t SIZE> class bench {
                 /* Servers are children, too; only roles end by _exit(1). */
                 if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
                     (void)waitpid(info.si_pid, &status, 0);
+                    end_all();
                     _exit(1);
                 }
             }
         }
+    }
+
+    /* The roles first, as what they are attached to stays. */
+    void end_all() {
+        for (const pid_t pid : pids) {
+            (void)kill(pid, SIGKILL);
+            (void)waitpid(pid, nullptr, 0);
+        }
+        if constexpr (requires { Peer::cleanup(); })
+            Peer::cleanup();
     }
 
     void clear() {
@@ -745,8 +799,14 @@ template <class Peer, size_t SIZE> class bench {
             start_role(roles() - 1 - role); /* consumers first */
         await_roles(roles());
         there.ready();
-        printf("{\"ready\": true, \"capacity\": %llu, \"ring_bytes\": %llu}\n", (unsigned long long)there.capacity(),
+        printf("{\"ready\": true, \"capacity\": %llu, \"ring_bytes\": %llu", (unsigned long long)there.capacity(),
                (unsigned long long)there.ring_bytes());
+        if (o.topics > 1) {
+            uint64_t open_ns = 0, bytes = 0;
+            there.open_times(&open_ns, &bytes);
+            printf(", \"open_ns\": %llu, \"bytes_each\": %llu", (unsigned long long)open_ns, (unsigned long long)bytes);
+        }
+        printf("}\n");
         (void)fflush(stdout);
         while (fgets(line, sizeof line, stdin) != nullptr) {
             char *end;
@@ -759,7 +819,7 @@ template <class Peer, size_t SIZE> class bench {
             report();
             (void)fflush(stdout);
         }
-        (void)fflush(stdout);
+        end_all();
         return 0;
     }
 };
@@ -788,6 +848,8 @@ inline void set(options &o, const std::string &key, const std::string &value) {
         o.capacity = number(key, value, 0, 1u << 30);
     else if (key == "publishers" || key == "subscribers")
         (key == "publishers" ? o.publishers : o.subscribers) = number(key, value, 1, ROLES_MAX / 2);
+    else if (key == "topics")
+        o.topics = number(key, value, 1, 1000000);
     else if (key == "rate")
         o.rate = (double)number(key, value, 1, 1000000000);
     else if (key == "how" && (value == "single" || value == "batch" || value == "loan"))
@@ -813,8 +875,8 @@ inline options parse(int argc, char **argv) {
     if (argc < 2)
         fail("a case is missing: see bench/README.md");
     o.kase = argv[1];
-    if (o.kase != "throughput" && o.kase != "rtt" && o.kase != "oneway" && o.kase != "idle")
-        fail("'%s': throughput, rtt, oneway or idle expected", argv[1]);
+    if (o.kase != "throughput" && o.kase != "rtt" && o.kase != "oneway" && o.kase != "idle" && o.kase != "join")
+        fail("'%s': throughput, rtt, oneway, idle or join expected", argv[1]);
     for (int i = 2; i < argc; i++) {
         const std::string text = argv[i];
         const size_t at = text.find('=');
@@ -826,6 +888,8 @@ inline options parse(int argc, char **argv) {
         fail("oneway: rate=MESSAGES_PER_SECOND is missing");
     if (o.how != "batch" && o.batch != 1)
         fail("batch=%llu: how=batch is missing", (unsigned long long)o.batch);
+    if (o.topics > 1 && o.kase != "throughput")
+        unsupported("several topics only for throughput");
     if ((o.kase == "rtt" || o.kase == "oneway") && (o.publishers != 1 || o.subscribers != 1))
         unsupported("one publisher and one subscriber only");
     return o;
@@ -855,11 +919,7 @@ inline void *shared_memory(size_t bytes) {
 template <template <size_t> class Peer, size_t SIZE> int run_size(const options &o) {
     /* Never destroyed: the roles go on using it until the process ends. */
     auto *b = new bench<Peer<SIZE>, SIZE>(o, make_arena());
-    const int status = b->main();
-
-    if constexpr (requires { Peer<SIZE>::cleanup(); })
-        Peer<SIZE>::cleanup();
-    return status;
+    return b->main();
 }
 
 /*

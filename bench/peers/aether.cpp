@@ -11,7 +11,7 @@
 namespace {
 
 struct server {
-    static inline char directory[64], socket[96];
+    static inline char directory[64], socket[96], config[96];
     static inline pid_t pid;
 
     static void start() {
@@ -21,8 +21,12 @@ struct server {
         if (mkdtemp(directory) == nullptr)
             peer::fail("/tmp: %s", strerror(errno));
         (void)snprintf(socket, sizeof socket, "%s/aetherd.sock", directory);
-        pid =
-            peer::start_server({program != nullptr ? program : "aetherd", "--socket", socket, "--log-level", "error"});
+        (void)snprintf(config, sizeof config, "%s/aetherd.conf", directory);
+        FILE *file = fopen(config, "w");
+        if (file == nullptr || fputs("[limits]\ntopics = 20000\ngrants = 40000\n", file) < 0 || fclose(file) != 0)
+            peer::fail("%s: %s", config, strerror(errno));
+        pid = peer::start_server(
+            {program != nullptr ? program : "aetherd", "--config", config, "--socket", socket, "--log-level", "error"});
         peer::await_server(pid, "aetherd", [] { return access(socket, F_OK) == 0; });
     }
     static void stop() {
@@ -40,6 +44,7 @@ struct server {
         (void)snprintf(path, sizeof path, "%s.lock", socket);
         (void)unlink(path);
         (void)unlink(socket);
+        (void)unlink(config);
         (void)rmdir(directory);
     }
 };
@@ -52,6 +57,7 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
     aether_subscriber *sub = nullptr;
     std::unique_ptr<uint64_t[]> buffer; /* of a batch */
     aether_topic_info info{};
+    peer::word *const times = (peer::word *)peer::shared_memory(sizeof(peer::word)); /* of the opens */
     const bool loans;
 
     void check(int rc) {
@@ -102,14 +108,53 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
         return info.capacity * info.slot_size + info.lane_bytes;
     }
 
+    /* Others that are open, too, and have no messages. */
+    std::string other(uint64_t i) {
+        return "bench/other/" + std::to_string(i);
+    }
+
+    void open_times(uint64_t *ns, uint64_t *bytes) {
+        aether_inspector *inspector;
+        aether_topic_info one{};
+
+        *ns = times->v / (o.topics - 1);
+        check(aether_inspect_open(&inspector, server::socket));
+        check(aether_inspect_find(inspector, other(1).c_str(), &one));
+        aether_inspect_close(inspector);
+        *bytes = one.memory_bytes;
+    }
+
+    void join_and_leave() {
+        aether_subscriber *one;
+
+        check(aether_subscriber_open(client, topic, nullptr, nullptr, &one));
+        aether_subscriber_close(one);
+    }
+
     void producer(unsigned) {
         connect();
+        for (uint64_t i = 1; i < o.topics; i++) {
+            aether_topic_config config{};
+            aether_publisher *one;
+            const uint64_t start = peer::now_ns();
+            config.max_message = SIZE;
+            config.capacity = 8;
+            check(aether_publisher_open(client, other(i).c_str(), &config, &one));
+            times->add(peer::now_ns() - start);
+        }
         check(aether_publisher_open(client, topic, nullptr, &pub));
         if (o.batch > 1)
             buffer.reset(new uint64_t[o.batch * SIZE / 8]());
     }
     void consumer(unsigned) {
         connect();
+        for (uint64_t i = 1; i < o.topics; i++) {
+            aether_topic_config config{};
+            aether_subscriber *one;
+            config.max_message = SIZE;
+            config.capacity = 8;
+            check(aether_subscriber_open(client, other(i).c_str(), nullptr, &config, &one));
+        }
         check(aether_subscriber_open(client, topic, nullptr, nullptr, &sub));
     }
 
@@ -185,7 +230,8 @@ template <size_t SIZE> using unbiased = queue<SIZE, AETHER_PUBLISHERS_UNBIASED>;
     "{\"impl\": \"" impl "\", \"name\": \"" name "\", \"version\": \"" VERSION                                         \
     "\", \"language\": \"C\", \"between\": \"processes\", \"publishers\": 64, \"subscribers\": 64, "                   \
     "\"how\": [\"single\", \"batch\", \"loan\"], \"waits\": [\"spin\", \"pause\", \"gather\", \"block\"], "            \
-    "\"cases\": [\"throughput\", \"rtt\", \"oneway\", \"idle\"], \"lacks\": [], \"settings\": \"" settings "\"}"
+    "\"cases\": [\"throughput\", \"rtt\", \"oneway\", \"idle\", \"join\"], \"lacks\": [], \"settings\": \"" settings   \
+    "\"}"
 
 int main(int argc, char **argv) {
     int status = peer::offer<shared>(

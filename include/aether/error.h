@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define AETHER_VERSION_MAJOR 0
-#define AETHER_VERSION_MINOR 3
+#define AETHER_VERSION_MINOR 4
 #define AETHER_VERSION_PATCH 0
 
 /*

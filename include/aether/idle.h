@@ -5,9 +5,9 @@
  * Call aether_idle(&idle, n) once a round with what the round's receive or publish achieved.
  *
  * The pause under load: a reader on the writer's heels drags every cache line from core to core and slows both down.
- * After a run of AETHER_IDLE_RUN or more messages that came without a break, and only then, the strategies wait min(2 x
- * previous wait, budget) before the next look, so that messages gather and lines arrive in bulk. At low and moderate
- * rates there is no such run and no pause.
+ * While more than AETHER_IDLE_LOAD messages come in a microsecond, and only then, the strategies wait min(2 x previous
+ * wait, budget) before the next look, so that messages gather and lines arrive in bulk. At lower rates there is no
+ * pause.
  */
 #ifndef AETHER_IDLE_H
 #define AETHER_IDLE_H
@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-#define AETHER_IDLE_RUN 16u         /* messages without a break that count as load */
+#define AETHER_IDLE_LOAD 64u        /* messages a microsecond that count as load */
 #define AETHER_IDLE_BUDGET_NS 5000u /* default latency budget for the pause under load */
 #define AETHER_IDLE_NAP_NS 1000000u /* longest nap of AETHER_IDLE_ADAPTIVE */
 
@@ -37,6 +37,9 @@ struct aether_subscriber;
 /* Fields are private. One a loop; not shared between threads. */
 typedef struct aether_idle_state {
     uint64_t run;    /* messages since the last round without any */
+    uint64_t since;  /* when the rate was last looked at, in clock ticks */
+    uint64_t count;  /* messages since then */
+    uint64_t loaded; /* 1: it was high */
     uint64_t rounds; /* rounds without any since the last message */
     uint64_t wait;   /* last pause under load, in clock ticks */
     uint64_t budget; /* longest pause under load, in clock ticks */
@@ -66,7 +69,14 @@ AETHER_INLINE void aether_idle_watch(aether_idle_state *idle, struct aether_subs
  */
 AETHER_INLINE void aether_idle(aether_idle_state *idle, int work);
 
+/*
+ * The same for a loop that takes up to max messages a round, with aether_poll() or aether_receive_batch(): where fewer
+ * were there, the loop is at the publishers' heels, and under load waits although it has moved something.
+ */
+AETHER_INLINE void aether_idle_after(aether_idle_state *idle, int work, int max);
+
 void aether_detail_idle(aether_idle_state *idle);
+void aether_detail_idle_drained(aether_idle_state *idle);
 
 AETHER_INLINE void aether_idle_watch(aether_idle_state *idle, struct aether_subscriber *subscriber) {
     idle->watched = subscriber;
@@ -77,6 +87,12 @@ AETHER_INLINE void aether_idle(aether_idle_state *idle, int work) {
         idle->run += (unsigned)work;
     else
         aether_detail_idle(idle);
+}
+
+AETHER_INLINE void aether_idle_after(aether_idle_state *idle, int work, int max) {
+    aether_idle(idle, work);
+    if (work > 0 && work < max)
+        aether_detail_idle_drained(idle);
 }
 
 #ifdef __cplusplus

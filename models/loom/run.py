@@ -56,7 +56,7 @@ MUTANTS = {
                            "    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
     "WORDNOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release(); /*",
                     "ae_fence_release(); /*")],
-    "WORDNOW1": [(PUBLISH_H, "ae_fence_release(); /*", "/*")],
+    "WORDNOW1": [(PUBLISH_H, "ae_fence_release(); /* W1 and W2", "/* W1 and W2")],
     "WORDW2": [swap(PUBLISH_H, "words, len);\n    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
     "R1": [swap(SUBSCRIBE_H, "ae_load_acquire((const ae_u64 *)(const void *)slot)", "acquire", "relaxed")],
     "R1SLOW": [swap(RECEIVE, "look.tag = ae_load_acquire(", "acquire", "relaxed")],

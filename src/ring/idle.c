@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define FIRST_WAIT_NS 64u
+#define RATE_WINDOW_NS 1000u
 #define SPIN_ROUNDS 1000u
 #define SPIN_ROUNDS_MIN 16u
 #define YIELD_ROUNDS 100u
@@ -26,6 +27,22 @@ static void pause_for(uint64_t ticks) {
     do
         ae_pause();
     while (ae_ticks() - start < ticks);
+}
+
+/*
+ * By the rate over a microsecond or more, and not by how many messages were found at once: a reader on the writer's
+ * heels finds few at a time, and it is the one that should pause.
+ */
+static bool under_load(aether_idle_state *idle, uint64_t run) {
+    const uint64_t now = ae_ticks(), elapsed = now - idle->since, window = ae_ticks_from_ns(RATE_WINDOW_NS);
+
+    idle->count += run;
+    if (elapsed >= window) {
+        idle->loaded = idle->count * window > elapsed * AETHER_IDLE_LOAD;
+        idle->since = now;
+        idle->count = 0;
+    }
+    return idle->loaded;
 }
 
 static void pause_under_load(aether_idle_state *idle) {
@@ -68,17 +85,24 @@ static void adapt(aether_idle_state *idle) {
     }
 }
 
-AE_EXPORT void aether_detail_idle(aether_idle_state *idle) {
+/* All there was has been taken, and it wasn't nothing. */
+AE_EXPORT void aether_detail_idle_drained(aether_idle_state *idle) {
     const uint64_t run = idle->run;
 
     idle->run = 0;
-    if (run != 0) {
-        learn(idle);
-        idle->rounds = 0;
-    }
-    if (run >= AETHER_IDLE_RUN && idle->budget != 0) {
+    learn(idle);
+    idle->rounds = 0;
+    if (idle->budget != 0 && under_load(idle, run))
         pause_under_load(idle);
-        return;
+    else
+        idle->wait = 0;
+}
+
+AE_EXPORT void aether_detail_idle(aether_idle_state *idle) {
+    if (idle->run != 0) {
+        aether_detail_idle_drained(idle);
+        if (idle->wait != 0)
+            return;
     }
     idle->wait = 0;
     idle->rounds++;

@@ -220,19 +220,33 @@ final class Harness {
     private final class Idler {
         private final boolean spin = Cell.WAIT.equals("spin"), block = Cell.WAIT.equals("block"),
                               gather = Cell.WAIT.equals("gather") && !Cell.RTT;
-        private long wait;
+        private long wait, since, count;
+        private boolean loaded;
 
         void idle(Peer.Consumer consumer, long got) {
             if (block)
                 consumer.block();
             else if (roles > 2 && got == 0)
                 Thread.yield();
-            else if (gather && got >= 16)
+            else if (gather && got > 0 && underLoad(got))
                 gather();
             else if (!spin) {
                 wait = 0;
                 Thread.onSpinWait();
             }
+        }
+
+        /** By the rate over a microsecond or more. */
+        private boolean underLoad(long got) {
+            final long now = System.nanoTime(), elapsed = now - since;
+
+            count += got;
+            if (elapsed >= 1000) {
+                loaded = count * 1000 > elapsed * 64;
+                since = now;
+                count = 0;
+            }
+            return loaded;
         }
 
         private void gather() {
@@ -328,7 +342,7 @@ final class Harness {
         for (;;) {
             final int got = consumer.take(MANY);
             all += got;
-            if (got == 0)
+            if (got < MANY) /* there is no more: it is at the producer's heels */
                 return all;
         }
     }

@@ -4,13 +4,16 @@
 use crate::clock::{self, Idler, now_ns, relax, ticks};
 use crate::histogram::Histogram;
 use crate::options::{Case, ROLES_MAX};
-use crate::{How, Message, Options, Peer, Put, Take, Wait, fail};
+use crate::{Message, Options, Peer, Put, Take, Wait, fail};
 use std::io::{BufRead, Error, Write};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+
+/// Messages that a consumer takes before it looks at anything else.
+const MOST: usize = 256;
 
 const AUTHOR_SHIFT: u32 = 48;
 const CHUNK_BYTES: usize = 4 << 20; // a producer looks at the clock after so many
@@ -238,19 +241,25 @@ impl<P: Peer<N>, const N: usize> Bench<P, N> {
     /// Until all that was sent is there, or nothing has come for a while.
     #[inline(always)]
     fn consume(&self, queue: &mut P::Take, role: usize, each: impl Fn(&Message<N>)) {
-        let max = if self.o.how == How::Batch { self.o.batch } else { 1 };
         let outcome = &self.a.outcome[role];
         let mut idler = Idler::new(self.o.wait);
         let (mut received, mut sum, mut run, mut quiet_since) = (0, 0u64, 0, 0);
 
         loop {
-            let got = queue.take(max, |m| {
-                each(m);
-                sum = sum.wrapping_add(sum_words(m));
-            });
+            let mut got = 0;
+            while got < MOST {
+                let some = queue.take(MOST - got, |m| {
+                    each(m);
+                    sum = sum.wrapping_add(sum_words(m));
+                });
+                if some == 0 {
+                    break;
+                }
+                got += some;
+            }
             run += got as u64;
-            if got != 0 {
-                continue;
+            if got >= MOST {
+                continue; // there is more; else it is at the producer's heels
             }
             received += run;
             if self.a.producing.0.load(Acquire) == 0 {

@@ -4,7 +4,7 @@
 use crate::Wait;
 use std::sync::OnceLock;
 
-const GATHER_FROM: u64 = 16; // messages without a break
+const GATHER_LOAD: u64 = 64; // messages a microsecond
 const GATHER_FIRST_NS: f64 = 64.0;
 const GATHER_MOST_NS: f64 = 20000.0;
 
@@ -67,6 +67,10 @@ pub struct Idler {
     wait: u64,
     first: u64,
     most: u64,
+    window: u64,
+    since: u64,
+    count: u64,
+    loaded: bool,
 }
 
 impl Idler {
@@ -77,7 +81,25 @@ impl Idler {
             wait: 0,
             first: (GATHER_FIRST_NS / per) as u64,
             most: (GATHER_MOST_NS / per) as u64,
+            window: (1000.0 / per) as u64,
+            since: 0,
+            count: 0,
+            loaded: false,
         }
+    }
+
+    /// By the rate over a microsecond or more.
+    fn under_load(&mut self, got: u64) -> bool {
+        let now = ticks();
+        let elapsed = now.wrapping_sub(self.since);
+
+        self.count += got;
+        if elapsed >= self.window {
+            self.loaded = self.count.saturating_mul(self.window) > elapsed.saturating_mul(GATHER_LOAD);
+            self.since = now;
+            self.count = 0;
+        }
+        self.loaded
     }
 
     /// got: messages since the last call.
@@ -86,7 +108,7 @@ impl Idler {
         if self.how == Wait::Spin {
             return;
         }
-        if self.how != Wait::Gather || got < GATHER_FROM {
+        if self.how != Wait::Gather || got == 0 || !self.under_load(got) {
             self.wait = 0;
             relax();
             return;
