@@ -154,7 +154,7 @@ def case_values():
         for line in ("HELLO 'who?forged': done", "CREATE 't': done", "REMOVE 'u': there is no topic 'u'"):
             assert line in log, f"{line}: {log}"
     with Daemon("--log-level", "info", config="[daemon]\nlog_level = error\n") as daemon:
-        assert "listening" in daemon.log()
+        lib.await_true(lambda: "listening" in daemon.log(), "it says so")  # after it can be connected to
 
 
 def case_socket_from_file():
