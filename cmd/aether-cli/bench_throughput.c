@@ -8,6 +8,7 @@
 
 #define WORDS_MAX ((AETHER_INLINE_LIMIT + 7) / 8)
 #define RECEIVE_MAX 64                  /* messages a call, where they are published in batches */
+#define ROUND_MAX 256                   /* messages between two calls of the idle strategy, and not many more */
 #define CHUNK 1024u                     /* messages between two looks at the clock */
 #define CHUNK_BYTES (UINT64_C(4) << 20) /* the same for large ones */
 #define PAUSE_BUDGET_NS 20000u
@@ -101,15 +102,16 @@ struct writer {
 static inline uint64_t __attribute__((always_inline))
 publish_chunk(aether_publisher *pub, aether_idle_state *idle, uint64_t *words, size_t size, uint64_t *own,
               uint64_t *total_sum) {
-    uint64_t sum = 0, next = own != NULL ? *own : 0;
+    uint64_t sum = 0, next = own != NULL ? *own : aether_publisher_next(pub);
+    aether_burst burst = aether_burst_begin(pub, size);
     int rc;
 
     for (unsigned i = 0; i < CHUNK; i++) {
-        const uint64_t n = own != NULL ? next++ : aether_publisher_next(pub);
+        const uint64_t n = next++;
         UNROLL
         for (size_t w = 0; w < (size + 7) / 8; w++)
             words[w] = n + w;
-        while (__builtin_expect((rc = aether_publish(pub, words, size)) != 0, 0)) {
+        while (__builtin_expect((rc = aether_burst_publish(&burst, words)) != 0, 0)) {
             if (rc < 0)
                 return 0;
             aether_idle(idle, 0);
@@ -348,9 +350,10 @@ static inline int __attribute__((always_inline))
 receive_run(struct reader *r, size_t size, size_t touched, bool has_authors, bool many) {
     uint64_t received = 0, sum = 0;
     aether_message messages[RECEIVE_MAX];
-    int n;
+    int n = 0;
 
-    while ((n = many ? aether_receive_batch(r->sub, messages, RECEIVE_MAX) : aether_receive(r->sub, messages)) > 0) {
+    while (received < ROUND_MAX &&
+           (n = many ? aether_receive_batch(r->sub, messages, RECEIVE_MAX) : aether_receive(r->sub, messages)) > 0) {
         for (int i = 0; i < (many ? n : 1); i++) {
             const aether_message *m = &messages[i];
             if (__builtin_expect(m->len != size || m->lost != 0, 0)) {
@@ -367,9 +370,8 @@ receive_run(struct reader *r, size_t size, size_t touched, bool has_authors, boo
     watch_silence(r, received);
     r->received += received;
     r->sum += sum;
-    aether_idle(&r->idle, received > INT32_MAX ? INT32_MAX : (int)received);
-    aether_idle(&r->idle, 0);
-    return n;
+    aether_idle_after(&r->idle, (int)received, ROUND_MAX);
+    return n < 0 ? n : 0;
 }
 
 static int receive_authors(struct reader *r, size_t size) {
