@@ -255,6 +255,11 @@ class Adapter:
         self.errors.close()
 
 
+def slow(offer):
+    """Starts for seconds, so that fewer settings can be tried."""
+    return offer.get('language') == 'Java'
+
+
 def find_offers(only):
     """All implementations: a list of (program, description); skipped ones have 'skipped'."""
     offers = []
@@ -373,7 +378,7 @@ class Bench:
         return adapters
 
     def choices(self, cell, offer):
-        """What to try: how to wait, and how large a ring."""
+        """What to try: ways to wait, and sizes of the ring."""
         waits = [wait for wait in cell.waits if wait in offer['waits']]
         if 'spin' not in offer['waits'] and 'block' in offer['waits'] and 'block' not in waits:
             waits.append('block')  # what has threads or a server of its own may be better off asleep
@@ -382,23 +387,26 @@ class Bench:
             capacities = [0, plan.equal_capacity(cell.size), plan.equal_capacity(cell.size) * 8]
             if cell.size > 1024:
                 capacities = [0, plan.equal_capacity(cell.size)]
-            if offer.get('slow') or cell.topics:
+            if slow(offer) or cell.topics:
                 capacities = [0]
-        return [(wait, capacity) for wait in waits for capacity in capacities]
+        return waits, capacities
 
     def best_choice(self, program, cell, offer):
         """A short look at each; the same for all cells of a kind, as starting some takes long."""
         kind = (offer['impl'], cell.case, cell.how, cell.size if cell.size <= 64 else cell.size > 4096, cell.ring,
                 cell.publishers, cell.subscribers, cell.batch, bool(cell.load))
-        if offer.get('slow'):
+        if slow(offer):
             kind = (offer['impl'], cell.adapter_case(), cell.how, cell.ring)
-        tries = self.choices(cell, offer)
-        if kind not in self.chosen and len(tries) == 1:
-            self.chosen[kind] = tries[0]
-        if kind in self.chosen:
-            return self.chosen[kind]
+        if kind not in self.chosen:
+            waits, capacities = self.choices(cell, offer)
+            wait = self.best_of([(wait, capacities[0]) for wait in waits], program, cell, offer)[0]
+            self.chosen[kind] = self.best_of([(wait, capacity) for capacity in capacities], program, cell, offer)
+        return self.chosen[kind]
+
+    def best_of(self, tries, program, cell, offer):
+        """The best of some (wait, capacity); the first one if none works."""
         scores = []
-        for wait, capacity in tries:
+        for wait, capacity in tries if len(tries) > 1 else []:
             try:
                 adapters = self.open(program, cell, offer, wait, capacity)
             except Failed:
@@ -410,21 +418,14 @@ class Bench:
                     adapter.start(0.02)
                 for adapter in adapters:
                     adapter.answer(LATE_S)
-                runs = [take_run(self.floor, adapters, 0.06)[0] for _ in range(2)]
-                if cell.is_latency():
-                    scores.append((-min(run.p50 / run.floor for run in runs), wait, capacity))
-                else:
-                    scores.append((max(run.per_floor() for run in runs), wait, capacity))
+                run = take_run(self.floor, adapters, 0.06)[0]
+                scores.append((-run.p50 / run.floor if cell.is_latency() else run.per_floor(), wait, capacity))
             except Failed:
                 continue
             finally:
                 for adapter in adapters:
                     adapter.close()
-        if not scores:
-            return tries[0]
-        best = max(scores)
-        self.chosen[kind] = best[1:]
-        return best[1:]
+        return max(scores)[1:] if scores else tries[0]
 
     def measure(self, program, cell, offer):
         """Returns (accepted runs, discarded, what the adapter said of itself, wait)."""
@@ -432,13 +433,13 @@ class Bench:
         adapters = self.open(program, cell, offer, wait, capacity)
         if 'unsupported' in adapters[0].ready:
             return [], 0, adapters[0].ready, wait
-        seconds = self.options.seconds if not cell.is_latency() else max(self.options.seconds, 0.3)
+        seconds = self.options.seconds
         if cell.case in ('wakeup', 'idle') or (cell.case == 'oneway' and cell.rate <= 1000):
             seconds = max(seconds, 1.0)
         accepted, discarded = [], 0
         try:
             for adapter in adapters:
-                adapter.start(min(seconds, 0.2))
+                adapter.start(min(seconds, 0.05))
             for adapter in adapters:
                 adapter.answer(seconds + LATE_S)
             while len(accepted) < self.options.runs:
@@ -598,10 +599,12 @@ def arguments():
     parser.add_argument('--case', default='', metavar='CASE,..', help='only these cases')
     parser.add_argument('--size', default='', metavar='BYTES,..', help='only these sizes')
     parser.add_argument('--runs', type=int, default=0, metavar='N', help='accepted runs a row (3; with --full 5)')
-    parser.add_argument('--seconds', type=float, default=0.2, metavar='S', help='a run (0.2)')
+    parser.add_argument('--seconds', type=float, default=0.0, metavar='S', help='a run (0.2; with --peers 0.12)')
     parser.add_argument('--budget', type=float, default=0, metavar='MINUTES', help='begin no cell after that')
     parser.add_argument('--results', default=os.path.join(BUILD, JOURNAL), metavar='FILE')
     options = parser.parse_args()
+    if not options.seconds:
+        options.seconds = 0.12 if options.peers and not options.full else 0.2
     if options.runs < 0 or not 0.01 <= options.seconds <= 60:
         parser.error('--runs: at least 1; --seconds: 0.01 to 60')
     options.runs = options.runs or (5 if options.full else 3)
