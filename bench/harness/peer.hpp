@@ -50,7 +50,6 @@ constexpr unsigned ROLES_MAX = 64;
 constexpr unsigned AUTHOR_SHIFT = 48;
 constexpr uint64_t CHUNK_BYTES = 4u << 20;
 constexpr uint64_t LOST_AFTER_NS = 1000000000; /* without a message, once the producers are done */
-constexpr uint64_t LOAD = 64;                  /* messages a microsecond from which on `gather` waits */
 constexpr double SAMPLES_PER_S = 1e6;          /* oneway: above this rate not every message is a sample */
 
 enum class waiting { spin, pause, gather, block };
@@ -299,41 +298,76 @@ struct arena {
     histogram hist; /* of the one role that samples */
 };
 
-/* While there is nothing to do. got: messages since the last call. */
+/*
+ * While there is nothing to do. got: messages since the last call. `gather` is what aether_idle() does, with a budget of
+ * 20 us: under load it pauses, so that messages gather, for as long as they come faster that way, which it tries.
+ */
 class idler {
-    uint64_t wait = 0, since = 0, count = 0, first, budget, window;
-    bool loaded = false;
+    static constexpr double LOAD = 4, FIRST_GAIN = 1.25, GAIN = 1.1; /* messages a microsecond; factors */
+    static constexpr unsigned LEVELS = 3, LEVEL_SHIFT = 2;
+    static constexpr uint64_t PATIENCE = 64, PATIENCE_MAX = 4096;
+    uint64_t since = 0, count = 0, windows = 0, patience = 0, budget, window;
+    double load, before = 0;
+    unsigned level = 0;
+    bool loaded = false, up = true, trying = false;
     waiting how;
 
-    /* As aether_idle(): by the rate over a microsecond or more. */
-    bool under_load(uint64_t got) {
+    void weigh(double rate) {
+        if (!trying) {
+            if (windows != 0) {
+                windows--;
+                return;
+            }
+            before = rate;
+            if (level == 0 || level == LEVELS)
+                up = level == 0;
+            trying = true;
+            return;
+        }
+        trying = false;
+        if (rate > (up ? before * (level == 0 ? FIRST_GAIN : GAIN) : before / GAIN)) {
+            level = up ? level + 1 : level - 1;
+            patience = 0;
+            return;
+        }
+        up = !up;
+        patience = patience * 2 + PATIENCE < PATIENCE_MAX ? patience * 2 + PATIENCE : PATIENCE_MAX;
+        windows = patience;
+    }
+
+    uint64_t pause(uint64_t got) {
         const uint64_t now = ticks(), elapsed = now - since;
 
         count += got;
         if (elapsed >= window) {
-            loaded = count * window > elapsed * LOAD;
+            const double rate = (double)count / (double)elapsed;
+            loaded = rate > load;
+            if (loaded) {
+                weigh(rate);
+            } else {
+                trying = false;
+                if (level != 0)
+                    windows = 0;
+            }
             since = now;
             count = 0;
         }
-        return loaded;
+        const unsigned at = !trying ? level : up ? level + 1 : level - 1;
+        return loaded && at != 0 ? budget >> LEVEL_SHIFT * (LEVELS - at) : 0;
     }
 
   public:
     explicit idler(waiting how_)
-        : first((uint64_t)(64 / ns_per_tick)), budget((uint64_t)(20000 / ns_per_tick)),
-          window((uint64_t)(1000 / ns_per_tick)), how(how_) {
+        : budget((uint64_t)(20000 / ns_per_tick)), window(4 * budget), load(LOAD * ns_per_tick / 1000), how(how_) {
     }
     void operator()(uint64_t got) {
         if (how == waiting::spin)
             return;
-        if (how != waiting::gather || got == 0 || !under_load(got)) {
-            wait = 0;
+        const uint64_t length = how == waiting::gather && got != 0 ? pause(got) : 0;
+        const uint64_t start = length != 0 ? ticks() : 0;
+        do
             relax();
-            return;
-        }
-        wait = wait == 0 ? first : 2 * wait < budget ? 2 * wait : budget;
-        for (const uint64_t start = ticks(); ticks() - start < wait;)
-            relax();
+        while (length != 0 && ticks() - start < length);
     }
 };
 
@@ -443,7 +477,7 @@ template <class Peer, size_t SIZE> class bench {
         return there.put(batch, fill);
     }
 
-    void produce(unsigned number) {
+    __attribute__((noinline)) void produce(unsigned number) {
         const uint64_t first = (uint64_t)number << AUTHOR_SHIFT, start = a->start_ns.load();
         const uint64_t end = start + (uint64_t)(a->seconds * 1e9), batch = o.batch;
         const uint64_t chunk = CHUNK_BYTES / SIZE < 1024 ? CHUNK_BYTES / SIZE + 1 : 1024;
@@ -503,7 +537,7 @@ template <class Peer, size_t SIZE> class bench {
             a->role[role].last_ns = now_ns();
     }
 
-    void consume_sums(unsigned role) {
+    __attribute__((noinline)) void consume_sums(unsigned role) {
         consume(role, [](const void *p, uint64_t &sum) { sum += sum_words<SIZE>(p); });
     }
 
@@ -529,7 +563,7 @@ template <class Peer, size_t SIZE> class bench {
             fail("a message arrived changed");
     }
 
-    void ping() {
+    __attribute__((noinline)) void ping() {
         const uint64_t end = a->start_ns.load() + (uint64_t)(a->seconds * 1e9);
         const uint64_t check = o.wait == waiting::block ? 1 : 256;
         uint64_t n = 1, last = ticks();
@@ -550,7 +584,7 @@ template <class Peer, size_t SIZE> class bench {
         a->role[1].last_ns = now_ns();
     }
 
-    void pong() {
+    __attribute__((noinline)) void pong() {
         uint64_t first;
         idler pause(o.wait == waiting::gather ? waiting::pause : o.wait);
 
@@ -574,7 +608,7 @@ template <class Peer, size_t SIZE> class bench {
 
     /* ---- open loop ---- */
 
-    void pace() {
+    __attribute__((noinline)) void pace() {
         const uint64_t start = ticks(), every = o.rate > SAMPLES_PER_S ? (uint64_t)(o.rate / SAMPLES_PER_S + 0.5) : 1;
         const double per = 1e9 / o.rate / ns_per_tick;
         const uint64_t total = (uint64_t)(o.rate * a->seconds);
@@ -610,7 +644,7 @@ template <class Peer, size_t SIZE> class bench {
         a->producing.add(~UINT64_C(0));
     }
 
-    void consume_stamps(unsigned role) {
+    __attribute__((noinline)) void consume_stamps(unsigned role) {
         histogram &hist = a->hist;
 
         consume(role, [&hist](const void *p, uint64_t &) {

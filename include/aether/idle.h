@@ -4,10 +4,13 @@
  *
  * Call aether_idle(&idle, n) once a round with what the round's receive or publish achieved.
  *
- * The pause under load: a reader on the writer's heels drags every cache line from core to core and slows both down.
- * While more than AETHER_IDLE_LOAD messages come in a microsecond, and only then, the strategies wait min(2 x previous
- * wait, budget) before the next look, so that messages gather and lines arrive in bulk. At lower rates there is no
- * pause.
+ * The pause under load: a reader on the writer's heels drags every cache line from core to core and slows both down; if
+ * it pauses, messages gather, and lines arrive in bulk. Which pause is best depends on the machine, the ring, and who
+ * sets the pace, so it is tried. While more than AETHER_IDLE_LOAD messages come in a microsecond, a loop that has taken
+ * all there is pauses for a 16th of the budget, a quarter of it, or all of it, if they come faster that way than with
+ * the next shorter pause, or none: by a quarter for the first step, a tenth for the others. The next longer and the
+ * next shorter one are looked at again for a moment, less and less often while the answer stays the same, at last a few
+ * times a second. At lower rates there is no pause.
  */
 #ifndef AETHER_IDLE_H
 #define AETHER_IDLE_H
@@ -15,15 +18,15 @@
 #include <stdint.h>
 
 #ifndef AETHER_INLINE
-#define AETHER_INLINE static inline
+#define AETHER_INLINE static inline __attribute__((always_inline))
 #endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define AETHER_IDLE_LOAD 64u        /* messages a microsecond that count as load */
-#define AETHER_IDLE_BUDGET_NS 5000u /* default latency budget for the pause under load */
+#define AETHER_IDLE_LOAD 4u         /* messages a microsecond that count as load */
+#define AETHER_IDLE_BUDGET_NS 5000u /* the usual pause under load */
 #define AETHER_IDLE_NAP_NS 1000000u /* longest nap of AETHER_IDLE_ADAPTIVE */
 
 typedef enum aether_idle_strategy {
@@ -36,22 +39,29 @@ struct aether_subscriber;
 
 /* Fields are private. One a loop; not shared between threads. */
 typedef struct aether_idle_state {
-    uint64_t run;    /* messages since the last round without any */
-    uint64_t since;  /* when the rate was last looked at, in clock ticks */
-    uint64_t count;  /* messages since then */
-    uint64_t loaded; /* 1: it was high */
-    uint64_t rounds; /* rounds without any since the last message */
-    uint64_t wait;   /* last pause under load, in clock ticks */
-    uint64_t budget; /* longest pause under load, in clock ticks */
+    uint64_t run;      /* messages since the last round without any */
+    uint64_t count;    /* messages in this window */
+    uint64_t since;    /* when it began, in clock ticks */
+    double load;       /* messages a tick from which on it is under load */
+    double rate;       /* messages a tick before the look at another pause */
+    uint64_t loaded;   /* 1: it is */
+    uint64_t level;    /* of the pause: 0 none .. 3 the budget */
+    uint64_t up;       /* 1: the next look is at a longer one */
+    uint64_t trying;   /* 1: this window is such a look */
+    uint64_t windows;  /* until the next one */
+    uint64_t patience; /* between the last one and the next, in windows */
+    uint64_t rounds;   /* rounds without any since the last message */
+    uint64_t budget;   /* a pause under load, in clock ticks */
+    uint64_t window;   /* the least length of one, in clock ticks */
     uint64_t strategy;
     uint64_t spin; /* ADAPTIVE: rounds to spin before yielding, learned */
     struct aether_subscriber *watched;
 } aether_idle_state;
 
 /*
- * Prepares a strategy. budget_ns: the longest pause under load, which is latency that you are ready to add when
- * messages come back to back; 0 for none, AETHER_IDLE_BUDGET_NS if you have no opinion. The first call in a process
- * calibrates the clock (about 1 ms).
+ * Prepares a strategy. budget_ns: the pause under load, which is latency that you are ready to add when messages come
+ * back to back; 0 for none, AETHER_IDLE_BUDGET_NS if you have no opinion. Best well below the time in which the topic's
+ * ring fills. The first call in a process calibrates the clock (about 1 ms).
  */
 void aether_idle_init(aether_idle_state *idle, aether_idle_strategy strategy, uint32_t budget_ns);
 

@@ -30,7 +30,7 @@
 #include <aether/topic.h>
 
 #ifndef AETHER_INLINE
-#define AETHER_INLINE static inline
+#define AETHER_INLINE static inline __attribute__((always_inline))
 #endif
 
 #ifdef __cplusplus
@@ -186,13 +186,17 @@ static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_
     subscriber->cursor_stored = seq;
 }
 
+AE_ALWAYS_INLINE const unsigned char *ae_slot_at(const struct aether_subscriber *subscriber, uint64_t seq) {
+    return subscriber->slots + (seq & subscriber->mask) * subscriber->slot_size;
+}
+
 /*
- * Looks at the slot of seq. 1: it holds the message, *message is filled in. 0: it holds something older: nothing yet.
+ * Looks at slot, which is that of seq. 1: it holds the message, *message is filled in. 0: it holds something older: nothing yet.
  * -1: something else. The subtraction checks three things at once: the tag's sequence, its kind, and that its length is
  * within the slot.
  */
-AE_ALWAYS_INLINE int ae_read_slot(const struct aether_subscriber *subscriber, uint64_t seq, aether_message *message) {
-    const unsigned char *slot = subscriber->slots + (seq & subscriber->mask) * subscriber->slot_size;
+AE_ALWAYS_INLINE int ae_read_slot(const struct aether_subscriber *subscriber, const unsigned char *slot, uint64_t seq,
+                                  aether_message *message) {
     /* R1 acquire, pairs W2 (publish): whoever sees the tag sees the payload. */
     const uint64_t len = ae_load_acquire((const ae_u64 *)(const void *)slot) - ae_tag(seq, AE_KIND_INLINE, 0);
 
@@ -211,7 +215,7 @@ AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *
     if (AE_LIKELY(subscriber->zero_copy)) {
         if (AE_UNLIKELY((seq & subscriber->cursor_mask) == 0))
             ae_store_cursor(subscriber, seq);
-        const int rc = ae_read_slot(subscriber, seq, message);
+        const int rc = ae_read_slot(subscriber, ae_slot_at(subscriber, seq), seq, message);
         if (AE_LIKELY(rc == 1)) {
             subscriber->next = seq + 1;
             return 1;
@@ -229,7 +233,8 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
     if (AE_UNLIKELY(!subscriber->zero_copy))
         return aether_detail_receive_batch(subscriber, messages, max);
     ae_store_cursor(subscriber, seq);
-    while (n < max && ae_read_slot(subscriber, seq + (unsigned)n, &messages[n]) == 1)
+    while (n < max &&
+           ae_read_slot(subscriber, ae_slot_at(subscriber, seq + (unsigned)n), seq + (unsigned)n, &messages[n]) == 1)
         n++;
     subscriber->next = seq + (unsigned)n;
     if (AE_UNLIKELY(n == 0 && max > 0))
@@ -238,22 +243,29 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
 }
 
 AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max) {
-    struct aether_subscriber hot = *subscriber; /* in registers: through memory each step would wait for the last one */
-    int n = 0;
+    /* In registers, and by steps from slot to slot: through memory each step would wait for the last one. */
+    const struct aether_subscriber hot = *subscriber;
+    const uint64_t step = hot.cursor_mask & hot.mask, end = hot.next + (hot.zero_copy && max > 0 ? (unsigned)max : 0);
+    uint64_t seq = hot.next, stop = seq;
+    int n;
 
-    while (hot.zero_copy && n < max) {
-        aether_message message;
-        if (AE_UNLIKELY((hot.next & hot.cursor_mask) == 0)) {
-            ae_store_cursor(&hot, hot.next);
-            subscriber->cursor_stored = hot.next;
+    while (seq == stop && seq != end) {
+        /* Up to where the cursor is due, or the ring wraps; or the end. */
+        const uint64_t left = end - seq, due = step + 1 - (seq & step);
+        const unsigned char *slot = hot.slots + (seq & hot.mask) * hot.slot_size;
+        stop = seq + (left < due ? left : due);
+        if ((seq & hot.cursor_mask) == 0)
+            ae_store_cursor(subscriber, seq);
+        for (; seq != stop; slot += hot.slot_size) {
+            aether_message message;
+            if (AE_UNLIKELY(ae_read_slot(&hot, slot, seq, &message) != 1))
+                break;
+            subscriber->next = ++seq; /* before the handler, which may not come back */
+            if (AE_UNLIKELY(handler(context, &message) != 0))
+                return (int)(seq - hot.next);
         }
-        if (AE_UNLIKELY(ae_read_slot(&hot, hot.next, &message) != 1))
-            break;
-        subscriber->next = ++hot.next;
-        n++;
-        if (handler(context, &message) != 0)
-            return n;
     }
+    n = (int)(seq - hot.next);
     while (n < max) {
         aether_message message;
         const int rc = aether_receive(subscriber, &message);

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/export.h"
+#include "ring/idle.h"
 #include "ring/subscriber.h"
 #include <aether/detail/atomic.h>
 #include <aether/idle.h>
 #include <sched.h>
 #include <time.h>
 
-#define FIRST_WAIT_NS 64u
-#define RATE_WINDOW_NS 1000u
+#define WINDOW_NS 20000u /* at least so long, and at least WINDOW_PAUSES pauses, is a rate looked at */
+#define WINDOW_PAUSES 4u
+#define LEVELS 3u /* pauses: a 16th of the budget, a quarter of it, all of it */
+#define LEVEL_SHIFT 2u
+#define FIRST_GAIN 1.25
+#define GAIN 1.1
+#define PATIENCE 64u       /* windows until the first second look */
+#define PATIENCE_MAX 4096u /* at least 82 ms */
 #define SPIN_ROUNDS 1000u
 #define SPIN_ROUNDS_MIN 16u
 #define YIELD_ROUNDS 100u
@@ -17,8 +24,13 @@
 
 AE_EXPORT void aether_idle_init(aether_idle_state *idle, aether_idle_strategy strategy, uint32_t budget_ns) {
     ae_clock_init();
-    *idle =
-        (aether_idle_state){.budget = ae_ticks_from_ns(budget_ns), .strategy = (uint64_t)strategy, .spin = SPIN_ROUNDS};
+    *idle = (aether_idle_state){.budget = ae_ticks_from_ns(budget_ns),
+                                .window = ae_ticks_from_ns(WINDOW_NS),
+                                .load = AETHER_IDLE_LOAD / (double)ae_ticks_from_ns(1000),
+                                .strategy = (uint64_t)strategy,
+                                .spin = SPIN_ROUNDS};
+    if (idle->window < WINDOW_PAUSES * idle->budget)
+        idle->window = WINDOW_PAUSES * idle->budget;
 }
 
 static void pause_for(uint64_t ticks) {
@@ -29,27 +41,61 @@ static void pause_for(uint64_t ticks) {
     while (ae_ticks() - start < ticks);
 }
 
+/* The window that ends now was a look at another pause, or tells what such a look has to beat. */
+static void weigh(aether_idle_state *idle, double rate) {
+    double needed;
+
+    if (!idle->trying) {
+        if (idle->windows != 0) {
+            idle->windows--;
+            return;
+        }
+        idle->rate = rate;
+        if (idle->level == 0 || idle->level == LEVELS)
+            idle->up = idle->level == 0;
+        idle->trying = 1;
+        return;
+    }
+    idle->trying = 0;
+    /* A longer pause has to show; where others set the pace, all rates are theirs, and the shorter one wins. */
+    needed = idle->up ? idle->rate * (idle->level == 0 ? FIRST_GAIN : GAIN) : idle->rate / GAIN;
+    if (rate > needed) {
+        idle->level += idle->up ? 1 : UINT64_MAX;
+        idle->patience = 0;
+        return;
+    }
+    idle->up = !idle->up;
+    idle->patience = idle->patience * 2 + PATIENCE;
+    if (idle->patience > PATIENCE_MAX)
+        idle->patience = PATIENCE_MAX;
+    idle->windows = idle->patience;
+}
+
 /*
- * By the rate over a microsecond or more, and not by how many messages were found at once: a reader on the writer's
- * heels finds few at a time, and it is the one that should pause.
+ * By the rate over a window, and not by how many messages were found at once: a reader on the writer's heels finds few
+ * at a time, and it is the one that should pause.
  */
-static bool under_load(aether_idle_state *idle, uint64_t run) {
-    const uint64_t now = ae_ticks(), elapsed = now - idle->since, window = ae_ticks_from_ns(RATE_WINDOW_NS);
+uint64_t ae_idle_pause(aether_idle_state *idle, uint64_t now, uint64_t run) {
+    const uint64_t elapsed = now - idle->since;
+    uint64_t level;
 
     idle->count += run;
-    if (elapsed >= window) {
-        idle->loaded = idle->count * window > elapsed * AETHER_IDLE_LOAD;
+    if (elapsed >= idle->window) {
+        const double rate = (double)idle->count / (double)elapsed;
+
+        idle->loaded = rate > idle->load;
+        if (idle->loaded) {
+            weigh(idle, rate);
+        } else {
+            idle->trying = 0;
+            if (idle->level != 0)
+                idle->windows = 0; /* the next load may be another one */
+        }
         idle->since = now;
         idle->count = 0;
     }
-    return idle->loaded;
-}
-
-static void pause_under_load(aether_idle_state *idle) {
-    const uint64_t wait = idle->wait != 0 ? idle->wait * 2 : ae_ticks_from_ns(FIRST_WAIT_NS);
-
-    idle->wait = wait < idle->budget ? wait : idle->budget;
-    pause_for(idle->wait);
+    level = idle->level + (!idle->trying ? 0 : idle->up ? 1 : UINT64_MAX);
+    return idle->loaded && level != 0 ? idle->budget >> LEVEL_SHIFT * (LEVELS - level) : 0;
 }
 
 static void nap(uint64_t round) {
@@ -85,26 +131,27 @@ static void adapt(aether_idle_state *idle) {
     }
 }
 
-/* All there was has been taken, and it wasn't nothing. */
-AE_EXPORT void aether_detail_idle_drained(aether_idle_state *idle) {
+/* All there was has been taken, and it wasn't nothing. True: it has paused. */
+static bool drained(aether_idle_state *idle) {
     const uint64_t run = idle->run;
+    uint64_t pause;
 
     idle->run = 0;
     learn(idle);
     idle->rounds = 0;
-    if (idle->budget != 0 && under_load(idle, run))
-        pause_under_load(idle);
-    else
-        idle->wait = 0;
+    pause = idle->budget != 0 ? ae_idle_pause(idle, ae_ticks(), run) : 0;
+    if (pause != 0)
+        pause_for(pause);
+    return pause != 0;
+}
+
+AE_EXPORT void aether_detail_idle_drained(aether_idle_state *idle) {
+    (void)drained(idle);
 }
 
 AE_EXPORT void aether_detail_idle(aether_idle_state *idle) {
-    if (idle->run != 0) {
-        aether_detail_idle_drained(idle);
-        if (idle->wait != 0)
-            return;
-    }
-    idle->wait = 0;
+    if (idle->run != 0 && drained(idle))
+        return;
     idle->rounds++;
     if (idle->strategy == AETHER_IDLE_ADAPTIVE)
         adapt(idle);

@@ -216,46 +216,80 @@ final class Harness {
 
     /* ---- waiting ---- */
 
-    /** While there is nothing to do. got: messages since the last call. */
+    /**
+     * While there is nothing to do. got: messages since the last call. gather is what aether_idle() does, with a budget
+     * of 20 us: under load it pauses, so that messages gather, for as long as they come faster that way, which it tries.
+     */
     private final class Idler {
+        private static final double LOAD = 4e-3, FIRST_GAIN = 1.25, GAIN = 1.1; // messages a nanosecond; factors
+        private static final long BUDGET_NS = 20_000, WINDOW_NS = 4 * BUDGET_NS, PATIENCE = 64, PATIENCE_MAX = 4096;
+        private static final int LEVELS = 3, LEVEL_SHIFT = 2;
         private final boolean spin = Cell.WAIT.equals("spin"), block = Cell.WAIT.equals("block"),
                               gather = Cell.WAIT.equals("gather") && !Cell.RTT;
-        private long wait, since, count;
-        private boolean loaded;
+        private long since, count, windows, patience;
+        private double before;
+        private int level;
+        private boolean loaded, up = true, trying;
 
         void idle(Peer.Consumer consumer, long got) {
             if (block)
                 consumer.block();
             else if (roles > 2 && got == 0)
                 Thread.yield();
-            else if (gather && got > 0 && underLoad(got))
-                gather();
-            else if (!spin) {
-                wait = 0;
-                Thread.onSpinWait();
-            }
+            else if (!spin)
+                pause(gather && got > 0 ? length(got) : 0);
         }
 
-        /** By the rate over a microsecond or more. */
-        private boolean underLoad(long got) {
+        private void weigh(double rate) {
+            if (!trying) {
+                if (windows != 0) {
+                    windows--;
+                    return;
+                }
+                before = rate;
+                if (level == 0 || level == LEVELS)
+                    up = level == 0;
+                trying = true;
+                return;
+            }
+            trying = false;
+            if (rate > (up ? before * (level == 0 ? FIRST_GAIN : GAIN) : before / GAIN)) {
+                level += up ? 1 : -1;
+                patience = 0;
+                return;
+            }
+            up = !up;
+            patience = Math.min(PATIENCE_MAX, patience * 2 + PATIENCE);
+            windows = patience;
+        }
+
+        private long length(long got) {
             final long now = System.nanoTime(), elapsed = now - since;
 
             count += got;
-            if (elapsed >= 1000) {
-                loaded = count * 1000 > elapsed * 64;
+            if (elapsed >= WINDOW_NS) {
+                final double rate = (double)count / elapsed;
+                loaded = rate > LOAD;
+                if (loaded)
+                    weigh(rate);
+                else {
+                    trying = false;
+                    if (level != 0)
+                        windows = 0;
+                }
                 since = now;
                 count = 0;
             }
-            return loaded;
+            final int at = !trying ? level : up ? level + 1 : level - 1;
+            return loaded && at != 0 ? BUDGET_NS >> LEVEL_SHIFT * (LEVELS - at) : 0;
         }
 
-        private void gather() {
-            final long start = System.nanoTime();
+        private void pause(long length) {
+            final long start = length != 0 ? System.nanoTime() : 0;
 
-            wait = wait == 0 ? 64 : Math.min(2 * wait, 20000);
             do
                 Thread.onSpinWait();
-            while (System.nanoTime() - start < wait);
+            while (length != 0 && System.nanoTime() - start < length);
         }
     }
 

@@ -149,9 +149,11 @@ AE_ALWAYS_INLINE void ae_copy_in(unsigned char *dst, const void *src, size_t len
 /*
  * A payload of a short constant length is held by value, in registers, and moved word by word. A struct that was filled
  * field by field a moment ago is still in the store buffer: a 16-byte load that spans two of those stores has to wait
- * until they have left it (measured: 32-byte messages at a third of the rate). Words are forwarded.
+ * until they have left it (measured: 32-byte messages at a third of the rate). Words are forwarded. And to put two
+ * together in a vector register takes longer than to store them one after the other.
  */
 #define AE_WORDS_MAX 64u /* bytes */
+#define AE_IS_WORD(len) (__builtin_constant_p(len) && (len) == 8)
 #define AE_IS_WORDS(len) (__builtin_constant_p(len) && (len) != 0 && (len) <= AE_WORDS_MAX && (len) % 8 == 0)
 
 typedef struct ae_words {
@@ -226,31 +228,6 @@ static inline void ae_store16_release(ae_u64 *p, uint64_t low, uint64_t high) {
 #else
     __asm__ __volatile__("movaps %1, (%0)" : : "r"(p), "x"(pair) : "memory");
 #endif
-}
-#endif
-
-#ifdef AE_STORE16
-/*
- * Stores the words after the first one, two at a time: dst is 8 bytes past a multiple of 16. As ae_copy_in(), plain
- * moves between two fences.
- */
-AE_ALWAYS_INLINE void ae_store_pair(unsigned char *dst, const ae_words *words, size_t i, size_t len) {
-    typedef ae_pair __attribute__((may_alias)) pair;
-
-    if (8 * (i + 1) < len) {
-        const pair two = {words->word[i], words->word[i + 1]};
-        *(pair *)(void *)(dst + 8 * i) = two;
-    } else {
-        ae_store_word(dst, words, i, len);
-    }
-}
-
-AE_ALWAYS_INLINE void ae_store_pairs(unsigned char *dst, const ae_words *words, size_t len) {
-    ae_store_pair(dst, words, 1, len);
-    ae_store_pair(dst, words, 3, len);
-    ae_store_pair(dst, words, 5, len);
-    if (len == 64)
-        ae_store_word(dst, words, 7, len);
 }
 #endif
 

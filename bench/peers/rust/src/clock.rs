@@ -4,9 +4,14 @@
 use crate::Wait;
 use std::sync::OnceLock;
 
-const GATHER_LOAD: u64 = 64; // messages a microsecond
-const GATHER_FIRST_NS: f64 = 64.0;
-const GATHER_MOST_NS: f64 = 20000.0;
+const GATHER_LOAD: f64 = 4.0; // messages a microsecond
+const GATHER_NS: f64 = 20000.0;
+const LEVELS: u32 = 3;
+const LEVEL_SHIFT: u32 = 2;
+const FIRST_GAIN: f64 = 1.25;
+const GAIN: f64 = 1.1;
+const PATIENCE: u64 = 64; // windows
+const PATIENCE_MAX: u64 = 4096;
 
 #[inline]
 pub fn now_ns() -> u64 {
@@ -61,45 +66,107 @@ pub fn yield_core() {
     unsafe { libc::sched_yield() };
 }
 
-/// While there is nothing to do.
+/// While there is nothing to do. `gather` is what aether_idle() does, with a budget of 20 us: under load it pauses, so
+/// that messages gather, for as long as they come faster that way, which it tries.
 pub struct Idler {
     how: Wait,
-    wait: u64,
-    first: u64,
-    most: u64,
+    budget: u64,
     window: u64,
+    load: f64,
     since: u64,
     count: u64,
+    before: f64,
     loaded: bool,
+    level: u32,
+    up: bool,
+    trying: bool,
+    windows: u64,
+    patience: u64,
 }
 
 impl Idler {
     pub fn new(how: Wait) -> Self {
         let per = ns_per_tick();
+        let budget = (GATHER_NS / per) as u64;
         Self {
             how,
-            wait: 0,
-            first: (GATHER_FIRST_NS / per) as u64,
-            most: (GATHER_MOST_NS / per) as u64,
-            window: (1000.0 / per) as u64,
+            budget,
+            window: 4 * budget,
+            load: GATHER_LOAD * per / 1000.0,
             since: 0,
             count: 0,
+            before: 0.0,
             loaded: false,
+            level: 0,
+            up: true,
+            trying: false,
+            windows: 0,
+            patience: 0,
         }
     }
 
-    /// By the rate over a microsecond or more.
-    fn under_load(&mut self, got: u64) -> bool {
+    fn next_level(&self) -> u32 {
+        if self.up {
+            self.level + 1
+        } else {
+            self.level - 1
+        }
+    }
+
+    fn weigh(&mut self, rate: f64) {
+        if !self.trying {
+            if self.windows != 0 {
+                self.windows -= 1;
+                return;
+            }
+            self.before = rate;
+            if self.level == 0 || self.level == LEVELS {
+                self.up = self.level == 0;
+            }
+            self.trying = true;
+            return;
+        }
+        self.trying = false;
+        let needed = match (self.up, self.level) {
+            (true, 0) => self.before * FIRST_GAIN,
+            (true, _) => self.before * GAIN,
+            (false, _) => self.before / GAIN,
+        };
+        if rate > needed {
+            self.level = self.next_level();
+            self.patience = 0;
+            return;
+        }
+        self.up = !self.up;
+        self.patience = (self.patience * 2 + PATIENCE).min(PATIENCE_MAX);
+        self.windows = self.patience;
+    }
+
+    fn pause(&mut self, got: u64) -> u64 {
         let now = ticks();
         let elapsed = now.wrapping_sub(self.since);
 
         self.count += got;
         if elapsed >= self.window {
-            self.loaded = self.count.saturating_mul(self.window) > elapsed.saturating_mul(GATHER_LOAD);
+            let rate = self.count as f64 / elapsed as f64;
+            self.loaded = rate > self.load;
+            if self.loaded {
+                self.weigh(rate);
+            } else {
+                self.trying = false;
+                if self.level != 0 {
+                    self.windows = 0;
+                }
+            }
             self.since = now;
             self.count = 0;
         }
-        self.loaded
+        let level = if self.trying { self.next_level() } else { self.level };
+        if self.loaded && level != 0 {
+            self.budget >> (LEVEL_SHIFT * (LEVELS - level))
+        } else {
+            0
+        }
     }
 
     /// got: messages since the last call.
@@ -108,18 +175,10 @@ impl Idler {
         if self.how == Wait::Spin {
             return;
         }
-        if self.how != Wait::Gather || got == 0 || !self.under_load(got) {
-            self.wait = 0;
-            relax();
-            return;
-        }
-        self.wait = if self.wait == 0 {
-            self.first
-        } else {
-            (2 * self.wait).min(self.most)
-        };
-        let start = ticks();
-        while ticks() - start < self.wait {
+        let length = if self.how == Wait::Gather && got != 0 { self.pause(got) } else { 0 };
+        let start = if length != 0 { ticks() } else { 0 };
+        relax();
+        while length != 0 && ticks() - start < length {
             relax();
         }
     }

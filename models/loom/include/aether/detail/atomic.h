@@ -126,6 +126,7 @@ static inline void ae_copy_in(unsigned char *dst, const void *src, size_t len) {
 }
 
 #define AE_WORDS_MAX 64u
+#define AE_IS_WORD(len) (__builtin_constant_p(len) && (len) == 8)
 #define AE_IS_WORDS(len) (__builtin_constant_p(len) && (len) != 0 && (len) <= AE_WORDS_MAX && (len) % 8 == 0)
 
 typedef struct ae_words {
