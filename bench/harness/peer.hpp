@@ -308,29 +308,31 @@ class idler {
     static constexpr uint64_t PATIENCE = 64, PATIENCE_MAX = 4096;
     uint64_t since = 0, count = 0, windows = 0, patience = 0, budget, window;
     double load, before = 0;
-    unsigned level = 0;
-    bool loaded = false, up = true, trying = false;
+    unsigned level = 0, tried = 0, first = LEVELS;
+    bool loaded = false, up = false;
     waiting how;
 
     void weigh(double rate) {
-        if (!trying) {
+        if (tried == level) {
             if (windows != 0) {
                 windows--;
-                return;
+            } else {
+                before = rate;
+                tried = level == 0 ? first : up && level != LEVELS ? level + 1 : level - 1;
             }
-            before = rate;
-            if (level == 0 || level == LEVELS)
-                up = level == 0;
-            trying = true;
             return;
         }
-        trying = false;
-        if (rate > (up ? before * (level == 0 ? FIRST_GAIN : GAIN) : before / GAIN)) {
-            level = up ? level + 1 : level - 1;
+        if (rate > (tried > level ? before * (level == 0 ? FIRST_GAIN : GAIN) : before / GAIN)) {
+            up = tried > level && level != 0;
+            level = tried;
+            first = LEVELS;
             patience = 0;
             return;
         }
+        if (level == 0)
+            first = tried > 1 ? tried - 1 : LEVELS;
         up = !up;
+        tried = level;
         patience = patience * 2 + PATIENCE < PATIENCE_MAX ? patience * 2 + PATIENCE : PATIENCE_MAX;
         windows = patience;
     }
@@ -345,15 +347,14 @@ class idler {
             if (loaded) {
                 weigh(rate);
             } else {
-                trying = false;
+                tried = level;
                 if (level != 0)
                     windows = 0;
             }
             since = now;
             count = 0;
         }
-        const unsigned at = !trying ? level : up ? level + 1 : level - 1;
-        return loaded && at != 0 ? budget >> LEVEL_SHIFT * (LEVELS - at) : 0;
+        return loaded && tried != 0 ? budget >> LEVEL_SHIFT * (LEVELS - tried) : 0;
     }
 
   public:

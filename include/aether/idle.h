@@ -7,10 +7,9 @@
  * The pause under load: a reader on the writer's heels drags every cache line from core to core and slows both down; if
  * it pauses, messages gather, and lines arrive in bulk. Which pause is best depends on the machine, the ring, and who
  * sets the pace, so it is tried. While more than AETHER_IDLE_LOAD messages come in a microsecond, a loop that has taken
- * all there is pauses for a 16th of the budget, a quarter of it, or all of it, if they come faster that way than with
- * the next shorter pause, or none: by a quarter for the first step, a tenth for the others. The next longer and the
- * next shorter one are looked at again for a moment, less and less often while the answer stays the same, at last a few
- * times a second. At lower rates there is no pause.
+ * all there is pauses for a 16th of the budget, a quarter of it, or all of it, if they come faster by a quarter that way
+ * than without. Among the three the longer one has to bring a tenth. The others are looked at again for a moment, less
+ * and less often while the answer stays the same, at last a few times a second. At lower rates there is no pause.
  */
 #ifndef AETHER_IDLE_H
 #define AETHER_IDLE_H
@@ -46,8 +45,9 @@ typedef struct aether_idle_state {
     double rate;       /* messages a tick before the look at another pause */
     uint64_t loaded;   /* 1: it is */
     uint64_t level;    /* of the pause: 0 none .. 3 the budget */
-    uint64_t up;       /* 1: the next look is at a longer one */
-    uint64_t trying;   /* 1: this window is such a look */
+    uint64_t tried;    /* the level of this window, which is a look at another one unless it is the same */
+    uint64_t first;    /* the next one to look at from 0 */
+    uint64_t up;       /* 1: from others, the next look is at a longer one */
     uint64_t windows;  /* until the next one */
     uint64_t patience; /* between the last one and the next, in windows */
     uint64_t rounds;   /* rounds without any since the last message */

@@ -48,9 +48,8 @@ static bool is_evict_lag(uint64_t n, uint64_t capacity) {
     return n >= capacity / 2 && n <= capacity;
 }
 
-/* Multiples of 16, so that a publisher can store tag and first word at once. */
 static uint64_t slot_size(uint64_t inline_max, uint64_t least) {
-    const uint64_t size = round_up(AE_SLOT_HEADER + inline_max, 16);
+    const uint64_t size = round_up(AE_SLOT_HEADER + inline_max, 8);
 
     return size < least ? least : size;
 }

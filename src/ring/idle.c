@@ -41,30 +41,42 @@ static void pause_for(uint64_t ticks) {
     while (ae_ticks() - start < ticks);
 }
 
+/*
+ * The level to look at next. From none first at the longest one, as a short pause may be too short to part the two
+ * sides; from the others at their neighbours.
+ */
+static uint64_t next_level(const aether_idle_state *idle) {
+    if (idle->level == 0)
+        return idle->first != 0 ? idle->first : LEVELS;
+    return idle->up && idle->level != LEVELS ? idle->level + 1 : idle->level - 1;
+}
+
 /* The window that ends now was a look at another pause, or tells what such a look has to beat. */
 static void weigh(aether_idle_state *idle, double rate) {
     double needed;
 
-    if (!idle->trying) {
+    if (idle->tried == idle->level) {
         if (idle->windows != 0) {
             idle->windows--;
-            return;
+        } else {
+            idle->rate = rate;
+            idle->tried = next_level(idle);
         }
-        idle->rate = rate;
-        if (idle->level == 0 || idle->level == LEVELS)
-            idle->up = idle->level == 0;
-        idle->trying = 1;
         return;
     }
-    idle->trying = 0;
     /* A longer pause has to show; where others set the pace, all rates are theirs, and the shorter one wins. */
-    needed = idle->up ? idle->rate * (idle->level == 0 ? FIRST_GAIN : GAIN) : idle->rate / GAIN;
+    needed = idle->tried > idle->level ? idle->rate * (idle->level == 0 ? FIRST_GAIN : GAIN) : idle->rate / GAIN;
     if (rate > needed) {
-        idle->level += idle->up ? 1 : UINT64_MAX;
+        idle->up = idle->tried > idle->level && idle->level != 0;
+        idle->level = idle->tried;
+        idle->first = 0;
         idle->patience = 0;
         return;
     }
+    if (idle->level == 0)
+        idle->first = idle->tried - 1;
     idle->up = !idle->up;
+    idle->tried = idle->level;
     idle->patience = idle->patience * 2 + PATIENCE;
     if (idle->patience > PATIENCE_MAX)
         idle->patience = PATIENCE_MAX;
@@ -77,7 +89,6 @@ static void weigh(aether_idle_state *idle, double rate) {
  */
 uint64_t ae_idle_pause(aether_idle_state *idle, uint64_t now, uint64_t run) {
     const uint64_t elapsed = now - idle->since;
-    uint64_t level;
 
     idle->count += run;
     if (elapsed >= idle->window) {
@@ -87,15 +98,14 @@ uint64_t ae_idle_pause(aether_idle_state *idle, uint64_t now, uint64_t run) {
         if (idle->loaded) {
             weigh(idle, rate);
         } else {
-            idle->trying = 0;
+            idle->tried = idle->level;
             if (idle->level != 0)
                 idle->windows = 0; /* the next load may be another one */
         }
         idle->since = now;
         idle->count = 0;
     }
-    level = idle->level + (!idle->trying ? 0 : idle->up ? 1 : UINT64_MAX);
-    return idle->loaded && level != 0 ? idle->budget >> LEVEL_SHIFT * (LEVELS - level) : 0;
+    return idle->loaded && idle->tried != 0 ? idle->budget >> LEVEL_SHIFT * (LEVELS - idle->tried) : 0;
 }
 
 static void nap(uint64_t round) {

@@ -228,8 +228,8 @@ final class Harness {
                               gather = Cell.WAIT.equals("gather") && !Cell.RTT;
         private long since, count, windows, patience;
         private double before;
-        private int level;
-        private boolean loaded, up = true, trying;
+        private int level, tried, first = LEVELS;
+        private boolean loaded, up;
 
         void idle(Peer.Consumer consumer, long got) {
             if (block)
@@ -241,24 +241,26 @@ final class Harness {
         }
 
         private void weigh(double rate) {
-            if (!trying) {
-                if (windows != 0) {
+            if (tried == level) {
+                if (windows != 0)
                     windows--;
-                    return;
+                else {
+                    before = rate;
+                    tried = level == 0 ? first : up && level != LEVELS ? level + 1 : level - 1;
                 }
-                before = rate;
-                if (level == 0 || level == LEVELS)
-                    up = level == 0;
-                trying = true;
                 return;
             }
-            trying = false;
-            if (rate > (up ? before * (level == 0 ? FIRST_GAIN : GAIN) : before / GAIN)) {
-                level += up ? 1 : -1;
+            if (rate > (tried > level ? before * (level == 0 ? FIRST_GAIN : GAIN) : before / GAIN)) {
+                up = tried > level && level != 0;
+                level = tried;
+                first = LEVELS;
                 patience = 0;
                 return;
             }
+            if (level == 0)
+                first = tried > 1 ? tried - 1 : LEVELS;
             up = !up;
+            tried = level;
             patience = Math.min(PATIENCE_MAX, patience * 2 + PATIENCE);
             windows = patience;
         }
@@ -273,15 +275,14 @@ final class Harness {
                 if (loaded)
                     weigh(rate);
                 else {
-                    trying = false;
+                    tried = level;
                     if (level != 0)
                         windows = 0;
                 }
                 since = now;
                 count = 0;
             }
-            final int at = !trying ? level : up ? level + 1 : level - 1;
-            return loaded && at != 0 ? BUDGET_NS >> LEVEL_SHIFT * (LEVELS - at) : 0;
+            return loaded && tried != 0 ? BUDGET_NS >> LEVEL_SHIFT * (LEVELS - tried) : 0;
         }
 
         private void pause(long length) {

@@ -78,8 +78,9 @@ pub struct Idler {
     before: f64,
     loaded: bool,
     level: u32,
+    tried: u32,
+    first: u32,
     up: bool,
-    trying: bool,
     windows: u64,
     patience: u64,
 }
@@ -98,46 +99,46 @@ impl Idler {
             before: 0.0,
             loaded: false,
             level: 0,
-            up: true,
-            trying: false,
+            tried: 0,
+            first: LEVELS,
+            up: false,
             windows: 0,
             patience: 0,
         }
     }
 
-    fn next_level(&self) -> u32 {
-        if self.up {
-            self.level + 1
-        } else {
-            self.level - 1
-        }
-    }
-
     fn weigh(&mut self, rate: f64) {
-        if !self.trying {
+        if self.tried == self.level {
             if self.windows != 0 {
                 self.windows -= 1;
                 return;
             }
             self.before = rate;
-            if self.level == 0 || self.level == LEVELS {
-                self.up = self.level == 0;
-            }
-            self.trying = true;
+            self.tried = match self.level {
+                0 => self.first,
+                level if self.up && level != LEVELS => level + 1,
+                level => level - 1,
+            };
             return;
         }
-        self.trying = false;
-        let needed = match (self.up, self.level) {
+        let longer = self.tried > self.level;
+        let needed = match (longer, self.level) {
             (true, 0) => self.before * FIRST_GAIN,
             (true, _) => self.before * GAIN,
             (false, _) => self.before / GAIN,
         };
         if rate > needed {
-            self.level = self.next_level();
+            self.up = longer && self.level != 0;
+            self.level = self.tried;
+            self.first = LEVELS;
             self.patience = 0;
             return;
         }
+        if self.level == 0 {
+            self.first = if self.tried > 1 { self.tried - 1 } else { LEVELS };
+        }
         self.up = !self.up;
+        self.tried = self.level;
         self.patience = (self.patience * 2 + PATIENCE).min(PATIENCE_MAX);
         self.windows = self.patience;
     }
@@ -153,7 +154,7 @@ impl Idler {
             if self.loaded {
                 self.weigh(rate);
             } else {
-                self.trying = false;
+                self.tried = self.level;
                 if self.level != 0 {
                     self.windows = 0;
                 }
@@ -161,9 +162,8 @@ impl Idler {
             self.since = now;
             self.count = 0;
         }
-        let level = if self.trying { self.next_level() } else { self.level };
-        if self.loaded && level != 0 {
-            self.budget >> (LEVEL_SHIFT * (LEVELS - level))
+        if self.loaded && self.tried != 0 {
+            self.budget >> (LEVEL_SHIFT * (LEVELS - self.tried))
         } else {
             0
         }
