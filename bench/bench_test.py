@@ -105,7 +105,7 @@ def full_results():
         found.append(rate_row("aether", "Aether", rate, size=size, how="loan"))
     for count in (1, 10, 10000):
         found.append(rate_row("aether", "Aether", 3e8, "topics", topics=count, open_ns=51000, bytes_each=1 << 20))
-    found.append(base("aether", "Aether", "join", open_ns_p50=51000, close_ns_p50=22000))
+    found.append(latency_row("aether", "Aether", 450000, "join"))
     found.append(latency_row("aether", "Aether", 11600, "wakeup", rate=1000, wait="block"))
     found.append(rate_row("aether", "Aether", 1e8, "oversubscribed", wait="block"))
     found.append(base("aether", "Aether", "instructions", op="publish 8 B", compiler="gcc 12.2.0", instructions=17.0))
@@ -377,7 +377,7 @@ def aether_alone():
                    {"impl": "c", "case": "peer", "skipped": "gone"}])
     expect_run(place.run("report.py"), 0, "0 plots")
     expect_run(place.run("report.py", "--text"), 0, "why", "gone")
-    expect_run(Place([{"impl": "aether", "case": "join", "open_ns_p50": 5}]).run("report.py"), 0)
+    expect_run(Place([{"impl": "aether", "case": "join", "p50_ns": 5}]).run("report.py"), 0)
 
 
 def json_summary():

@@ -86,8 +86,8 @@ def one_way(rates, loads):
 
 def many(publishers, subscribers, size):
     not_fair = 'all publishers share a core, the subscribers the other one'
-    cells = [Cell('publishers', size, publishers=n, ring='equal', note=not_fair if n > 1 else '') for n in publishers]
-    return cells + [Cell('fanout', size, subscribers=n, ring='equal', note=not_fair if n > 1 else '')
+    cells = [Cell('publishers', size, publishers=n, note=not_fair if n > 1 else '') for n in publishers]
+    return cells + [Cell('fanout', size, subscribers=n, note=not_fair if n > 1 else '')
                     for n in subscribers]
 
 

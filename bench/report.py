@@ -415,8 +415,6 @@ MORE_COLUMNS = [
     ("p99.9", True, ns_text("p999_ns")),
     ("max", True, ns_text("max_ns")),
     ("open", True, ns_text("open_ns")),
-    ("open p50", True, ns_text("open_ns_p50")),
-    ("close p50", True, ns_text("close_ns_p50")),
     ("memory a topic", True, lambda row: r.size(row["bytes_each"]) if "bytes_each" in row else ""),
 ]
 
