@@ -40,7 +40,7 @@ NO_MESSAGES = ("idle", "join", "instructions")  # nothing passes, so there is no
 PERCENTILES = (("p50", "p50_ns"), ("p90", "p90_ns"), ("p99", "p99_ns"), ("p99.9", "p999_ns"))
 
 # (case, size, how, batch, ring, kind, bound); a ring of None: the best one that was measured. The kinds are below,
-# in JUDGES. Oneway is at 1 M/s.
+# in JUDGES. Oneway is at 1 M/s, publishers are two, topics 10,000.
 GOALS = [
     ("throughput", 8, "single", 1, "best", "per floor", 72),
     ("throughput", 32, "single", 1, "best", "per floor", 58),
@@ -57,10 +57,13 @@ GOALS = [
     ("throughput", 8, "single", 1, "best", "best peer", 1.5),
     ("throughput", 32, "single", 1, "best", "best peer", 1.5),
     ("throughput", 64, "single", 1, "best", "best peer", 1.5),
-    ("throughput", 8, "batch", 32, "equal", "rtrb", 1),
-    ("throughput", 8, "batch", 256, "equal", "rtrb", 1),
     ("throughput", 8, "batch", 32, "best", "rtrb", 1),
     ("throughput", 8, "batch", 256, "best", "rtrb", 1),
+    ("throughput", 32, "batch", 32, "best", "rtrb", 1),
+    ("throughput", 32, "batch", 256, "best", "rtrb", 1),
+    ("throughput", 64, "batch", 32, "best", "dpdk-zc", 1),
+    ("throughput", 64, "batch", 256, "best", "dpdk-zc", 1),
+    ("publishers", 8, "single", 1, None, "best peer", 1),
     ("throughput", 65536, "loan", 1, None, "bytes", 50e9),
     ("throughput", 1048576, "loan", 1, None, "bytes", 50e9),
     ("rtt", 8, "single", 1, None, "floors", 1.05),
@@ -68,9 +71,13 @@ GOALS = [
     ("rtt", 8, "single", 1, None, "tail", "p99.9"),
     ("rtt", 32, "single", 1, None, "tail", "p99.9"),
     ("oneway", 8, "single", 1, None, "floors", 1),
+    ("oneway", 8, "single", 1, None, "tail", "p99.9"),
     ("oneway", 8, "single", 1, None, "aeron p99", 10),
+    ("topics", 8, "single", 1, None, "unchanged", 0.95),
 ]
 GOAL_RATE = 1e6  # messages a second
+GOAL_PUBLISHERS = 2
+GOAL_TOPICS = 10000
 
 # Keys of throughput in the history's plot, those that there are.
 HISTORY_PLOTTED = ("throughput/8/single/1/best/1/1", "throughput/32/single/1/best/1/1",
@@ -163,13 +170,17 @@ def goal_rows(rows, goal):
     def fits(row):
         cell = r.cell_of(row)
         return (cell[:4] == (case, size, how, batch) and ring in (None, cell.ring)
-                and (cell.publishers, cell.subscribers) == (1, 1)
-                and (case != "oneway" or cell.extra == (GOAL_RATE, "rate")))
+                and (cell.publishers, cell.subscribers) == (GOAL_PUBLISHERS if case == "publishers" else 1, 1)
+                and (case != "oneway" or cell.extra == (GOAL_RATE, "rate"))
+                and (case != "topics" or cell.extra == (GOAL_TOPICS, "topics")))
     fitting = [row for row in rows if row["case"] == case and fits(row)]
     own = sorted((row for row in fitting if row["impl"] == r.AETHER), key=lambda row: row.get("ring") != "best")
     measured = [row for row in own if r.is_measured(row)]
     if not measured:
         return None, own[0]["unsupported"] if own else "no such row"
+    if case == "topics":
+        return measured[0], [row for row in rows if row["impl"] == r.AETHER and r.is_measured(row)
+                             and r.cell_of(row) == r.cell_of(measured[0])._replace(extra=(1, "topics"))]
     peers = [row for row in fitting if r.is_measured(row) and not r.is_own(row)
              and r.cell_of(row) == r.cell_of(measured[0])]
     return measured[0], sorted_rows(peers)
@@ -233,14 +244,25 @@ def judge_bytes(aether, peers, bound):
     return value >= bound, r.byte_rate(value)
 
 
+def judge_unchanged(aether, peers, bound):
+    """As with one topic. The row of that comes instead of peers."""
+    one = peers[0] if peers else None
+    if one is None or r.per_floor(aether) is None or r.per_floor(one) is None:
+        return None, "the row with one topic is missing"
+    value = r.per_floor(aether)[0] / r.per_floor(one)[0]
+    return value >= bound, f"{r.three(value)} of the messages per floor with one topic"
+
+
 # kind: (which library's rows it looks at, judge, the goal in words)
 JUDGES = {
     "per floor": (None, judge_per_floor, lambda bound: f"at least {bound} messages per floor"),
     "best peer": (None, judge_ahead, lambda bound: f"at least {bound} × the best peer"),
-    "rtrb": ("rtrb", judge_ahead, lambda bound: "ahead of rtrb" if bound == 1 else f"at least {bound} × rtrb"),
+    "rtrb": ("rtrb", judge_ahead, lambda bound: f"at least {bound} × rtrb"),
+    "dpdk-zc": ("dpdk-zc", judge_ahead, lambda bound: f"at least {bound} × DPDK zero-copy"),
     "bytes": (None, judge_bytes, lambda bound: f"at least {r.byte_rate(bound)}"),
     "floors": (None, judge_floors, lambda bound: f"p50 at most {bound} floor" + ("s" if bound != 1 else "")),
     "tail": (None, judge_tail, lambda bound: f"ahead of every peer up to {bound}"),
+    "unchanged": (None, judge_unchanged, lambda bound: f"at least {bound} of one topic's messages per floor"),
     "aeron p99": ("aeron", judge_p99, lambda bound: f"p99 at least {bound} × better than Aeron"),
 }
 
@@ -255,7 +277,8 @@ def far_text(row, rows):
 
 def judged(rows, goal):
     case, size, how, batch, ring, kind, bound = goal
-    cell = r.Cell(case, size, how, batch, ring or "", 1, 1, (GOAL_RATE, "rate") if case == "oneway" else (0, ""))
+    more = {"oneway": (GOAL_RATE, "rate"), "topics": (GOAL_TOPICS, "topics")}.get(case, (0, ""))
+    cell = r.Cell(case, size, how, batch, ring or "", GOAL_PUBLISHERS if case == "publishers" else 1, 1, more)
     library, judge, words = JUDGES[kind]
     aether, peers = goal_rows(rows, goal)
     if aether is None:

@@ -17,13 +17,10 @@
 /* Publishes the numbers first .. first + n - 1 with consecutive sequences, all or none of them. */
 static int publish_numbers(aether_publisher *pub, uint64_t first, size_t n) {
     uint64_t numbers[BATCH];
-    struct iovec messages[BATCH];
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         numbers[i] = first + i;
-        messages[i] = (struct iovec){.iov_base = &numbers[i], .iov_len = sizeof numbers[i]};
-    }
-    return aether_publish_batch(pub, messages, n);
+    return aether_publish_array(pub, numbers, sizeof numbers[0], n); /* several lengths: aether_publish_batch() */
 }
 
 /* Adds up what has arrived. Returns the number of messages, or a fault. */
