@@ -31,8 +31,8 @@ ADAPTERS = os.path.join(BUILD, 'adapters')
 FLOOR_MOVED = 1.25  # between before and after: the row is thrown away
 FAR = 1.6  # times the usual floor: the cores have moved apart
 AGAIN_MIN = 4.5  # without a budget, nothing is repeated for its floor after that
-NEAR_WAIT_S = 3.0  # how long to wait for them to come back
-NEAR_SHARE = 0.2  # of all the time, at most
+NEAR_WAIT_S = 1.0  # how long to wait for them to come back
+NEAR_SHARE = 0.1  # of all the time, at most
 FOREIGN = 0.10  # cores: from here on it is warned of
 CROWDED = 0.25  # cores: such a run is repeated, as often as one whose floor moved
 READY_S = 90  # a virtual machine that compiles as it warms up takes its time
@@ -397,7 +397,7 @@ class Bench:
         kind = (offer['impl'], cell.case, cell.how, cell.size if cell.size <= 64 else cell.size > 4096, cell.ring,
                 cell.publishers, cell.subscribers, cell.batch, bool(cell.load))
         if slow(offer):
-            kind = (offer['impl'], cell.adapter_case(), cell.how, cell.ring)
+            kind = (offer['impl'], cell.adapter_case(), cell.how, cell.ring, tuple(cell.waits))
         if kind not in self.chosen:
             waits, capacities = self.choices(cell, offer)
             wait = self.best_of([(wait, capacities[0]) for wait in waits], program, cell, offer)[0]
@@ -428,8 +428,8 @@ class Bench:
                     adapter.close()
         return max(scores)[1:] if scores else tries[0]
 
-    def measure(self, program, cell, offer):
-        """Returns (accepted runs, discarded, what the adapter said of itself, wait)."""
+    def measure(self, program, cell, offer, wanted):
+        """Returns (as many accepted runs, discarded, what the adapter said of itself, wait)."""
         wait, capacity = self.best_choice(program, cell, offer)
         adapters = self.open(program, cell, offer, wait, capacity)
         if 'unsupported' in adapters[0].ready:
@@ -443,9 +443,9 @@ class Bench:
                 adapter.start(min(seconds, 0.05))
             for adapter in adapters:
                 adapter.answer(seconds + LATE_S)
-            while len(accepted) < self.options.runs:
+            while len(accepted) < wanted:
                 run, moved = take_run(self.floor, adapters, seconds)
-                if (moved or run.foreign > CROWDED) and discarded < 4 * self.options.runs:
+                if (moved or run.foreign > CROWDED) and discarded < 4 * wanted:
                     discarded += 1
                     continue
                 if moved:
@@ -475,7 +475,9 @@ class Bench:
         return row
 
     def figures(self, cell, runs, discarded):
-        """The part of a row that was measured."""
+        """The part of a row that was measured. Runs of an unusual floor count only where there are no others."""
+        near = [run for run in runs if not self.floor.moved(run.floor)] or runs
+        runs, discarded = near, discarded + len(runs) - len(near)
         middle = statistics.median
         found = {
             'floor_ns': round(middle(run.floor for run in runs), 1),
@@ -514,9 +516,9 @@ class Bench:
                          runs=[round(rate) for rate in rates])
         return found
 
-    def one(self, program, cell, offer):
-        """A row, whatever comes of it."""
-        if cell.load:
+    def one(self, program, cell, offer, wanted, earlier):
+        """A row, whatever comes of it, of as many more runs than those of earlier passes, to which they are added."""
+        if cell.load and not cell.rate:
             full = self.saturation.get(offer['impl'])
             if not full:
                 return None
@@ -524,15 +526,19 @@ class Bench:
         if cell.case == 'oneway' and cell.rate > 0.95 * self.saturation.get(offer['impl'], 1e12):
             return self.row(cell, offer, unsupported=f'beyond its {self.saturation[offer["impl"]] / 1e6:.3g} M/s')
         try:
-            runs, discarded, ready, wait = self.measure(program, cell, offer)
-            if 'unsupported' in ready:
-                return self.row(cell, offer, unsupported=ready['unsupported'])
-            extra = {key: value for key, value in ready.items() if key != 'ready'}
-            row = self.row(cell, offer, wait=wait, **extra, **self.figures(cell, runs, discarded))
+            runs, discarded, ready, wait = self.measure(program, cell, offer, wanted)
         except Failed as failure:
-            self.failed += 1
             print(f'run.py: {offer["impl"]} {cell.case} {cell.size} B {cell.how}: {failure}', file=sys.stderr)
+            if earlier['runs']:
+                return None
+            self.failed += offer['impl'].startswith('aether')
             return self.row(cell, offer, failed=str(failure))
+        if 'unsupported' in ready:
+            return self.row(cell, offer, unsupported=ready['unsupported'])
+        earlier['runs'] += runs
+        earlier['discarded'] += discarded
+        extra = {key: value for key, value in ready.items() if key != 'ready'}
+        row = self.row(cell, offer, wait=wait, **extra, **self.figures(cell, earlier['runs'], earlier['discarded']))
         if cell.case == 'throughput' and cell.size == 8 and cell.how == 'single':
             rate = row['msgs_per_s']
             self.saturation[offer['impl']] = max(rate, self.saturation.get(offer['impl'], 0))
@@ -672,29 +678,38 @@ def main():
     os.makedirs(os.path.dirname(options.results), exist_ok=True)
     partial = options.results + '.new'
 
-    def measure(i, left):
+    taken = [{'runs': [], 'discarded': 0} for _ in work]
+
+    def late(minutes):
+        return minutes and time.monotonic() - begun > minutes * 60
+
+    def measure(i, wanted, left):
         program, offer, cell = work[i]
-        row = bench.one(program, cell, offer)
-        if row is not None and (i not in rows or not is_odd(row, usual_floor(rows))):
+        row = bench.one(program, cell, offer, wanted, taken[i])
+        if row is not None:
             rows[i] = row
             with open(partial, 'a', encoding='utf-8') as out: # in case it ends early
                 out.write(json.dumps(row) + '\n')
-        if row is not None:
             tell(row, left)
 
     write_rows(partial, skipped, rows)
     for offer in skipped:
         print(f'      {offer["impl"]:<18} skipped: {offer["skipped"]}')
-    for i in range(len(work)):
-        if options.budget and time.monotonic() - begun > options.budget * 60:
-            cut = len(work) - i
+    # A run of each cell, then another one of each: what disturbs a machine lasts for seconds, and would be in all runs
+    # of a cell otherwise; and each has its memory elsewhere. What takes seconds to start has all its runs at once.
+    passes = options.runs
+    for turn in range(passes):
+        for i, (_, offer, _) in enumerate(work):
+            if turn > 0 and (slow(offer) or not taken[i]['runs']):
+                continue
+            if late(options.budget):
+                cut += turn == 0
+                continue
+            measure(i, passes if slow(offer) else 1, f'{100 * (turn * len(work) + i + 1) // (passes * len(work))} %')
+    for i in [i for i, row in rows.items() if is_odd(row, usual_floor(rows))]:
+        if late(options.budget or AGAIN_MIN):
             break
-        measure(i, f'{100 * (i + 1) // len(work)} %')
-    again = [i for i, row in rows.items() if is_odd(row, usual_floor(rows))]
-    for i in again:
-        if time.monotonic() - begun > (options.budget or AGAIN_MIN) * 60:
-            break
-        measure(i, 'again')
+        measure(i, 1, 'again')
     write_rows(partial, skipped, rows)
     bench.floor.close()
     shutil.move(partial, options.results)

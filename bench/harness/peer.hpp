@@ -610,21 +610,25 @@ template <class Peer, size_t SIZE> class bench {
     /* ---- open loop ---- */
 
     __attribute__((noinline)) void pace() {
-        const uint64_t start = ticks(), every = o.rate > SAMPLES_PER_S ? (uint64_t)(o.rate / SAMPLES_PER_S + 0.5) : 1;
+        const uint64_t start = ticks();
+        uint64_t every = 1;
+        while ((double)every < o.rate / SAMPLES_PER_S)
+            every *= 2;
         const double per = 1e9 / o.rate / ns_per_tick;
         const uint64_t total = (uint64_t)(o.rate * a->seconds);
         uint64_t n = 0, due = 1; /* the first one is due at once */
 
         while (n < total) {
             while (n < due) {
-                const uint64_t stamp = n % every == 0 ? start + (uint64_t)((double)n * per) : 0;
-                if (there.put(1, [stamp](void *p, size_t) {
-                        write_words<SIZE>(p, 0);
-                        memcpy(p, &stamp, 8);
-                    }) == 0)
+                const size_t put = put_some(1, due - n, [n, every, start, per](void *p, size_t i) {
+                    const uint64_t at = n + i, due_at = start + (uint64_t)((double)at * per);
+                    const uint64_t stamp = (at & (every - 1)) == 0 ? due_at : 0;
+                    write_words<SIZE>(p, 0);
+                    memcpy(p, &stamp, 8);
+                });
+                if (put == 0)
                     relax();
-                else
-                    n++;
+                n += put;
             }
             there.flush();
             if (n == total)

@@ -435,7 +435,7 @@ final class Harness {
     /* ---- open loop ---- */
 
     private void pace(Peer.Producer producer) {
-        final long start = load(START), every = Math.max(1, Math.round(Cell.RATE / SAMPLES_PER_S));
+        final long start = load(START), every = samplesEvery();
         final long total = (long)(Cell.RATE * Double.longBitsToDouble(load(SECONDS)));
         final double per = 1e9 / Cell.RATE;
         long n = 0, due = 1; /* the first one is due at once */
@@ -459,12 +459,20 @@ final class Harness {
         add(PRODUCING, -1);
     }
 
+    private static long samplesEvery() {
+        long every = 1;
+
+        while (every < Cell.RATE / SAMPLES_PER_S)
+            every *= 2;
+        return every;
+    }
+
     private static long putDue(Peer.Producer producer, long from, long due, long start, double per, long every) {
         long n = from;
 
         while (n < due) {
             /* The due time is the first word, and those behind it go on from there, as ever. */
-            if (producer.put(n % every == 0 ? start + (long)(n * per) : 0, 1) == 0)
+            if (producer.put((n & (every - 1)) == 0 ? start + (long)(n * per) : 0, 1) == 0)
                 Thread.onSpinWait();
             else
                 n++;

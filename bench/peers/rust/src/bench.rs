@@ -360,18 +360,17 @@ impl<P: Peer<N>, const N: usize> Bench<P, N> {
 
     fn pace(&self, queue: &mut P::Put) {
         let (start, rate) = (ticks(), self.o.rate);
-        let every = if rate > SAMPLES_PER_S {
-            (rate / SAMPLES_PER_S + 0.5) as u64
-        } else {
-            1
-        };
+        let mut every = 1;
+        while (every as f64) < rate / SAMPLES_PER_S {
+            every *= 2;
+        }
         let per = 1e9 / rate / clock::ns_per_tick();
         let total = (rate * self.seconds()) as u64;
         let (mut n, mut due) = (0, 1); // the first one is due at once
 
         while n < total {
             while n < due {
-                let stamp = if n.is_multiple_of(every) {
+                let stamp = if n & (every - 1) == 0 {
                     start + (n as f64 * per) as u64
                 } else {
                     0
