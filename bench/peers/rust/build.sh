@@ -11,7 +11,7 @@ if ! command -v cargo >/dev/null; then
     echo "rust peers: cargo is missing: see https://rustup.rs" >&2
     exit 1
 fi
-export CARGO_TARGET_DIR=$out/cargo RUSTFLAGS="-C target-cpu=native"
+export CARGO_TARGET_DIR=$out/cargo RUSTFLAGS="-C target-cpu=native -C llvm-args=-align-loops=64"
 cargo build --release --locked --quiet
 for name in rtrb crossbeam iceoryx2; do
     rm -f "$out/.$name.new"
