@@ -28,7 +28,7 @@ TITLES = {
     "publishers": "Several publishers",
     "fanout": "Fan-out: each subscriber gets every message",
     "topics": "Many topics",
-    "join": "Opening and closing a topic",
+    "join": "A subscriber joins and leaves",
     "idle": "CPU while there is nothing to do",
     "oversubscribed": "More runnable threads than cores",
     "instructions": "Instructions a call",

@@ -689,7 +689,7 @@ def main():
         row = bench.one(program, cell, offer, wanted, taken[i])
         if row is not None:
             rows[i] = row
-            with open(partial, 'a', encoding='utf-8') as out: # in case it ends early
+            with open(partial, 'a', encoding='utf-8') as out:  # in case it ends early
                 out.write(json.dumps(row) + '\n')
             tell(row, left)
 

@@ -191,9 +191,9 @@ AE_ALWAYS_INLINE const unsigned char *ae_slot_at(const struct aether_subscriber 
 }
 
 /*
- * Looks at slot, which is that of seq. 1: it holds the message, *message is filled in. 0: it holds something older: nothing yet.
- * -1: something else. The subtraction checks three things at once: the tag's sequence, its kind, and that its length is
- * within the slot.
+ * Looks at slot, which is that of seq. 1: it holds the message, *message is filled in. 0: it holds something older:
+ * nothing yet. -1: something else. The subtraction checks three things at once: the tag's sequence, its kind, and that
+ * its length is within the slot.
  */
 AE_ALWAYS_INLINE int ae_read_slot(const struct aether_subscriber *subscriber, const unsigned char *slot, uint64_t seq,
                                   aether_message *message) {
