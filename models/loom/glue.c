@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * glue.c - the C half of the harness: a topic's objects and the handles of its publishers and subscribers, all in one
- * piece of memory, and what aetherd and the kernel do for the ring. Everything that publishes, receives, joins, leaves
- * or repairs is the production code.
+ * piece of memory, and what the kernel does for the ring. Everything that publishes, receives, joins, leaves, admits,
+ * retires or repairs is the production code.
  *
  * A process that dies: the accessor before whose store it dies returns to the call of this file that was made for it.
  */
@@ -10,6 +10,7 @@
 #include "ring/claim.h"
 #include "ring/publisher.h"
 #include "ring/subscriber.h"
+#include "ring/topic.h"
 #include "ring/wake.h"
 #include "shm/segment.h"
 
@@ -51,7 +52,8 @@ enum word {
     LANE,
     ACTIVE,
     CURSOR,
-    WANT
+    WANT,
+    UNFENCED
 };
 
 struct stats {
@@ -118,13 +120,7 @@ static void reset(const struct config *config) {
     if (config->capacity * config->slot_size > SLOTS_BYTES || config->lane_bytes * AE_PUBLISHERS_MAX > LANES_BYTES ||
         config->max_message > COPY_BYTES)
         loom_ops.impossible("the topic is too large for the harness");
-    ae_store_relaxed(&arena.log.claim.position, config->start_seq);
-    ae_store_relaxed(&arena.log.claim.claim, ae_claim_word(config->start_seq, AE_MODE_SHARED, AE_CLAIM_NOBODY));
-    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
-        ae_store_relaxed(&arena.log.publishers[r].intent, ae_intent(config->start_seq, 0));
-        ae_store_relaxed(&arena.log.publishers[r].proved, config->start_seq);
-    }
-    ae_store_relaxed(&arena.log.wake.wake, 1);
+    ae_topic_format(&arena.log, &arena.cursors, &geometry, 1);
 }
 
 static void *word(int kind, uint64_t i, uint64_t j) {
@@ -161,6 +157,8 @@ static void *word(int kind, uint64_t i, uint64_t j) {
         return &arena.cursors.records[i].cursor;
     case WANT:
         return &arena.cursors.want.want;
+    case UNFENCED:
+        return &arena.log.stream.unfenced;
     }
     return NULL;
 }
@@ -176,13 +174,8 @@ static void *subscriber_counters(uint64_t record) {
 
 /* ---- publishers, and aetherd ---- */
 
-/* As aetherd admits it. */
 static void publisher_open(uint32_t p, uint32_t record) {
-    const uint64_t others = ae_fetch_or(&arena.log.stream.open, 1ull << record);
-
-    (void)ae_fetch_add(&arena.log.stream.joins, 1);
-    if (others == 0)
-        (void)ae_fetch_and(&arena.log.stream.died, 0);
+    ae_topic_admit_publisher(&arena.log, record);
     ae_publisher_init(&arena.publishers[p], &geometry, record, &arena.log, &arena.cursors, arena.loans[p]);
 }
 
@@ -211,19 +204,11 @@ static uint64_t publisher_next(uint32_t p) {
     return aether_publisher_next(&arena.publishers[p].hot);
 }
 
-/* As aetherd does after proof of death. The number of aborted sequences, or DIED. */
+/* aetherd after proof of death. The number of aborted sequences, or DIED. */
 static int64_t repair(uint32_t record) {
-    const uint64_t bit = 1ull << record;
-
     if (__builtin_setjmp(death[loom_ops.thread()]) != 0)
         return DIED;
-    const uint64_t aborted = ae_claim_repair(&arena.log, &geometry, record);
-    if (((ae_load_acquire(&arena.log.stream.open) | ae_load_acquire(&arena.log.stream.died)) & bit) != 0) {
-        (void)ae_fetch_or(&arena.log.stream.died, bit);
-        (void)ae_fetch_and(&arena.log.stream.open, ~bit);
-        ae_wake_all(&arena.log.wake.wake);
-    }
-    return (int64_t)aborted;
+    return (int64_t)ae_topic_retire_publisher(&arena.log, &geometry, record, true);
 }
 
 static uint64_t claim_end(void) {
@@ -242,17 +227,8 @@ static void subscriber_open(uint32_t s, uint32_t record, int policy, int from, i
     arena.subscribers[s].hot.cursor_mask = 0; /* rings this small would never store it */
 }
 
-/* As aetherd prepares the record of a new reliable subscriber on a topic that evicts. */
 static void subscriber_admit(uint32_t record) {
-    ae_store_relaxed(&arena.cursors.records[record].cursor, claim_end());
-    uint64_t old;
-    /*
-     * aetherd stores the word. loom would let a publisher's compare-and-swap of the old word come after that store, as
-     * if it were two accesses; so here it is one, too.
-     */
-    do
-        old = ae_load_relaxed(&arena.log.evict[record]);
-    while (!ae_cas_release(&arena.log.evict[record], old, ((old >> 1) + 1) << 1));
+    ae_topic_admit_subscriber(&arena.log, &arena.cursors, record);
 }
 
 static void subscriber_leave(uint32_t s) {

@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
 PROGRAM = TARGET / "release" / "aether-loom"
-SOURCES = ("src/ring/claim.c", "src/ring/publish.c", "src/ring/lane.c", "src/ring/receive.c")
+SOURCES = ("src/ring/claim.c", "src/ring/publish.c", "src/ring/lane.c", "src/ring/receive.c", "src/ring/topic.c")
 GLUE = "models/loom/glue.c"
 SECONDS = 600  # a run that takes longer has failed
 
@@ -37,6 +37,7 @@ CLAIM = "src/ring/claim.c"
 PUBLISH = "src/ring/publish.c"
 LANE = "src/ring/lane.c"
 RECEIVE = "src/ring/receive.c"
+TOPIC = "src/ring/topic.c"
 
 
 
@@ -92,7 +93,7 @@ MUTANTS = {
     "D3": [swap(CLAIM, "ae_cas(tag, value,", "ae_cas", "ae_cas_acquire")],
     "D3ACQ": [swap(CLAIM, "ae_cas(tag, value,", "ae_cas", "ae_cas_release")],
     "ABORTANY": [(CLAIM, "ae_tag_pending(value, seq) && ae_cas(tag", "ae_cas(tag")],
-    "D4": [swap(GLUE, "ae_fetch_and(&arena.log.stream.open, ~bit)", "ae_fetch_and", "ae_fetch_and_relaxed")],
+    "D4": [swap(TOPIC, "ae_fetch_and(&log->stream.open, ~bit)", "ae_fetch_and", "ae_fetch_and_relaxed")],
     # ---- joining, releasing, leaving ----
     "J4": [swap(CLAIM, "word = ae_load_acquire(&log->claim.claim);\n        seq =", "acquire", "relaxed")],
     "J3": [swap(RECEIVE, "ae_fetch_or(&s->cursors->active.active,", "ae_fetch_or", "ae_fetch_or_relaxed")],
@@ -116,7 +117,7 @@ MUTANTS = {
     "T2": [swap(RECEIVE, "    if (ae_load_acquire(&stream->open) != 0)\n", "acquire", "relaxed")],
     "T2DIED": [swap(RECEIVE, "died = ae_load_acquire(&stream->died);", "acquire", "relaxed")],
     # ---- eviction ----
-    "E1": [swap(GLUE, "!ae_cas_release(&arena.log.evict[record]", "release", "relaxed")],
+    "E1": [swap(TOPIC, "ae_exchange(&log->evict[record],", "ae_exchange", "ae_exchange_relaxed")],
     "E2": [swap(PUBLISH, "word = ae_load_acquire(&p->log->evict[r]);", "acquire", "relaxed")],
     "E2ACTIVE": [swap(PUBLISH, "(ae_load_acquire(&p->cursors->active.active) >> r", "acquire", "relaxed")],
     "E3": [swap(PUBLISH, "ae_cas(&p->log->evict[r], word, word | 1)", "ae_cas", "ae_cas_relaxed")],

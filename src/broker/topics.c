@@ -6,9 +6,8 @@
 #include "base/socket.h"
 #include "base/text.h"
 #include "broker/broker.h"
-#include "ring/claim.h"
 #include "ring/geometry.h"
-#include "ring/wake.h"
+#include "ring/topic.h"
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <errno.h>
@@ -85,24 +84,17 @@ static int leave_cursors(const struct ae_broker *broker, const ae_registry_topic
 
     if (rc != 0)
         return rc;
-    /*
-     * F4 acq_rel, as in ae_subscriber_leave: the dead one's last look at the ring before the bit is seen clear by F3.
-     */
-    (void)ae_fetch_and(&o.cursors->active.active, ~(1ull << record));
+    ae_topic_retire_subscriber(o.cursors, record);
     unmap_objects(&o);
     return 0;
 }
 
 /*
- * A publisher that died may have left sequences that it had claimed and not committed: readers wait for them, and one
- * ring later the other publishers. They become aborted. Then its bit in `open` is cleared, as it does itself when it
- * closes: readers that wait for the end of the stream wait for that, and other publishers look at its intent until
- * then. Its grant is freed last, so that its record isn't given out before, and a successor of an aetherd that is
- * killed in here does all of it again.
+ * The grant is freed after this: the record isn't granted again before, and the successor of an aetherd that is killed
+ * in here does all of it again.
  */
 static int leave_stream(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record, bool died) {
-    const uint64_t bit = 1ull << record, bytes = died ? topic->geometry.lanes_off : sizeof(ae_log);
-    uint64_t aborted = 0;
+    const uint64_t bytes = died ? topic->geometry.lanes_off : sizeof(ae_log);
     ae_log *log;
     int fd = open_log(broker, topic, true);
 
@@ -112,21 +104,9 @@ static int leave_stream(const struct ae_broker *broker, const ae_registry_topic 
     ae_close(&fd);
     if (rc != 0)
         return rc;
-    if (died)
-        aborted = ae_claim_repair(log, &topic->geometry, record);
+    const uint64_t aborted = ae_topic_retire_publisher(log, &topic->geometry, record, died);
     if (aborted != 0)
         ae_log_line(AE_LOG_INFO, "topic '%s': %" PRIu64 " sequences of a dead publisher aborted", topic->name, aborted);
-    /* Its `died` bit may have been set by a predecessor that was killed before it woke anybody. */
-    if (((ae_load_acquire(&log->stream.open) | ae_load_acquire(&log->stream.died)) & bit) != 0) {
-        if (died)
-            (void)ae_fetch_or(&log->stream.died, bit);
-        /*
-         * D4 and T1 acq_rel, as in ae_publisher_leave: whoever sees the bit clear sees all that was committed or
-         * aborted, and `died`.
-         */
-        (void)ae_fetch_and(&log->stream.open, ~bit);
-        ae_wake_all(&log->wake.wake);
-    }
     ae_segment_unmap(log, bytes);
     return 0;
 }
@@ -232,17 +212,6 @@ static int make_object(const char *name, uint64_t size, uint64_t allocated) {
     return 0;
 }
 
-static void write_header(ae_object_header *header, uint64_t magic, const ae_registry_topic *topic, uint64_t bytes) {
-    header->layout_major = AE_LAYOUT_MAJOR;
-    header->layout_minor = AE_LAYOUT_MINOR;
-    header->topic_id = topic->topic_id;
-    header->bytes = bytes;
-    header->capacity = topic->geometry.capacity;
-    header->slot_size = topic->geometry.slot_size;
-    header->max_message = topic->geometry.max_message;
-    header->magic = magic;
-}
-
 static int make_objects(const struct ae_broker *broker, const ae_registry_topic *topic) {
     char name[AE_OBJECT_NAME_SIZE];
     struct objects o;
@@ -257,15 +226,7 @@ static int make_objects(const struct ae_broker *broker, const ae_registry_topic 
         (rc = map_objects(broker, topic, &o)) != 0)
         return rc;
     /* Nobody else has these objects before the topic's record is committed. */
-    ae_store_relaxed(&o.log->claim.position, topic->geometry.start_seq);
-    ae_store_relaxed(&o.log->claim.claim, ae_claim_word(topic->geometry.start_seq, AE_MODE_SHARED, AE_CLAIM_NOBODY));
-    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
-        ae_store_relaxed(&o.log->publishers[r].intent, ae_intent(topic->geometry.start_seq, 0));
-        ae_store_relaxed(&o.log->publishers[r].proved, topic->geometry.start_seq);
-    }
-    ae_store_relaxed(&o.log->wake.wake, 1); /* ahead of what nobody wants yet */
-    write_header(&o.log->header, AE_LOG_MAGIC, topic, topic->geometry.log_bytes);
-    write_header(&o.cursors->header, AE_CURSORS_MAGIC, topic, topic->geometry.cursors_bytes);
+    ae_topic_format(o.log, o.cursors, &topic->geometry, topic->topic_id);
     unmap_objects(&o);
     return 0;
 }
@@ -411,27 +372,13 @@ int ae_broker_create_topic(struct ae_broker *broker, const struct ae_topic_reque
 
 /* ---- open ---- */
 
-/* Makes cursor record `record` fit to be admitted: its order is model-checked together with eviction. */
-static int prepare_record(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record) {
+static int admit_subscriber(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record) {
     struct objects o;
-    uint64_t claim;
-    int rc = map_objects(broker, topic, &o);
+    const int rc = map_objects(broker, topic, &o);
 
     if (rc != 0)
         return rc;
-    ae_cursor_record *own = &o.cursors->records[record];
-    (void)ae_fetch_and(&o.cursors->active.active, ~(1ull << record));
-    claim = ae_claim_reach(o.log, ae_load_relaxed(&o.log->claim.position));
-    ae_store_relaxed(&own->joined, claim);
-    ae_store_relaxed(&own->lost, 0);
-    ae_store_relaxed(&own->gaps, 0);
-    ae_store_relaxed(&own->aborted, 0);
-    ae_store_relaxed(&own->cursor, claim);
-    /*
-     * E1 release, for publishers that load the word before record and cursor: a word of this generation comes with its
-     * cursor.
-     */
-    ae_store_release(&o.log->evict[record], ((ae_load_relaxed(&o.log->evict[record]) >> 1) + 1) << 1);
+    ae_topic_admit_subscriber(o.log, o.cursors, record);
     unmap_objects(&o);
     return 0;
 }
@@ -454,21 +401,6 @@ static int prepare_publisher(const struct ae_broker *broker, const ae_registry_t
     return map_log(fd, sizeof **log, log);
 }
 
-/*
- * After the grant was committed: whoever finds the bit in `open` finds the grant of the one to which it belongs, and
- * frees both.
- */
-static void admit_publisher(ae_log *log, uint32_t record) {
-    const uint64_t bit = 1ull << record;
-
-    (void)ae_fetch_and(&log->stream.unfenced, ~bit);
-    const uint64_t others = ae_fetch_or(&log->stream.open, bit);
-    (void)ae_fetch_add(&log->stream.joins, 1);
-    /* Whoever died while others went on belongs to the end of their stream; a new stream begins without. */
-    if (others == 0)
-        (void)ae_fetch_and(&log->stream.died, 0);
-}
-
 static int choose_record(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t *record) {
     const ae_registry_client *holder = NULL;
     uint64_t used = 0;
@@ -486,7 +418,7 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
                        role == AE_ROLE_PUBLISHER ? AE_PUBLISHERS_MAX : AE_SUBSCRIBERS_MAX,
                        role == AE_ROLE_PUBLISHER ? "publishers" : "reliable subscribers");
     *record = (uint32_t)__builtin_ctzll(~used);
-    return role == AE_ROLE_PUBLISHER ? 0 : prepare_record(broker, topic, *record);
+    return role == AE_ROLE_PUBLISHER ? 0 : admit_subscriber(broker, topic, *record);
 }
 
 static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role,
@@ -549,11 +481,14 @@ int ae_broker_open(struct ae_broker *broker, uint32_t client, uint32_t role, con
     if (role == AE_ROLE_PUBLISHER && (rc = prepare_publisher(broker, topic, record, reply->fds[0], &log)) != 0)
         return rc;
     take_type(topic, request);
-    /* Before the reply: a grant that nobody knows is freed at resume, an unknown holder never is. */
+    /*
+     * The grant is recorded before the reply is sent. If the reply is lost, resume frees it. The reverse order could
+     * leave a holder without a grant, which nothing would free.
+     */
     fill_grant(&registry->grants[g], ae_broker_next_id(broker), topic->topic_id, registry->clients[client].client_id,
                role, record);
     if (log != NULL) {
-        admit_publisher(log, record);
+        ae_topic_admit_publisher(log, record);
         ae_segment_unmap(log, sizeof *log);
     }
     reply->msg.type = AE_MSG_OPENED;

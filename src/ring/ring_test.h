@@ -13,6 +13,7 @@
 #include "ring/geometry.h"
 #include "ring/publisher.h"
 #include "ring/subscriber.h"
+#include "ring/topic.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,17 +85,10 @@ static inline void object_free(struct object *object) {
     guarded_unmap(object->ro, object->bytes);
 }
 
-/* What aetherd does with a new topic's objects. */
 static inline void ring_reset(struct ring *ring) {
     memset(ring->log_object.rw, 0, ring->log_object.bytes);
     memset(ring->cursors_object.rw, 0, ring->cursors_object.bytes);
-    ae_store_relaxed(&ring->log->claim.position, ring->geometry.start_seq);
-    ae_store_release(&ring->log->claim.claim, ae_claim_word(ring->geometry.start_seq, AE_MODE_SHARED, AE_CLAIM_NOBODY));
-    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
-        ae_store_relaxed(&ring->log->publishers[r].intent, ae_intent(ring->geometry.start_seq, 0));
-        ae_store_relaxed(&ring->log->publishers[r].proved, ring->geometry.start_seq);
-    }
-    ae_store_relaxed(&ring->log->wake.wake, 1);
+    ae_topic_format(ring->log, ring->cursors, &ring->geometry, 1);
 }
 
 static inline void ring_make_as(struct ring *ring, const aether_topic_config *config) {
@@ -130,6 +124,8 @@ static inline void reader_open(struct reader *reader, const struct ring *ring, c
 
     reader->copies_bytes = (need + AE_PAGE - 1) & ~(size_t)(AE_PAGE - 1);
     reader->copies = need != 0 ? guarded_map(reader->copies_bytes, PROT_READ | PROT_WRITE, -1) : NULL;
+    if (options->policy == AETHER_RELIABLE)
+        ae_topic_admit_subscriber(ring->log, ring->cursors, record);
     ae_subscriber_init(&reader->sub, &ring->geometry, record, log,
                        options->policy == AETHER_RELIABLE ? ring->cursors : NULL, options,
                        need != 0 ? reader->copies + reader->copies_bytes - need : NULL);
@@ -142,16 +138,10 @@ static inline void reader_close(struct reader *reader) {
         guarded_unmap(reader->copies, reader->copies_bytes);
 }
 
-/* As aetherd admits a publisher. Tests with threads pass the cursors in the mapping that subscribers write. */
+/* Tests with threads pass the cursors in the mapping that subscribers write. */
 static inline void writer_open_as(struct writer *writer, const struct ring *ring, uint32_t record,
                                   const ae_cursors *cursors) {
-    const uint64_t bit = 1ull << record;
-
-    (void)ae_fetch_and(&ring->log->stream.unfenced, ~bit);
-    const uint64_t others = ae_fetch_or(&ring->log->stream.open, bit);
-    (void)ae_fetch_add(&ring->log->stream.joins, 1);
-    if (others == 0)
-        (void)ae_fetch_and(&ring->log->stream.died, 0);
+    ae_topic_admit_publisher(ring->log, record);
     writer->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
     check_setup(writer->buffer != NULL, "buffer");
     ae_publisher_init(&writer->pub, &ring->geometry, record, ring->log, cursors, writer->buffer);
@@ -162,18 +152,14 @@ static inline void writer_open(struct writer *writer, const struct ring *ring) {
     writer_open_as(writer, ring, 0, ring->cursors_ro);
 }
 
-/* Closes it, or leaves it as a killed one does, with aetherd having noticed. */
 static inline void writer_close(struct writer *writer) {
     ae_publisher_leave(&writer->pub);
     free(writer->buffer);
 }
 
+/* As a killed one leaves it once aetherd has noticed. */
 static inline void writer_die(struct writer *writer) {
-    const uint64_t bit = 1ull << writer->pub.record;
-
-    (void)ae_claim_repair(writer->pub.log, &writer->pub.geometry, writer->pub.record);
-    (void)ae_fetch_or(&writer->pub.log->stream.died, bit);
-    (void)ae_fetch_and(&writer->pub.log->stream.open, ~bit);
+    (void)ae_topic_retire_publisher(writer->pub.log, &writer->pub.geometry, writer->pub.record, true);
     free(writer->buffer);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "world.h"
+#include "ring/topic.h"
 #include "ring/wake.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -79,19 +80,12 @@ static void map_once(void) {
         check_setup((buffers[i] = aligned_alloc(64, LOAN_BUFFER_BYTES)) != NULL, "memory");
 }
 
-/* What aetherd does with a new topic's objects. */
 static void reset_objects(void) {
     const ae_geometry *g = &world.geometry;
 
     memset(world.log, 0, g->lanes_off + RECORDS * g->lane_bytes);
     memset(world.cursors, 0, g->cursors_bytes);
-    ae_store_relaxed(&world.log->claim.position, g->start_seq);
-    ae_store_relaxed(&world.log->claim.claim, ae_claim_word(g->start_seq, AE_MODE_SHARED, AE_CLAIM_NOBODY));
-    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
-        ae_store_relaxed(&world.log->publishers[r].intent, ae_intent(g->start_seq, 0));
-        ae_store_relaxed(&world.log->publishers[r].proved, g->start_seq);
-    }
-    ae_store_relaxed(&world.log->wake.wake, 1);
+    ae_topic_format(world.log, world.cursors, g, 1);
 }
 
 void world_make(const aether_topic_config *config) {
@@ -242,27 +236,21 @@ uint32_t free_record(void) {
 }
 
 struct speaker *admit_speaker(uint32_t record) {
-    const uint64_t bit = 1ull << record;
     struct speaker *speaker = &world.speakers[world.speaker_count];
 
     if (world.speaker_count == SPEAKERS_MAX)
         wrong("too many publishers for this world");
     world.speaker_count++;
     *speaker = (struct speaker){.record = record, .fate = ALIVE};
-    (void)ae_fetch_and(&world.log->stream.unfenced, ~bit);
-    const uint64_t others = ae_fetch_or(&world.log->stream.open, bit);
-    (void)ae_fetch_add(&world.log->stream.joins, 1);
-    if (others == 0) {
-        (void)ae_fetch_and(&world.log->stream.died, 0);
-        world.died = 0;
-    }
+    if (ae_load_acquire(&world.log->stream.open) == 0)
+        world.died = 0; /* a new stream begins */
+    ae_topic_admit_publisher(world.log, record);
     return speaker;
 }
 
 struct listener *admit_listener(const aether_subscribe_options *options) {
     struct listener *listener = NULL;
     uint32_t r = 0;
-    ae_cursor_record *own;
 
     while (r < world.listener_count && world.listeners[r].fate != ABSENT && world.listeners[r].fate != BURIED)
         r++;
@@ -272,12 +260,8 @@ struct listener *admit_listener(const aether_subscribe_options *options) {
     if (r == world.listener_count)
         world.listener_count++;
     *listener = (struct listener){.record = r, .fate = ALIVE, .options = *options};
-    if (options->policy != AETHER_RELIABLE)
-        return listener;
-    own = &world.cursors->records[r];
-    (void)ae_fetch_and(&world.cursors->active.active, ~(1ull << r));
-    ae_store_relaxed(&own->cursor, claim_end());
-    ae_store_release(&world.log->evict[r], ((ae_load_relaxed(&world.log->evict[r]) >> 1) + 1) << 1);
+    if (options->policy == AETHER_RELIABLE)
+        ae_topic_admit_subscriber(world.log, world.cursors, r);
     return listener;
 }
 
@@ -318,16 +302,15 @@ void repair(uint32_t record) {
     const uint64_t bit = 1ull << record;
     ae_log *log = world.log;
 
-    if (world.broken == BROKEN_NOTHING || world.broken == BROKEN_KEEP_CURSOR)
-        (void)ae_claim_repair(log, &world.geometry, record);
-    else
-        repair_badly(record);
-    if (((ae_load_acquire(&log->stream.open) | ae_load_acquire(&log->stream.died)) & bit) != 0) {
-        (void)ae_fetch_or(&log->stream.died, bit);
-        if (world.broken != BROKEN_KEEP_OPEN)
-            (void)ae_fetch_and(&log->stream.open, ~bit);
-        ae_wake_all(&log->wake.wake);
+    if (world.broken == BROKEN_NOTHING || world.broken == BROKEN_KEEP_CURSOR) {
+        (void)ae_topic_retire_publisher(log, &world.geometry, record, true);
+        return;
     }
+    repair_badly(record);
+    if ((ae_load_acquire(&log->stream.open) & bit) != 0)
+        (void)ae_fetch_or(&log->stream.died, bit);
+    if (world.broken != BROKEN_KEEP_OPEN)
+        (void)ae_topic_retire_publisher(log, &world.geometry, record, false);
 }
 
 void bury_speaker(struct speaker *speaker) {
@@ -344,7 +327,7 @@ void bury_speaker(struct speaker *speaker) {
 void bury_listener(struct listener *listener) {
     TRACE("aetherd takes subscriber %u out", listener->record);
     if (listener->options.policy == AETHER_RELIABLE && world.broken != BROKEN_KEEP_CURSOR)
-        (void)ae_fetch_and(&world.cursors->active.active, ~(1ull << listener->record));
+        ae_topic_retire_subscriber(world.cursors, listener->record);
     listener->fate = BURIED;
 }
 

@@ -217,7 +217,7 @@ struct listener *admit_listener(const aether_subscribe_options *options);
 void bury_speaker(struct speaker *speaker);
 void bury_listener(struct listener *listener);
 
-/* What the call REPAIR does: leave_stream() in src/broker/topics.c. */
+/* What the call REPAIR does: ae_topic_retire_publisher(), or, in a broken world, something like it. */
 void repair(uint32_t record);
 
 uint32_t free_record(void);

@@ -94,6 +94,10 @@ static inline uint64_t ae_fetch_add(ae_u64 *p, uint64_t v) {
     return __atomic_fetch_add(&p->v, v, __ATOMIC_ACQ_REL);
 }
 
+static inline uint64_t ae_exchange(ae_u64 *p, uint64_t v) {
+    return __atomic_exchange_n(&p->v, v, __ATOMIC_ACQ_REL);
+}
+
 /* Replaces `expected` by `desired`, or does nothing; true if it did. Acq_rel; acquire if it didn't. */
 static inline int ae_cas(ae_u64 *p, uint64_t expected, uint64_t desired) {
     return __atomic_compare_exchange_n(&p->v, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);

@@ -71,6 +71,7 @@ fn make(shape: &Shape) {
     world::any(topic::word(Word::Position, 0, 0), "position".into());
     world::any(topic::word(Word::Wake, 0, 0), "wake".into());
     world::any(topic::word(Word::Joins, 0, 0), "joins".into());
+    world::any(topic::word(Word::Unfenced, 0, 0), "unfenced".into());
     for r in 0..shape.publishers {
         world::atomic(topic::word(Word::Intent, r, 0), name("intent", r));
         world::atomic(topic::word(Word::Proved, r, 0), name("proved", r));

@@ -56,6 +56,7 @@ pub enum Word {
     Active,
     Cursor,
     Want,
+    Unfenced,
 }
 
 #[repr(C)]

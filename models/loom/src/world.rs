@@ -362,7 +362,8 @@ extern "C" fn rmw(p: *mut u64, what: c_int, value: u64, how: c_int, old: *mut u6
             let (found, what) = with_atomic(i, |a| match what {
                 0 => (a.fetch_or(value, ordering), "|="),
                 1 => (a.fetch_and(value, ordering), "&="),
-                _ => (a.fetch_add(value, ordering), "+="),
+                2 => (a.fetch_add(value, ordering), "+="),
+                _ => (a.swap(value, ordering), "<->"),
             });
             trace(p, what, name, [value, 0]);
             unsafe { *old = found };
@@ -372,7 +373,8 @@ extern "C" fn rmw(p: *mut u64, what: c_int, value: u64, how: c_int, old: *mut u6
             *p = match what {
                 0 => *p | value,
                 1 => *p & value,
-                _ => *p + value,
+                2 => *p + value,
+                _ => value,
             };
         },
         _ => panic!("{} is stored as an atomic", world().names[world().index(p).unwrap()]),

@@ -21,7 +21,7 @@ typedef struct ae_u64 {
 } ae_u64;
 
 enum loom_order { LOOM_RELAXED, LOOM_ACQUIRE, LOOM_RELEASE, LOOM_ACQ_REL, LOOM_SEQ_CST };
-enum loom_rmw { LOOM_OR, LOOM_AND, LOOM_ADD };
+enum loom_rmw { LOOM_OR, LOOM_AND, LOOM_ADD, LOOM_EXCHANGE };
 
 /* What the harness does. Those that change a word return non-zero if the caller's process dies before it. */
 struct loom_ops {
@@ -86,6 +86,10 @@ static inline uint64_t ae_fetch_and(ae_u64 *p, uint64_t v) {
 
 static inline uint64_t ae_fetch_add(ae_u64 *p, uint64_t v) {
     return loom_rmw(p, LOOM_ADD, v, LOOM_ACQ_REL);
+}
+
+static inline uint64_t ae_exchange(ae_u64 *p, uint64_t v) {
+    return loom_rmw(p, LOOM_EXCHANGE, v, LOOM_ACQ_REL);
 }
 
 static inline int loom_cas(ae_u64 *p, uint64_t expected, uint64_t desired, int success, int failure) {
@@ -167,6 +171,10 @@ static inline int ae_cas_acquire(ae_u64 *p, uint64_t expected, uint64_t desired)
 
 static inline int ae_cas_release(ae_u64 *p, uint64_t expected, uint64_t desired) {
     return loom_cas(p, expected, desired, LOOM_RELEASE, LOOM_RELAXED);
+}
+
+static inline uint64_t ae_exchange_relaxed(ae_u64 *p, uint64_t v) {
+    return loom_rmw(p, LOOM_EXCHANGE, v, LOOM_RELAXED);
 }
 
 static inline uint64_t ae_fetch_or_relaxed(ae_u64 *p, uint64_t v) {

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ring/topic.h"
+#include "ring/claim.h"
+#include "ring/wake.h"
+
+static void write_header(ae_object_header *header, uint64_t magic, const ae_geometry *geometry, uint64_t topic_id,
+                         uint64_t bytes) {
+    header->layout_major = AE_LAYOUT_MAJOR;
+    header->layout_minor = AE_LAYOUT_MINOR;
+    header->topic_id = topic_id;
+    header->bytes = bytes;
+    header->capacity = geometry->capacity;
+    header->slot_size = geometry->slot_size;
+    header->max_message = geometry->max_message;
+    header->magic = magic;
+}
+
+void ae_topic_format(ae_log *log, ae_cursors *cursors, const ae_geometry *geometry, uint64_t topic_id) {
+    const uint64_t start = geometry->start_seq;
+
+    ae_store_relaxed(&log->claim.position, start);
+    ae_store_relaxed(&log->claim.claim, ae_claim_word(start, AE_MODE_SHARED, AE_CLAIM_NOBODY));
+    for (uint32_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
+        ae_store_relaxed(&log->publishers[r].intent, ae_intent(start, 0));
+        ae_store_relaxed(&log->publishers[r].proved, start);
+    }
+    ae_store_relaxed(&log->wake.wake, 1); /* above `want`, which is 0: nobody sleeps */
+    write_header(&log->header, AE_LOG_MAGIC, geometry, topic_id, geometry->log_bytes);
+    write_header(&cursors->header, AE_CURSORS_MAGIC, geometry, topic_id, geometry->cursors_bytes);
+}
+
+void ae_topic_admit_publisher(ae_log *log, uint32_t record) {
+    const uint64_t bit = 1ull << record;
+
+    /* The last holder of the record may have been one that membarrier didn't reach; this one sets the bit if it is. */
+    (void)ae_fetch_and(&log->stream.unfenced, ~bit);
+    const uint64_t others = ae_fetch_or(&log->stream.open, bit);
+    (void)ae_fetch_add(&log->stream.joins, 1);
+    /* A death while others went on belongs to the end of their stream. Without others a new stream begins. */
+    if (others == 0)
+        (void)ae_fetch_and(&log->stream.died, 0);
+}
+
+uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uint32_t record, bool died) {
+    const uint64_t bit = 1ull << record;
+    uint64_t aborted = 0;
+
+    /*
+     * First the repair. Subscribers wait at a sequence that is claimed and not committed, and one ring later so do the
+     * other publishers, which examine the intent of every publisher whose bit in `open` is set.
+     */
+    if (died)
+        aborted = ae_claim_repair(log, geometry, record);
+    /* A bit in `died` without one in `open` may be from an aetherd that was killed before it woke anybody: wake again. */
+    if (((ae_load_acquire(&log->stream.open) | ae_load_acquire(&log->stream.died)) & bit) != 0) {
+        if (died)
+            (void)ae_fetch_or(&log->stream.died, bit);
+        /*
+         * D4 and T1 acq_rel, pairs P9 (scan) and T2 (stream): whoever sees the bit clear sees all that was committed or
+         * aborted, and `died`.
+         */
+        (void)ae_fetch_and(&log->stream.open, ~bit);
+        ae_wake_all(&log->wake.wake);
+    }
+    return aborted;
+}
+
+void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record) {
+    ae_cursor_record *own = &cursors->records[record];
+    uint64_t claim, old;
+
+    /* No publisher may wait for the last holder's cursor, or evict the new holder for it. */
+    ae_topic_retire_subscriber(cursors, record);
+    claim = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
+    ae_store_relaxed(&own->joined, claim);
+    ae_store_relaxed(&own->lost, 0);
+    ae_store_relaxed(&own->gaps, 0);
+    ae_store_relaxed(&own->aborted, 0);
+    ae_store_relaxed(&own->cursor, claim);
+    /*
+     * E1 acq_rel, pairs E2 (scan): a word of this generation comes with this cursor. An exchange: a publisher that is
+     * about to evict the last holder changes the word before it, to no effect, or fails after it. The generation can't
+     * change meanwhile, since only aetherd raises it.
+     */
+    old = ae_load_relaxed(&log->evict[record]);
+    (void)ae_exchange(&log->evict[record], ((old >> 1) + 1) << 1);
+}
+
+void ae_topic_retire_subscriber(ae_cursors *cursors, uint32_t record) {
+    /*
+     * F4 acq_rel, pairs F3 (scan), as in ae_subscriber_leave(): the subscriber's last load from the ring happens before
+     * a publisher sees the bit clear and overwrites.
+     */
+    (void)ae_fetch_and(&cursors->active.active, ~(1ull << record));
+}
