@@ -8,8 +8,7 @@
  */
 #include "base/error.h"
 #include "ring/claim.h"
-#include "ring/publisher.h"
-#include "ring/subscriber.h"
+#include "ring/join.h"
 #include "ring/topic.h"
 #include "ring/wake.h"
 #include "shm/segment.h"
@@ -81,8 +80,10 @@ int ae_segment_populate(void *base, uint64_t offset, uint64_t bytes, bool writab
     return 0;
 }
 
-void ae_wake_futex(const ae_u64 *word) {
-    (void)word;
+/* `want` is constant in every model. */
+void aether_detail_wake(aether_publisher *publisher) {
+    (void)publisher;
+    loom_ops.impossible("a sleeper");
 }
 
 void ae_wake_all(ae_u64 *word) {

@@ -24,7 +24,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
 PROGRAM = TARGET / "release" / "aether-loom"
-SOURCES = ("src/ring/claim.c", "src/ring/publish.c", "src/ring/lane.c", "src/ring/receive.c", "src/ring/topic.c")
+SOURCES = tuple(f"src/ring/{name}.c" for name in ("claim", "claimer", "flow", "join", "lane", "loan", "publish", "receive",
+                                                  "topic"))
 GLUE = "models/loom/glue.c"
 SECONDS = 600  # a run that takes longer has failed
 
@@ -34,12 +35,12 @@ CLEAN, WRONG, RACE = "clean", "wrong", "race"
 PUBLISH_H = "include/aether/publish.h"
 SUBSCRIBE_H = "include/aether/subscribe.h"
 CLAIM = "src/ring/claim.c"
-PUBLISH = "src/ring/publish.c"
+CLAIMER = "src/ring/claimer.c"
+FLOW = "src/ring/flow.c"
+JOIN = "src/ring/join.c"
 LANE = "src/ring/lane.c"
 RECEIVE = "src/ring/receive.c"
 TOPIC = "src/ring/topic.c"
-
-
 
 def swap(file, text, old, new):
     """The same text with one word in it replaced: most mutants are a weaker access."""
@@ -65,29 +66,29 @@ MUTANTS = {
     "NOCHECK": [(RECEIVE, "return ae_load_relaxed((const ae_u64 *)(const void *)look->slot) == look->tag;",
                  "return true;")],
     # ---- claims ----
-    "P1": [swap(CLAIM, "word = ae_load_acquire(&p->log->claim.claim), last", "acquire", "relaxed")],
-    "NOP3": [(CLAIM, "if (last != p->record && last < AE_PUBLISHERS_MAX &&", "if (false &&")],
-    "P3": [swap(CLAIM, "ae_cas(proved, old, seq)", "ae_cas", "ae_cas_relaxed")],
-    "P4": [swap(CLAIM, "ae_store_release(&p->own->intent, ae_intent(seq, count))", "release", "relaxed")],
+    "P1": [swap(CLAIMER, "word = ae_load_acquire(&p->log->claim.claim), last", "acquire", "relaxed")],
+    "NOP3": [(CLAIMER, "if (last != p->record && last < AE_PUBLISHERS_MAX &&", "if (false &&")],
+    "P3": [swap(CLAIMER, "ae_cas(proved, old, seq)", "ae_cas", "ae_cas_relaxed")],
+    "P4": [swap(CLAIMER, "ae_store_release(&p->own->intent, ae_intent(seq, count))", "release", "relaxed")],
     "P4FAST": [swap(PUBLISH_H, "ae_store_release(intent, ", "release", "relaxed")],
-    "NOP4": [(CLAIM, "ae_store_release(&p->own->intent, ae_intent(seq, count)); /* P4 */", "")],
+    "NOP4": [(CLAIMER, "ae_store_release(&p->own->intent, ae_intent(seq, count)); /* P4 */", "")],
     "NOP4FAST": [(PUBLISH_H, "ae_store_release(intent, ae_intent(seq, count));", "")],
-    "P5": [swap(CLAIM, "return ae_cas(&p->log->claim.claim, word, mine)", "ae_cas", "ae_cas_acquire")],
-    "P5ACQ": [swap(CLAIM, "return ae_cas(&p->log->claim.claim, word, mine)", "ae_cas", "ae_cas_release")],
+    "P5": [swap(CLAIMER, "return ae_cas(&p->log->claim.claim, word, mine)", "ae_cas", "ae_cas_acquire")],
+    "P5ACQ": [swap(CLAIMER, "return ae_cas(&p->log->claim.claim, word, mine)", "ae_cas", "ae_cas_release")],
     "P5FAST": [swap(PUBLISH_H, "!ae_cas(claim,", "ae_cas", "ae_cas_acquire")],
     "P5FASTACQ": [swap(PUBLISH_H, "!ae_cas(claim,", "ae_cas", "ae_cas_release")],
-    "P6": [swap(PUBLISH, "intent = ae_load_acquire(&p->log->publishers[r].intent)", "acquire", "relaxed")],
-    "P6TAG": [swap(PUBLISH, "ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq)",
+    "P6": [swap(FLOW, "intent = ae_load_acquire(&p->log->publishers[r].intent)", "acquire", "relaxed")],
+    "P6TAG": [swap(FLOW, "ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq)",
                    "acquire", "relaxed")],
-    "P6LAST": [(PUBLISH, "return (int64_t)(hold - seq) > 0 ? seq : hold;",
+    "P6LAST": [(FLOW, "return (int64_t)(hold - seq) > 0 ? seq : hold;",
                 "return (int64_t)(hold - last) > 0 ? last : hold;")],
-    "NOP6": [(PUBLISH, "hold = pending_below(p, seq);", "hold = seq;")],
-    "P9": [swap(PUBLISH, "open = ae_load_acquire(&p->log->stream.open)", "acquire", "relaxed")],
-    "T1": [swap(PUBLISH, "ae_fetch_and(&p->log->stream.open,", "ae_fetch_and", "ae_fetch_and_relaxed")],
+    "NOP6": [(FLOW, "hold = pending_below(p, seq);", "hold = seq;")],
+    "P9": [swap(FLOW, "open = ae_load_acquire(&p->log->stream.open)", "acquire", "relaxed")],
+    "T1": [swap(JOIN, "ae_fetch_and(&p->log->stream.open,", "ae_fetch_and", "ae_fetch_and_relaxed")],
     # ---- repair ----
     "D2CLAIM": [swap(CLAIM, "return ae_load_acquire(&log->claim.claim) ==", "acquire", "relaxed")],
     "D2PROVED": [swap(CLAIM, "ae_load_acquire(&log->publishers[record].proved)", "acquire", "relaxed")],
-    "NOD2": [(CLAIM, "if (!was_won(log, record, intent.end))", "if (false)")],
+    "NOD2": [(CLAIM, "if (!ae_claim_was_won(log, record, intent.end))", "if (false)")],
     "B3": [swap(CLAIM, "intent = ae_load_acquire(&log->publishers[record].intent)", "acquire", "relaxed")],
     "D3LOAD": [swap(CLAIM, "value = ae_load_acquire(tag)", "acquire", "relaxed")],
     "D3": [swap(CLAIM, "ae_cas(tag, value,", "ae_cas", "ae_cas_acquire")],
@@ -96,13 +97,13 @@ MUTANTS = {
     "D4": [swap(TOPIC, "ae_fetch_and(&log->stream.open, ~bit)", "ae_fetch_and", "ae_fetch_and_relaxed")],
     # ---- joining, releasing, leaving ----
     "J4": [swap(CLAIM, "word = ae_load_acquire(&log->claim.claim);\n        seq =", "acquire", "relaxed")],
-    "J3": [swap(RECEIVE, "ae_fetch_or(&s->cursors->active.active,", "ae_fetch_or", "ae_fetch_or_relaxed")],
-    "NOJ1": [(RECEIVE, "    ae_fence_seq_cst();\n", "")],
-    "NOJ2": [(PUBLISH, "    ae_fence_seq_cst(); ", "    ")],
+    "J3": [swap(JOIN, "ae_fetch_or(&s->cursors->active.active,", "ae_fetch_or", "ae_fetch_or_relaxed")],
+    "NOJ1": [(JOIN, "    ae_fence_seq_cst();\n", "")],
+    "NOJ2": [(FLOW, "    ae_fence_seq_cst(); ", "    ")],
     "F1": [swap(SUBSCRIBE_H, "ae_store_release(subscriber->cursor, seq);", "release", "relaxed")],
-    "F2": [swap(PUBLISH, "ae_load_acquire(&p->cursors->records[r].cursor)", "acquire", "relaxed")],
-    "F3": [swap(PUBLISH, "active = ae_load_acquire(&p->cursors->active.active)", "acquire", "relaxed")],
-    "F4": [swap(RECEIVE, "ae_fetch_and(&s->cursors->active.active,", "ae_fetch_and", "ae_fetch_and_relaxed")],
+    "F2": [swap(FLOW, "ae_load_acquire(&p->cursors->records[r].cursor)", "acquire", "relaxed")],
+    "F3": [swap(FLOW, "active = ae_load_acquire(&p->cursors->active.active)", "acquire", "relaxed")],
+    "F4": [swap(JOIN, "ae_fetch_and(&s->cursors->active.active,", "ae_fetch_and", "ae_fetch_and_relaxed")],
     # ---- lanes ----
     "NOL1": [(LANE, "    ae_fence_release();\n    return lane->bytes", "    return lane->bytes")],
     "NOFLOOR": [(LANE, "    ae_store_relaxed(lane->floor, lane->head - lane->size);\n", "")],
@@ -118,10 +119,10 @@ MUTANTS = {
     "T2DIED": [swap(RECEIVE, "died = ae_load_acquire(&stream->died);", "acquire", "relaxed")],
     # ---- eviction ----
     "E1": [swap(TOPIC, "ae_exchange(&log->evict[record],", "ae_exchange", "ae_exchange_relaxed")],
-    "E2": [swap(PUBLISH, "word = ae_load_acquire(&p->log->evict[r]);", "acquire", "relaxed")],
-    "E2ACTIVE": [swap(PUBLISH, "(ae_load_acquire(&p->cursors->active.active) >> r", "acquire", "relaxed")],
-    "E3": [swap(PUBLISH, "ae_cas(&p->log->evict[r], word, word | 1)", "ae_cas", "ae_cas_relaxed")],
-    "NOE3": [(PUBLISH, "        ae_fence_release();\n        *evicted = true;", "        *evicted = true;")],
+    "E2": [swap(FLOW, "word = ae_load_acquire(&p->log->evict[r]);", "acquire", "relaxed")],
+    "E2ACTIVE": [swap(FLOW, "(ae_load_acquire(&p->cursors->active.active) >> r", "acquire", "relaxed")],
+    "E3": [swap(FLOW, "ae_cas(&p->log->evict[r], word, word | 1)", "ae_cas", "ae_cas_relaxed")],
+    "NOE3": [(FLOW, "        ae_fence_release();\n        *evicted = true;", "        *evicted = true;")],
     "E4": [swap(RECEIVE, "ae_load_acquire(&s->log->evict[s->record]) == s->evict_word", "acquire", "relaxed")],
 }
 # Some orders are implied by another one; only without that they show.

@@ -7,7 +7,8 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "base/socket.h"
-#include "ring/subscriber.h"
+#include "ring/receive.h"
+#include "ring/wait.h"
 #include "ring/wake.h"
 #include <aether/wait.h>
 #include <errno.h>

@@ -2,7 +2,8 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "client/client.h"
-#include "ring/publisher.h"
+#include "ring/join.h"
+#include "ring/loan.h"
 #include <stdlib.h>
 
 struct publisher_handle {

@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "client/client.h"
-#include "ring/subscriber.h"
+#include "ring/join.h"
 #include <stdlib.h>
 
 struct subscriber_handle {

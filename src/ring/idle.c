@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ring/idle.h"
 #include "base/clock.h"
 #include "base/export.h"
-#include "ring/idle.h"
-#include "ring/subscriber.h"
+#include "ring/nap.h"
+#include "ring/wait.h"
 #include <aether/detail/atomic.h>
 #include <aether/idle.h>
 #include <sched.h>
-#include <time.h>
 
 #define WINDOW_NS 20000u /* at least so long, and at least WINDOW_PAUSES pauses, is a rate looked at */
 #define WINDOW_PAUSES 4u
@@ -19,7 +19,6 @@
 #define SPIN_ROUNDS 1000u
 #define SPIN_ROUNDS_MIN 16u
 #define YIELD_ROUNDS 100u
-#define FIRST_NAP_NS 50000u
 #define SLEEP_NS 250000000ull
 
 AE_EXPORT void aether_idle_init(aether_idle_state *idle, aether_idle_strategy strategy, uint32_t budget_ns) {
@@ -108,14 +107,6 @@ uint64_t ae_idle_pause(aether_idle_state *idle, uint64_t now, uint64_t run) {
     return idle->loaded && idle->tried != 0 ? idle->budget >> LEVEL_SHIFT * (LEVELS - idle->tried) : 0;
 }
 
-static void nap(uint64_t round) {
-    const unsigned doublings = round < 8 ? (unsigned)round : 8;
-    const uint64_t ns = (uint64_t)FIRST_NAP_NS << doublings;
-    const struct timespec span = {.tv_nsec = (long)(ns < AETHER_IDLE_NAP_NS ? ns : AETHER_IDLE_NAP_NS)};
-
-    (void)nanosleep(&span, NULL); /* cut short by a signal: the caller looks again, which is what it wants then */
-}
-
 /* Spinning that ended in sleep was too long, spinning that a message ended could have been longer. */
 static void learn(aether_idle_state *idle) {
     if (idle->rounds == 0)
@@ -134,7 +125,7 @@ static void adapt(aether_idle_state *idle) {
     else if (idle->rounds <= idle->spin + YIELD_ROUNDS)
         (void)sched_yield();
     else if (watched == NULL)
-        nap(idle->rounds - idle->spin - YIELD_ROUNDS - 1);
+        (void)ae_nap(ae_nap_ns(idle->rounds - idle->spin - YIELD_ROUNDS - 1));
     else {
         (void)ae_subscriber_sleep(watched, SLEEP_NS);
         ae_subscriber_told(watched); /* or an end that nobody asks about would keep the loop awake */

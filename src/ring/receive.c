@@ -1,140 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* receive.c - everything of receiving that isn't the next whole message in a slot, which subscribe.h has inline. */
+#include "ring/receive.h"
 #include "base/error.h"
 #include "base/export.h"
 #include "ring/claim.h"
-#include "ring/subscriber.h"
-#include "shm/segment.h"
+#include "ring/join.h"
 #include <inttypes.h>
-
-/* The cursor is stored at least this often while messages are taken one by one: flat from 64 to 4096 when measured. */
-#define CURSOR_EVERY_MAX 256u
-
-#define COPIES_BYTES 65536u
-
-/* Sets the record up and returns J: from J on no publisher overwrites what this subscriber hasn't released. */
-static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
-    ae_cursor_record *own = &s->cursors->records[s->record];
-    uint64_t joined;
-
-    ae_store_relaxed(&own->lost, 0);
-    ae_store_relaxed(&own->gaps, 0);
-    ae_store_relaxed(&own->aborted, 0);
-    ae_store_relaxed(&own->cursor, ae_claim_end(s->log, &s->geometry, position));
-    /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
-    (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
-    /*
-     * J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read
-     * here.
-     */
-    ae_fence_seq_cst();
-    joined = ae_claim_end(s->log, &s->geometry, position);
-    s->hot.cursor = &own->cursor;
-    ae_store_cursor(&s->hot, joined);
-    return joined;
-}
-
-/*
- * Views of a subscriber that can be overrun are copies, unless it wants to look after that itself. A reliable one reads
- * what was retained from before its join as copies, whatever it wants, so that nobody is held back by it meanwhile.
- */
-size_t ae_subscriber_copies_bytes(const ae_geometry *geometry, const aether_subscribe_options *options) {
-    const bool reliable = options->policy == AETHER_RELIABLE;
-    const bool always_safe = reliable && geometry->evict_lag == 0;
-
-    if (reliable && options->from != AETHER_FROM_NEW)
-        ; /* catches up with copies */
-    else if (always_safe || options->views == AETHER_VIEWS_IN_PLACE)
-        return 0;
-    return geometry->max_message > COPIES_BYTES ? ((size_t)geometry->max_message + 7) & ~(size_t)7 : COPIES_BYTES;
-}
-
-/* Has this lane had a publisher? Populating one that never had would allocate it. */
-static bool lane_used(const struct ae_subscriber *s, uint64_t lane) {
-    return (ae_load_relaxed(&s->log->stream.open) >> lane & 1) != 0 ||
-           ae_load_relaxed(&s->log->publishers[lane].lane_floor) != 0;
-}
-
-/*
- * Populates a lane before the first look at it, so that neither a page fault for each page nor a lack of memory comes
- * in the middle of a message. Once a lane; false: it isn't there.
- */
-static bool lane_ready(struct ae_subscriber *s, uint64_t lane) {
-    if ((s->lanes_ready >> lane & 1) == 0) {
-        if (!lane_used(s, lane))
-            return false;
-        const uint64_t off = s->geometry.lanes_off + lane * s->geometry.lane_bytes;
-        if (ae_segment_populate((void *)(uintptr_t)s->log, off, s->geometry.lane_bytes, false) != 0)
-            return false;
-        s->lanes_ready |= 1ull << lane;
-    }
-    return true;
-}
-
-static void populate_lanes(struct ae_subscriber *s) {
-    if (s->geometry.lane_bytes == 0)
-        return;
-    for (uint64_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
-        if (lane_used(s, r))
-            (void)lane_ready(s, r); /* if that fails, the first message in it says so */
-    }
-}
-
-void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
-                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies) {
-    const uint64_t every = geometry->capacity / 8 < CURSOR_EVERY_MAX ? geometry->capacity / 8 : CURSOR_EVERY_MAX;
-    const uint64_t position = ae_load_relaxed(&log->claim.position);
-    uint64_t joined, back = 0, retained;
-
-    *s = (struct ae_subscriber){
-        .hot =
-            {
-                .slots = (const unsigned char *)log + geometry->slots_off,
-                .mask = geometry->capacity - 1,
-                .slot_size = geometry->slot_size,
-                .inline_max = ae_inline_max(geometry),
-                .cursor_mask = every - 1,
-            },
-        .log = log,
-        .cursors = cursors,
-        .geometry = *geometry,
-        .record = record,
-        .policy = options->policy,
-        .in_place = options->views == AETHER_VIEWS_IN_PLACE,
-        .evict_word = ae_load_acquire(&log->evict[record]) | 1,
-        .copies = copies,
-        .copies_size = ae_subscriber_copies_bytes(geometry, options),
-    };
-    s->hot.cursor = &s->no_cursor;
-    populate_lanes(s); /* before the join: it may take milliseconds, in which publishers would wait */
-    joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, geometry, position);
-
-    retained = joined - geometry->start_seq < geometry->capacity ? joined - geometry->start_seq : geometry->capacity;
-    if (options->policy == AETHER_LATEST && options->from != AETHER_FROM_NEW)
-        back = retained != 0;
-    else if (options->from == AETHER_FROM_OLDEST)
-        back = retained;
-    else if (options->from == AETHER_FROM_LAST)
-        back = options->last < retained ? options->last : retained;
-    s->protected_seq = joined;
-    s->joined = joined - back;
-    s->hot.next = s->joined;
-    if (cursors != NULL) {
-        ae_store_relaxed(&cursors->records[record].joined, s->joined);
-        if (back != 0)
-            s->hot.cursor = &s->no_cursor; /* it stays at the join until the retained part is read */
-    }
-    s->hot.zero_copy = cursors != NULL ? back == 0 && (s->in_place || geometry->evict_lag == 0)
-                                       : s->in_place && s->policy != AETHER_LATEST;
-}
-
-void ae_subscriber_leave(struct ae_subscriber *s) {
-    /*
-     * F4 acq_rel, pairs F3 (scan): a publisher that sees the bit clear overwrites only after our last look at the
-     * ring.
-     */
-    if (s->cursors != NULL && !s->evicted)
-        (void)ae_fetch_and(&s->cursors->active.active, ~(1ull << s->record));
-}
 
 /* Counters are for read-outs; each has one writer and is only stored when it changes. */
 static void count_lost(struct ae_subscriber *s, uint64_t lost) {
@@ -350,7 +221,7 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
         const enum find found = find_payload(s, &look, &place);
         if (found == CHANGED)
             continue;
-        if (found == NONSENSE || (place.in_lane && !lane_ready(s, place.lane)))
+        if (found == NONSENSE || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
             return bad_slot(s, &look);
         if (!s->hot.zero_copy && place.len > room)
             return 0; /* a batch: it has room next time */
@@ -428,7 +299,7 @@ static int receive_latest(struct ae_subscriber *s, aether_message *message) {
         const enum find found = find_payload(s, &look, &place);
         if (found == CHANGED)
             continue;
-        if (found == NONSENSE || (place.in_lane && !lane_ready(s, place.lane)))
+        if (found == NONSENSE || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
             return bad_slot(s, &look);
         message->seq = seq;
         if (!deliver(s, &look, &place, s->copies, message)) {

@@ -10,10 +10,14 @@
 #define AE_RING_RING_TEST_H
 
 #include "ring/claim.h"
+#include "ring/claimer.h"
+#include "ring/flow.h"
 #include "ring/geometry.h"
-#include "ring/publisher.h"
-#include "ring/subscriber.h"
+#include "ring/join.h"
+#include "ring/loan.h"
+#include "ring/receive.h"
 #include "ring/topic.h"
+#include "ring/wait.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * subscriber.h - the out-of-line half of a subscriber: joining, leaving, and everything that isn't the next whole
- * message.
+ * subscriber.h - the state of a subscriber, private to its process, that no other header owns.
+ *
+ * The parts that change it: join.h (open, close), receive.h, wait.h. One thread at a time uses a subscriber.
  */
 #ifndef AE_RING_SUBSCRIBER_H
 #define AE_RING_SUBSCRIBER_H
@@ -10,59 +11,38 @@
 #include <stdbool.h>
 
 struct ae_subscriber {
-    struct aether_subscriber hot; /* first: the public handle points here */
+    /* First: the public handle points here. */
+    struct aether_subscriber hot;
     const ae_log *log;
-    ae_cursors *cursors;  /* NULL: best effort, latest */
-    ae_geometry geometry; /* checked */
+    /* NULL: best effort, latest. */
+    ae_cursors *cursors;
+    /* Checked. */
+    ae_geometry geometry;
     uint32_t record;
     aether_policy policy;
-    bool in_place;          /* views that may be overwritten point into shared memory */
-    bool evicted;           /* and told */
-    uint64_t evict_word;    /* what the record's word is once publishers have evicted this subscriber */
-    uint64_t protected_seq; /* reliable: from here on nothing is overwritten unread; others: never reached */
-    uint64_t lanes_ready;   /* bit r: lane r is populated in this mapping */
+    /* Views point into shared memory though they may be overwritten: the caller asks aether_still_valid(). */
+    bool in_place;
+    /* It was evicted, and a receive has reported that. */
+    bool evicted;
+    /* The value of the record's eviction word once a publisher has evicted this subscriber. */
+    uint64_t evict_word;
+    /* Reliable: from this sequence on nothing is overwritten unread. Others never reach it. */
+    uint64_t protected_seq;
+    /* Bit r: lane r is populated in this mapping. */
+    uint64_t lanes_ready;
     uint64_t joined, lost, gaps, aborted, skipped;
-    unsigned char
-        *copies; /* where views that may be overwritten are copied to; NULL: in place, or nothing may be overwritten */
+    /* Where views that may be overwritten are copied to. NULL: views are in place, or nothing may be overwritten. */
+    unsigned char *copies;
     size_t copies_size;
-    uint64_t ends_told; /* wait: publishers admitted when the end of the stream was last told */
-    uint64_t spin_ns;   /* wait: how long spinning pays, learned */
-    uint64_t naps;      /* wait: naps since there was something */
-    ae_u64 no_cursor;   /* stands in for the record's cursor while this subscriber holds nobody back */
+    /* wait.c: publishers that had been admitted when the end of the stream was last reported. */
+    uint64_t ends_told;
+    /* wait.c: nanoseconds of spinning that have paid off lately. */
+    uint64_t spin_ns;
+    /* wait.c: naps since there was last something to receive. */
+    uint64_t naps;
+    /* Stands in for the record's cursor while this subscriber holds no publisher back. */
+    ae_u64 no_cursor;
 };
-
-/*
- * Bytes for copies that ae_subscriber_init() wants, 0 for none: 64 KiB, thousands of small messages, or one of the
- * largest. 8-byte aligned.
- */
-size_t ae_subscriber_copies_bytes(const ae_geometry *geometry, const aether_subscribe_options *options);
-
-/*
- * Joins. cursors is NULL for best effort and latest. copies is owned by the caller. options and geometry are checked by
- * the caller; record is below AE_SUBSCRIBERS_MAX and granted by aetherd. Lanes that are in use are populated.
- */
-void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
-                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies);
-
-/* Leaves: publishers stop waiting for it. */
-void ae_subscriber_leave(struct ae_subscriber *s);
-
-/* Is there something to receive: a message, a gap, an eviction to be told of? Changes nothing. */
-bool ae_subscriber_ready(const struct ae_subscriber *s);
-
-/* ---- wait.c ---- */
-
-/*
- * Sleeps until there is something to receive, the stream ends, or max_ns is over; wakes now and then for nothing.
- * False: a signal came.
- */
-bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns);
-
-/* Is the stream at an end that hasn't been told yet? */
-bool ae_subscriber_at_new_end(const struct ae_subscriber *s);
-
-/* The caller has been told that there is something: an end isn't new any more. */
-void ae_subscriber_told(struct ae_subscriber *s);
 
 static inline struct ae_subscriber *ae_subscriber_of(aether_subscriber *handle) {
     return (struct ae_subscriber *)(void *)handle;

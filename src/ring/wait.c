@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wait.c - until something comes (subscriber), until there is room (publisher). */
+#include "ring/wait.h"
 #include "base/clock.h"
 #include "base/export.h"
-#include "ring/publisher.h"
-#include "ring/subscriber.h"
+#include "ring/nap.h"
+#include "ring/receive.h"
 #include "ring/wake.h"
-#include <aether/idle.h>
 #include <aether/wait.h>
 #include <sched.h>
-#include <time.h>
 
 #define SLEEP_NS 250000000ull      /* bounds what a lie or a death in the wrong moment can cost */
 #define UNFENCED_SLEEP_NS 1000000u /* where a publisher may not have seen the note */
-#define NAP_FIRST_NS 50000u
-#define NAP_DOUBLINGS_MAX 5u /* to AETHER_IDLE_NAP_NS */
 #define SPIN_FIRST_NS 20000u
 #define SPIN_MIN_NS 1000u
 #define SPIN_MAX_NS 50000u
@@ -22,21 +18,6 @@
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
-
-/* False: cut short by a signal. */
-static bool nap(uint64_t ns) {
-    const struct timespec span = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-
-    return nanosleep(&span, NULL) == 0;
-}
-
-static uint64_t nap_ns(uint64_t naps) {
-    const uint64_t doublings = least(naps, NAP_DOUBLINGS_MAX);
-
-    return least((uint64_t)NAP_FIRST_NS << doublings, AETHER_IDLE_NAP_NS);
-}
-
-/* ---- the subscriber's sleep ---- */
 
 /*
  * *joins: publishers that had been there when the stream ended. Loaded first: one that comes later ends another time.
@@ -88,7 +69,7 @@ static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
     uint64_t word, ns = least(max_ns, SLEEP_NS);
 
     if (!leave_note(s, &word))
-        return nap(least(ns, NAP_FIRST_NS));
+        return ae_nap(least(ns, AE_NAP_FIRST_NS));
     /*
      * Z2: the note; every publisher's core drains its stores; the tag. Pairs Z1 (publish). And then the
      * words that say whom that doesn't reach.
@@ -99,7 +80,7 @@ static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
 }
 
 bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns) {
-    return s->cursors != NULL ? sleep_on_futex(s, max_ns) : nap(least(max_ns, nap_ns(s->naps++)));
+    return s->cursors != NULL ? sleep_on_futex(s, max_ns) : ae_nap(least(max_ns, ae_nap_ns(s->naps++)));
 }
 
 /* Spins, then yields, for ns nanoseconds each. */
@@ -183,53 +164,5 @@ AE_EXPORT int aether_receive_wait(aether_subscriber *handle, aether_message *mes
         rc = aether_receive(handle, message);
         waited = ae_now_ns() - start;
     } while (rc == 0 && waited < timeout_ns && aether_subscriber_stream(handle) < AETHER_STREAM_CLOSED);
-    return rc;
-}
-
-/* ---- the publisher's wait ---- */
-
-static int has_room(struct ae_publisher *p, size_t len) {
-    if (ae_claim_room(p, 1) != 0)
-        return AETHER_FULL;
-    return len > p->hot.inline_max && len <= p->hot.max_message ? ae_lane_room(p, len) : 0;
-}
-
-AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64_t timeout_ns) {
-    struct ae_publisher *p = ae_publisher_of(handle);
-    uint64_t start;
-    int rc;
-
-    if (len > handle->max_message)
-        return ae_publish_large(ae_publisher_of(handle), NULL, len);
-    if ((rc = has_room(p, len)) != AETHER_FULL || timeout_ns == 0)
-        return rc;
-    start = ae_now_ns();
-    for (; rc == AETHER_FULL; rc = has_room(p, len)) { /* a signal cuts a nap short and does nothing else */
-        const uint64_t waited = ae_now_ns() - start;
-        if (waited >= timeout_ns)
-            return AETHER_FULL;
-        if (waited < SPIN_FIRST_NS)
-            ae_pause();
-        else if (waited < 2 * SPIN_FIRST_NS)
-            (void)sched_yield();
-        else
-            (void)nap(least(timeout_ns - waited, nap_ns((waited - 2 * SPIN_FIRST_NS) / SPIN_MAX_NS)));
-    }
-    return rc;
-}
-
-AE_EXPORT int aether_publish_wait(aether_publisher *handle, const void *data, size_t len, uint64_t timeout_ns) {
-    int rc = aether_publish(handle, data, len);
-    uint64_t start;
-
-    if (rc != AETHER_FULL)
-        return rc;
-    start = ae_now_ns();
-    do { /* more than once if another publisher takes the room */
-        const uint64_t waited = ae_now_ns() - start;
-        rc = aether_publisher_wait(handle, len, waited < timeout_ns ? timeout_ns - waited : 0);
-        if (rc == 0)
-            rc = aether_publish(handle, data, len);
-    } while (rc == AETHER_FULL && ae_now_ns() - start < timeout_ns);
     return rc;
 }

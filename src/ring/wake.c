@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/wake.h"
+#include "base/export.h"
+#include "ring/publisher.h"
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -33,4 +35,24 @@ bool ae_wake_register(void) {
 
 bool ae_wake_barrier(void) {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+/*
+ * Somebody wants to be woken, or wanted to once this publisher has last looked. First the note, then the word: the note
+ * is never ahead of an honest word that is loaded after it. Z3: the word is raised before the wake, so that one who
+ * comes to sleep with the old word between the two doesn't fall asleep. A note ahead of the word is a lie and wakes
+ * nobody.
+ */
+AE_EXPORT void aether_detail_wake(aether_publisher *handle) {
+    struct ae_publisher *p = ae_publisher_of(handle);
+    const uint64_t want = ae_load_acquire(handle->want), word = ae_load_acquire(&p->log->wake.wake);
+
+    if ((int64_t)(want - word) > 0)
+        return;
+    handle->wake = word;
+    if (want != word)
+        return;
+    if (ae_cas(&p->log->wake.wake, word, word + 1)) /* else another one has raised it, and wakes */
+        ae_wake_futex(&p->log->wake.wake);
+    handle->wake = word + 1;
 }

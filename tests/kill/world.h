@@ -13,9 +13,13 @@
 #define AETHER_TESTS_KILL_WORLD_H
 
 #include "ring/claim.h"
+#include "ring/claimer.h"
+#include "ring/flow.h"
 #include "ring/geometry.h"
-#include "ring/publisher.h"
-#include "ring/subscriber.h"
+#include "ring/join.h"
+#include "ring/loan.h"
+#include "ring/receive.h"
+#include "ring/wait.h"
 #include "step.h"
 #include <setjmp.h>
 

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ring/join.h"
+#include "ring/claim.h"
+#include "ring/claimer.h"
+#include "ring/lane.h"
+#include "ring/loan.h"
+#include "ring/wake.h"
+#include "shm/segment.h"
+
+/* The cursor is stored at least this often while messages are taken one by one: flat from 64 to 4096 when measured. */
+#define CURSOR_EVERY_MAX 256u
+
+#define COPIES_BYTES 65536u
+
+/* ---- publishers ---- */
+
+static uint64_t has_store16(const ae_geometry *geometry) {
+#ifdef AE_STORE16
+    return geometry->slot_size % 16 == 0 && __builtin_cpu_supports("avx");
+#else
+    (void)geometry;
+    return 0;
+#endif
+}
+
+void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
+                       const ae_cursors *cursors, unsigned char *buffer) {
+    const bool registered = ae_wake_register();
+    const uint64_t next = ae_claim_end(log, geometry, ae_load_relaxed(&log->claim.position));
+
+    *p = (struct ae_publisher){
+        .hot =
+            {
+                .next = next,
+                .limit = next,
+                /* Nobody's: the first claim looks at the claim word. */
+                .word = ae_claim_word(next, AE_MODE_REVOKING, AE_CLAIM_NOBODY),
+                .intent = &log->publishers[record].intent,
+                .slots = (unsigned char *)log + geometry->slots_off,
+                .mask = geometry->capacity - 1,
+                .slot_size = geometry->slot_size,
+                .inline_max = ae_inline_max(geometry),
+                .max_message = geometry->max_message,
+                .store16 = has_store16(geometry),
+                .want = &cursors->want.want,
+                .wake = ae_load_relaxed(&log->wake.wake),
+            },
+        .log = log,
+        .own = &log->publishers[record],
+        .cursors = cursors,
+        .geometry = *geometry,
+        .record = record,
+        /* Nobody but a repairer ends the bias of an exclusive topic. */
+        .may_bias = geometry->publishers == AE_PUBLISHERS_EXCLUSIVE ||
+                    (geometry->publishers == AE_PUBLISHERS_SHARED && registered),
+        .released = next - geometry->capacity,
+        .window = geometry->evict_lag != 0 ? geometry->evict_lag : geometry->capacity,
+    };
+    /*
+     * Z5, pairs Z6 (sleep): before the first message, so that a sleeper that this publisher must wake knows whether
+     * membarrier reaches it.
+     */
+    if (!registered)
+        (void)ae_fetch_or(&log->stream.unfenced, 1ull << record);
+    ae_store_relaxed(&p->own->joined, next);
+    ae_store_relaxed(&p->own->full, 0);
+    ae_loan_init(p, buffer);
+    ae_lane_init(p, record);
+}
+
+void ae_publisher_leave(struct ae_publisher *p) {
+    ae_claim_leave(p);
+    /* T1 acq_rel, pairs T2 (stream): whoever sees the bit clear sees all that was committed. */
+    (void)ae_fetch_and(&p->log->stream.open, ~(1ull << p->record));
+    ae_wake_all(&p->log->wake.wake);
+}
+
+/* ---- subscribers ---- */
+
+/* Sets the record up and returns J: from J on no publisher overwrites what this subscriber hasn't released. */
+static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
+    ae_cursor_record *own = &s->cursors->records[s->record];
+    uint64_t joined;
+
+    ae_store_relaxed(&own->lost, 0);
+    ae_store_relaxed(&own->gaps, 0);
+    ae_store_relaxed(&own->aborted, 0);
+    ae_store_relaxed(&own->cursor, ae_claim_end(s->log, &s->geometry, position));
+    /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
+    (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
+    /*
+     * J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read
+     * here.
+     */
+    ae_fence_seq_cst();
+    joined = ae_claim_end(s->log, &s->geometry, position);
+    s->hot.cursor = &own->cursor;
+    ae_store_cursor(&s->hot, joined);
+    return joined;
+}
+
+/*
+ * Views of a subscriber that can be overrun are copies, unless it wants to look after that itself. A reliable one reads
+ * what was retained from before its join as copies, whatever it wants, so that nobody is held back by it meanwhile.
+ */
+size_t ae_subscriber_copies_bytes(const ae_geometry *geometry, const aether_subscribe_options *options) {
+    const bool reliable = options->policy == AETHER_RELIABLE;
+    const bool always_safe = reliable && geometry->evict_lag == 0;
+
+    if (reliable && options->from != AETHER_FROM_NEW)
+        ; /* catches up with copies */
+    else if (always_safe || options->views == AETHER_VIEWS_IN_PLACE)
+        return 0;
+    return geometry->max_message > COPIES_BYTES ? ((size_t)geometry->max_message + 7) & ~(size_t)7 : COPIES_BYTES;
+}
+
+/* Has this lane had a publisher? Populating one that never had would allocate it. */
+static bool lane_used(const struct ae_subscriber *s, uint64_t lane) {
+    return (ae_load_relaxed(&s->log->stream.open) >> lane & 1) != 0 ||
+           ae_load_relaxed(&s->log->publishers[lane].lane_floor) != 0;
+}
+
+bool ae_subscriber_populate_lane(struct ae_subscriber *s, uint64_t lane) {
+    if ((s->lanes_ready >> lane & 1) == 0) {
+        if (!lane_used(s, lane))
+            return false;
+        const uint64_t off = s->geometry.lanes_off + lane * s->geometry.lane_bytes;
+        if (ae_segment_populate((void *)(uintptr_t)s->log, off, s->geometry.lane_bytes, false) != 0)
+            return false;
+        s->lanes_ready |= 1ull << lane;
+    }
+    return true;
+}
+
+static void populate_lanes(struct ae_subscriber *s) {
+    if (s->geometry.lane_bytes == 0)
+        return;
+    for (uint64_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
+        if (lane_used(s, r))
+            (void)ae_subscriber_populate_lane(s, r); /* if that fails, the first message in it says so */
+    }
+}
+
+void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
+                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies) {
+    const uint64_t every = geometry->capacity / 8 < CURSOR_EVERY_MAX ? geometry->capacity / 8 : CURSOR_EVERY_MAX;
+    const uint64_t position = ae_load_relaxed(&log->claim.position);
+    uint64_t joined, back = 0, retained;
+
+    *s = (struct ae_subscriber){
+        .hot =
+            {
+                .slots = (const unsigned char *)log + geometry->slots_off,
+                .mask = geometry->capacity - 1,
+                .slot_size = geometry->slot_size,
+                .inline_max = ae_inline_max(geometry),
+                .cursor_mask = every - 1,
+            },
+        .log = log,
+        .cursors = cursors,
+        .geometry = *geometry,
+        .record = record,
+        .policy = options->policy,
+        .in_place = options->views == AETHER_VIEWS_IN_PLACE,
+        .evict_word = ae_load_acquire(&log->evict[record]) | 1,
+        .copies = copies,
+        .copies_size = ae_subscriber_copies_bytes(geometry, options),
+    };
+    s->hot.cursor = &s->no_cursor;
+    populate_lanes(s); /* before the join: it may take milliseconds, in which publishers would wait */
+    joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, geometry, position);
+
+    retained = joined - geometry->start_seq < geometry->capacity ? joined - geometry->start_seq : geometry->capacity;
+    if (options->policy == AETHER_LATEST && options->from != AETHER_FROM_NEW)
+        back = retained != 0;
+    else if (options->from == AETHER_FROM_OLDEST)
+        back = retained;
+    else if (options->from == AETHER_FROM_LAST)
+        back = options->last < retained ? options->last : retained;
+    s->protected_seq = joined;
+    s->joined = joined - back;
+    s->hot.next = s->joined;
+    if (cursors != NULL) {
+        ae_store_relaxed(&cursors->records[record].joined, s->joined);
+        if (back != 0)
+            s->hot.cursor = &s->no_cursor; /* it stays at the join until the retained part is read */
+    }
+    s->hot.zero_copy = cursors != NULL ? back == 0 && (s->in_place || geometry->evict_lag == 0)
+                                       : s->in_place && s->policy != AETHER_LATEST;
+}
+
+void ae_subscriber_leave(struct ae_subscriber *s) {
+    /*
+     * F4 acq_rel, pairs F3 (scan): a publisher that sees the bit clear overwrites only after our last look at the
+     * ring.
+     */
+    if (s->cursors != NULL && !s->evicted)
+        (void)ae_fetch_and(&s->cursors->active.active, ~(1ull << s->record));
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* receive.h - receiving; the calls are those of <aether/subscribe.h>. */
+#ifndef AE_RING_RECEIVE_H
+#define AE_RING_RECEIVE_H
+
+#include "ring/subscriber.h"
+
+/* Is there something to receive: a message, a gap, an eviction that isn't reported yet? Changes nothing. */
+bool ae_subscriber_ready(const struct ae_subscriber *s);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* room.c - a publisher waits for room. */
+#include "base/clock.h"
+#include "base/export.h"
+#include "ring/claimer.h"
+#include "ring/lane.h"
+#include "ring/nap.h"
+#include <aether/wait.h>
+#include <sched.h>
+
+#define SPIN_NS 20000u
+#define YIELD_NS 20000u /* after that */
+#define NAP_STEP_NS 50000u
+
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* 0, AETHER_FULL, or a negative errno code with a text. */
+
+static int has_room(struct ae_publisher *p, size_t len) {
+    uint64_t position;
+
+    if (ae_claim_room(p, 1) != 0)
+        return AETHER_FULL;
+    return len > p->hot.inline_max && len <= p->hot.max_message ? ae_lane_find(p, ae_lane_units(len), &position) : 0;
+}
+
+AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64_t timeout_ns) {
+    struct ae_publisher *p = ae_publisher_of(handle);
+    uint64_t start;
+    int rc;
+
+    if (len > handle->max_message)
+        return ae_lane_too_large(p, len);
+    if ((rc = has_room(p, len)) != AETHER_FULL || timeout_ns == 0)
+        return rc;
+    start = ae_now_ns();
+    for (; rc == AETHER_FULL; rc = has_room(p, len)) { /* a signal cuts a nap short and does nothing else */
+        const uint64_t waited = ae_now_ns() - start;
+        if (waited >= timeout_ns)
+            return AETHER_FULL;
+        if (waited < SPIN_NS)
+            ae_pause();
+        else if (waited < SPIN_NS + YIELD_NS)
+            (void)sched_yield();
+        else
+            (void)ae_nap(least(timeout_ns - waited, ae_nap_ns((waited - SPIN_NS - YIELD_NS) / NAP_STEP_NS)));
+    }
+    return rc;
+}
+
+AE_EXPORT int aether_publish_wait(aether_publisher *handle, const void *data, size_t len, uint64_t timeout_ns) {
+    int rc = aether_publish(handle, data, len);
+    uint64_t start;
+
+    if (rc != AETHER_FULL)
+        return rc;
+    start = ae_now_ns();
+    do { /* more than once if another publisher takes the room */
+        const uint64_t waited = ae_now_ns() - start;
+        rc = aether_publisher_wait(handle, len, waited < timeout_ns ? timeout_ns - waited : 0);
+        if (rc == 0)
+            rc = aether_publish(handle, data, len);
+    } while (rc == AETHER_FULL && ae_now_ns() - start < timeout_ns);
+    return rc;
+}
