@@ -1,82 +1,195 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""check-includes.py - a test (TAP) that every #include points downwards through the layers.
+"""check-includes.py [ROOT] - a test (TAP) of the layers: every #include points downwards, and no layer has a circle.
 
-The linker sees only calls; a type or an inline function taken from a higher layer shows up here and nowhere else.
+The linker sees only calls. A type or an inline function that is taken from a higher layer shows up here and nowhere
+else. Every C and C++ file of the tree falls under one rule, so a new directory needs a rule before it can be used.
 """
 
 import pathlib
 import re
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent).resolve()
+SUFFIXES = {".c", ".h", ".cpp", ".hpp"}
 
-# Directory: (the internal layers that it may use besides itself, the pattern of public headers that it may use)
-ANY, API, NONE = r"aether/.*", r"aether/[a-z]+\.h", r"(?!)"
+API = r"aether/[a-z]+\.h"
+NONE = r"(?!)"
+
+
+def public(*names):
+    """A pattern of these public headers only."""
+    return rf"aether/({'|'.join(names)})\.h"
+
+
+# Directory: (internal layers that its files may use besides themselves, pattern of the public headers that they may
+# use). The longest directory that holds a file decides.
 RULES = {
-    "include/aether": ([], ANY),
-    "src/base": ([], r"aether/error\.h"),
-    "src/shm": (["base"], ANY),
-    "src/ring": (["shm", "base"], ANY),
-    "src/protocol": (["base"], ANY),
-    "src/client": (["ring", "shm", "protocol", "base"], ANY),
-    "src/broker": (["protocol", "ring", "shm", "base"], ANY),
-    "cmd/aetherd": (["broker", "protocol", "ring", "shm", "base"], ANY),
-    "cmd": ([], API),  # all other programs: users of the public library
+    "include/aether": ([], r"aether/.*"),
+    "src/base": ([], public("error")),
+    "src/shm": (["base"], public("error", "connect", "detail/atomic", "detail/layout")),
+    "src/ring": (["shm", "base"],
+                 public("error", "topic", "publish", "subscribe", "idle", "wait", "detail/atomic", "detail/layout")),
+    "src/protocol": (["base"], public("error", "detail/layout")),
+    "src/client": (["ring", "shm", "protocol", "base"], r"aether/.*"),
+    "src/broker": (["protocol", "ring", "shm", "base"], public("error", "connect", "topic", "detail/layout")),
+    "cmd/aetherd": (["broker", "protocol", "ring", "shm", "base"], public("error", "connect")),
+    "cmd/aether-cli": ([], API),
     "examples": ([], API),
     "demo": ([], API),
+    "fuzz": (["protocol", "base"], public("error")),
+    "tests": ([], API),
+    "tests/kill": (["ring", "shm", "base"], API),
+    "models/loom": (["ring", "shm", "base"], r"aether/.*"),
+    "bench": ([], API),
 }
 
-# The only places that may use a library other than libc.
+# Files that test or measure one layer from inside: they may use what that layer may.
+INSIDE = {"bench/instructions.c": "src/ring"}
+
+# Layers whose modules may not include each other in a circle. A module is NAME.c with NAME.h, or either alone.
+LAYERED = [directory for directory in RULES if directory.startswith(("src/", "cmd/", "include/"))]
+
+# Where a library other than libc may be used.
 THIRD_PARTY = {
-    "ini.h": "src/broker",
-    "jansson.h": "cmd/aether-cli",
-    "seccomp.h": "tests",
-    "uv.h": "examples",
-    "cmocka.h": "",  # unit tests, below
+    "ini.h": "src/broker/",
+    "jansson.h": "cmd/aether-cli/",
+    "seccomp.h": "tests/",
+    "uv.h": "examples/",
+    "cmocka.h": None,  # unit tests only
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 
 
-def complaints(directory, path):
-    layers, public = RULES[directory]
-    own = directory.removeprefix("src/")
-    for match in INCLUDE.finditer(path.read_text()):
-        quote, name = match.groups()
-        line = path.read_text().count("\n", 0, match.start(2)) + 1
-        where = f"{path.relative_to(ROOT)}:{line}: {name}"
-        if name.startswith("aether/"):
-            if quote == '"':
-                yield f"{where}: write public headers in <>"
-            if not re.fullmatch(public, name):
-                yield f"{where}: not a public header that {directory} may use"
-        elif quote == '"':
-            layer = name.split("/")[0]
-            if directory == "include/aether":
-                yield f"{where}: an installed header uses only libc and <aether/...>"
-            elif directory.startswith("src/"):
-                if layer != own and layer not in layers:
-                    yield f"{where}: {directory} may use only {', '.join([own, *layers])}"
-            elif "/" in name and layer not in layers:
-                yield f"{where}: {directory} may use only its own headers and {', '.join(layers) or 'the public ones'}"
-        elif name in THIRD_PARTY and not path.stem.endswith("_test"):
-            home = THIRD_PARTY[name]
-            if not home or home not in str(path.relative_to(ROOT)):
-                yield f"{where}: only {home or 'unit tests'} may use it"
+def is_unit_test(path):
+    return re.search(r"_test(_[a-z]+)?$", path.stem) is not None
+
+
+def rule_of(path):
+    """The directory whose rule decides, or None."""
+    if str(path) in INSIDE:
+        return INSIDE[str(path)]
+    return max((d for d in RULES if path.is_relative_to(d)), key=len, default=None)
+
+
+def includes_of(path):
+    text = (ROOT / path).read_text()
+    for match in INCLUDE.finditer(text):
+        yield text.count("\n", 0, match.start(2)) + 1, match.group(1), match.group(2)
+
+
+def complaint(directory, path, quote, name):
+    """What is wrong with one #include, or None."""
+    layers, headers = RULES[directory]
+    if name.startswith("aether/"):
+        if quote == '"':
+            return "write public headers in <>"
+        if not re.fullmatch(headers, name):
+            return f"not a public header that {directory} may use"
+    elif quote == '"':
+        layer = name.split("/")[0]
+        if directory == "include/aether":
+            return "an installed header uses only libc and <aether/...>"
+        if directory.startswith("src/"):
+            own = directory.removeprefix("src/")
+            if layer != own and layer not in layers:
+                return f"{directory} may use only {', '.join([own, *layers])}"
+        elif f"src/{layer}" in RULES and layer not in layers:
+            return f"{directory} may use only its own headers and {', '.join(layers) or 'the public ones'}"
+    elif name in THIRD_PARTY and not is_unit_test(path):
+        home = THIRD_PARTY[name]
+        if home is None or not str(path).startswith(home):
+            return f"only {home or 'unit tests'} may use it"
+    return None
+
+
+def module_of(path):
+    return path.with_suffix("")
+
+
+def edges_of(directory, files):
+    """{module: {module that it includes: the #include}} inside one layer; unit tests may include all of it."""
+    edges = {}
+    base = ROOT / ("include" if directory.startswith("include/") else "src" if directory.startswith("src/") else directory)
+    for path in files:
+        if is_unit_test(path):
+            continue
+        for line, _, name in includes_of(path):
+            for target in (base / name, (ROOT / path).parent / name):
+                if target.is_file() and target.is_relative_to(ROOT / directory):
+                    target = module_of(target.resolve().relative_to(ROOT))
+                    if target != module_of(path):
+                        edges.setdefault(module_of(path), {}).setdefault(target, f"{path}:{line}")
+                    break
+    return edges
+
+
+def circle_in(edges):
+    """Modules that include each other in a circle, or None."""
+    done, trail = set(), []
+
+    def visit(module):
+        if module in trail:
+            return trail[trail.index(module):] + [module]
+        if module in done:
+            return None
+        trail.append(module)
+        for target in edges.get(module, {}):
+            found = visit(target)
+            if found:
+                return found
+        trail.pop()
+        done.add(module)
+        return None
+
+    for module in list(edges):
+        found = visit(module)
+        if found:
+            return found
+    return None
+
+
+def check(directory, files):
+    for path in files:
+        for line, quote, name in includes_of(path):
+            text = complaint(directory, path, quote, name)
+            if text:
+                yield f"{path}:{line}: {name}: {text}"
+    if directory in LAYERED:
+        edges = edges_of(directory, files)
+        circle = circle_in(edges)
+        if circle:
+            yield "a circle: " + ", ".join(
+                f"{here.name} includes {there.name} ({edges[here][there]})" for here, there in zip(circle, circle[1:]))
+
+
+def sources():
+    for path in sorted(ROOT.rglob("*")):
+        relative = path.relative_to(ROOT)
+        top = relative.parts[0]
+        if path.suffix in SUFFIXES and path.is_file() and not top.startswith((".", "build")):
+            yield relative
 
 
 def main():
-    print(f"1..{len(RULES)}")
+    files = {directory: [] for directory in RULES}
+    homeless = []
+    for path in sources():
+        directory = rule_of(path)
+        (files[directory] if directory else homeless).append(path)
+    print(f"1..{len(RULES) + 1}")
     status = 0
     for number, directory in enumerate(RULES, 1):
-        files = sorted(path for path in (ROOT / directory).rglob("*.[ch]")
-                       if not (directory == "cmd" and "aetherd" in path.parts))
-        found = [text for path in files for text in complaints(directory, path)]
-        print(f"{'not ok' if found else 'ok'} {number} - {directory}: {len(files)} files include downwards")
+        found = list(check(directory, files[directory]))
+        print(f"{'not ok' if found else 'ok'} {number} - {directory}: {len(files[directory])} files include downwards")
         for text in found:
             print(f"# {text}")
             status = 1
+    print(f"{'not ok' if homeless else 'ok'} {len(RULES) + 1} - every C and C++ file falls under a rule")
+    for path in homeless:
+        print(f"# {path}: add a rule for its directory to {pathlib.Path(__file__).name}")
+        status = 1
     return status
 
 
