@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * connect.h - reach aetherd.
+ * connect.h - connect to aetherd.
  *
- * The connection is used when a handle is opened or closed and is silent otherwise. Messages never pass through it:
- * when aetherd stops or is killed, open publishers and subscribers go on, and the next open or close connects to its
- * successor by itself.
+ * The connection carries the requests to open, close, create and remove. Messages never pass through it. If aetherd
+ * stops or is killed, open publishers and subscribers keep working. The next request connects again by itself to the
+ * aetherd that listens then.
+ *
+ * Blocking: a call makes one request, and waits for its answer for at most 5 seconds. If it has to connect again, it
+ * waits for at most 5 seconds to connect, and makes further requests: one to identify itself, and one for each handle
+ * that was closed while no daemon ran. A signal doesn't end the wait. No call raises SIGPIPE.
  */
 #ifndef AETHER_CONNECT_H
 #define AETHER_CONNECT_H
@@ -15,39 +19,60 @@
 extern "C" {
 #endif
 
+/*
+ * One program's connection to aetherd. Several threads may use one client at the same time: a lock inside lets one call
+ * after the other make its requests.
+ */
 typedef struct aether_client aether_client;
 
-/* Zero-initialise, then set what you need: { .name = "quotes" }. */
+/*
+ * Zero-initialise, then set what you need: { .name = "quotes" }. Both texts are NUL-terminated; they are copied, and
+ * are the caller's again when aether_connect() returns.
+ */
 typedef struct aether_connect_options {
-    const char *socket_path; /* NULL: aether_default_socket(). At most 106 bytes */
-    const char *name;        /* shown by `aether-cli topic info`; NULL: the program's name. Cut after 63 bytes */
+    /* aetherd's socket, 1 to 106 bytes; NULL: the path that aether_default_socket() writes */
+    const char *socket_path;
+    /* the client's name in `aether-cli topic info`; NULL: the program's file name. Bytes after the 63rd are left out */
+    const char *name;
 } aether_connect_options;
 
 /*
- * Connects to aetherd and stores a new client in *client. options may be NULL. Blocks for at most 5 seconds.
+ * Connects to aetherd and stores a new client in *client, which aether_disconnect() frees. options may be NULL.
  *
- * Faults: -ECONNREFUSED, -ENOENT no daemon listens there; -ETIMEDOUT it doesn't answer; -EPROTO what answers isn't
- *         aetherd or speaks another version; -EACCES the socket belongs to another user; -ENAMETOOLONG; -EUSERS the
- *         daemon's client limit; -ENOMEM, -EMFILE.
+ * Blocks for at most about 10 seconds: 5 to connect, 5 for the answer. A daemon that runs answers in microseconds.
+ *
+ * Errors: -ECONNREFUSED, -ENOENT no daemon listens at the socket; -ETIMEDOUT the daemon doesn't answer; -ECONNRESET the
+ *         daemon ended before it answered; -EPROTO the peer isn't aetherd, or is of a release with another protocol;
+ *         -EACCES the socket or the daemon belongs to another user; -ENAMETOOLONG the socket's path is too long;
+ *         -EUSERS the daemon has as many clients as it may; -ENOSPC /dev/shm has no room; -EMFILE, -ENFILE no
+ *         descriptor is left; -ENOMEM.
  */
 int aether_connect(aether_client **client, const aether_connect_options *options);
 
 /*
- * Closes the client. Close its publishers and subscribers first; those still open are closed by this call and their
- * handles are invalid afterwards. NULL is allowed. Blocks for at most 5 seconds.
+ * Closes the client and frees it. Publishers and subscribers that are still open are closed, too: their handles, views
+ * and loans are invalid afterwards. NULL is allowed.
+ *
+ * Close the notifiers of its subscribers first. While this call runs, no other thread may use the client or one of its
+ * handles. Doesn't wait for aetherd.
  */
 void aether_disconnect(aether_client *client);
 
 /*
- * Writes the path of the socket that is used when none is named: $AETHER_SOCKET if set and not empty, else
- * $XDG_RUNTIME_DIR/aether/aetherd.sock, else /tmp/aether-UID/aetherd.sock. Creates nothing.
- * Faults: -ENAMETOOLONG if it doesn't fit in a socket address (106 bytes) or in size bytes.
+ * Writes the path of the default socket to path, NUL-terminated, at most size bytes: $AETHER_SOCKET if that is set and
+ * not empty; else $XDG_RUNTIME_DIR/aether/aetherd.sock if that is; else /tmp/aether-UID/aetherd.sock. Returns 0.
+ * Creates nothing and makes no connection. Reads the environment, so no other thread may change that meanwhile.
+ *
+ * Errors: -ENAMETOOLONG the path has more than 106 bytes, or doesn't fit in size bytes.
  */
 int aether_default_socket(char *path, size_t size);
 
 /*
- * Asks the daemon to stop, as SIGTERM does. Topics that nobody is attached to end with it; others are adopted by its
- * successor.
+ * Asks aetherd to stop, as SIGTERM does. Topics without an open publisher or subscriber end with it; the next aetherd
+ * takes the others over, with their messages.
+ *
+ * Returns 0 when aetherd has accepted the request, which is before it ends. Blocks as every request does, see above.
+ * Errors: as aether_connect().
  */
 int aether_shutdown(aether_client *client);
 
