@@ -2,12 +2,12 @@
 /*
  * topic.h - topics.
  *
- * A topic is a named ring of `capacity` slots of one size in shared memory. It comes into being when it is created or
- * first opened, and lives until it is removed or aetherd stops cleanly while nobody is attached; closing the last
- * handle doesn't end it. A killed aetherd ends nothing.
+ * A topic is a named ring of `capacity` slots of one size in shared memory. It begins when it is created or first
+ * opened. It ends when it is removed, or when aetherd stops cleanly while the topic has no open publisher or
+ * subscriber. Closing the last handle doesn't end it, and neither does the death of aetherd.
  *
  * Names: 1 to 255 bytes; levels separated by '/' ("market/eur/usd"); no NUL, no '+' and no '#' (reserved for
- * wildcards), no empty level.
+ * wildcards), no empty level. Names are case-sensitive and may hold any other byte.
  */
 #ifndef AETHER_TOPIC_H
 #define AETHER_TOPIC_H
@@ -19,85 +19,109 @@
 extern "C" {
 #endif
 
-#define AETHER_MAX_MESSAGE_DEFAULT 1016u      /* bytes; slots of 1024 */
-#define AETHER_MAX_MESSAGE_LIMIT (1ull << 30) /* bytes */
-#define AETHER_INLINE_LIMIT 4088u             /* bytes: the longest message that can lie in its slot */
-#define AETHER_INLINE_LANES_DEFAULT 56u       /* bytes: inline_max of a topic with longer messages */
+/* All in bytes. */
+#define AETHER_MAX_MESSAGE_DEFAULT 1016u      /* max_message where it is 0; its slots have 1024 */
+#define AETHER_MAX_MESSAGE_LIMIT (1ull << 30) /* the largest max_message */
+#define AETHER_INLINE_LIMIT 4088u             /* the largest inline_max */
+#define AETHER_INLINE_LANES_DEFAULT 56u       /* inline_max where it is 0 and longer messages are allowed */
 
+/* The ring's size where capacity is 0: the largest power of two of slots that fits in it, but at least 8 slots. */
 typedef enum aether_preset {
-    AETHER_PRESET_DEFAULT = 0, /* a ring of up to 1 MiB: room for hundreds of topics on a laptop */
-    AETHER_PRESET_THROUGHPUT =
-        1 /* a ring of up to 8 MiB: larger than a core's L2, so that a lagging reader is fed through the shared L3 */
+    /* 1 MiB: hundreds of topics have room on a laptop */
+    AETHER_PRESET_DEFAULT = 0,
+    /* 8 MiB: larger than a core's L2 cache, so that a subscriber that lags is served from the shared L3 */
+    AETHER_PRESET_THROUGHPUT = 1
 } aether_preset;
 
-/* What becomes of a reliable subscriber that is too slow. */
+/* What publishers do when they need room that a slow reliable subscriber holds. */
 typedef enum aether_slow {
-    AETHER_SLOW_WAIT = 0, /* publishers wait for it: publishing is AETHER_FULL until it has made room */
+    /* they wait: publishing returns AETHER_FULL until the subscriber has released the room */
+    AETHER_SLOW_WAIT = 0,
     /*
-     * publishers don't: once it is evict_lag sequences behind and they need the room, it is made a best-effort
-     * subscriber
+     * they evict the subscriber if it is evict_lag sequences behind or holds lane bytes that are needed: it continues
+     * as a best-effort subscriber, and publishing goes on
      */
     AETHER_SLOW_EVICT = 1
 } aether_slow;
 
-/* Who may publish. */
+/* How many publishers a topic admits, and how they claim sequences. */
 typedef enum aether_publishers {
     /*
-     * up to 64 publishers at a time. While there is one it publishes as fast as on an exclusive topic, because the
-     * topic is biased to it; the first message of a second one ends that, with one membarrier(2), some 10 us
+     * up to 64 at a time. While there is only one, the topic is biased to it: it claims without a compare-and-swap, as
+     * fast as on an exclusive topic. The first message of a second publisher ends the bias with one membarrier(2),
+     * which costs the second publisher some 10 us
      */
     AETHER_PUBLISHERS_SHARED = 0,
-    AETHER_PUBLISHERS_EXCLUSIVE = 1, /* one at a time; a second open is refused */
+    /* one at a time: the open of a second publisher fails with -EBUSY */
+    AETHER_PUBLISHERS_EXCLUSIVE = 1,
     /*
-     * shared without the bias, so that a second publisher costs the first one no membarrier and also works where a
-     * sandbox doesn't allow that; each publish is a compare-and-swap
+     * up to 64 at a time, never biased: each publish is a compare-and-swap. A second publisher needs no membarrier(2),
+     * so it also works in a sandbox that doesn't allow that call
      */
     AETHER_PUBLISHERS_UNBIASED = 2
 } aether_publishers;
 
 /*
- * Zero-initialise, then set what matters to you. 0 means "the default" when the topic is created and "as it is" when it
- * exists. Opening an existing topic with a value that differs from the topic's is refused with -EEXIST and a text that
- * names both.
+ * A topic's configuration. Zero-initialise, then set what matters to you. 0 means "the default" when the topic is
+ * created and "as it is" when it exists. A value that isn't 0 and differs from an existing topic's is refused with
+ * -EEXIST and a text that names both. The library keeps no reference to the struct or to type_name.
  *
- * Lanes: messages longer than inline_max don't lie in the ring's slots but in a lane, memory of the publisher's own of
- * lane_bytes, which is allocated when the publisher opens. A topic whose messages all fit in their slots has no lanes.
+ * Lanes: a message longer than inline_max doesn't lie in its slot but in a lane. A lane is lane_bytes of memory that
+ * belong to one publisher; it is allocated when the publisher is opened. A topic whose messages all fit in their slots
+ * has no lanes.
  *
- * Type: a name, a version and a size that programs agree on; Aether compares them and doesn't look into messages. A
- * topic without a type takes the first one that somebody states. A program that states none is never refused.
+ * Type: a name, a version and a size that programs agree on. Aether compares them and doesn't look into messages. A
+ * topic without a type takes the first type that a program states. A program that states no type is never refused for
+ * it.
  */
 typedef struct aether_topic_config {
-    uint64_t max_message; /* longest message: bytes, 1 .. 1 GiB; 0: 1016 */
-    /* longest message that lies in its slot: bytes, 1 .. 4088; 0: max_message if that is at most 4088, else 56 */
-    uint64_t inline_max;
-    uint64_t capacity; /* slots, a power of two of at least 8; 0: as many as fit in the preset's ring */
+    /* longest message: bytes, 1 .. 1 GiB; 0: 1016 */
+    uint64_t max_message;
     /*
-     * a power of two, 4096 .. 2 GiB, not less than max_message; 0: room for two of the longest, and no less than the
-     * ring has
+     * longest message that lies in its slot: bytes, 1 .. 4088, at most max_message; 0: max_message if that is at most
+     * 4088, else 56. On a topic with lanes it is rounded up to a multiple of 8, and to at least 16
+     */
+    uint64_t inline_max;
+    /* slots: a power of two, 8 .. 2^32; 0: as many as fit in the preset's ring */
+    uint64_t capacity;
+    /*
+     * size of each publisher's lane: bytes, a power of two, 4096 .. 2 GiB, at least max_message; 0: room for two of the
+     * longest messages, and at least the size of the preset's ring. Must be 0 on a topic without lanes
      */
     uint64_t lane_bytes;
-    aether_preset preset; /* sets capacity and lane_bytes where they are 0 */
+    /* sets capacity and lane_bytes where they are 0 */
+    aether_preset preset;
     aether_publishers publishers;
-    aether_slow slow;      /* AETHER_SLOW_EVICT: see above */
-    uint64_t evict_lag;    /* with AETHER_SLOW_EVICT: sequences, capacity / 2 .. capacity; 0: capacity */
-    uint64_t start_seq;    /* for tests: sequence of the first message */
-    const char *type_name; /* at most 63 bytes; NULL or "": no type stated */
-    uint32_t type_version; /* with type_name: any number */
-    uint32_t type_size;    /* with type_name: bytes; 0: not of one size */
+    aether_slow slow;
+    /* with AETHER_SLOW_EVICT: sequences, capacity / 2 .. capacity; 0: capacity. Must be 0 with AETHER_SLOW_WAIT */
+    uint64_t evict_lag;
+    /* for tests: the sequence of the first message */
+    uint64_t start_seq;
+    /* NUL-terminated, at most 63 bytes; NULL or "": no type is stated, and the next two must be 0 */
+    const char *type_name;
+    /* any number */
+    uint32_t type_version;
+    /* bytes, at most max_message; 0: messages have several sizes */
+    uint32_t type_size;
 } aether_topic_config;
 
 /*
- * Creates a topic, or does nothing if it exists with that configuration. config may be NULL.
+ * Creates a topic, or does nothing if it exists with this configuration. config may be NULL: all defaults. Returns 0.
+ * Blocks for one request (see connect.h), in which aetherd allocates the ring.
  *
- * Faults: -EINVAL name or configuration; -EEXIST the topic exists with another configuration; -ENOSPC /dev/shm, -ENOMEM
- *         memory or its control group has no room (the text names the size needed); -EUSERS the daemon's topic limit;
+ * Errors: -EINVAL the name or the configuration is wrong; -EEXIST the topic exists with another configuration or type;
+ *         -ENOSPC /dev/shm has no room, or the topic is larger than aetherd allows; -ENOMEM the machine or the control
+ *         group has not enough memory (both texts name the size needed); -EUSERS aetherd has as many topics as it may;
  *         and those of aether_connect().
  */
 int aether_topic_create(aether_client *client, const char *topic, const aether_topic_config *config);
 
 /*
- * Removes a topic. Faults: -ENOENT no such topic; -EBUSY somebody is attached (the text says how many); and those of
- * aether_connect().
+ * Removes a topic and its messages. Returns 0. A topic that is created again under this name begins anew. Blocks for
+ * one request (see connect.h).
+ *
+ * Errors: -ENOENT there is no such topic, or no daemon; -EBUSY the topic has open publishers or subscribers (the text
+ *         says how many); -EINVAL the name is wrong; and those of aether_connect().
  */
 int aether_topic_remove(aether_client *client, const char *topic);
 
