@@ -2,10 +2,16 @@
 /*
  * publish.h - publishers.
  *
- * A topic has up to 64 publishers at a time, in any processes, or one if it is exclusive. Their messages have one order
- * that all subscribers see, in which each publisher's have the order of its calls. A publisher that is killed, at any
- * moment, loses nothing that it had published, and holds nobody up once aetherd has proof of its death; one that is
- * stopped keeps what it has begun, and finishes it when it goes on.
+ * A topic has up to 64 publishers at a time, in any processes, or one if it is exclusive. Their messages have one
+ * order, which all subscribers see. In it the messages of each publisher have the order of its calls.
+ *
+ * If a publisher is killed, nothing that it had published is lost. Subscribers wait at a message that it had begun
+ * until aetherd has proof of its death and aborts the message. If a publisher is stopped, it finishes such a message
+ * when it continues.
+ *
+ * Threads, fork, signals: see aether.h. A publisher may move to another thread with the usual synchronisation. No call
+ * that publishes allocates memory or takes a lock. Publishing makes a system call only to wake a subscriber that sleeps
+ * and to end another publisher's bias; the two functions that wait also sleep.
  *
  *     aether_publisher *pub;
  *     aether_publisher_open(client, "market/eur", NULL, &pub);
@@ -32,19 +38,24 @@ extern "C" {
 typedef struct aether_publisher aether_publisher;
 
 /*
- * Opens a publisher of the topic, creating the topic if it doesn't exist. config may be NULL (see topic.h). Every byte
- * that publishing will touch is mapped and populated here. Blocks for at most 5 seconds plus the time to populate the
- * ring.
+ * Opens a publisher of the topic, and creates the topic if it doesn't exist. config may be NULL: the topic as it is, or
+ * a new one with all defaults (see topic.h). Returns 0 and stores the publisher, which aether_publisher_close() frees;
+ * aether_disconnect() does so, too.
  *
- * Faults: -EUSERS the topic has 64 publishers; -EBUSY it is exclusive and has one (the text names it); and those of
- *         aether_topic_create().
+ * Every byte that publishing will touch is mapped and populated here, so that a lack of memory is an error of this
+ * call. Blocks for one request (see connect.h) plus the time to populate the ring and the publisher's lane.
+ *
+ * Errors: -EUSERS the topic has 64 publishers, or aetherd has as many open handles as it may; -EBUSY the topic is
+ *         exclusive and has a publisher (the text names it); and those of aether_topic_create().
  */
 int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
                           aether_publisher **publisher);
 
 /*
- * Closes the publisher; what it published stays, open loans are discarded, subscribers see the end of the stream. NULL
- * is allowed.
+ * Closes the publisher and frees it. What it has published stays. Open loans are discarded. If it was the last
+ * publisher of the topic, subscribers see the end of the stream after its last message. NULL is allowed.
+ *
+ * Blocks for one request (see connect.h). If no daemon runs it doesn't wait: the next daemon learns of it later.
  */
 void aether_publisher_close(aether_publisher *publisher);
 
@@ -52,66 +63,86 @@ void aether_publisher_close(aether_publisher *publisher);
  * Publishes one message: copies len bytes from data into the ring, or into the publisher's lane if len is above the
  * topic's inline_max. With a constant len it compiles to plain moves.
  *
- * Bounded: a few instructions; a look at the subscribers' cursors when the known free space is used up; while others
- * publish at the same moment up to AETHER_CLAIM_TRIES tries to claim a sequence, with growing pauses of at most a
- * microsecond or so. The first message after a second publisher has come may cost it a membarrier(2), some 10 us. If a
- * subscriber sleeps, it is woken: one system call. No call waits for another process.
+ * data   any alignment; NULL is allowed if len is 0. The caller's again when the call returns.
+ * len    bytes, 0 to the topic's max_message.
  *
- * data   any alignment; may be NULL if len is 0; not kept.
- * Returns 0: published, as aether_publisher_next() - 1. AETHER_FULL: nothing happened, see error.h.
- * Faults: -EMSGSIZE len exceeds the topic's maximum (the text names it); -ENOBUFS open loans hold the room that is
- *         needed; -ENOSYS membarrier(2) isn't allowed in this process, and another publisher that is idle must be
- *         parted from its bias with it (see topic.h; the text says what to do).
+ * Returns 0: published with sequence aether_publisher_next() - 1. AETHER_FULL: nothing was published, see error.h.
+ *
+ * Waits for no other process. The usual call is a few instructions. Further steps, each bounded:
+ *
+ *   - When the known free room is used up, it reads the cursors of up to 64 subscribers and the intents of up to 64
+ *     publishers. On a topic that evicts, it evicts slow subscribers here.
+ *   - While others publish at the same time, it tries to claim a sequence up to AETHER_CLAIM_TRIES times, with growing
+ *     pauses of at most a microsecond or so.
+ *   - If another publisher has the bias (see topic.h), it ends that with membarrier(2), some 10 us.
+ *   - If a subscriber sleeps, it wakes that with futex(2).
+ *
+ * Errors: -EMSGSIZE len is above the topic's max_message (the text names it); -ENOBUFS the message needs lane room that
+ *         this publisher's open loans hold; -ENOSYS another publisher has the bias, and membarrier(2), which would end
+ *         it, isn't allowed in this process (the text says what to do). Nothing was published.
  */
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len);
 
 /*
- * As aether_publish(), but while it would return AETHER_FULL it waits, for at most timeout_ns nanoseconds
- * (AETHER_FOREVER: without end): it spins, yields, then naps for 50 us .. 1 ms at a time. A subscriber that is stopped
- * or dead ends no wait: AETHER_FULL after timeout_ns does.
+ * As aether_publish(), but waits while there is no room, for at most timeout_ns nanoseconds (0: doesn't wait;
+ * AETHER_FOREVER: without a time limit). Returns and errors as aether_publish(); AETHER_FULL: timeout_ns is over.
+ *
+ * It spins, yields, then sleeps for 50 us .. 1 ms at a time and tries again. A signal shortens one such sleep and
+ * doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the room for as long as it is
+ * stopped; what a dead one holds is free when aetherd has proof of its death.
  */
 int aether_publish_wait(aether_publisher *publisher, const void *data, size_t len, uint64_t timeout_ns);
 
 /*
- * Waits in that way until a message of len bytes has room. Returns 0, or AETHER_FULL after timeout_ns. Faults as
- * aether_publish(). Nothing is reserved: the next publish or loan of that size succeeds, unless another publisher takes
- * the slot before.
+ * Waits, in the same way, until there is room for a message of len bytes. Publishes and reserves nothing: the next
+ * publish or loan of this size succeeds, unless another publisher takes the slot first. len 0 waits for a slot alone,
+ * as the commit of a loan needs it.
+ *
+ * Returns 0: there is room. AETHER_FULL: timeout_ns is over. Errors: -EMSGSIZE, -ENOBUFS as aether_publish().
  */
 int aether_publisher_wait(aether_publisher *publisher, size_t len, uint64_t timeout_ns);
 
+#define AETHER_BATCH_MAX 65535u /* messages a batch */
+#define AETHER_CLAIM_TRIES 128u /* claims that a call may lose to other publishers before it returns AETHER_FULL */
+
 /*
- * Publishes count messages with consecutive sequences, all or nothing: the last is aether_publisher_next() - 1. Readers
- * may see the first ones before the last one is written, and a publisher that is killed in between leaves those.
- * count may be 0. Returns and faults as aether_publish(); -E2BIG: count exceeds half the topic's capacity or
- * AETHER_BATCH_MAX, or the messages above inline_max don't fit in the lane together.
+ * Publishes count messages with consecutive sequences; messages[i] is message i. The last one has sequence
+ * aether_publisher_next() - 1. count 0 publishes nothing and returns 0. The bytes are the caller's again when the call
+ * returns.
+ *
+ * All or nothing: if it returns AETHER_FULL or an error, none of the messages was published. It isn't a transaction:
+ * subscribers may see the first messages before the last one is written, and a publisher that is killed in the middle
+ * leaves the messages that it had committed; the rest is aborted.
+ *
+ * Bounded, returns and errors as aether_publish(); and -E2BIG: count is above half the topic's capacity or above
+ * AETHER_BATCH_MAX, or the messages above inline_max, each rounded up to 64 bytes, are together larger than the lane.
  */
-#define AETHER_BATCH_MAX 65535u
-#define AETHER_CLAIM_TRIES 128u /* see aether_publish() */
 AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
 
 /*
- * The same of an array: message i is the len bytes at messages + i * len. Without an iovec for each it is the fastest
- * way to publish many short ones; best with a constant len.
+ * As aether_publish_batch() for an array: message i is the len bytes at messages + i * len. This is the fastest way to
+ * publish many short messages, as they need no iovec. Best with a constant len.
  */
 AETHER_INLINE int aether_publish_array(aether_publisher *publisher, const void *messages, size_t len, size_t count);
 
 /*
- * A burst: aether_publish() for a loop that does little else, with messages of one length. From call to call of
- * aether_publish() the handle's state goes through memory, which takes longer than all the rest; a burst is a copy of
- * it in the caller's locals, where the compiler keeps it in registers. Every message is published when its call
- * returns, as by aether_publish().
+ * A burst is aether_publish() for a loop that does little else, with messages of one length. aether_publish() loads the
+ * handle's state from memory and stores it again in each call, which takes longer than the rest of the call. A burst is
+ * a copy of that state in a local variable of the caller, which the compiler keeps in registers. Each message is
+ * published when its call returns, as by aether_publish().
  *
  *     aether_burst burst = aether_burst_begin(pub, sizeof quotes[0]);
  *     for (size_t i = 0; i < count; i++)
  *         while (aether_burst_publish(&burst, &quotes[i]) == AETHER_FULL)
  *             aether_idle(&idle, 0);
  *
- * There is nothing to end, and the publisher may be used otherwise in between. Of use only as a local variable whose
- * address isn't given to anything that isn't inlined, and best with a constant len; valid while the publisher is open.
- * Other threads don't use the publisher meanwhile, as ever.
+ * A burst needs no end, and other calls may use the publisher between two calls of the burst. It is valid until the
+ * publisher is closed, and is used by the thread that uses the publisher. It only helps as a local variable whose
+ * address is passed to nothing but these two functions, and best with a constant len.
  */
 typedef struct aether_burst {
-    aether_publisher *publisher; /* all private */
+    /* all fields are private */
+    aether_publisher *publisher;
     size_t len;
     uint64_t next, limit, word, wake;
     ae_u64 *intent, *claim;
@@ -120,23 +151,28 @@ typedef struct aether_burst {
     uint64_t mask, slot_size;
 } aether_burst;
 
-/* len: of every message of the burst, in bytes. */
+/*
+ * Begins a burst of messages of len bytes each. Wait-free; can't fail. A len that is too large is an error of
+ * aether_burst_publish().
+ */
 AE_ALWAYS_INLINE aether_burst aether_burst_begin(aether_publisher *publisher, size_t len);
-/* Returns and faults as aether_publish(). */
+
+/* Publishes one message, the len bytes at data. Bounded, returns and errors as aether_publish(). */
 AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data);
 
 /*
- * Publishes one message that is gathered from count pieces, in their order. Returns and faults as aether_publish() for
- * the sum of their lengths.
- * -EINVAL: the sum overflows.
+ * Publishes one message that is made of count pieces, one after the other. count 0 publishes an empty message. The
+ * pieces are the caller's again when the call returns.
+ *
+ * Bounded, returns and errors as aether_publish() for the sum of the lengths; and -EINVAL: the sum overflows.
  */
 int aether_publish_gather(aether_publisher *publisher, const struct iovec *pieces, size_t count);
 
 /*
- * Loans: memory of the topic that the caller fills in place. No sequence is taken before the commit, so nobody waits
- * for a slow filler, and a publisher that dies while it fills leaves nothing behind. Taking and committing cost the
- * same for every size above inline_max; shorter loans lie in a buffer of the handle and are copied into their slot by
- * the commit.
+ * A loan is memory of the topic that the caller fills in place. It has no sequence before the commit. So a caller that
+ * fills slowly holds up nobody, and a publisher that dies while it fills leaves nothing behind. To take and to commit a
+ * loan costs the same for every size above inline_max. A shorter loan lies in a buffer of the handle, and the commit
+ * copies it into its slot.
  *
  *     aether_loan loan;
  *     if (aether_loan_take(pub, 1 << 20, &loan) == 0) {
@@ -144,62 +180,70 @@ int aether_publish_gather(aether_publisher *publisher, const struct iovec *piece
  *         aether_loan_commit(pub, &loan);
  *     }
  *
- * data is 64-byte aligned, holds whatever was there before, and is the caller's from the take to the commit, the
- * discard or the close. After a commit readers have it: writing to it then is a bug that they may see.
- * At most AETHER_LOANS_MAX loans are open at a time; the oldest open one keeps the entries of all that were taken after
- * it. They are committed and discarded in any order; messages have the order of the commits.
+ * data is 64-byte aligned and holds arbitrary bytes at first. It is the caller's, to read and write, from the take to
+ * the commit, the discard or the close of the publisher. After the commit it belongs to the subscribers: they see it if
+ * the caller still writes to it, so that is a bug.
+ *
+ * Loans may be committed and discarded in any order; their messages have the order of the commits. At most
+ * AETHER_LOANS_MAX are open at a time, and no more than that may be taken while the oldest of them is open.
  */
 #define AETHER_LOANS_MAX 64u
 
 typedef struct aether_loan {
     void *data;
-    size_t len;      /* as asked for; the caller may lower it before the commit */
+    size_t len;      /* bytes, as asked for; the caller may lower it before the commit */
     uint64_t ticket; /* private */
 } aether_loan;
 
 /*
- * Takes a loan of len bytes. Wait-free. Returns 0; AETHER_FULL: reliable subscribers hold the lane's room, *loan is
- * unchanged.
- * Faults: -EMSGSIZE as aether_publish(); -ENOBUFS open loans hold all entries or the room that is needed: commit or
- *         discard one.
+ * Takes a loan of len bytes, 0 to the topic's max_message, and stores it in *loan. Wait-free, without a system call. On
+ * a topic that evicts, it evicts subscribers that hold the room.
+ *
+ * Returns 0. AETHER_FULL: reliable subscribers hold the lane's room, and *loan is unchanged.
+ * Errors: -EMSGSIZE as aether_publish(); -ENOBUFS open loans hold the lane's room, or AETHER_LOANS_MAX loans were taken
+ *         since the oldest open one: commit or discard that. *loan is unchanged.
  */
 int aether_loan_take(aether_publisher *publisher, size_t len, aether_loan *loan);
 
 /*
- * Publishes the first loan->len bytes. Bounded as aether_publish(). Returns 0: published, *loan is cleared;
- * AETHER_FULL: nothing happened; the loan stays open, try again.
- * Faults: -EINVAL it isn't an open loan of this publisher, or len was raised; -ENOSYS as aether_publish(). Nothing
- *         happened.
+ * Publishes the first loan->len bytes of a loan and clears *loan. Bounded as aether_publish().
+ *
+ * Returns 0: published with sequence aether_publisher_next() - 1. AETHER_FULL: no slot now; nothing was published and
+ * the loan stays open; retry.
+ * Errors: -EINVAL it isn't an open loan of this publisher, or len was raised; -ENOSYS as aether_publish(). Nothing was
+ *         published, and an open loan stays open.
  */
 int aether_loan_commit(aether_publisher *publisher, aether_loan *loan);
 
 /*
- * Gives a loan back unpublished and clears *loan. Wait-free. Faults: -EINVAL it isn't an open loan of this publisher.
+ * Gives a loan back without publishing it, and clears *loan. Wait-free. Returns 0.
+ * Errors: -EINVAL it isn't an open loan of this publisher.
  */
 int aether_loan_discard(aether_publisher *publisher, aether_loan *loan);
 
 /*
- * One past the sequence of the last message that this publisher published: that was next - 1, and a batch of n was
- * next - n .. next - 1. Before the first one: where the topic stood at the open. While nobody else publishes it is the
- * sequence of the next message.
+ * Returns one more than the sequence of this publisher's last message. After a batch of n its sequences are
+ * [result - n, result). Before its first message: the topic's next sequence when the publisher was opened. Wait-free.
+ *
+ * It is the sequence of this publisher's next message unless another publisher takes that first.
  */
 AETHER_INLINE uint64_t aether_publisher_next(const aether_publisher *publisher);
 
-/* The largest message, in bytes. */
+/* Returns the topic's max_message: the length of the longest message, in bytes. Wait-free. */
 AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publisher);
 
 /* ---- inline hot path. Memory-order edges are labelled; docs/memory-model.md has both ends of each. ---- */
 
 /*
- * Claims the next count sequences, 1 .. AETHER_BATCH_MAX, where the inline part couldn't: no room that is known,
- * another publisher. 0, AETHER_FULL or a fault.
+ * Claims the next count sequences, 1 .. AETHER_BATCH_MAX, where the inline code can't: no free slot is known, or
+ * another publisher has claimed. Returns 0, AETHER_FULL or an error.
  */
 int aether_detail_claim(aether_publisher *publisher, uint64_t count);
-/* aether_publish(), not inlined; also messages above inline_max, and what is too large. */
+/* aether_publish() as a function, for messages of all lengths; a len above max_message is its error. */
 int aether_detail_publish(aether_publisher *publisher, const void *data, size_t len);
 int aether_detail_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
 int aether_detail_publish_array(aether_publisher *publisher, const void *messages, size_t len, size_t count);
-/* Somebody sleeps, or did: wakes. */
+/* Wakes subscribers, if any still sleeps. */
 void aether_detail_wake(aether_publisher *publisher);
 
 AE_ALWAYS_INLINE unsigned char *ae_slot_of(const struct aether_publisher *publisher, uint64_t seq) {
@@ -207,8 +251,8 @@ AE_ALWAYS_INLINE unsigned char *ae_slot_of(const struct aether_publisher *publis
 }
 
 /*
- * Writes the message of words to the slot of seq, and commits it. store16: the slot is 16-byte aligned and the CPU
- * stores 16 bytes at once.
+ * Writes the message of len bytes in words to the slot of seq, and commits it. store16: the slot is 16-byte aligned and
+ * the CPU stores 16 bytes at once.
  */
 AE_ALWAYS_INLINE void ae_write_words(unsigned char *slot, uint64_t seq, const ae_words *words, size_t len,
                                      uint64_t store16) {
@@ -216,8 +260,8 @@ AE_ALWAYS_INLINE void ae_write_words(unsigned char *slot, uint64_t seq, const ae
 
 #ifdef AE_STORE16
     /*
-     * An 8-byte message changes at once with its tag, so there is no half-written state to mark. A reader that polls
-     * the line takes it away once and not between two stores: the difference between 1.0 and 1.4 line transfers a hop.
+     * An 8-byte message and its tag change in one store, so no half-written state needs a mark. A subscriber that polls
+     * the line takes it from this core once, and not between two stores: 1.0 line transfers a message in place of 1.4.
      * W2 release, pairs R1 (receive); and V1: a validated copy that took the new word finds the new tag.
      */
     if (len == 8 && AE_LIKELY(store16)) {
@@ -233,17 +277,19 @@ AE_ALWAYS_INLINE void ae_write_words(unsigned char *slot, uint64_t seq, const ae
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
-/* The same of bytes. */
+/* As ae_write_words() for a message of any length, in memory. */
 AE_ALWAYS_INLINE void ae_write_bytes(unsigned char *slot, uint64_t seq, const void *data, size_t len) {
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
-    /* A reader that copies this slot's old message must not take new bytes for it: the tag stops saying that the old
-     * message is there before the first byte changes. W1 fence, pairs V1 (validated copy). */
+    /*
+     * A subscriber that copies this slot's old message must not accept new bytes as part of it. So the tag stops naming
+     * the old message before the first byte changes. W1 fence, pairs V1 (validated copy).
+     */
     ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
     ae_fence_release();
     if (len != 0)
         ae_copy_in(slot + AE_SLOT_HEADER, data, len);
-    /* W2 release, pairs R1 (receive): whoever sees the tag sees the payload. */
+    /* W2 release, pairs R1 (receive): a subscriber that sees the tag sees the payload. */
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
 }
 
@@ -265,15 +311,19 @@ AE_ALWAYS_INLINE ae_u64 *ae_claim_of(const struct aether_publisher *publisher) {
 }
 
 /*
- * Claims the count sequences from seq on, as *word was left by this publisher's last claim; false: not so simple.
+ * Claims the count sequences from seq on. *word is the claim word as this publisher's last claim left it. Returns 1:
+ * claimed. 0: the caller must take the slow path, aether_detail_claim(); the intent is stored already.
  *
- * First the intent, which tells repair and other publishers what this claim covers. With the bias that is all, if the
- * claim word still says so: P7, a plain store and a plain load that the processor may do the other way round; whoever
- * revokes makes this core drain its stores (P8) before it looks at the intent. Without, it wins by compare-and-swap if
- * nobody has claimed since.
+ * The intent comes first: it says to repair and to other publishers what this claim covers.
+ *
+ * With the bias the intent is the claim, if the claim word still names this publisher. P7: a plain store and then a
+ * plain load, which the processor may execute the other way round. A publisher that revokes the bias makes this core
+ * drain its stores (P8) before it loads the intent.
+ *
+ * Without the bias the claim is a compare-and-swap, which succeeds if no other publisher has claimed since.
  */
 AE_ALWAYS_INLINE int ae_claim_at_once(ae_u64 *intent, ae_u64 *claim, uint64_t *word, uint64_t seq, uint64_t count) {
-    /* P4 release, pairs P6 (hold) and D2 (repair): with the intent come the commits of the one before. */
+    /* P4 release, pairs P6 (hold) and D2 (repair): with the intent come the commits of the claim before it. */
     ae_store_release(intent, ae_intent(seq, count));
     if (AE_LIKELY((*word & AE_MODE_BIASED << AE_CLAIM_MODE_SHIFT) != 0)) {
         ae_compiler_barrier();
@@ -287,8 +337,8 @@ AE_ALWAYS_INLINE int ae_claim_at_once(ae_u64 *intent, ae_u64 *claim, uint64_t *w
 }
 
 /*
- * Claims count sequences for the caller to write: 0, and they are next - count .. next - 1. It must write and commit
- * them, in order and at once.
+ * Claims count sequences. Returns 0: they are next - count .. next - 1, and the caller must write and commit all of
+ * them now, in order. AETHER_FULL or an error: nothing is claimed.
  */
 AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t count) {
     const uint64_t seq = publisher->next;
@@ -301,9 +351,11 @@ AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t 
 }
 
 /*
- * Z1: the commit, then a plain load of `want`; no fence, though the processor may do the load first. Pairs Z2 (sleep):
- * the sleeper stores `want`, then makes every publisher's core drain its stores (membarrier), then looks at the tag. So
- * either this load sees that somebody sleeps, or the sleeper sees the message.
+ * Does a subscriber sleep, as far as this publisher knows?
+ *
+ * Z1: the commit, then a plain load of `want`, without a fence, so the processor may execute the load first. Pairs Z2
+ * (sleep): the sleeper stores `want`, then makes every publisher's core drain its stores (membarrier), then loads the
+ * tag. So either this load sees the note in `want`, or the sleeper sees the message.
  */
 AE_ALWAYS_INLINE int ae_sleeper_wants(const ae_u64 *want, uint64_t wake) {
     ae_compiler_barrier();
@@ -316,9 +368,9 @@ static inline void ae_wake_sleepers(struct aether_publisher *publisher) {
 }
 
 /*
- * aether_detail_publish() of what is held in registers. Not by the address of the caller's message, as the compiler
- * would have to keep that in memory then; and word by word, or it would make up vectors of them before it knows whether
- * they are needed.
+ * aether_detail_publish() of a message that is held in registers. It passes a copy: with the address of the caller's
+ * message the compiler would have to keep that in memory. The copy is made word by word: otherwise the compiler
+ * combines the words in vector registers on the fast path, too, where nothing needs them.
  */
 AE_ALWAYS_INLINE int ae_publish_outside(aether_publisher *publisher, const ae_words *words, size_t len) {
     ae_words copy;
@@ -331,7 +383,7 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
     ae_words words;
     int rc;
 
-    if (AE_IS_WORDS(len)) { /* into registers before the claim */
+    if (AE_IS_WORDS(len)) { /* loaded into registers before the claim */
         ae_load_words(&words, data, len);
         if (AE_UNLIKELY(len > publisher->inline_max))
             return ae_publish_outside(publisher, &words, len);
@@ -351,10 +403,13 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
 }
 
 /*
- * All that the short path doesn't do goes into the one comparison that it needs anyway: where messages don't fit in
- * slots, or a claim takes a compare-and-swap, no room is known.
+ * Copies the publisher's state into the burst: when the burst begins, and after each call of the slow path.
+ *
+ * A burst whose messages the fast path can't write gets a limit without room, so that the comparison with the limit
+ * also sends these to the slow path: messages above inline_max, and 8-byte messages where the CPU or the slot doesn't
+ * allow a 16-byte store.
  */
-AE_ALWAYS_INLINE void ae_burst_look(aether_burst *burst) {
+AE_ALWAYS_INLINE void ae_burst_refresh(aether_burst *burst) {
     const aether_publisher *p = burst->publisher;
 
     burst->next = p->next;
@@ -372,7 +427,7 @@ AE_ALWAYS_INLINE int ae_burst_slow(aether_burst *burst, const void *data, const 
     else
         rc = aether_detail_publish(burst->publisher, data, burst->len);
 
-    ae_burst_look(burst);
+    ae_burst_refresh(burst);
     return rc;
 }
 
@@ -387,7 +442,7 @@ AE_ALWAYS_INLINE aether_burst aether_burst_begin(aether_publisher *publisher, si
     burst.slots = publisher->slots;
     burst.mask = publisher->mask;
     burst.slot_size = publisher->slot_size;
-    ae_burst_look(&burst);
+    ae_burst_refresh(&burst);
     return burst;
 }
 
@@ -398,8 +453,12 @@ AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data)
     if (AE_IS_WORDS(burst->len))
         ae_load_words(&words, data, burst->len);
     /*
-     * The first: the publisher was used otherwise. The last may have stored the intent: it is of the same claim. The
-     * handle's claim word stays behind where claims are by compare-and-swap; whoever goes on with it loads it anew.
+     * Leave the fast path if (1) the publisher was used directly since this copy was made, so it is stale; (2) no
+     * free slot is known; (3) the claim failed. In case 3 the intent is already stored; the slow path may store it
+     * again.
+     *
+     * The publisher's own copy of the claim word isn't updated here. If claims are by compare-and-swap it is stale
+     * after the burst: the next direct use fails its compare-and-swap once and loads the word anew.
      */
     if (AE_UNLIKELY(!ae_same(&burst->publisher->next, seq)))
         return ae_burst_slow(burst, data, &words);
@@ -436,7 +495,7 @@ AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct
     if (AE_UNLIKELY(rc != 0))
         return rc;
     seq = publisher->next - count;
-    const struct aether_publisher hot = *publisher; /* or each store to a slot would make the compiler load it anew */
+    const struct aether_publisher hot = *publisher; /* a copy: the compiler needn't load it anew after each store */
     for (size_t i = 0; i < count; i++)
         ae_write_slot(&hot, seq + i, messages[i].iov_base, messages[i].iov_len);
     ae_wake_sleepers(publisher);
@@ -455,7 +514,7 @@ AETHER_INLINE int aether_publish_array(aether_publisher *publisher, const void *
     rc = ae_claim_next(publisher, count);
     if (AE_UNLIKELY(rc != 0))
         return rc;
-    /* In locals, or each store to a slot would make the compiler load them anew. */
+    /* In locals, so that the compiler needn't load them anew after each store to a slot. */
     const uint64_t mask = publisher->mask, slot_size = publisher->slot_size;
     unsigned char *const slots = publisher->slots;
     seq = publisher->next - count;
@@ -466,7 +525,8 @@ AETHER_INLINE int aether_publish_array(aether_publisher *publisher, const void *
             ae_load_words(&words, data, len);
             ae_write_words(slot, seq, &words, len, 1);
         } else {
-            ae_write_bytes(slot, seq, data, len); /* not in words: most of an array has left the store buffer by now */
+            /* Not in words: most of the array has left the store buffer by now, so wide loads don't wait. */
+            ae_write_bytes(slot, seq, data, len);
         }
         slot = ((seq + 1) & mask) != 0 ? slot + slot_size : slots;
     }

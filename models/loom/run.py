@@ -54,7 +54,7 @@ MUTANTS = {
     "NOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n    if",
                 "ae_fence_release();\n    if")],
     "NOW1": [(PUBLISH_H, "ae_fence_release();\n    if", "if")],
-    "W2": [swap(PUBLISH_H, "len);\n    /* W2 release, pairs R1 (receive): whoever sees the tag sees the payload. */\n"
+    "W2": [swap(PUBLISH_H, "len);\n    /* W2 release, pairs R1 (receive): a subscriber that sees the tag sees the payload. */\n"
                            "    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
     "WORDNOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release(); /*",
                     "ae_fence_release(); /*")],
