@@ -2,16 +2,20 @@
 /*
  * subscribe.h - subscribers.
  *
- *   reliable     the publisher waits for it: it misses nothing from the sequence at which it joined. At most 64 a
- *                topic. On a topic that evicts, one that is too slow loses this and goes on as best effort.
- *   best effort  nobody ever waits for it, and it can't write to the topic: a slow one loses messages and is told
- *   exactly which.
- *   latest       best effort, but it is only interested in the newest message: what it passes over is skipped, not
- *                lost.
+ *   reliable      Publishers wait for it, so it misses no message from the sequence at which it joined. At most 64 a
+ *                 topic. On a topic that evicts, publishers don't wait: a subscriber that is too slow continues as
+ *                 best effort.
+ *   best effort   Publishers never wait for it, and it can't write to the topic. If it is too slow it loses messages,
+ *                 and each loss is reported exactly.
+ *   latest        As best effort, but each receive takes the newest message. The messages before that are skipped, not
+ *                 lost.
  *
- * Everything that happens to a subscriber arrives in sequence order as an aether_message: a message, or a gap (lost >
- * 0). For every subscriber: messages delivered + sequences lost + aborted + skipped = sequences advanced since it
- * joined.
+ * A subscriber receives entries in sequence order. An entry is a message, or a gap (lost > 0). For every subscriber:
+ * messages delivered + sequences lost + aborted + skipped = sequences advanced since it joined.
+ *
+ * Threads, fork, signals: see aether.h. A subscriber may move to another thread with the usual synchronisation. No call
+ * that receives allocates memory, takes a lock or waits. The only system call is one that populates a publisher's lane,
+ * before the first message in that lane.
  *
  *     aether_subscriber *sub;
  *     aether_message m;
@@ -40,9 +44,9 @@ extern "C" {
 typedef struct aether_subscriber aether_subscriber;
 
 typedef enum aether_policy {
-    AETHER_RELIABLE = 0,    /* flow-controls the publisher */
-    AETHER_BEST_EFFORT = 1, /* never does; loses and reports what it was too slow for */
-    AETHER_LATEST = 2       /* never does; each receive takes the newest message, if it is newer than the one before */
+    AETHER_RELIABLE = 0,    /* holds publishers back until it has released what they need */
+    AETHER_BEST_EFFORT = 1, /* holds nobody back; a message that it was too slow for is reported as lost */
+    AETHER_LATEST = 2       /* holds nobody back; each receive takes the newest message that it hasn't received yet */
 } aether_policy;
 
 typedef enum aether_from {
@@ -51,31 +55,37 @@ typedef enum aether_from {
     AETHER_FROM_LAST = 2    /* the last n messages that the ring still holds, then new ones */
 } aether_from;
 
-/* Where the messages of a subscriber lie that may be overrun: best effort, latest, reliable on a topic that evicts. */
+/*
+ * Where the bytes of a message lie if publishers don't wait for the subscriber, and so may overwrite them: best effort,
+ * latest, and reliable on a topic that evicts. A reliable subscriber on another topic reads in place. Messages from
+ * before its join (oldest, last) are copied for every reliable subscriber.
+ */
 typedef enum aether_views {
-    AETHER_VIEWS_COPY = 0, /* in a buffer of the handle: copied, then checked. What is delivered is whole */
+    /* in a buffer of the handle: copied there and then checked, so a message that is delivered is whole */
+    AETHER_VIEWS_COPY = 0,
     /*
-     * in shared memory: no copy, but a publisher may overwrite them at any time. Use the bytes, then ask
-     * aether_still_valid()
+     * in shared memory, without a copy. A publisher may overwrite them at any time: use the bytes, then call
+     * aether_still_valid() before you rely on the result
      */
     AETHER_VIEWS_IN_PLACE = 1
 } aether_views;
 
-/* Zero-initialise: reliable, from new, copies where they are needed. */
+/* Zero-initialise: reliable, from new, copies where they are needed. The library keeps no reference to the struct. */
 typedef struct aether_subscribe_options {
     aether_policy policy;
-    aether_from from; /* with AETHER_LATEST: from new, or, for any other value, the newest message that is there */
-    uint64_t last;    /* with AETHER_FROM_LAST: how many; more than the ring holds means oldest */
+    /* with AETHER_LATEST: AETHER_FROM_NEW, or any other value for the newest message that the ring holds */
+    aether_from from;
+    /* with AETHER_FROM_LAST: messages; more than the ring holds means oldest. Must be 0 otherwise */
+    uint64_t last;
     aether_views views;
 } aether_subscribe_options;
 
 /*
- * What is delivered. A message: data, len and seq, lost 0. A gap: the sequences seq .. seq + lost - 1 were overwritten
- * before this subscriber read them; data is NULL and len 0.
+ * An entry. A message has data, len and seq, and lost is 0. A gap has lost > 0: the sequences seq .. seq + lost - 1
+ * were overwritten before this subscriber read them; data is NULL and len 0.
  *
- * data is 8-byte aligned, read-only, and the caller's to read until the next receive, poll, wait or close on this
- * handle. Of a reliable subscriber on a topic that doesn't evict it doesn't change meanwhile; of others neither, unless
- * they asked for AETHER_VIEWS_IN_PLACE.
+ * data is 8-byte aligned and read-only. It is valid until the next receive, poll, wait or close on this handle. Its
+ * bytes don't change meanwhile, unless it is a view in place that publishers may overwrite (see AETHER_VIEWS_IN_PLACE).
  */
 typedef struct aether_message {
     uint64_t seq;     /* the topic's offset */
@@ -85,102 +95,133 @@ typedef struct aether_message {
 } aether_message;
 
 /*
- * Called for each entry. Returns 0 to go on, anything else to end the poll after this entry. The view ends with the
- * call. Doesn't use the subscriber, but for aether_still_valid().
+ * Called by aether_poll() for each entry, on the thread of the poll. Returns 0 to continue, another value to end the
+ * poll after this entry. message and its data are valid until it returns. It mustn't use the subscriber, except with
+ * aether_still_valid().
  */
 typedef int aether_handler(void *context, const aether_message *message);
 
 /*
- * Opens a subscriber, creating the topic if it doesn't exist. options and config may be NULL. Messages that the ring
- * holds from before the open (oldest, last) are read like a best-effort reader's until the subscriber has caught up
- * with the sequence at which it joined: a publisher that overruns them meanwhile causes a gap, reported before the
- * first message after it.
+ * Opens a subscriber of the topic, and creates the topic if it doesn't exist. options may be NULL: reliable, from new.
+ * config may be NULL: the topic as it is, or a new one with all defaults. Returns 0 and stores the subscriber, which
+ * aether_subscriber_close() frees; aether_disconnect() does so, too.
  *
- * Faults: -EUSERS the topic has 64 reliable subscribers; -EINVAL options; and those of aether_topic_create().
- * Memory: with copies, a buffer of 64 KiB or the topic's longest message.
+ * Nothing keeps messages from before the open (oldest, last) for this subscriber. It reads them as a best-effort
+ * subscriber does until it has caught up with the sequence at which it joined. If publishers overwrite some of them
+ * first, it gets a gap before the first message after them.
+ *
+ * Memory: if messages are copied, a buffer of 64 KiB, or of the topic's max_message if that is more. A reliable
+ * subscriber from oldest or last has this buffer, too.
+ *
+ * Blocks for one request (see connect.h) plus the time to populate the ring and the lanes that are in use.
+ * Errors: -EUSERS the topic has 64 reliable subscribers, or aetherd has as many open handles as it may; -EINVAL an
+ *         option is wrong; -ENOMEM no memory for the buffer; and those of aether_topic_create().
  */
 int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
                            const aether_topic_config *config, aether_subscriber **subscriber);
 
-/* Closes the subscriber; publishers stop waiting for it. NULL is allowed. */
+/*
+ * Closes the subscriber and frees it: publishers stop waiting for it, and its views are invalid. NULL is allowed.
+ * Before, close its notifier, and let no idle state watch it.
+ *
+ * Blocks for one request (see connect.h). If no daemon runs it doesn't wait: the next daemon learns of it later.
+ */
 void aether_subscriber_close(aether_subscriber *subscriber);
 
 /*
- * Takes the next entry, if there is one, and releases the one before. Wait-free.
- * Returns 1: *message is filled in. 0: nothing to deliver now.
- * Faults: -EBADMSG the ring holds something that no publisher writes (a faulty or hostile publisher); the subscriber
- *         stays where it is.
- *         -EOVERFLOW publishers have evicted this reliable subscriber. Told once; from now on it is best effort, and
- *         what it then misses is reported as gaps. Nothing is lost by the eviction itself. To be reliable again:
- *         close it and open another one.
+ * Receives the next entry, if there is one, and releases the entry before it. Wait-free. Aborted sequences are passed
+ * over without an entry. A reliable subscriber stores how far it has released at least every min(256, capacity / 8)
+ * messages, and whenever it finds nothing to receive; until then publishers see the older position.
+ *
+ * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined.
+ * Errors: -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane
+ *         that holds the message can't be populated. The subscriber doesn't advance.
+ *         -EOVERFLOW publishers have evicted this reliable subscriber. Returned once; from then on the subscriber is
+ *         best effort, and reports the messages that it misses as gaps. The eviction itself loses nothing. To be
+ *         reliable again, close it and open another one.
  */
 AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *message);
 
 /*
- * Takes up to max entries at once; all their views stay valid until the next call. A reliable subscriber holds the
- * publisher back by what it holds. Best effort copies into a buffer made at open and so may return fewer than are
- * there.
- * Returns the number of entries, 0 for none. Faults as aether_receive(), only when there is no entry before.
+ * Receives up to max entries and releases those of the call before. All views stay valid until the next call on this
+ * handle; meanwhile all these entries of a reliable subscriber hold publishers back. Where messages are copied, no more
+ * are returned than fit in the buffer, although more may be there. AETHER_LATEST: at most one. Wait-free.
+ *
+ * Returns the number of entries; 0: nothing to receive now, or max is 0 or less. Errors: as aether_receive(), but only
+ * if there is no entry before; after some entries the next call returns the error.
  */
 AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max);
 
 /*
- * Calls handler for up to max entries. Messages are released as the poll goes on, so the publisher isn't held back by a
- * long one.
- * Returns the number of entries handled, 0 for none. Faults as aether_receive(): -EOVERFLOW, which is told only once,
- * also after entries that were handled; others only when there is no entry before.
+ * Receives up to max entries and calls handler(context, entry) for each. Entries are released while the poll continues,
+ * so a long poll doesn't hold publishers back. Wait-free, apart from the handler. An entry counts as received when its
+ * handler is called.
+ *
+ * Returns the number of entries handled; 0: nothing to receive now, or max is 0 or less.
+ * Errors: as aether_receive(). -EOVERFLOW is returned even after entries were handled, because it is reported only
+ *         once. Other errors are returned only if no entry was handled; else the next call returns them.
  */
 AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max);
 
 /*
- * For AETHER_VIEWS_IN_PLACE, after the last look at a message's bytes: 1: they were what was published, all the time.
- * 0: they may have been overwritten meanwhile; forget what you read. Always 1 for views that can't be overwritten.
- * message: as it was delivered by this handle. Wait-free.
+ * For AETHER_VIEWS_IN_PLACE: call it after the last access to a message's bytes. message is one that this handle has
+ * delivered and whose view is still valid. Wait-free.
+ *
+ * Returns 1: up to now the bytes were those that were published. 0: they may have been overwritten; discard what was
+ * read. Always 1 for a gap, for a copy, and for a view that publishers can't overwrite.
  */
 int aether_still_valid(const aether_subscriber *subscriber, const aether_message *message);
 
-/* What a subscriber can know of the topic's publishers. */
+/* The state of a topic's publishers, as seen from a subscriber's position. */
 typedef enum aether_stream {
-    AETHER_STREAM_NONE = 0, /* no publisher has been there yet */
-    /* a publisher is attached, or this subscriber hasn't received all that the last one published */
+    /* no publisher has been opened yet */
+    AETHER_STREAM_NONE = 0,
+    /* a publisher is open, or this subscriber hasn't received all that was published */
     AETHER_STREAM_OPEN = 1,
-    AETHER_STREAM_CLOSED = 2, /* the last publisher has closed, and all it published has been received */
-    AETHER_STREAM_DIED = 3    /* the same, but a publisher has died; everything that it committed was received */
+    /* the last publisher has closed, and this subscriber has received all that was published */
+    AETHER_STREAM_CLOSED = 2,
+    /* as CLOSED, but at least one publisher died since the topic last had none; all that it committed was received */
+    AETHER_STREAM_DIED = 3
 } aether_stream;
 
 /*
- * The state of the stream where this subscriber stands. CLOSED and DIED come after the last message and no earlier;
- * another publisher may open later, then it is OPEN again. A death is seen when aetherd has proof of it. Meant for a
- * loop that found nothing to receive. Wait-free.
+ * Returns the state of the stream at this subscriber's position. CLOSED and DIED come after the last message and no
+ * earlier. If another publisher opens later, the state is OPEN again. A death shows when aetherd has proof of it. Call
+ * it in a loop that found nothing to receive. Wait-free.
  */
 aether_stream aether_subscriber_stream(const aether_subscriber *subscriber);
 
-/* The sequence of the next message that will be delivered. */
+/*
+ * Returns the sequence at which the next receive begins: all below it is accounted for as delivered, lost, aborted or
+ * skipped. Wait-free.
+ */
 AETHER_INLINE uint64_t aether_subscriber_next(const aether_subscriber *subscriber);
 
 /* Counters of one subscriber since it was opened: delivered + lost + aborted + skipped = next - joined. */
 typedef struct aether_subscriber_stats {
-    uint64_t joined;    /* sequence from which it accounts: for oldest and last, the first that it asked for */
-    uint64_t next;      /* sequence of the next message to deliver */
+    uint64_t joined;    /* sequence from which it accounts: the join, or with oldest and last the first one asked for */
+    uint64_t next;      /* sequence at which the next receive begins */
     uint64_t delivered; /* messages */
-    uint64_t lost;      /* sequences reported as gaps */
-    uint64_t gaps;      /* gap reports */
-    uint64_t aborted;   /* sequences claimed by a publisher that died before it committed them */
+    uint64_t lost;      /* sequences reported as lost in gaps */
+    uint64_t gaps;      /* gaps */
+    uint64_t aborted;   /* sequences that a publisher had claimed, but died before it committed them */
     uint64_t skipped;   /* latest: sequences passed over for a newer message */
-    uint64_t evicted;   /* 1: was evicted, and has been told */
+    uint64_t evicted;   /* 1: publishers have evicted it, and -EOVERFLOW was returned */
 } aether_subscriber_stats;
+
+/* Copies the subscriber's counters to *stats. Call it on the thread that uses the subscriber. Wait-free. */
 void aether_subscriber_get_stats(const aether_subscriber *subscriber, aether_subscriber_stats *stats);
 
 /* ---- inline hot path ---- */
 
 /*
- * Everything that isn't a whole message in the next slot of a reliable subscriber: nothing yet, a gap, an aborted
- * sequence, a validated copy.
+ * aether_receive() where the inline code can't: the next slot holds no whole message (nothing yet, a gap, an aborted
+ * sequence, a message in a lane), or the message must be copied and validated.
  */
 int aether_detail_receive(aether_subscriber *subscriber, aether_message *message);
 int aether_detail_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max);
 
-/* F1 release, pairs F2 (scan): the publisher overwrites a slot only after the reader's last look at it. */
+/* F1 release, pairs F2 (scan): a publisher overwrites a slot only after the subscriber's last load from it. */
 static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_t seq) {
     ae_store_release(subscriber->cursor, seq);
     subscriber->cursor_stored = seq;
@@ -191,13 +232,13 @@ AE_ALWAYS_INLINE const unsigned char *ae_slot_at(const struct aether_subscriber 
 }
 
 /*
- * Looks at slot, which is that of seq. 1: it holds the message, *message is filled in. 0: it holds something older:
- * nothing yet. -1: something else. The subtraction checks three things at once: the tag's sequence, its kind, and that
- * its length is within the slot.
+ * Reads slot, which is the slot of seq. Returns 1: it holds the message of seq in the slot, and *message is filled in.
+ * 0: it holds an older message, so seq isn't published yet. -1: anything else. The subtraction checks three things at
+ * once: the tag's sequence, its kind, and that the length is at most inline_max.
  */
 AE_ALWAYS_INLINE int ae_read_slot(const struct aether_subscriber *subscriber, const unsigned char *slot, uint64_t seq,
                                   aether_message *message) {
-    /* R1 acquire, pairs W2 (publish): whoever sees the tag sees the payload. */
+    /* R1 acquire, pairs W2 (publish): a subscriber that sees the tag sees the payload. */
     const uint64_t len = ae_load_acquire((const ae_u64 *)(const void *)slot) - ae_tag(seq, AE_KIND_INLINE, 0);
 
     if (AE_UNLIKELY(len > subscriber->inline_max))
@@ -243,14 +284,14 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
 }
 
 AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max) {
-    /* In registers, and by steps from slot to slot: through memory each step would wait for the last one. */
+    /* A copy in registers, and a pointer that steps from slot to slot: through memory each step waits for the last. */
     const struct aether_subscriber hot = *subscriber;
     const uint64_t step = hot.cursor_mask & hot.mask, end = hot.next + (hot.zero_copy && max > 0 ? (unsigned)max : 0);
     uint64_t seq = hot.next, stop = seq;
     int n;
 
     while (seq == stop && seq != end) {
-        /* Up to where the cursor is due, or the ring wraps; or the end. */
+        /* Up to the next sequence at which the cursor must be stored, the end of the ring, or `end`. */
         const uint64_t left = end - seq, due = step + 1 - (seq & step);
         const unsigned char *slot = hot.slots + (seq & hot.mask) * hot.slot_size;
         stop = seq + (left < due ? left : due);
@@ -260,7 +301,7 @@ AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *han
             aether_message message;
             if (AE_UNLIKELY(ae_read_slot(&hot, slot, seq, &message) != 1))
                 break;
-            subscriber->next = ++seq; /* before the handler, which may not come back */
+            subscriber->next = ++seq; /* before the handler, which may not return */
             if (AE_UNLIKELY(handler(context, &message) != 0))
                 return (int)(seq - hot.next);
         }
@@ -270,7 +311,7 @@ AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *han
         aether_message message;
         const int rc = aether_receive(subscriber, &message);
         if (rc <= 0)
-            return n > 0 && rc != -EOVERFLOW ? n : rc; /* the one fault that isn't told again */
+            return n > 0 && rc != -EOVERFLOW ? n : rc; /* -EOVERFLOW isn't returned a second time */
         n++;
         if (handler(context, &message) != 0)
             break;
