@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * detail/atomic.h - the only door to shared memory.
+ * detail/atomic.h - all accesses to shared memory.
  *
- * Every load and store of a word that another process may write goes through these functions, so that one header can be
- * swapped to run the production code under a model checker, under a fuzzer that returns any value for any load, or
- * under ThreadSanitizer. The word is a struct around a plain uint64_t and not _Atomic, because C++ has no _Atomic
- * members; each function still compiles to one mov on x86-64.
+ * Every load and store of a word that another process may write goes through these functions. So the code of the
+ * library also runs under a model checker, under a fuzzer that returns any value for any load, and under
+ * ThreadSanitizer: each replaces or changes this header only.
+ *
+ * A word is a struct around a plain uint64_t and not _Atomic, because C++ has no _Atomic members. A load or a store is
+ * still one mov on x86-64.
  *
  * Not included directly: use <aether/aether.h>.
  */
@@ -53,8 +55,9 @@ static inline uint64_t ae_load_acquire(const ae_u64 *p) {
 }
 
 /*
- * Does the word at p hold v? Having found the two equal, compilers would go on with the value that was loaded, and wait
- * for the load. So in one instruction, where there is such a one.
+ * Does the word at p hold v? Relaxed. If both are equal, a compiler may continue with the value that was loaded in
+ * place of v, and then all that follows waits for the load. One compare instruction with a memory operand prevents
+ * that.
  */
 AE_ALWAYS_INLINE int ae_same(const uint64_t *p, uint64_t v) {
 #if defined(__x86_64__) && !defined(AE_TSAN)
@@ -79,8 +82,8 @@ static inline void ae_store_release(ae_u64 *p, uint64_t v) {
 }
 
 /*
- * All read-modify-writes are acq_rel. These two set or clear one bit of a word whose other bits belong to other
- * processes.
+ * All read-modify-writes are acq_rel and return the old value. fetch_or and fetch_and set and clear one bit of a word
+ * whose other bits belong to other processes.
  */
 static inline uint64_t ae_fetch_or(ae_u64 *p, uint64_t v) {
     return __atomic_fetch_or(&p->v, v, __ATOMIC_ACQ_REL);
@@ -98,19 +101,19 @@ static inline uint64_t ae_exchange(ae_u64 *p, uint64_t v) {
     return __atomic_exchange_n(&p->v, v, __ATOMIC_ACQ_REL);
 }
 
-/* Replaces `expected` by `desired`, or does nothing; true if it did. Acq_rel; acquire if it didn't. */
+/* Replaces `expected` by `desired`. Returns 1: done, acq_rel. 0: the word held another value; acquire. */
 static inline int ae_cas(ae_u64 *p, uint64_t expected, uint64_t desired) {
     return __atomic_compare_exchange_n(&p->v, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
-/* The compiler moves no access across it; the processor may. */
+/* The compiler moves no access across it. The processor may. */
 static inline void ae_compiler_barrier(void) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 /*
- * Fences. ThreadSanitizer does not model bare fences (gcc refuses to compile them there). Under it the copy functions
- * below carry the order on every word instead, which is stronger, and the full fence is a seq_cst exchange.
+ * Fences. ThreadSanitizer doesn't model fences, and gcc refuses to compile them for it. There the copy functions below
+ * order every word instead, which is stronger, and the full fence is a seq_cst exchange.
  */
 static inline void ae_fence_release(void) {
 #ifndef AE_TSAN
@@ -134,9 +137,9 @@ static inline void ae_fence_seq_cst(void) {
 }
 
 /*
- * Copies a payload into a slot. Call after storing the BUSY tag and ae_fence_release(). A reader that may be overrun
- * can see these bytes half written; it throws them away when it looks at the tag again, so plain moves are enough: the
- * compiler may split or widen them, but the fences on both sides keep them between the two tag accesses.
+ * Copies a payload into a slot. Call it after the store of the BUSY tag and ae_fence_release(). A subscriber that may
+ * be overrun can read these bytes half written; it discards them when it loads the tag again. So plain moves are
+ * enough: the compiler may split or widen them, but the fences on both sides keep them between the two tag accesses.
  */
 AE_ALWAYS_INLINE void ae_copy_in(unsigned char *dst, const void *src, size_t len) {
 #ifdef AE_TSAN
@@ -152,9 +155,9 @@ AE_ALWAYS_INLINE void ae_copy_in(unsigned char *dst, const void *src, size_t len
 
 /*
  * A payload of a short constant length is held by value, in registers, and moved word by word. A struct that was filled
- * field by field a moment ago is still in the store buffer: a 16-byte load that spans two of those stores has to wait
- * until they have left it (measured: 32-byte messages at a third of the rate). Words are forwarded. And to put two
- * together in a vector register takes longer than to store them one after the other.
+ * field by field a moment ago is still in the store buffer. A 16-byte load that spans two of those stores waits until
+ * both have left it (measured: 32-byte messages at a third of the rate); a load of one word gets its value from the
+ * store buffer. And to combine two words in a vector register takes longer than to store one after the other.
  */
 #define AE_WORDS_MAX 64u /* bytes */
 #define AE_IS_WORD(len) (__builtin_constant_p(len) && (len) == 8)
@@ -168,7 +171,7 @@ AE_ALWAYS_INLINE void ae_load_word(ae_words *words, const void *src, size_t i, s
     if (8 * i < len) {
         memcpy(&words->word[i], (const unsigned char *)src + 8 * i, 8);
         if (len > 8)
-            __asm__("" : "+r"(words->word[i])); /* or compilers load two at once */
+            __asm__("" : "+r"(words->word[i])); /* keeps the compiler from loading two words at once */
     }
 }
 
@@ -204,7 +207,7 @@ AE_ALWAYS_INLINE void ae_store_words(unsigned char *dst, const ae_words *words, 
     ae_store_word(dst, words, 7, len);
 }
 
-/* The opposite: copies a payload that may be overwritten meanwhile. Follow with ae_fence_acquire() and a tag check. */
+/* Copies a payload that may be overwritten meanwhile. Call ae_fence_acquire() after it, then check the tag. */
 static inline void ae_copy_out(void *dst, const unsigned char *src, size_t len) {
 #ifdef AE_TSAN
     for (size_t off = 0; off < len; off += 8) {
@@ -217,9 +220,9 @@ static inline void ae_copy_out(void *dst, const unsigned char *src, size_t len) 
 }
 
 /*
- * Two words in one store with release order, where the CPU has that: on x86-64 an aligned 16-byte store is one access
- * on every processor with AVX (Intel SDM vol. 3 9.1.1, AMD APM vol. 2 7.3.2). p is 16-byte aligned; the caller has made
- * sure of both.
+ * Stores two words at once, with release order. On x86-64 an aligned 16-byte store is one access on every processor
+ * with AVX (Intel SDM vol. 3 9.1.1, AMD APM vol. 2 7.3.2). The caller makes sure that p is 16-byte aligned and that the
+ * CPU has AVX.
  */
 #if defined(__x86_64__) && !defined(AE_TSAN)
 #define AE_STORE16 1
