@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * detail/layout.h - the shared-memory layout, version 3. docs/layout.md draws the same thing; the assertions below keep
- * both honest.
+ * detail/layout.h - the shared-memory layout, version 3. docs/layout.md draws it; the assertions below check it.
  *
  * Three kinds of object. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
  *
@@ -9,9 +8,11 @@
  *   cursors   one a topic    publishers read-only, reliable subscribers read-write; best-effort observers don't have it
  *   registry  one a daemon   written by aetherd alone, read-only for tools
  *
- * Words with different writers never share an AE_BLOCK. The comment of each field names its only writer.
+ * Words with different writers never share an AE_BLOCK. The comment of each field names its writers.
+ *
  * Nothing in a log or cursors object is trusted: each value is loaded once, checked, and the copy is used. Geometry
- * comes from the daemon's reply or the registry, never from the headers here, which are for people with a hex dump.
+ * comes from the daemon's reply or the registry. The headers in the objects repeat it for people who read a hex dump;
+ * no program uses them.
  *
  * Not included directly: use <aether/aether.h>.
  */
@@ -27,20 +28,20 @@ extern "C" {
 #define AE_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
 #endif
 
-#define AE_LAYOUT_MAJOR 3u /* attach refuses another one before it touches anything */
+#define AE_LAYOUT_MAJOR 3u /* a program refuses an object of another major version before it uses it */
 #define AE_LAYOUT_MINOR 0u /* grows when fields are added in reserved space */
 
-#define AE_BLOCK 128u /* two cache lines: x86 prefetches lines in pairs */
-#define AE_PAGE 4096u
+#define AE_BLOCK 128u /* bytes: two cache lines, as x86 prefetches lines in pairs */
+#define AE_PAGE 4096u /* bytes */
 
 #define AE_LOG_MAGIC 0x0031474f4c524541ull      /* "AERLOG1\0" */
 #define AE_CURSORS_MAGIC 0x0031525543524541ull  /* "AERCUR1\0" */
 #define AE_REGISTRY_MAGIC 0x0031474552524541ull /* "AERREG1\0" */
 
-#define AE_PUBLISHERS_MAX 64u  /* publisher records a topic */
-#define AE_SUBSCRIBERS_MAX 64u /* reliable subscribers a topic: one bit each in ae_cursors.active */
+#define AE_PUBLISHERS_MAX 64u  /* publisher records a topic: one bit each in ae_stream_block.open */
+#define AE_SUBSCRIBERS_MAX 64u /* reliable subscribers a topic: one bit each in ae_active_block.active */
 #define AE_STAMPS 64u
-#define AE_TOPIC_NAME_MAX 255u
+#define AE_TOPIC_NAME_MAX 255u /* bytes without the NUL, as the next two */
 #define AE_CLIENT_NAME_MAX 63u
 #define AE_TYPE_NAME_MAX 63u
 
@@ -50,29 +51,29 @@ extern "C" {
  *
  *   tag = (seq + 1) << 16 | kind << 12 | inline_len
  *
- * The upper 48 bits are compared modulo 2^48; 0 (a fresh slot) is BUSY and so is never a message. A slot holds message
- * seq if and only if its tag says seq + 1 and its kind is not BUSY.
+ * The upper 48 bits are compared modulo 2^48. A fresh slot is 0: BUSY, and so never a message. A slot holds message seq
+ * if and only if its tag says seq + 1 and its kind is INLINE or LANE.
  */
 #define AE_KIND_BUSY 0ull    /* being overwritten */
-#define AE_KIND_INLINE 1ull  /* payload lies in the slot */
-#define AE_KIND_LANE 2ull    /* payload lies in a publisher's lane; the inline area is an ae_lane_descriptor */
-#define AE_KIND_ABORTED 3ull /* claimed by a publisher that died before it committed */
+#define AE_KIND_INLINE 1ull  /* the payload lies in the slot */
+#define AE_KIND_LANE 2ull    /* the payload lies in a publisher's lane; the inline area is an ae_lane_descriptor */
+#define AE_KIND_ABORTED 3ull /* seq was claimed by a publisher that died before it committed; there is no message */
 
 #define AE_TAG_SEQ_SHIFT 16
 #define AE_TAG_KIND_SHIFT 12
 #define AE_TAG_LEN_MASK 0xfffull
 #define AE_SEQ48_MASK 0xffffffffffffull
 
-#define AE_SLOT_HEADER 8u
-#define AE_SLOT_MIN 16u
-#define AE_SLOT_LANE_MIN 24u /* of a topic with lanes */
-#define AE_SLOT_MAX 4096u
+#define AE_SLOT_HEADER 8u    /* bytes: the tag */
+#define AE_SLOT_MIN 16u      /* bytes a slot */
+#define AE_SLOT_LANE_MIN 24u /* bytes a slot of a topic with lanes */
+#define AE_SLOT_MAX 4096u    /* bytes a slot */
 #define AE_INLINE_MAX (AE_SLOT_MAX - AE_SLOT_HEADER)
-#define AE_CAPACITY_MIN 8u
-#define AE_CAPACITY_MAX (1ull << 32)
+#define AE_CAPACITY_MIN 8u           /* slots */
+#define AE_CAPACITY_MAX (1ull << 32) /* slots */
 
 static inline uint64_t ae_tag(uint64_t seq, uint64_t kind, uint64_t inline_len) {
-    /* A sum, not an or: compilers make one addition of it where an intent of the same sequence is at hand. */
+    /* A sum and not an or: where the intent of the same sequence is known, compilers reduce it to one addition. */
     return (seq << AE_TAG_SEQ_SHIFT) + ((1ull << AE_TAG_SEQ_SHIFT) + (kind << AE_TAG_KIND_SHIFT) + inline_len);
 }
 
@@ -80,12 +81,12 @@ static inline uint64_t ae_tag_kind(uint64_t tag) {
     return tag >> AE_TAG_KIND_SHIFT & 0xf;
 }
 
-/* How many sequences the tag is ahead of seq (negative: behind), by signed difference of 48-bit values. */
+/* By how many sequences the tag is ahead of seq; negative: behind. The signed difference of 48-bit values. */
 static inline int64_t ae_tag_ahead(uint64_t tag, uint64_t seq) {
     return (int64_t)((tag & ~0xffffull) - ((seq + 1) << AE_TAG_SEQ_SHIFT)) >> AE_TAG_SEQ_SHIFT;
 }
 
-/* Nothing is there for seq yet: an older message, a fresh slot (0), or seq itself half written. */
+/* Is seq not finished yet? Then the slot is fresh (0), holds an older message, or is being written for seq. */
 static inline int ae_tag_pending(uint64_t tag, uint64_t seq) {
     const int64_t ahead = ae_tag_ahead(tag, seq);
 
@@ -94,17 +95,17 @@ static inline int ae_tag_pending(uint64_t tag, uint64_t seq) {
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------
  *
- * A lane is a ring of lane_bytes bytes, a power of two, that one publisher record owns: lane r lies at lanes_off + r *
- * lane_bytes. A position in it is a byte count that grows for ever, across the record's owners, and is a multiple of
- * AE_LANE_UNIT; its byte lies at position & (lane_bytes - 1). A payload is contiguous: where it would wrap, the rest of
- * the lane is left out.
+ * A lane is a ring of lane_bytes bytes, a power of two, that belongs to one publisher record: lane r lies at
+ * lanes_off + r * lane_bytes. A position in it is a byte count that only grows, also when the record changes hands. It
+ * is a multiple of AE_LANE_UNIT, and its byte lies at position & (lane_bytes - 1). A payload is contiguous: if it would
+ * cross the lane's end, the rest of the lane is left out.
  *
- * The bytes at a position may be overwritten as soon as the record's lane_floor is above it. The floor is also the only
- * shared record of the lane's end: a successor goes on at lane_floor + lane_bytes.
+ * The bytes at a position may be overwritten as soon as the record's lane_floor is above it. The floor is also all that
+ * shared memory says about the lane's end: the record's next holder continues at lane_floor + lane_bytes.
  */
-#define AE_LANE_UNIT 64u
+#define AE_LANE_UNIT 64u /* bytes */
 
-/* What a LANE slot holds in its inline area. Written between BUSY and LANE like a payload, and as little trusted. */
+/* The inline area of a LANE slot. Written between BUSY and LANE as a payload is, and not trusted either. */
 typedef struct ae_lane_descriptor {
     ae_u64 position; /* of the payload's first byte */
     ae_u64 where;    /* lane << 32 | length in bytes */
@@ -113,13 +114,13 @@ typedef struct ae_lane_descriptor {
 /* ---- claim word -------------------------------------------------------------------------------------------------
  *
  *   claim  = seq << 16 | mode << 14 | record of the last claimer
- *   intent = seq << 16 | count, in each publisher's record: the claim that it makes, or made last
+ *   intent = seq << 16 | count, in each publisher's record: the claim that the publisher makes, or made last
  *
- *   SHARED    all sequences below seq are claimed. The record won the claim that ends there
- *   BIASED    the record alone claims, and the end of its intent stands for seq
- *   REVOKING  another publisher is about to end that
+ *   SHARED    all sequences below seq are claimed; the record won the claim that ends there
+ *   BIASED    only the record's publisher claims, and the end of its intent stands for seq
+ *   REVOKING  as BIASED; another publisher is about to end the bias
  *
- * A claimed sequence is committed, aborted, or belongs to the intent of a publisher whose bit in `open` is set.
+ * A claimed sequence is committed, aborted, or part of the intent of a publisher whose bit in `open` is set.
  */
 #define AE_CLAIM_SEQ_SHIFT 16
 #define AE_CLAIM_MODE_SHIFT 14
@@ -147,7 +148,7 @@ static inline uint64_t ae_intent(uint64_t seq, uint64_t count) {
     return (seq << AE_CLAIM_SEQ_SHIFT) + count;
 }
 
-/* The full sequence whose lower 48 bits are seq48 and which lies within 2^47 of `near`. */
+/* The 64-bit sequence whose lower 48 bits are seq48 and which lies within 2^47 of near_seq. */
 static inline uint64_t ae_seq_extend(uint64_t seq48, uint64_t near_seq) {
     return near_seq + (uint64_t)((int64_t)((seq48 - near_seq) << 16) >> 16);
 }
@@ -155,7 +156,7 @@ static inline uint64_t ae_seq_extend(uint64_t seq48, uint64_t near_seq) {
 /* ---- log object ------------------------------------------------------------------------------------------------- */
 
 typedef struct ae_object_header {
-    uint64_t magic;        /* aetherd, last of all: an object without it is unfinished */
+    uint64_t magic;        /* aetherd, after all other fields: an object without it is unfinished */
     uint32_t layout_major; /* aetherd */
     uint32_t layout_minor; /* aetherd */
     uint64_t topic_id;     /* aetherd */
@@ -167,34 +168,31 @@ typedef struct ae_object_header {
 } ae_object_header;
 
 typedef struct ae_claim_block {
-    ae_u64 claim; /* publishers: the claim word. aetherd, for a dead one that had the bias */
-    /* publishers, at every look for room: a full 64-bit sequence within 2^47 of the claim's */
+    /* publishers: the claim word; aetherd, to end the bias of a dead publisher */
+    ae_u64 claim;
+    /* publishers, whenever they look for room: a 64-bit sequence within 2^47 of the claim's */
     ae_u64 position;
     uint8_t reserved[112];
 } ae_claim_block;
 
 typedef struct ae_wake_block {
-    /*
-     * publishers: raised when a sleeper waits for it; its lower half is the futex word. aetherd, when one of them died
-     */
+    /* publishers, to wake sleeping subscribers; aetherd, after a publisher's death. Its lower half is the futex word */
     ae_u64 wake;
     uint8_t reserved[120];
 } ae_wake_block;
 
 /*
- * Who publishes. Bit r stands for publisher record r. A publisher's end is told by its bit in `open` after all that it
- * committed.
+ * Which publishers are there: bit r stands for publisher record r. A publisher's bit in `open` is cleared after all
+ * that it committed, so a clear bit is the end of what it published.
  */
 typedef struct ae_stream_block {
-    /*
-     * set by aetherd before it admits the publisher; cleared by the publisher when it closes, by aetherd after proof of
-     * death
-     */
+    /* set by aetherd before it admits a publisher; cleared by the publisher at its close, by aetherd after its death */
     ae_u64 open;
-    /* aetherd: set before `open` is cleared after a death; all cleared when a publisher comes while there is none */
+    /* aetherd: set after a death, before `open` is cleared; all cleared when a publisher comes while there is none */
     ae_u64 died;
-    ae_u64 joins; /* aetherd: publishers admitted since the topic was created */
-    /* publishers: set by one that membarrier doesn't reach, cleared by aetherd when it gives the record out again */
+    /* aetherd: publishers admitted since the topic was created */
+    ae_u64 joins;
+    /* set by a publisher that membarrier doesn't reach; cleared by aetherd when it gives the record out again */
     ae_u64 unfenced;
     uint8_t reserved[96];
 } ae_stream_block;
@@ -206,14 +204,14 @@ typedef struct ae_stamp {
 } ae_stamp;
 
 typedef struct ae_publisher_record {
-    /* block 0, written by the publisher that holds the record */
-    ae_u64 intent;     /* the claim that it makes or made last; stays when the record changes hands */
-    ae_u64 lane_floor; /* positions of its lane below it may be overwritten; stays when the record changes hands */
+    /* block 0: the publisher that holds the record. The first two stay when the record changes hands */
+    ae_u64 intent;     /* the claim that it makes, or made last */
+    ae_u64 lane_floor; /* the bytes of its lane at positions below this may be overwritten */
     ae_u64 joined;     /* sequence at which it joined */
-    ae_u64 full;       /* times it found the ring full */
+    ae_u64 full;       /* times it found no room */
     uint8_t reserved0[96];
-    /* block 1, written by the other publishers */
-    ae_u64 proved; /* highest end of a claim that this record is known to have won: a full 64-bit sequence */
+    /* block 1: the other publishers */
+    ae_u64 proved; /* highest end of a claim that this record is known to have won: a 64-bit sequence */
     uint8_t reserved1[120];
 } ae_publisher_record;
 
@@ -223,9 +221,11 @@ typedef struct ae_log {
     ae_wake_block wake;
     ae_stream_block stream;
     uint8_t reserved0[512];
-    ae_u64 evict[AE_SUBSCRIBERS_MAX]; /* generation << 1 | evicted; aetherd on reuse of a record, publishers to evict */
+    /* generation << 1 | evicted. aetherd, when it admits a subscriber to the record; publishers, to evict it */
+    ae_u64 evict[AE_SUBSCRIBERS_MAX];
     uint8_t reserved1[512];
-    ae_stamp stamps[AE_STAMPS]; /* ring of sampled send times */
+    /* a ring of sampled send times */
+    ae_stamp stamps[AE_STAMPS];
     uint8_t reserved2[1024];
     ae_publisher_record publishers[AE_PUBLISHERS_MAX];
     /* slots follow at geometry.slots_off, lanes at geometry.lanes_off */
@@ -233,27 +233,28 @@ typedef struct ae_log {
 
 /* ---- cursors object --------------------------------------------------------------------------------------------- */
 
+/* Written by the subscriber that holds the record, and by aetherd before it admits a new holder. */
 typedef struct ae_cursor_record {
-    /* block 0, read by publishers when they look for room */
-    ae_u64
-        cursor; /* the subscriber: every sequence below it may be overwritten; aetherd before it admits a new owner */
+    /* block 0: publishers read it when they look for room */
+    ae_u64 cursor; /* every sequence below it may be overwritten */
     uint8_t reserved0[120];
-    /* block 1, for read-outs */
-    ae_u64 joined;  /* the subscriber: sequence from which it accounts */
-    ae_u64 lost;    /* the subscriber: sequences reported as gaps */
-    ae_u64 gaps;    /* the subscriber: number of gap reports */
-    ae_u64 aborted; /* the subscriber: aborted sequences skipped */
+    /* block 1: counters for read-outs */
+    ae_u64 joined;  /* sequence from which it accounts */
+    ae_u64 lost;    /* sequences reported as lost */
+    ae_u64 gaps;    /* gaps reported */
+    ae_u64 aborted; /* aborted sequences passed over */
     uint8_t reserved1[96];
 } ae_cursor_record;
 
 typedef struct ae_active_block {
-    ae_u64
-        active; /* bit r: record r flow-controls the publishers; set by its subscriber, cleared by it or by aetherd */
+    /* bit r: record r holds publishers back. Set by its subscriber; cleared by it, or by aetherd after its death */
+    ae_u64 active;
     uint8_t reserved[120];
 } ae_active_block;
 
 typedef struct ae_want_block {
-    ae_u64 want; /* subscribers: the wake word for which somebody sleeps */
+    /* subscribers: the wake word at which a subscriber sleeps */
+    ae_u64 want;
     uint8_t reserved[120];
 } ae_want_block;
 
