@@ -157,7 +157,7 @@ typedef struct aether_burst {
  */
 AE_ALWAYS_INLINE aether_burst aether_burst_begin(aether_publisher *publisher, size_t len);
 
-/* Publishes one message, the len bytes at data. Bounded, returns and errors as aether_publish(). */
+/* Publishes one message, the len bytes at data. data, bounds, returns and errors as aether_publish(). */
 AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data);
 
 /*
@@ -170,7 +170,7 @@ int aether_publish_gather(aether_publisher *publisher, const struct iovec *piece
 
 /*
  * A loan is memory of the topic that the caller fills in place. It has no sequence before the commit. So a caller that
- * fills slowly holds up nobody, and a publisher that dies while it fills leaves nothing behind. To take and to commit a
+ * fills slowly holds nobody up, and a publisher that dies while it fills leaves nothing behind. To take and to commit a
  * loan costs the same for every size above inline_max. A shorter loan lies in a buffer of the handle, and the commit
  * copies it into its slot.
  *
@@ -181,8 +181,8 @@ int aether_publish_gather(aether_publisher *publisher, const struct iovec *piece
  *     }
  *
  * data is 64-byte aligned and holds arbitrary bytes at first. It is the caller's, to read and write, from the take to
- * the commit, the discard or the close of the publisher. After the commit it belongs to the subscribers: they see it if
- * the caller still writes to it, so that is a bug.
+ * the commit, the discard or the close of the publisher. After the commit it belongs to the subscribers. To write to it
+ * then is a bug, which they may see.
  *
  * Loans may be committed and discarded in any order; their messages have the order of the commits. At most
  * AETHER_LOANS_MAX are open at a time, and no more than that may be taken while the oldest of them is open.
@@ -201,7 +201,7 @@ typedef struct aether_loan {
  *
  * Returns 0. AETHER_FULL: reliable subscribers hold the lane's room, and *loan is unchanged.
  * Errors: -EMSGSIZE as aether_publish(); -ENOBUFS open loans hold the lane's room, or AETHER_LOANS_MAX loans were taken
- *         since the oldest open one: commit or discard that. *loan is unchanged.
+ *         since the oldest open one: commit or discard one. *loan is unchanged.
  */
 int aether_loan_take(aether_publisher *publisher, size_t len, aether_loan *loan);
 
