@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * batch.c - many messages a call, out and in:  batch [COUNT]   (else 1000)
+ * batch.c - publishes and receives many messages a call:  batch [COUNT]   (default 1000)
  *
- * One process is publisher and subscriber here, so that it can be run by itself. The views of a batch are valid
- * together, until the next call on the subscriber.
+ * One process is publisher and subscriber, so that the example runs by itself. All views of a received batch are valid
+ * until the next call on the subscriber.
  */
 #include <aether/aether.h>
 #include <inttypes.h>
@@ -20,17 +20,17 @@ static int publish_numbers(aether_publisher *pub, uint64_t first, size_t n) {
 
     for (size_t i = 0; i < n; i++)
         numbers[i] = first + i;
-    return aether_publish_array(pub, numbers, sizeof numbers[0], n); /* several lengths: aether_publish_batch() */
+    return aether_publish_array(pub, numbers, sizeof numbers[0], n); /* for several lengths: aether_publish_batch() */
 }
 
-/* Adds up what has arrived. Returns the number of messages, or a fault. */
+/* Adds up what has arrived. Returns the number of messages, or an error. */
 static int receive_numbers(aether_subscriber *sub, uint64_t *sum) {
     aether_message messages[BATCH];
     const int n = aether_receive_batch(sub, messages, BATCH);
 
     for (int i = 0; i < n; i++) {
         uint64_t number;
-        if (messages[i].len != sizeof number) /* somebody else publishes here: what arrives is checked */
+        if (messages[i].len != sizeof number) /* another program may publish here, too: check */
             continue;
         memcpy(&number, messages[i].data, sizeof number);
         *sum += number;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cpp_hello.cpp - the same library from C++17, handles owned by unique_ptr:  cpp_hello [COUNT]   (else 3) */
+/* cpp_hello.cpp - the same library from C++17, handles owned by unique_ptr:  cpp_hello [COUNT]   (default 3) */
 #include <aether/aether.h>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +24,7 @@ struct closer {
 
 template <typename T> using handle = std::unique_ptr<T, closer>;
 
-/* Calls a function that opens a handle and hands the handle to an owner. */
+/* Calls a function that opens a handle, and returns the handle in an owner. */
 template <typename T, typename Open> handle<T> open(Open &&call) {
     T *raw = nullptr;
     if (call(&raw) != 0)
@@ -62,8 +62,8 @@ void run(unsigned long count) {
 int main(int argc, char **argv) {
     try {
         run(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 3);
-    } catch (const std::exception &fault) {
-        std::fprintf(stderr, "cpp_hello: %s\n", fault.what());
+    } catch (const std::exception &error) {
+        std::fprintf(stderr, "cpp_hello: %s\n", error.what());
         return 1;
     }
     return 0;

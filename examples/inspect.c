@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect.c - lists topics and who is attached to them, with or without a running aetherd:  inspect */
+/* inspect.c - lists topics and their open publishers and subscribers, with or without a running aetherd:  inspect */
 #include <aether/aether.h>
 #include <ctype.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@ static const char *role_name(aether_role role) {
     return "unknown";
 }
 
-/* Names may hold any byte: nothing that could command a terminal is printed. */
+/* Names may hold any byte, also control characters, which a terminal must not get. */
 static void print_name(const char *name) {
     for (; *name != '\0'; name++)
         putchar(isprint((unsigned char)*name) ? *name : '?');

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * latest.c - a dashboard that is only interested in the newest message:  latest [LOOKS]   (else 5)
+ * latest.c - a dashboard that only receives the newest message:  latest [LOOKS]   (default 5)
  *
- * The process publishes prices, more before each look than before the one before, and the dashboard looks now and then.
- * What it passes over is skipped, not lost, and is counted.
+ * One process is publisher and dashboard. Before each look of the dashboard it publishes more prices than before the
+ * last. The messages that the dashboard passes over are skipped, not lost, and are counted.
  */
 #include <aether/aether.h>
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 static int publish_prices(aether_publisher *pub, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t price = 100 + aether_publisher_next(pub);
-        const int rc = aether_publish(pub, &price, sizeof price); /* never AETHER_FULL: nobody waits for a dashboard */
+        const int rc = aether_publish(pub, &price, sizeof price); /* never AETHER_FULL: no subscriber is reliable */
         if (rc < 0)
             return rc;
     }
@@ -36,7 +36,7 @@ static int look(aether_subscriber *sub) {
         printf("nothing new\n");
     if (rc <= 0)
         return rc;
-    if (m.len != sizeof price) { /* somebody else publishes here: what arrives is checked */
+    if (m.len != sizeof price) { /* another program may publish here, too: check */
         printf("a message of %zu bytes is no price\n", m.len);
         return rc;
     }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loan.c - large messages that nobody copies: the publisher fills them in shared memory, the subscriber reads them
- * there:
+ * loan.c - large messages without a copy: the publisher fills them in shared memory, the subscriber reads them there:
  *
  *     loan sub            prints frames until the publisher has closed or died
- *     loan pub [COUNT]    publishes frames of up to 1 MiB (else 10)
+ *     loan pub [COUNT]    publishes frames of up to 1 MiB (default 10)
  *
- * A camera is asked for each frame without knowing how large it will be. So the loan is as large as a frame can be and
- * is shortened before the commit; a frame that fails is discarded, and no subscriber ever hears of it.
+ * The size of a frame is known only after the camera has taken it. So the loan is as large as the largest frame, and is
+ * shortened before the commit. If the camera fails, the loan is discarded, and no subscriber sees anything of it.
  */
 #include <aether/aether.h>
 #include <inttypes.h>
@@ -18,7 +17,7 @@
 #define TOPIC "examples/frames"
 #define PIXELS_MAX (1u << 20) /* bytes */
 
-/* What a frame begins with; its pixels follow. */
+/* The beginning of a frame; its pixels follow. */
 struct header {
     uint64_t number;
     uint64_t size; /* bytes of pixels */
@@ -26,7 +25,7 @@ struct header {
 
 #define FRAME_MAX (sizeof(struct header) + PIXELS_MAX)
 
-/* Fletcher's sums, of bytes. */
+/* Fletcher's checksum. */
 static uint32_t checksum(const unsigned char *bytes, uint64_t size) {
     uint32_t a = 0, b = 0;
 
@@ -42,7 +41,7 @@ static void print_frame(const struct header *header, const unsigned char *pixels
            checksum(pixels, header->size));
 }
 
-/* Stands for a camera. Returns the size of the picture; 0: every fifth one fails. */
+/* In place of a camera. Returns the size of the picture in bytes, or 0 for a failure, which every fifth picture is. */
 static uint64_t take_picture(unsigned char *pixels, uint64_t number) {
     const uint64_t size = PIXELS_MAX - number % 5 * 1000;
 
@@ -51,7 +50,7 @@ static uint64_t take_picture(unsigned char *pixels, uint64_t number) {
     return number % 5 == 4 ? 0 : size;
 }
 
-/* Waits while reliable subscribers hold the room that is needed. */
+/* Takes a loan for the largest frame; waits while reliable subscribers hold the room. */
 static int take_loan(aether_publisher *pub, aether_loan *loan) {
     int rc;
 
@@ -66,13 +65,13 @@ static int commit_loan(aether_publisher *pub, aether_loan *loan) {
     int rc;
 
     while ((rc = aether_loan_commit(pub, loan)) == AETHER_FULL) {
-        if ((rc = aether_publisher_wait(pub, 0, AETHER_FOREVER)) < 0) /* its bytes have room, it lacks a slot */
+        if ((rc = aether_publisher_wait(pub, 0, AETHER_FOREVER)) < 0) /* its bytes have room: wait for a slot */
             break;
     }
     return rc;
 }
 
-/* Publishes one frame, if the camera has one. */
+/* Takes a picture and publishes it as a frame. */
 static int publish_frame(aether_publisher *pub, uint64_t number) {
     aether_loan loan;
     int rc = take_loan(pub, &loan);
@@ -86,7 +85,7 @@ static int publish_frame(aether_publisher *pub, uint64_t number) {
         return aether_loan_discard(pub, &loan);
     }
     memcpy(loan.data, &header, sizeof header);
-    print_frame(&header, pixels); /* before the commit: then it is the subscribers' */
+    print_frame(&header, pixels); /* before the commit: afterwards it belongs to the subscribers */
     loan.len = sizeof header + header.size;
     return commit_loan(pub, &loan);
 }
@@ -108,7 +107,7 @@ static void read_frame(const aether_message *m) {
     struct header header;
 
     if (m->lost > 0) {
-        printf("%" PRIu64 " frames lost\n", m->lost); /* those that were there, but not long enough */
+        printf("%" PRIu64 " frames lost\n", m->lost); /* retained frames that were overwritten first */
         return;
     }
     if (m->len >= sizeof header)
@@ -130,7 +129,7 @@ static int subscribe(aether_client *client) {
         return rc;
     while ((rc = aether_receive_wait(sub, &m, AETHER_FOREVER)) >= 0) {
         if (rc > 0)
-            read_frame(&m); /* the publisher doesn't touch it before the next receive */
+            read_frame(&m); /* publishers don't overwrite it before the next receive */
         else if (aether_subscriber_stream(sub) >= AETHER_STREAM_CLOSED)
             break;
     }

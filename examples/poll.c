@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poll.c - a best-effort observer with a callback, and what it is told when it is too slow:  poll [COUNT]   (else 200)
+ * poll.c - a best-effort subscriber with a callback, and its gap when it is too slow:  poll [COUNT]   (default 200)
  *
- * The process publishes COUNT messages to a ring of 64 before the observer looks for the first time. Nobody waited for
- * it: it is told exactly which sequences it has missed, in order, before the next message.
+ * One process publishes COUNT messages to a ring of 64, and then the subscriber polls for the first time. The publisher
+ * didn't wait for it. So it gets a gap first, which says exactly which sequences it has missed, and then the messages.
  */
 #include <aether/aether.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@ struct tally {
     uint64_t messages, lost;
 };
 
-/* Called for each entry, in sequence order. The view is valid until it returns. */
+/* Called for each entry, in sequence order. m and its data are valid until it returns. */
 static int on_entry(void *context, const aether_message *m) {
     struct tally *tally = context;
 
@@ -36,7 +36,7 @@ static int run(aether_publisher *pub, aether_subscriber *sub, uint64_t count) {
     aether_subscriber_stats stats;
 
     for (uint64_t i = 0; i < count; i++) {
-        const int rc = aether_publish(pub, &i, sizeof i); /* never AETHER_FULL: there is no reliable subscriber */
+        const int rc = aether_publish(pub, &i, sizeof i); /* never AETHER_FULL: no subscriber is reliable */
         if (rc < 0)
             return rc;
     }

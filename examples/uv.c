@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * uv.c - a subscriber in libuv's event loop, beside a timer:  uv [SECONDS]   (else 60)
+ * uv.c - a subscriber in libuv's event loop, beside a timer:  uv [SECONDS]   (default 60)
  *
- * Prints greetings, those that the ring holds already first, until the publisher has closed or died. The timer gives up
- * when nothing has come for SECONDS. Run hello_pub beside it.
+ * Prints greetings until the publisher has closed or died. The first are those that the ring already holds. The timer
+ * ends the program when nothing has come for SECONDS. Run hello_pub beside it.
  */
 #include <aether/aether.h>
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
-#define ROUND 256 /* messages in a row, then everybody else gets a turn */
+#define ROUND 256 /* messages in a row, then the loop handles its other events */
 
 struct app {
     aether_client *client;
@@ -24,17 +24,17 @@ struct app {
     int rc;
 };
 
-static int aether_fault(void) {
+static int aether_error(void) {
     fprintf(stderr, "uv: %s\n", aether_errmsg());
     return -1;
 }
 
-static int uv_fault(const char *call, int rc) {
+static int uv_error(const char *call, int rc) {
     fprintf(stderr, "uv: %s: %s\n", call, uv_strerror(rc));
     return -1;
 }
 
-/* Without handles the loop ends. */
+/* The loop ends when its last handle is closed. */
 static void stop(struct app *app, int rc) {
     app->rc = rc;
     uv_close((uv_handle_t *)&app->readable, NULL);
@@ -45,7 +45,7 @@ static int on_message(void *context, const aether_message *m) {
     struct app *app = context;
 
     if (m->lost > 0) {
-        printf("%" PRIu64 " lost\n", m->lost); /* those that the ring held, but not long enough */
+        printf("%" PRIu64 " lost\n", m->lost); /* retained messages that were overwritten first */
     } else {
         printf("%" PRIu64 " %.*s\n", m->seq, (int)m->len, (const char *)m->data);
         app->messages++;
@@ -57,17 +57,17 @@ static void on_readable(uv_poll_t *handle, int status, int events) {
     struct app *app = handle->data;
     int n;
 
-    (void)events; /* UV_READABLE is all that was asked for */
+    (void)events; /* only UV_READABLE was requested */
     if (status < 0) {
-        stop(app, uv_fault("uv_poll", status));
+        stop(app, uv_error("uv_poll", status));
         return;
     }
     n = aether_poll(app->sub, on_message, app, ROUND);
     if (n < 0) {
-        stop(app, aether_fault());
+        stop(app, aether_error());
         return;
     }
-    uv_timer_again(&app->patience); /* starts anew */
+    uv_timer_again(&app->patience); /* starts the timer anew */
     if (n == ROUND)
         return; /* there may be more; the descriptor stays readable until the next arm */
     if (aether_subscriber_stream(app->sub) >= AETHER_STREAM_CLOSED)
@@ -83,7 +83,7 @@ static void on_timer(uv_timer_t *handle) {
     stop(app, -1);
 }
 
-/* uv_close() is for handles that were initialised: from here on stop() ends them. */
+/* After this call stop() may close both handles: uv_close() takes only handles that were initialised. */
 static int start_handles(struct app *app, uint64_t seconds) {
     int rc;
 
@@ -93,11 +93,11 @@ static int start_handles(struct app *app, uint64_t seconds) {
     rc = uv_poll_init(&app->loop, &app->readable, aether_notifier_fd(app->notifier));
     if (rc != 0) {
         uv_close((uv_handle_t *)&app->patience, NULL);
-        return uv_fault("uv_poll_init", rc);
+        return uv_error("uv_poll_init", rc);
     }
     if ((rc = uv_poll_start(&app->readable, UV_READABLE, on_readable)) != 0 ||
         (rc = uv_timer_start(&app->patience, on_timer, seconds * 1000, seconds * 1000)) != 0) {
-        stop(app, uv_fault("uv_start", rc));
+        stop(app, uv_error("uv_start", rc));
         return -1;
     }
     aether_notifier_arm(app->notifier); /* readable at once if there is something already */
@@ -108,9 +108,9 @@ static int run(struct app *app, uint64_t seconds) {
     int rc = uv_loop_init(&app->loop);
 
     if (rc != 0)
-        return uv_fault("uv_loop_init", rc);
+        return uv_error("uv_loop_init", rc);
     app->rc = start_handles(app, seconds);
-    uv_run(&app->loop, UV_RUN_DEFAULT); /* until all handles are closed */
+    uv_run(&app->loop, UV_RUN_DEFAULT); /* returns when all handles are closed */
     uv_loop_close(&app->loop);
     return app->rc;
 }
@@ -124,7 +124,7 @@ int main(int argc, char **argv) {
     if (aether_connect(&app.client, NULL) != 0 ||
         aether_subscriber_open(app.client, "greetings", &options, NULL, &app.sub) != 0 ||
         aether_notifier_open(app.sub, &app.notifier) != 0)
-        rc = aether_fault();
+        rc = aether_error();
     else
         rc = run(&app, seconds);
     if (rc == 0)

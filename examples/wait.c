@@ -3,10 +3,10 @@
  * wait.c - the simplest publisher and subscriber that wait for each other, and a topic with a type:
  *
  *     wait sub            prints readings until the publisher has closed or died
- *     wait pub [COUNT]    publishes readings (else 10)
+ *     wait pub [COUNT]    publishes readings (default 10)
  *
- * Both state the type of the messages. Whoever opens the topic with another type, version or size is refused with a
- * text that names both, instead of reading one struct as another.
+ * Both state the type of the messages. A program that states another type, version or size can't open the topic: it
+ * gets an error whose text names both types, and doesn't read one struct as another.
  */
 #include <aether/aether.h>
 #include <inttypes.h>
@@ -46,7 +46,7 @@ static int print_reading(const aether_message *m) {
     struct reading reading;
 
     if (m->lost > 0)
-        return printf("%" PRIu64 " readings lost\n", m->lost); /* those that the ring held, but not long enough */
+        return printf("%" PRIu64 " readings lost\n", m->lost); /* retained messages that were overwritten first */
     if (m->len != sizeof reading)                              /* a program that states no type may publish anything */
         return printf("a message of %zu bytes is no reading\n", m->len);
     memcpy(&reading, m->data, sizeof reading);
@@ -61,7 +61,7 @@ static int subscribe(aether_client *client) {
 
     if (rc < 0)
         return rc;
-    /* 0: the end of the stream, or a signal came; a timeout, had we given one. */
+    /* 0: the end of the stream, or a signal came; with another timeout also: it is over. */
     while ((rc = aether_receive_wait(sub, &m, AETHER_FOREVER)) >= 0) {
         if (rc > 0)
             print_reading(&m);
