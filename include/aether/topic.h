@@ -29,7 +29,7 @@ extern "C" {
 typedef enum aether_preset {
     /* 1 MiB: hundreds of topics have room on a laptop */
     AETHER_PRESET_DEFAULT = 0,
-    /* 8 MiB: larger than a core's L2 cache, so that a subscriber that lags is served from the shared L3 */
+    /* 8 MiB: larger than a core's L2 cache, so that a subscriber that lags is served from the shared L3 cache */
     AETHER_PRESET_THROUGHPUT = 1
 } aether_preset;
 

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""checkers.py - a test (TAP) of the tests in tools/: each finds what it is there to find, in a copy of the tree."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SOURCE = pathlib.Path(os.environ.get("SOURCE", pathlib.Path(__file__).parent.parent)).resolve()
+PARTS = ("include", "src", "cmd", "examples", "demo", "fuzz", "tests", "models", "bench", "docs/memory-model.md")
+
+
+def append(text):
+    return lambda before: before + text
+
+
+def replace(old, new):
+    def change(before):
+        assert before.count(old) >= 1, old
+        return before.replace(old, new)
+    return change
+
+
+# What is wrong, the checker, the file that is changed or made, how, and words of what the checker says.
+CASES = [
+    ("an include upwards", "check-includes.py", "src/shm/token.c", append('#include "ring/claim.h"\n'), "src/shm may use"),
+    ("a public header of a higher layer", "check-includes.py", "src/shm/token.c", append("#include <aether/publish.h>\n"),
+     "not a public header that src/shm may use"),
+    ("a private layer in a benchmark", "check-includes.py", "bench/floor.c", append('#include "ring/claim.h"\n'),
+     "bench may use only its own headers"),
+    ("a private layer in an example", "check-includes.py", "examples/poll.c", append('#include "ring/claim.h"\n'),
+     "examples may use only its own headers"),
+    ("a private public header in a process test", "check-includes.py", "tests/data_end.c",
+     append("#include <aether/detail/layout.h>\n"), "not a public header that tests may use"),
+    ("a circle inside a layer", "check-includes.py", "src/ring/claim.h", append('#include "ring/claimer.h"\n'), "a circle"),
+    ("a library in the wrong place", "check-includes.py", "src/base/text.c", append("#include <jansson.h>\n"),
+     "may use it"),
+    ("a directory without a rule", "check-includes.py", "new/file.c", append(""), "new/file.c: add a rule"),
+    ("a label without a row", "check-labels.py", "src/ring/claim.c", append("/* D9 acquire */\n"), "D9 has no row"),
+    ("a row without its label", "check-labels.py", "src/ring/topic.c", replace("E1 acq_rel", "acq_rel"),
+     "E1: no comment in ae_topic_admit_subscriber()"),
+    ("a row whose function is gone", "check-labels.py", "docs/memory-model.md",
+     replace("| `ae_store_cursor` |", "| `ae_keep_cursor` |"), "no function ae_keep_cursor()"),
+]
+
+
+def run(checker, root):
+    done = subprocess.run([sys.executable, str(SOURCE / "tools" / checker), str(root)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def main():
+    failed = 0
+    print(f"1..{len(CASES)}")
+    with tempfile.TemporaryDirectory(prefix="aether-checkers-") as directory:
+        root = pathlib.Path(directory)
+        for part in PARTS:
+            copy = shutil.copytree if (SOURCE / part).is_dir() else shutil.copyfile
+            (root / part).parent.mkdir(parents=True, exist_ok=True)
+            copy(SOURCE / part, root / part)
+        for number, (what, checker, file, change, words) in enumerate(CASES, 1):
+            path = root / file
+            before = path.read_text() if path.exists() else None
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(change(before or ""))
+            status, output = run(checker, root)
+            good = status != 0 and words in output
+            failed += not good
+            print(f"{'ok' if good else 'not ok'} {number} - {checker} finds {what}", flush=True)
+            if not good:
+                print("".join(f"# {line}\n" for line in output.splitlines()), end="", flush=True)
+            if before is None:
+                path.unlink()
+            else:
+                path.write_text(before)
+    return 1 if failed else 0
+
+
+sys.exit(main())

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""check-labels.py [ROOT] - a test (TAP) of the memory-order labels: code and docs/memory-model.md say the same.
+
+A label, such as W2, names one end of an ordering between two processes. Each label in a comment of the code has a row in
+the page. Each row names the functions in which the access stands; each of these functions exists, and its body, or the
+comment above it, has the label. Each end that says "pairs X" pairs with a label that has a row.
+"""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent).resolve()
+PAGE = "docs/memory-model.md"
+
+ROW = re.compile(r"^\| ([A-Z]\d+) \| ([^|]*) \|", re.MULTILINE)
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+DEFINITION = re.compile(r"^(?!typedef)[A-Za-z_][^\n;={}]*?\b([a-z_][a-z_0-9]*)\([^;{}]*\)\s*\{$", re.MULTILINE)
+
+
+def rows():
+    """{label: functions that its row names}"""
+    found = {}
+    for label, where in ROW.findall((ROOT / PAGE).read_text()):
+        found.setdefault(label, set()).update(re.findall(r"`([a-z_0-9]+)`", where))
+    return found
+
+
+def sources():
+    for directory in ("include", "src"):
+        for path in sorted((ROOT / directory).rglob("*.[ch]")):
+            if not re.search(r"_test(_[a-z]+)?$", path.stem):
+                yield path.relative_to(ROOT), path.read_text()
+
+
+def with_comment_above(text, start):
+    """Where the comment begins that stands right above position start; start if there is none."""
+    above = text[:start].rstrip("\n")
+    return above.rfind("/*") if above.endswith("*/") and start - len(above) == 1 else start
+
+
+def functions(text):
+    """Name and text of each function, with the comment above it."""
+    for match in DEFINITION.finditer(text):
+        end = text.find("\n}", match.end())
+        yield match.group(1), text[with_comment_above(text, match.start()):end]
+
+
+def labels_in(text, letters):
+    """Labels in the comments of text, each with its position. "L2 cache" is no label."""
+    label = re.compile(rf"\b([{letters}]\d+)\b(?! (?:cache|or L\d cache|and L\d cache))")
+    for comment in COMMENT.finditer(text):
+        for match in label.finditer(comment.group()):
+            yield match.group(1), comment.start() + match.start()
+
+
+def main():
+    table = rows()
+    letters = "".join(sorted({label[0] for label in table}))
+    bodies, unknown = {}, []
+    for path, text in sources():
+        for label, position in labels_in(text, letters):
+            if label not in table:
+                unknown.append(f"{path}:{text.count(chr(10), 0, position) + 1}: {label} has no row in {PAGE}")
+        for name, body in functions(text):
+            bodies.setdefault(name, []).append({label for label, _ in labels_in(body, letters)})
+
+    unmatched = []
+    for label, names in table.items():
+        if not names:
+            unmatched.append(f"{label}: its row names no function")
+        for name in sorted(names):
+            if name not in bodies:
+                unmatched.append(f"{label}: there is no function {name}()")
+            elif not any(label in found for found in bodies[name]):
+                unmatched.append(f"{label}: no comment in {name}() has this label")
+
+    print("1..2")
+    for number, (what, found) in enumerate((("every label in code has its row", unknown),
+                                            ("every row has its label in code", unmatched)), 1):
+        print(f"{'not ok' if found else 'ok'} {number} - {what} ({len(table)} rows)")
+        for text in found:
+            print(f"# {text}")
+    return 1 if unknown or unmatched or not table else 0
+
+
+sys.exit(main())
