@@ -144,8 +144,21 @@ loans_frames() {
     end && ended_well "loan sub" && [ "$(wc -l <"$tmp/out")" -eq 16 ] && cmp "$tmp/published" "$tmp/out"
 }
 
+# The subscriber comes first, before the daemon, and creates the topic.
+quotes_from_the_start() {
+    "$EXAMPLES/quotes" sub 2 >"$tmp/sub.out" 2>"$tmp/sub.err" </dev/null &
+    subscriber=$!
+    started+=("$subscriber")
+    start_daemon && until_peers examples/quotes/eurusd reliable 1 && quiet_pair quotes 2 && end && ended_well "quotes sub" &&
+        diff - "$tmp/out" <<'TEXT' | sed 's/^/# /' && return "${PIPESTATUS[0]}"
+quote 0: 100 at 108000, 200 at 108002
+quote 1: 100 at 108001, 200 at 108003
+TEXT
+}
+
 ok "hello_pub without a daemon" fails 1 "hello_pub: " hello_pub 1
-start_daemon || exit 1
+ok "quotes, started before the daemon" quotes_from_the_start
+[ -n "$daemon" ] || start_daemon || exit 1
 ok "hello_pub" quiet hello_pub 5
 ok "hello_sub" prints $'0 hello 0\n1 hello 1\n2 hello 2\n3 hello 3\n4 hello 4' hello_sub 5
 ok "epoll, what is there already" reads_what_is_there epoll 5
