@@ -34,7 +34,8 @@ RULES = {
     "src/client": (["ring", "shm", "protocol", "base"], r"aether/.*"),
     "src/broker": (["protocol", "ring", "shm", "base"], public("error", "connect", "topic", "detail/layout")),
     "cmd/aetherd": (["broker", "protocol", "ring", "shm", "base"], public("error", "connect")),
-    "cmd/aether-cli": ([], API),
+    "src/view": (["base"], API),
+    "cmd/aether-cli": (["view"], API),
     "examples": ([], API),
     "demo": ([], API),
     "fuzz": (["protocol", "base"], public("error")),
@@ -53,7 +54,7 @@ LAYERED = [directory for directory in RULES if directory.startswith(("src/", "cm
 # Where a library other than libc may be used.
 THIRD_PARTY = {
     "ini.h": "src/broker/",
-    "jansson.h": "cmd/aether-cli/",
+    "jansson.h": "src/view/",
     "seccomp.h": "tests/",
     "uv.h": "examples/",
     "cmocka.h": None,  # unit tests only

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench.c - `bench`: its commands and options, and the processes that measure. */
-#define _GNU_SOURCE
 #include "bench.h"
 #include "output.h"
+#include "view/amount.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -173,12 +173,12 @@ static int by_ratio(const void *a, const void *b) {
 
 static void print_run(const struct bench_options *options, const struct bench_case *bench_case,
                       const struct bench_result *r, uint64_t number) {
-    char stall[OUT_AMOUNT];
+    char stall[AE_AMOUNT_SIZE];
 
     fprintf(stderr, "run %llu of %llu: %.4g %s, floor %.0f ns", (unsigned long long)number,
             (unsigned long long)options->runs, r->ratio, bench_case->unit, r->floor_ns);
     if (r->stall_ns > 0)
-        fprintf(stderr, ", longest stall %s", out_duration(stall, r->stall_ns * 1e-9));
+        fprintf(stderr, ", longest stall %s", ae_amount_duration(stall, r->stall_ns * 1e-9));
     fputc('\n', stderr);
 }
 

@@ -2,6 +2,7 @@
 /* bench_latency.c - round trips of one message there and one back, each timed by itself. */
 #include "bench.h"
 #include "output.h"
+#include "view/amount.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,7 +189,7 @@ static int report(const struct bench_options *options, const aether_topic_info *
                   const struct bench_result *results, uint64_t discarded) {
     const uint64_t count = options->runs;
     const struct bench_result *mid = &results[count / 2];
-    char lane[OUT_AMOUNT];
+    char lane[AE_AMOUNT_SIZE];
 
     if (options->json) {
         json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset",
@@ -211,7 +212,7 @@ static int report(const struct bench_options *options, const aether_topic_info *
     printf("  rings  %llu slots of %u bytes (preset: %s)\n", (unsigned long long)info->capacity, info->slot_size,
            bench_preset_name(options));
     if (info->lane_bytes != 0)
-        printf("  lanes  %s each\n", out_bytes(lane, info->lane_bytes));
+        printf("  lanes  %s each\n", ae_amount_bytes(lane, info->lane_bytes));
     return CLI_OK;
 }
 

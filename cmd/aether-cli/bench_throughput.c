@@ -3,6 +3,7 @@
 #include "bench.h"
 #include "output.h"
 #include "topic.h"
+#include "view/amount.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -549,7 +550,7 @@ static int report(const struct bench_options *options, const aether_topic_info *
                   const struct bench_result *results, uint64_t discarded) {
     const uint64_t count = options->runs;
     const struct bench_result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
-    char rate[OUT_AMOUNT], ring[OUT_AMOUNT], amount[OUT_AMOUNT];
+    char rate[AE_AMOUNT_SIZE], ring[AE_AMOUNT_SIZE], amount[AE_AMOUNT_SIZE];
     struct bench_result all = {.lost = 0};
 
     for (uint64_t i = 0; i < count; i++) {
@@ -559,23 +560,24 @@ static int report(const struct bench_options *options, const aether_topic_info *
     if (options->json)
         return report_json(options, info, results, discarded, &all);
     printf("%llu-byte messages, %s a call, %s\n", (unsigned long long)options->size,
-           options->batch > 1 ? out_count(amount, options->batch) : "one",
+           options->batch > 1 ? ae_amount_count(amount, options->batch) : "one",
            !options->loan                        ? "copied in"
            : options->touch == BENCH_TOUCH_FIRST ? "first 8 bytes written in place and read"
                                                  : "written in place");
     print_processes(options);
-    printf("  throughput      %s, %s/s written and read\n", out_rate(rate, mid->msgs_per_s),
-           out_bytes(ring, (uint64_t)(mid->msgs_per_s * (double)touched_bytes(options))));
+    printf("  throughput      %s, %s/s written and read\n", ae_amount_rate(rate, mid->msgs_per_s),
+           ae_amount_bytes(ring, (uint64_t)(mid->msgs_per_s * (double)touched_bytes(options))));
     printf("  floor           %.0f ns, bare cache-line round trip\n", mid->floor_ns);
     printf("  per floor trip  %.3g messages (%.3g to %.3g in %llu runs, %llu discarded)\n", mid->ratio, low->ratio,
            high->ratio, (unsigned long long)count, (unsigned long long)discarded);
-    printf("  lost            %s\n", out_count(amount, all.lost));
+    printf("  lost            %s\n", ae_amount_count(amount, all.lost));
     printf("  longest stall   %s in which a subscriber had nothing to receive, in all runs\n",
-           out_duration(amount, all.stall_ns * 1e-9));
+           ae_amount_duration(amount, all.stall_ns * 1e-9));
     printf("  ring            %llu slots of %u bytes, %s (preset: %s)\n", (unsigned long long)info->capacity,
-           info->slot_size, out_bytes(ring, info->capacity * info->slot_size), bench_preset_name(options));
+           info->slot_size, ae_amount_bytes(ring, info->capacity * info->slot_size), bench_preset_name(options));
     if (info->lane_bytes != 0)
-        printf("  lane            %s%s\n", out_bytes(ring, info->lane_bytes), options->publishers > 1 ? " each" : "");
+        printf("  lane            %s%s\n", ae_amount_bytes(ring, info->lane_bytes),
+               options->publishers > 1 ? " each" : "");
     return CLI_OK;
 }
 

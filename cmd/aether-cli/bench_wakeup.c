@@ -6,9 +6,9 @@
  * process has been at rest for a while and the kernel says that it sleeps; it is timed from before the call that sends
  * it to after the return of the call that slept.
  */
-#define _GNU_SOURCE
 #include "bench.h"
 #include "output.h"
+#include "view/amount.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -207,7 +207,7 @@ static int report(const struct bench_options *options, const struct bench_result
                   uint64_t discarded) {
     const uint64_t count = options->runs;
     const struct bench_result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
-    char p50[OUT_AMOUNT], p99[OUT_AMOUNT];
+    char p50[AE_AMOUNT_SIZE], p99[AE_AMOUNT_SIZE];
 
     if (options->json) {
         json_t *o = json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "case", "wakeup", "wake_p50_ns",
@@ -222,9 +222,10 @@ static int report(const struct bench_options *options, const struct bench_result
     }
     printf("%llu-byte messages to a subscriber that sleeps, %llu in a run, %.0f ms or more apart\n",
            (unsigned long long)options->size, (unsigned long long)samples, 2 * REST_NS / 1e6);
-    printf("  wake-up     p50 %s, p99 %s\n", out_duration(p50, mid->p50 * 1e-9), out_duration(p99, mid->p99 * 1e-9));
-    printf("  bare futex  p50 %s, p99 %s\n", out_duration(p50, mid->bare_p50 * 1e-9),
-           out_duration(p99, mid->bare_p99 * 1e-9));
+    printf("  wake-up     p50 %s, p99 %s\n", ae_amount_duration(p50, mid->p50 * 1e-9),
+           ae_amount_duration(p99, mid->p99 * 1e-9));
+    printf("  bare futex  p50 %s, p99 %s\n", ae_amount_duration(p50, mid->bare_p50 * 1e-9),
+           ae_amount_duration(p99, mid->bare_p99 * 1e-9));
     printf("  ratio       %.2f of the medians (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->ratio, low->ratio,
            high->ratio, (unsigned long long)count, (unsigned long long)discarded);
     printf("  floor       %.0f ns, bare cache-line round trip\n", mid->floor_ns);

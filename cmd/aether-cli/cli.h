@@ -51,7 +51,7 @@ int cli_dispatch(const struct cli_command *commands, size_t count, const char *p
 
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
-/* Prints exactly one line, "aether-cli: ...", on stderr (out_escape() makes it one) and returns status. */
+/* Prints exactly one line, "aether-cli: ...", on stderr (ae_escape() makes it one) and returns status. */
 int cli_fault(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Reports the library's last fault, rc being what it returned, and returns the exit status that fits it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the table of commands, and what all of them share. */
-#define _GNU_SOURCE /* ppoll */
 #include "cli.h"
 #include "output.h"
+#include "view/escape.h"
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static const struct cli_command all_commands[] = {
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 int cli_fault(int status, const char *format, ...) {
-    char text[FAULT_MAX], line[OUT_ESCAPED(FAULT_MAX)];
+    char text[FAULT_MAX], line[AE_ESCAPED_SIZE(FAULT_MAX)];
     va_list args;
 
     va_start(args, format);
@@ -40,7 +40,7 @@ int cli_fault(int status, const char *format, ...) {
     va_end(args);
     if (len < 0)
         text[0] = '\0';
-    out_escape(line, text, strlen(text));
+    ae_escape(line, text, strlen(text));
     fprintf(stderr, "aether-cli: %s\n", line);
     return status;
 }

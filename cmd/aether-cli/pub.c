@@ -3,6 +3,7 @@
 #include "cli.h"
 #include "output.h"
 #include "topic.h"
+#include "view/amount.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -43,14 +44,14 @@ struct pub {
 /* ---- what it tells ----------------------------------------------------------------------------------------------- */
 
 static void progress(struct pub *pub, const char *note) {
-    char count[OUT_AMOUNT];
+    char count[AE_AMOUNT_SIZE];
     const uint64_t now = cli_now_ns();
 
     if (!pub->terminal || now - pub->reported_ns < PROGRESS_NS)
         return;
     pub->reported_ns = now;
     pub->drawn = true;
-    fprintf(stderr, "\r%s published%s\033[K", out_count(count, pub->published), note);
+    fprintf(stderr, "\r%s published%s\033[K", ae_amount_count(count, pub->published), note);
 }
 
 static void erase_progress(struct pub *pub) {
@@ -60,15 +61,15 @@ static void erase_progress(struct pub *pub) {
 }
 
 static void summary(struct pub *pub) {
-    char count[OUT_AMOUNT], took[OUT_AMOUNT], rate[OUT_AMOUNT];
+    char count[AE_AMOUNT_SIZE], took[AE_AMOUNT_SIZE], rate[AE_AMOUNT_SIZE];
     const double seconds = (double)(cli_now_ns() - pub->started_ns) / 1e9;
 
     erase_progress(pub);
     if (!pub->terminal && !pub->verbose)
         return;
-    fprintf(stderr, "published %s message%s in %s (%s)\n", out_count(count, pub->published),
-            pub->published == 1 ? "" : "s", out_duration(took, seconds),
-            out_rate(rate, seconds > 0 ? (double)pub->published / seconds : 0));
+    fprintf(stderr, "published %s message%s in %s (%s)\n", ae_amount_count(count, pub->published),
+            pub->published == 1 ? "" : "s", ae_amount_duration(took, seconds),
+            ae_amount_rate(rate, seconds > 0 ? (double)pub->published / seconds : 0));
 }
 
 /* ---- publishing -------------------------------------------------------------------------------------------------- */
@@ -103,7 +104,7 @@ static void end_message(struct pub *pub) {
  */
 static int wait_for_room(struct pub *pub, size_t len, uint64_t *since) {
     const uint64_t limit = pub->wait < 0 ? AETHER_FOREVER : (uint64_t)(pub->wait * 1e9);
-    char took[OUT_AMOUNT];
+    char took[AE_AMOUNT_SIZE];
 
     if (*since == 0)
         *since = cli_now_ns();
@@ -124,7 +125,7 @@ static int wait_for_room(struct pub *pub, size_t len, uint64_t *since) {
             return cli_fault(CLI_FULL,
                              "topic '%s' was full for %s: published %" PRIu64
                              " before: aether-cli topic info says who lags",
-                             pub->topic, out_duration(took, pub->wait), pub->published);
+                             pub->topic, ae_amount_duration(took, pub->wait), pub->published);
         }
         progress(pub, ", waiting: the ring is full");
     }

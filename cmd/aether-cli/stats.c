@@ -3,6 +3,7 @@
 #include "cli.h"
 #include "output.h"
 #include "topic.h"
+#include "view/amount.h"
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -56,41 +57,41 @@ static double uptime(const aether_daemon_info *daemon) {
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
 static void print_daemon(const aether_daemon_info *daemon) {
-    char amount[OUT_AMOUNT];
+    char amount[AE_AMOUNT_SIZE];
 
     if (daemon->running)
         printf("aetherd at %s: pid %" PRIu32 ", up %s", cli_socket(), daemon->pid,
-               out_duration(amount, uptime(daemon)));
+               ae_amount_duration(amount, uptime(daemon)));
     else
         printf("aetherd at %s: not running (last: pid %" PRIu32 ")", cli_socket(), daemon->pid);
     printf(", %" PRIu32 " of %" PRIu32 " topics, %" PRIu32 " of %" PRIu32 " clients, %s\n", daemon->topics,
-           daemon->topics_max, daemon->clients, daemon->clients_max, out_bytes(amount, daemon->memory_bytes));
+           daemon->topics_max, daemon->clients, daemon->clients_max, ae_amount_bytes(amount, daemon->memory_bytes));
 }
 
 static void print_block(const struct sample *before, const struct sample *now) {
-    struct table table;
-    char amount[OUT_AMOUNT];
+    struct ae_table table;
+    char amount[AE_AMOUNT_SIZE];
 
     print_daemon(&now->daemon);
     if (now->topics.count == 0)
         return;
-    table_init(&table, "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>MEMORY");
+    ae_table_init(&table, "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>MEMORY");
     for (size_t i = 0; i < now->topics.count; i++) {
         const struct topic *topic = &now->topics.list[i];
         const aether_topic_info *t = &topic->info;
-        table_text(&table, t->name, strlen(t->name));
-        table_cell(&table, "%" PRIu64, t->messages);
-        table_cell(&table, "%s", out_rate(amount, rate(before, now, topic)));
-        table_cell(&table, "%" PRIu32, t->publishers);
-        table_cell(&table, "%" PRIu32, t->reliable);
-        table_cell(&table, "%" PRIu32, t->best_effort);
-        table_cell(&table, "%" PRIu32, topic->evicted);
-        table_cell(&table, "%" PRIu64, t->max_lag);
-        table_cell(&table, "%" PRIu64, t->capacity);
-        table_cell(&table, "%" PRIu64, t->full);
-        table_cell(&table, "%s", out_bytes(amount, t->memory_bytes));
+        ae_table_text(&table, t->name, strlen(t->name));
+        ae_table_cell(&table, "%" PRIu64, t->messages);
+        ae_table_cell(&table, "%s", ae_amount_rate(amount, rate(before, now, topic)));
+        ae_table_cell(&table, "%" PRIu32, t->publishers);
+        ae_table_cell(&table, "%" PRIu32, t->reliable);
+        ae_table_cell(&table, "%" PRIu32, t->best_effort);
+        ae_table_cell(&table, "%" PRIu32, topic->evicted);
+        ae_table_cell(&table, "%" PRIu64, t->max_lag);
+        ae_table_cell(&table, "%" PRIu64, t->capacity);
+        ae_table_cell(&table, "%" PRIu64, t->full);
+        ae_table_cell(&table, "%s", ae_amount_bytes(amount, t->memory_bytes));
     }
-    table_print(&table);
+    out_print_table(&table);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */

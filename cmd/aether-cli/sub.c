@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sub.c - prints the messages of a topic, or writes them to files. */
-#define _GNU_SOURCE /* renameat2 */
 #include "cli.h"
 #include "output.h"
 #include "topic.h"
+#include "view/amount.h"
+#include "view/escape.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -145,7 +146,7 @@ static size_t text_length(const unsigned char *data, size_t len) {
 }
 
 static int print_text(const struct sub *sub, const aether_message *m, const char *file) {
-    static char text[OUT_ESCAPED(TEXT_BYTES)];
+    static char text[AE_ESCAPED_SIZE(TEXT_BYTES)];
 
     if (m->lost > 0) {
         printf("%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", m->seq, "gap", m->lost, m->lost == 1 ? "" : "s");
@@ -157,7 +158,7 @@ static int print_text(const struct sub *sub, const aether_message *m, const char
         return CLI_OK;
     }
     const size_t shown = text_length(m->data, m->len);
-    fwrite(text, 1, out_escape(text, m->data, shown), stdout);
+    fwrite(text, 1, ae_escape(text, m->data, shown), stdout);
     if (shown < m->len)
         printf("... (%zu bytes)", m->len);
     putchar('\n');
@@ -279,14 +280,14 @@ static int receive(struct sub *sub) {
 
 static void summary(const struct sub *sub, aether_policy policy) {
     aether_subscriber_stats stats;
-    char amount[OUT_AMOUNT];
+    char amount[AE_AMOUNT_SIZE];
 
     aether_subscriber_get_stats(sub->subscriber, &stats);
-    fprintf(stderr, "received %s", out_count(amount, stats.delivered));
-    fprintf(stderr, ", lost %s", out_count(amount, stats.lost));
-    fprintf(stderr, ", aborted %s", out_count(amount, stats.aborted));
+    fprintf(stderr, "received %s", ae_amount_count(amount, stats.delivered));
+    fprintf(stderr, ", lost %s", ae_amount_count(amount, stats.lost));
+    fprintf(stderr, ", aborted %s", ae_amount_count(amount, stats.aborted));
     if (policy == AETHER_LATEST)
-        fprintf(stderr, ", skipped %s", out_count(amount, stats.skipped));
+        fprintf(stderr, ", skipped %s", ae_amount_count(amount, stats.skipped));
     fprintf(stderr, "%s\n", stats.evicted != 0 ? ", evicted" : "");
     if (sub->ended == AETHER_STREAM_CLOSED)
         fprintf(stderr, "end of stream: the last publisher has closed\n");

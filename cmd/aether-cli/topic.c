@@ -3,6 +3,8 @@
 #include "topic.h"
 #include "cli.h"
 #include "output.h"
+#include "view/amount.h"
+#include "view/escape.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -196,26 +198,26 @@ static void type_text(char text[TYPE_SIZE], const aether_topic_info *t) {
 }
 
 static void print_list(const struct topics *topics) {
-    struct table table;
-    char size[OUT_AMOUNT], memory[OUT_AMOUNT], type[TYPE_SIZE];
+    struct ae_table table;
+    char size[AE_AMOUNT_SIZE], memory[AE_AMOUNT_SIZE], type[TYPE_SIZE];
 
-    table_init(&table, "TOPIC|>MESSAGES|>NEXT|>PUB|>RELIABLE|>BEST EFFORT|>MAX MESSAGE|>SLOTS|>MEMORY|SLOW|TYPE");
+    ae_table_init(&table, "TOPIC|>MESSAGES|>NEXT|>PUB|>RELIABLE|>BEST EFFORT|>MAX MESSAGE|>SLOTS|>MEMORY|SLOW|TYPE");
     for (size_t i = 0; i < topics->count; i++) {
         const aether_topic_info *t = &topics->list[i].info;
-        table_text(&table, t->name, strlen(t->name));
-        table_cell(&table, "%" PRIu64, t->messages);
-        table_cell(&table, "%" PRIu64, t->next_seq);
-        table_cell(&table, "%" PRIu32, t->publishers);
-        table_cell(&table, "%" PRIu32, t->reliable);
-        table_cell(&table, "%" PRIu32, t->best_effort);
-        table_cell(&table, "%s", out_bytes(size, t->max_message));
-        table_cell(&table, "%" PRIu64, t->capacity);
-        table_cell(&table, "%s", out_bytes(memory, t->memory_bytes));
-        table_cell(&table, "%s", slow_names[t->evict_lag != 0]);
+        ae_table_text(&table, t->name, strlen(t->name));
+        ae_table_cell(&table, "%" PRIu64, t->messages);
+        ae_table_cell(&table, "%" PRIu64, t->next_seq);
+        ae_table_cell(&table, "%" PRIu32, t->publishers);
+        ae_table_cell(&table, "%" PRIu32, t->reliable);
+        ae_table_cell(&table, "%" PRIu32, t->best_effort);
+        ae_table_cell(&table, "%s", ae_amount_bytes(size, t->max_message));
+        ae_table_cell(&table, "%" PRIu64, t->capacity);
+        ae_table_cell(&table, "%s", ae_amount_bytes(memory, t->memory_bytes));
+        ae_table_cell(&table, "%s", slow_names[t->evict_lag != 0]);
         type_text(type, t);
-        table_text(&table, type, strlen(type));
+        ae_table_text(&table, type, strlen(type));
     }
-    table_print(&table);
+    out_print_table(&table);
 }
 
 static int topic_ls(int argc, char **argv) {
@@ -277,17 +279,17 @@ static void realtime_text(char text[REALTIME_SIZE], uint64_t ns) {
 }
 
 static void print_messages(const aether_topic_info *t) {
-    char largest[OUT_AMOUNT], ring[OUT_AMOUNT], lane[OUT_AMOUNT];
+    char largest[AE_AMOUNT_SIZE], ring[AE_AMOUNT_SIZE], lane[AE_AMOUNT_SIZE];
 
-    printf("max message   %s", out_bytes(largest, t->max_message));
+    printf("max message   %s", ae_amount_bytes(largest, t->max_message));
     if (t->lane_bytes == 0)
         printf(", in the ring\n");
     else
         printf(", up to %" PRIu32 " B in the ring, longer ones in a lane of %s a publisher\n", t->inline_max,
-               out_bytes(lane, t->lane_bytes));
+               ae_amount_bytes(lane, t->lane_bytes));
     printf("ring          %" PRIu64 " slots of %" PRIu32 " B, %s\n", t->capacity, t->slot_size,
-           out_bytes(ring, t->capacity * t->slot_size));
-    printf("memory        %s allocated now\n", out_bytes(largest, t->memory_bytes));
+           ae_amount_bytes(ring, t->capacity * t->slot_size));
+    printf("memory        %s allocated now\n", ae_amount_bytes(largest, t->memory_bytes));
 }
 
 static const char *admits_text(const aether_topic_info *t) {
@@ -298,12 +300,12 @@ static const char *admits_text(const aether_topic_info *t) {
 
 static void print_info(const struct topic *topic) {
     const aether_topic_info *t = &topic->info;
-    char name[OUT_ESCAPED(sizeof t->name)], created[REALTIME_SIZE], count[OUT_AMOUNT];
-    char type[TYPE_SIZE], type_escaped[OUT_ESCAPED(TYPE_SIZE)];
+    char name[AE_ESCAPED_SIZE(sizeof t->name)], created[REALTIME_SIZE], count[AE_AMOUNT_SIZE];
+    char type[TYPE_SIZE], type_escaped[AE_ESCAPED_SIZE(TYPE_SIZE)];
 
-    out_escape(name, t->name, strlen(t->name));
+    ae_escape(name, t->name, strlen(t->name));
     type_text(type, t);
-    out_escape(type_escaped, type, strlen(type));
+    ae_escape(type_escaped, type, strlen(type));
     realtime_text(created, t->created_ns);
     printf("topic         %s\n", name);
     printf("created       %s\n", created);
@@ -317,42 +319,42 @@ static void print_info(const struct topic *topic) {
         printf("slow          reliable subscribers are evicted from a lag of %" PRIu64 " on; %" PRIu32
                " of those attached %s evicted\n",
                t->evict_lag, topic->evicted, topic->evicted == 1 ? "is" : "are");
-    printf("lag           %s of the slowest reliable subscriber\n", out_count(count, t->max_lag));
+    printf("lag           %s of the slowest reliable subscriber\n", ae_amount_count(count, t->max_lag));
     printf("publishers    %s; %" PRIu32 " attached, %" PRIu64 " since the topic was created\n", admits_text(t),
            t->publishers, t->joins);
     printf("found full    %" PRIu64 " time%s\n", t->full, t->full == 1 ? "" : "s");
 }
 
 static void print_peers(const aether_peer_info *peers, size_t count) {
-    struct table table;
+    struct ae_table table;
 
     if (count == 0) {
         printf("\nNobody is attached.\n");
         return;
     }
     putchar('\n');
-    table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>ABORTED|>FULL|EVICTED");
+    ae_table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>ABORTED|>FULL|EVICTED");
     for (size_t i = 0; i < count; i++) {
         const aether_peer_info *p = &peers[i];
         const bool publisher = p->role == AETHER_ROLE_PUBLISHER;
         const bool reliable = p->role == AETHER_ROLE_RELIABLE;
-        table_cell(&table, "%s", role_name(p->role));
+        ae_table_cell(&table, "%s", role_name(p->role));
         if (p->pid != 0)
-            table_cell(&table, "%" PRIu32, p->pid);
+            ae_table_cell(&table, "%" PRIu32, p->pid);
         else
-            table_cell(&table, "-");
-        table_text(&table, p->client, strlen(p->client));
+            ae_table_cell(&table, "-");
+        ae_table_text(&table, p->client, strlen(p->client));
         const uint64_t values[] = {p->joined, p->next, p->lag, p->lost, p->aborted, p->full};
         const bool known[] = {publisher || reliable, publisher || reliable, reliable, reliable, reliable, publisher};
         for (size_t c = 0; c < sizeof values / sizeof values[0]; c++) {
             if (known[c])
-                table_cell(&table, "%" PRIu64, values[c]);
+                ae_table_cell(&table, "%" PRIu64, values[c]);
             else
-                table_cell(&table, "-");
+                ae_table_cell(&table, "-");
         }
-        table_cell(&table, "%s", !reliable ? "-" : p->evicted != 0 ? "yes" : "no");
+        ae_table_cell(&table, "%s", !reliable ? "-" : p->evicted != 0 ? "yes" : "no");
     }
-    table_print(&table);
+    out_print_table(&table);
 }
 
 static bool json_peer(json_t *array, const aether_peer_info *p) {
