@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* args.c - reads the words of a command, strictly, and says what would be right. */
-#include "cli.h"
+#include "args.h"
+#include "daemon.h"
+#include "error.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -125,14 +127,14 @@ static int bad_value(const struct args_option *option, const char *text) {
     switch (option->kind) {
     case ARGS_TEXT:
     case ARGS_LIST:
-        return cli_fault(CLI_USAGE, "--%s: the value is empty: use --%s %s", option->name, option->name, option->value);
+        return cli_error(CLI_USAGE, "--%s: the value is empty: use --%s %s", option->name, option->name, option->value);
     case ARGS_CHOICE: {
         char list[128] = "";
         for (const char *const *c = option->choices; *c != NULL; c++) {
             strncat(list, c == option->choices ? "" : c[1] == NULL ? " or " : ", ", sizeof list - strlen(list) - 1);
             strncat(list, *c, sizeof list - strlen(list) - 1);
         }
-        return cli_fault(CLI_USAGE, "--%s '%s': use %s", option->name, text, list);
+        return cli_error(CLI_USAGE, "--%s '%s': use %s", option->name, text, list);
     }
     default:
         break;
@@ -141,8 +143,8 @@ static int bad_value(const struct args_option *option, const char *text) {
                        : option->kind == ARGS_COUNT ? "a whole number"
                                                     : "a number";
     if (option->max == UINT64_MAX)
-        return cli_fault(CLI_USAGE, "--%s '%s': use %s of at least %" PRIu64, option->name, text, kind, option->min);
-    return cli_fault(CLI_USAGE, "--%s '%s': use %s from %" PRIu64 " to %" PRIu64, option->name, text, kind, option->min,
+        return cli_error(CLI_USAGE, "--%s '%s': use %s of at least %" PRIu64, option->name, text, kind, option->min);
+    return cli_error(CLI_USAGE, "--%s '%s': use %s from %" PRIu64 " to %" PRIu64, option->name, text, kind, option->min,
                      option->max);
 }
 
@@ -212,7 +214,7 @@ static int unknown_option(const struct args_spec *spec, const char *word) {
     size_t count = 0;
 
     if (word[0] == '-' && word[1] != '-')
-        return cli_fault(
+        return cli_error(
             CLI_USAGE, "unknown option '%s' of %s: see aether-cli help %s (a word that begins with '-' goes after --)",
             word, spec->command, spec->command);
     for (; count < spec->option_count; count++)
@@ -223,8 +225,8 @@ static int unknown_option(const struct args_spec *spec, const char *word) {
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
     const char *nearest = args_nearest(name, names);
     if (nearest != NULL)
-        return cli_fault(CLI_USAGE, "unknown option '%s' of %s: did you mean --%s?", word, spec->command, nearest);
-    return cli_fault(CLI_USAGE, "unknown option '%s' of %s: see aether-cli help %s", word, spec->command,
+        return cli_error(CLI_USAGE, "unknown option '%s' of %s: did you mean --%s?", word, spec->command, nearest);
+    return cli_error(CLI_USAGE, "unknown option '%s' of %s: see aether-cli help %s", word, spec->command,
                      spec->command);
 }
 
@@ -252,7 +254,7 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
         *option->given = true;
     if (option->kind == ARGS_FLAG) {
         if (text != NULL)
-            return cli_fault(CLI_USAGE, "--%s takes no value", option->name);
+            return cli_error(CLI_USAGE, "--%s takes no value", option->name);
         *(bool *)option->target = true;
         return ARGS_RUN;
     }
@@ -263,7 +265,7 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
     }
     if (text == NULL) {
         if (*i + 1 == argc)
-            return cli_fault(CLI_USAGE, "--%s needs a value: --%s %s", option->name, option->name, option->value);
+            return cli_error(CLI_USAGE, "--%s needs a value: --%s %s", option->name, option->name, option->value);
         text = argv[++*i];
     }
     if (!set_value(option, argv, text))
@@ -289,14 +291,14 @@ int args_parse(const struct args_spec *spec, int argc, char **argv, const char *
         } else if (count == spec->words_max && spec->rest != NULL) {
             add_word(spec->rest, argv, argv[i]);
         } else if (count == spec->words_max) {
-            return cli_fault(CLI_USAGE, "'%s' is one word too many: usage: aether-cli %s%s%s", argv[i], spec->command,
+            return cli_error(CLI_USAGE, "'%s' is one word too many: usage: aether-cli %s%s%s", argv[i], spec->command,
                              spec->words[0] != '\0' ? " " : "", spec->words);
         } else {
             words[count++] = argv[i];
         }
     }
     if (count < spec->words_min)
-        return cli_fault(CLI_USAGE, "%s needs more words: usage: aether-cli %s %s", spec->command, spec->command,
+        return cli_error(CLI_USAGE, "%s needs more words: usage: aether-cli %s %s", spec->command, spec->command,
                          spec->words);
     words[count] = NULL;
     return ARGS_RUN;

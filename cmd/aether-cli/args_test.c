@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* args_test.c - strict values, suggestions, and a whole table of options. */
-#include "cli.h"
+#include "args.h"
+#include "daemon.h"
+#include "error.h"
 /* cmocka wants these first */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,14 +12,14 @@
 #include <cmocka.h>
 
 /* What args.c takes from main.c. */
-static char fault[1024];
+static char error[1024];
 static char socket_set[128];
 
-int cli_fault(int status, const char *format, ...) {
+int cli_error(int status, const char *format, ...) {
     va_list args;
 
     va_start(args, format);
-    vsnprintf(fault, sizeof fault, format, args);
+    vsnprintf(error, sizeof error, format, args);
     va_end(args);
     return status;
 }
@@ -166,7 +168,7 @@ static int parse(struct values *v, ...) {
     va_list args;
 
     *v = (struct values){.takes_rest = v->takes_rest};
-    fault[0] = socket_set[0] = '\0';
+    error[0] = socket_set[0] = '\0';
     snprintf(copies[argc], sizeof copies[0], "do");
     argv[argc] = copies[argc];
     argc++;
@@ -235,7 +237,7 @@ static void lists(void **state) {
     assert_true(v.flag);
     assert_int_equal(parse(&v, "a", "b", "c", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--file", "", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "--file F"));
+    assert_non_null(strstr(error, "--file F"));
     assert_int_equal(parse(&v, "a", "--file", END), CLI_USAGE);
 
     v.takes_rest = true;
@@ -254,26 +256,26 @@ static void options_bad(void **state) {
 
     (void)state;
     assert_int_equal(parse(&v, END), CLI_USAGE);
-    assert_non_null(strstr(fault, "usage: aether-cli do A [B]"));
+    assert_non_null(strstr(error, "usage: aether-cli do A [B]"));
     assert_int_equal(parse(&v, "a", "b", "c", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "'c'"));
+    assert_non_null(strstr(error, "'c'"));
     assert_int_equal(parse(&v, "a", "--cuont", "3", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "did you mean --count"));
+    assert_non_null(strstr(error, "did you mean --count"));
     assert_int_equal(parse(&v, "a", "--cuont=3", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "did you mean --count"));
+    assert_non_null(strstr(error, "did you mean --count"));
     assert_int_equal(parse(&v, "a", "-5", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "goes after --"));
+    assert_non_null(strstr(error, "goes after --"));
     assert_int_equal(parse(&v, "a", "-ff", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--flag=1", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--count", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "--count N"));
+    assert_non_null(strstr(error, "--count N"));
     assert_int_equal(parse(&v, "a", "--count", "0", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "at least 1"));
+    assert_non_null(strstr(error, "at least 1"));
     assert_int_equal(parse(&v, "a", "--size", "4097", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "0 to 4096"));
+    assert_non_null(strstr(error, "0 to 4096"));
     assert_int_equal(parse(&v, "a", "--number", "10.5", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--colour", "blue", END), CLI_USAGE);
-    assert_non_null(strstr(fault, "red or green"));
+    assert_non_null(strstr(error, "red or green"));
     assert_int_equal(parse(&v, "a", "--text", "", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--socket", "", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--=", END), CLI_USAGE);

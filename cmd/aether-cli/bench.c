@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench.c - `bench`: its commands and options, and the processes that measure. */
 #include "bench.h"
+#include "args.h"
+#include "commands.h"
+#include "daemon.h"
+#include "dispatch.h"
 #include "output.h"
 #include "view/amount.h"
 #include <errno.h>
@@ -120,11 +124,11 @@ bool bench_joined_from(struct bench *bench, int first) {
                 return false;
             if (waitpid(bench->pids[i], NULL, WNOHANG) == bench->pids[i]) {
                 bench->pids[i] = 0;
-                return cli_fault(CLI_FAILURE, "bench: one of its processes died"), false;
+                return cli_error(CLI_FAILURE, "bench: one of its processes died"), false;
             }
         }
         if (bench->arena->child[i].done.v == BENCH_FAILED)
-            return cli_fault(CLI_FAILURE, "bench: %s", bench->arena->child[i].text), false;
+            return cli_error(CLI_FAILURE, "bench: %s", bench->arena->child[i].text), false;
     }
     return true;
 }
@@ -147,7 +151,7 @@ void bench_reached(struct bench *bench, int index, uint64_t step) {
     __atomic_store_n(&bench->arena->child[index].done.v, step, __ATOMIC_RELEASE);
 }
 
-int bench_child_fault(struct bench *bench, int index, const char *format, ...) {
+int bench_child_error(struct bench *bench, int index, const char *format, ...) {
     va_list args;
 
     va_start(args, format);
@@ -200,7 +204,7 @@ int bench_measure(struct bench *bench, const struct bench_options *options, cons
         }
         if (!floor_steady(&before, &after)) {
             if (++*discarded == options->runs + BENCH_ATTEMPTS_MAX)
-                return cli_fault(CLI_FAILURE, "bench: the cores' distance changed during too many runs: try again");
+                return cli_error(CLI_FAILURE, "bench: the cores' distance changed during too many runs: try again");
             continue;
         }
         r->floor_ns = (histogram_ns(&before, 0.5) + histogram_ns(&after, 0.5)) / 2;
@@ -245,13 +249,13 @@ static int start_daemon(struct bench *bench) {
     (void)strcpy(bench->directory, "/tmp/aether-bench-XXXXXX");
     if (mkdtemp(bench->directory) == NULL) {
         bench->directory[0] = '\0';
-        return cli_fault(CLI_FAILURE, "bench: /tmp: %s", strerror(errno));
+        return cli_error(CLI_FAILURE, "bench: /tmp: %s", strerror(errno));
     }
     (void)snprintf(bench->socket, sizeof bench->socket, "%s/aetherd.sock", bench->directory);
     bench->socket_path = bench->socket;
     bench->daemon = fork();
     if (bench->daemon < 0)
-        return cli_fault(CLI_FAILURE, "bench: fork: %s", strerror(errno));
+        return cli_error(CLI_FAILURE, "bench: fork: %s", strerror(errno));
     if (bench->daemon == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* it ends with us, whatever ends us */
         if (getppid() != parent)
@@ -262,11 +266,11 @@ static int start_daemon(struct bench *bench) {
         int status;
         if (waitpid(bench->daemon, &status, WNOHANG) == bench->daemon) {
             bench->daemon = 0;
-            return cli_fault(CLI_FAILURE,
+            return cli_error(CLI_FAILURE,
                              "bench: aetherd didn't start: is it installed beside aether-cli? ($AETHERD names one)");
         }
         if (cli_now_ns() > deadline)
-            return cli_fault(CLI_FAILURE, "bench: aetherd wasn't ready within 5 seconds");
+            return cli_error(CLI_FAILURE, "bench: aetherd wasn't ready within 5 seconds");
         (void)poll(NULL, 0, 5);
     }
     return CLI_OK;
@@ -352,7 +356,7 @@ static int create_topics(struct bench *bench, const struct bench_options *option
         rc = aether_topic_create(bench->client, bench->topic[i], &config);
         if (rc != 0) {
             bench->topic[i][0] = '\0';
-            return cli_library_fault(rc);
+            return cli_library_error(rc);
         }
     }
     return CLI_OK;
@@ -370,7 +374,7 @@ int bench_start(struct bench *bench, const char *command, const struct bench_opt
         mmap(NULL, sizeof *bench->arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (bench->arena == MAP_FAILED) {
         bench->arena = NULL;
-        return cli_fault(CLI_FAILURE, "bench: out of memory");
+        return cli_error(CLI_FAILURE, "bench: out of memory");
     }
     choose_cpus(bench);
     if ((status = connect_bench(bench, command)) != CLI_OK)
@@ -381,7 +385,7 @@ int bench_start(struct bench *bench, const char *command, const struct bench_opt
     for (int i = 0; i < children; i++) {
         const pid_t pid = fork();
         if (pid < 0)
-            return cli_fault(CLI_FAILURE, "bench: fork: %s", strerror(errno));
+            return cli_error(CLI_FAILURE, "bench: fork: %s", strerror(errno));
         if (pid == 0) {
             (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
             if (getppid() != parent)
@@ -420,10 +424,10 @@ int bench_topic_info(struct bench *bench, aether_topic_info *info) {
     int rc = aether_inspect_open(&inspector, bench->socket_path);
 
     if (rc != 0)
-        return cli_library_fault(rc);
+        return cli_library_error(rc);
     rc = aether_inspect_find(inspector, bench->topic[0], info);
     aether_inspect_close(inspector);
-    return rc == 1 ? CLI_OK : cli_fault(CLI_FAILURE, "bench: topic '%s' is gone", bench->topic[0]);
+    return rc == 1 ? CLI_OK : cli_error(CLI_FAILURE, "bench: topic '%s' is gone", bench->topic[0]);
 }
 
 const char *bench_preset_name(const struct bench_options *options) {
@@ -555,14 +559,14 @@ static int run(int argc, char **argv, const struct bench_command *command) {
     if (status != ARGS_RUN)
         return status;
     if (o.touch == BENCH_TOUCH_FIRST && !o.loan)
-        return cli_fault(CLI_USAGE, "--touch first: a message that is copied in is written in full: use --loan too");
+        return cli_error(CLI_USAGE, "--touch first: a message that is copied in is written in full: use --loan too");
     if (o.lane != 0 && !bench_has_lane(&o))
-        return cli_fault(CLI_USAGE, "--lane: messages of up to 4088 bytes lie in the ring: use --size with more");
+        return cli_error(CLI_USAGE, "--lane: messages of up to 4088 bytes lie in the ring: use --size with more");
     if (o.batch > 1 && (o.loan || bench_has_lane(&o)))
-        return cli_fault(CLI_USAGE, "--batch: %s goes with one call each: leave --batch out",
+        return cli_error(CLI_USAGE, "--batch: %s goes with one call each: leave --batch out",
                          o.loan ? "a loan" : "a message of more than 4088 bytes");
     if (o.publishers > 1 && o.size < sizeof(uint64_t))
-        return cli_fault(CLI_USAGE, "--publishers: 8 bytes of each message say whose it is: use --size with 8 or more");
+        return cli_error(CLI_USAGE, "--publishers: 8 bytes of each message say whose it is: use --size with 8 or more");
     if (o.no_bias)
         o.admits = AETHER_PUBLISHERS_UNBIASED;
     else if (o.shared || o.publishers > 1)

@@ -9,8 +9,12 @@
 #ifndef AETHER_CLI_BENCH_H
 #define AETHER_CLI_BENCH_H
 
-#include "cli.h"
+#include "error.h"
+#include "signals.h"
+#include <aether/aether.h>
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define BENCH_CHILDREN_MAX 64
@@ -134,7 +138,7 @@ bool bench_joined_from(struct bench *bench, int first); /* the children from thi
 /* The child's side: waits for the parent's next step. Ends the process when the parent is gone. */
 uint64_t bench_next_step(struct bench *bench, uint64_t step);
 void bench_reached(struct bench *bench, int index, uint64_t step);
-int bench_child_fault(struct bench *bench, int index, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int bench_child_error(struct bench *bench, int index, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Child 0's side of the floor. */
 void bench_floor_pong(struct bench_arena *arena);
@@ -160,7 +164,7 @@ struct bench_case {
 
 /*
  * Takes options->runs accepted runs, each between the two halves of its floor, after one that isn't counted. results:
- * options->runs of them, ordered by ratio on return. Status; a fault is reported.
+ * options->runs of them, ordered by ratio on return. Status; an error is reported.
  */
 int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
                   struct bench_result *results, uint64_t *discarded);

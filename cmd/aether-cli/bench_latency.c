@@ -94,7 +94,7 @@ static int echo(struct bench *bench, int index, const struct bench_options *opti
 #undef ECHO_OTHER
 #undef ECHO
             if (rc != 0)
-                return bench_child_fault(bench, index, "a message was lost or has another size");
+                return bench_child_error(bench, index, "a message was lost or has another size");
         } else {
             bench_floor_pong(bench->arena);
         }
@@ -111,10 +111,10 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     if (aether_connect(&client, &connect) != 0 ||
         aether_subscriber_open(client, bench->topic[0], NULL, NULL, &side.sub) != 0 ||
         aether_publisher_open(client, bench->topic[1], NULL, &side.pub) != 0)
-        return bench_child_fault(bench, index, "%s", aether_errmsg());
+        return bench_child_error(bench, index, "%s", aether_errmsg());
     side.words = message_words(options->size);
     if (side.words == NULL)
-        return bench_child_fault(bench, index, "out of memory");
+        return bench_child_error(bench, index, "out of memory");
     bench_reached(bench, index, step);
     const int status = echo(bench, index, options, &side, step);
     free(side.words);
@@ -174,7 +174,7 @@ static bool run_trips(struct bench *bench, const struct bench_options *options, 
         warm = true;
     } while (ok && !last);
     if (!ok)
-        return cli_fault(CLI_FAILURE, "bench: what came back isn't what was sent"), false;
+        return cli_error(CLI_FAILURE, "bench: what came back isn't what was sent"), false;
     result->p50 = histogram_ns(h, 0.5) * scale;
     result->p99 = histogram_ns(h, 0.99) * scale;
     result->p999 = histogram_ns(h, 0.999) * scale;
@@ -227,14 +227,14 @@ int bench_latency(const struct bench_options *options) {
 
     side.words = message_words(options->size);
     if (results == NULL || side.words == NULL) {
-        status = cli_fault(CLI_FAILURE, "out of memory");
+        status = cli_error(CLI_FAILURE, "out of memory");
         goto out;
     }
     status = bench_start(&bench, "bench latency", options, 2, 1, child);
     if (status == CLI_OK &&
         ((status = aether_publisher_open(bench.client, bench.topic[0], NULL, &side.pub)) != 0 ||
          (status = aether_subscriber_open(bench.client, bench.topic[1], NULL, NULL, &side.sub)) != 0))
-        status = cli_library_fault(status);
+        status = cli_library_error(status);
     if (status == CLI_OK)
         status = bench_topic_info(&bench, &info);
     if (status == CLI_OK)

@@ -98,7 +98,7 @@ struct writer {
 
 /*
  * words: room for one message; of a constant size it becomes registers. own: where the first word is counted; NULL: it
- * is the sequence. Returns the number of messages, 0 for a fault, as all of these do.
+ * is the sequence. Returns the number of messages, 0 for an error, as all of these do.
  */
 static inline uint64_t __attribute__((always_inline))
 publish_chunk(aether_publisher *pub, aether_idle_state *idle, uint64_t *words, size_t size, uint64_t *own,
@@ -195,7 +195,7 @@ static uint64_t write_message(unsigned char *data, uint64_t n, size_t size) {
     return words * n + (words % 2 == 0 ? words / 2 * (words - 1) : (words - 1) / 2 * words) + rest;
 }
 
-/* One message; while there is no room it idles. 0 or a fault. */
+/* One message; while there is no room it idles. 0 or an error. */
 static int write_one(struct writer *w, aether_idle_state *idle, uint64_t *sum) {
     const uint64_t n = w->word++;
     aether_loan loan;
@@ -261,7 +261,7 @@ static const char *open_writer(struct writer *w, const struct bench *bench, aeth
     return aether_publisher_open(client, bench->topic[0], NULL, &w->pub) == 0 ? NULL : aether_errmsg();
 }
 
-/* Publishes until the run ends. False: a fault of the library. */
+/* Publishes until the run ends. False: an error of the library. */
 static bool publish_run(struct bench *bench, const struct bench_options *options, struct writer *w, uint64_t *total,
                         uint64_t *sum) {
     const uint64_t end_ns = __atomic_load_n(&bench->arena->end_ns.v, __ATOMIC_RELAXED);
@@ -286,20 +286,20 @@ static int publisher(struct bench *bench, int index, const struct bench_options 
     const aether_connect_options connect = {.socket_path = bench->socket_path, .name = "aether-cli bench writer"};
     const uint64_t number = (uint64_t)index - options->subscribers + 1; /* 0 is the parent */
     uint64_t step = bench_next_step(bench, 0);
-    const char *fault = NULL;
+    const char *error = NULL;
     aether_client *client;
     struct writer w;
 
     if (aether_connect(&client, &connect) != 0)
-        return bench_child_fault(bench, index, "%s", aether_errmsg());
-    if ((fault = open_writer(&w, bench, client, options, number)) != NULL)
-        return bench_child_fault(bench, index, "%s", fault);
+        return bench_child_error(bench, index, "%s", aether_errmsg());
+    if ((error = open_writer(&w, bench, client, options, number)) != NULL)
+        return bench_child_error(bench, index, "%s", error);
     bench_reached(bench, index, step);
     for (;;) {
         step = bench_next_step(bench, step);
         if ((step - 2) % STEPS == STEP_MESSAGES &&
             !publish_run(bench, options, &w, &bench->arena->child[index].count, &bench->arena->child[index].sum))
-            return bench_child_fault(bench, index, "%s", aether_errmsg());
+            return bench_child_error(bench, index, "%s", aether_errmsg());
         bench_reached(bench, index, step);
     }
 }
@@ -402,12 +402,12 @@ static int receive_some(struct reader *r, size_t size, size_t touched) {
 /* Where no loss is expected, none is let pass. */
 static int check_run(struct bench *bench, int index, const struct reader *r, uint64_t total) {
     if (r->wrong != 0)
-        return bench_child_fault(bench, index, "a message arrived with another size");
+        return bench_child_error(bench, index, "a message arrived with another size");
     if (r->unexpected != 0)
-        return bench_child_fault(bench, index, "%llu messages were not the next ones of their publishers",
+        return bench_child_error(bench, index, "%llu messages were not the next ones of their publishers",
                                  (unsigned long long)r->unexpected);
     if (r->authors != 0 && r->received != total)
-        return bench_child_fault(bench, index, "%llu of %llu messages arrived", (unsigned long long)r->received,
+        return bench_child_error(bench, index, "%llu of %llu messages arrived", (unsigned long long)r->received,
                                  (unsigned long long)total);
     return CLI_OK;
 }
@@ -422,7 +422,7 @@ static int receive_all(struct bench *bench, int index, struct reader *r, const s
     do {
         rc = receive_some(r, options->size, touched);
         if (rc < 0)
-            return bench_child_fault(bench, index, "%s", aether_errmsg());
+            return bench_child_error(bench, index, "%s", aether_errmsg());
         total = __atomic_load_n(&bench->arena->total.v, __ATOMIC_ACQUIRE);
     } while (aether_subscriber_next(r->sub) - first < total);
     if ((rc = check_run(bench, index, r, total)) != CLI_OK)
@@ -446,7 +446,7 @@ static int subscriber(struct bench *bench, int index, const struct bench_options
         r.due[i] = i << AUTHOR_SHIFT;
     if (aether_connect(&client, &connect) != 0 ||
         aether_subscriber_open(client, bench->topic[0], NULL, NULL, &r.sub) != 0)
-        return bench_child_fault(bench, index, "%s", aether_errmsg());
+        return bench_child_error(bench, index, "%s", aether_errmsg());
     aether_idle_init(&r.idle, options->subscribers > 1 ? AETHER_IDLE_YIELD : AETHER_IDLE_SPIN, PAUSE_BUDGET_NS);
     bench_reached(bench, index, step);
     for (;;) {
@@ -488,7 +488,7 @@ static bool end_run(struct bench *bench, const struct bench_options *options, ui
         end_ns = bench->arena->child[i].ns > end_ns ? bench->arena->child[i].ns : end_ns;
         stall_ns = bench->arena->child[i].stall_ns > stall_ns ? bench->arena->child[i].stall_ns : stall_ns;
         if (bench->arena->child[i].lost == 0 && bench->arena->child[i].sum != sum)
-            return cli_fault(CLI_FAILURE, "bench: what arrived isn't what was sent: checksums differ"), false;
+            return cli_error(CLI_FAILURE, "bench: what arrived isn't what was sent: checksums differ"), false;
     }
     result->msgs_per_s = (double)total / ((double)(end_ns - start_ns) * 1e-9);
     result->stall_ns = (double)stall_ns;
@@ -503,7 +503,7 @@ static bool run(struct bench *bench, const struct bench_options *options, void *
     __atomic_store_n(&bench->arena->end_ns.v, start_ns + (uint64_t)(options->seconds * 1e9), __ATOMIC_RELAXED);
     bench_go(bench);
     if (!publish_run(bench, options, context, &total, &sum))
-        return cli_fault(CLI_FAILURE, "bench: %s", aether_errmsg()), false;
+        return cli_error(CLI_FAILURE, "bench: %s", aether_errmsg()), false;
     return end_run(bench, options, total, sum, start_ns, result);
 }
 
@@ -587,17 +587,17 @@ int bench_throughput(const struct bench_options *options) {
     const struct bench_case throughput = {
         .run = run, .ratio = messages_per_floor, .unit = "messages a floor trip", .context = &w};
     struct bench bench = {0};
-    const char *fault = NULL;
+    const char *error = NULL;
     aether_topic_info info;
     uint64_t discarded = 0;
     int status;
 
     if (results == NULL)
-        return cli_fault(CLI_FAILURE, "out of memory");
+        return cli_error(CLI_FAILURE, "out of memory");
     status = bench_start(&bench, options->subscribers > 1 ? "bench fanout" : "bench throughput", options, 1,
                          (int)(options->subscribers + options->publishers - 1), child);
-    if (status == CLI_OK && (fault = open_writer(&w, &bench, bench.client, options, 0)) != NULL)
-        status = cli_fault(CLI_FAILURE, "bench: %s", fault);
+    if (status == CLI_OK && (error = open_writer(&w, &bench, bench.client, options, 0)) != NULL)
+        status = cli_error(CLI_FAILURE, "bench: %s", error);
     if (status == CLI_OK)
         status = bench_topic_info(&bench, &info);
     if (status == CLI_OK)

@@ -31,7 +31,7 @@ static uint32_t *futex_word(struct bench_arena *arena) {
     return (uint32_t *)(void *)&arena->futex.v; /* the lower half */
 }
 
-/* Waits in the library for a message. Its time of sending; 0: the run is over; UINT64_MAX: a fault. */
+/* Waits in the library for a message. Its time of sending; 0: the run is over; UINT64_MAX: an error. */
 static uint64_t take_message(aether_subscriber *sub, uint64_t *now) {
     aether_message m;
     uint64_t sent;
@@ -79,14 +79,14 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     (void)options;
     if (aether_connect(&client, &connect) != 0 ||
         aether_subscriber_open(client, bench->topic[0], NULL, NULL, &sub) != 0)
-        return bench_child_fault(bench, index, "%s", aether_errmsg());
+        return bench_child_error(bench, index, "%s", aether_errmsg());
     bench_reached(bench, index, step);
     for (;;) {
         step = bench_next_step(bench, step);
         if ((step - 2) % STEPS != STEP_WAKES)
             bench_floor_pong(bench->arena);
         else if (!sleep_run(bench->arena, sub))
-            return bench_child_fault(bench, index, "a message was lost or has another size");
+            return bench_child_error(bench, index, "a message was lost or has another size");
         bench_reached(bench, index, step);
     }
 }
@@ -179,7 +179,7 @@ static bool wake_run(struct bench *bench, const struct bench_options *options, v
     } while (ok && n < BENCH_WAKES_MAX && cli_now_ns() < end && cli_signal == 0);
     if (!ok) {
         if (cli_signal == 0)
-            cli_fault(CLI_FAILURE, "bench: %s",
+            cli_error(CLI_FAILURE, "bench: %s",
                       arena->child[0].done.v == BENCH_FAILED ? arena->child[0].text
                                                              : "the subscriber didn't sleep, or didn't wake, in 5 s");
         return false;
@@ -237,13 +237,13 @@ static int open_waker(struct bench *bench, const struct bench_options *options, 
     const int rc = aether_publisher_open(bench->client, bench->topic[0], NULL, &w->pub);
 
     if (rc != 0)
-        return cli_library_fault(rc);
+        return cli_library_error(rc);
     (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)bench->pids[0]);
     w->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
     if (w->stat_fd < 0)
-        return cli_fault(CLI_FAILURE, "bench: %s: %s", path, strerror(errno));
+        return cli_error(CLI_FAILURE, "bench: %s: %s", path, strerror(errno));
     w->message = calloc(1, options->size);
-    return w->message != NULL ? CLI_OK : cli_fault(CLI_FAILURE, "out of memory");
+    return w->message != NULL ? CLI_OK : cli_error(CLI_FAILURE, "out of memory");
 }
 
 int bench_wakeup(const struct bench_options *options) {
@@ -255,7 +255,7 @@ int bench_wakeup(const struct bench_options *options) {
     int status;
 
     if (results == NULL)
-        return cli_fault(CLI_FAILURE, "out of memory");
+        return cli_error(CLI_FAILURE, "out of memory");
     status = bench_start(&bench, "bench wakeup", options, 1, 1, child);
     if (status == CLI_OK)
         status = open_waker(&bench, options, &w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* output.c - what aether-cli writes. */
 #include "output.h"
-#include "cli.h"
+#include "error.h"
 #include "view/escape.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ bool out_flush(void) {
 int out_status(void) {
     if (ae_out_flush(&stream) || stream.error == EPIPE)
         return CLI_OK;
-    return cli_fault(CLI_FAILURE, "can't write the output: %s", strerror(stream.error));
+    return cli_error(CLI_FAILURE, "can't write the output: %s", strerror(stream.error));
 }
 
 bool out_terminal(void) {
@@ -40,7 +40,7 @@ bool out_terminal(void) {
 
 void out_print_table(struct ae_table *table) {
     if (ae_table_print(table, &stream) == -ENOMEM)
-        cli_fault(CLI_FAILURE, "out of memory: the table is left out");
+        cli_error(CLI_FAILURE, "out of memory: the table is left out");
 }
 
 /* ---- JSON lines -------------------------------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ bool out_json_line(json_t *object) {
     const bool done = object != NULL && json_dumpf(object, stdout, flags) == 0 && putchar('\n') != EOF;
 
     if (!done && !out_failed())
-        cli_fault(CLI_FAILURE, "out of memory: a line is left out");
+        cli_error(CLI_FAILURE, "out of memory: a line is left out");
     json_decref(object);
     return done && !out_failed();
 }

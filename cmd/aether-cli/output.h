@@ -18,7 +18,7 @@
 void out_init(void);  /* once, at the start of main() */
 bool out_flush(void); /* false: stdout has failed, now or before */
 bool out_failed(void);
-int out_status(void); /* flushes. CLI_OK, also if the reader has closed its end; else reports the fault: CLI_FAILURE */
+int out_status(void); /* flushes. CLI_OK, also if the reader has closed its end; else reports the error: CLI_FAILURE */
 bool out_terminal(void); /* stdout is a terminal */
 
 /* Prints the table, or reports that memory ran out. */

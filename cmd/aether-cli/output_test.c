@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* output_test.c - JSON lines. */
 #include "output.h"
-#include "cli.h"
+#include "error.h"
 /* cmocka wants these first */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +12,13 @@
 #include <cmocka.h>
 
 /* What output.c takes from main.c. */
-static char fault[1024];
+static char error[1024];
 
-int cli_fault(int status, const char *format, ...) {
+int cli_error(int status, const char *format, ...) {
     va_list args;
 
     va_start(args, format);
-    vsnprintf(fault, sizeof fault, format, args);
+    vsnprintf(error, sizeof error, format, args);
     va_end(args);
     return status;
 }
@@ -57,7 +57,7 @@ static void json(void **state) {
     (void)state;
     assert_string_equal(captured(json_lines),
                         "{\"a\":\"x\\u0000\\\"\\n\",\"b_b64\":\"wIA=\",\"c\":\"\",\"n\":9223372036854775807}\n");
-    assert_non_null(strstr(fault, "memory"));
+    assert_non_null(strstr(error, "memory"));
 }
 
 int main(void) {

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pub.c - publishes its argument, files, the lines of stdin, or generated messages. */
-#include "cli.h"
+#include "args.h"
+#include "commands.h"
+#include "daemon.h"
+#include "error.h"
 #include "output.h"
+#include "signals.h"
 #include "topic.h"
 #include "view/amount.h"
 #include <errno.h>
@@ -118,11 +122,11 @@ static int wait_for_room(struct pub *pub, size_t len, uint64_t *since) {
             return CLI_OK;
         if (rc < 0) {
             erase_progress(pub);
-            return cli_library_fault(rc);
+            return cli_library_error(rc);
         }
         if (left == 0) {
             erase_progress(pub);
-            return cli_fault(CLI_FULL,
+            return cli_error(CLI_FULL,
                              "topic '%s' was full for %s: published %" PRIu64
                              " before: aether-cli topic info says who lags",
                              pub->topic, ae_amount_duration(took, pub->wait), pub->published);
@@ -143,7 +147,7 @@ static int publish(struct pub *pub, const void *data, size_t len) {
         return status;
     if (rc < 0) {
         erase_progress(pub);
-        return cli_library_fault(rc);
+        return cli_library_error(rc);
     }
     end_message(pub);
     return CLI_OK;
@@ -159,7 +163,7 @@ static int publish_argument(struct pub *pub) {
     int status = CLI_OK;
 
     if (len > limit)
-        return cli_fault(CLI_TOO_LARGE, "a message of %zu bytes: topic '%s' takes messages of at most %zu bytes", len,
+        return cli_error(CLI_TOO_LARGE, "a message of %zu bytes: topic '%s' takes messages of at most %zu bytes", len,
                          pub->topic, limit);
     if (pub->count == 0)
         pub->count = 1;
@@ -181,12 +185,12 @@ static int publish_generated(struct pub *pub) {
     int status = CLI_OK;
 
     if (size > limit)
-        return cli_fault(CLI_TOO_LARGE, "--size %zu: topic '%s' takes messages of at most %zu bytes", size, pub->topic,
+        return cli_error(CLI_TOO_LARGE, "--size %zu: topic '%s' takes messages of at most %zu bytes", size, pub->topic,
                          limit);
     pattern = malloc(256 + size);
     message = malloc(size > 0 ? size : 1);
     if (pattern == NULL || message == NULL) {
-        status = cli_fault(CLI_FAILURE, "out of memory for messages of %zu bytes", size);
+        status = cli_error(CLI_FAILURE, "out of memory for messages of %zu bytes", size);
         goto out;
     }
     for (size_t i = 0; i < 256 + size; i++)
@@ -214,7 +218,7 @@ struct lines {
 };
 
 static int too_long(const struct pub *pub) {
-    return cli_fault(CLI_TOO_LARGE,
+    return cli_error(CLI_TOO_LARGE,
                      "line %" PRIu64
                      " is longer than the %zu bytes that topic '%s' takes: published the lines before it",
                      pub->published + 1, aether_publisher_max_message(pub->publisher), pub->topic);
@@ -230,7 +234,7 @@ static int read_more(struct lines *lines) {
     const ssize_t n = read(STDIN_FILENO, lines->buf + lines->end, lines->size - lines->end);
     if (n < 0)
         return errno == EINTR || errno == EAGAIN ? CLI_OK
-                                                 : cli_fault(CLI_FAILURE, "can't read stdin: %s", strerror(errno));
+                                                 : cli_error(CLI_FAILURE, "can't read stdin: %s", strerror(errno));
     lines->end += (size_t)n;
     lines->ended = n == 0;
     return CLI_OK;
@@ -272,7 +276,7 @@ static int publish_lines(struct pub *pub) {
 
     lines.buf = malloc(lines.size);
     if (lines.buf == NULL)
-        return cli_fault(CLI_FAILURE, "out of memory for lines of %zu bytes", lines.size);
+        return cli_error(CLI_FAILURE, "out of memory for lines of %zu bytes", lines.size);
     const int status = publish_each_line(pub, &lines);
     free(lines.buf);
     return status;
@@ -285,12 +289,12 @@ static bool is_stdin(const char *path) {
 }
 
 static int no_file(const char *path, const char *why) {
-    return cli_fault(CLI_FAILURE, "--file: can't read '%s': %s", path, why);
+    return cli_error(CLI_FAILURE, "--file: can't read '%s': %s", path, why);
 }
 
 /*
- * A look at all files before the first is published, and the size of the largest as far as it is known. CLI_OK, or a
- * fault.
+ * Checks that all files can be read before the first is published, and finds the size of the largest as far as it is
+ * known. CLI_OK, or reports the error.
  */
 static int check_files(const struct pub *pub, uint64_t *largest) {
     for (size_t i = 0; i < pub->files.count; i++) {
@@ -326,14 +330,14 @@ static int read_fully(const char *path, int fd, unsigned char *data, size_t len,
 
 static int file_too_large(struct pub *pub, const char *path, uint64_t size) {
     erase_progress(pub);
-    return cli_fault(CLI_TOO_LARGE,
+    return cli_error(CLI_TOO_LARGE,
                      "--file '%s' has %" PRIu64 " bytes: topic '%s' takes at most %zu: published %" PRIu64 " before it",
                      path, size, pub->topic, aether_publisher_max_message(pub->publisher), pub->published);
 }
 
 static int stream_too_long(struct pub *pub, const char *path) {
     erase_progress(pub);
-    return cli_fault(CLI_TOO_LARGE,
+    return cli_error(CLI_TOO_LARGE,
                      "--file '%s' is longer than the %zu bytes that topic '%s' takes: published %" PRIu64
                      " before it: --max-message makes a new topic larger",
                      path, aether_publisher_max_message(pub->publisher), pub->topic, pub->published);
@@ -349,7 +353,7 @@ static int take_loan(struct pub *pub, size_t len, aether_loan *loan) {
     if (status != CLI_OK || rc == 0)
         return status;
     erase_progress(pub);
-    return cli_library_fault(rc);
+    return cli_library_error(rc);
 }
 
 static int commit_loan(struct pub *pub, aether_loan *loan) {
@@ -360,7 +364,7 @@ static int commit_loan(struct pub *pub, aether_loan *loan) {
         status = wait_for_room(pub, 0, &since);
     if (status == CLI_OK && rc < 0) {
         erase_progress(pub);
-        return cli_library_fault(rc);
+        return cli_library_error(rc);
     }
     if (status == CLI_OK)
         end_message(pub);
@@ -406,7 +410,7 @@ static int publish_stream(struct pub *pub, const char *path, int fd) {
     size_t len = 0;
 
     if (head == NULL)
-        return cli_fault(CLI_FAILURE, "out of memory for '%s'", path);
+        return cli_error(CLI_FAILURE, "out of memory for '%s'", path);
     int status = read_fully(path, fd, head, head_size, &len);
     if (status == CLI_OK && len > limit)
         status = stream_too_long(pub, path);
@@ -467,7 +471,7 @@ static int open_publisher(struct pub *pub, aether_client *client, const aether_t
     }
     if (rc == -EEXIST)
         rc = aether_publisher_open(client, pub->topic, config, &pub->publisher);
-    return rc < 0 ? cli_library_fault(rc) : CLI_OK;
+    return rc < 0 ? cli_library_error(rc) : CLI_OK;
 }
 
 static int run(struct pub *pub, const aether_topic_config *config) {
@@ -575,7 +579,7 @@ int cmd_pub(int argc, char **argv) {
     if (status != ARGS_RUN)
         return status;
     if (!pub.from_files && pub.files.count > 1)
-        return cli_fault(CLI_USAGE,
+        return cli_error(CLI_USAGE,
                          "'%s' is one word too many: usage: aether-cli pub TOPIC [MESSAGE | --file PATH ...]",
                          pub.files.items[1]);
     if (!pub.from_files && pub.files.count == 1) {
@@ -583,7 +587,7 @@ int cmd_pub(int argc, char **argv) {
         pub.files.count = 0;
     }
     if (pub.generate && (pub.message != NULL || pub.from_files))
-        return cli_fault(CLI_USAGE, "pub takes %s or --size, not both", pub.message != NULL ? "MESSAGE" : "--file");
+        return cli_error(CLI_USAGE, "pub takes %s or --size, not both", pub.message != NULL ? "MESSAGE" : "--file");
     if ((status = topic_options_read(&topic)) != CLI_OK)
         return status;
     return run(&pub, &topic.config);

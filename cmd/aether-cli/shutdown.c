@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* shutdown.c - asks the daemon to stop and waits until it has. */
-#include "cli.h"
+#include "args.h"
+#include "commands.h"
+#include "daemon.h"
+#include "error.h"
+#include "signals.h"
 #include "topic.h"
 #include <inttypes.h>
 
@@ -15,13 +19,13 @@ static int wait_end(aether_inspector *inspector) {
     for (;;) {
         const int rc = aether_inspect_daemon(inspector, &info);
         if (rc < 0)
-            return cli_library_fault(rc);
+            return cli_library_error(rc);
         if (!info.running)
             return CLI_OK;
         if (cli_signal != 0)
             return cli_signal_status();
         if (cli_now_ns() >= deadline)
-            return cli_fault(CLI_FAILURE, "aetherd (pid %" PRIu32 ") was asked to stop and still runs after 10 s",
+            return cli_error(CLI_FAILURE, "aetherd (pid %" PRIu32 ") was asked to stop and still runs after 10 s",
                              info.pid);
         cli_sleep_until(cli_now_ns() + LOOK_NS);
     }
@@ -50,7 +54,7 @@ int cmd_shutdown(int argc, char **argv) {
     cli_catch_signals();
     const int rc = aether_shutdown(client);
     if (rc < 0)
-        status = cli_library_fault(rc);
+        status = cli_library_error(rc);
 out:
     aether_disconnect(client);
     if (status == CLI_OK)

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stats.c - counters of the daemon and its topics, once or again and again. */
-#include "cli.h"
+#include "args.h"
+#include "commands.h"
+#include "daemon.h"
+#include "error.h"
 #include "output.h"
+#include "signals.h"
 #include "topic.h"
 #include "view/amount.h"
 #include <inttypes.h>
@@ -28,7 +32,7 @@ static int take(struct sample *sample) {
         return status;
     const int rc = aether_inspect_daemon(inspector, &sample->daemon);
     if (rc < 0)
-        status = cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+        status = cli_error(CLI_FAILURE, "%s", aether_errmsg());
     if (status == CLI_OK)
         status = topics_read(inspector, &sample->topics);
     sample->taken_ns = cli_now_ns();
@@ -191,9 +195,9 @@ int cmd_stats(int argc, char **argv) {
     if (status != ARGS_RUN)
         return status;
     if (watch && seconds < 0.01)
-        return cli_fault(CLI_USAGE, "--watch: use a number of seconds from 0.01 to 86400");
+        return cli_error(CLI_USAGE, "--watch: use a number of seconds from 0.01 to 86400");
     if (!watch && count != 0)
-        return cli_fault(CLI_USAGE, "stats takes --count with --watch only");
+        return cli_error(CLI_USAGE, "stats takes --count with --watch only");
     cli_catch_signals();
     return show(json, seconds, watch ? count : 1);
 }

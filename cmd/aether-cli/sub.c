@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sub.c - prints the messages of a topic, or writes them to files. */
-#include "cli.h"
+#include "args.h"
+#include "commands.h"
+#include "daemon.h"
+#include "error.h"
 #include "output.h"
+#include "signals.h"
 #include "topic.h"
 #include "view/amount.h"
 #include "view/escape.h"
@@ -38,13 +42,13 @@ struct sub {
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-/* Opens the directory, which is made if only its last level is missing. CLI_OK, or reports the fault. */
+/* Opens the directory, which is made if only its last level is missing. CLI_OK, or reports the error. */
 static int open_dump(struct sub *sub) {
     if (mkdir(sub->dump, 0777) != 0 && errno != EEXIST)
-        return cli_fault(CLI_FAILURE, "--dump: can't make the directory '%s': %s", sub->dump, strerror(errno));
+        return cli_error(CLI_FAILURE, "--dump: can't make the directory '%s': %s", sub->dump, strerror(errno));
     sub->dump_fd = open(sub->dump, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (sub->dump_fd < 0)
-        return cli_fault(CLI_FAILURE, "--dump: can't use '%s': %s: name a directory", sub->dump, strerror(errno));
+        return cli_error(CLI_FAILURE, "--dump: can't use '%s': %s: name a directory", sub->dump, strerror(errno));
     return CLI_OK;
 }
 
@@ -82,19 +86,19 @@ static int dump_message(const struct sub *sub, const aether_message *m, char nam
     (void)snprintf(temporary, sizeof temporary, ".%s.%ld.part", name, (long)getpid());
     const int fd = openat(sub->dump_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
-        return cli_fault(CLI_FAILURE, "can't make '%s/%s': %s", sub->dump, temporary, strerror(errno));
+        return cli_error(CLI_FAILURE, "can't make '%s/%s': %s", sub->dump, temporary, strerror(errno));
     bool done = write_all(fd, m->data, m->len);
     if (!done)
-        status = cli_fault(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
+        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
     if (close(fd) != 0 && done) { /* where a full quota shows itself */
-        status = cli_fault(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
+        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
         done = false;
     }
     if (done && rename_new(sub->dump_fd, temporary, name) != 0) {
         status = errno == EEXIST
-                     ? cli_fault(CLI_FAILURE, "'%s/%s' is there already and is kept: use an empty directory", sub->dump,
+                     ? cli_error(CLI_FAILURE, "'%s/%s' is there already and is kept: use an empty directory", sub->dump,
                                  name)
-                     : cli_fault(CLI_FAILURE, "can't name '%s/%s': %s", sub->dump, name, strerror(errno));
+                     : cli_error(CLI_FAILURE, "can't name '%s/%s': %s", sub->dump, name, strerror(errno));
         done = false;
     }
     if (!done)
@@ -203,7 +207,7 @@ static int print_eviction(const struct sub *sub) {
     const uint64_t seq = aether_subscriber_next(sub->subscriber);
 
     if (sub->format != FORMAT_JSON) {
-        cli_fault(CLI_OK, "evicted from topic '%s' as too slow: best effort from sequence %" PRIu64 " on", sub->topic,
+        cli_error(CLI_OK, "evicted from topic '%s' as too slow: best effort from sequence %" PRIu64 " on", sub->topic,
                   seq);
         return CLI_OK;
     }
@@ -236,7 +240,7 @@ static int receive_some(struct sub *sub, aether_message *batch, int max, int *st
     if (n == -EOVERFLOW)
         *status = print_eviction(sub);
     else if (n < 0)
-        *status = cli_library_fault(n);
+        *status = cli_library_error(n);
     for (int i = 0; i < n && *status == CLI_OK; i++)
         *status = print_entry(sub, &batch[i]);
     return *status != CLI_OK ? -1 : n > 0 ? n : n == -EOVERFLOW;
@@ -305,7 +309,7 @@ static int run(struct sub *sub, const aether_subscribe_options *how, const aethe
         goto disconnect;
     const int rc = aether_subscriber_open(client, sub->topic, how, config, &sub->subscriber);
     if (rc < 0) {
-        status = cli_library_fault(rc);
+        status = cli_library_error(rc);
         goto close_dump;
     }
     cli_catch_signals();
@@ -417,9 +421,9 @@ int cmd_sub(int argc, char **argv) {
     if (status != ARGS_RUN)
         return status;
     if (!read_from(r.from, &how))
-        return cli_fault(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
+        return cli_error(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
     if (r.raw && (r.json || r.sub.dump != NULL))
-        return cli_fault(CLI_USAGE, "sub takes --raw or %s, not both", r.json ? "--json" : "--dump");
+        return cli_error(CLI_USAGE, "sub takes --raw or %s, not both", r.json ? "--json" : "--dump");
     if ((status = topic_options_read(&r.topic)) != CLI_OK)
         return status;
     how.policy = (aether_policy)r.policy;

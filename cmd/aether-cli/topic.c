@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* topic.c - topic ls, info, create, rm. The first two read shared memory by themselves and need no daemon. */
 #include "topic.h"
-#include "cli.h"
+#include "args.h"
+#include "commands.h"
+#include "daemon.h"
+#include "dispatch.h"
+#include "error.h"
 #include "output.h"
 #include "view/amount.h"
 #include "view/escape.h"
@@ -26,9 +30,9 @@ int inspect_open(aether_inspector **inspector) {
         return CLI_OK;
     *inspector = NULL;
     if (rc == -ENOENT)
-        return cli_fault(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
+        return cli_error(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
                          cli_socket(), cli_start_command());
-    return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+    return cli_error(CLI_FAILURE, "%s", aether_errmsg());
 }
 
 /* As --publishers takes it. */
@@ -62,7 +66,7 @@ int topics_read(aether_inspector *inspector, struct topics *topics) {
             struct topic *more = realloc(topics->list, room * sizeof *more);
             if (more == NULL) {
                 topics_free(topics);
-                return cli_fault(CLI_FAILURE, "out of memory for the list of topics");
+                return cli_error(CLI_FAILURE, "out of memory for the list of topics");
             }
             topics->list = more;
         }
@@ -75,7 +79,7 @@ int topics_read(aether_inspector *inspector, struct topics *topics) {
     }
     if (rc < 0) {
         topics_free(topics);
-        return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
     }
     qsort(topics->list, topics->count, sizeof *topics->list, by_name);
     return CLI_OK;
@@ -171,11 +175,11 @@ int topic_options_read(struct topic_options *options) {
     options->config.slow = (aether_slow)options->slow;
     if (options->config.evict_lag != 0) {
         if (options->slow_given && options->slow == AETHER_SLOW_WAIT)
-            return cli_fault(CLI_USAGE, "--slow wait and --evict-lag exclude each other: use --slow evict");
+            return cli_error(CLI_USAGE, "--slow wait and --evict-lag exclude each other: use --slow evict");
         options->config.slow = AETHER_SLOW_EVICT;
     }
     if (options->type != NULL && !read_type(options))
-        return cli_fault(
+        return cli_error(
             CLI_USAGE,
             "--type '%s': use NAME[:VERSION[:SIZE]], such as quote:2:64: a name of at most 63 bytes, a whole "
             "number, a size in bytes",
@@ -406,15 +410,15 @@ static int show_topic(aether_inspector *inspector, const char *name, bool json) 
     int rc = aether_inspect_find(inspector, name, &topic.info);
 
     if (rc < 0)
-        return cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
     if (rc == 0)
-        return cli_fault(CLI_NO_TOPIC, "no topic '%s' at %s: see aether-cli topic ls", name, cli_socket());
+        return cli_error(CLI_NO_TOPIC, "no topic '%s' at %s: see aether-cli topic ls", name, cli_socket());
     for (;;) {
         if (count == room) {
             room = room > 0 ? room * 2 : 32;
             aether_peer_info *more = realloc(peers, room * sizeof *more);
             if (more == NULL) {
-                status = cli_fault(CLI_FAILURE, "out of memory for the list of peers");
+                status = cli_error(CLI_FAILURE, "out of memory for the list of peers");
                 goto out;
             }
             peers = more;
@@ -426,7 +430,7 @@ static int show_topic(aether_inspector *inspector, const char *name, bool json) 
         count++;
     }
     if (rc < 0) {
-        status = cli_fault(CLI_FAILURE, "%s", aether_errmsg());
+        status = cli_error(CLI_FAILURE, "%s", aether_errmsg());
     } else if (!json) {
         print_info(&topic);
         print_peers(peers, count);
@@ -459,7 +463,7 @@ static int topic_info(int argc, char **argv) {
     if (status != ARGS_RUN)
         return status;
     if (words[0][0] == '\0')
-        return cli_fault(CLI_USAGE, "topic info: the topic's name is empty: see aether-cli topic ls");
+        return cli_error(CLI_USAGE, "topic info: the topic's name is empty: see aether-cli topic ls");
     status = inspect_open(&inspector);
     if (status != CLI_OK)
         return status;
@@ -534,7 +538,7 @@ static int topic_create(int argc, char **argv) {
         return status;
     const int rc = aether_topic_create(client, words[0], &o.config);
     if (rc < 0)
-        status = cli_library_fault(rc);
+        status = cli_library_error(rc);
     aether_disconnect(client);
     return status;
 }
@@ -556,7 +560,7 @@ static int topic_rm(int argc, char **argv) {
         return status;
     const int rc = aether_topic_remove(client, words[0]);
     if (rc < 0)
-        status = cli_library_fault(rc);
+        status = cli_library_error(rc);
     aether_disconnect(client);
     return status;
 }

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Opens the inspector on cli_socket(). CLI_OK, or reports the fault and returns its status. */
+/* Opens the inspector on cli_socket(). CLI_OK, or reports the error and returns its status. */
 int inspect_open(aether_inspector **inspector);
 
 struct topic {
@@ -21,7 +21,7 @@ struct topics {
     size_t count;
 };
 
-/* CLI_OK, or reports the fault; *topics is then empty. */
+/* CLI_OK, or reports the error; *topics is then empty. */
 int topics_read(aether_inspector *inspector, struct topics *topics);
 const struct topic *topics_find(const struct topics *topics, const char *name); /* NULL: not there */
 void topics_free(struct topics *topics);
@@ -43,7 +43,7 @@ extern const char *const preset_names[];     /* index: aether_preset; ends with 
 extern const char *const publishers_names[]; /* index: aether_publishers; ends with NULL */
 extern const char *const slow_names[];       /* index: aether_slow; ends with NULL */
 
-/* After args_parse(): completes options->config. CLI_OK, or reports the fault. */
+/* After args_parse(): completes options->config. CLI_OK, or reports the error. */
 int topic_options_read(struct topic_options *options);
 
 #define OPTION_MAX_MESSAGE(options)                                                                                    \

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* args.h - the words of a command line: what a command takes, read strictly, and what would be right instead. */
+#ifndef AETHER_CLI_ARGS_H
+#define AETHER_CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum args_kind {
+    ARGS_FLAG,     /* bool *: present or not */
+    ARGS_TEXT,     /* const char **: any word; empty only if min is 0 */
+    ARGS_COUNT,    /* uint64_t *: decimal digits */
+    ARGS_SIZE,     /* uint64_t *: decimal digits and K, M or G for powers of 1024: bytes */
+    ARGS_NUMBER,   /* double *: decimal with a fraction */
+    ARGS_CHOICE,   /* int *: index into choices */
+    ARGS_INTERVAL, /* double *: as ARGS_NUMBER, but the value may be left out: the target is then set to fallback */
+    ARGS_LIST      /* struct args_list *: any word that isn't empty, and again for each one more */
+};
+
+/* Words in the order in which they were given. items point into argv. */
+struct args_list {
+    char **items;
+    size_t count;
+};
+
+struct args_option {
+    const char *name; /* without the dashes */
+    char letter;      /* short form, 0 for none */
+    enum args_kind kind;
+    void *target;      /* holds the default before args_parse() */
+    uint64_t min, max; /* COUNT, SIZE, NUMBER, INTERVAL: the range, both ends allowed */
+    double fallback;
+    const char *const *choices; /* ends with NULL */
+    const char *value;          /* the value's name in help: "BYTES"; NULL for flags */
+    const char *help;           /* one line */
+    bool *given;                /* set to true when the option is present; may be NULL */
+};
+
+struct args_spec {
+    const char *command; /* "pub", "topic create" */
+    const char *words;   /* "TOPIC [MESSAGE]"; "" if it takes none */
+    int words_min, words_max;
+    struct args_list *rest; /* takes the words past words_max; NULL: they are refused */
+    const char *summary;    /* first paragraph of its help */
+    const char *notes;      /* last paragraph of its help; may be NULL */
+    const struct args_option *options;
+    size_t option_count;
+};
+
+#define ARGS_WORDS_MAX 4
+#define ARGS_RUN (-1)
+
+/*
+ * Reads a command's words: options in any place until "--", "--name value" or "--name=value"; --socket and --help
+ * everywhere. words receives the others, NULL after the last. Returns ARGS_RUN, or the status with which the command
+ * ends at once: help was printed, or an error was reported.
+ */
+int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]);
+
+/* Strict readers: the whole text or nothing. False: not of that form, or it doesn't fit in the type. */
+bool args_count(const char *text, uint64_t *value);
+bool args_size(const char *text, uint64_t *bytes);
+bool args_number(const char *text, double *value);
+
+/* The candidate that text was probably meant to be, NULL if none is near. Ends with NULL. */
+const char *args_nearest(const char *text, const char *const *candidates);
+
+/* The lines of a command's help. */
+void args_help(const struct args_spec *spec);
+
+#endif

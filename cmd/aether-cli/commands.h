@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * commands.h - the commands, one a file.
+ *
+ * A command is a function of its own words, argv[0] being its name, that returns an exit status. It begins with
+ * args_parse() and reaches the daemon with cli_connect() or inspect_open(). main() flushes stdout after it and reports
+ * a failed write.
+ */
+#ifndef AETHER_CLI_COMMANDS_H
+#define AETHER_CLI_COMMANDS_H
+
+int cmd_topic(int argc, char **argv);
+int cmd_pub(int argc, char **argv);
+int cmd_sub(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+int cmd_shutdown(int argc, char **argv);
+
+#endif

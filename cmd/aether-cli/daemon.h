@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon.h - which daemon the commands use, and the connection to it.
+ *
+ * Owns the path of the socket: one for the process, set from the command line before a command runs.
+ */
+#ifndef AETHER_CLI_DAEMON_H
+#define AETHER_CLI_DAEMON_H
+
+#include <aether/aether.h>
+
+/* Path of the daemon's socket: --socket, else $AETHER_SOCKET, else the default. Never NULL. */
+const char *cli_socket(void);
+
+/* Uses path (up to 107 bytes, copied); NULL: $AETHER_SOCKET or the default. CLI_OK, or reports the error. */
+int cli_set_socket(const char *path);
+
+/* The command that starts a daemon at cli_socket(), for error texts. Static storage. */
+const char *cli_start_command(void);
+
+/*
+ * Connects as "aether-cli COMMAND"; the caller disconnects. CLI_OK, or reports the error and returns its status;
+ * *client is then NULL.
+ */
+int cli_connect(const char *command, aether_client **client);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dispatch.h - a table of commands, and the choice of one by its name. */
+#ifndef AETHER_CLI_DISPATCH_H
+#define AETHER_CLI_DISPATCH_H
+
+#include <stddef.h>
+
+struct cli_command {
+    const char *name;
+    const char *args;    /* as usage lines show it: "TOPIC [MESSAGE]" */
+    const char *summary; /* one line for `help` */
+    int (*run)(int argc, char **argv);
+};
+
+/*
+ * Runs the command of a table that argv[1] names, with argv + 1, and returns its status. parent: "" for the commands of
+ * aether-cli, or the command whose sub-commands these are. If argv[1] is missing or names none of them, one line says
+ * what is right; "--help" and "-h" list a sub-command's table.
+ */
+int cli_dispatch(const struct cli_command *commands, size_t count, const char *parent, int argc, char **argv);
+
+/* Prints the table for a help text. Returns the width of the first column, for lines that the caller adds. */
+int cli_list_commands(const struct cli_command *commands, size_t count);
+
+#endif

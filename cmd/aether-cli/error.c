@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* error.c - one line on stderr, whatever its text holds. */
+#include "error.h"
+#include "view/escape.h"
+#include <aether/aether.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ERROR_MAX 1024
+
+int cli_error(int status, const char *format, ...) {
+    char text[ERROR_MAX], line[AE_ESCAPED_SIZE(ERROR_MAX)];
+    va_list args;
+
+    va_start(args, format);
+    const int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (len < 0)
+        text[0] = '\0';
+    ae_escape(line, text, strlen(text));
+    fprintf(stderr, "aether-cli: %s\n", line);
+    return status;
+}
+
+int cli_library_error(int rc) {
+    switch (rc) {
+    case -EINVAL:
+        return cli_error(CLI_USAGE, "%s", aether_errmsg());
+    case -ECONNREFUSED:
+        return cli_error(CLI_NO_DAEMON, "%s", aether_errmsg());
+    case -ENOENT:
+        return cli_error(CLI_NO_TOPIC, "%s", aether_errmsg());
+    case -EMSGSIZE:
+        return cli_error(CLI_TOO_LARGE, "%s", aether_errmsg());
+    default:
+        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+    }
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* signals.c - catches SIGINT and SIGTERM; waits with ppoll(). */
+#include "signals.h"
+#include <poll.h>
+#include <time.h>
+
+volatile sig_atomic_t cli_signal;
+
+static sigset_t wait_mask; /* signals blocked while a wait is under way: those of the start */
+
+static void on_signal(int number) {
+    if (cli_signal == 0)
+        cli_signal = number;
+}
+
+static void stop_signals(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
+void cli_init_signals(void) {
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_SETMASK, NULL, &wait_mask);
+}
+
+void cli_catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    struct sigaction old;
+
+    stop_signals(&action.sa_mask);
+    /* A SIGINT that is ignored stays so: that is how a shell starts background jobs. */
+    if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int cli_signal_status(void) {
+    return 128 + (int)cli_signal;
+}
+
+uint64_t cli_now_ns(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* A poll() that misses no signal: both are blocked from the test of cli_signal until the kernel waits. */
+static bool wait_for(int fd, const struct timespec *timeout) {
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    sigset_t set, saved;
+    bool ready = false;
+
+    stop_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, &saved);
+    if (cli_signal == 0)
+        ready = ppoll(&item, 1, timeout, &wait_mask) > 0;
+    sigprocmask(SIG_SETMASK, &saved, NULL);
+    return ready;
+}
+
+void cli_sleep_until(uint64_t deadline_ns) {
+    for (uint64_t now = cli_now_ns(); now < deadline_ns && cli_signal == 0; now = cli_now_ns()) {
+        const uint64_t left = deadline_ns - now;
+        const struct timespec timeout = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+        wait_for(-1, &timeout);
+    }
+}
+
+bool cli_wait_readable(int fd) {
+    while (cli_signal == 0) {
+        if (wait_for(fd, NULL))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* signals.h - SIGINT and SIGTERM as a wish to end cleanly, and the waits that they interrupt. */
+#ifndef AETHER_CLI_SIGNALS_H
+#define AETHER_CLI_SIGNALS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The first SIGINT or SIGTERM since cli_catch_signals(), 0 before. Loops end when it is set, with
+ * cli_signal_status().
+ */
+extern volatile sig_atomic_t cli_signal;
+
+/* At the start of main(): SIGPIPE is ignored, so that a write to a closed pipe returns an error. */
+void cli_init_signals(void);
+
+/*
+ * From now on the first SIGINT or SIGTERM sets cli_signal, and a second one kills. System calls are restarted, so that
+ * output isn't cut; the waits below return.
+ */
+void cli_catch_signals(void);
+int cli_signal_status(void); /* 128 + cli_signal */
+
+uint64_t cli_now_ns(void); /* CLOCK_MONOTONIC */
+
+/* Sleeps until an instant of cli_now_ns(), or until a signal has been caught. */
+void cli_sleep_until(uint64_t deadline_ns);
+
+/* Waits until fd can be read (at once if it is a file or has ended), or until a signal has been caught: false. */
+bool cli_wait_readable(int fd);
+
+#endif
