@@ -5,8 +5,6 @@
 #include "commands.h"
 #include "daemon.h"
 #include "dispatch.h"
-#include "output.h"
-#include "view/amount.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -175,17 +173,6 @@ static int by_ratio(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static void print_run(const struct bench_options *options, const struct bench_case *bench_case,
-                      const struct bench_result *r, uint64_t number) {
-    char stall[AE_AMOUNT_SIZE];
-
-    fprintf(stderr, "run %llu of %llu: %.4g %s, floor %.0f ns", (unsigned long long)number,
-            (unsigned long long)options->runs, r->ratio, bench_case->unit, r->floor_ns);
-    if (r->stall_ns > 0)
-        fprintf(stderr, ", longest stall %s", ae_amount_duration(stall, r->stall_ns * 1e-9));
-    fputc('\n', stderr);
-}
-
 int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
                   struct bench_result *results, uint64_t *discarded) {
     static struct histogram before, after;
@@ -210,8 +197,13 @@ int bench_measure(struct bench *bench, const struct bench_options *options, cons
         r->floor_ns = (histogram_ns(&before, 0.5) + histogram_ns(&after, 0.5)) / 2;
         r->ratio = bench_case->ratio(r);
         accepted++;
-        if (!options->json)
-            print_run(options, bench_case, r, accepted);
+        const struct ae_view_run run = {.number = accepted,
+                                        .of = options->runs,
+                                        .ratio = r->ratio,
+                                        .unit = bench_case->unit,
+                                        .floor_ns = r->floor_ns,
+                                        .stall_ns = r->stall_ns};
+        (void)ae_view_run(&options->view, &run);
     }
     qsort(results, accepted, sizeof *results, by_ratio);
     return CLI_OK;
@@ -419,22 +411,44 @@ void bench_stop(struct bench *bench) {
         (void)munmap(bench->arena, sizeof *bench->arena);
 }
 
-int bench_topic_info(struct bench *bench, aether_topic_info *info) {
-    aether_inspector *inspector;
-    int rc = aether_inspect_open(&inspector, bench->socket_path);
+/* ---- for the report ---- */
 
-    if (rc != 0)
-        return cli_library_error(rc);
-    rc = aether_inspect_find(inspector, bench->topic[0], info);
-    aether_inspect_close(inspector);
-    return rc == 1 ? CLI_OK : cli_error(CLI_FAILURE, "bench: topic '%s' is gone", bench->topic[0]);
+struct ae_view_runs bench_runs(const struct bench_options *options, const struct bench_result *results,
+                               uint64_t discarded) {
+    const struct bench_result *median = &results[options->runs / 2];
+
+    return (struct ae_view_runs){.count = options->runs,
+                                 .discarded = discarded,
+                                 .floor_ns = median->floor_ns,
+                                 .ratio = median->ratio,
+                                 .ratio_min = results[0].ratio,
+                                 .ratio_max = results[options->runs - 1].ratio};
 }
 
-const char *bench_preset_name(const struct bench_options *options) {
+/* What decided the ring's capacity. */
+static const char *preset_name(const struct bench_options *options) {
     return options->capacity != 0                        ? "own capacity"
            : bench_has_lane(options)                     ? "large messages"
            : options->preset == AETHER_PRESET_THROUGHPUT ? "throughput"
                                                          : "default";
+}
+
+int bench_ring(struct bench *bench, const struct bench_options *options, struct ae_view_ring *ring) {
+    aether_inspector *inspector;
+    aether_topic_info info;
+    int rc = aether_inspect_open(&inspector, bench->socket_path);
+
+    if (rc != 0)
+        return cli_library_error(rc);
+    rc = aether_inspect_find(inspector, bench->topic[0], &info);
+    aether_inspect_close(inspector);
+    if (rc != 1)
+        return cli_error(CLI_FAILURE, "bench: topic '%s' is gone", bench->topic[0]);
+    *ring = (struct ae_view_ring){.preset = preset_name(options),
+                                  .capacity = info.capacity,
+                                  .slot_size = info.slot_size,
+                                  .lane_bytes = info.lane_bytes};
+    return CLI_OK;
 }
 
 /* ---- the commands ---- */
@@ -541,7 +555,7 @@ static int run(int argc, char **argv, const struct bench_command *command) {
          .max = 600,
          .value = "S",
          .help = command->has_ring ? "length of a run (default 0.5)" : "length of a run (default 1)"},
-        {.name = "json", .kind = ARGS_FLAG, .target = &o.json, .help = "one JSON object"},
+        OPTION_JSON(o.output, "one JSON object"),
     };
     const struct args_spec spec = {
         .command = command->name,
@@ -571,6 +585,7 @@ static int run(int argc, char **argv, const struct bench_command *command) {
         o.admits = AETHER_PUBLISHERS_UNBIASED;
     else if (o.shared || o.publishers > 1)
         o.admits = AETHER_PUBLISHERS_SHARED;
+    o.view = out_view(&o.output);
     return command->measure(&o);
 }
 

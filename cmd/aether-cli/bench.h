@@ -10,9 +10,10 @@
 #define AETHER_CLI_BENCH_H
 
 #include "error.h"
+#include "output.h"
 #include "signals.h"
+#include "view/measure.h"
 #include <aether/aether.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -112,7 +113,8 @@ struct bench_options {
     bool shared, no_bias;     /* throughput: as asked for */
     bool loan;                /* throughput */
     int touch;                /* throughput: enum bench_touch */
-    bool json;
+    struct out_options output;
+    struct ae_view view; /* chosen by output */
 };
 
 enum bench_touch { BENCH_TOUCH_ALL, BENCH_TOUCH_FIRST };
@@ -169,11 +171,12 @@ struct bench_case {
 int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
                   struct bench_result *results, uint64_t *discarded);
 
-/* The topic as it was created. */
-int bench_topic_info(struct bench *bench, aether_topic_info *info);
+/* For the report: all runs. results: options->runs of them, ordered by ratio. */
+struct ae_view_runs bench_runs(const struct bench_options *options, const struct bench_result *results,
+                               uint64_t discarded);
 
-/* What decided the ring's capacity. */
-const char *bench_preset_name(const struct bench_options *options);
+/* For the report: the topic as it was created. CLI_OK, or reports the error. */
+int bench_ring(struct bench *bench, const struct bench_options *options, struct ae_view_ring *ring);
 
 /* Such messages lie in a lane and not in the ring. */
 static inline bool bench_has_lane(const struct bench_options *options) {

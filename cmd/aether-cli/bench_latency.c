@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench_latency.c - round trips of one message there and one back, each timed by itself. */
 #include "bench.h"
-#include "output.h"
-#include "view/amount.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,35 +183,17 @@ static double floors(const struct bench_result *result) {
     return result->p50 / result->floor_ns;
 }
 
-static int report(const struct bench_options *options, const aether_topic_info *info,
+static int report(const struct bench_options *options, const struct ae_view_ring *ring,
                   const struct bench_result *results, uint64_t discarded) {
-    const uint64_t count = options->runs;
-    const struct bench_result *mid = &results[count / 2];
-    char lane[AE_AMOUNT_SIZE];
+    const struct bench_result *median = &results[options->runs / 2];
+    const struct ae_view_latency latency = {.runs = bench_runs(options, results, discarded),
+                                            .ring = *ring,
+                                            .size = options->size,
+                                            .p50_ns = median->p50,
+                                            .p99_ns = median->p99,
+                                            .p999_ns = median->p999};
 
-    if (options->json) {
-        json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", "latency", "preset",
-                              bench_preset_name(options), "rtt_p50_ns", mid->p50, "rtt_p99_ns", mid->p99, "rtt_p999_ns",
-                              mid->p999, "floor_ns", mid->floor_ns, "p50_per_floor", mid->ratio);
-        json_object_set_new(o, "size", out_json_u64(options->size));
-        json_object_set_new(o, "capacity", out_json_u64(info->capacity));
-        json_object_set_new(o, "slot_size", out_json_u64(info->slot_size));
-        json_object_set_new(o, "lane_bytes", out_json_u64(info->lane_bytes));
-        json_object_set_new(o, "runs", out_json_u64(count));
-        json_object_set_new(o, "discarded", out_json_u64(discarded));
-        return out_json_line(o) ? CLI_OK : CLI_FAILURE;
-    }
-    printf("%llu-byte messages, round trip over two topics, spinning\n", (unsigned long long)options->size);
-    printf("  p50    %6.0f ns   %.2f x floor (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->p50, mid->ratio,
-           results[0].ratio, results[count - 1].ratio, (unsigned long long)count, (unsigned long long)discarded);
-    printf("  p99    %6.0f ns\n", mid->p99);
-    printf("  p99.9  %6.0f ns\n", mid->p999);
-    printf("  floor  %6.0f ns, bare cache-line round trip\n", mid->floor_ns);
-    printf("  rings  %llu slots of %u bytes (preset: %s)\n", (unsigned long long)info->capacity, info->slot_size,
-           bench_preset_name(options));
-    if (info->lane_bytes != 0)
-        printf("  lanes  %s each\n", ae_amount_bytes(lane, info->lane_bytes));
-    return CLI_OK;
+    return out_check(&options->view, ae_view_latency(&options->view, &latency));
 }
 
 int bench_latency(const struct bench_options *options) {
@@ -221,7 +201,7 @@ int bench_latency(const struct bench_options *options) {
     struct side side = {0};
     const struct bench_case latency = {.run = run_trips, .ratio = floors, .unit = "x floor", .context = &side};
     struct bench bench = {0};
-    aether_topic_info info;
+    struct ae_view_ring ring;
     uint64_t discarded = 0;
     int status;
 
@@ -236,11 +216,11 @@ int bench_latency(const struct bench_options *options) {
          (status = aether_subscriber_open(bench.client, bench.topic[1], NULL, NULL, &side.sub)) != 0))
         status = cli_library_error(status);
     if (status == CLI_OK)
-        status = bench_topic_info(&bench, &info);
+        status = bench_ring(&bench, options, &ring);
     if (status == CLI_OK)
         status = bench_measure(&bench, options, &latency, results, &discarded);
     if (status == CLI_OK)
-        status = report(options, &info, results, discarded);
+        status = report(options, &ring, results, discarded);
     aether_subscriber_close(side.sub);
     aether_publisher_close(side.pub);
     bench_stop(&bench);

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench_throughput.c - publishers, reliable subscribers, every byte written, read and summed. */
 #include "bench.h"
-#include "output.h"
-#include "topic.h"
-#include "view/amount.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -511,74 +508,29 @@ static double messages_per_floor(const struct bench_result *result) {
     return result->msgs_per_s * result->floor_ns * 1e-9;
 }
 
-static int report_json(const struct bench_options *options, const aether_topic_info *info,
-                       const struct bench_result *results, uint64_t discarded, const struct bench_result *all) {
-    const uint64_t count = options->runs;
-    const struct bench_result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
-    json_t *o =
-        json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "case", options->subscribers > 1 ? "fanout" : "throughput",
-                  "preset", bench_preset_name(options), "msgs_per_s", mid->msgs_per_s, "floor_ns", mid->floor_ns,
-                  "msgs_per_floor", mid->ratio, "msgs_per_floor_min", low->ratio, "msgs_per_floor_max", high->ratio);
-
-    json_object_set_new(o, "bytes_per_s", json_real(mid->msgs_per_s * (double)touched_bytes(options)));
-    json_object_set_new(o, "lost", out_json_u64(all->lost));
-    json_object_set_new(o, "max_stall_ms", json_real(all->stall_ns * 1e-6));
-    json_object_set_new(o, "size", out_json_u64(options->size));
-    json_object_set_new(o, "publishers", out_json_u64(options->publishers));
-    json_object_set_new(o, "mode", json_string(publishers_names[options->admits]));
-    json_object_set_new(o, "batch", out_json_u64(options->batch));
-    json_object_set_new(o, "subscribers", out_json_u64(options->subscribers));
-    json_object_set_new(o, "capacity", out_json_u64(info->capacity));
-    json_object_set_new(o, "slot_size", out_json_u64(info->slot_size));
-    json_object_set_new(o, "lane_bytes", out_json_u64(info->lane_bytes));
-    json_object_set_new(o, "loan", json_boolean(options->loan));
-    json_object_set_new(o, "touch", json_string(options->touch == BENCH_TOUCH_FIRST ? "first" : "all"));
-    json_object_set_new(o, "runs", out_json_u64(count));
-    json_object_set_new(o, "discarded", out_json_u64(discarded));
-    return out_json_line(o) ? CLI_OK : CLI_FAILURE;
-}
-
-static void print_processes(const struct bench_options *options) {
-    printf("  publishers      %llu%s, %s topic\n", (unsigned long long)options->publishers,
-           options->publishers > 1 ? ", which share a core" : "",
-           options->admits == AETHER_PUBLISHERS_UNBIASED ? "shared, unbiased" : publishers_names[options->admits]);
-    printf("  subscribers     %llu%s, reliable\n", (unsigned long long)options->subscribers,
-           options->subscribers > 1 ? ", which share a core; each receives all" : "");
-}
-
-static int report(const struct bench_options *options, const aether_topic_info *info,
+static int report(const struct bench_options *options, const struct ae_view_ring *ring,
                   const struct bench_result *results, uint64_t discarded) {
-    const uint64_t count = options->runs;
-    const struct bench_result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
-    char rate[AE_AMOUNT_SIZE], ring[AE_AMOUNT_SIZE], amount[AE_AMOUNT_SIZE];
-    struct bench_result all = {.lost = 0};
+    const struct bench_result *median = &results[options->runs / 2];
+    struct ae_view_throughput throughput = {
+        .runs = bench_runs(options, results, discarded),
+        .ring = *ring,
+        .size = options->size,
+        .batch = options->batch,
+        .publishers = options->publishers,
+        .subscribers = options->subscribers,
+        .admits = options->admits,
+        .loan = options->loan,
+        .touch_first = options->touch == BENCH_TOUCH_FIRST,
+        .msgs_per_s = median->msgs_per_s,
+        .bytes_per_s = median->msgs_per_s * (double)touched_bytes(options),
+    };
 
-    for (uint64_t i = 0; i < count; i++) {
-        all.lost += results[i].lost;
-        all.stall_ns = results[i].stall_ns > all.stall_ns ? results[i].stall_ns : all.stall_ns;
+    for (uint64_t i = 0; i < options->runs; i++) {
+        throughput.lost += results[i].lost;
+        if (results[i].stall_ns > throughput.stall_ns)
+            throughput.stall_ns = results[i].stall_ns;
     }
-    if (options->json)
-        return report_json(options, info, results, discarded, &all);
-    printf("%llu-byte messages, %s a call, %s\n", (unsigned long long)options->size,
-           options->batch > 1 ? ae_amount_count(amount, options->batch) : "one",
-           !options->loan                        ? "copied in"
-           : options->touch == BENCH_TOUCH_FIRST ? "first 8 bytes written in place and read"
-                                                 : "written in place");
-    print_processes(options);
-    printf("  throughput      %s, %s/s written and read\n", ae_amount_rate(rate, mid->msgs_per_s),
-           ae_amount_bytes(ring, (uint64_t)(mid->msgs_per_s * (double)touched_bytes(options))));
-    printf("  floor           %.0f ns, bare cache-line round trip\n", mid->floor_ns);
-    printf("  per floor trip  %.3g messages (%.3g to %.3g in %llu runs, %llu discarded)\n", mid->ratio, low->ratio,
-           high->ratio, (unsigned long long)count, (unsigned long long)discarded);
-    printf("  lost            %s\n", ae_amount_count(amount, all.lost));
-    printf("  longest stall   %s in which a subscriber had nothing to receive, in all runs\n",
-           ae_amount_duration(amount, all.stall_ns * 1e-9));
-    printf("  ring            %llu slots of %u bytes, %s (preset: %s)\n", (unsigned long long)info->capacity,
-           info->slot_size, ae_amount_bytes(ring, info->capacity * info->slot_size), bench_preset_name(options));
-    if (info->lane_bytes != 0)
-        printf("  lane            %s%s\n", ae_amount_bytes(ring, info->lane_bytes),
-               options->publishers > 1 ? " each" : "");
-    return CLI_OK;
+    return out_check(&options->view, ae_view_throughput(&options->view, &throughput));
 }
 
 int bench_throughput(const struct bench_options *options) {
@@ -588,7 +540,7 @@ int bench_throughput(const struct bench_options *options) {
         .run = run, .ratio = messages_per_floor, .unit = "messages a floor trip", .context = &w};
     struct bench bench = {0};
     const char *error = NULL;
-    aether_topic_info info;
+    struct ae_view_ring ring;
     uint64_t discarded = 0;
     int status;
 
@@ -599,11 +551,11 @@ int bench_throughput(const struct bench_options *options) {
     if (status == CLI_OK && (error = open_writer(&w, &bench, bench.client, options, 0)) != NULL)
         status = cli_error(CLI_FAILURE, "bench: %s", error);
     if (status == CLI_OK)
-        status = bench_topic_info(&bench, &info);
+        status = bench_ring(&bench, options, &ring);
     if (status == CLI_OK)
         status = bench_measure(&bench, options, &throughput, results, &discarded);
     if (status == CLI_OK)
-        status = report(options, &info, results, discarded);
+        status = report(options, &ring, results, discarded);
     close_writer(&w);
     bench_stop(&bench);
     free(results);

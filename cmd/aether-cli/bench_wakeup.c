@@ -7,8 +7,6 @@
  * it to after the return of the call that slept.
  */
 #include "bench.h"
-#include "output.h"
-#include "view/amount.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -205,31 +203,17 @@ static double futexes(const struct bench_result *result) {
 
 static int report(const struct bench_options *options, const struct bench_result *results, uint64_t samples,
                   uint64_t discarded) {
-    const uint64_t count = options->runs;
-    const struct bench_result *low = &results[0], *high = &results[count - 1], *mid = &results[count / 2];
-    char p50[AE_AMOUNT_SIZE], p99[AE_AMOUNT_SIZE];
+    const struct bench_result *median = &results[options->runs / 2];
+    const struct ae_view_wakeup wakeup = {.runs = bench_runs(options, results, discarded),
+                                          .size = options->size,
+                                          .samples = samples,
+                                          .distance_ns = 2 * REST_NS,
+                                          .p50_ns = median->p50,
+                                          .p99_ns = median->p99,
+                                          .futex_p50_ns = median->bare_p50,
+                                          .futex_p99_ns = median->bare_p99};
 
-    if (options->json) {
-        json_t *o = json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "case", "wakeup", "wake_p50_ns",
-                              mid->p50, "wake_p99_ns", mid->p99, "futex_p50_ns", mid->bare_p50, "futex_p99_ns",
-                              mid->bare_p99, "floor_ns", mid->floor_ns, "p50_per_futex", mid->ratio,
-                              "p50_per_futex_min", low->ratio, "p50_per_futex_max", high->ratio);
-        json_object_set_new(o, "size", out_json_u64(options->size));
-        json_object_set_new(o, "samples", out_json_u64(samples));
-        json_object_set_new(o, "runs", out_json_u64(count));
-        json_object_set_new(o, "discarded", out_json_u64(discarded));
-        return out_json_line(o) ? CLI_OK : CLI_FAILURE;
-    }
-    printf("%llu-byte messages to a subscriber that sleeps, %llu in a run, %.0f ms or more apart\n",
-           (unsigned long long)options->size, (unsigned long long)samples, 2 * REST_NS / 1e6);
-    printf("  wake-up     p50 %s, p99 %s\n", ae_amount_duration(p50, mid->p50 * 1e-9),
-           ae_amount_duration(p99, mid->p99 * 1e-9));
-    printf("  bare futex  p50 %s, p99 %s\n", ae_amount_duration(p50, mid->bare_p50 * 1e-9),
-           ae_amount_duration(p99, mid->bare_p99 * 1e-9));
-    printf("  ratio       %.2f of the medians (%.2f to %.2f in %llu runs, %llu discarded)\n", mid->ratio, low->ratio,
-           high->ratio, (unsigned long long)count, (unsigned long long)discarded);
-    printf("  floor       %.0f ns, bare cache-line round trip\n", mid->floor_ns);
-    return CLI_OK;
+    return out_check(&options->view, ae_view_wakeup(&options->view, &wakeup));
 }
 
 static int open_waker(struct bench *bench, const struct bench_options *options, struct waker *w) {

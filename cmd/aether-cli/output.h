@@ -1,41 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * output.h - what aether-cli writes: its stdout, with a large buffer, and JSON lines. After a failed write out_failed()
- * is true; loops end then.
+ * output.h - what aether-cli writes: its stdout, with a large buffer, and the view that a command shows its records by.
+ *
+ * After a failed write out_failed() is true; loops end then, and main() reports it by out_status().
  */
 #ifndef AETHER_CLI_OUTPUT_H
 #define AETHER_CLI_OUTPUT_H
 
-#include "view/table.h"
-#include <jansson.h>
+#include "args.h"
+#include "view/view.h"
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-/* ---- stdout ------------------------------------------------------------------------------------------------------ */
 
 void out_init(void);  /* once, at the start of main() */
 bool out_flush(void); /* false: stdout has failed, now or before */
 bool out_failed(void);
-int out_status(void); /* flushes. CLI_OK, also if the reader has closed its end; else reports the error: CLI_FAILURE */
-bool out_terminal(void); /* stdout is a terminal */
+int out_status(void); /* flushes. CLI_OK, also if a pipe's other end is closed; else reports the error: CLI_FAILURE */
 
-/* Prints the table, or reports that memory ran out. */
-void out_print_table(struct ae_table *table);
+/* ---- the form of the output -------------------------------------------------------------------------------------- */
 
-/* ---- JSON lines -------------------------------------------------------------------------------------------------- */
+struct out_options {
+    bool json, raw; /* at most one of them; neither: text */
+};
 
-/* An integer; JSON readers and jansson have signed ones, so what is past 2^63 - 1 (only damage is) becomes that. */
-json_t *out_json_u64(uint64_t value);
+#define OPTION_JSON(options, text)                                                                                     \
+    { .name = "json", .kind = ARGS_FLAG, .target = &(options).json, .help = (text) }
+#define OPTION_RAW(options, text)                                                                                      \
+    { .name = "raw", .kind = ARGS_FLAG, .target = &(options).raw, .help = (text) }
 
-/* Sets object[key] to the bytes if they are UTF-8, else object[key_b64] to their base64. False: no memory. */
-bool out_json_bytes(json_t *object, const char *key, const void *data, size_t len);
+/* The view on stdout in the form that was asked for. */
+struct ae_view out_view(const struct out_options *options);
 
 /*
- * Writes an object as one line to stdout and drops the reference. object may be NULL. False: no memory, or stdout has
- * failed.
+ * The status after a function of the view has returned rc: CLI_OK, also if stdout has failed, which main() reports; if
+ * memory ran out, reports what was left out: CLI_FAILURE.
  */
-bool out_json_line(json_t *object);
+int out_check(const struct ae_view *view, int rc);
 
 #endif

@@ -4,9 +4,8 @@
 #include "commands.h"
 #include "daemon.h"
 #include "error.h"
-#include "output.h"
 #include "signals.h"
-#include "topic.h"
+#include "topic_options.h"
 #include "view/amount.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
 #include "commands.h"
 #include "daemon.h"
 #include "error.h"
+#include "inspect.h"
 #include "signals.h"
-#include "topic.h"
 #include <inttypes.h>
 
 #define DEADLINE_NS UINT64_C(10000000000)

@@ -6,9 +6,8 @@
 #include "error.h"
 #include "output.h"
 #include "signals.h"
-#include "topic.h"
+#include "topic_options.h"
 #include "view/amount.h"
-#include "view/escape.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,14 +20,11 @@
 
 #define BATCH 256
 #define LOOK_NS 100000000u /* between two looks whether stdout's reader is still there */
-#define TEXT_BYTES 4096u   /* of a message that are printed as text */
 #define FILE_NAME_SIZE 64
-
-enum format { FORMAT_TEXT, FORMAT_RAW, FORMAT_JSON };
 
 struct sub {
     const char *topic;
-    enum format format;
+    struct ae_view view;
     uint64_t count;   /* 0: no end */
     const char *dump; /* directory; NULL: payloads are printed */
     bool exit_at_end;
@@ -108,111 +104,47 @@ static int dump_message(const struct sub *sub, const aether_message *m, char nam
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
 
-/*
- * These print one entry; file: of its payload, relative to --dump, NULL: the payload itself. A failed write is noticed
- * later.
- */
+/* Shows the message, or writes it to a file and shows the file's name. */
+static int show_message(struct sub *sub, const aether_message *m) {
+    struct ae_view_message message = {.seq = m->seq, .data = m->data, .len = m->len};
+    char name[FILE_NAME_SIZE], path[FILE_NAME_SIZE + PATH_MAX];
 
-static int print_json(const struct sub *sub, const aether_message *m, const char *file) {
-    json_t *object = json_object();
-    bool done;
-
-    if (m->lost > 0) {
-        done = json_object_set_new(object, "gap_first", out_json_u64(m->seq)) == 0 &&
-               json_object_set_new(object, "gap_count", out_json_u64(m->lost)) == 0;
-    } else {
-        done = json_object_set_new(object, "seq", out_json_u64(m->seq)) == 0 &&
-               json_object_set_new(object, "len", out_json_u64(m->len)) == 0;
-        if (done && file == NULL) {
-            done = out_json_bytes(object, "payload", m->data, m->len);
-        } else if (done) {
-            char path[FILE_NAME_SIZE + PATH_MAX];
-            const int len = snprintf(path, sizeof path, "%s/%s", sub->dump, file);
-            done = out_json_bytes(object, "file", path, (size_t)len);
-        }
+    if (sub->dump != NULL) {
+        const int status = dump_message(sub, m, name);
+        if (status != CLI_OK)
+            return status;
+        (void)snprintf(path, sizeof path, "%s/%s", sub->dump, name);
+        message.file = path;
     }
-    if (!done) {
-        json_decref(object);
-        object = NULL;
-    }
-    return out_json_line(object) ? CLI_OK : CLI_FAILURE;
+    sub->received++;
+    return out_check(&sub->view, ae_view_message(&sub->view, &message));
 }
 
-/* Where to cut a message that is too long to print: not inside a character. */
-static size_t text_length(const unsigned char *data, size_t len) {
-    size_t cut = TEXT_BYTES;
+static int show_gap(const struct sub *sub, uint64_t first, uint64_t count) {
+    const int rc = ae_view_gap(&sub->view, first, count);
 
-    if (len <= TEXT_BYTES)
-        return len;
-    while (cut > TEXT_BYTES - 3 && (data[cut] & 0xc0) == 0x80)
-        cut--;
-    return cut;
+    if (rc == AE_VIEW_SKIPPED)
+        fprintf(stderr, "aether-cli: gap: %" PRIu64 " message%s lost from sequence %" PRIu64 " on\n", count,
+                count == 1 ? "" : "s", first);
+    return out_check(&sub->view, rc);
 }
 
-static int print_text(const struct sub *sub, const aether_message *m, const char *file) {
-    static char text[AE_ESCAPED_SIZE(TEXT_BYTES)];
+/* The subscriber goes on as best effort: only what it misses from now on is lost. */
+static int show_eviction(const struct sub *sub) {
+    const uint64_t seq = aether_subscriber_next(sub->subscriber);
+    const int rc = ae_view_evicted(&sub->view, seq);
 
-    if (m->lost > 0) {
-        printf("%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", m->seq, "gap", m->lost, m->lost == 1 ? "" : "s");
-        return CLI_OK;
-    }
-    printf("%12" PRIu64 "  %5zu  ", m->seq, m->len);
-    if (file != NULL) {
-        printf("%s/%s\n", sub->dump, file);
-        return CLI_OK;
-    }
-    const size_t shown = text_length(m->data, m->len);
-    fwrite(text, 1, ae_escape(text, m->data, shown), stdout);
-    if (shown < m->len)
-        printf("... (%zu bytes)", m->len);
-    putchar('\n');
-    return CLI_OK;
-}
-
-static int print_raw(const aether_message *m) {
-    if (m->lost > 0) {
-        fprintf(stderr, "aether-cli: gap: %" PRIu64 " message%s lost from sequence %" PRIu64 " on\n", m->lost,
-                m->lost == 1 ? "" : "s", m->seq);
-    } else {
-        fwrite(m->data, 1, m->len, stdout);
-        putchar('\n');
-    }
-    return CLI_OK;
+    if (rc == AE_VIEW_SKIPPED)
+        cli_error(CLI_OK, "evicted from topic '%s' as too slow: best effort from sequence %" PRIu64 " on", sub->topic,
+                  seq);
+    return out_check(&sub->view, rc);
 }
 
 /* CLI_OK; else a status that ends the command, or stdout has failed. */
-static int print_entry(struct sub *sub, const aether_message *m) {
-    char name[FILE_NAME_SIZE];
-    const char *file = NULL;
-    int status = CLI_OK;
+static int show_entry(struct sub *sub, const aether_message *m) {
+    const int status = m->lost > 0 ? show_gap(sub, m->seq, m->lost) : show_message(sub, m);
 
-    if (sub->dump != NULL && m->lost == 0) {
-        status = dump_message(sub, m, name);
-        file = name;
-    }
-    if (status != CLI_OK)
-        return status;
-    if (sub->format == FORMAT_JSON)
-        status = print_json(sub, m, file);
-    else if (sub->format == FORMAT_RAW)
-        status = print_raw(m);
-    else
-        status = print_text(sub, m, file);
-    sub->received += m->lost == 0;
     return out_failed() ? CLI_FAILURE : status;
-}
-
-/* It goes on as best effort; only what it then misses is lost. */
-static int print_eviction(const struct sub *sub) {
-    const uint64_t seq = aether_subscriber_next(sub->subscriber);
-
-    if (sub->format != FORMAT_JSON) {
-        cli_error(CLI_OK, "evicted from topic '%s' as too slow: best effort from sequence %" PRIu64 " on", sub->topic,
-                  seq);
-        return CLI_OK;
-    }
-    json_t *object = json_pack("{s:b, s:o}", "evicted", 1, "seq", out_json_u64(seq));
-    return out_json_line(object) ? CLI_OK : CLI_FAILURE;
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -238,11 +170,11 @@ static int receive_some(struct sub *sub, aether_message *batch, int max, int *st
     const int n = aether_receive_batch(sub->subscriber, batch, max);
 
     if (n == -EOVERFLOW)
-        *status = print_eviction(sub);
+        *status = show_eviction(sub);
     else if (n < 0)
         *status = cli_library_error(n);
     for (int i = 0; i < n && *status == CLI_OK; i++)
-        *status = print_entry(sub, &batch[i]);
+        *status = show_entry(sub, &batch[i]);
     return *status != CLI_OK ? -1 : n > 0 ? n : n == -EOVERFLOW;
 }
 
@@ -349,7 +281,7 @@ struct request {
     struct topic_options topic;
     int policy;
     const char *from;
-    bool raw, json;
+    struct out_options output;
 };
 
 static int read_request(struct request *r, int argc, char **argv) {
@@ -378,11 +310,8 @@ static int read_request(struct request *r, int argc, char **argv) {
          .kind = ARGS_FLAG,
          .target = &r->sub.exit_at_end,
          .help = "end when the last publisher has closed or died and all messages were printed"},
-        {.name = "raw",
-         .kind = ARGS_FLAG,
-         .target = &r->raw,
-         .help = "payloads, each followed by a newline, and nothing else"},
-        {.name = "json", .kind = ARGS_FLAG, .target = &r->json, .help = "one object a line"},
+        OPTION_RAW(r->output, "payloads, each followed by a newline, and nothing else"),
+        OPTION_JSON(r->output, "one object a line"),
         {.name = "dump",
          .kind = ARGS_TEXT,
          .target = &r->sub.dump,
@@ -422,11 +351,11 @@ int cmd_sub(int argc, char **argv) {
         return status;
     if (!read_from(r.from, &how))
         return cli_error(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
-    if (r.raw && (r.json || r.sub.dump != NULL))
-        return cli_error(CLI_USAGE, "sub takes --raw or %s, not both", r.json ? "--json" : "--dump");
+    if (r.output.raw && (r.output.json || r.sub.dump != NULL))
+        return cli_error(CLI_USAGE, "sub takes --raw or %s, not both", r.output.json ? "--json" : "--dump");
     if ((status = topic_options_read(&r.topic)) != CLI_OK)
         return status;
     how.policy = (aether_policy)r.policy;
-    r.sub.format = r.raw ? FORMAT_RAW : r.json ? FORMAT_JSON : FORMAT_TEXT;
+    r.sub.view = out_view(&r.output);
     return run(&r.sub, &how, &r.topic.config);
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* topic_options.c - from words to aether_topic_config. */
+#include "topic_options.h"
+#include "error.h"
+#include <string.h>
+
+const char *const topic_preset_names[] = {"default", "throughput", NULL};
+
+/* NAME[:VERSION[:SIZE]]. The name may hold "::", as names of C++ and Rust do. */
+static bool read_type(struct topic_options *options) {
+    const char *end = options->type;
+    const char *size;
+    char version[32] = "";
+    uint64_t n = 0, bytes = 0;
+
+    while (*end != '\0' && (end[0] != ':' || end[1] == ':'))
+        end += *end == ':' ? 2 : 1;
+    const size_t len = (size_t)(end - options->type);
+    if (len == 0 || len >= sizeof options->type_name)
+        return false;
+    memcpy(options->type_name, options->type, len);
+    options->type_name[len] = '\0';
+    options->config.type_name = options->type_name;
+    if (*end == '\0')
+        return true;
+    size = strchr(end + 1, ':');
+    const size_t version_len = size != NULL ? (size_t)(size - end - 1) : strlen(end + 1);
+    if (version_len >= sizeof version)
+        return false;
+    memcpy(version, end + 1, version_len);
+    if (!args_count(version, &n) || n > UINT32_MAX || (size != NULL && !args_size(size + 1, &bytes)) ||
+        bytes > UINT32_MAX)
+        return false;
+    options->config.type_version = (uint32_t)n;
+    options->config.type_size = (uint32_t)bytes;
+    return true;
+}
+
+int topic_options_read(struct topic_options *options) {
+    options->config.preset = (aether_preset)options->preset;
+    options->config.publishers = (aether_publishers)options->publishers;
+    options->config.slow = (aether_slow)options->slow;
+    if (options->config.evict_lag != 0) {
+        if (options->slow_given && options->slow == AETHER_SLOW_WAIT)
+            return cli_error(CLI_USAGE, "--slow wait and --evict-lag exclude each other: use --slow evict");
+        options->config.slow = AETHER_SLOW_EVICT;
+    }
+    if (options->type != NULL && !read_type(options))
+        return cli_error(
+            CLI_USAGE,
+            "--type '%s': use NAME[:VERSION[:SIZE]], such as quote:2:64: a name of at most 63 bytes, a whole "
+            "number, a size in bytes",
+            options->type);
+    return CLI_OK;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json.h - building JSON values, and writing them one a line.
+ *
+ * When memory runs out, the value becomes NULL and all further calls on it do nothing; ae_json_line() reports it. So
+ * only the last call is checked.
+ */
+#ifndef AE_VIEW_JSON_H
+#define AE_VIEW_JSON_H
+
+#include "view/out.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ae_json {
+    json_t *value; /* an object or an array, owned; NULL: memory ran out */
+};
+
+struct ae_json ae_json_object(void);
+struct ae_json ae_json_array(void);
+
+/* These set object[key]. */
+
+/* JSON readers and jansson have signed integers: what is past 2^63 - 1 (only damage is) becomes that. */
+void ae_json_u64(struct ae_json *object, const char *key, uint64_t value);
+void ae_json_real(struct ae_json *object, const char *key, double value); /* finite */
+void ae_json_bool(struct ae_json *object, const char *key, bool value);
+void ae_json_text(struct ae_json *object, const char *key, const char *text); /* UTF-8 */
+
+/* Sets object[key] to the bytes if they are UTF-8, else object[key_b64] to their base64. */
+void ae_json_bytes(struct ae_json *object, const char *key, const void *data, size_t len);
+
+/* These take the inner value over. */
+void ae_json_nest(struct ae_json *object, const char *key, struct ae_json inner);
+void ae_json_append(struct ae_json *array, struct ae_json inner);
+
+/*
+ * Writes the value as one line and frees it. Returns 0; -ENOMEM: memory had run out, and nothing was written; or the
+ * stream's error. A terminal gets ASCII, because UTF-8 can hold control characters that JSON doesn't have to escape.
+ */
+int ae_json_line(struct ae_json value, struct ae_out *out);
+
+#endif

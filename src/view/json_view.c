@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* json_view.c - the JSON form: one object a line. aether-cli(1) lists the keys. */
+#include "view/json.h"
+#include "view/measure.h"
+#include "view/names.h"
+#include "view/view.h"
+#include <string.h>
+
+/* ---- topics and daemon ------------------------------------------------------------------------------------------- */
+
+static struct ae_json topic_object(const struct ae_view_topic *topic) {
+    const aether_topic_info *t = &topic->info;
+    struct ae_json o = ae_json_object();
+
+    ae_json_bytes(&o, "topic", t->name, strlen(t->name));
+    ae_json_u64(&o, "id", t->id);
+    ae_json_u64(&o, "created_ns", t->created_ns);
+    ae_json_u64(&o, "start_seq", t->start_seq);
+    ae_json_u64(&o, "next_seq", t->next_seq);
+    ae_json_u64(&o, "messages", t->messages);
+    ae_json_u64(&o, "publishers", t->publishers);
+    ae_json_text(&o, "publishers_mode", ae_publishers_name(t->admits));
+    ae_json_u64(&o, "joins", t->joins);
+    ae_json_u64(&o, "reliable", t->reliable);
+    ae_json_u64(&o, "best_effort", t->best_effort);
+    ae_json_u64(&o, "evicted", topic->evicted);
+    ae_json_u64(&o, "lag", t->max_lag);
+    ae_json_u64(&o, "full", t->full);
+    ae_json_u64(&o, "capacity", t->capacity);
+    ae_json_u64(&o, "slot_size", t->slot_size);
+    ae_json_u64(&o, "max_message", t->max_message);
+    ae_json_u64(&o, "inline_max", t->inline_max);
+    ae_json_u64(&o, "lane_bytes", t->lane_bytes);
+    ae_json_text(&o, "slow", ae_slow_names[t->evict_lag != 0]);
+    ae_json_u64(&o, "evict_lag", t->evict_lag);
+    ae_json_bytes(&o, "type_name", t->type_name, strlen(t->type_name));
+    ae_json_u64(&o, "type_version", t->type_version);
+    ae_json_u64(&o, "type_size", t->type_size);
+    ae_json_u64(&o, "memory_bytes", t->memory_bytes);
+    return o;
+}
+
+static struct ae_json peer_object(const aether_peer_info *p) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_text(&o, "role", ae_role_name(p->role));
+    ae_json_u64(&o, "pid", p->pid);
+    ae_json_u64(&o, "client_id", p->client_id);
+    ae_json_bytes(&o, "client", p->client, strlen(p->client));
+    if (p->role != AETHER_ROLE_BEST_EFFORT) {
+        ae_json_u64(&o, "joined", p->joined);
+        ae_json_u64(&o, "next", p->next);
+    }
+    if (p->role == AETHER_ROLE_RELIABLE) {
+        ae_json_u64(&o, "lag", p->lag);
+        ae_json_u64(&o, "lost", p->lost);
+        ae_json_u64(&o, "aborted", p->aborted);
+        ae_json_bool(&o, "evicted", p->evicted != 0);
+    }
+    if (p->role == AETHER_ROLE_PUBLISHER)
+        ae_json_u64(&o, "full", p->full);
+    return o;
+}
+
+static int show_topics(const struct ae_view *view, const struct ae_view_topic *topics, size_t count) {
+    int rc = 0;
+
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = ae_json_line(topic_object(&topics[i]), view->out);
+    return rc;
+}
+
+static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
+                      size_t count) {
+    struct ae_json o = topic_object(topic);
+    struct ae_json array = ae_json_array();
+
+    for (size_t i = 0; i < count; i++)
+        ae_json_append(&array, peer_object(&peers[i]));
+    ae_json_nest(&o, "peers", array);
+    return ae_json_line(o, view->out);
+}
+
+static struct ae_json daemon_object(const struct ae_view_sample *sample) {
+    const aether_daemon_info *d = &sample->daemon;
+    struct ae_json inner = ae_json_object(), o = ae_json_object();
+
+    ae_json_text(&inner, "socket", sample->socket_path);
+    ae_json_bool(&inner, "running", d->running != 0);
+    ae_json_u64(&inner, "pid", d->pid);
+    ae_json_u64(&inner, "started_ns", d->started_ns);
+    ae_json_real(&inner, "uptime_s", sample->uptime_s);
+    ae_json_u64(&inner, "topics", d->topics);
+    ae_json_u64(&inner, "topics_max", d->topics_max);
+    ae_json_u64(&inner, "clients", d->clients);
+    ae_json_u64(&inner, "clients_max", d->clients_max);
+    ae_json_u64(&inner, "memory_bytes", d->memory_bytes);
+    ae_json_nest(&o, "daemon", inner);
+    return o;
+}
+
+static int show_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
+    int rc = ae_json_line(daemon_object(sample), view->out);
+
+    for (size_t i = 0; i < sample->count && rc == 0; i++) {
+        struct ae_json o = topic_object(&sample->topics[i]);
+        ae_json_real(&o, "rate", sample->topics[i].rate);
+        rc = ae_json_line(o, view->out);
+    }
+    return rc;
+}
+
+/* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
+
+static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_u64(&o, "seq", message->seq);
+    ae_json_u64(&o, "len", message->len);
+    if (message->file != NULL)
+        ae_json_bytes(&o, "file", message->file, strlen(message->file));
+    else
+        ae_json_bytes(&o, "payload", message->data, message->len);
+    return ae_json_line(o, view->out);
+}
+
+static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_u64(&o, "gap_first", first);
+    ae_json_u64(&o, "gap_count", count);
+    return ae_json_line(o, view->out);
+}
+
+static int show_evicted(const struct ae_view *view, uint64_t seq) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_bool(&o, "evicted", true);
+    ae_json_u64(&o, "seq", seq);
+    return ae_json_line(o, view->out);
+}
+
+/* ---- measurements ------------------------------------------------------------------------------------------------ */
+
+static void add_ring(struct ae_json *o, const struct ae_view_ring *ring) {
+    ae_json_u64(o, "capacity", ring->capacity);
+    ae_json_u64(o, "slot_size", ring->slot_size);
+    ae_json_u64(o, "lane_bytes", ring->lane_bytes);
+}
+
+static void add_runs(struct ae_json *o, const struct ae_view_runs *runs) {
+    ae_json_u64(o, "runs", runs->count);
+    ae_json_u64(o, "discarded", runs->discarded);
+}
+
+static int show_throughput(const struct ae_view *view, const struct ae_view_throughput *r) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_text(&o, "case", r->subscribers > 1 ? "fanout" : "throughput");
+    ae_json_text(&o, "preset", r->ring.preset);
+    ae_json_real(&o, "msgs_per_s", r->msgs_per_s);
+    ae_json_real(&o, "floor_ns", r->runs.floor_ns);
+    ae_json_real(&o, "msgs_per_floor", r->runs.ratio);
+    ae_json_real(&o, "msgs_per_floor_min", r->runs.ratio_min);
+    ae_json_real(&o, "msgs_per_floor_max", r->runs.ratio_max);
+    ae_json_real(&o, "bytes_per_s", r->bytes_per_s);
+    ae_json_u64(&o, "lost", r->lost);
+    ae_json_real(&o, "max_stall_ms", r->stall_ns * 1e-6);
+    ae_json_u64(&o, "size", r->size);
+    ae_json_u64(&o, "publishers", r->publishers);
+    ae_json_text(&o, "mode", ae_publishers_name(r->admits));
+    ae_json_u64(&o, "batch", r->batch);
+    ae_json_u64(&o, "subscribers", r->subscribers);
+    add_ring(&o, &r->ring);
+    ae_json_bool(&o, "loan", r->loan);
+    ae_json_text(&o, "touch", r->touch_first ? "first" : "all");
+    add_runs(&o, &r->runs);
+    return ae_json_line(o, view->out);
+}
+
+static int show_latency(const struct ae_view *view, const struct ae_view_latency *r) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_text(&o, "case", "latency");
+    ae_json_text(&o, "preset", r->ring.preset);
+    ae_json_real(&o, "rtt_p50_ns", r->p50_ns);
+    ae_json_real(&o, "rtt_p99_ns", r->p99_ns);
+    ae_json_real(&o, "rtt_p999_ns", r->p999_ns);
+    ae_json_real(&o, "floor_ns", r->runs.floor_ns);
+    ae_json_real(&o, "p50_per_floor", r->runs.ratio);
+    ae_json_u64(&o, "size", r->size);
+    add_ring(&o, &r->ring);
+    add_runs(&o, &r->runs);
+    return ae_json_line(o, view->out);
+}
+
+static int show_wakeup(const struct ae_view *view, const struct ae_view_wakeup *r) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_text(&o, "case", "wakeup");
+    ae_json_real(&o, "wake_p50_ns", r->p50_ns);
+    ae_json_real(&o, "wake_p99_ns", r->p99_ns);
+    ae_json_real(&o, "futex_p50_ns", r->futex_p50_ns);
+    ae_json_real(&o, "futex_p99_ns", r->futex_p99_ns);
+    ae_json_real(&o, "floor_ns", r->runs.floor_ns);
+    ae_json_real(&o, "p50_per_futex", r->runs.ratio);
+    ae_json_real(&o, "p50_per_futex_min", r->runs.ratio_min);
+    ae_json_real(&o, "p50_per_futex_max", r->runs.ratio_max);
+    ae_json_u64(&o, "size", r->size);
+    ae_json_u64(&o, "samples", r->samples);
+    add_runs(&o, &r->runs);
+    return ae_json_line(o, view->out);
+}
+
+const struct ae_view_form ae_json_form = {
+    .part = "a line",
+    .topics = show_topics,
+    .topic = show_topic,
+    .sample = show_sample,
+    .message = show_message,
+    .gap = show_gap,
+    .evicted = show_evicted,
+    .throughput = show_throughput,
+    .latency = show_latency,
+    .wakeup = show_wakeup,
+};

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* names.c - enumerations as words. */
+#include "view/names.h"
+#include <stddef.h>
+
+const char *const ae_publishers_names[] = {"shared", "exclusive", "unbiased", NULL};
+const char *const ae_slow_names[] = {"wait", "evict", NULL};
+
+const char *ae_publishers_name(aether_publishers admits) {
+    return admits <= AETHER_PUBLISHERS_UNBIASED ? ae_publishers_names[admits] : "?";
+}
+
+const char *ae_role_name(aether_role role) {
+    static const char *const names[] = {"?", "publisher", "reliable", "best-effort"};
+
+    return names[role >= AETHER_ROLE_PUBLISHER && role <= AETHER_ROLE_BEST_EFFORT ? role : 0];
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text_view.c - the form for people: lines and tables. */
+#include "view/amount.h"
+#include "view/escape.h"
+#include "view/measure.h"
+#include "view/names.h"
+#include "view/table.h"
+#include "view/view.h"
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#define DATE_SIZE 32
+#define TYPE_SIZE (sizeof((aether_topic_info *)0)->type_name + 24)
+#define PAYLOAD_BYTES 4096u /* of a message that are shown */
+
+/* ---- topics ------------------------------------------------------------------------------------------------------ */
+
+/* NAME:VERSION[:SIZE]; "-" if the topic has no type. */
+static void type_text(char text[TYPE_SIZE], const aether_topic_info *t) {
+    if (t->type_name[0] == '\0')
+        (void)snprintf(text, TYPE_SIZE, "-");
+    else if (t->type_size == 0)
+        (void)snprintf(text, TYPE_SIZE, "%s:%" PRIu32, t->type_name, t->type_version);
+    else
+        (void)snprintf(text, TYPE_SIZE, "%s:%" PRIu32 ":%" PRIu32, t->type_name, t->type_version, t->type_size);
+}
+
+static int show_topics(const struct ae_view *view, const struct ae_view_topic *topics, size_t count) {
+    char size[AE_AMOUNT_SIZE], memory[AE_AMOUNT_SIZE], type[TYPE_SIZE];
+    struct ae_table table;
+
+    ae_table_init(&table, "TOPIC|>MESSAGES|>NEXT|>PUB|>RELIABLE|>BEST EFFORT|>MAX MESSAGE|>SLOTS|>MEMORY|SLOW|TYPE");
+    for (size_t i = 0; i < count; i++) {
+        const aether_topic_info *t = &topics[i].info;
+        ae_table_text(&table, t->name, strlen(t->name));
+        ae_table_cell(&table, "%" PRIu64, t->messages);
+        ae_table_cell(&table, "%" PRIu64, t->next_seq);
+        ae_table_cell(&table, "%" PRIu32, t->publishers);
+        ae_table_cell(&table, "%" PRIu32, t->reliable);
+        ae_table_cell(&table, "%" PRIu32, t->best_effort);
+        ae_table_cell(&table, "%s", ae_amount_bytes(size, t->max_message));
+        ae_table_cell(&table, "%" PRIu64, t->capacity);
+        ae_table_cell(&table, "%s", ae_amount_bytes(memory, t->memory_bytes));
+        ae_table_cell(&table, "%s", ae_slow_names[t->evict_lag != 0]);
+        type_text(type, t);
+        ae_table_text(&table, type, strlen(type));
+    }
+    return ae_table_print(&table, view->out);
+}
+
+/* ---- one topic --------------------------------------------------------------------------------------------------- */
+
+static void date_text(char text[DATE_SIZE], uint64_t ns) {
+    const time_t seconds = (time_t)(ns / 1000000000u);
+    struct tm tm;
+
+    if (localtime_r(&seconds, &tm) == NULL || strftime(text, DATE_SIZE, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        memcpy(text, "-", 2);
+}
+
+static void print_sizes(FILE *f, const aether_topic_info *t) {
+    char largest[AE_AMOUNT_SIZE], ring[AE_AMOUNT_SIZE], lane[AE_AMOUNT_SIZE];
+
+    fprintf(f, "max message   %s", ae_amount_bytes(largest, t->max_message));
+    if (t->lane_bytes == 0)
+        fprintf(f, ", in the ring\n");
+    else
+        fprintf(f, ", up to %" PRIu32 " B in the ring, longer ones in a lane of %s a publisher\n", t->inline_max,
+                ae_amount_bytes(lane, t->lane_bytes));
+    fprintf(f, "ring          %" PRIu64 " slots of %" PRIu32 " B, %s\n", t->capacity, t->slot_size,
+            ae_amount_bytes(ring, t->capacity * t->slot_size));
+    fprintf(f, "memory        %s allocated now\n", ae_amount_bytes(largest, t->memory_bytes));
+}
+
+static const char *admits_text(aether_publishers admits) {
+    static const char *const texts[] = {"up to 64 (shared)", "one at a time (exclusive)", "up to 64, unbiased"};
+
+    return admits <= AETHER_PUBLISHERS_UNBIASED ? texts[admits] : "?";
+}
+
+static void print_topic(FILE *f, const struct ae_view_topic *topic) {
+    const aether_topic_info *t = &topic->info;
+    char name[AE_ESCAPED_SIZE(sizeof t->name)], created[DATE_SIZE], lag[AE_AMOUNT_SIZE];
+    char type[TYPE_SIZE], type_escaped[AE_ESCAPED_SIZE(TYPE_SIZE)];
+
+    ae_escape(name, t->name, strlen(t->name));
+    type_text(type, t);
+    ae_escape(type_escaped, type, strlen(type));
+    date_text(created, t->created_ns);
+    fprintf(f, "topic         %s\n", name);
+    fprintf(f, "created       %s\n", created);
+    fprintf(f, "type          %s\n", t->type_name[0] != '\0' ? type_escaped : "none stated yet");
+    fprintf(f, "messages      %" PRIu64 " (sequences from %" PRIu64 ", next %" PRIu64 ")\n", t->messages, t->start_seq,
+            t->next_seq);
+    print_sizes(f, t);
+    if (t->evict_lag == 0)
+        fprintf(f, "slow          publishers wait for slow reliable subscribers\n");
+    else
+        fprintf(f,
+                "slow          reliable subscribers are evicted from a lag of %" PRIu64 " on; %" PRIu32
+                " of those attached %s evicted\n",
+                t->evict_lag, topic->evicted, topic->evicted == 1 ? "is" : "are");
+    fprintf(f, "lag           %s of the slowest reliable subscriber\n", ae_amount_count(lag, t->max_lag));
+    fprintf(f, "publishers    %s; %" PRIu32 " attached, %" PRIu64 " since the topic was created\n",
+            admits_text(t->admits), t->publishers, t->joins);
+    fprintf(f, "found full    %" PRIu64 " time%s\n", t->full, t->full == 1 ? "" : "s");
+}
+
+/* What a role doesn't have, or what isn't known of it, is "-". */
+static void add_peer(struct ae_table *table, const aether_peer_info *p) {
+    const bool publisher = p->role == AETHER_ROLE_PUBLISHER;
+    const bool reliable = p->role == AETHER_ROLE_RELIABLE;
+    const uint64_t values[] = {p->joined, p->next, p->lag, p->lost, p->aborted, p->full};
+    const bool known[] = {publisher || reliable, publisher || reliable, reliable, reliable, reliable, publisher};
+
+    ae_table_cell(table, "%s", ae_role_name(p->role));
+    if (p->pid != 0)
+        ae_table_cell(table, "%" PRIu32, p->pid);
+    else
+        ae_table_cell(table, "-");
+    ae_table_text(table, p->client, strlen(p->client));
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        if (known[i])
+            ae_table_cell(table, "%" PRIu64, values[i]);
+        else
+            ae_table_cell(table, "-");
+    }
+    ae_table_cell(table, "%s", !reliable ? "-" : p->evicted != 0 ? "yes" : "no");
+}
+
+static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
+                      size_t count) {
+    FILE *f = view->out->file;
+    struct ae_table table;
+
+    print_topic(f, topic);
+    if (count == 0) {
+        fprintf(f, "\nNobody is attached.\n");
+        return ae_out_result(view->out);
+    }
+    fputc('\n', f);
+    ae_table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>ABORTED|>FULL|EVICTED");
+    for (size_t i = 0; i < count; i++)
+        add_peer(&table, &peers[i]);
+    return ae_table_print(&table, view->out);
+}
+
+/* ---- the daemon and its topics ----------------------------------------------------------------------------------- */
+
+static void print_daemon(FILE *f, const struct ae_view_sample *sample) {
+    const aether_daemon_info *d = &sample->daemon;
+    char amount[AE_AMOUNT_SIZE];
+
+    if (d->running)
+        fprintf(f, "aetherd at %s: pid %" PRIu32 ", up %s", sample->socket_path, d->pid,
+                ae_amount_duration(amount, sample->uptime_s));
+    else
+        fprintf(f, "aetherd at %s: not running (last: pid %" PRIu32 ")", sample->socket_path, d->pid);
+    fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics, %" PRIu32 " of %" PRIu32 " clients, %s\n", d->topics,
+            d->topics_max, d->clients, d->clients_max, ae_amount_bytes(amount, d->memory_bytes));
+}
+
+static int show_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
+    const bool redraw = sample->watched && view->out->terminal;
+    struct ae_table table;
+    char amount[AE_AMOUNT_SIZE];
+
+    fputs(redraw ? "\033[H\033[J" : sample->index > 0 ? "\n" : "", view->out->file);
+    print_daemon(view->out->file, sample);
+    if (sample->count == 0)
+        return ae_out_result(view->out);
+    ae_table_init(&table, "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>MEMORY");
+    for (size_t i = 0; i < sample->count; i++) {
+        const struct ae_view_topic *topic = &sample->topics[i];
+        const aether_topic_info *t = &topic->info;
+        ae_table_text(&table, t->name, strlen(t->name));
+        ae_table_cell(&table, "%" PRIu64, t->messages);
+        ae_table_cell(&table, "%s", ae_amount_rate(amount, topic->rate));
+        ae_table_cell(&table, "%" PRIu32, t->publishers);
+        ae_table_cell(&table, "%" PRIu32, t->reliable);
+        ae_table_cell(&table, "%" PRIu32, t->best_effort);
+        ae_table_cell(&table, "%" PRIu32, topic->evicted);
+        ae_table_cell(&table, "%" PRIu64, t->max_lag);
+        ae_table_cell(&table, "%" PRIu64, t->capacity);
+        ae_table_cell(&table, "%" PRIu64, t->full);
+        ae_table_cell(&table, "%s", ae_amount_bytes(amount, t->memory_bytes));
+    }
+    return ae_table_print(&table, view->out);
+}
+
+/* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
+
+/* Where to cut a payload that is too long to show: not inside a character. */
+static size_t shown_length(const unsigned char *data, size_t len) {
+    size_t cut = PAYLOAD_BYTES;
+
+    if (len <= PAYLOAD_BYTES)
+        return len;
+    while (cut > PAYLOAD_BYTES - 3 && (data[cut] & 0xc0) == 0x80)
+        cut--;
+    return cut;
+}
+
+static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
+    char text[AE_ESCAPED_SIZE(PAYLOAD_BYTES)];
+    FILE *f = view->out->file;
+
+    fprintf(f, "%12" PRIu64 "  %5zu  ", message->seq, message->len);
+    if (message->file != NULL) {
+        fprintf(f, "%s\n", message->file);
+        return ae_out_result(view->out);
+    }
+    const size_t shown = shown_length(message->data, message->len);
+    fwrite(text, 1, ae_escape(text, message->data, shown), f);
+    if (shown < message->len)
+        fprintf(f, "... (%zu bytes)", message->len);
+    fputc('\n', f);
+    return ae_out_result(view->out);
+}
+
+static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
+    fprintf(view->out->file, "%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", first, "gap", count,
+            count == 1 ? "" : "s");
+    return ae_out_result(view->out);
+}
+
+/* ---- measurements ------------------------------------------------------------------------------------------------ */
+
+static int show_run(const struct ae_view *view, const struct ae_view_run *run) {
+    char stall[AE_AMOUNT_SIZE];
+
+    if (view->remarks == NULL)
+        return AE_VIEW_SKIPPED;
+    fprintf(view->remarks, "run %" PRIu64 " of %" PRIu64 ": %.4g %s, floor %.0f ns", run->number, run->of, run->ratio,
+            run->unit, run->floor_ns);
+    if (run->stall_ns > 0)
+        fprintf(view->remarks, ", longest stall %s", ae_amount_duration(stall, run->stall_ns * 1e-9));
+    fputc('\n', view->remarks);
+    return 0;
+}
+
+static void print_processes(FILE *f, const struct ae_view_throughput *r) {
+    fprintf(f, "  publishers      %" PRIu64 "%s, %s topic\n", r->publishers,
+            r->publishers > 1 ? ", which share a core" : "",
+            r->admits == AETHER_PUBLISHERS_UNBIASED ? "shared, unbiased" : ae_publishers_name(r->admits));
+    fprintf(f, "  subscribers     %" PRIu64 "%s, reliable\n", r->subscribers,
+            r->subscribers > 1 ? ", which share a core; each receives all" : "");
+}
+
+static int show_throughput(const struct ae_view *view, const struct ae_view_throughput *r) {
+    char rate[AE_AMOUNT_SIZE], bytes[AE_AMOUNT_SIZE], amount[AE_AMOUNT_SIZE];
+    FILE *f = view->out->file;
+
+    fprintf(f, "%" PRIu64 "-byte messages, %s a call, %s\n", r->size,
+            r->batch > 1 ? ae_amount_count(amount, r->batch) : "one",
+            !r->loan         ? "copied in"
+            : r->touch_first ? "first 8 bytes written in place and read"
+                             : "written in place");
+    print_processes(f, r);
+    fprintf(f, "  throughput      %s, %s/s written and read\n", ae_amount_rate(rate, r->msgs_per_s),
+            ae_amount_bytes(bytes, (uint64_t)r->bytes_per_s));
+    fprintf(f, "  floor           %.0f ns, bare cache-line round trip\n", r->runs.floor_ns);
+    fprintf(f, "  per floor trip  %.3g messages (%.3g to %.3g in %" PRIu64 " runs, %" PRIu64 " discarded)\n",
+            r->runs.ratio, r->runs.ratio_min, r->runs.ratio_max, r->runs.count, r->runs.discarded);
+    fprintf(f, "  lost            %s\n", ae_amount_count(amount, r->lost));
+    fprintf(f, "  longest stall   %s in which a subscriber had nothing to receive, in all runs\n",
+            ae_amount_duration(amount, r->stall_ns * 1e-9));
+    fprintf(f, "  ring            %" PRIu64 " slots of %u bytes, %s (preset: %s)\n", r->ring.capacity,
+            r->ring.slot_size, ae_amount_bytes(bytes, r->ring.capacity * r->ring.slot_size), r->ring.preset);
+    if (r->ring.lane_bytes != 0)
+        fprintf(f, "  lane            %s%s\n", ae_amount_bytes(bytes, r->ring.lane_bytes),
+                r->publishers > 1 ? " each" : "");
+    return ae_out_result(view->out);
+}
+
+static int show_latency(const struct ae_view *view, const struct ae_view_latency *r) {
+    char lane[AE_AMOUNT_SIZE];
+    FILE *f = view->out->file;
+
+    fprintf(f, "%" PRIu64 "-byte messages, round trip over two topics, spinning\n", r->size);
+    fprintf(f, "  p50    %6.0f ns   %.2f x floor (%.2f to %.2f in %" PRIu64 " runs, %" PRIu64 " discarded)\n",
+            r->p50_ns, r->runs.ratio, r->runs.ratio_min, r->runs.ratio_max, r->runs.count, r->runs.discarded);
+    fprintf(f, "  p99    %6.0f ns\n", r->p99_ns);
+    fprintf(f, "  p99.9  %6.0f ns\n", r->p999_ns);
+    fprintf(f, "  floor  %6.0f ns, bare cache-line round trip\n", r->runs.floor_ns);
+    fprintf(f, "  rings  %" PRIu64 " slots of %u bytes (preset: %s)\n", r->ring.capacity, r->ring.slot_size,
+            r->ring.preset);
+    if (r->ring.lane_bytes != 0)
+        fprintf(f, "  lanes  %s each\n", ae_amount_bytes(lane, r->ring.lane_bytes));
+    return ae_out_result(view->out);
+}
+
+static int show_wakeup(const struct ae_view *view, const struct ae_view_wakeup *r) {
+    char p50[AE_AMOUNT_SIZE], p99[AE_AMOUNT_SIZE];
+    FILE *f = view->out->file;
+
+    fprintf(f, "%" PRIu64 "-byte messages to a subscriber that sleeps, %" PRIu64 " in a run, %.0f ms or more apart\n",
+            r->size, r->samples, r->distance_ns / 1e6);
+    fprintf(f, "  wake-up     p50 %s, p99 %s\n", ae_amount_duration(p50, r->p50_ns * 1e-9),
+            ae_amount_duration(p99, r->p99_ns * 1e-9));
+    fprintf(f, "  bare futex  p50 %s, p99 %s\n", ae_amount_duration(p50, r->futex_p50_ns * 1e-9),
+            ae_amount_duration(p99, r->futex_p99_ns * 1e-9));
+    fprintf(f, "  ratio       %.2f of the medians (%.2f to %.2f in %" PRIu64 " runs, %" PRIu64 " discarded)\n",
+            r->runs.ratio, r->runs.ratio_min, r->runs.ratio_max, r->runs.count, r->runs.discarded);
+    fprintf(f, "  floor       %.0f ns, bare cache-line round trip\n", r->runs.floor_ns);
+    return ae_out_result(view->out);
+}
+
+const struct ae_view_form ae_text_form = {
+    .part = "the table",
+    .topics = show_topics,
+    .topic = show_topic,
+    .sample = show_sample,
+    .message = show_message,
+    .gap = show_gap,
+    .run = show_run,
+    .throughput = show_throughput,
+    .latency = show_latency,
+    .wakeup = show_wakeup,
+};

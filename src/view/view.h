@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view.h - one interface for showing what a program has gathered: records in; text, JSON or another form out.
+ *
+ * A program fills in the records below and hands them to a view; it formats nothing itself and doesn't know which form
+ * was chosen. A form is a table of functions, one for each kind of record. It keeps nothing between two calls, and each
+ * call has the whole record, so that a form may put its parts in any order, as OpenMetrics demands. A form leaves NULL
+ * what it has no place for. A new form is a new table; programs stay as they are.
+ *
+ * The functions return
+ *   0                  the record was written to view->out, possibly not flushed yet
+ *   AE_VIEW_SKIPPED    this form has no place for such a record: the program may report it in its own way
+ *   -ENOMEM            memory ran out: what form->part names was left out
+ *   another negative   errno of the stream's first error
+ *
+ * Records and what they point to belong to the caller and are used during the call only. A view is used by one thread
+ * at a time; the calls block as long as its streams do.
+ */
+#ifndef AE_VIEW_VIEW_H
+#define AE_VIEW_VIEW_H
+
+#include "view/out.h"
+#include <aether/inspect.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define AE_VIEW_SKIPPED 1
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+struct ae_view_topic {
+    aether_topic_info info;
+    uint32_t evicted; /* subscribers attached that publishers have evicted */
+    double rate;      /* messages a second since the sample before; shown in samples only */
+};
+
+/* The daemon and all its topics, at one moment. */
+struct ae_view_sample {
+    uint64_t index; /* of this sample among those that are shown one after the other, from 0 */
+    bool watched;   /* each sample replaces the one before on a terminal */
+    const char *socket_path;
+    aether_daemon_info daemon;
+    double uptime_s; /* 0 if the daemon doesn't run */
+    const struct ae_view_topic *topics;
+    size_t count;
+};
+
+struct ae_view_message {
+    uint64_t seq;
+    const void *data;
+    size_t len;
+    const char *file; /* the payload was written to this file and isn't shown; NULL: it is shown */
+};
+
+/* What measurements report: measure.h. */
+struct ae_view_run;
+struct ae_view_throughput;
+struct ae_view_latency;
+struct ae_view_wakeup;
+
+/* ---- forms ------------------------------------------------------------------------------------------------------- */
+
+struct ae_view {
+    const struct ae_view_form *form;
+    struct ae_out *out;
+    FILE *remarks; /* progress for people, where the form has it: stderr */
+};
+
+struct ae_view_form {
+    const char *part; /* what is left out when memory runs out: "a line" */
+
+    int (*topics)(const struct ae_view *view, const struct ae_view_topic *topics, size_t count);
+    int (*topic)(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
+                 size_t count);
+    int (*sample)(const struct ae_view *view, const struct ae_view_sample *sample);
+
+    int (*message)(const struct ae_view *view, const struct ae_view_message *message);
+    int (*gap)(const struct ae_view *view, uint64_t first, uint64_t count);
+    int (*evicted)(const struct ae_view *view, uint64_t seq);
+
+    int (*run)(const struct ae_view *view, const struct ae_view_run *run);
+    int (*throughput)(const struct ae_view *view, const struct ae_view_throughput *result);
+    int (*latency)(const struct ae_view *view, const struct ae_view_latency *result);
+    int (*wakeup)(const struct ae_view *view, const struct ae_view_wakeup *result);
+};
+
+extern const struct ae_view_form ae_text_form; /* for people: lines and tables */
+extern const struct ae_view_form ae_json_form; /* one JSON object a line */
+extern const struct ae_view_form ae_raw_form;  /* payloads, each followed by a newline, and nothing else */
+
+/* ---- showing a record -------------------------------------------------------------------------------------------- */
+
+/* A list of topics, in the order in which they are given. */
+static inline int ae_view_topics(const struct ae_view *view, const struct ae_view_topic *topics, size_t count) {
+    return view->form->topics != NULL ? view->form->topics(view, topics, count) : AE_VIEW_SKIPPED;
+}
+
+/* All about one topic, and who is attached to it. */
+static inline int ae_view_topic(const struct ae_view *view, const struct ae_view_topic *topic,
+                                const aether_peer_info *peers, size_t count) {
+    return view->form->topic != NULL ? view->form->topic(view, topic, peers, count) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
+    return view->form->sample != NULL ? view->form->sample(view, sample) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_message(const struct ae_view *view, const struct ae_view_message *message) {
+    return view->form->message != NULL ? view->form->message(view, message) : AE_VIEW_SKIPPED;
+}
+
+/* count messages from sequence first on were lost. */
+static inline int ae_view_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
+    return view->form->gap != NULL ? view->form->gap(view, first, count) : AE_VIEW_SKIPPED;
+}
+
+/* The subscriber was evicted, and is best effort from sequence seq on. */
+static inline int ae_view_evicted(const struct ae_view *view, uint64_t seq) {
+    return view->form->evicted != NULL ? view->form->evicted(view, seq) : AE_VIEW_SKIPPED;
+}
+
+/* One run of a measurement, while others follow: progress. */
+static inline int ae_view_run(const struct ae_view *view, const struct ae_view_run *run) {
+    return view->form->run != NULL ? view->form->run(view, run) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_throughput(const struct ae_view *view, const struct ae_view_throughput *result) {
+    return view->form->throughput != NULL ? view->form->throughput(view, result) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_latency(const struct ae_view *view, const struct ae_view_latency *result) {
+    return view->form->latency != NULL ? view->form->latency(view, result) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_wakeup(const struct ae_view *view, const struct ae_view_wakeup *result) {
+    return view->form->wakeup != NULL ? view->form->wakeup(view, result) : AE_VIEW_SKIPPED;
+}
+
+#endif

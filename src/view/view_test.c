@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_test.c - every record in every form, byte for byte, and streams that fail. */
+#include "view/view.h"
+#include "view/measure.h"
+/* cmocka wants these first */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char *text;
+static size_t size;
+static struct ae_out out;
+
+static int open_out(void **state) {
+    FILE *file = open_memstream(&text, &size);
+
+    (void)state;
+    if (file == NULL)
+        return -1;
+    ae_out_init(&out, file);
+    return setenv("TZ", "UTC", 1);
+}
+
+static int close_out(void **state) {
+    (void)state;
+    fclose(out.file);
+    free(text);
+    return 0;
+}
+
+static const struct ae_view text_view = {.form = &ae_text_form, .out = &out};
+static const struct ae_view json_view = {.form = &ae_json_form, .out = &out};
+static const struct ae_view raw_view = {.form = &ae_raw_form, .out = &out};
+
+/* The last call returned rc and has written this; the next one begins anew. */
+static void expect(int rc, int expected_rc, const char *expected) {
+    assert_int_equal(rc, expected_rc);
+    assert_true(ae_out_flush(&out));
+    assert_string_equal(text, expected);
+    rewind(out.file);
+    memset(text, 0, size);
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+/* A topic with all options, whose name and type aren't UTF-8. */
+static struct ae_view_topic odd_topic(void) {
+    return (struct ae_view_topic){.info = {.id = 7,
+                                           .name = "z\xff\x1b[2J",
+                                           .created_ns = UINT64_C(1700000000123456789),
+                                           .start_seq = 100,
+                                           .next_seq = 112,
+                                           .messages = 12,
+                                           .capacity = 16,
+                                           .slot_size = 128,
+                                           .max_message = 1 << 20,
+                                           .inline_max = 120,
+                                           .lane_bytes = 4 << 20,
+                                           .evict_lag = 12,
+                                           .admits = AETHER_PUBLISHERS_UNBIASED,
+                                           .memory_bytes = 8192,
+                                           .type_name = "q\xff",
+                                           .type_version = 7,
+                                           .type_size = 64,
+                                           .joins = 3,
+                                           .publishers = 1,
+                                           .reliable = 2,
+                                           .best_effort = 1,
+                                           .full = 1,
+                                           .max_lag = 1234},
+                                  .evicted = 1,
+                                  .rate = 1250000};
+}
+
+static struct ae_view_topic plain_topic(void) {
+    return (struct ae_view_topic){.info = {.id = 1,
+                                           .name = "a/b",
+                                           .capacity = 64,
+                                           .slot_size = 112,
+                                           .max_message = 100,
+                                           .inline_max = 100,
+                                           .memory_bytes = 4096}};
+}
+
+static const aether_peer_info peers[] = {
+    {.role = AETHER_ROLE_PUBLISHER, .pid = 1234, .client_id = 1, .client = "pub\n", .joined = 5, .next = 9, .full = 2},
+    {.role = AETHER_ROLE_RELIABLE,
+     .client_id = 2,
+     .client = "sub",
+     .joined = 5,
+     .next = 8,
+     .lag = 1,
+     .lost = 3,
+     .aborted = 4,
+     .evicted = 1},
+    {.role = AETHER_ROLE_BEST_EFFORT, .pid = 99999, .client_id = 3, .client = "other"},
+    {.role = (aether_role)9, .client = "damaged"},
+};
+#define PEERS (sizeof peers / sizeof peers[0])
+
+#define ODD_JSON                                                                                                       \
+    "{\"topic_b64\":\"ev8bWzJK\",\"id\":7,\"created_ns\":1700000000123456789,\"start_seq\":100,\"next_seq\":112,"      \
+    "\"messages\":12,\"publishers\":1,\"publishers_mode\":\"unbiased\",\"joins\":3,\"reliable\":2,"                    \
+    "\"best_effort\":1,\"evicted\":1,\"lag\":1234,\"full\":1,\"capacity\":16,\"slot_size\":128,"                       \
+    "\"max_message\":1048576,\"inline_max\":120,\"lane_bytes\":4194304,\"slow\":\"evict\",\"evict_lag\":12,"           \
+    "\"type_name_b64\":\"cf8=\",\"type_version\":7,\"type_size\":64,\"memory_bytes\":8192"
+#define PLAIN_JSON                                                                                                     \
+    "{\"topic\":\"a/b\",\"id\":1,\"created_ns\":0,\"start_seq\":0,\"next_seq\":0,\"messages\":0,\"publishers\":0,"     \
+    "\"publishers_mode\":\"shared\",\"joins\":0,\"reliable\":0,\"best_effort\":0,\"evicted\":0,\"lag\":0,\"full\":0,"  \
+    "\"capacity\":64,\"slot_size\":112,\"max_message\":100,\"inline_max\":100,\"lane_bytes\":0,\"slow\":\"wait\","     \
+    "\"evict_lag\":0,\"type_name\":\"\",\"type_version\":0,\"type_size\":0,\"memory_bytes\":4096"
+
+/* ---- topics and daemon ------------------------------------------------------------------------------------------- */
+
+static void topics(void **state) {
+    const struct ae_view_topic list[] = {plain_topic(), odd_topic()};
+
+    (void)state;
+    expect(
+        ae_view_topics(&text_view, list, 2), 0,
+        "TOPIC         MESSAGES  NEXT  PUB  RELIABLE  BEST EFFORT  MAX MESSAGE  SLOTS  MEMORY  SLOW   TYPE\n"
+        "a/b                  0     0    0         0            0        100 B     64   4 KiB  wait   -\n"
+        "z\\xff\\x1b[2J        12   112    1         2            1        1 MiB     16   8 KiB  evict  q\\xff:7:64\n");
+    expect(ae_view_topics(&json_view, list, 2), 0, PLAIN_JSON "}\n" ODD_JSON "}\n");
+    expect(ae_view_topics(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
+    expect(ae_view_topics(&json_view, list, 0), 0, "");
+}
+
+static void one_topic_as_text(void **state) {
+    struct ae_view_topic topic = odd_topic();
+
+    (void)state;
+    expect(ae_view_topic(&text_view, &topic, peers, PEERS), 0,
+           "topic         z\\xff\\x1b[2J\n"
+           "created       2023-11-14 22:13:20\n"
+           "type          q\\xff:7:64\n"
+           "messages      12 (sequences from 100, next 112)\n"
+           "max message   1 MiB, up to 120 B in the ring, longer ones in a lane of 4 MiB a publisher\n"
+           "ring          16 slots of 128 B, 2 KiB\n"
+           "memory        8 KiB allocated now\n"
+           "slow          reliable subscribers are evicted from a lag of 12 on; 1 of those attached is evicted\n"
+           "lag           1,234 of the slowest reliable subscriber\n"
+           "publishers    up to 64, unbiased; 1 attached, 3 since the topic was created\n"
+           "found full    1 time\n"
+           "\n"
+           "ROLE           PID  CLIENT   JOINED  NEXT  LAG  LOST  ABORTED  FULL  EVICTED\n"
+           "publisher     1234  pub\\n         5     9    -     -        -     2  -\n"
+           "reliable         -  sub           5     8    1     3        4     -  yes\n"
+           "best-effort  99999  other         -     -    -     -        -     -  -\n"
+           "?                -  damaged       -     -    -     -        -     -  -\n");
+    topic = plain_topic();
+    topic.info.admits = (aether_publishers)9;
+    expect(ae_view_topic(&text_view, &topic, NULL, 0), 0,
+           "topic         a/b\n"
+           "created       1970-01-01 00:00:00\n"
+           "type          none stated yet\n"
+           "messages      0 (sequences from 0, next 0)\n"
+           "max message   100 B, in the ring\n"
+           "ring          64 slots of 112 B, 7 KiB\n"
+           "memory        4 KiB allocated now\n"
+           "slow          publishers wait for slow reliable subscribers\n"
+           "lag           0 of the slowest reliable subscriber\n"
+           "publishers    ?; 0 attached, 0 since the topic was created\n"
+           "found full    0 times\n"
+           "\n"
+           "Nobody is attached.\n");
+}
+
+static void one_topic_as_json(void **state) {
+    const struct ae_view_topic odd = odd_topic(), plain = plain_topic();
+
+    (void)state;
+    expect(ae_view_topic(&json_view, &odd, peers, PEERS), 0,
+           ODD_JSON ",\"peers\":["
+                    "{\"role\":\"publisher\",\"pid\":1234,\"client_id\":1,\"client\":\"pub\\n\",\"joined\":5,"
+                    "\"next\":9,\"full\":2},"
+                    "{\"role\":\"reliable\",\"pid\":0,\"client_id\":2,\"client\":\"sub\",\"joined\":5,\"next\":8,"
+                    "\"lag\":1,\"lost\":3,\"aborted\":4,\"evicted\":true},"
+                    "{\"role\":\"best-effort\",\"pid\":99999,\"client_id\":3,\"client\":\"other\"},"
+                    "{\"role\":\"?\",\"pid\":0,\"client_id\":0,\"client\":\"damaged\",\"joined\":0,\"next\":0}]}\n");
+    expect(ae_view_topic(&json_view, &plain, NULL, 0), 0, PLAIN_JSON ",\"peers\":[]}\n");
+    expect(ae_view_topic(&raw_view, &plain, NULL, 0), AE_VIEW_SKIPPED, "");
+}
+
+static void samples(void **state) {
+    const struct ae_view_topic list[] = {odd_topic()};
+    struct ae_view_sample sample = {.socket_path = "/s",
+                                    .daemon = {.running = 1,
+                                               .pid = 42,
+                                               .started_ns = 5,
+                                               .topics = 1,
+                                               .topics_max = 1024,
+                                               .clients = 2,
+                                               .clients_max = 256,
+                                               .memory_bytes = 8192},
+                                    .uptime_s = 7500,
+                                    .topics = list,
+                                    .count = 1};
+
+    (void)state;
+    expect(ae_view_sample(&text_view, &sample), 0,
+           "aetherd at /s: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n"
+           "TOPIC         MESSAGES      RATE  PUB  RELIABLE  BEST EFFORT  EVICTED   LAG  SLOTS  FULL  MEMORY\n"
+           "z\\xff\\x1b[2J        12  1.25 M/s    1         2            1        1  1234     16     1   8 KiB\n");
+    expect(ae_view_sample(&json_view, &sample), 0,
+           "{\"daemon\":{\"socket\":\"/s\",\"running\":true,\"pid\":42,\"started_ns\":5,\"uptime_s\":7500.0,"
+           "\"topics\":1,\"topics_max\":1024,\"clients\":2,\"clients_max\":256,\"memory_bytes\":8192}}\n" ODD_JSON
+           ",\"rate\":1250000.0}\n");
+    expect(ae_view_sample(&raw_view, &sample), AE_VIEW_SKIPPED, "");
+
+    sample.daemon.running = 0;
+    sample.uptime_s = 0;
+    sample.count = 0;
+    sample.index = 1;
+    expect(ae_view_sample(&text_view, &sample), 0,
+           "\naetherd at /s: not running (last: pid 42), 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
+    sample.watched = true;
+    out.terminal = true;
+    expect(ae_view_sample(&text_view, &sample), 0,
+           "\033[H\033[Jaetherd at /s: not running (last: pid 42), 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
+}
+
+/* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
+
+static void messages(void **state) {
+    const struct ae_view_message odd = {.seq = 3, .data = "a\0\x1b\xff", .len = 4};
+    const struct ae_view_message empty = {.seq = UINT64_MAX};
+    const struct ae_view_message file = {.seq = 4, .data = "abc", .len = 3, .file = "d/4"};
+
+    (void)state;
+    expect(ae_view_message(&text_view, &odd), 0, "           3      4  a\\x00\\x1b\\xff\n");
+    expect(ae_view_message(&json_view, &odd), 0, "{\"seq\":3,\"len\":4,\"payload_b64\":\"YQAb/w==\"}\n");
+    expect(ae_view_message(&text_view, &empty), 0, "18446744073709551615      0  \n");
+    expect(ae_view_message(&json_view, &empty), 0, "{\"seq\":9223372036854775807,\"len\":0,\"payload\":\"\"}\n");
+    expect(ae_view_message(&raw_view, &empty), 0, "\n");
+    expect(ae_view_message(&text_view, &file), 0, "           4      3  d/4\n");
+    expect(ae_view_message(&json_view, &file), 0, "{\"seq\":4,\"len\":3,\"file\":\"d/4\"}\n");
+    assert_int_equal(ae_view_message(&raw_view, &odd), 0);
+    assert_true(ae_out_flush(&out));
+    assert_memory_equal(text, "a\0\x1b\xff\n", 5);
+}
+
+/* A long one is cut between two characters, and only as text. */
+static void long_messages(void **state) {
+    char payload[9000], line[4200] = "           0   9000  ";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof payload; i += 3)
+        memcpy(payload + i, "\xe2\x82\xac", 3);
+    memcpy(line + strlen(line), payload, 4095);
+    strcat(line, "... (9000 bytes)\n");
+    const struct ae_view_message message = {.data = payload, .len = sizeof payload};
+    expect(ae_view_message(&text_view, &message), 0, line);
+    assert_int_equal(ae_view_message(&json_view, &message), 0);
+    assert_true(ae_out_flush(&out));
+    assert_non_null(strstr(text, "\xe2\x82\xac\"}"));
+    assert_true(strlen(text) > sizeof payload);
+}
+
+static void gaps(void **state) {
+    (void)state;
+    expect(ae_view_gap(&text_view, 7, 1), 0, "           7    gap  1 message lost\n");
+    expect(ae_view_gap(&text_view, 7, 20), 0, "           7    gap  20 messages lost\n");
+    expect(ae_view_gap(&json_view, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
+    expect(ae_view_gap(&raw_view, 7, 20), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&text_view, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&json_view, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
+    expect(ae_view_evicted(&raw_view, 7), AE_VIEW_SKIPPED, "");
+}
+
+/* ---- measurements ------------------------------------------------------------------------------------------------ */
+
+#define RUNS                                                                                                           \
+    { .count = 5, .discarded = 2, .floor_ns = 80.5, .ratio = 1.5, .ratio_min = 1.25, .ratio_max = 2 }
+#define RING                                                                                                           \
+    { .preset = "default", .capacity = 64, .slot_size = 112 }
+
+static void runs(void **state) {
+    struct ae_view_run run = {.number = 2, .of = 5, .ratio = 12.3456, .unit = "x floor", .floor_ns = 80.4};
+    struct ae_view view = text_view;
+
+    (void)state;
+    expect(ae_view_run(&view, &run), AE_VIEW_SKIPPED, "");
+    view.remarks = out.file;
+    expect(ae_view_run(&view, &run), 0, "run 2 of 5: 12.35 x floor, floor 80 ns\n");
+    run.stall_ns = 1.25e6;
+    expect(ae_view_run(&view, &run), 0, "run 2 of 5: 12.35 x floor, floor 80 ns, longest stall 1.25 ms\n");
+    view.form = &ae_json_form;
+    expect(ae_view_run(&view, &run), AE_VIEW_SKIPPED, "");
+}
+
+static void throughput(void **state) {
+    struct ae_view_throughput r = {.runs = RUNS,
+                                   .ring = RING,
+                                   .size = 8,
+                                   .batch = 1,
+                                   .publishers = 1,
+                                   .subscribers = 1,
+                                   .admits = AETHER_PUBLISHERS_EXCLUSIVE,
+                                   .msgs_per_s = 5e6,
+                                   .bytes_per_s = 4e7,
+                                   .stall_ns = 1500};
+
+    (void)state;
+    expect(ae_view_throughput(&text_view, &r), 0,
+           "8-byte messages, one a call, copied in\n"
+           "  publishers      1, exclusive topic\n"
+           "  subscribers     1, reliable\n"
+           "  throughput      5 M/s, 38.1 MiB/s written and read\n"
+           "  floor           80 ns, bare cache-line round trip\n"
+           "  per floor trip  1.5 messages (1.25 to 2 in 5 runs, 2 discarded)\n"
+           "  lost            0\n"
+           "  longest stall   1.50 us in which a subscriber had nothing to receive, in all runs\n"
+           "  ring            64 slots of 112 bytes, 7 KiB (preset: default)\n");
+    expect(ae_view_throughput(&json_view, &r), 0,
+           "{\"case\":\"throughput\",\"preset\":\"default\",\"msgs_per_s\":5000000.0,\"floor_ns\":80.5,"
+           "\"msgs_per_floor\":1.5,\"msgs_per_floor_min\":1.25,\"msgs_per_floor_max\":2.0,"
+           "\"bytes_per_s\":40000000.0,\"lost\":0,\"max_stall_ms\":0.0015,\"size\":8,\"publishers\":1,"
+           "\"mode\":\"exclusive\",\"batch\":1,\"subscribers\":1,\"capacity\":64,\"slot_size\":112,\"lane_bytes\":0,"
+           "\"loan\":false,\"touch\":\"all\",\"runs\":5,\"discarded\":2}\n");
+    expect(ae_view_throughput(&raw_view, &r), AE_VIEW_SKIPPED, "");
+
+    r.batch = 1000;
+    r.publishers = r.subscribers = 2;
+    r.admits = AETHER_PUBLISHERS_UNBIASED;
+    r.loan = r.touch_first = true;
+    r.ring.lane_bytes = 8 << 20;
+    expect(ae_view_throughput(&text_view, &r), 0,
+           "8-byte messages, 1,000 a call, first 8 bytes written in place and read\n"
+           "  publishers      2, which share a core, shared, unbiased topic\n"
+           "  subscribers     2, which share a core; each receives all, reliable\n"
+           "  throughput      5 M/s, 38.1 MiB/s written and read\n"
+           "  floor           80 ns, bare cache-line round trip\n"
+           "  per floor trip  1.5 messages (1.25 to 2 in 5 runs, 2 discarded)\n"
+           "  lost            0\n"
+           "  longest stall   1.50 us in which a subscriber had nothing to receive, in all runs\n"
+           "  ring            64 slots of 112 bytes, 7 KiB (preset: default)\n"
+           "  lane            8 MiB each\n");
+    assert_int_equal(ae_view_throughput(&json_view, &r), 0);
+    assert_true(ae_out_flush(&out));
+    assert_non_null(strstr(text, "{\"case\":\"fanout\""));
+    assert_non_null(strstr(text, "\"loan\":true,\"touch\":\"first\""));
+}
+
+static void latency(void **state) {
+    struct ae_view_latency r = {
+        .runs = RUNS, .ring = RING, .size = 32, .p50_ns = 110.25, .p99_ns = 220.5, .p999_ns = 1234.75};
+
+    (void)state;
+    expect(ae_view_latency(&text_view, &r), 0,
+           "32-byte messages, round trip over two topics, spinning\n"
+           "  p50       110 ns   1.50 x floor (1.25 to 2.00 in 5 runs, 2 discarded)\n"
+           "  p99       220 ns\n"
+           "  p99.9    1235 ns\n"
+           "  floor      80 ns, bare cache-line round trip\n"
+           "  rings  64 slots of 112 bytes (preset: default)\n");
+    expect(ae_view_latency(&json_view, &r), 0,
+           "{\"case\":\"latency\",\"preset\":\"default\",\"rtt_p50_ns\":110.25,\"rtt_p99_ns\":220.5,"
+           "\"rtt_p999_ns\":1234.75,\"floor_ns\":80.5,\"p50_per_floor\":1.5,\"size\":32,\"capacity\":64,"
+           "\"slot_size\":112,\"lane_bytes\":0,\"runs\":5,\"discarded\":2}\n");
+    expect(ae_view_latency(&raw_view, &r), AE_VIEW_SKIPPED, "");
+    r.ring.lane_bytes = 4096;
+    assert_int_equal(ae_view_latency(&text_view, &r), 0);
+    assert_true(ae_out_flush(&out));
+    assert_non_null(strstr(text, "(preset: default)\n  lanes  4 KiB each\n"));
+}
+
+static void wakeup(void **state) {
+    const struct ae_view_wakeup r = {.runs = RUNS,
+                                     .size = 8,
+                                     .samples = 300,
+                                     .distance_ns = 2e6,
+                                     .p50_ns = 5500,
+                                     .p99_ns = 12000,
+                                     .futex_p50_ns = 5000,
+                                     .futex_p99_ns = 7250};
+
+    (void)state;
+    expect(ae_view_wakeup(&text_view, &r), 0,
+           "8-byte messages to a subscriber that sleeps, 300 in a run, 2 ms or more apart\n"
+           "  wake-up     p50 5.50 us, p99 12 us\n"
+           "  bare futex  p50 5 us, p99 7.25 us\n"
+           "  ratio       1.50 of the medians (1.25 to 2.00 in 5 runs, 2 discarded)\n"
+           "  floor       80 ns, bare cache-line round trip\n");
+    expect(ae_view_wakeup(&json_view, &r), 0,
+           "{\"case\":\"wakeup\",\"wake_p50_ns\":5500.0,\"wake_p99_ns\":12000.0,\"futex_p50_ns\":5000.0,"
+           "\"futex_p99_ns\":7250.0,\"floor_ns\":80.5,\"p50_per_futex\":1.5,\"p50_per_futex_min\":1.25,"
+           "\"p50_per_futex_max\":2.0,\"size\":8,\"samples\":300,\"runs\":5,\"discarded\":2}\n");
+    expect(ae_view_wakeup(&raw_view, &r), AE_VIEW_SKIPPED, "");
+}
+
+/* ---- streams that fail ------------------------------------------------------------------------------------------- */
+
+static void full_disk(void **state) {
+    const struct ae_view_topic list[] = {plain_topic(), odd_topic()};
+    const struct ae_view_message message = {.data = "abc", .len = 3};
+    const struct ae_view *const views[] = {&text_view, &json_view, &raw_view};
+    FILE *memory = out.file;
+    FILE *file = fopen("/dev/full", "w");
+
+    (void)state;
+    assert_non_null(file);
+    setvbuf(file, NULL, _IONBF, 0);
+    for (size_t i = 0; i < 3; i++) {
+        ae_out_init(&out, file);
+        clearerr(file);
+        assert_int_equal(ae_view_message(views[i], &message), -ENOSPC);
+        ae_out_init(&out, file);
+        clearerr(file);
+        assert_int_equal(ae_view_topics(views[i], list, 2), i == 2 ? AE_VIEW_SKIPPED : -ENOSPC);
+    }
+    fclose(file);
+    ae_out_init(&out, memory);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, open_out, close_out)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(topics),
+        CASE(one_topic_as_text),
+        CASE(one_topic_as_json),
+        CASE(samples),
+        CASE(messages),
+        CASE(long_messages),
+        CASE(gaps),
+        CASE(runs),
+        CASE(throughput),
+        CASE(latency),
+        CASE(wakeup),
+        CASE(full_disk),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
