@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_wakeup.c - how long a subscriber that sleeps takes to have a message, beside a bare futex.
+ * wakeup.c - how long a subscriber that sleeps takes to have a message, beside a bare futex.
  *
  * Message and bare wake-up alternate, so that both meet the same kernel, cores and moment. Each is sent when the other
  * process has been at rest for a while and the kernel says that it sleeps; it is timed from before the call that sends
  * it to after the return of the call that slept.
  */
 #include "bench.h"
+#include "error.h"
+#include "floor.h"
+#include "measure.h"
+#include "output.h"
+#include "processes.h"
+#include "signals.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,9 +24,8 @@
 
 #define REST_NS 1000000u             /* of the sleeper, before each wake-up */
 #define LOST_NS UINT64_C(5000000000) /* a wake-up that takes longer won't come */
-#define SPINS 4096u                  /* between two looks at the clock */
+#define SPINS 4096u                  /* between two checks of the time */
 
-enum step { STEP_FLOOR_BEFORE, STEP_WAKES, STEP_FLOOR_AFTER, STEPS };
 enum kind { MESSAGE, BARE };
 
 /* ---- the sleeper ---- */
@@ -81,7 +86,7 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     bench_reached(bench, index, step);
     for (;;) {
         step = bench_next_step(bench, step);
-        if ((step - 2) % STEPS != STEP_WAKES)
+        if (!bench_step_is_run(step))
             bench_floor_pong(bench->arena);
         else if (!sleep_run(bench->arena, sub))
             return bench_child_error(bench, index, "a message was lost or has another size");

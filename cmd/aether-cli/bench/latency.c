@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_latency.c - round trips of one message there and one back, each timed by itself. */
+/* latency.c - round trips of one message there and one back, each timed by itself. */
 #include "bench.h"
+#include "error.h"
+#include "floor.h"
+#include "histogram.h"
+#include "measure.h"
+#include "output.h"
+#include "processes.h"
+#include "signals.h"
+#include "ticks.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define WARM_UP 1000u      /* trips between two looks at the clock; the first of them aren't counted */
+#define WARM_UP 1000u      /* trips between two checks of the time; the first of them aren't counted */
 #define WARM_UP_SIZE 4096u /* larger messages: fewer, and the histogram is as much coarser */
-
-enum step { STEP_FLOOR_BEFORE, STEP_TRIPS, STEP_FLOOR_AFTER, STEPS };
 
 #define BY_SIZE(size, constant, other)                                                                                 \
     switch (size) {                                                                                                    \
@@ -85,7 +91,7 @@ static int echo(struct bench *bench, int index, const struct bench_options *opti
 
     for (;;) {
         step = bench_next_step(bench, step);
-        if ((step - 2) % STEPS == STEP_TRIPS) {
+        if (bench_step_is_run(step)) {
 #define ECHO(n) rc = echo_trips(side->sub, side->pub, (uint64_t[(n) / 8]){0}, n, &bench->arena->total.v)
 #define ECHO_OTHER(n) rc = echo_trips(side->sub, side->pub, side->words, n, &bench->arena->total.v)
             BY_SIZE(options->size, ECHO, ECHO_OTHER)

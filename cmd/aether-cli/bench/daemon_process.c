@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon_process.c - starts aetherd and stops it. */
+#include "daemon_process.h"
+#include "error.h"
+#include "signals.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define START_NS 5000000000ull
+
+/* $AETHERD, else beside this program when installed, in the neighbouring folder when built, else in PATH. */
+static void exec_daemon(const char *socket) {
+    static const char *const places[] = {"aetherd", "../aetherd/aetherd"};
+    const char *named = getenv("AETHERD");
+    char self[512], path[600];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (named != NULL && named[0] != '\0') {
+        execlp(named, "aetherd", "--socket", socket, "--log-level", "error", (char *)NULL);
+        _exit(127);
+    }
+    if (len > 0) {
+        self[len] = '\0';
+        *strrchr(self, '/') = '\0';
+        for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+            (void)snprintf(path, sizeof path, "%s/%s", self, places[i]);
+            execl(path, "aetherd", "--socket", socket, "--log-level", "error", (char *)NULL);
+        }
+    }
+    execlp("aetherd", "aetherd", "--socket", socket, "--log-level", "error", (char *)NULL);
+    _exit(127);
+}
+
+int bench_daemon_start(struct bench_daemon *daemon) {
+    const uint64_t deadline = cli_now_ns() + START_NS;
+    const pid_t parent = getpid();
+
+    (void)strcpy(daemon->directory, "/tmp/aether-bench-XXXXXX");
+    if (mkdtemp(daemon->directory) == NULL) {
+        daemon->directory[0] = '\0';
+        return cli_error(CLI_FAILURE, "bench: /tmp: %s", strerror(errno));
+    }
+    (void)snprintf(daemon->socket, sizeof daemon->socket, "%s/aetherd.sock", daemon->directory);
+    daemon->pid = fork();
+    if (daemon->pid < 0)
+        return cli_error(CLI_FAILURE, "bench: fork: %s", strerror(errno));
+    if (daemon->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* it ends with us, whatever ends us */
+        if (getppid() != parent)
+            _exit(1);
+        exec_daemon(daemon->socket);
+    }
+    while (access(daemon->socket, F_OK) != 0) { /* it is renamed into place when the daemon listens */
+        int status;
+        if (waitpid(daemon->pid, &status, WNOHANG) == daemon->pid) {
+            daemon->pid = 0;
+            return cli_error(CLI_FAILURE,
+                             "bench: aetherd didn't start: is it installed beside aether-cli? ($AETHERD names one)");
+        }
+        if (cli_now_ns() > deadline)
+            return cli_error(CLI_FAILURE, "bench: aetherd wasn't ready within 5 seconds");
+        (void)poll(NULL, 0, 5);
+    }
+    return CLI_OK;
+}
+
+void bench_daemon_stop(struct bench_daemon *daemon) {
+    char lock[128];
+
+    if (daemon->pid > 0) {
+        (void)kill(daemon->pid, SIGTERM);
+        (void)waitpid(daemon->pid, NULL, 0);
+    }
+    if (daemon->directory[0] == '\0')
+        return;
+    (void)snprintf(lock, sizeof lock, "%s.lock", daemon->socket);
+    (void)unlink(lock); /* nobody else knows the directory */
+    (void)unlink(daemon->socket);
+    (void)rmdir(daemon->directory);
+}

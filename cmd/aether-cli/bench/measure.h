@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* measure.h - runs: each between the two halves of its floor, repeated until enough were steady. */
+#ifndef AETHER_CLI_BENCH_MEASURE_H
+#define AETHER_CLI_BENCH_MEASURE_H
+
+#include "bench.h"
+#include "processes.h"
+#include "view/measure.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bench_result {
+    double floor_ns;
+    double ratio;              /* to the floor: what runs are ordered by */
+    double msgs_per_s;         /* throughput */
+    uint64_t lost;             /* throughput */
+    double stall_ns;           /* throughput */
+    double p50, p99, p999;     /* round trip or wake-up, ns */
+    double bare_p50, bare_p99; /* wakeup, of a bare futex, ns */
+};
+
+struct bench_case {
+    /* Does one run with the children and fills in what it measures. False: an error, which was reported, or a signal. */
+    bool (*run)(struct bench *bench, const struct bench_options *options, void *context, struct bench_result *result);
+    double (*ratio)(const struct bench_result *result);
+    const char *unit; /* of the ratio, for progress */
+    void *context;
+};
+
+/*
+ * Takes options->runs accepted runs after one that isn't counted. results: options->runs of them, ordered by ratio on
+ * return. Status; an error is reported.
+ */
+int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
+                  struct bench_result *results, uint64_t *discarded);
+
+/* For the report: all runs. */
+struct ae_view_runs bench_runs(const struct bench_options *options, const struct bench_result *results,
+                               uint64_t discarded);
+
+#endif
