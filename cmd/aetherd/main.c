@@ -2,6 +2,7 @@
 /* main.c - aetherd's command line. */
 #include "base/error.h"
 #include "base/log.h"
+#include "base/socket.h"
 #include "broker/broker.h"
 #include "broker/config.h"
 #include "broker/server.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,6 +126,36 @@ static void raise_fd_limit(void) {
     }
 }
 
+static void on_signal(struct ae_source *source, uint32_t events) {
+    (void)events;
+    ae_loop_stop(source->loop);
+}
+
+static int serve(struct ae_broker *broker) {
+    struct ae_source signals = {.fn = on_signal, .events = EPOLLIN};
+    struct ae_server *server = NULL;
+    struct ae_loop loop;
+    sigset_t set;
+    int rc;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    if ((rc = ae_loop_open(&loop)) != 0)
+        return rc;
+    signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if ((rc = ae_source_add(&loop, &signals)) == 0 && (rc = ae_server_open(&server, broker, &loop)) == 0) {
+        ae_log_line(AE_LOG_INFO, "listening at %s", broker->instance.socket_path);
+        rc = ae_loop_run(&loop);
+        ae_server_close(server);
+    }
+    ae_source_remove(&signals);
+    ae_close(&signals.fd);
+    ae_loop_close(&loop);
+    return rc;
+}
+
 int main(int argc, char **argv) {
     struct ae_config config;
     struct ae_instance instance;
@@ -147,7 +179,7 @@ int main(int argc, char **argv) {
         return fault(rc == -EBUSY ? EXIT_RUNNING : EXIT_FAILED);
     if (ae_broker_start(&broker, &instance, &config.limits) != 0)
         return fault(EXIT_FAILED);
-    rc = ae_server_run(&broker);
+    rc = serve(&broker);
     status = rc == 0 ? EXIT_STOPPED : fault(EXIT_FAILED);
     ae_broker_stop(&broker);
     ae_log_line(AE_LOG_INFO, "stopped");

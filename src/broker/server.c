@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "broker/server.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -8,12 +7,9 @@
 #include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,41 +18,39 @@
 
 #define BACKLOG 128
 #define HELLO_TIMEOUT_NS 5000000000ull
-#define FIRST_LOOK_NS 1000000ull   /* after the end of a connection */
-#define LAST_LOOK_NS 1000000000ull /* a client that lives on without a connection is looked at this often */
+#define FIRST_CHECK_NS 1000000ull   /* after the end of a connection */
+#define LAST_CHECK_NS 1000000000ull /* the longest time between two checks of a client without a connection */
 #define ACCEPT_PAUSE_NS 1000000000ull
 #define GREETING_MAX 64u /* connections that haven't said HELLO, beside those of clients */
 
 struct connection {
-    struct connection *next, *previous; /* of those that haven't said HELLO */
-    int fd;
+    struct ae_server *server;
+    struct connection *next, **link; /* in server->connections */
+    struct ae_source source;
+    struct ae_timer hello; /* armed until HELLO */
     uint32_t pid, uid;
-    uint32_t client;   /* AE_NO_CLIENT before HELLO */
-    uint64_t deadline; /* for HELLO */
+    uint32_t client; /* AE_NO_CLIENT before HELLO */
 };
 
-/* What the server knows about a client record. */
+/* What the server knows about the client of a record, if there is one. */
 struct presence {
-    struct connection *connection; /* NULL: none; the token alone tells */
-    int process;                   /* a pidfd, or one of those below */
-    uint64_t look_ns;              /* when to look at the token next, while there is no connection; 0: no such client */
-    uint64_t delay_ns;
+    struct ae_server *server;
+    struct connection *connection; /* NULL: none, and then only the token shows whether the client lives */
+    struct ae_source process;      /* a pidfd; -1: none */
+    bool exited;                   /* the process has ended, or can't be seen from here */
+    struct ae_timer check;         /* of the token; armed while there is a client without a connection */
+    uint64_t delay_ns;             /* to which it was armed */
 };
 
-#define UNWATCHED (-1)
-#define EXITED (-2) /* what there was to be told has been told */
-
-struct server {
+struct ae_server {
     struct ae_broker *broker;
-    struct presence *presence;  /* one a client record */
-    struct connection greeting; /* ring head */
-    uint32_t connections;
-    int epoll, listener, signals;
-    bool accepting, stop;
-    uint64_t accept_ns; /* while not accepting: when to try again, whether or not a connection closes */
+    struct ae_loop *loop;
+    struct presence *presence; /* one a client record */
+    struct connection *connections;
+    uint32_t connection_count;
+    struct ae_source listener;    /* without events while nothing can be accepted */
+    struct ae_timer accept_again; /* armed meanwhile: tries again even if no connection closes */
 };
-
-static char listener_tag, signals_tag; /* addresses that epoll hands back */
 
 /* ---- the socket ---- */
 
@@ -98,86 +92,152 @@ static int listen_at(const char *path, int *listener) {
     return 0;
 }
 
-/* ---- connections ---- */
+/* ---- accepting ---- */
 
-static int watch(struct server *s, int operation, int fd, uint32_t events, void *tag) {
-    struct epoll_event event = {.events = events, .data.ptr = tag};
-
-    return epoll_ctl(s->epoll, operation, fd, &event) == 0 ? 0 : ae_fail(-errno, "epoll: %s", strerror(errno));
+static void pause_accepting(struct ae_server *s) {
+    if (ae_source_modify(&s->listener, 0) == 0)
+        ae_timer_arm(s->loop, &s->accept_again, ae_now_ns() + ACCEPT_PAUSE_NS);
 }
 
-static void set_accepting(struct server *s, bool accepting) {
-    if (s->accepting != accepting && watch(s, EPOLL_CTL_MOD, s->listener, accepting ? EPOLLIN : 0, &listener_tag) == 0)
-        s->accepting = accepting;
+static void resume_accepting(struct ae_server *s) {
+    if (s->listener.events == 0 && ae_source_modify(&s->listener, EPOLLIN) == 0)
+        ae_timer_disarm(&s->accept_again);
 }
 
-static void schedule_look(struct server *s, uint32_t client, uint64_t delay_ns) {
-    struct presence *p = &s->presence[client];
+static void on_accept_again(struct ae_timer *timer) {
+    struct ae_server *s = AE_CONTAINER(timer, struct ae_server, accept_again);
 
-    p->delay_ns = delay_ns;
-    p->look_ns = ae_now_ns() + delay_ns;
+    resume_accepting(s);
+    if (s->listener.events == 0)
+        ae_timer_arm(s->loop, timer, ae_now_ns() + ACCEPT_PAUSE_NS);
+}
+
+/* ---- presence ---- */
+
+static uint32_t client_of(const struct presence *p) {
+    return (uint32_t)(p - p->server->presence);
 }
 
 /*
- * The end of a process is a good moment to look at its client's token, and no more than that: the pid may be another
- * one's by now, or one that can't be seen from here, which the end of the connection and the timer make up for; and a
- * forked child may keep the connection open, which this makes up for.
+ * Has the loop report the end of a client's process, as a good moment to check the client's token, and no more than
+ * that. The pid may belong to another process by now, or to none that can be seen from here: then the end of the
+ * connection and the timer remain. A forked child may keep the connection open: then the end of the process remains.
  */
-static void watch_process(struct server *s, uint32_t client) {
-    struct presence *p = &s->presence[client];
-    const uint32_t pid = s->broker->registry.clients[client].pid;
+static void watch_process(struct presence *p) {
+    const uint32_t pid = p->server->broker->registry.clients[client_of(p)].pid;
 
-    if (p->process != UNWATCHED || pid == 0)
+    if (p->process.fd >= 0 || p->exited || pid == 0)
         return;
-    p->process = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (p->process < 0)
-        p->process = errno == ESRCH ? EXITED : UNWATCHED;
-    else if (watch(s, EPOLL_CTL_ADD, p->process, EPOLLIN, p) != 0)
-        ae_close(&p->process);
+    p->process.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (p->process.fd < 0)
+        p->exited = errno == ESRCH;
+    else if (ae_source_add(p->server->loop, &p->process) != 0)
+        ae_close(&p->process.fd);
 }
 
-static void forget(struct presence *p) {
-    ae_close(&p->process);
-    *p = (struct presence){.process = UNWATCHED};
+static void unwatch_process(struct presence *p) {
+    ae_source_remove(&p->process);
+    ae_close(&p->process.fd);
+}
+
+/* Back to what it is for a record without a client. */
+static void reset_presence(struct presence *p) {
+    unwatch_process(p);
+    ae_timer_disarm(&p->check);
+    p->exited = false;
+    p->connection = NULL;
 }
 
 /*
- * Looks at a client without a connection; again later, ever more rarely, if it lives. A killed process closes its
- * connection a moment before its memory goes, so the first look is often too early; if the process has ended since,
- * there is a second one at once.
+ * Checks a client without a connection; if it lives, again after next_delay_ns. A killed process closes its connection
+ * a moment before its memory goes, so the first check is often too early. If the process turns out to have ended
+ * meanwhile, there is a second one at once.
  */
-static void look(struct server *s, uint32_t client, uint64_t next_delay_ns) {
-    struct presence *p = &s->presence[client];
-    bool dead = ae_broker_look(s->broker, client);
+static void check_client(struct presence *p, uint64_t next_delay_ns) {
+    const uint32_t client = client_of(p);
+    bool dead = ae_broker_look(p->server->broker, client);
 
     if (!dead) {
-        watch_process(s, client);
-        dead = p->process == EXITED && ae_broker_look(s->broker, client);
+        watch_process(p);
+        dead = p->exited && ae_broker_look(p->server->broker, client);
     }
-    if (dead)
-        forget(p);
-    else
-        schedule_look(s, client, next_delay_ns);
+    if (dead) {
+        reset_presence(p);
+    } else {
+        p->delay_ns = next_delay_ns;
+        ae_timer_arm(p->server->loop, &p->check, ae_now_ns() + next_delay_ns);
+    }
 }
 
-static void unlink_greeting(struct connection *c) {
-    c->previous->next = c->next;
-    c->next->previous = c->previous;
-    c->next = c->previous = c;
+static void on_check(struct ae_timer *timer) {
+    struct presence *p = AE_CONTAINER(timer, struct presence, check);
+
+    check_client(p, p->delay_ns * 2 < LAST_CHECK_NS ? p->delay_ns * 2 : LAST_CHECK_NS);
 }
 
-static void close_connection(struct server *s, struct connection *c) {
+/* ---- connections ---- */
+
+/* Without a check of its client. */
+static void free_connection(struct connection *c) {
+    *c->link = c->next;
+    if (c->next != NULL)
+        c->next->link = c->link;
+    c->server->connection_count--;
+    ae_timer_disarm(&c->hello);
+    ae_source_remove(&c->source);
+    ae_close(&c->source.fd);
+    resume_accepting(c->server); /* a descriptor is free again */
+    free(c);
+}
+
+static void close_connection(struct connection *c) {
+    struct ae_server *s = c->server;
     const uint32_t client = c->client;
 
-    unlink_greeting(c);
-    ae_close(&c->fd);
-    free(c);
-    s->connections--;
-    set_accepting(s, true);
+    free_connection(c);
     if (client != AE_NO_CLIENT) {
         s->presence[client].connection = NULL;
-        look(s, client, FIRST_LOOK_NS);
+        check_client(&s->presence[client], FIRST_CHECK_NS);
     }
+}
+
+static void on_process_end(struct ae_source *source, uint32_t events) {
+    struct presence *p = AE_CONTAINER(source, struct presence, process);
+
+    (void)events;
+    unwatch_process(p);
+    p->exited = true;
+    if (p->connection != NULL)
+        close_connection(p->connection); /* which checks the client */
+    else
+        check_client(p, FIRST_CHECK_NS);
+}
+
+static void on_hello_timeout(struct ae_timer *timer) {
+    struct connection *c = AE_CONTAINER(timer, struct connection, hello);
+
+    ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed", c->pid);
+    close_connection(c);
+}
+
+/* ---- requests ---- */
+
+static void greet(struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
+    struct ae_server *s = c->server;
+    uint32_t client;
+
+    ae_broker_hello(s->broker, msg, c->pid, c->uid, reply, &client);
+    if (client == AE_NO_CLIENT)
+        return;
+    ae_timer_disarm(&c->hello);
+    struct presence *p = &s->presence[client];
+    /* A resumed client's old connection, if its end hasn't been seen yet, belongs to nobody any more. */
+    if (p->connection != NULL)
+        free_connection(p->connection);
+    reset_presence(p);
+    c->client = client;
+    p->connection = c;
+    watch_process(p);
 }
 
 static void refuse(int fd, int code) {
@@ -190,84 +250,10 @@ static void refuse(int fd, int code) {
         (void)ae_packet_send(fd, packet, (size_t)len, NULL, 0); /* it is closed in any case */
 }
 
-static int add_connection(struct server *s, int fd) {
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-    struct connection *c;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-        return ae_fail(-errno, "peer's identity: %s", strerror(errno));
-    if (peer.uid != s->broker->instance.uid && peer.uid != 0)
-        return ae_fail(-EACCES, "uid %u may not use the aetherd of uid %u", (unsigned)peer.uid,
-                       (unsigned)s->broker->instance.uid);
-    if (s->connections >= s->broker->registry.clients_max + GREETING_MAX)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients",
-                       s->broker->registry.clients_max);
-    c = calloc(1, sizeof *c);
-    if (c == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
-    *c = (struct connection){.fd = fd,
-                             .pid = (uint32_t)peer.pid,
-                             .uid = peer.uid,
-                             .client = AE_NO_CLIENT,
-                             .deadline = ae_now_ns() + HELLO_TIMEOUT_NS};
-    const int rc = watch(s, EPOLL_CTL_ADD, fd, EPOLLIN, c);
-    if (rc != 0) {
-        free(c);
-        return rc;
-    }
-    c->previous = s->greeting.previous;
-    c->next = &s->greeting;
-    c->previous->next = c;
-    s->greeting.previous = c;
-    s->connections++;
-    return 0;
-}
-
-static void accept_connection(struct server *s) {
-    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            ae_log_line(AE_LOG_WARNING, "no connection can be accepted now: %s", strerror(errno));
-            set_accepting(s, false); /* the waiting connection would wake us again and again */
-            s->accept_ns = ae_now_ns() + ACCEPT_PAUSE_NS;
-        }
-        return;
-    }
-    const int rc = add_connection(s, fd);
-    if (rc != 0) {
-        ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
-        refuse(fd, rc);
-        ae_close(&fd);
-    }
-}
-
-/* ---- requests ---- */
-
-static void greet(struct server *s, struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
-    uint32_t client;
-
-    ae_broker_hello(s->broker, msg, c->pid, c->uid, reply, &client);
-    if (client == AE_NO_CLIENT)
-        return;
-    unlink_greeting(c);
-    /* The resumed client's old connection, if we haven't seen its end yet, speaks for nobody any more. */
-    struct connection *old = s->presence[client].connection;
-    if (old != NULL) {
-        old->client = AE_NO_CLIENT;
-        close_connection(s, old);
-    }
-    c->client = client;
-    forget(&s->presence[client]);
-    s->presence[client].connection = c;
-    watch_process(s, client);
-}
-
-static void answer(struct server *s, struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
+static void answer(struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
     if (c->client == AE_NO_CLIENT) {
         if (msg->type == AE_MSG_HELLO && msg->version == AE_PROTOCOL_VERSION)
-            greet(s, c, msg, reply);
+            greet(c, msg, reply);
         else if (msg->type == AE_MSG_HELLO)
             ae_reply_error(reply,
                            ae_fail(-EPROTO,
@@ -278,9 +264,9 @@ static void answer(struct server *s, struct connection *c, const struct ae_msg *
     } else if (msg->type == AE_MSG_SHUTDOWN) {
         ae_log_line(AE_LOG_INFO, "stop asked for by pid %" PRIu32, c->pid);
         reply->msg.type = AE_MSG_DONE;
-        s->stop = true;
+        ae_loop_stop(c->server->loop); /* the reply goes out before */
     } else {
-        ae_broker_handle(s->broker, c->client, msg, reply);
+        ae_broker_handle(c->server->broker, c->client, msg, reply);
     }
 }
 
@@ -306,12 +292,12 @@ static void log_request(const struct connection *c, const struct ae_msg *msg, co
 }
 
 /* Reads one packet and answers it. False: the connection is to be closed. */
-static bool serve_packet(struct server *s, struct connection *c) {
+static bool serve_packet(struct connection *c) {
     uint8_t packet[AE_PACKET_MAX];
     int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
     struct ae_reply reply = {0};
     struct ae_msg msg;
-    int len = ae_packet_receive(c->fd, packet, sizeof packet, fds, &fd_count);
+    int len = ae_packet_receive(c->source.fd, packet, sizeof packet, fds, &fd_count);
 
     if (len == -EAGAIN)
         return true;
@@ -324,20 +310,20 @@ static bool serve_packet(struct server *s, struct connection *c) {
         if (rc == 0)
             rc = ae_fail(-EPROTO, "a request carries file descriptors");
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 ": %s: connection closed", c->pid, aether_errmsg());
-        refuse(c->fd, rc);
+        refuse(c->source.fd, rc);
         return false;
     }
     /*
      * A forked child may have kept the connection of a dead process: it speaks for nobody, and what it got would never
      * be freed.
      */
-    if (c->client != AE_NO_CLIENT && ae_broker_look(s->broker, c->client))
+    if (c->client != AE_NO_CLIENT && ae_broker_look(c->server->broker, c->client))
         return false;
-    answer(s, c, &msg, &reply);
+    answer(c, &msg, &reply);
     log_request(c, &msg, &reply);
     reply.msg.request = msg.request;
     len = ae_msg_encode(&reply.msg, packet, sizeof packet);
-    rc = len < 0 ? len : ae_packet_send(c->fd, packet, (size_t)len, reply.fds, reply.fd_count);
+    rc = len < 0 ? len : ae_packet_send(c->source.fd, packet, (size_t)len, reply.fds, reply.fd_count);
     for (int i = 0; i < reply.fd_count; i++)
         ae_close(&reply.fds[i]);
     if (rc == -EAGAIN)
@@ -345,129 +331,115 @@ static bool serve_packet(struct server *s, struct connection *c) {
     return rc == 0 && c->client != AE_NO_CLIENT;
 }
 
-/* ---- time ---- */
+static void on_packet(struct ae_source *source, uint32_t events) {
+    struct connection *c = AE_CONTAINER(source, struct connection, source);
 
-/* Does what is due and returns the milliseconds until something else is; -1: nothing ever, an idle daemon sleeps. */
-static int run_timers(struct server *s) {
-    const uint64_t now = ae_now_ns();
-    uint64_t due = UINT64_MAX;
-
-    while (s->greeting.next != &s->greeting && s->greeting.next->deadline <= now) {
-        ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed",
-                    s->greeting.next->pid);
-        close_connection(s, s->greeting.next);
-    }
-    if (s->greeting.next != &s->greeting)
-        due = s->greeting.next->deadline;
-    if (!s->accepting && s->accept_ns <= now)
-        set_accepting(s, true);
-    if (!s->accepting && s->accept_ns < due)
-        due = s->accept_ns;
-    for (uint32_t i = 0; i < s->broker->registry.clients_max; i++) {
-        struct presence *p = &s->presence[i];
-        if (p->look_ns == 0)
-            continue;
-        if (p->look_ns <= now)
-            look(s, i, p->delay_ns * 2 < LAST_LOOK_NS ? p->delay_ns * 2 : LAST_LOOK_NS);
-        if (p->look_ns != 0 && p->look_ns < due)
-            due = p->look_ns;
-    }
-    if (due == UINT64_MAX)
-        return -1;
-    return due <= now ? 0 : (int)((due - now + 999999) / 1000000);
+    (void)events; /* its end and its errors show up when it is read */
+    if (!serve_packet(c))
+        close_connection(c);
 }
 
-/* ---- the loop ---- */
+/* ---- new connections ---- */
 
-static int open_signals(void) {
-    sigset_t set;
+static int add_connection(struct ae_server *s, int fd) {
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    struct connection *c;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-static int setup(struct server *s) {
-    int rc;
-
-    s->presence = calloc(s->broker->registry.clients_max, sizeof *s->presence);
-    if (s->presence == NULL)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return ae_fail(-errno, "peer's identity: %s", strerror(errno));
+    if (peer.uid != s->broker->instance.uid && peer.uid != 0)
+        return ae_fail(-EACCES, "uid %u may not use the aetherd of uid %u", (unsigned)peer.uid,
+                       (unsigned)s->broker->instance.uid);
+    if (s->connection_count >= s->broker->registry.clients_max + GREETING_MAX)
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients",
+                       s->broker->registry.clients_max);
+    c = calloc(1, sizeof *c);
+    if (c == NULL)
         return ae_fail(-ENOMEM, "out of memory");
-    for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
-        s->presence[i].process = UNWATCHED;
-    s->epoll = epoll_create1(EPOLL_CLOEXEC);
-    s->signals = open_signals();
-    if (s->epoll < 0 || s->signals < 0)
-        return ae_fail(-errno, "epoll or signalfd: %s", strerror(errno));
-    if ((rc = listen_at(s->broker->instance.socket_path, &s->listener)) != 0)
+    *c = (struct connection){.server = s,
+                             .source = {.fn = on_packet, .fd = fd, .events = EPOLLIN},
+                             .hello = {.fn = on_hello_timeout},
+                             .pid = (uint32_t)peer.pid,
+                             .uid = peer.uid,
+                             .client = AE_NO_CLIENT};
+    const int rc = ae_source_add(s->loop, &c->source);
+    if (rc != 0) {
+        free(c);
         return rc;
-    if ((rc = watch(s, EPOLL_CTL_ADD, s->signals, EPOLLIN, &signals_tag)) != 0)
-        return rc;
-    s->accepting = true;
-    for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
-        look(s, i, LAST_LOOK_NS); /* adopted ones, until they resume or die */
-    return watch(s, EPOLL_CTL_ADD, s->listener, EPOLLIN, &listener_tag);
+    }
+    ae_timer_arm(s->loop, &c->hello, ae_now_ns() + HELLO_TIMEOUT_NS);
+    c->next = s->connections;
+    c->link = &s->connections;
+    if (c->next != NULL)
+        c->next->link = &c->next;
+    s->connections = c;
+    s->connection_count++;
+    return 0;
 }
 
-static bool is_process(const struct server *s, const void *tag) {
-    const uintptr_t first = (uintptr_t)s->presence;
+static void on_connect(struct ae_source *source, uint32_t events) {
+    struct ae_server *s = AE_CONTAINER(source, struct ae_server, listener);
+    int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    return (uintptr_t)tag - first < s->broker->registry.clients_max * sizeof *s->presence;
+    (void)events;
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+            ae_log_line(AE_LOG_WARNING, "no connection can be accepted now: %s", strerror(errno));
+            pause_accepting(s); /* or the waiting connection would be reported again and again */
+        }
+        return;
+    }
+    const int rc = add_connection(s, fd);
+    if (rc != 0) {
+        ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
+        refuse(fd, rc);
+        ae_close(&fd);
+    }
 }
 
-static void look_after_exit(struct server *s, struct presence *p) {
-    ae_close(&p->process);
-    p->process = EXITED;
-    if (p->connection != NULL)
-        close_connection(s, p->connection); /* and looks */
-    else
-        look(s, (uint32_t)(p - s->presence), FIRST_LOOK_NS);
-}
+/* ---- start and stop ---- */
 
-static void handle_event(struct server *s, void *tag) {
-    if (tag == &listener_tag)
-        accept_connection(s);
-    else if (tag == &signals_tag)
-        s->stop = true;
-    else if (is_process(s, tag))
-        look_after_exit(s, tag);
-    else if (!serve_packet(s, tag))
-        close_connection(s, tag);
-}
-
-int ae_server_run(struct ae_broker *broker) {
-    struct server s = {.broker = broker, .epoll = -1, .listener = -1, .signals = -1};
-    struct epoll_event event;
+int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct ae_loop *loop) {
+    const uint32_t clients = broker->registry.clients_max;
+    struct ae_server *s = calloc(1, sizeof *s);
     int rc;
 
-    s.greeting.next = s.greeting.previous = &s.greeting;
-    rc = setup(&s);
-    if (rc == 0)
-        ae_log_line(AE_LOG_INFO, "listening at %s", broker->instance.socket_path);
-    while (rc == 0 && !s.stop) {
-        const int timeout = run_timers(&s);
-        /* One event at a time: handling one may close the connection of another. */
-        const int n = epoll_wait(s.epoll, &event, 1, timeout);
-        if (n < 0 && errno != EINTR)
-            rc = ae_fail(-errno, "epoll: %s", strerror(errno));
-        else if (n > 0)
-            handle_event(&s, event.data.ptr);
+    if (s == NULL)
+        return ae_fail(-ENOMEM, "out of memory");
+    *s = (struct ae_server){.broker = broker,
+                            .loop = loop,
+                            .presence = calloc(clients, sizeof *s->presence),
+                            .listener = {.fn = on_connect, .fd = -1, .events = EPOLLIN},
+                            .accept_again = {.fn = on_accept_again}};
+    if (s->presence == NULL) {
+        free(s);
+        return ae_fail(-ENOMEM, "out of memory");
     }
-    if (s.listener >= 0)
-        (void)unlink(broker->instance.socket_path);
-    for (struct connection *c = s.greeting.next, *next; c != &s.greeting; c = next) {
-        next = c->next;
-        close_connection(&s, c);
+    for (uint32_t i = 0; i < clients; i++)
+        s->presence[i] = (struct presence){
+            .server = s, .process = {.fn = on_process_end, .fd = -1, .events = EPOLLIN}, .check = {.fn = on_check}};
+    if ((rc = listen_at(broker->instance.socket_path, &s->listener.fd)) != 0 ||
+        (rc = ae_source_add(loop, &s->listener)) != 0) {
+        ae_server_close(s);
+        return rc;
     }
-    for (uint32_t i = 0; s.presence != NULL && i < broker->registry.clients_max; i++) {
-        if (s.presence[i].connection != NULL)
-            close_connection(&s, s.presence[i].connection);
-    }
-    ae_close(&s.listener);
-    ae_close(&s.signals);
-    ae_close(&s.epoll);
-    free(s.presence);
-    return rc;
+    for (uint32_t i = 0; i < clients; i++)
+        check_client(&s->presence[i], LAST_CHECK_NS); /* adopted ones, until they resume or die */
+    *server = s;
+    return 0;
+}
+
+void ae_server_close(struct ae_server *s) {
+    if (s->listener.fd >= 0)
+        (void)unlink(s->broker->instance.socket_path);
+    while (s->connections != NULL)
+        free_connection(s->connections);
+    for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
+        reset_presence(&s->presence[i]);
+    ae_timer_disarm(&s->accept_again);
+    ae_source_remove(&s->listener);
+    ae_close(&s->listener.fd);
+    free(s->presence);
+    free(s);
 }
