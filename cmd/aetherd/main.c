@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - aetherd's command line. */
 #include "base/error.h"
-#include "base/log.h"
 #include "base/socket.h"
 #include "broker/broker.h"
 #include "broker/config.h"
 #include "broker/server.h"
+#include "service/log.h"
 #include <aether/connect.h>
 #include <aether/error.h>
 #include <errno.h>

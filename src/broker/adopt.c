@@ -6,10 +6,10 @@
  */
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/socket.h"
 #include "broker/broker.h"
 #include "ring/geometry.h"
+#include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <dirent.h>

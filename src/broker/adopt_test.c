@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* adopt_test.c - a registry is hostile input: records are damaged by hand, then a broker starts on them. */
-#include "base/log.h"
 #include "base/socket.h"
 #include "broker/broker.h"
+#include "service/log.h"
 #include "shm/segment.h"
 #include "shm/token.h"
 #include <aether/error.h>

@@ -2,8 +2,8 @@
 #include "broker/broker.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/socket.h"
+#include "service/log.h"
 #include "shm/segment.h"
 #include "shm/token.h"
 #include <aether/error.h>

@@ -4,9 +4,9 @@
  * file.
  */
 #include "broker/broker.h"
-#include "ring/claim.h"
-#include "base/log.h"
 #include "base/socket.h"
+#include "ring/claim.h"
+#include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <errno.h>

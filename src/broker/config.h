@@ -3,8 +3,8 @@
 #ifndef AE_BROKER_CONFIG_H
 #define AE_BROKER_CONFIG_H
 
-#include "base/log.h"
 #include "broker/broker.h"
+#include "service/log.h"
 
 struct ae_config {
     char socket_path[108]; /* "": the default */

@@ -2,8 +2,8 @@
 #include "broker/server.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/socket.h"
+#include "service/log.h"
 #include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>

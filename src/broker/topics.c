@@ -2,12 +2,12 @@
 /* topics.c - topics, and who is attached to them. */
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/socket.h"
 #include "base/text.h"
 #include "broker/broker.h"
 #include "ring/geometry.h"
 #include "ring/topic.h"
+#include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/log.h"
+#include "service/log.h"
 #include "base/error.h"
 #include "base/text.h"
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - the daemon's log: one line a call on stderr, "2026-01-31T12:00:00.123Z warning text", UTC.
+ * log.h - the log of a program that serves: one line a call on stderr, "2026-01-31T12:00:00.123Z warning text", UTC.
  *
  * Thread-safe: each line is one write(). A line that stderr doesn't take is dropped. A program whose stderr may be a
  * closed pipe ignores SIGPIPE.
  */
-#ifndef AE_BASE_LOG_H
-#define AE_BASE_LOG_H
+#ifndef AE_SERVICE_LOG_H
+#define AE_SERVICE_LOG_H
 
 enum ae_log_level {
     AE_LOG_ERROR = 0,
