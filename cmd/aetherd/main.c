@@ -3,8 +3,8 @@
 #include "base/error.h"
 #include "base/socket.h"
 #include "broker/broker.h"
-#include "broker/config.h"
 #include "broker/server.h"
+#include "service/conf.h"
 #include "service/log.h"
 #include <aether/connect.h>
 #include <aether/error.h>
@@ -39,8 +39,60 @@ static void usage(FILE *out) {
           out);
 }
 
+enum { KEY_SOCKET, KEY_LOG_LEVEL };
+
+static char socket_path[108]; /* "": the default */
+static unsigned log_level;
+static struct ae_limits limits;
+
+static const struct ae_conf_key keys[] = {
+    [KEY_SOCKET] = {.section = "daemon",
+                    .name = "socket",
+                    .option = "socket",
+                    .kind = AE_CONF_PATH,
+                    .target.path = socket_path,
+                    .max = AE_SOCKET_PATH_MAX},
+    [KEY_LOG_LEVEL] = {.section = "daemon",
+                       .name = "log_level",
+                       .option = "log-level",
+                       .kind = AE_CONF_WORD,
+                       .target.word = &log_level,
+                       .words = ae_log_levels,
+                       .value = "info"},
+    {.section = "limits",
+     .name = "topics",
+     .kind = AE_CONF_U32,
+     .target.u32 = &limits.topics,
+     .min = 1,
+     .max = AE_REGISTRY_TOPICS_LIMIT,
+     .value = "1024"},
+    {.section = "limits",
+     .name = "clients",
+     .kind = AE_CONF_U32,
+     .target.u32 = &limits.clients,
+     .min = 1,
+     .max = AE_REGISTRY_CLIENTS_LIMIT,
+     .value = "1024"},
+    {.section = "limits",
+     .name = "grants",
+     .kind = AE_CONF_U32,
+     .target.u32 = &limits.grants,
+     .min = 1,
+     .max = AE_REGISTRY_GRANTS_LIMIT,
+     .value = "8192"},
+    {.section = "limits",
+     .name = "ring_bytes",
+     .kind = AE_CONF_U64,
+     .target.u64 = &limits.ring_bytes,
+     .min = 65536,
+     .max = 1ull << 44,
+     .value = "1073741824"},
+};
+
+static const struct ae_conf conf = {.keys = keys, .count = sizeof keys / sizeof keys[0]};
+
 /* -1: go on; else the status to end with. */
-static int read_options(int argc, char **argv, struct ae_config *config) {
+static int read_options(int argc, char **argv) {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},    {"socket", required_argument, NULL, 's'},
         {"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
@@ -79,31 +131,25 @@ static int read_options(int argc, char **argv, struct ae_config *config) {
         (void)ae_fail(-EINVAL, "unexpected word '%s': see aetherd --help", argv[optind]);
         return fault(EXIT_BAD_USAGE);
     }
-    if (file != NULL && ae_config_read(config, file) != 0)
+    if (ae_conf_defaults(&conf) != 0 || (file != NULL && ae_conf_read(&conf, file) != 0) ||
+        (level != NULL && ae_conf_option(&keys[KEY_LOG_LEVEL], level) != 0) ||
+        (path != NULL && ae_conf_option(&keys[KEY_SOCKET], path) != 0))
         return fault(EXIT_BAD_USAGE);
-    if (level != NULL && ae_log_level_parse(level, &config->log_level) != 0)
-        return fault(EXIT_BAD_USAGE);
-    if (path != NULL && (path[0] == '\0' || strlen(path) > AE_SOCKET_PATH_MAX)) {
-        (void)ae_fail(-EINVAL, "--socket '%s' isn't a path of 1 to %u bytes", path, AE_SOCKET_PATH_MAX);
-        return fault(EXIT_BAD_USAGE);
-    }
-    if (path != NULL)
-        memcpy(config->socket_path, path, strlen(path) + 1);
     return -1;
 }
 
 /* The default socket's directory is ours alone; one that the user names is the user's business. */
-static int default_directory(struct ae_config *config) {
+static int default_directory(void) {
     struct stat st;
-    char directory[sizeof config->socket_path];
-    int rc = aether_default_socket(config->socket_path, sizeof config->socket_path);
+    char directory[sizeof socket_path];
+    int rc = aether_default_socket(socket_path, sizeof socket_path);
 
     if (rc != 0)
         return rc;
     const char *named = getenv("AETHER_SOCKET");
     if (named != NULL && named[0] != '\0')
         return 0;
-    memcpy(directory, config->socket_path, sizeof directory);
+    memcpy(directory, socket_path, sizeof directory);
     *strrchr(directory, '/') = '\0';
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
         return ae_fail(-errno, "directory %s: %s", directory, strerror(errno));
@@ -157,27 +203,25 @@ static int serve(struct ae_broker *broker) {
 }
 
 int main(int argc, char **argv) {
-    struct ae_config config;
     struct ae_instance instance;
     struct ae_broker broker;
     int status, lock, rc;
 
-    ae_config_defaults(&config);
-    status = read_options(argc, argv, &config);
+    status = read_options(argc, argv);
     if (status >= 0)
         return status;
-    ae_log_set_level(config.log_level);
+    ae_log_set_level((enum ae_log_level)log_level);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is a clear error when a topic is created */
     raise_fd_limit();
-    if (config.socket_path[0] == '\0' && default_directory(&config) != 0)
+    if (socket_path[0] == '\0' && default_directory() != 0)
         return fault(EXIT_FAILED);
-    if (ae_instance_init(&instance, config.socket_path, (uint32_t)geteuid()) != 0)
+    if (ae_instance_init(&instance, socket_path, (uint32_t)geteuid()) != 0)
         return fault(EXIT_FAILED);
     rc = ae_instance_lock(&instance, &lock);
     if (rc != 0)
         return fault(rc == -EBUSY ? EXIT_RUNNING : EXIT_FAILED);
-    if (ae_broker_start(&broker, &instance, &config.limits) != 0)
+    if (ae_broker_start(&broker, &instance, &limits) != 0)
         return fault(EXIT_FAILED);
     rc = serve(&broker);
     status = rc == 0 ? EXIT_STOPPED : fault(EXIT_FAILED);

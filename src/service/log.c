@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/log.h"
-#include "base/error.h"
 #include "base/text.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -11,9 +10,8 @@
 
 #define LINE_SIZE 1024
 
-static const char *const level_names[] = {
-    [AE_LOG_ERROR] = "error", [AE_LOG_WARNING] = "warning", [AE_LOG_INFO] = "info", [AE_LOG_DEBUG] = "debug"};
-#define LEVEL_COUNT (sizeof level_names / sizeof level_names[0])
+const char *const ae_log_levels[] = {
+    [AE_LOG_ERROR] = "error", [AE_LOG_WARNING] = "warning", [AE_LOG_INFO] = "info", [AE_LOG_DEBUG] = "debug", NULL};
 
 static int max_level = AE_LOG_INFO;
 
@@ -34,7 +32,7 @@ void ae_log_line(enum ae_log_level level, const char *format, ...) {
     gmtime_r(&now.tv_sec, &utc);
     size_t len = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
     len += (size_t)snprintf(line + len, sizeof line - len, ".%03dZ %-7s ", (int)(now.tv_nsec / 1000000),
-                            level_names[level]);
+                            ae_log_levels[level]);
     va_start(args, format);
     if (vsnprintf(line + len, sizeof line - len - 1, format, args) < 0) /* - 1: room for the newline */
         line[len] = '\0';
@@ -45,14 +43,4 @@ void ae_log_line(enum ae_log_level level, const char *format, ...) {
     while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
         continue;
     errno = saved;
-}
-
-int ae_log_level_parse(const char *word, enum ae_log_level *level) {
-    for (size_t i = 0; i < LEVEL_COUNT; i++) {
-        if (strcmp(word, level_names[i]) == 0) {
-            *level = (enum ae_log_level)i;
-            return 0;
-        }
-    }
-    return ae_fail(-EINVAL, "\"%s\" isn't a log level: use error, warning, info or debug", word);
 }

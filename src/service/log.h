@@ -20,7 +20,7 @@ void ae_log_line(enum ae_log_level level, const char *format, ...) __attribute__
 
 void ae_log_set_level(enum ae_log_level level);
 
-/* "error", "warning", "info", "debug". 0, or -EINVAL with a text that names them. */
-int ae_log_level_parse(const char *word, enum ae_log_level *level);
+/* "error", "warning", "info", "debug": the index is the level, and a NULL ends them. */
+extern const char *const ae_log_levels[];
 
 #endif
