@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""aetherd's command line and configuration file: what is wrong is told in one line that says where, and ends with 2."""
+"""aetherd's command line and configuration file: an error is one line that says where it is, and ends aetherd with 2."""
 import os
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 import daemon_lib as lib  # noqa: E402
 from daemon_lib import BEST_EFFORT, Client, Daemon  # noqa: E402
 
-# A file's content, the line that is at fault, and words of the text.
+# A file's content, the line with the error, and words of the text.
 BAD_FILES = [
     ("[daemon]\nsocket =\n", 2, "socket"),
     ("[daemon]\nsocket = " + "x" * 108 + "\n", 2, "socket"),
@@ -65,6 +65,9 @@ BAD_WORDS = [
     (["-xy"], "-xy"),
     (["start"], "start"),
     (["--", "start"], "start"),
+    (["--print-config", "start"], "start"),
+    (["--print-config=yes"], "--print-config"),
+    (["--print-config", "--config", "/nonexistent/aetherd.conf"], "/nonexistent/aetherd.conf"),
     ([""], "''"),
     (["--config", "/nonexistent/aetherd.conf"], "/nonexistent/aetherd.conf"),
     (["--config", "/"], "/"),
@@ -79,8 +82,8 @@ def run_daemon(*arguments):
                           timeout=lib.DEADLINE_S, env=ENV, check=False)
 
 
-def faulted(arguments, *words):
-    """None, or what is wrong with how it told the fault."""
+def misreported(arguments, *words):
+    """None, or what is wrong with how aetherd reports the error."""
     done = run_daemon(*arguments)
     text = done.stderr.decode(errors="replace")
     if done.returncode != 2:
@@ -100,15 +103,15 @@ def case_files():
     for content, line, word in BAD_FILES:
         with open(path, "w", encoding="utf-8") as f:
             f.write(content)
-        fault = faulted(["--config", path], f"{path}:" if line is None else f"{path}:{line}:", word)
-        if fault is not None:
-            wrong.append(f"{content[:60]!r}: {fault}")
+        report = misreported(["--config", path], f"{path}:" if line is None else f"{path}:{line}:", word)
+        if report is not None:
+            wrong.append(f"{content[:60]!r}: {report}")
     assert not wrong, "\n".join(wrong)
 
 
 def case_words():
     """bad command lines"""
-    wrong = [f"{words}: {fault}" for words, word in BAD_WORDS for fault in [faulted(words, word)] if fault is not None]
+    wrong = [f"{words}: {report}" for words, word in BAD_WORDS for report in [misreported(words, word)] if report is not None]
     assert not wrong, "\n".join(wrong)
 
 
@@ -122,13 +125,42 @@ def case_help():
             assert word in done.stdout.decode()
 
 
+def printed(*arguments):
+    """The configuration that aetherd prints."""
+    done = run_daemon(*arguments, "--print-config")
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    return done.stdout.decode()
+
+
+def case_print():
+    """--print-config prints the settings in effect as a file that gives the same settings"""
+    path = os.path.join(SCRATCH, "printed.conf")
+    text = printed()
+    assert "#topics = 1024\n" in text and "#log_level = info\n" in text and "/must-not-be-used" not in text
+    config = "[limits]\ntopics = 5 ; few\nclients = 1024\n[daemon]\nlog_level = error\n"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(config)
+    text = printed("--config", path, "--log-level", "debug", "--socket", "/nonexistent/a b;c")
+    for line in ("topics = 5", "#clients = 1024", "#grants = 8192", "log_level = debug", "socket = /nonexistent/a b;c"):
+        assert f"\n{line}\n" in text, f"{line}: {text}"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    assert printed("--config", path) == text
+    wrong = misreported(["--config", path, "--socket", "/a ;b", "--print-config"], "socket", "/a ;b") or ""
+    assert wrong.startswith("isn't one line on stderr") and "can't stand in a file" in wrong, wrong
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([lib.AETHERD, "--print-config"], stdout=full, stderr=subprocess.PIPE, env=ENV, check=False)
+    assert done.returncode == 1 and b"No space" in done.stderr
+
+
 def case_sample():
-    """the sample configuration is accepted as it is and with every line of it switched on"""
+    """the sample configuration is what aetherd prints, and is accepted as it is and with every line of it switched on"""
     sample = os.path.join(os.environ.get("SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")), "data/aetherd.conf")
     with open(sample, encoding="utf-8") as f:
         text = f.read()
+    assert text == printed(), "data/aetherd.conf is old: aetherd --print-config >data/aetherd.conf"
     on = "".join(line[1:] if line.startswith("#") and line[1:2] != " " and "=" in line else line for line in text.splitlines(True))
-    assert on != text
+    assert on.count("\n#") == text.count("\n#") - 6, "every setting"
     for config in (text, on):
         with Daemon(config=config) as daemon, Client(daemon.path) as client:
             assert client.create("t").type == lib.DONE

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """aetherd's life: one instance, clean stops, kill -9 and what its successor makes of the rest, and machines without room."""
+import contextlib
 import errno
 import os
 import random
 import shutil
 import signal
+import socket
 import stat
 import struct
 import subprocess
@@ -132,18 +134,67 @@ def case_directory():
 
 
 def case_closed_stdio():
-    """started without stdin, stdout and stderr it serves, and writes no log into its own objects"""
-    with Daemon(start=False) as daemon:
-        process = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", lib.AETHERD, "--socket", daemon.path,
-                                    "--log-level", "debug"])
-        daemon.process = process
-        await_true(lambda: os.path.exists(daemon.path), "it listens")
-        for _ in range(3):
-            with Client(daemon.path) as client:
-                assert client.create("t").type == lib.DONE
-        assert os.path.getsize(daemon.path + ".lock") == 0
+    """started without stdin, stdout or stderr it serves, and writes no log into its own files"""
+    for redirections in ("0<&- 1>&- 2>&-", "2>&-", "0<&- 2>&-"):
+        with Daemon(start=False) as daemon:
+            process = subprocess.Popen(["sh", "-c", f'exec "$@" {redirections}', "sh", lib.AETHERD, "--socket", daemon.path,
+                                        "--log-level", "debug"])
+            daemon.process = process
+            await_true(lambda: os.path.exists(daemon.path), "it listens")
+            for _ in range(3):
+                with Client(daemon.path) as client:
+                    assert client.create("t").type == lib.DONE
+            assert os.path.getsize(daemon.path + ".lock") == 0, redirections
+            assert daemon.stop() == 0
+            assert daemon.objects() == []
+
+
+class Manager:
+    """A service manager's end of the protocol of sd_notify(3)."""
+
+    def __init__(self, name):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(name.replace("@", "\0", 1))
+        self.sock.settimeout(lib.DEADLINE_S)
+
+    def close(self):
+        self.sock.close()
+
+    def hears(self):
+        return self.sock.recv(4096).decode()
+
+
+def case_service_manager():
+    """a service manager hears that it is ready when it can be connected to, and that it stops; without one it serves, too"""
+    for kind in "/@":
+        with Daemon(start=False) as daemon:
+            name = daemon.dir + "/notify" if kind == "/" else "@" + daemon.dir
+            with contextlib.closing(Manager(name)) as manager:
+                daemon.wrapper = ["env", f"NOTIFY_SOCKET={name}"]
+                daemon.spawn()
+                assert manager.hears() == "READY=1"
+                Client(daemon.path).end()
+                daemon.process.terminate()
+                assert manager.hears() == "STOPPING=1"
+                assert daemon.stop() == 0
+                daemon.spawn()
+                assert manager.hears() == "READY=1"
+                with Client(daemon.path) as client:
+                    assert client.ask(lib.SHUTDOWN).type == lib.DONE
+                assert manager.hears() == "STOPPING=1"
+                assert daemon.stop() == 0
+                path = os.path.join(daemon.dir, "none", "d.sock")
+                code, _ = run_daemon("--socket", path, env={"NOTIFY_SOCKET": name})
+                assert code == 1
+                manager.sock.setblocking(False)
+                try:
+                    assert manager.hears() == "nothing"
+                except BlockingIOError:
+                    pass
+    with Daemon(wrapper=["env", "NOTIFY_SOCKET=/nonexistent/notify"]) as daemon:
+        Client(daemon.path).end()
+        await_true(lambda: "/nonexistent/notify" in daemon.log(), "the log says so")
         assert daemon.stop() == 0
-        assert daemon.objects() == []
 
 
 # ---- kill -9 ----

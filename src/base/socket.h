@@ -12,6 +12,9 @@
 
 #define AE_PACKET_FDS_MAX 4
 
+/* Bytes of a socket's absolute path: one less than an address takes, for the name under which a new socket is made. */
+#define AE_SOCKET_PATH_MAX 106u
+
 /* Fills a sockaddr_un; returns its length, or -ENAMETOOLONG; -ENOENT: the path is empty. */
 struct sockaddr_un;
 int ae_socket_address(struct sockaddr_un *address, const char *path);

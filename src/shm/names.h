@@ -9,13 +9,11 @@
 #ifndef AE_SHM_NAMES_H
 #define AE_SHM_NAMES_H
 
+#include "base/socket.h"
 #include <stddef.h>
 #include <stdint.h>
 
 #define AE_OBJECT_NAME_SIZE 80
-
-/* Bytes of a socket's absolute path: one less than an address takes, for the name under which a new socket is made. */
-#define AE_SOCKET_PATH_MAX 106u
 
 struct ae_instance {
     uint32_t uid;
