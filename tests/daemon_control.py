@@ -128,7 +128,7 @@ def case_reliable_records():
         cursors = replies[0].fds[1]
         assert lib.read_word(cursors, lib.ACTIVE_OFF) == 1 << other.record
         other.end()
-        await_true(lambda: lib.read_word(cursors, lib.ACTIVE_OFF) == 0, "the dead subscriber holds nobody back")
+        await_true(lambda: lib.read_word(cursors, lib.ACTIVE_OFF) == 0, "publishers no longer wait for the dead subscriber")
         last = client.open(RELIABLE, "t")
         assert last.record == other.record
         for reply in replies + [last]:
@@ -180,7 +180,7 @@ def case_types():
         refused(client.create("x", **trade), errno.EEXIST, text)
         refused(client.open(PUBLISHER, "x", **trade), errno.EEXIST, text)
         reply = client.open(PUBLISHER, "x")
-        assert reply.type == lib.OPENED, "who states no type is never refused"
+        assert reply.type == lib.OPENED, "a request without a type is never refused"
         reply.close()
         refused(client.create("y", type_name="big", type_size=2000), errno.EINVAL, "big", 2000, 1016)
         daemon.kill()
@@ -190,7 +190,7 @@ def case_types():
 
 
 def case_stream():
-    """who publishes: a closed publisher, a killed one, and its successor"""
+    """the stream block after a closed publisher, a killed one, and its successor"""
     with Daemon() as daemon, Client(daemon.path) as client:
         reader = client.open(BEST_EFFORT, "t")
         log = reader.fds[0]
@@ -206,8 +206,8 @@ def case_stream():
         with Helper(daemon.path, PUBLISHER, "t") as other:
             assert lib.Stream(log).open == 1 << other.record and lib.Stream(log).unfenced == 0
             other.end()
-            await_true(lambda: lib.Stream(log).died == 1 << other.record, "its death is told")
-            await_true(lambda: lib.Stream(log).open == 0 and lib.Stream(log).wake > begin.wake, "and who sleeps is woken")
+            await_true(lambda: lib.Stream(log).died == 1 << other.record, "its death is marked")
+            await_true(lambda: lib.Stream(log).open == 0 and lib.Stream(log).wake > begin.wake, "and sleeping subscribers are woken")
         second = client.open(PUBLISHER, "t")
         end = lib.Stream(log)
         assert (end.open, end.died, end.joins) == (1 << second.record, 0, 3)
@@ -363,7 +363,7 @@ def case_fds():
 
 
 def case_silent():
-    """a client that says nothing is closed at the deadline, not before it, and holds nobody up meanwhile"""
+    """a client that says nothing is closed at the deadline, not before it, and no other client waits for it"""
     with Daemon() as daemon:
         begin = time.monotonic()
         silent = [connect(daemon.path) for _ in range(8)]
@@ -431,7 +431,7 @@ def case_few_fds():
             (clients if reply.type == lib.WELCOME else pending).append(sock)
         assert clients and pending
         spent = cpu_ticks(daemon)
-        time.sleep(1)  # a window to look at, not a wait for something
+        time.sleep(1)  # a window to measure in, not a wait for something
         assert cpu_ticks(daemon) - spent <= 10, "it doesn't spin"
         for sock in clients + pending:
             sock.close()
@@ -451,7 +451,7 @@ def case_idle():
         opened = clients[0].open(PUBLISHER, "t")
         await_true(lambda: asleep(daemon), "it is idle")
         before = daemon.proc("voluntary_ctxt_switches")
-        time.sleep(1.5)  # a window to look at, not a wait for something
+        time.sleep(1.5)  # a window to measure in, not a wait for something
         assert daemon.proc("voluntary_ctxt_switches") == before
         opened.close()
         for client in clients:
@@ -466,7 +466,7 @@ def asleep(daemon):
 
 
 def case_token_gone():
-    """a connection whose client is proved dead speaks for nobody and leaks no handle"""
+    """a connection whose client is proved dead is closed and leaks no handle"""
     with Daemon(config="[limits]\ngrants = 4\n") as daemon, Client(daemon.path) as witness:
         for i in range(8):
             ghost = Client(daemon.path, "ghost")

@@ -234,7 +234,7 @@ def case_adopt():
 
 
 def case_adopt_stream():
-    """publishers that die while no daemon runs are told of by the next one, and their lanes go to their successors"""
+    """the next daemon marks publishers that died while none ran, and their lanes go to their successors"""
     config = {"max_message": 1 << 16, "capacity": 64}
     with Daemon() as daemon:
         witness = Client(daemon.path, "witness")
@@ -242,7 +242,7 @@ def case_adopt_stream():
         dead, alive = Helper(daemon.path, PUBLISHER, "dead"), Helper(daemon.path, PUBLISHER, "alive")
         daemon.kill()
         dead.end()
-        assert [lib.Stream(reply.fds[0]).open for reply in watched] == [1, 1], "nobody can have noticed"
+        assert [lib.Stream(reply.fds[0]).open for reply in watched] == [1, 1], "no daemon has marked it"
         daemon.start()
         streams = [lib.Stream(reply.fds[0]) for reply in watched]
         assert [(stream.open, stream.died) for stream in streams] == [(0, 1), (1, 0)]
@@ -395,7 +395,7 @@ def case_kill_anywhere():
                     assert reply.type == lib.OPENED, reply.text
                     stream = lib.Stream(reply.fds[0])
                     assert stream.open == 1 << reply.record and stream.joins > 0
-                    assert stream.died == 0, "nobody was left: it begins anew"
+                    assert stream.died == 0, "no publisher was left: the stream begins anew"
                     reply.close()
                     done = client.create(f"load{i}", type_name="load", type_version=1)
                     assert done.type == lib.DONE, f"half a type: {done.text}"

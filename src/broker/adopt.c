@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * adopt.c - what a successor does with what it finds. The registry is authoritative but not trusted: a record that
- * makes no sense is dropped with its objects. Then come the tokens, and last every object of this instance that no
- * record accounts for.
- */
+#include "broker/adopt.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/socket.h"
-#include "broker/broker.h"
+#include "broker/clients.h"
+#include "broker/grants.h"
+#include "broker/objects.h"
 #include "ring/geometry.h"
 #include "service/log.h"
 #include "shm/segment.h"
@@ -20,25 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool object_fits(const struct ae_broker *broker, const char *name, uint64_t bytes) {
-    int fd = ae_segment_open(name, true, broker->instance.uid, bytes, NULL);
-
-    if (fd < 0)
-        return false;
-    ae_close(&fd);
-    return true;
-}
-
-/* A whole topic, or false: drop it. */
-static bool topic_valid(const struct ae_broker *broker, uint32_t t, ae_registry_topic *copy) {
-    char log[AE_OBJECT_NAME_SIZE], cursors[AE_OBJECT_NAME_SIZE];
-
+/* 1: a whole topic. 0: it is to be dropped. -errno: it can't be found out now. */
+static int check_topic(const struct ae_broker *broker, uint32_t t, ae_registry_topic *copy) {
     if (ae_registry_read_topic(&broker->registry, t, copy) == 0 || ae_geometry_check(&copy->geometry) != 0)
-        return false;
-    ae_name_log(&broker->instance, copy->topic_id, log);
-    ae_name_cursors(&broker->instance, copy->topic_id, cursors);
-    return object_fits(broker, log, copy->geometry.log_bytes) &&
-           object_fits(broker, cursors, copy->geometry.cursors_bytes);
+        return 0;
+    return ae_objects_fit(broker, copy);
 }
 
 /* What no two topics may share. */
@@ -48,7 +31,7 @@ struct identity {
     char name[AE_TOPIC_NAME_MAX + 1];
 };
 
-/* Each orders equal ones by their records, so that the first one of them stays. */
+/* Both put equal topics in the order of their records, so that the first of them stays. */
 static int by_name(const void *a, const void *b) {
     const struct identity *x = a, *y = b;
     const int order = strcmp(x->name, y->name);
@@ -64,19 +47,12 @@ static int by_id(const void *a, const void *b) {
     return x->record < y->record ? -1 : x->record > y->record;
 }
 
-static void raise_next_id(struct ae_broker *broker, uint64_t id) {
-    ae_u64 *next = &broker->registry.header->next_id;
-
-    if (id >= ae_load_relaxed(next) && id != UINT64_MAX)
-        ae_store_relaxed(next, id + 1);
-}
-
 static void drop_topic(struct ae_broker *broker, uint32_t t) {
     ae_log_line(AE_LOG_WARNING, "topic record %" PRIu32 " is damaged: it is dropped with its objects", t);
     ae_record_free(&broker->registry.topics[t].state); /* its objects go with the orphans */
 }
 
-/* Drops topics that have the name or the id of another one. Returns how many are left. */
+/* Drops topics that have the name or the id of another topic. Returns how many are left. */
 static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, uint32_t count) {
     uint32_t kept = count > 0;
 
@@ -98,33 +74,49 @@ static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, ui
     return kept;
 }
 
-/* Returns how many topics stay, or -ENOMEM. */
+/* 1: the topic in the record is whole, and is in *identity. 0: there is none, or it was dropped. -errno. */
+static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *identity) {
+    ae_registry_topic *topic = &broker->registry.topics[t], copy;
+    const uint64_t state = ae_record_state(&topic->state);
+
+    if (state == AE_RECORD_FREE)
+        return 0;
+    if (state != AE_RECORD_LIVE) {     /* a predecessor was making or removing it */
+        ae_record_free(&topic->state); /* its objects go with the orphans */
+        return 0;
+    }
+    const int whole = check_topic(broker, t, &copy);
+    if (whole < 0)
+        return whole;
+    if (whole == 0) {
+        drop_topic(broker, t);
+        return 0;
+    }
+    /* Terminated, and without half a type. */
+    memcpy(topic->name, copy.name, sizeof topic->name);
+    memcpy(topic->type_name, copy.type_name, sizeof topic->type_name);
+    ae_state_skip_id(broker, topic->topic_id);
+    *identity = (struct identity){.topic_id = copy.topic_id, .record = t};
+    memcpy(identity->name, copy.name, sizeof copy.name);
+    return 1;
+}
+
+/* Returns how many topics stay, or -errno. */
 static int64_t adopt_topics(struct ae_broker *broker) {
     struct identity *list = calloc(broker->registry.topics_max, sizeof *list);
     uint32_t count = 0;
-    ae_registry_topic copy;
+    int rc = 0;
 
     if (list == NULL)
         return ae_fail(-ENOMEM, "out of memory for %" PRIu32 " topics", broker->registry.topics_max);
-    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
-        ae_registry_topic *topic = &broker->registry.topics[t];
-        const uint64_t state = ae_record_state(&topic->state);
-        if (state == AE_RECORD_LIVE && topic_valid(broker, t, &copy)) {
-            /* Terminated, and without half a type. */
-            memcpy(topic->name, copy.name, sizeof topic->name);
-            memcpy(topic->type_name, copy.type_name, sizeof topic->type_name);
-            raise_next_id(broker, topic->topic_id);
-            list[count] = (struct identity){.topic_id = copy.topic_id, .record = t};
-            memcpy(list[count++].name, copy.name, sizeof copy.name);
-        } else if (state == AE_RECORD_LIVE) {
-            drop_topic(broker, t);
-        } else if (state != AE_RECORD_FREE) {
-            ae_record_free(&topic->state); /* its objects go with the orphans */
-        }
+    for (uint32_t t = 0; rc >= 0 && t < broker->registry.topics_max; t++) {
+        rc = adopt_topic(broker, t, &list[count]);
+        count += rc > 0;
     }
-    count = drop_doubles(broker, list, count);
+    if (rc >= 0)
+        count = drop_doubles(broker, list, count);
     free(list);
-    return count;
+    return rc < 0 ? rc : (int64_t)count;
 }
 
 static uint32_t adopt_clients(struct ae_broker *broker) {
@@ -140,13 +132,13 @@ static uint32_t adopt_clients(struct ae_broker *broker) {
             continue;
         }
         client->name[sizeof client->name - 1] = '\0';
-        raise_next_id(broker, copy.client_id);
+        ae_state_skip_id(broker, copy.client_id);
         kept++;
     }
     return kept;
 }
 
-/* A publisher's topic and a reliable subscriber's record belong to one grant, and an id to one of all. */
+/* Has an earlier grant the same id, or the same record of the topic? */
 static bool grant_taken(const struct ae_broker *broker, uint32_t before, const ae_registry_grant *grant) {
     ae_registry_grant other;
 
@@ -162,16 +154,9 @@ static bool grant_taken(const struct ae_broker *broker, uint32_t before, const a
     return false;
 }
 
+/* Are its topic and its client there? */
 static bool grant_valid(const struct ae_broker *broker, const ae_registry_grant *grant) {
-    bool topic = false, client = false;
-
-    for (uint32_t t = 0; t < broker->registry.topics_max && !topic; t++)
-        topic = ae_record_state(&broker->registry.topics[t].state) == AE_RECORD_LIVE &&
-                broker->registry.topics[t].topic_id == grant->topic_id;
-    for (uint32_t i = 0; i < broker->registry.clients_max && !client; i++)
-        client = ae_record_state(&broker->registry.clients[i].state) == AE_RECORD_LIVE &&
-                 broker->registry.clients[i].client_id == grant->client_id;
-    return topic && client;
+    return ae_state_topic(broker, grant->topic_id) != NULL && ae_state_client(broker, grant->client_id) != AE_NO_CLIENT;
 }
 
 static void adopt_grants(struct ae_broker *broker) {
@@ -186,11 +171,10 @@ static void adopt_grants(struct ae_broker *broker) {
             continue;
         }
         if (!grant_valid(broker, &copy)) {
-            (void)ae_broker_free_grant(broker, g,
-                                       true); /* nobody speaks for it any more: it must not hold publishers back */
+            (void)ae_grants_free(broker, g, true); /* it has no holder, so publishers must not wait for it */
             continue;
         }
-        raise_next_id(broker, copy.grant_id);
+        ae_state_skip_id(broker, copy.grant_id);
     }
 }
 
@@ -254,7 +238,7 @@ static void remove_orphans(const struct ae_broker *broker) {
         closedir(dir);
 }
 
-int ae_broker_adopt(struct ae_broker *broker) {
+int ae_adopt(struct ae_broker *broker) {
     struct ae_registry *registry = &broker->registry;
     uint32_t clients, alive = 0;
 
@@ -272,7 +256,7 @@ int ae_broker_adopt(struct ae_broker *broker) {
     clients = adopt_clients(broker);
     adopt_grants(broker);
     for (uint32_t i = 0; i < registry->clients_max; i++)
-        alive += !ae_broker_look(broker, i);
+        alive += !ae_clients_free_if_dead(broker, i);
     remove_orphans(broker);
     if (topics + clients != 0)
         ae_log_line(AE_LOG_INFO, "adopted %" PRId64 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive,

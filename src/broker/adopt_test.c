@@ -2,6 +2,7 @@
 /* adopt_test.c - a registry is hostile input: records are damaged by hand, then a broker starts on them. */
 #include "base/socket.h"
 #include "broker/broker.h"
+#include "broker/clients.h"
 #include "service/log.h"
 #include "shm/segment.h"
 #include "shm/token.h"
@@ -136,8 +137,8 @@ static ae_stream_block stream_of(uint32_t topic) {
     return stream;
 }
 
-/* A publisher that dies while no daemon runs is told of by the next one; one that lives on is left alone. */
-static void dead_publisher_is_told_of(void **state) {
+/* The next daemon marks a publisher that died while no daemon ran; one that lives on is left alone. */
+static void dead_publisher_is_marked(void **state) {
     (void)state;
     vanish();
     start();
@@ -206,7 +207,7 @@ static void sound_records_stay(void **state) {
     for (uint32_t i = 0; i < TOPICS; i++)
         assert_int_equal(state_of_topic(i), AE_RECORD_LIVE);
     assert_int_equal(live_grants(), 4);
-    assert_false(ae_broker_look(&broker, client));
+    assert_false(ae_clients_free_if_dead(&broker, client));
     assert_true(open_topic(AE_ROLE_BEST_EFFORT, "t0") > last_id);
 }
 
@@ -279,8 +280,8 @@ static void senseless_grants_go(void **state) {
     assert_int_equal(live_grants(), 0);
 }
 
-/* A subscriber whose client's record is lost must not hold publishers back for good. */
-static void grant_without_client_holds_nobody_back(void **state) {
+/* Publishers must not wait for ever for a subscriber whose client's record is lost. */
+static void grant_without_client_is_retired(void **state) {
     (void)state;
     assert_int_equal(active_word(1, true), 1);
     broker.registry.grants[1].client_id = 999999;
@@ -298,7 +299,7 @@ static void dead_clients_are_freed(void **state) {
     start();
     assert_int_equal(live_grants(), 0);
     assert_int_equal(active_word(1, false), 0);
-    assert_true(ae_broker_look(&broker, client));
+    assert_true(ae_clients_free_if_dead(&broker, client));
 }
 
 static void unfinished_registry_is_replaced(void **state) {
@@ -328,9 +329,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(of_two_topics_with_one_name_or_id_one_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(of_two_grants_of_one_thing_one_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(senseless_grants_go, setup, teardown),
-        cmocka_unit_test_setup_teardown(grant_without_client_holds_nobody_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(grant_without_client_is_retired, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_clients_are_freed, setup, teardown),
-        cmocka_unit_test_setup_teardown(dead_publisher_is_told_of, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_publisher_is_marked, setup, teardown),
         cmocka_unit_test_setup_teardown(half_admitted_publisher_is_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(half_a_type_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(unfinished_registry_is_replaced, setup, teardown),

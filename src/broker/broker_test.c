@@ -4,6 +4,7 @@
  * file.
  */
 #include "broker/broker.h"
+#include "broker/clients.h"
 #include "base/socket.h"
 #include "ring/claim.h"
 #include "service/log.h"
@@ -163,7 +164,7 @@ static void exclusive_topics_have_one_publisher(void **state) {
     /* b's death is found when somebody needs what it holds. */
     die(&b);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
-    assert_true(ae_broker_look(&broker, b.index));
+    assert_true(ae_clients_free_if_dead(&broker, b.index));
     die(&a);
 }
 
@@ -198,7 +199,7 @@ static void publishers_have_records_of_their_own(void **state) {
     /* One has died while others went on: that belongs to their end, whoever has its record now. */
     assert_int_equal(ae_load_acquire(&log->stream.died), 1ull << 5);
     die(&a);
-    assert_true(ae_broker_look(&broker, a.index));
+    assert_true(ae_clients_free_if_dead(&broker, a.index));
     assert_int_equal(ae_load_acquire(&log->stream.died), UINT64_MAX);
     struct client c = enter("c");
     (void)open_topic(&c, AE_ROLE_PUBLISHER, "t");
@@ -207,39 +208,48 @@ static void publishers_have_records_of_their_own(void **state) {
     die(&c);
 }
 
-static void look_frees_the_dead_and_only_them(void **state) {
+static void the_dead_are_freed_and_only_they(void **state) {
     struct client a = enter("a"), b = enter("b");
 
     (void)state;
     assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_OPENED);
-    assert_false(ae_broker_look(&broker, a.index));
+    assert_false(ae_clients_free_if_dead(&broker, a.index));
     assert_int_equal(remove_topic(&b, "t"), -EBUSY);
     die(&a);
-    assert_true(ae_broker_look(&broker, a.index));
-    assert_true(ae_broker_look(&broker, a.index)); /* also when it is gone already */
+    assert_true(ae_clients_free_if_dead(&broker, a.index));
+    assert_true(ae_clients_free_if_dead(&broker, a.index)); /* also when it is gone already */
     assert_int_equal(remove_topic(&b, "t"), 0);
     assert_int_equal(remove_topic(&b, "t"), -ENOENT);
     die(&b);
 }
 
-/* One descriptor is enough to see that a client is dead, but not to clear its bit: it must be looked at again. */
-static void dead_client_without_descriptors(void **state) {
-    struct client a = enter("a");
+static bool freed_within(int resource, rlim_t most, uint32_t client) {
     struct rlimit limit;
+
+    assert_int_equal(getrlimit(resource, &limit), 0);
+    const struct rlimit tight = {.rlim_cur = most, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(resource, &tight), 0);
+    const bool freed = ae_clients_free_if_dead(&broker, client);
+    assert_int_equal(setrlimit(resource, &limit), 0);
+    return freed;
+}
+
+/*
+ * Without a descriptor aetherd can't see that a client is dead, and without memory it can't clear the client's bit. The
+ * client stays, and is freed later. One descriptor is enough.
+ */
+static void dead_client_stays_until_it_can_be_freed(void **state) {
+    struct client a = enter("a");
 
     (void)state;
     assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_OPENED);
     die(&a);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     const int lowest = dup(STDIN_FILENO);
     assert_true(lowest >= 0);
     close(lowest);
-    const struct rlimit tight = {.rlim_cur = (rlim_t)lowest + 1, .rlim_max = limit.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-    const bool freed = ae_broker_look(&broker, a.index);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    assert_false(freed);
-    assert_true(ae_broker_look(&broker, a.index));
+    assert_false(freed_within(RLIMIT_NOFILE, (rlim_t)lowest, a.index));
+    assert_false(freed_within(RLIMIT_AS, 1, a.index));
+    assert_true(freed_within(RLIMIT_NOFILE, (rlim_t)lowest + 1, a.index));
 }
 
 static void limits_are_refusals(void **state) {
@@ -341,8 +351,8 @@ static void stream_tells_who_publishes(void **state) {
 
     assert_int_equal(open_topic(&b, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
     die(&b);
-    stream_is(log, 1, 0, 3); /* nobody has looked yet */
-    assert_true(ae_broker_look(&broker, b.index));
+    stream_is(log, 1, 0, 3); /* its token hasn't been checked yet */
+    assert_true(ae_clients_free_if_dead(&broker, b.index));
     stream_is(log, 0, 1, 3);
     assert_int_equal(ae_load_acquire(&log->wake.wake), 3);
 
@@ -350,13 +360,13 @@ static void stream_tells_who_publishes(void **state) {
     stream_is(log, 1, 0, 4);
     struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION, .u.hello.resume_id = a.id};
     memcpy(msg.u.hello.resume_nonce, a.nonce, sizeof a.nonce);
-    assert_int_equal(hello(&a, &msg).msg.u.welcome.resumed, 1); /* it never heard of the grant: nobody died */
+    assert_int_equal(hello(&a, &msg).msg.u.welcome.resumed, 1); /* the grant's reply was lost: no publisher died */
     stream_is(log, 0, 0, 4);
     ae_segment_unmap(log, mine.u.opened.geometry.lanes_off);
     die(&a);
 }
 
-/* One dies in a claim of five of which it has committed two; once aetherd looks itself, once its successor. */
+/* A publisher dies in a claim of five of which it has committed two. aetherd finds out, and then its successor. */
 static void dead_publishers_claims_are_aborted(void **state) {
     (void)state;
     for (int restart = 0; restart < 2; restart++) {
@@ -375,7 +385,7 @@ static void dead_publishers_claims_are_aborted(void **state) {
         ae_store_relaxed(ae_slot_tag(log, geometry, 2), ae_tag(2, AE_KIND_BUSY, 0));
         die(&b);
         if (restart == 0) {
-            assert_true(ae_broker_look(&broker, b.index));
+            assert_true(ae_clients_free_if_dead(&broker, b.index));
         } else {
             ae_registry_close(&broker.registry);
             assert_int_equal(ae_broker_start(&broker, &instance, &limits), 0);
@@ -387,7 +397,7 @@ static void dead_publishers_claims_are_aborted(void **state) {
         assert_true(ae_tag_pending(ae_load_relaxed(ae_slot_tag(log, geometry, 5)), 5));
         ae_segment_unmap(log, geometry->lanes_off);
         die(&a);
-        assert_true(ae_broker_look(&broker, a.index));
+        assert_true(ae_clients_free_if_dead(&broker, a.index));
         struct client c = enter("c");
         assert_int_equal(remove_topic(&c, "t"), 0);
         die(&c);
@@ -502,8 +512,8 @@ static void evict_words_have_generations(void **state) {
     die(&a);
 }
 
-/* Somebody else removed the objects: opening says so, and the topic can be removed and made anew. */
-static void missing_objects_are_a_fault(void **state) {
+/* Another program removed the objects: opening is refused, and the topic can be removed and made anew. */
+static void missing_objects_are_an_error(void **state) {
     struct client a = enter("a");
     const struct ae_msg opened = open_topic(&a, AE_ROLE_PUBLISHER, "t");
     char name[AE_OBJECT_NAME_SIZE], path[AE_OBJECT_NAME_SIZE + 16];
@@ -525,8 +535,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(exclusive_topics_have_one_publisher, setup, teardown),
         cmocka_unit_test_setup_teardown(publishers_have_records_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_publishers_claims_are_aborted, setup, teardown),
-        cmocka_unit_test_setup_teardown(look_frees_the_dead_and_only_them, setup, teardown),
-        cmocka_unit_test_setup_teardown(dead_client_without_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_dead_are_freed_and_only_they, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_client_stays_until_it_can_be_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, setup, teardown),
@@ -534,7 +544,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lanes_are_allocated_with_their_publisher, setup, teardown),
         cmocka_unit_test_setup_teardown(types_are_agreed_on, setup, teardown),
         cmocka_unit_test_setup_teardown(evict_words_have_generations, setup, teardown),
-        cmocka_unit_test_setup_teardown(missing_objects_are_a_fault, setup, teardown),
+        cmocka_unit_test_setup_teardown(missing_objects_are_an_error, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, setup_group, teardown_group);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/socket.h"
+#include "broker/clients.h"
 #include "service/log.h"
 #include <aether/error.h>
 #include <errno.h>
@@ -54,7 +55,7 @@ struct ae_server {
 
 /* ---- the socket ---- */
 
-/* A path given by mistake: what isn't a socket is somebody's file. */
+/* A path given by mistake: what isn't a socket is another program's file. */
 static int check_replaceable(const char *path) {
     struct stat st;
 
@@ -65,7 +66,7 @@ static int check_replaceable(const char *path) {
                : ae_fail(-EEXIST, "%s exists and isn't a socket: remove it, or use another path", path);
 }
 
-/* Bound and listening under a temporary name, then renamed: whoever finds the socket can connect. */
+/* The socket gets its name when it listens already, so that a program that finds it can connect. */
 static int listen_at(const char *path, int *listener) {
     struct sockaddr_un address;
     char temporary[sizeof address.sun_path];
@@ -155,11 +156,11 @@ static void reset_presence(struct presence *p) {
  */
 static void check_client(struct presence *p, uint64_t next_delay_ns) {
     const uint32_t client = client_of(p);
-    bool dead = ae_broker_look(p->server->broker, client);
+    bool dead = ae_clients_free_if_dead(p->server->broker, client);
 
     if (!dead) {
         watch_process(p);
-        dead = p->exited && ae_broker_look(p->server->broker, client);
+        dead = p->exited && ae_clients_free_if_dead(p->server->broker, client);
     }
     if (dead) {
         reset_presence(p);
@@ -231,7 +232,7 @@ static void greet(struct connection *c, const struct ae_msg *msg, struct ae_repl
         return;
     ae_timer_disarm(&c->hello);
     struct presence *p = &s->presence[client];
-    /* A resumed client's old connection, if its end hasn't been seen yet, belongs to nobody any more. */
+    /* The end of a resumed client's old connection may not have been seen yet. */
     if (p->connection != NULL)
         free_connection(p->connection);
     reset_presence(p);
@@ -314,10 +315,10 @@ static bool serve_packet(struct connection *c) {
         return false;
     }
     /*
-     * A forked child may have kept the connection of a dead process: it speaks for nobody, and what it got would never
-     * be freed.
+     * A forked child may have kept the connection of a dead process. It has no client, and a grant that it got would
+     * never be freed.
      */
-    if (c->client != AE_NO_CLIENT && ae_broker_look(c->server->broker, c->client))
+    if (c->client != AE_NO_CLIENT && ae_clients_free_if_dead(c->server->broker, c->client))
         return false;
     answer(c, &msg, &reply);
     log_request(c, &msg, &reply);

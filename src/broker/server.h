@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server.h - the daemon's socket around a broker: connections, who may connect, and when to check whether a client
- * lives.
+ * server.h - the daemon's socket around a broker: which programs may connect, their requests, and when to check whether
+ * a client lives.
  *
  * Nothing here blocks. A connection that sends nonsense, says nothing or doesn't read its replies is closed.
  */

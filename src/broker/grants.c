@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/grants.h"
+#include "base/error.h"
+#include "broker/objects.h"
+#include "ring/topic.h"
+#include "service/log.h"
+#include <errno.h>
+#include <inttypes.h>
+
+/* ---- retiring ---- */
+
+static int retire_subscriber(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record) {
+    struct ae_objects objects;
+    const int rc = ae_objects_map(broker, topic, 0, true, &objects);
+
+    if (rc != 0)
+        return rc;
+    ae_topic_retire_subscriber(objects.cursors, record);
+    ae_objects_unmap(&objects);
+    return 0;
+}
+
+static int retire_publisher(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record,
+                            bool died) {
+    const uint64_t log_bytes = died ? topic->geometry.lanes_off : sizeof(ae_log); /* with the slots, to repair them */
+    struct ae_objects objects;
+    const int rc = ae_objects_map(broker, topic, log_bytes, false, &objects);
+
+    if (rc != 0)
+        return rc;
+    const uint64_t aborted = ae_topic_retire_publisher(objects.log, &topic->geometry, record, died);
+    if (aborted != 0)
+        ae_log_line(AE_LOG_INFO, "topic '%s': %" PRIu64 " sequences of a dead publisher aborted", topic->name, aborted);
+    ae_objects_unmap(&objects);
+    return 0;
+}
+
+static int retire(const struct ae_broker *broker, const ae_registry_grant *grant, bool died) {
+    const ae_registry_topic *topic = ae_state_topic(broker, grant->topic_id);
+
+    if (topic == NULL)
+        return 0;
+    if (grant->role == AE_ROLE_RELIABLE && grant->record < AE_SUBSCRIBERS_MAX)
+        return retire_subscriber(broker, topic, grant->record);
+    if (grant->role == AE_ROLE_PUBLISHER && grant->record < AE_PUBLISHERS_MAX)
+        return retire_publisher(broker, topic, grant->record, died);
+    return 0;
+}
+
+bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
+    ae_registry_grant *record = &broker->registry.grants[grant];
+    const int rc = retire(broker, record, died);
+
+    /* Trying again doesn't help against other errors. If an object is missing, no peer can wait for the holder, either. */
+    if (ae_objects_error_passes(rc))
+        return false;
+    /*
+     * Last: until then the record of the publisher or subscriber isn't granted again, and the successor of an aetherd
+     * that is killed in here retires it once more.
+     */
+    ae_record_free(&record->state);
+    return true;
+}
+
+/* ---- records ---- */
+
+static bool is_live(const ae_registry_grant *grant) {
+    return ae_record_state(&grant->state) == AE_RECORD_LIVE;
+}
+
+int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant) {
+    const struct ae_registry *registry = &broker->registry;
+
+    for (uint32_t g = 0; g < registry->grants_max; g++) {
+        if (ae_record_state(&registry->grants[g].state) == AE_RECORD_FREE) {
+            *grant = g;
+            return 0;
+        }
+    }
+    return ae_fail(-EUSERS,
+                   "aetherd's limit of %" PRIu32 " open publishers and subscribers is reached: raise [limits] grants",
+                   registry->grants_max);
+}
+
+void ae_grants_record(struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint64_t client_id, uint32_t role,
+                      uint32_t record) {
+    ae_registry_grant *new_grant = &broker->registry.grants[grant];
+
+    ae_record_begin(&new_grant->state);
+    new_grant->grant_id = ae_state_new_id(broker);
+    new_grant->topic_id = topic_id;
+    new_grant->client_id = client_id;
+    new_grant->role = role;
+    new_grant->record = record;
+    ae_record_commit(&new_grant->state);
+}
+
+bool ae_grants_free_newer(struct ae_broker *broker, uint64_t client_id, uint64_t newest_kept, bool died) {
+    bool all = true;
+
+    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
+        const ae_registry_grant *grant = &broker->registry.grants[g];
+        if (is_live(grant) && grant->client_id == client_id && grant->grant_id > newest_kept)
+            all = ae_grants_free(broker, g, died) && all;
+    }
+    return all;
+}
+
+int ae_grants_close(struct ae_broker *broker, uint64_t client_id, uint64_t grant_id) {
+    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
+        ae_registry_grant *grant = &broker->registry.grants[g];
+        if (!is_live(grant) || grant->grant_id != grant_id || grant->client_id != client_id)
+            continue;
+        if (!ae_grants_free(broker, g, false))
+            ae_record_free(&grant->state); /* the client has retired its handle itself before it asked */
+        return 0;
+    }
+    return ae_fail(-ENOENT, "grant %" PRIu64 " isn't this client's", grant_id);
+}
+
+bool ae_grants_match(const struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint32_t role) {
+    const ae_registry_grant *record = &broker->registry.grants[grant];
+
+    return is_live(record) && record->topic_id == topic_id && (role == 0 || record->role == role);
+}
+
+struct ae_grants_use ae_grants_use(const struct ae_broker *broker, uint64_t topic_id, uint32_t role) {
+    struct ae_grants_use use = {0};
+
+    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
+        const ae_registry_grant *grant = &broker->registry.grants[g];
+        if (!ae_grants_match(broker, g, topic_id, role))
+            continue;
+        use.count++;
+        use.records |= 1ull << (grant->record & 63);
+        use.client_id = grant->client_id;
+    }
+    return use;
+}

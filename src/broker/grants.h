@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * grants.h - which client has which topic open, and in which role: one record of the registry a grant.
+ *
+ * The end of a grant retires its publisher or subscriber in the topic's words, so that no peer waits for it, and then
+ * frees the record. Nothing here examines clients: the caller says whether a holder is dead, with proof.
+ */
+#ifndef AE_BROKER_GRANTS_H
+#define AE_BROKER_GRANTS_H
+
+#include "broker/state.h"
+
+/* Finds a free record. 0, or -EUSERS with a text. */
+int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant);
+
+/*
+ * Records the grant and gives it an id. Call it before the reply: if the reply is lost, the client's resume frees the
+ * grant. The reverse order could leave a holder without a grant, which nothing would free.
+ */
+void ae_grants_record(struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint64_t client_id, uint32_t role,
+                      uint32_t record);
+
+/*
+ * Retires and frees. died: the holder is proved dead; subscribers of its topic then learn that a publisher died, unless
+ * it had closed before. False: aetherd is out of descriptors or memory; the grant stays, and the call must be repeated.
+ */
+bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died);
+
+/* The same for all grants of a client that are newer than the grant `newest_kept`. False: not all are freed. */
+bool ae_grants_free_newer(struct ae_broker *broker, uint64_t client_id, uint64_t newest_kept, bool died);
+
+/* Frees the grant of a client that has closed it. 0, or -ENOENT: the client has no such grant. */
+int ae_grants_close(struct ae_broker *broker, uint64_t client_id, uint64_t grant_id);
+
+struct ae_grants_use {
+    uint32_t count;
+    uint64_t records;   /* a bit each; for publishers and reliable subscribers */
+    uint64_t client_id; /* of the last one found; 0: none */
+};
+
+/* The grants of a topic in a role; 0: in any. */
+struct ae_grants_use ae_grants_use(const struct ae_broker *broker, uint64_t topic_id, uint32_t role);
+
+/* Is the grant live, of this topic, and in this role (0: any)? */
+bool ae_grants_match(const struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint32_t role);
+
+#endif

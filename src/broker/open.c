@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/open.h"
+#include "base/error.h"
+#include "base/socket.h"
+#include "broker/clients.h"
+#include "broker/grants.h"
+#include "broker/objects.h"
+#include "broker/topics.h"
+#include "ring/topic.h"
+#include <aether/error.h>
+#include <errno.h>
+#include <inttypes.h>
+
+/* Finds a free record for a publisher or a reliable subscriber. What dead clients hold counts as free. */
+static int choose_record(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t *record) {
+    const bool publishes = role == AE_ROLE_PUBLISHER;
+
+    *record = 0;
+    if (role == AE_ROLE_BEST_EFFORT)
+        return 0;
+    ae_clients_free_dead_holders(broker, topic->topic_id, role);
+    const struct ae_grants_use use = ae_grants_use(broker, topic->topic_id, role);
+    if (publishes && topic->geometry.publishers == AE_PUBLISHERS_EXCLUSIVE && use.count != 0) {
+        const uint32_t i = ae_state_client(broker, use.client_id);
+        const ae_registry_client *holder = i != AE_NO_CLIENT ? &broker->registry.clients[i] : NULL;
+        return ae_fail(-EBUSY,
+                       "topic '%s' is exclusive and has a publisher: %s, pid %" PRIu32 "; it must close or die first",
+                       topic->name, holder != NULL ? holder->name : "?", holder != NULL ? holder->pid : 0);
+    }
+    if (use.records == UINT64_MAX)
+        return ae_fail(-EUSERS, "topic '%s' has %u %s, the most it can have", topic->name,
+                       publishes ? AE_PUBLISHERS_MAX : AE_SUBSCRIBERS_MAX,
+                       publishes ? "publishers" : "reliable subscribers");
+    *record = (uint32_t)__builtin_ctzll(~use.records);
+    return 0;
+}
+
+static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role,
+                    struct ae_opened *opened) {
+    int fd = ae_objects_open_log(broker, topic, role == AE_ROLE_PUBLISHER);
+
+    if (fd < 0)
+        return fd;
+    opened->fds[opened->fd_count++] = fd;
+    if (role == AE_ROLE_BEST_EFFORT)
+        return 0;
+    fd = ae_objects_open_cursors(broker, topic, role == AE_ROLE_RELIABLE);
+    if (fd < 0)
+        return fd;
+    opened->fds[opened->fd_count++] = fd;
+    return 0;
+}
+
+/* Everything of an admission that can fail. *objects: what admit() needs. */
+static int prepare(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t record,
+                   int log, struct ae_objects *objects) {
+    *objects = (struct ae_objects){0};
+    if (role == AE_ROLE_RELIABLE)
+        return ae_objects_map(broker, topic, sizeof(ae_log), true, objects);
+    if (role == AE_ROLE_BEST_EFFORT)
+        return 0;
+    const int rc = ae_objects_allocate_lane(broker, topic, record, log);
+    if (rc != 0)
+        return ae_fail(rc, "no lane for a publisher of topic '%s': %s", topic->name, aether_errmsg());
+    return ae_objects_map_log(log, sizeof(ae_log), objects);
+}
+
+int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const struct ae_topic_request *request,
+            struct ae_opened *opened) {
+    const struct ae_registry *registry = &broker->registry;
+    struct ae_objects objects = {0};
+    ae_registry_topic *topic = NULL;
+    uint32_t record = 0, grant;
+    int rc;
+
+    *opened = (struct ae_opened){0};
+    if (role != AE_ROLE_PUBLISHER && role != AE_ROLE_RELIABLE && role != AE_ROLE_BEST_EFFORT)
+        return ae_fail(-EPROTO, "role %" PRIu32 " is unknown: use 1 to 3", role);
+    if ((rc = ae_grants_find_free(broker, &grant)) != 0 || (rc = ae_topics_provide(broker, request, &topic)) != 0)
+        return rc;
+    if ((rc = choose_record(broker, topic, role, &record)) != 0 || (rc = open_fds(broker, topic, role, opened)) != 0)
+        goto failed;
+    /* The client that asks may be one of the dead holders that were freed. */
+    if (!ae_clients_is_live(broker, client)) {
+        rc = ae_fail(-ESRCH, "the client that asks is dead");
+        goto failed;
+    }
+    if ((rc = prepare(broker, topic, role, record, opened->fds[0], &objects)) != 0)
+        goto failed;
+    ae_topics_take_type(topic, request);
+    /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */
+    if (role == AE_ROLE_RELIABLE)
+        ae_topic_admit_subscriber(objects.log, objects.cursors, record);
+    ae_grants_record(broker, grant, topic->topic_id, registry->clients[client].client_id, role, record);
+    if (role == AE_ROLE_PUBLISHER)
+        ae_topic_admit_publisher(objects.log, record);
+    ae_objects_unmap(&objects);
+    opened->grant = &registry->grants[grant];
+    opened->topic = topic;
+    return 0;
+
+failed:
+    while (opened->fd_count > 0)
+        ae_close(&opened->fds[--opened->fd_count]);
+    return rc;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state.h - what aetherd knows: its instance, the registry with all topics, clients and grants, and its limits.
+ *
+ * The registry is shared memory that aetherd alone writes, and it outlives aetherd. So every part of the broker changes
+ * a record in an order that lets a successor see what was half done. Everything in this folder runs in one thread.
+ */
+#ifndef AE_BROKER_STATE_H
+#define AE_BROKER_STATE_H
+
+#include "shm/registry.h"
+
+struct ae_limits {
+    uint32_t topics, clients, grants;
+    uint64_t ring_bytes; /* most memory of a topic that a client may ask for: ring and one lane */
+};
+
+struct ae_broker {
+    struct ae_instance instance;
+    struct ae_registry registry;
+    struct ae_limits limits;
+};
+
+/* A new id of a topic, client or grant: larger than all before. */
+uint64_t ae_state_new_id(struct ae_broker *broker);
+
+/* Later ids will be larger than this one, which a predecessor gave out. */
+void ae_state_skip_id(struct ae_broker *broker, uint64_t id);
+
+/* The live record with this id, or NULL. */
+ae_registry_topic *ae_state_topic(const struct ae_broker *broker, uint64_t topic_id);
+
+/* The index of the live record with this id, or AE_NO_CLIENT. */
+#define AE_NO_CLIENT UINT32_MAX
+uint32_t ae_state_client(const struct ae_broker *broker, uint64_t client_id);
+
+#endif
