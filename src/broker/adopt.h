@@ -10,7 +10,10 @@
 
 #include "broker/state.h"
 
-/* Works on the registry that is mapped, which may be a new one. 0, or -ENOMEM. */
+/*
+ * Works on the registry that is mapped, which may be a new one. 0, or -errno with a text: out of memory or descriptors.
+ * Then no topic was dropped for that reason, and a later start can adopt them all.
+ */
 int ae_adopt(struct ae_broker *broker);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* adopt_test.c - a registry is hostile input: records are damaged by hand, then a broker starts on them. */
 #include "base/socket.h"
+#include "broker/adopt.h"
 #include "broker/broker.h"
 #include "broker/clients.h"
+#include "broker/objects.h"
 #include "service/log.h"
 #include "shm/segment.h"
 #include "shm/token.h"
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -219,6 +222,25 @@ static void next_id_lies_above_all_that_is_seen(void **state) {
     assert_true(open_topic(AE_ROLE_BEST_EFFORT, "t0") > last_id);
 }
 
+/* Whether a topic's objects are whole can't be found out without descriptors; then it must not be dropped. */
+static void topics_are_not_dropped_for_lack_of_descriptors(void **state) {
+    const ae_registry_topic *topic = &broker.registry.topics[0];
+    struct rlimit limit;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const int fit = ae_objects_fit(&broker, topic), adopted = ae_adopt(&broker);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(fit, -EMFILE);
+    assert_int_equal(adopted, -EMFILE);
+    for (uint32_t i = 0; i < TOPICS; i++)
+        assert_int_equal(state_of_topic(i), AE_RECORD_LIVE);
+    assert_int_equal(live_grants(), 4);
+    assert_int_equal(ae_objects_fit(&broker, topic), 1);
+}
+
 static void senseless_topics_go_with_their_grants(void **state) {
     struct ae_registry *registry = &broker.registry;
 
@@ -325,6 +347,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sound_records_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(next_id_lies_above_all_that_is_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(topics_are_not_dropped_for_lack_of_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(senseless_topics_go_with_their_grants, setup, teardown),
         cmocka_unit_test_setup_teardown(of_two_topics_with_one_name_or_id_one_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(of_two_grants_of_one_thing_one_stays, setup, teardown),

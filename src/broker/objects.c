@@ -127,7 +127,7 @@ int ae_objects_fit(const struct ae_broker *broker, const ae_registry_topic *topi
         fd = ae_objects_open_cursors(broker, topic, true);
     }
     if (fd < 0)
-        return 0;
+        return ae_objects_error_passes(fd) ? fd : 0;
     ae_close(&fd);
     return 1;
 }

@@ -18,7 +18,10 @@ int ae_objects_allocate_lane(const struct ae_broker *broker, const ae_registry_t
 
 void ae_objects_remove(const struct ae_broker *broker, uint64_t topic_id);
 
-/* Are both there, ours, and as large as the geometry says? */
+/*
+ * 1: both are there, ours, and as large as the geometry says. 0: they aren't. -errno with a text: it can't be found out
+ * now.
+ */
 int ae_objects_fit(const struct ae_broker *broker, const ae_registry_topic *topic);
 
 /* Is it an error that passes, as aetherd or the machine is out of descriptors or memory? */
