@@ -32,8 +32,9 @@ RULES = {
                  public("error", "topic", "publish", "subscribe", "idle", "wait", "detail/atomic", "detail/layout")),
     "src/protocol": (["base"], public("error", "detail/layout")),
     "src/client": (["ring", "shm", "protocol", "base"], r"aether/.*"),
-    "src/broker": (["protocol", "ring", "shm", "base"], public("error", "connect", "topic", "detail/layout")),
-    "cmd/aetherd": (["broker", "protocol", "ring", "shm", "base"], public("error", "connect")),
+    "src/service": (["base"], public("error", "connect")),
+    "src/broker": (["service", "protocol", "ring", "shm", "base"], public("error", "connect", "topic", "detail/layout")),
+    "cmd/aetherd": (["broker", "service", "protocol", "ring", "shm", "base"], public("error", "connect")),
     "src/view": (["base"], API),
     "cmd/aether-cli": (["view"], API),
     "examples": ([], API),
@@ -53,7 +54,7 @@ LAYERED = [directory for directory in RULES if directory.startswith(("src/", "cm
 
 # Where a library other than libc may be used.
 THIRD_PARTY = {
-    "ini.h": "src/broker/",
+    "ini.h": "src/service/",
     "jansson.h": "src/view/",
     "seccomp.h": "tests/",
     "uv.h": "examples/",
