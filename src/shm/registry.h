@@ -4,7 +4,7 @@
 #define AE_SHM_REGISTRY_H
 
 #include "shm/names.h"
-#include <aether/detail/layout.h>
+#include "shm/registry_layout.h"
 #include <stdbool.h>
 
 struct ae_registry {

@@ -2,11 +2,10 @@
 /*
  * detail/layout.h - the shared-memory layout, version 3. docs/layout.md draws it; the assertions below check it.
  *
- * Three kinds of object. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
+ * Two objects a topic. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
  *
- *   log       one a topic    publishers read-write, subscribers read-only
- *   cursors   one a topic    publishers read-only, reliable subscribers read-write; best-effort observers don't have it
- *   registry  one a daemon   written by aetherd alone, read-only for tools
+ *   log       publishers read-write, subscribers read-only
+ *   cursors   publishers read-only, reliable subscribers read-write; best-effort observers don't have it
  *
  * Words with different writers never share an AE_BLOCK. The comment of each field names its writers.
  *
@@ -34,13 +33,11 @@ extern "C" {
 #define AE_BLOCK 128u /* bytes: two cache lines, as x86 prefetches lines in pairs */
 #define AE_PAGE 4096u /* bytes */
 
-#define AE_LOG_MAGIC 0x0031474f4c524541ull      /* "AERLOG1\0" */
-#define AE_CURSORS_MAGIC 0x0031525543524541ull  /* "AERCUR1\0" */
-#define AE_REGISTRY_MAGIC 0x0031474552524541ull /* "AERREG1\0" */
+#define AE_LOG_MAGIC 0x0031474f4c524541ull     /* "AERLOG1\0" */
+#define AE_CURSORS_MAGIC 0x0031525543524541ull /* "AERCUR1\0" */
 
 #define AE_PUBLISHERS_MAX 64u  /* publisher records a topic: one bit each in ae_stream_block.open */
 #define AE_SUBSCRIBERS_MAX 64u /* reliable subscribers a topic: one bit each in ae_active_block.active */
-#define AE_STAMPS 64u
 #define AE_TOPIC_NAME_MAX 255u /* bytes without the NUL, as the next two */
 #define AE_CLIENT_NAME_MAX 63u
 #define AE_TYPE_NAME_MAX 63u
@@ -197,12 +194,6 @@ typedef struct ae_stream_block {
     uint8_t reserved[96];
 } ae_stream_block;
 
-/* A sampled send time: sequence and CLOCK_MONOTONIC nanoseconds. */
-typedef struct ae_stamp {
-    ae_u64 seq; /* publishers */
-    ae_u64 ns;  /* publishers */
-} ae_stamp;
-
 typedef struct ae_publisher_record {
     /* block 0: the publisher that holds the record. The first two stay when the record changes hands */
     ae_u64 intent;     /* the claim that it makes, or made last */
@@ -223,10 +214,7 @@ typedef struct ae_log {
     uint8_t reserved0[512];
     /* generation << 1 | evicted. aetherd, when it admits a subscriber to the record; publishers, to evict it */
     ae_u64 evict[AE_SUBSCRIBERS_MAX];
-    uint8_t reserved1[512];
-    /* a ring of sampled send times */
-    ae_stamp stamps[AE_STAMPS];
-    uint8_t reserved2[1024];
+    uint8_t reserved1[2560];
     ae_publisher_record publishers[AE_PUBLISHERS_MAX];
     /* slots follow at geometry.slots_off, lanes at geometry.lanes_off */
 } ae_log;
@@ -266,18 +254,7 @@ typedef struct ae_cursors {
     ae_cursor_record records[AE_SUBSCRIBERS_MAX];
 } ae_cursors;
 
-/* ---- registry object --------------------------------------------------------------------------------------------
- *
- * Written by aetherd alone. A record is valid if and only if its state word says LIVE with the same generation before
- * and after it was copied: aetherd writes all other fields first and the word last, and invalidates it before it
- * changes them.
- *
- *   state word = generation << 8 | state
- */
-#define AE_RECORD_FREE 0ull
-#define AE_RECORD_CREATING 1ull /* its objects may exist and belong to nobody */
-#define AE_RECORD_LIVE 2ull
-#define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
+/* ---- geometry and roles ------------------------------------------------------------------------------------------ */
 
 /*
  * How a topic's two objects are laid out, who publishes, and when publishers stop waiting for a slow subscriber.
@@ -303,67 +280,15 @@ typedef struct ae_geometry {
 #define AE_PUBLISHERS_EXCLUSIVE 1u /* one at a time, which has the bias */
 #define AE_PUBLISHERS_UNBIASED 2u  /* as shared, but never biased */
 
-/* The longest message that lies in its slot; longer ones lie in a lane. */
-static inline uint64_t ae_inline_max(const ae_geometry *geometry) {
-    return geometry->lane_bytes == 0 ? geometry->max_message : geometry->slot_size - AE_SLOT_HEADER;
-}
-
-typedef struct ae_registry_header {
-    uint64_t magic;
-    uint32_t layout_major;
-    uint32_t layout_minor;
-    uint64_t bytes;
-    uint32_t topics_max;
-    uint32_t clients_max;
-    uint32_t grants_max;
-    uint32_t daemon_pid; /* of the daemon that runs or ran last; whether it runs is told by its lock file alone */
-    uint64_t started_ns; /* CLOCK_REALTIME of its start */
-    ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
-    uint8_t reserved[72];
-    char socket_path[128]; /* NUL-terminated */
-    uint8_t reserved2[3840];
-} ae_registry_header;
-
-typedef struct ae_registry_topic {
-    ae_u64 state;
-    uint64_t topic_id;
-    uint64_t created_ns; /* CLOCK_REALTIME */
-    ae_geometry geometry;
-    uint32_t name_len; /* 1..255 */
-    uint32_t type_version;
-    uint32_t type_size; /* bytes; 0: not stated */
-    uint32_t reserved0;
-    uint8_t reserved1[72];
-    char name[256]; /* NUL-terminated */
-    /* NUL-terminated; "": no type yet. Its first byte is written last: a type is there if and only if that isn't 0 */
-    char type_name[64];
-} ae_registry_topic;
-
-typedef struct ae_registry_client {
-    ae_u64 state;
-    uint64_t client_id;
-    uint64_t nonce[2];   /* proves to a successor that a connection speaks for this client */
-    uint64_t created_ns; /* CLOCK_REALTIME */
-    uint32_t pid;        /* as the kernel told aetherd; 0 where it can't be seen */
-    uint32_t uid;
-    char name[64]; /* NUL-terminated */
-    uint8_t reserved[16];
-} ae_registry_client;
-
+/* What a handle is on its topic, in the control protocol and in the registry. */
 #define AE_ROLE_PUBLISHER 1u
 #define AE_ROLE_RELIABLE 2u
 #define AE_ROLE_BEST_EFFORT 3u
 
-/* One open publisher or subscriber: who holds which record of which topic. */
-typedef struct ae_registry_grant {
-    ae_u64 state;
-    uint64_t grant_id;
-    uint64_t topic_id;
-    uint64_t client_id;
-    uint32_t role;
-    uint32_t record; /* index of the publisher or cursor record; 0 for best effort */
-    uint8_t reserved[24];
-} ae_registry_grant;
+/* The longest message that lies in its slot; longer ones lie in a lane. */
+static inline uint64_t ae_inline_max(const ae_geometry *geometry) {
+    return geometry->lane_bytes == 0 ? geometry->max_message : geometry->slot_size - AE_SLOT_HEADER;
+}
 
 /* ---- the layout, checked ---------------------------------------------------------------------------------------- */
 
@@ -386,7 +311,6 @@ AE_STATIC_ASSERT(offsetof(ae_log, claim) == 128, "claim");
 AE_STATIC_ASSERT(offsetof(ae_log, wake) == 256, "wake");
 AE_STATIC_ASSERT(offsetof(ae_log, stream) == 384, "stream");
 AE_STATIC_ASSERT(offsetof(ae_log, evict) == 1024, "evict");
-AE_STATIC_ASSERT(offsetof(ae_log, stamps) == 2048, "stamps");
 AE_STATIC_ASSERT(offsetof(ae_log, publishers) == 4096, "publishers");
 AE_STATIC_ASSERT(sizeof(ae_log) == AE_LOG_SLOTS_OFF, "slots begin on a page");
 AE_STATIC_ASSERT(offsetof(ae_cursors, active) == 128, "active");
@@ -394,13 +318,6 @@ AE_STATIC_ASSERT(offsetof(ae_cursors, want) == 256, "want");
 AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 4096, "records");
 AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
 AE_STATIC_ASSERT(sizeof(ae_geometry) == 80, "geometry");
-AE_STATIC_ASSERT(sizeof(ae_registry_header) == AE_PAGE, "registry header");
-AE_STATIC_ASSERT(offsetof(ae_registry_header, socket_path) == 128, "socket path");
-AE_STATIC_ASSERT(sizeof(ae_registry_topic) == 512, "registry topic");
-AE_STATIC_ASSERT(offsetof(ae_registry_topic, name_len) == 104, "registry topic name length");
-AE_STATIC_ASSERT(offsetof(ae_registry_topic, name) == 192, "registry topic name");
-AE_STATIC_ASSERT(sizeof(ae_registry_client) == 128, "registry client");
-AE_STATIC_ASSERT(sizeof(ae_registry_grant) == 64, "registry grant");
 
 #ifdef __cplusplus
 }

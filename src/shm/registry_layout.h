@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry_layout.h - the layout of the registry object. docs/layout.md describes the same bytes; the assertions below
+ * keep both alike. One registry an instance of aetherd, which alone writes it; tools and inspectors read it.
+ *
+ * All integers are little-endian; there are no pointers, enums, bools, longs or size_ts. The layout's version is that
+ * of aether/detail/layout.h. The registry is described here and not there, because programs that publish and subscribe
+ * don't need it.
+ */
+#ifndef AE_SHM_REGISTRY_LAYOUT_H
+#define AE_SHM_REGISTRY_LAYOUT_H
+
+#include <aether/detail/layout.h>
+
+#define AE_REGISTRY_MAGIC 0x0031474552524541ull /* "AERREG1\0" */
+
+/*
+ * A record is valid if and only if its state word says LIVE with the same generation before and after it was copied:
+ * aetherd writes all other fields first and the word last, and invalidates it before it changes them.
+ *
+ *   state word = generation << 8 | state
+ */
+#define AE_RECORD_FREE 0ull
+#define AE_RECORD_CREATING 1ull /* its objects may exist and belong to nobody */
+#define AE_RECORD_LIVE 2ull
+#define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
+
+typedef struct ae_registry_header {
+    uint64_t magic;
+    uint32_t layout_major;
+    uint32_t layout_minor;
+    uint64_t bytes;
+    uint32_t topics_max;
+    uint32_t clients_max;
+    uint32_t grants_max;
+    uint32_t daemon_pid; /* of the daemon that runs or ran last; whether it runs is told by its lock file alone */
+    uint64_t started_ns; /* CLOCK_REALTIME of its start */
+    ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
+    uint8_t reserved[72];
+    char socket_path[128]; /* NUL-terminated */
+    uint8_t reserved2[3840];
+} ae_registry_header;
+
+typedef struct ae_registry_topic {
+    ae_u64 state;
+    uint64_t topic_id;
+    uint64_t created_ns; /* CLOCK_REALTIME */
+    ae_geometry geometry;
+    uint32_t name_len; /* 1..255 */
+    uint32_t type_version;
+    uint32_t type_size; /* bytes; 0: not stated */
+    uint32_t reserved0;
+    uint8_t reserved1[72];
+    char name[256]; /* NUL-terminated */
+    /* NUL-terminated; "": no type yet. Its first byte is written last: a type is there if and only if that isn't 0 */
+    char type_name[64];
+} ae_registry_topic;
+
+typedef struct ae_registry_client {
+    ae_u64 state;
+    uint64_t client_id;
+    uint64_t nonce[2];   /* proves to a successor that a connection speaks for this client */
+    uint64_t created_ns; /* CLOCK_REALTIME */
+    uint32_t pid;        /* as the kernel told aetherd; 0 where it can't be seen */
+    uint32_t uid;
+    char name[64]; /* NUL-terminated */
+    uint8_t reserved[16];
+} ae_registry_client;
+
+/* One open publisher or subscriber: who holds which record of which topic. */
+typedef struct ae_registry_grant {
+    ae_u64 state;
+    uint64_t grant_id;
+    uint64_t topic_id;
+    uint64_t client_id;
+    uint32_t role;   /* AE_ROLE_* */
+    uint32_t record; /* index of the publisher or cursor record; 0 for best effort */
+    uint8_t reserved[24];
+} ae_registry_grant;
+
+_Static_assert(sizeof(ae_registry_header) == AE_PAGE, "registry header");
+_Static_assert(offsetof(ae_registry_header, socket_path) == 128, "socket path");
+_Static_assert(sizeof(ae_registry_topic) == 512, "registry topic");
+_Static_assert(offsetof(ae_registry_topic, name_len) == 104, "registry topic name length");
+_Static_assert(offsetof(ae_registry_topic, name) == 192, "registry topic name");
+_Static_assert(sizeof(ae_registry_client) == 128, "registry client");
+_Static_assert(sizeof(ae_registry_grant) == 64, "registry grant");
+
+#endif
