@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The notifier's fd: readable when there is something since it was armed. One mapping, for ThreadSanitizer. */
-#define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <aether/wait.h>
 #include <errno.h>

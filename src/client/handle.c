@@ -1,21 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* handle.c - publishers and subscribers are opened and closed. */
+#include "client/handle.h"
 #include "base/error.h"
 #include "base/export.h"
-#include "client/client.h"
 #include "ring/join.h"
+#include "ring/loan.h"
+#include <errno.h>
 #include <stdlib.h>
 
-struct subscriber_handle {
-    struct ae_grant grant; /* first: ae_grant_close() frees from here */
-    struct ae_subscriber ring;
-};
+/* ---- publishers ---- */
 
-static struct subscriber_handle *handle_of(aether_subscriber *subscriber) {
-    return (struct subscriber_handle *)(void *)((char *)subscriber - offsetof(struct subscriber_handle, ring));
+static struct ae_publisher_handle *handle_of_publisher(aether_publisher *publisher) {
+    return (struct ae_publisher_handle *)(void *)((char *)publisher - offsetof(struct ae_publisher_handle, ring));
 }
 
-static void leave(struct ae_grant *grant) {
-    ae_subscriber_leave(&((struct subscriber_handle *)(void *)grant)->ring);
+static void leave_publisher(struct ae_grant *grant) {
+    ae_publisher_leave(&((struct ae_publisher_handle *)(void *)grant)->ring);
+}
+
+AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
+                                    aether_publisher **publisher) {
+    struct ae_publisher_handle *handle = calloc(1, sizeof *handle);
+    int rc;
+
+    if (handle == NULL)
+        return ae_fail(-ENOMEM, "out of memory");
+    handle->grant.leave = leave_publisher;
+    rc = ae_grant_open(&handle->grant, client, AE_ROLE_PUBLISHER, topic, config);
+    if (rc != 0) {
+        free(handle);
+        return rc;
+    }
+    handle->grant.buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&handle->grant.geometry));
+    ae_publisher_init(&handle->ring, &handle->grant.geometry, handle->grant.record, handle->grant.log,
+                      handle->grant.cursors, handle->grant.buffer);
+    if (handle->grant.buffer == NULL) {
+        ae_grant_close(&handle->grant);
+        return ae_fail(-ENOMEM, "out of memory for the loans of a publisher");
+    }
+    *publisher = &handle->ring.hot;
+    return 0;
+}
+
+AE_EXPORT void aether_publisher_close(aether_publisher *publisher) {
+    if (publisher != NULL)
+        ae_grant_close(&handle_of_publisher(publisher)->grant);
+}
+
+/* ---- subscribers ---- */
+
+static struct ae_subscriber_handle *handle_of_subscriber(aether_subscriber *subscriber) {
+    return (struct ae_subscriber_handle *)(void *)((char *)subscriber - offsetof(struct ae_subscriber_handle, ring));
+}
+
+static void leave_subscriber(struct ae_grant *grant) {
+    ae_subscriber_leave(&((struct ae_subscriber_handle *)(void *)grant)->ring);
 }
 
 static int check_options(const aether_subscribe_options *options) {
@@ -34,7 +73,7 @@ static int check_options(const aether_subscribe_options *options) {
 AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
                                      const aether_topic_config *config, aether_subscriber **subscriber) {
     static const aether_subscribe_options defaults;
-    struct subscriber_handle *handle;
+    struct ae_subscriber_handle *handle;
     uint32_t role;
     size_t copies;
     int rc;
@@ -47,7 +86,7 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
     handle = calloc(1, sizeof *handle);
     if (handle == NULL)
         return ae_fail(-ENOMEM, "out of memory");
-    handle->grant.leave = leave;
+    handle->grant.leave = leave_subscriber;
     role = options->policy == AETHER_RELIABLE ? AE_ROLE_RELIABLE : AE_ROLE_BEST_EFFORT;
     rc = ae_grant_open(&handle->grant, client, role, topic, config);
     if (rc != 0) {
@@ -68,5 +107,5 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
 
 AE_EXPORT void aether_subscriber_close(aether_subscriber *subscriber) {
     if (subscriber != NULL)
-        ae_grant_close(&handle_of(subscriber)->grant);
+        ae_grant_close(&handle_of_subscriber(subscriber)->grant);
 }

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/control.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "shm/names.h"
+#include "shm/token.h"
+#include <aether/connect.h>
+#include <aether/error.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REPLY_TIMEOUT_NS 5000000000ull
+#define BACKLOG_NS 10000000ull /* no event tells that the daemon's backlog has room again */
+
+#define GO_ON 2 /* the next stage can begin */
+
+void ae_reply_close(struct ae_reply *reply) {
+    for (int i = 0; i < reply->fd_count; i++)
+        ae_close(&reply->fds[i]);
+    reply->fd_count = 0;
+}
+
+static int wait_until(struct ae_control_wait *wait, int fd, short events, uint64_t until_ns) {
+    *wait = (struct ae_control_wait){.fd = fd, .events = events, .until_ns = until_ns};
+    return AE_CONTROL_WAIT;
+}
+
+/* ---- one packet there, one packet back ---- */
+
+static int lost_connection(struct ae_control *control, int code) {
+    ae_close(&control->sock);
+    return ae_fail(code, "aetherd at %s: %s", control->socket_path,
+                   code == -ETIMEDOUT ? "no answer within 5 seconds; is it stopped?" : strerror(-code));
+}
+
+static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16_t expect) {
+    int len;
+
+    msg->request = ++control->request;
+    len = ae_msg_encode(msg, control->packet, sizeof control->packet);
+    if (len < 0)
+        return ae_fail(len, "request can't be encoded");
+    control->packet_len = (size_t)len;
+    control->expect = expect;
+    control->sent = false;
+    control->reply.fd_count = 0;
+    control->deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
+    return GO_ON;
+}
+
+static int wait_for_peer(struct ae_control *control, short events, struct ae_control_wait *wait) {
+    if (ae_now_ns() >= control->deadline)
+        return lost_connection(control, -ETIMEDOUT);
+    return wait_until(wait, control->sock, events, control->deadline);
+}
+
+static int receive_reply(struct ae_control *control, struct ae_control_wait *wait) {
+    struct ae_reply *reply = &control->reply;
+    uint8_t packet[AE_PACKET_MAX];
+    int rc;
+
+    reply->fd_count = AE_PACKET_FDS_MAX;
+    rc = ae_packet_receive(control->sock, packet, sizeof packet, reply->fds, &reply->fd_count);
+    if (rc <= 0)
+        reply->fd_count = 0;
+    if (rc == -EAGAIN)
+        return wait_for_peer(control, POLLIN, wait);
+    if (rc <= 0)
+        return lost_connection(control, rc == 0 ? -ECONNRESET : rc);
+    rc = ae_msg_decode(&reply->msg, packet, (size_t)rc);
+    if (rc != 0 || (reply->msg.request != control->request && reply->msg.type != AE_MSG_ERROR)) {
+        ae_reply_close(reply);
+        ae_close(&control->sock);
+        return rc != 0 ? rc : ae_fail(-EPROTO, "aetherd at %s answered another request", control->socket_path);
+    }
+    return 0;
+}
+
+/*
+ * Sends the packet that was begun and takes its reply, which must be of the expected type. -ECONNRESET: the daemon went
+ * away before it answered.
+ */
+static int exchange(struct ae_control *control, struct ae_control_wait *wait) {
+    struct ae_reply *reply = &control->reply;
+    int rc;
+
+    if (!control->sent) {
+        rc = ae_packet_send(control->sock, control->packet, control->packet_len, NULL, 0);
+        if (rc == -EAGAIN)
+            return wait_for_peer(control, POLLOUT, wait);
+        if (rc != 0)
+            return lost_connection(control, rc == -EPIPE ? -ECONNRESET : rc);
+        control->sent = true;
+    }
+    if ((rc = receive_reply(control, wait)) != 0 || reply->msg.type == control->expect)
+        return rc;
+    ae_reply_close(reply);
+    if (reply->msg.type == AE_MSG_ERROR && reply->msg.u.error.code < 0)
+        return ae_fail(reply->msg.u.error.code, "%s", reply->msg.u.error.text);
+    ae_close(&control->sock);
+    return ae_fail(-EPROTO, "aetherd at %s answered with message type %u, not %u", control->socket_path,
+                   reply->msg.type, control->expect);
+}
+
+/* ---- connecting ---- */
+
+/* aetherd makes its default directory by itself, but only if it isn't told which socket to use. */
+static int no_daemon(const struct ae_control *control, int code) {
+    char standard[sizeof control->socket_path];
+
+    if (aether_default_socket(standard, sizeof standard) == 0 && strcmp(standard, control->socket_path) == 0)
+        return ae_fail(code, "no aetherd at %s: %s; start it with: aetherd", control->socket_path, strerror(-code));
+    return ae_fail(code, "no aetherd at %s: %s; start it with: aetherd --socket %s", control->socket_path,
+                   strerror(-code), control->socket_path);
+}
+
+static int connect_socket(struct ae_control *control, struct ae_control_wait *wait) {
+    struct sockaddr_un address;
+    int len = ae_socket_address(&address, control->socket_path);
+    int rc;
+
+    if (len < 0)
+        return ae_fail(len, "socket path '%s' is too long: at most %u bytes", control->socket_path, AE_SOCKET_PATH_MAX);
+    if (control->sock < 0)
+        control->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (control->sock < 0)
+        return ae_fail(-errno, "socket: %s", strerror(errno));
+    do {
+        /* Non-blocking: the backlog of a stopped daemon would hold a blocking connect for good. */
+        rc = connect(control->sock, (const struct sockaddr *)&address, (socklen_t)len) == 0 ? 0 : -errno;
+    } while (rc == -EINTR);
+    if (rc == 0)
+        return GO_ON;
+    const uint64_t now = ae_now_ns();
+    if (rc == -EAGAIN && now < control->deadline)
+        return wait_until(wait, -1, 0, now + BACKLOG_NS);
+    ae_close(&control->sock);
+    return no_daemon(control, rc == -EAGAIN ? -ETIMEDOUT : rc);
+}
+
+/* Speaks for a new client, or again for the client that we are after aetherd was restarted. */
+static int begin_hello(struct ae_control *control) {
+    struct ae_msg msg = {.type = AE_MSG_HELLO};
+
+    msg.u.hello.resume_id = control->client_id;
+    memcpy(msg.u.hello.resume_nonce, control->nonce, sizeof control->nonce);
+    msg.u.hello.resume_grant = control->last_grant;
+    memcpy(msg.u.hello.name, control->name, sizeof control->name);
+    return begin_exchange(control, &msg, AE_MSG_WELCOME);
+}
+
+static int keep_token(struct ae_control *control, int fd) {
+    void **tokens = realloc(control->tokens, (control->token_count + 1) * sizeof *tokens);
+    int rc;
+
+    if (tokens == NULL) {
+        ae_close(&fd);
+        return ae_fail(-ENOMEM, "out of memory");
+    }
+    control->tokens = tokens;
+    rc = ae_token_hold(fd, &tokens[control->token_count]);
+    if (rc == 0)
+        control->token_count++;
+    return rc;
+}
+
+/*
+ * The WELCOME. A new client_id although we had one: aetherd has lost its registry. What was opened works on, and nobody
+ * knows of it.
+ */
+static int take_welcome(struct ae_control *control) {
+    struct ae_reply *reply = &control->reply;
+    int rc;
+
+    if (reply->msg.u.welcome.resumed) {
+        ae_reply_close(reply);
+        return GO_ON;
+    }
+    if (reply->fd_count != 1) {
+        ae_reply_close(reply);
+        return ae_fail(-EPROTO, "aetherd at %s sent no token (out of file descriptors?)", control->socket_path);
+    }
+    reply->fd_count = 0;
+    if ((rc = keep_token(control, reply->fds[0])) != 0)
+        return rc;
+    control->client_id = reply->msg.u.welcome.client_id;
+    memcpy(control->nonce, reply->msg.u.welcome.nonce, sizeof control->nonce);
+    control->last_grant = 0;
+    return GO_ON;
+}
+
+/* ---- grants that were closed while no daemon could be told ---- */
+
+void ae_control_queue(struct ae_control *control, struct ae_return *back) {
+    back->next = control->returns;
+    control->returns = back;
+}
+
+static void drop_return(struct ae_control *control) {
+    struct ae_return *back = control->returns;
+
+    control->returns = back->next;
+    free(back);
+}
+
+static int begin_return(struct ae_control *control) {
+    struct ae_msg msg = {.type = AE_MSG_CLOSE};
+
+    msg.u.close.grant_id = control->returns->grant_id;
+    control->stage = AE_CONTROL_RETURN;
+    return begin_exchange(control, &msg, AE_MSG_DONE);
+}
+
+/* Connected: first what is queued, then the request, then the end. */
+static int begin_next(struct ae_control *control) {
+    /* A former client's: aetherd has forgotten it, and its number may be another grant's by now. */
+    while (control->returns != NULL && control->returns->client_id != control->client_id)
+        drop_return(control);
+    if (control->returns != NULL)
+        return begin_return(control);
+    control->stage = AE_CONTROL_REQUEST;
+    return control->msg != NULL ? begin_exchange(control, control->msg, control->msg_expect) : 0;
+}
+
+/* ---- the machine ---- */
+
+/* The connection is silent: anything that can be read is its end. */
+static bool is_silent(int sock) {
+    struct pollfd entry = {.fd = sock, .events = POLLIN};
+
+    return sock >= 0 && poll(&entry, 1, 0) == 0;
+}
+
+static int advance(struct ae_control *control, struct ae_control_wait *wait) {
+    int rc;
+
+    switch (control->stage) {
+    case AE_CONTROL_CHECK:
+        if (is_silent(control->sock))
+            return begin_next(control);
+        ae_close(&control->sock);
+        control->stage = AE_CONTROL_CONNECT;
+        control->deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
+        return GO_ON;
+    case AE_CONTROL_CONNECT:
+        if ((rc = connect_socket(control, wait)) != GO_ON)
+            return rc;
+        control->stage = AE_CONTROL_HELLO;
+        return begin_hello(control);
+    case AE_CONTROL_HELLO:
+        if ((rc = exchange(control, wait)) == AE_CONTROL_WAIT)
+            return rc;
+        if (rc == 0)
+            rc = take_welcome(control);
+        if (rc == GO_ON)
+            return begin_next(control);
+        ae_close(&control->sock);
+        return rc;
+    case AE_CONTROL_RETURN:
+        if ((rc = exchange(control, wait)) == AE_CONTROL_WAIT)
+            return rc;
+        ae_reply_close(&control->reply);
+        if (rc != 0 && control->sock < 0)
+            return ae_fail(-ECONNRESET, "aetherd at %s: %s", control->socket_path, strerror(ECONNRESET));
+        drop_return(control); /* it knows, or has forgotten it, which is as good */
+        return begin_next(control);
+    case AE_CONTROL_REQUEST:
+        return exchange(control, wait);
+    case AE_CONTROL_IDLE:
+        break;
+    }
+    return ae_fail(-EINVAL, "no request is under way");
+}
+
+void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t expect, bool again) {
+    control->stage = AE_CONTROL_CHECK;
+    control->msg = msg;
+    control->msg_expect = expect;
+    control->again = again;
+    control->resent = false;
+}
+
+int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {
+    int rc;
+
+    for (;;) {
+        do {
+            rc = advance(control, wait);
+        } while (rc == GO_ON);
+        if (rc == AE_CONTROL_WAIT)
+            return rc;
+        if (rc != -ECONNRESET || !control->again)
+            break;
+        /* It died before it answered: its successor may. */
+        control->again = false;
+        control->resent = true;
+        control->stage = AE_CONTROL_CHECK;
+    }
+    /* There is no successor: the code is that of the death, the text says what was found instead. */
+    if (rc < 0 && control->resent && control->stage != AE_CONTROL_REQUEST)
+        rc = -ECONNRESET;
+    control->stage = AE_CONTROL_IDLE;
+    return rc;
+}
+
+void ae_control_init(struct ae_control *control, const char *socket_path, const char *name) {
+    *control = (struct ae_control){.sock = -1};
+    (void)snprintf(control->socket_path, sizeof control->socket_path, "%s", socket_path);
+    (void)snprintf(control->name, sizeof control->name, "%s", name);
+}
+
+void ae_control_free(struct ae_control *control) {
+    for (size_t i = 0; i < control->token_count; i++)
+        ae_token_drop(control->tokens[i]);
+    free(control->tokens);
+    ae_close(&control->sock);
+    while (control->returns != NULL)
+        drop_return(control);
+}

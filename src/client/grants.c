@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/grants.h"
+#include "base/error.h"
+#include "client/topic.h"
+#include "ring/geometry.h"
+#include "shm/segment.h"
+#include <aether/error.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void unmap(struct ae_grant *grant) {
+    ae_segment_unmap(grant->cursors, grant->geometry.cursors_bytes);
+    ae_segment_unmap(grant->log, grant->geometry.log_bytes);
+    free(grant->buffer);
+    grant->cursors = NULL;
+    grant->log = NULL;
+    grant->buffer = NULL;
+}
+
+/*
+ * What a publisher touches: everything up to the lanes, and its own lane. A subscriber populates lanes once it knows
+ * who uses them.
+ */
+static int populate_log(const struct ae_grant *grant, bool publisher) {
+    const ae_geometry *geometry = &grant->geometry;
+    int rc = ae_segment_populate(grant->log, 0, geometry->lanes_off, publisher);
+
+    if (rc == 0 && publisher && geometry->lane_bytes != 0)
+        rc = ae_segment_populate(grant->log, geometry->lanes_off + grant->record * geometry->lane_bytes,
+                                 geometry->lane_bytes, true);
+    return rc;
+}
+
+static int map(struct ae_grant *grant, const struct ae_reply *reply) {
+    const bool publisher = grant->role == AE_ROLE_PUBLISHER;
+    int rc = ae_segment_map(reply->fds[0], grant->geometry.log_bytes, publisher, false, &grant->log);
+
+    if (rc == 0)
+        rc = populate_log(grant, publisher);
+    if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)
+        rc = ae_segment_map(reply->fds[1], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
+    if (rc != 0)
+        unmap(grant);
+    return rc;
+}
+
+static int check_opened(struct ae_grant *grant, const struct ae_reply *reply) {
+    const uint32_t records = grant->role == AE_ROLE_PUBLISHER ? AE_PUBLISHERS_MAX : AE_SUBSCRIBERS_MAX;
+
+    grant->record = reply->msg.u.opened.record;
+    grant->geometry = reply->msg.u.opened.geometry;
+    if (reply->msg.u.opened.role != grant->role || grant->record >= records)
+        return ae_fail(-EPROTO, "aetherd granted role %u, record %u: not what was asked for", reply->msg.u.opened.role,
+                       grant->record);
+    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? 1 : 2))
+        return ae_fail(-EMFILE, "topic's file descriptors didn't arrive: raise this program's limit (ulimit -n)");
+    return ae_geometry_check(&grant->geometry);
+}
+
+/* What was granted can't be used. If the connection breaks meanwhile, the grant is freed at the resume. */
+static int refuse(struct ae_grant *grant, const char *topic, int code) {
+    struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant->back.grant_id};
+    char text[512];
+
+    (void)snprintf(text, sizeof text, "%s", aether_errmsg());
+    if (ae_client_request(grant->client, &msg, AE_MSG_DONE, AE_CONTROL_ONCE) == 0)
+        ae_reply_close(&grant->client->control.reply);
+    return ae_fail(code, "topic '%s': %s", topic, text);
+}
+
+int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t role, const char *topic,
+                  const aether_topic_config *config) {
+    struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open.role = role};
+    struct ae_control *control = &client->control;
+    int rc = ae_topic_fill(&msg.u.open.topic, topic, config);
+
+    if (rc != 0)
+        return rc;
+    grant->client = client;
+    grant->role = role;
+    pthread_mutex_lock(&client->lock);
+    rc = ae_client_request(client, &msg, AE_MSG_OPENED, AE_CONTROL_AGAIN);
+    if (rc != 0)
+        goto out;
+    grant->back.grant_id = control->reply.msg.u.opened.grant_id;
+    grant->back.client_id = control->client_id;
+    rc = check_opened(grant, &control->reply);
+    if (rc == 0)
+        rc = map(grant, &control->reply);
+    ae_reply_close(&control->reply);
+    if (rc != 0) {
+        rc = refuse(grant, topic, rc);
+        goto out;
+    }
+    control->last_grant = grant->back.grant_id; /* not before: one that was refused here is freed at resume */
+    grant->next = client->grants;
+    client->grants = grant;
+out:
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+static void leave(struct ae_grant *grant) {
+    grant->leave(grant);
+    unmap(grant);
+}
+
+static void unlink_grant(struct ae_grant *grant) {
+    struct ae_grant **at = &grant->client->grants;
+
+    while (*at != NULL && *at != grant)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = grant->next;
+}
+
+void ae_grant_close(struct ae_grant *grant) {
+    aether_client *client = grant->client;
+
+    pthread_mutex_lock(&client->lock);
+    leave(grant);
+    unlink_grant(grant);
+    /* Told now or, while there is no daemon, as soon as there is one. */
+    ae_control_queue(&client->control, &grant->back);
+    (void)ae_client_request(client, NULL, 0, AE_CONTROL_ONCE);
+    pthread_mutex_unlock(&client->lock);
+}
+
+void ae_grants_drop(struct aether_client *client) {
+    while (client->grants != NULL) {
+        struct ae_grant *grant = client->grants;
+        client->grants = grant->next;
+        leave(grant);
+        free(grant);
+    }
+}
