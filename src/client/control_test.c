@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control_test.c - the control machine against a peer that the test plays itself, step by step: a socket pair for a
+ * connection that is there, a listening socket for one that has to be made. Nothing here waits.
+ */
+#include "client/control.h"
+#include "base/clock.h"
+#include <aether/error.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define S 1000000000ull
+
+struct fixture {
+    char directory[32], path[64];
+    struct ae_control control;
+    struct ae_control_wait wait;
+    struct ae_msg msg; /* the request of most cases */
+    int peer;          /* aetherd's end */
+    int listener;      /* -1: no daemon */
+    int fds;           /* open before the case */
+};
+
+static int open_fds(void) {
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static int setup(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    f->fds = open_fds();
+    f->peer = f->listener = -1;
+    snprintf(f->directory, sizeof f->directory, "/tmp/control-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    snprintf(f->path, sizeof f->path, "%s/s", f->directory);
+    ae_control_init(&f->control, f->path, "test");
+    f->control.client_id = 7;
+    f->control.nonce[0] = 70;
+    f->control.nonce[1] = 71;
+    f->control.last_grant = 30;
+    f->msg.type = AE_MSG_SHUTDOWN;
+    *state = f;
+    return 0;
+}
+
+/* Whatever happened in a case: no descriptor stays open. */
+static int teardown(void **state) {
+    struct fixture *f = *state;
+
+    ae_control_free(&f->control);
+    ae_close(&f->peer);
+    ae_close(&f->listener);
+    assert_int_equal(open_fds(), f->fds);
+    unlink(f->path);
+    rmdir(f->directory);
+    free(f);
+    return 0;
+}
+
+/* ---- the peer ---- */
+
+/* A connection that has been welcomed long ago. */
+static void connected(struct fixture *f) {
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    f->control.sock = pair[0];
+    f->peer = pair[1];
+}
+
+static void listen_at_path(struct fixture *f, int backlog) {
+    struct sockaddr_un address;
+    const int len = ae_socket_address(&address, f->path);
+
+    f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(f->listener, (const struct sockaddr *)&address, (socklen_t)len), 0);
+    assert_int_equal(listen(f->listener, backlog), 0);
+}
+
+static void accept_peer(struct fixture *f) {
+    ae_close(&f->peer);
+    f->peer = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(f->peer >= 0);
+}
+
+/* The next request that the machine has sent. */
+static struct ae_msg take(const struct fixture *f, uint16_t type) {
+    uint8_t packet[AE_PACKET_MAX];
+    struct ae_msg msg;
+    int fds[1], count = 1;
+    const int len = ae_packet_receive(f->peer, packet, sizeof packet, fds, &count);
+
+    assert_true(len > 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(ae_msg_decode(&msg, packet, (size_t)len), 0);
+    assert_int_equal(msg.type, type);
+    return msg;
+}
+
+static void answer_with(const struct fixture *f, const struct ae_msg *msg, int fd) {
+    uint8_t packet[AE_PACKET_MAX];
+    const int len = ae_msg_encode(msg, packet, sizeof packet);
+
+    assert_true(len > 0);
+    assert_int_equal(ae_packet_send(f->peer, packet, (size_t)len, &fd, fd >= 0), 0);
+}
+
+static void answer(const struct fixture *f, uint16_t type) {
+    const struct ae_msg msg = {.type = type, .request = f->control.request};
+
+    answer_with(f, &msg, -1);
+}
+
+static void answer_error(const struct fixture *f, uint32_t request, int code, const char *text) {
+    struct ae_msg msg = {.type = AE_MSG_ERROR, .request = request, .u.error.code = code};
+
+    snprintf(msg.u.error.text, sizeof msg.u.error.text, "%s", text);
+    answer_with(f, &msg, -1);
+}
+
+static int token(void) {
+    const int fd = memfd_create("control-test", MFD_CLOEXEC);
+
+    assert_true(fd >= 0 && ftruncate(fd, AE_PAGE) == 0);
+    return fd;
+}
+
+static void welcome(const struct fixture *f, uint64_t client_id, bool resumed, bool with_token) {
+    struct ae_msg msg = {.type = AE_MSG_WELCOME, .request = f->control.request};
+    int fd = with_token ? token() : -1;
+
+    msg.u.welcome.client_id = client_id;
+    msg.u.welcome.nonce[0] = client_id * 10;
+    msg.u.welcome.nonce[1] = client_id * 10 + 1;
+    msg.u.welcome.resumed = resumed;
+    answer_with(f, &msg, fd);
+    ae_close(&fd);
+}
+
+static void queue(struct fixture *f, uint64_t client_id, uint64_t grant_id) {
+    struct ae_return *back = malloc(sizeof *back);
+
+    assert_non_null(back);
+    *back = (struct ae_return){.grant_id = grant_id, .client_id = client_id};
+    ae_control_queue(&f->control, back);
+}
+
+/* ---- what the machine is expected to do ---- */
+
+static void start(struct fixture *f, bool again) {
+    ae_control_start(&f->control, &f->msg, AE_MSG_DONE, again);
+}
+
+/* It waits for this on its socket. A step that comes for nothing changes nothing. */
+static void waits_for(struct fixture *f, short events) {
+    const uint64_t now = ae_now_ns();
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+        assert_int_equal(f->wait.fd, f->control.sock);
+        assert_true(f->wait.fd >= 0);
+        assert_int_equal(f->wait.events, events);
+        assert_true(f->wait.until_ns > now + 4 * S && f->wait.until_ns < now + 6 * S);
+    }
+}
+
+static void ends_with(struct fixture *f, int code, const char *text) {
+    assert_int_equal(ae_control_step(&f->control, &f->wait), code);
+    assert_int_equal(f->control.stage, AE_CONTROL_IDLE);
+    if (text != NULL && strstr(aether_errmsg(), text) == NULL)
+        fail_msg("'%s' isn't in '%s'", text, aether_errmsg());
+}
+
+static bool is_connected(const struct fixture *f) {
+    return f->control.sock >= 0;
+}
+
+/* ---- a request on a connection ---- */
+
+static void a_request_is_answered(void **state) {
+    struct fixture *f = *state;
+
+    connected(f);
+    for (uint32_t i = 1; i <= 3; i++) {
+        start(f, AE_CONTROL_AGAIN);
+        waits_for(f, POLLIN);
+        assert_int_equal(take(f, AE_MSG_SHUTDOWN).request, i);
+        answer(f, AE_MSG_DONE);
+        ends_with(f, 0, NULL);
+        assert_int_equal(f->control.reply.msg.type, AE_MSG_DONE);
+        assert_int_equal(f->control.reply.fd_count, 0);
+    }
+    assert_true(is_connected(f));
+    ends_with(f, -EINVAL, "no request");
+}
+
+static void fds_of_a_reply_are_the_users(void **state) {
+    struct fixture *f = *state;
+    struct ae_msg reply = {.type = AE_MSG_DONE, .request = 1};
+    int fd = token();
+
+    connected(f);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    answer_with(f, &reply, fd);
+    ae_close(&fd);
+    ends_with(f, 0, NULL);
+    assert_int_equal(f->control.reply.fd_count, 1);
+    ae_reply_close(&f->control.reply);
+    assert_int_equal(f->control.reply.fd_count, 0);
+}
+
+/* Both directions of a socket pair that is full: the machine waits for room, and then sends once. */
+static void no_room_to_send(void **state) {
+    struct fixture *f = *state;
+    uint8_t filler[1000] = {0};
+    int fds[1], count, n = 0;
+
+    connected(f);
+    while (ae_packet_send(f->control.sock, filler, sizeof filler, NULL, 0) == 0)
+        n++;
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLOUT);
+    do {
+        count = 1;
+        assert_int_equal(ae_packet_receive(f->peer, filler, sizeof filler, fds, &count), sizeof filler);
+    } while (--n > 0);
+    waits_for(f, POLLIN);
+    (void)take(f, AE_MSG_SHUTDOWN);
+    count = 1;
+    assert_int_equal(ae_packet_receive(f->peer, filler, sizeof filler, fds, &count), -EAGAIN);
+    answer(f, AE_MSG_DONE);
+    ends_with(f, 0, NULL);
+}
+
+static void time_is_over(void **state) {
+    struct fixture *f = *state;
+
+    connected(f);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    f->control.deadline = ae_now_ns();
+    ends_with(f, -ETIMEDOUT, "no answer within 5 seconds; is it stopped?");
+    assert_false(is_connected(f));
+}
+
+static void an_error_is_an_answer(void **state) {
+    struct fixture *f = *state;
+
+    connected(f);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    answer_error(f, f->control.request, -EBUSY, "topic 't' is in use");
+    ends_with(f, -EBUSY, "topic 't' is in use");
+    assert_true(is_connected(f));
+    /* One with another id says that aetherd couldn't read the request. */
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    answer_error(f, 0, -EPROTO, "packet is cut");
+    ends_with(f, -EPROTO, "packet is cut");
+}
+
+static void nonsense_ends_the_connection(void **state) {
+    static const struct {
+        const char *text;
+        struct ae_msg msg;
+    } cases[] = {
+        {"answered another request", {.type = AE_MSG_DONE, .request = 2}},
+        {"answered with message type 5, not 9", {.type = AE_MSG_CLOSE, .request = 1}},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int fd = token();
+        connected(f);
+        f->control.request = 0;
+        start(f, AE_CONTROL_AGAIN);
+        waits_for(f, POLLIN);
+        answer_with(f, &cases[i].msg, fd);
+        ae_close(&fd);
+        ends_with(f, -EPROTO, cases[i].text);
+        assert_false(is_connected(f));
+        assert_int_equal(f->control.reply.fd_count, 0);
+        ae_close(&f->peer);
+    }
+}
+
+static void a_reply_is_cut(void **state) {
+    struct fixture *f = *state;
+    const struct ae_msg whole = {.type = AE_MSG_ERROR, .request = 1, .u.error = {-EBUSY, "text"}};
+    uint8_t packet[AE_PACKET_MAX];
+    const int len = ae_msg_encode(&whole, packet, sizeof packet);
+
+    for (int cut = 1; cut < len; cut++) {
+        connected(f);
+        f->control.request = 0;
+        start(f, AE_CONTROL_AGAIN);
+        waits_for(f, POLLIN);
+        assert_int_equal(ae_packet_send(f->peer, packet, (size_t)cut, NULL, 0), 0);
+        ends_with(f, -EPROTO, "");
+        assert_false(is_connected(f));
+        ae_close(&f->peer);
+    }
+}
+
+/* ---- aetherd goes away ---- */
+
+static void nobody_listens(void **state) {
+    struct fixture *f = *state;
+
+    start(f, AE_CONTROL_AGAIN);
+    ends_with(f, -ENOENT, "no aetherd at /tmp/control-");
+    listen_at_path(f, 4);
+    ae_close(&f->listener);
+    start(f, AE_CONTROL_AGAIN);
+    ends_with(f, -ECONNREFUSED, "start it with: aetherd --socket /tmp/control-");
+}
+
+/* The HELLO names client, nonce and newest grant; then the request goes out. */
+static void resumes(struct fixture *f) {
+    waits_for(f, POLLIN);
+    accept_peer(f);
+    const struct ae_msg hello = take(f, AE_MSG_HELLO);
+    assert_int_equal(hello.u.hello.resume_id, 7);
+    assert_int_equal(hello.u.hello.resume_nonce[0], 70);
+    assert_int_equal(hello.u.hello.resume_nonce[1], 71);
+    assert_int_equal(hello.u.hello.resume_grant, 30);
+    assert_string_equal(hello.u.hello.name, "test");
+    welcome(f, 7, true, false);
+}
+
+static void it_died_between_two_requests(void **state) {
+    struct fixture *f = *state;
+
+    connected(f);
+    ae_close(&f->peer);
+    listen_at_path(f, 4);
+    start(f, AE_CONTROL_ONCE);
+    resumes(f);
+    waits_for(f, POLLIN);
+    (void)take(f, AE_MSG_SHUTDOWN);
+    answer(f, AE_MSG_DONE);
+    ends_with(f, 0, NULL);
+    assert_int_equal(f->control.client_id, 7);
+    assert_int_equal(f->control.last_grant, 30);
+    assert_int_equal(f->control.token_count, 0);
+}
+
+/* The request had been sent: its successor is asked again, once, with another id. */
+static void it_dies_before_it_answers(void **state) {
+    struct fixture *f = *state;
+
+    connected(f);
+    listen_at_path(f, 4);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    (void)take(f, AE_MSG_SHUTDOWN);
+    ae_close(&f->peer);
+    resumes(f);
+    waits_for(f, POLLIN);
+    assert_int_equal(take(f, AE_MSG_SHUTDOWN).request, 3);
+    ae_close(&f->peer);
+    ends_with(f, -ECONNRESET, "Connection reset by peer");
+    assert_false(is_connected(f));
+}
+
+static void it_dies_and_nobody_follows(void **state) {
+    struct fixture *f = *state;
+
+    connected(f);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    ae_close(&f->peer);
+    ends_with(f, -ECONNRESET, "no aetherd at");
+    /* Not asked again: the code and the text are those of the death. */
+    connected(f);
+    start(f, AE_CONTROL_ONCE);
+    waits_for(f, POLLIN);
+    ae_close(&f->peer);
+    ends_with(f, -ECONNRESET, "Connection reset by peer");
+}
+
+static void it_dies_in_the_hello(void **state) {
+    struct fixture *f = *state;
+
+    listen_at_path(f, 4);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    accept_peer(f);
+    ae_close(&f->peer);
+    resumes(f);
+    waits_for(f, POLLIN);
+    (void)take(f, AE_MSG_SHUTDOWN);
+    answer(f, AE_MSG_DONE);
+    ends_with(f, 0, NULL);
+}
+
+static void it_refuses_the_hello(void **state) {
+    struct fixture *f = *state;
+
+    listen_at_path(f, 4);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    accept_peer(f);
+    answer_error(f, f->control.request, -EUSERS, "limit of 64 clients");
+    ends_with(f, -EUSERS, "limit of 64 clients");
+    assert_false(is_connected(f));
+}
+
+/* A stopped daemon's backlog is full: no event tells when it has room again, so there is a time to look. */
+static void its_backlog_is_full(void **state) {
+    struct fixture *f = *state;
+    struct sockaddr_un address;
+    const int len = ae_socket_address(&address, f->path);
+    int others[8], n = 0;
+
+    listen_at_path(f, 0);
+    do {
+        others[n] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(n < 7);
+    } while (connect(others[n++], (const struct sockaddr *)&address, (socklen_t)len) == 0);
+    assert_int_equal(errno, EAGAIN);
+    start(f, AE_CONTROL_AGAIN);
+    for (int i = 0; i < 3; i++) {
+        const uint64_t now = ae_now_ns();
+        assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+        assert_int_equal(f->wait.fd, -1);
+        assert_true(f->wait.until_ns > now && f->wait.until_ns < now + S);
+    }
+    for (int i = 0; i < n - 1; i++)
+        accept_peer(f);
+    resumes(f);
+    waits_for(f, POLLIN);
+    while (n > 0)
+        ae_close(&others[--n]);
+}
+
+static void its_backlog_stays_full(void **state) {
+    struct fixture *f = *state;
+    struct sockaddr_un address;
+    const int len = ae_socket_address(&address, f->path);
+    int others[8], n = 0;
+
+    listen_at_path(f, 0);
+    do {
+        others[n] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(n < 7);
+    } while (connect(others[n++], (const struct sockaddr *)&address, (socklen_t)len) == 0);
+    start(f, AE_CONTROL_AGAIN);
+    assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+    f->control.deadline = ae_now_ns();
+    ends_with(f, -ETIMEDOUT, "no aetherd at");
+    assert_false(is_connected(f));
+    while (n > 0)
+        ae_close(&others[--n]);
+}
+
+/* ---- who we are ---- */
+
+static void a_first_connection(void **state) {
+    struct fixture *f = *state;
+
+    memset(f->control.nonce, 0, sizeof f->control.nonce);
+    f->control.client_id = f->control.last_grant = 0;
+    listen_at_path(f, 4);
+    ae_control_start(&f->control, NULL, 0, AE_CONTROL_ONCE);
+    waits_for(f, POLLIN);
+    accept_peer(f);
+    assert_int_equal(take(f, AE_MSG_HELLO).u.hello.resume_id, 0);
+    welcome(f, 12, false, true);
+    ends_with(f, 0, NULL);
+    assert_int_equal(f->control.client_id, 12);
+    assert_int_equal(f->control.nonce[1], 121);
+    assert_int_equal(f->control.token_count, 1);
+    /* Connected already: there is nothing to do. */
+    ae_control_start(&f->control, NULL, 0, AE_CONTROL_ONCE);
+    ends_with(f, 0, NULL);
+}
+
+static void no_token(void **state) {
+    struct fixture *f = *state;
+
+    listen_at_path(f, 4);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    accept_peer(f);
+    welcome(f, 8, false, false);
+    ends_with(f, -EPROTO, "sent no token (out of file descriptors?)");
+    assert_false(is_connected(f));
+    assert_int_equal(f->control.client_id, 7);
+}
+
+/* ---- grants that were closed without a daemon ---- */
+
+/* Each is given back before the request. That aetherd doesn't know one any more is as good. */
+static void what_is_queued_goes_first(void **state) {
+    struct fixture *f = *state;
+
+    queue(f, 7, 21);
+    queue(f, 7, 22);
+    listen_at_path(f, 4);
+    start(f, AE_CONTROL_AGAIN);
+    resumes(f);
+    waits_for(f, POLLIN);
+    assert_int_equal(take(f, AE_MSG_CLOSE).u.close.grant_id, 22);
+    answer_error(f, f->control.request, -ENOENT, "grant 22 isn't this client's");
+    waits_for(f, POLLIN);
+    assert_int_equal(take(f, AE_MSG_CLOSE).u.close.grant_id, 21);
+    answer(f, AE_MSG_DONE);
+    waits_for(f, POLLIN);
+    (void)take(f, AE_MSG_SHUTDOWN);
+    answer(f, AE_MSG_DONE);
+    ends_with(f, 0, NULL);
+    assert_null(f->control.returns);
+}
+
+/* Without a request they are all that is done; what couldn't be told stays for the next time. */
+static void what_is_queued_stays_until_it_is_told(void **state) {
+    struct fixture *f = *state;
+
+    queue(f, 7, 21);
+    ae_control_start(&f->control, NULL, 0, AE_CONTROL_ONCE);
+    ends_with(f, -ENOENT, "no aetherd");
+    assert_non_null(f->control.returns);
+    connected(f);
+    ae_control_start(&f->control, NULL, 0, AE_CONTROL_ONCE);
+    waits_for(f, POLLIN);
+    ae_close(&f->peer);
+    ends_with(f, -ECONNRESET, "Connection reset by peer");
+    assert_non_null(f->control.returns);
+    connected(f);
+    ae_control_start(&f->control, NULL, 0, AE_CONTROL_ONCE);
+    waits_for(f, POLLIN);
+    assert_int_equal(take(f, AE_MSG_CLOSE).u.close.grant_id, 21);
+    answer(f, AE_MSG_DONE);
+    ends_with(f, 0, NULL);
+    assert_null(f->control.returns);
+}
+
+/* aetherd has lost its registry: another client, a second token, and the old numbers mean nothing. */
+static void a_lost_registry(void **state) {
+    struct fixture *f = *state;
+
+    queue(f, 7, 21);
+    queue(f, 6, 20);
+    listen_at_path(f, 4);
+    start(f, AE_CONTROL_AGAIN);
+    waits_for(f, POLLIN);
+    accept_peer(f);
+    (void)take(f, AE_MSG_HELLO);
+    welcome(f, 8, false, true);
+    waits_for(f, POLLIN);
+    (void)take(f, AE_MSG_SHUTDOWN);
+    answer(f, AE_MSG_DONE);
+    ends_with(f, 0, NULL);
+    assert_null(f->control.returns);
+    assert_int_equal(f->control.client_id, 8);
+    assert_int_equal(f->control.last_grant, 0);
+    assert_int_equal(f->control.token_count, 1);
+}
+
+int main(void) {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_request_is_answered),
+        CASE(fds_of_a_reply_are_the_users),
+        CASE(no_room_to_send),
+        CASE(time_is_over),
+        CASE(an_error_is_an_answer),
+        CASE(nonsense_ends_the_connection),
+        CASE(a_reply_is_cut),
+        CASE(nobody_listens),
+        CASE(it_died_between_two_requests),
+        CASE(it_dies_before_it_answers),
+        CASE(it_dies_and_nobody_follows),
+        CASE(it_dies_in_the_hello),
+        CASE(it_refuses_the_hello),
+        CASE(its_backlog_is_full),
+        CASE(its_backlog_stays_full),
+        CASE(a_first_connection),
+        CASE(no_token),
+        CASE(what_is_queued_goes_first),
+        CASE(what_is_queued_stays_until_it_is_told),
+        CASE(a_lost_registry),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
