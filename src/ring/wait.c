@@ -8,8 +8,6 @@
 #include <aether/wait.h>
 #include <sched.h>
 
-#define SLEEP_NS 250000000ull      /* bounds what a lie or a death in the wrong moment can cost */
-#define UNFENCED_SLEEP_NS 1000000u /* where a publisher may not have seen the note */
 #define SPIN_FIRST_NS 20000u
 #define SPIN_MIN_NS 1000u
 #define SPIN_MAX_NS 50000u
@@ -27,22 +25,17 @@ static bool new_end(const struct ae_subscriber *s, uint64_t *joins) {
     return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->ends_told;
 }
 
-bool ae_subscriber_at_new_end(const struct ae_subscriber *s) {
+bool ae_subscriber_has_news(const struct ae_subscriber *s) {
     uint64_t joins;
 
-    return new_end(s, &joins);
-}
-
-static bool something(const struct ae_subscriber *s) {
-    return ae_subscriber_ready(s) || ae_subscriber_at_new_end(s);
+    return ae_subscriber_ready(s) || new_end(s, &joins);
 }
 
 /*
- * Leaves the note that somebody sleeps until the wake word isn't *word any more. A note with a newer word is never
- * replaced by an older one: its writer would not be woken. One that is ahead of the word itself is a lie. False: no
- * luck among too many others.
+ * A note with a newer word is never replaced by an older one: its writer would not be woken. One that is ahead of the
+ * word itself is a lie.
  */
-static bool leave_note(struct ae_subscriber *s, uint64_t *word) {
+bool ae_subscriber_leave_note(const struct ae_subscriber *s, uint64_t *word) {
     ae_u64 *want = &s->cursors->want.want;
 
     for (int turn = 0; turn < NOTE_TURNS; turn++) {
@@ -59,24 +52,24 @@ static bool leave_note(struct ae_subscriber *s, uint64_t *word) {
  * Z6: of the publishers that are there. First their bits in `unfenced`: who is seen there and not in `open` any more
  * has left, and all that it committed is seen by the look that follows.
  */
-static bool somebody_unfenced(const struct ae_subscriber *s) {
+bool ae_subscriber_unfenced(const struct ae_subscriber *s) {
     const uint64_t unfenced = ae_load_acquire(&s->log->stream.unfenced);
 
     return (unfenced & ae_load_acquire(&s->log->stream.open)) != 0;
 }
 
 static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
-    uint64_t word, ns = least(max_ns, SLEEP_NS);
+    uint64_t word, ns = least(max_ns, AE_WAKE_SLEEP_NS);
 
-    if (!leave_note(s, &word))
+    if (!ae_subscriber_leave_note(s, &word))
         return ae_nap(least(ns, AE_NAP_FIRST_NS));
     /*
      * Z2: the note; every publisher's core drains its stores; the tag. Pairs Z1 (publish). And then the
      * words that say whom that doesn't reach.
      */
-    if (!ae_wake_barrier() || somebody_unfenced(s))
-        ns = least(ns, UNFENCED_SLEEP_NS);
-    return something(s) || ae_wake_sleep(&s->log->wake.wake, word, ns);
+    if (!ae_wake_barrier() || ae_subscriber_unfenced(s))
+        ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
+    return ae_subscriber_has_news(s) || ae_wake_sleep(&s->log->wake.wake, word, ns);
 }
 
 bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns) {
@@ -93,7 +86,7 @@ static bool spin_for(const struct ae_subscriber *s, uint64_t ns) {
         ae_pause();
     } while (ae_ticks() - start < ticks);
     do {
-        if (something(s))
+        if (ae_subscriber_has_news(s))
             return true;
         (void)sched_yield();
     } while (ae_ticks() - start < 2 * ticks);
@@ -124,7 +117,7 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
     struct ae_subscriber *s = ae_subscriber_of(handle);
     uint64_t start, now;
 
-    if (something(s))
+    if (ae_subscriber_has_news(s))
         return told(s);
     if (timeout_ns == 0)
         return 0;
@@ -143,7 +136,7 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
     learn(s, false);
     while ((now = ae_now_ns()) - start < timeout_ns) {
         const bool undisturbed = ae_subscriber_sleep(s, timeout_ns - (now - start));
-        if (something(s))
+        if (ae_subscriber_has_news(s))
             return told(s);
         if (!undisturbed)
             return 0;

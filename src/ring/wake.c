@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/wake.h"
+#include "base/clock.h"
 #include "base/export.h"
 #include "ring/publisher.h"
 #include <errno.h>
@@ -11,6 +12,13 @@
 #include <unistd.h>
 
 #define NS_PER_S 1000000000ull
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449 /* younger than some headers; the same on every architecture that Aether knows */
+#endif
+#ifndef FUTEX_32
+#define FUTEX_32 2
+#endif
 
 void ae_wake_futex(const ae_u64 *word) {
     /* Its only fault would be an address that isn't mapped. */
@@ -27,6 +35,28 @@ bool ae_wake_sleep(const ae_u64 *word, uint64_t value, uint64_t ns) {
 
     /* The futex is the word's lower half: little-endian. */
     return syscall(SYS_futex, word, FUTEX_WAIT, (uint32_t)value, &span, NULL, 0) == 0 || errno != EINTR;
+}
+
+struct ae_wake_entry ae_wake_entry(const ae_u64 *word, uint64_t value) {
+    return (struct ae_wake_entry){.value = (uint32_t)value, .address = (uintptr_t)word, .flags = FUTEX_32};
+}
+
+int ae_wake_sleep_any(const struct ae_wake_entry *entries, unsigned count, uint64_t ns) {
+    const uint64_t end = ae_now_ns() + ns;
+    const struct timespec until = {.tv_sec = (time_t)(end / NS_PER_S), .tv_nsec = (long)(end % NS_PER_S)};
+
+    if (syscall(SYS_futex_waitv, entries, count, 0, &until, CLOCK_MONOTONIC) >= 0)
+        return 1;
+    switch (errno) {
+    case EAGAIN: /* a word had another value */
+    case ETIMEDOUT:
+    case EFAULT:
+        return 1;
+    case EINTR:
+        return 0;
+    default:
+        return -ENOSYS;
+    }
 }
 
 bool ae_wake_register(void) {
