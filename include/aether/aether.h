@@ -11,11 +11,12 @@
  *   subscribe.h  subscribers
  *   idle.h       what a loop does while there is nothing to do
  *   wait.h       wait for a message without spinning; a file descriptor for event loops
+ *   waitset.h    the same for many subscribers at once
  *   inspect.h    topics and counters, read-only, with or without a running aetherd
  *
- * Threads  A publisher, subscriber, notifier or inspector is used by one thread at a time. Different handles may be
- *          used by different threads at the same time. A client may be used by several threads at the same time, except
- *          by aether_disconnect().
+ * Threads  A publisher, subscriber, notifier, waitset or inspector is used by one thread at a time. Different handles
+ *          may be used by different threads at the same time. A client may be used by several threads at the same time,
+ *          except by aether_disconnect().
  *
  * Fork     A handle belongs to the process that opened it. A forked child doesn't inherit the shared memory: if it uses
  *          a publisher or subscriber of its parent it gets a segmentation fault, and never damages a topic. A child
@@ -40,5 +41,6 @@
 #include <aether/subscribe.h>
 #include <aether/topic.h>
 #include <aether/wait.h>
+#include <aether/waitset.h>
 
 #endif

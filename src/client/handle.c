@@ -49,12 +49,12 @@ AE_EXPORT void aether_publisher_close(aether_publisher *publisher) {
 
 /* ---- subscribers ---- */
 
-static struct ae_subscriber_handle *handle_of_subscriber(aether_subscriber *subscriber) {
-    return (struct ae_subscriber_handle *)(void *)((char *)subscriber - offsetof(struct ae_subscriber_handle, ring));
-}
-
 static void leave_subscriber(struct ae_grant *grant) {
-    ae_subscriber_leave(&((struct ae_subscriber_handle *)(void *)grant)->ring);
+    struct ae_subscriber_handle *handle = (struct ae_subscriber_handle *)(void *)grant;
+
+    if (handle->watcher != NULL)
+        handle->watcher->forget(handle->watcher);
+    ae_subscriber_leave(&handle->ring);
 }
 
 static int check_options(const aether_subscribe_options *options) {
@@ -107,5 +107,5 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
 
 AE_EXPORT void aether_subscriber_close(aether_subscriber *subscriber) {
     if (subscriber != NULL)
-        ae_grant_close(&handle_of_subscriber(subscriber)->grant);
+        ae_grant_close(&ae_handle_of_subscriber(subscriber)->grant);
 }

@@ -12,9 +12,19 @@ struct ae_publisher_handle {
     struct ae_publisher ring;
 };
 
+/* What has to know before a subscriber's memory goes: the waitset that looks at it. */
+struct ae_watcher {
+    void (*forget)(struct ae_watcher *watcher); /* called before the subscriber leaves; may free the watcher */
+};
+
 struct ae_subscriber_handle {
     struct ae_grant grant; /* first: ae_grant_close() frees from here */
     struct ae_subscriber ring;
+    struct ae_watcher *watcher; /* NULL: none */
 };
+
+static inline struct ae_subscriber_handle *ae_handle_of_subscriber(aether_subscriber *subscriber) {
+    return (struct ae_subscriber_handle *)(void *)((char *)subscriber - offsetof(struct ae_subscriber_handle, ring));
+}
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The notifier's fd: readable when there is something since it was armed. One mapping, for ThreadSanitizer. */
-#include "ring/ring_test.h"
+#include "client/handle_test.h"
 #include <aether/wait.h>
 #include <errno.h>
 #include <poll.h>
@@ -16,7 +16,7 @@
 struct fixture {
     struct ring ring;
     struct writer writer;
-    struct reader reader;
+    aether_subscriber *sub;
     aether_notifier *notifier;
 };
 
@@ -24,13 +24,13 @@ static void open_all(struct fixture *f, aether_policy policy, bool publisher) {
     ring_make(&f->ring, 8, 8, 0);
     if (publisher)
         writer_open_as(&f->writer, &f->ring, 0, f->ring.cursors);
-    reader_open(&f->reader, &f->ring, f->ring.log, 0, &(aether_subscribe_options){.policy = policy});
-    assert_int_equal(aether_notifier_open(f->reader.handle, &f->notifier), 0);
+    f->sub = handle_open(&f->ring, 0, policy);
+    assert_int_equal(aether_notifier_open(f->sub, &f->notifier), 0);
 }
 
 static void close_all(struct fixture *f) {
     aether_notifier_close(f->notifier);
-    reader_close(&f->reader);
+    handle_close(f->sub);
     ring_free(&f->ring);
 }
 
@@ -52,7 +52,7 @@ static uint64_t receive_all(struct fixture *f) {
     aether_message message;
     uint64_t n = 0;
 
-    while (aether_receive(f->reader.handle, &message) == 1)
+    while (aether_receive(f->sub, &message) == 1)
         n++;
     return n;
 }
@@ -64,8 +64,7 @@ static void readable_when_there_is_something(void **state) {
 
         open_all(&f, (aether_policy)policy, true);
         assert_int_equal(is_readable(&f, 0), 0);
-        publish_one(&f); /* not armed: nobody looks */
-        assert_int_equal(is_readable(&f, 0), 0);
+        publish_one(&f);
         aether_notifier_arm(f.notifier); /* it is there already */
         assert_int_equal(is_readable(&f, 0), 1);
         aether_notifier_arm(f.notifier); /* nothing was received */
@@ -88,6 +87,28 @@ static void readable_when_there_is_something(void **state) {
     }
 }
 
+/* A notifier is armed when it is opened: by what is there already, and by what comes. */
+static void fires_without_being_armed(void **state) {
+    (void)state;
+    for (int policy = AETHER_RELIABLE; policy <= AETHER_LATEST; policy++) {
+        for (int before = 0; before < 2; before++) {
+            struct fixture f;
+
+            ring_make(&f.ring, 8, 8, 0);
+            writer_open_as(&f.writer, &f.ring, 0, f.ring.cursors);
+            f.sub = handle_open(&f.ring, 0, (aether_policy)policy);
+            if (before)
+                publish_one(&f);
+            assert_int_equal(aether_notifier_open(f.sub, &f.notifier), 0);
+            if (!before)
+                publish_one(&f);
+            assert_int_equal(is_readable(&f, 10000), 1);
+            writer_close(&f.writer);
+            close_all(&f);
+        }
+    }
+}
+
 static void ends_are_told_once(void **state) {
     struct fixture f;
 
@@ -102,7 +123,7 @@ static void ends_are_told_once(void **state) {
         writer_close(&f.writer);
         assert_int_equal(is_readable(&f, -1), 1);
         assert_int_equal(receive_all(&f), 0);
-        assert_int_equal(aether_subscriber_stream(f.reader.handle), AETHER_STREAM_CLOSED);
+        assert_int_equal(aether_subscriber_stream(f.sub), AETHER_STREAM_CLOSED);
         aether_notifier_arm(f.notifier);
         assert_int_equal(is_readable(&f, i == 0 ? 5 : 0), 0);
     }
@@ -148,7 +169,7 @@ static void a_loop_misses_nothing(void **state) {
     (void)state;
     open_all(&f, AETHER_RELIABLE, true);
     assert_int_equal(pthread_create(&thread, NULL, publish_all, &f), 0);
-    while (aether_subscriber_stream(f.reader.handle) != AETHER_STREAM_CLOSED) {
+    while (aether_subscriber_stream(f.sub) != AETHER_STREAM_CLOSED) {
         aether_notifier_arm(f.notifier);
         assert_int_equal(is_readable(&f, -1), 1);
         n += receive_all(&f);
@@ -158,17 +179,20 @@ static void a_loop_misses_nothing(void **state) {
     close_all(&f);
 }
 
-static void no_descriptor_is_a_fault(void **state) {
+static void no_descriptor_is_an_error(void **state) {
     struct rlimit before, none;
     aether_notifier *notifier = NULL;
     struct fixture f;
 
     (void)state;
     open_all(&f, AETHER_RELIABLE, false);
+    assert_int_equal(aether_notifier_open(f.sub, &notifier), -EBUSY); /* it has one */
+    aether_notifier_close(f.notifier);
+    f.notifier = NULL;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    assert_int_equal(aether_notifier_open(f.reader.handle, &notifier), -EMFILE);
+    assert_int_equal(aether_notifier_open(f.sub, &notifier), -EMFILE);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_null(notifier);
     close_all(&f);
@@ -176,11 +200,9 @@ static void no_descriptor_is_a_fault(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(readable_when_there_is_something),
-        cmocka_unit_test(ends_are_told_once),
-        cmocka_unit_test(closes_in_every_state),
-        cmocka_unit_test(a_loop_misses_nothing),
-        cmocka_unit_test(no_descriptor_is_a_fault),
+        cmocka_unit_test(fires_without_being_armed), cmocka_unit_test(readable_when_there_is_something),
+        cmocka_unit_test(ends_are_told_once),        cmocka_unit_test(closes_in_every_state),
+        cmocka_unit_test(a_loop_misses_nothing),     cmocka_unit_test(no_descriptor_is_an_error),
     };
 
     alarm(120); /* an endless wait ends here */

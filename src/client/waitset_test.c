@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * waitset_test.c - waitsets on rings without a daemon. All cases run twice: as the kernel is, and without futex_waitv,
+ * which a seccomp filter takes away. No case asserts that anything is fast; an alarm() ends what hangs.
+ */
+#include "base/clock.h"
+#include "client/handle_test.h"
+#include "ring/wake.h"
+#include <aether/wait.h>
+#include <aether/waitset.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#define TOPICS_MAX 300u
+#define MS 1000000ull
+
+#ifdef AE_TSAN
+#define MESSAGES 3000u
+#else
+#define MESSAGES 20000u
+#endif
+
+/* Topics with a publisher and a subscriber each. */
+struct fixture {
+    unsigned count;
+    aether_waitset *set;
+    struct ring ring[TOPICS_MAX];
+    struct writer pub[TOPICS_MAX];
+    aether_subscriber *sub[TOPICS_MAX];
+};
+
+static void *mark(size_t i) {
+    static char marks[TOPICS_MAX];
+
+    return &marks[i];
+}
+
+static aether_policy all_reliable(unsigned i) {
+    (void)i;
+    return AETHER_RELIABLE;
+}
+
+static aether_policy of_each(unsigned i) {
+    return (aether_policy)(i % 3);
+}
+
+static struct fixture *open_all(unsigned count, aether_policy (*policy)(unsigned)) {
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    f->count = count;
+    assert_int_equal(aether_waitset_open(&f->set), 0);
+    for (unsigned i = 0; i < count; i++) {
+        ring_make(&f->ring[i], 8, 8, 0);
+        writer_open_as(&f->pub[i], &f->ring[i], 0, f->ring[i].cursors);
+        f->sub[i] = handle_open(&f->ring[i], 0, policy(i));
+        assert_int_equal(aether_waitset_add(f->set, f->sub[i], mark(i)), 0);
+    }
+    return f;
+}
+
+static void close_all(struct fixture *f) {
+    aether_waitset_close(f->set);
+    for (unsigned i = 0; i < f->count; i++) {
+        if (f->sub[i] != NULL)
+            handle_close(f->sub[i]);
+        if (f->pub[i].handle != NULL)
+            writer_close(&f->pub[i]);
+        ring_free(&f->ring[i]);
+    }
+    free(f);
+}
+
+static void publish_one(struct fixture *f, unsigned i) {
+    const uint64_t seq = aether_publisher_next(f->pub[i].handle);
+
+    assert_int_equal(aether_publish(f->pub[i].handle, &seq, sizeof seq), 0);
+}
+
+/* Whom the set names, or -1. */
+static int next_named(struct fixture *f, uint64_t timeout_ns) {
+    aether_ready ready = {NULL, NULL};
+    const int rc = aether_waitset_next(f->set, &ready, timeout_ns);
+
+    assert_true(rc == 0 || rc == 1);
+    for (unsigned i = 0; rc == 1 && i < f->count; i++) {
+        if (f->sub[i] == ready.subscriber) {
+            assert_ptr_equal(ready.context, mark(i));
+            return (int)i;
+        }
+    }
+    assert_int_equal(rc, 0);
+    return -1;
+}
+
+static unsigned receive_all(aether_subscriber *sub) {
+    aether_message message;
+    unsigned n = 0;
+
+    while (aether_receive(sub, &message) == 1)
+        n++;
+    return n;
+}
+
+static int is_readable(struct fixture *f, int timeout_ms) {
+    struct pollfd entry = {.fd = aether_waitset_fd(f->set), .events = POLLIN};
+    int n;
+
+    assert_true(entry.fd >= 0);
+    n = poll(&entry, 1, timeout_ms);
+    assert_true(n == 0 || (n == 1 && entry.revents == POLLIN));
+    return n;
+}
+
+static unsigned threads(void) {
+    DIR *dir = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n - 2;
+}
+
+/* ---- one thread ---- */
+
+static void names_who_has_something(void **state) {
+    struct fixture *f = open_all(6, of_each);
+    const unsigned before = threads();
+
+    (void)state;
+    assert_int_equal(next_named(f, 0), -1);
+    for (unsigned round = 0; round < 50; round++) {
+        const unsigned i = round * 5 % 6;
+        const uint64_t timeout = round % 2 == 0 ? 0 : AETHER_FOREVER;
+        publish_one(f, i);
+        publish_one(f, i);
+        assert_int_equal(next_named(f, timeout), i);
+        assert_int_equal(next_named(f, timeout), i); /* as long as there is something */
+        assert_int_equal(receive_all(f->sub[i]), of_each(i) == AETHER_LATEST ? 1 : 2);
+        assert_int_equal(next_named(f, round % 2 * 10000), -1);
+    }
+    assert_int_equal(threads(), before);
+    close_all(f);
+}
+
+static void nobody(void **state) {
+    struct fixture *f = open_all(0, all_reliable);
+    const uint64_t start = ae_now_ns();
+
+    (void)state;
+    assert_int_equal(next_named(f, 0), -1);
+    assert_int_equal(next_named(f, 3 * MS), -1);
+    assert_true(ae_now_ns() - start >= 3 * MS);
+    assert_int_equal(is_readable(f, 0), 0);
+    assert_int_equal(next_named(f, 3 * MS), -1);
+    close_all(f);
+    aether_waitset_close(NULL);
+}
+
+static void takes_turns(void **state) {
+    struct fixture *f = open_all(5, of_each);
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        publish_one(f, i);
+        publish_one(f, i);
+    }
+    for (unsigned round = 0; round < 20; round++)
+        assert_int_equal(next_named(f, 0), round % 5);
+    /* Members that leave and come change nobody's turn. */
+    assert_int_equal(next_named(f, 0), 0);
+    assert_int_equal(aether_waitset_remove(f->set, f->sub[0]), 0);
+    assert_int_equal(next_named(f, 0), 1);
+    assert_int_equal(aether_waitset_remove(f->set, f->sub[3]), 0);
+    assert_int_equal(next_named(f, 0), 2);
+    assert_int_equal(next_named(f, 0), 4);
+    assert_int_equal(aether_waitset_add(f->set, f->sub[3], mark(3)), 0);
+    assert_int_equal(next_named(f, 0), 3);
+    assert_int_equal(next_named(f, 0), 1);
+    /* Whoever never has something costs nobody a turn. */
+    receive_all(f->sub[2]);
+    assert_int_equal(next_named(f, 0), 4);
+    close_all(f);
+}
+
+/* One that is never empty is named no more than once between two others. */
+static void a_busy_one_starves_nobody(void **state) {
+    struct fixture *f = open_all(3, all_reliable);
+    aether_message message;
+    unsigned named[3] = {0};
+
+    (void)state;
+    publish_one(f, 0);
+    for (unsigned round = 0; round < 300; round++) {
+        if (round % 10 == 0)
+            publish_one(f, 1 + round / 10 % 2);
+        const int i = next_named(f, AETHER_FOREVER);
+        assert_true(i >= 0);
+        named[i]++;
+        if (i == 0)
+            publish_one(f, 0);
+        assert_int_equal(aether_receive(f->sub[i], &message), 1);
+        if (round % 10 == 1)
+            assert_int_equal(named[1] + named[2], round / 10 + 1);
+    }
+    close_all(f);
+}
+
+static void ends_are_named_once(void **state) {
+    struct fixture *f = open_all(2, of_each);
+
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        publish_one(f, 1);
+        writer_close(&f->pub[1]);
+        if (round % 2 == 0)
+            assert_int_equal(is_readable(f, -1), 1); /* that isn't yet what counts as once */
+        assert_int_equal(next_named(f, AETHER_FOREVER), 1);
+        assert_int_equal(receive_all(f->sub[1]), 1);
+        assert_int_equal(aether_subscriber_stream(f->sub[1]), AETHER_STREAM_CLOSED);
+        assert_int_equal(next_named(f, AETHER_FOREVER), 1);
+        assert_int_equal(next_named(f, round % 2 * MS), -1);
+        if (round % 2 == 0)
+            assert_int_equal(is_readable(f, round == 0 ? 5 : 0), 0);
+        writer_open_as(&f->pub[1], &f->ring[1], 0, f->ring[1].cursors);
+        assert_int_equal(next_named(f, 0), -1);
+    }
+    close_all(f);
+}
+
+/* A subscriber that is evicted has something: the error that says so, once. */
+static void evictions_are_named(void **state) {
+    const aether_topic_config config = {.capacity = 8, .max_message = 8, .slow = AETHER_SLOW_EVICT, .evict_lag = 8};
+    struct fixture *f = open_all(1, all_reliable);
+    struct writer pub;
+    struct ring ring;
+    aether_subscriber *sub;
+    aether_message message;
+    aether_ready ready;
+    int rc, evictions = 0;
+
+    (void)state;
+    ring_make_as(&ring, &config);
+    writer_open_as(&pub, &ring, 0, ring.cursors);
+    sub = handle_open(&ring, 0, AETHER_RELIABLE);
+    assert_int_equal(aether_waitset_add(f->set, sub, NULL), 0);
+    for (uint64_t i = 0; i < 30; i++)
+        assert_int_equal(aether_publish(pub.handle, &i, sizeof i), 0);
+    while (aether_waitset_next(f->set, &ready, 0) == 1) {
+        assert_ptr_equal(ready.subscriber, sub);
+        rc = aether_receive(sub, &message);
+        assert_true(rc == 1 || rc == -EOVERFLOW);
+        evictions += rc == -EOVERFLOW;
+    }
+    assert_int_equal(evictions, 1);
+    assert_int_equal(aether_subscriber_next(sub), 30);
+    handle_close(sub);
+    writer_close(&pub);
+    ring_free(&ring);
+    close_all(f);
+}
+
+static void what_is_refused(void **state) {
+    struct fixture *f = open_all(2, of_each), *g = open_all(0, of_each);
+    aether_notifier *notifier = NULL;
+    struct rlimit before, none;
+
+    (void)state;
+    assert_int_equal(aether_waitset_add(f->set, f->sub[0], NULL), -EEXIST);
+    assert_int_equal(aether_waitset_add(g->set, f->sub[0], NULL), -EBUSY);
+    assert_int_equal(aether_notifier_open(f->sub[0], &notifier), -EBUSY);
+    assert_null(notifier);
+    assert_int_equal(aether_waitset_remove(g->set, f->sub[0]), -ENOENT);
+    assert_int_equal(aether_waitset_remove(f->set, f->sub[0]), 0);
+    assert_int_equal(aether_waitset_remove(f->set, f->sub[0]), -ENOENT);
+    assert_int_equal(aether_waitset_add(g->set, f->sub[0], NULL), 0);
+    assert_int_equal(aether_waitset_add(f->set, f->sub[0], NULL), -EBUSY);
+    assert_int_equal(aether_waitset_remove(g->set, f->sub[0]), 0);
+    assert_int_equal(aether_notifier_open(f->sub[0], &notifier), 0);
+    assert_int_equal(aether_waitset_add(f->set, f->sub[0], NULL), -EBUSY);
+    aether_notifier_close(notifier);
+    assert_int_equal(aether_waitset_add(f->set, f->sub[0], mark(0)), 0);
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(aether_waitset_fd(f->set), -EMFILE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(aether_waitset_fd(f->set) >= 0);
+    close_all(f);
+    close_all(g);
+}
+
+/* ---- the descriptor ---- */
+
+static void the_descriptor_says_whether_there_is_something(void **state) {
+    struct fixture *f = open_all(6, of_each);
+    const unsigned before = threads();
+
+    (void)state;
+    publish_one(f, 4); /* before there is a descriptor */
+    assert_int_equal(is_readable(f, -1), 1);
+    assert_int_equal(threads(), before + 1);
+    assert_int_equal(next_named(f, 0), 4);
+    receive_all(f->sub[4]);
+    assert_int_equal(is_readable(f, 0), 1); /* until the set says that there is no more */
+    assert_int_equal(next_named(f, 0), -1);
+    assert_int_equal(is_readable(f, 0), 0);
+    for (unsigned round = 0; round < 300; round++) {
+        const unsigned i = round * 5 % 6;
+        publish_one(f, i);
+        if (round % 3 != 0)
+            assert_int_equal(is_readable(f, -1), 1);
+        assert_int_equal(next_named(f, 0), i); /* also before the helper has noticed */
+        assert_int_equal(is_readable(f, 0), 1);
+        if (round % 2 == 0)
+            publish_one(f, i);
+        receive_all(f->sub[i]);
+        assert_int_equal(next_named(f, 0), -1);
+        assert_int_equal(is_readable(f, round % 50 == 0 ? 2 : 0), 0);
+        if (round % 7 == 0)
+            assert_int_equal(next_named(f, 0), -1); /* again for nothing */
+    }
+    assert_int_equal(threads(), before + 1);
+    close_all(f);
+    assert_int_equal(threads(), before);
+}
+
+/* A program that looks at its subscribers without asking the set gets a call for nothing, not none. */
+static void received_otherwise(void **state) {
+    struct fixture *f = open_all(3, of_each);
+
+    (void)state;
+    for (unsigned round = 0; round < 60; round++) {
+        assert_int_equal(is_readable(f, 0), 0);
+        publish_one(f, round % 3);
+        if (round % 2 == 0)
+            assert_int_equal(is_readable(f, -1), 1);
+        assert_int_equal(receive_all(f->sub[round % 3]), 1);
+        if (is_readable(f, 0))
+            assert_int_equal(next_named(f, 0), -1);
+        publish_one(f, round % 3);
+        assert_int_equal(is_readable(f, -1), 1);
+        receive_all(f->sub[round % 3]);
+        while (next_named(f, 0) >= 0)
+            ;
+    }
+    close_all(f);
+}
+
+/* With a descriptor the call that blocks works as well. */
+static void blocks_with_a_descriptor(void **state) {
+    struct fixture *f = open_all(4, of_each);
+
+    (void)state;
+    assert_int_equal(is_readable(f, 0), 0);
+    for (unsigned round = 0; round < 100; round++) {
+        const unsigned i = round % 4;
+        assert_int_equal(next_named(f, round % 8 == 0 ? MS : 0), -1);
+        publish_one(f, i);
+        assert_int_equal(next_named(f, AETHER_FOREVER), i);
+        receive_all(f->sub[i]);
+    }
+    close_all(f);
+}
+
+static void members_come_and_go(void **state) {
+    struct fixture *f = open_all(4, of_each);
+
+    (void)state;
+    assert_int_equal(is_readable(f, 0), 0);
+    for (unsigned round = 0; round < 100; round++) {
+        const unsigned i = round % 4;
+        assert_int_equal(aether_waitset_remove(f->set, f->sub[i]), 0);
+        publish_one(f, i); /* nobody looks */
+        assert_int_equal(next_named(f, 0), -1);
+        assert_int_equal(is_readable(f, round % 20 == 0 ? 2 : 0), 0);
+        assert_int_equal(aether_waitset_add(f->set, f->sub[i], mark(i)), 0);
+        assert_int_equal(is_readable(f, -1), 1); /* it had something when it came */
+        assert_int_equal(next_named(f, 0), i);
+        receive_all(f->sub[i]);
+        assert_int_equal(next_named(f, 0), -1);
+    }
+    close_all(f);
+}
+
+/* Set and members are closed in any order and state: asleep, readable, with and without helper. */
+static void closes_in_every_order(void **state) {
+    (void)state;
+    for (unsigned round = 0; round < 48; round++) {
+        struct fixture *f = open_all(5, round % 16 < 8 ? of_each : all_reliable);
+        if (round % 2 == 0)
+            assert_int_equal(is_readable(f, 0), 0);
+        while (round % 16 == 14 &&
+               ae_load_acquire(&f->ring[4].cursors->want.want) != ae_load_acquire(&f->ring[4].log->wake.wake))
+            sched_yield(); /* the helper sleeps, or is about to */
+        if (round % 4 == 0)
+            publish_one(f, 3);
+        for (unsigned i = 0; i < 5 && round % 3 != 0; i += 2) {
+            handle_close(f->sub[i]);
+            f->sub[i] = NULL;
+        }
+        if (round % 3 == 2) {
+            publish_one(f, 1);
+            const int i = next_named(f, AETHER_FOREVER);
+            assert_true(i == 1 || i == 3);
+            handle_close(f->sub[i]); /* while it is handled */
+            f->sub[i] = NULL;
+        }
+        close_all(f);
+    }
+}
+
+/* ---- another thread, a signal, another process ---- */
+
+static uint64_t stop; /* words that threads share */
+
+static void *wake_often(void *arg) {
+    struct fixture *f = arg;
+
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        aether_waitset_wake(f->set);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void another_thread_wakes(void **state) {
+    (void)state;
+    for (unsigned with_fd = 0; with_fd < 2; with_fd++) {
+        struct fixture *f = open_all(3, of_each);
+        pthread_t thread;
+
+        if (with_fd)
+            assert_int_equal(is_readable(f, 0), 0);
+        aether_waitset_wake(f->set);
+        aether_waitset_wake(f->set);
+        if (with_fd)
+            assert_int_equal(is_readable(f, -1), 1);
+        publish_one(f, 0);
+        assert_int_equal(next_named(f, AETHER_FOREVER), -1); /* first, or a busy set would never say it */
+        assert_int_equal(next_named(f, AETHER_FOREVER), 0);
+        receive_all(f->sub[0]);
+        assert_int_equal(next_named(f, 0), -1);
+        if (with_fd)
+            assert_int_equal(is_readable(f, 0), 0);
+        __atomic_store_n(&stop, 0, __ATOMIC_RELEASE);
+        assert_int_equal(pthread_create(&thread, NULL, wake_often, f), 0);
+        for (unsigned i = 0; i < 300; i++)
+            assert_int_equal(next_named(f, AETHER_FOREVER), -1);
+        __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+        pthread_join(thread, NULL);
+        close_all(f);
+    }
+}
+
+static struct {
+    struct fixture *f;
+    pthread_t thread;
+    bool wakes; /* the handler does */
+} signalled;
+
+static void on_signal(int number) {
+    (void)number;
+    if (signalled.wakes)
+        aether_waitset_wake(signalled.f->set);
+}
+
+static void *signal_often(void *arg) {
+    (void)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        pthread_kill(signalled.thread, SIGUSR1);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* A signal ends a wait, and its handler may wake. */
+static void a_signal_ends_a_wait(void **state) {
+    const struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction before;
+
+    (void)state;
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    for (unsigned way = 0; way < 4; way++) {
+        pthread_t thread;
+
+        signalled.f = open_all(3, of_each);
+        signalled.thread = pthread_self();
+        signalled.wakes = way % 2 != 0;
+        if (way / 2 != 0)
+            assert_int_equal(is_readable(signalled.f, 0), 0);
+        __atomic_store_n(&stop, 0, __ATOMIC_RELEASE);
+        assert_int_equal(pthread_create(&thread, NULL, signal_often, NULL), 0);
+        for (unsigned i = 0; i < 100; i++)
+            assert_int_equal(next_named(signalled.f, AETHER_FOREVER), -1);
+        __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+        pthread_join(thread, NULL);
+        close_all(signalled.f);
+    }
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+}
+
+static void *wait_for_anything(void *arg) {
+    struct fixture *f = arg;
+    aether_ready ready;
+
+    while (aether_waitset_next(f->set, &ready, AETHER_FOREVER) == -EBUSY)
+        sched_yield(); /* it is the other one that is refused */
+    return NULL;
+}
+
+static void two_threads_are_refused(void **state) {
+    struct fixture *f = open_all(1, all_reliable);
+    pthread_t thread;
+    int rc;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_anything, f), 0);
+    while ((rc = aether_waitset_remove(f->set, f->sub[0])) == 0) {
+        /* The other one isn't in its call yet. */
+        assert_true((rc = aether_waitset_add(f->set, f->sub[0], mark(0))) == 0 || rc == -EBUSY);
+        if (rc != 0)
+            break;
+        sched_yield();
+    }
+    assert_int_equal(rc, -EBUSY);
+    assert_non_null(strstr(aether_errmsg(), "another thread"));
+    aether_waitset_wake(f->set);
+    pthread_join(thread, NULL);
+    close_all(f);
+}
+
+#ifndef AE_TSAN /* it doesn't like threads before a fork */
+static void a_forked_child_may_only_close(void **state) {
+    struct fixture *f = open_all(2, of_each);
+    aether_ready ready;
+    int status;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(is_readable(f, 0), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const bool refused =
+            aether_waitset_next(f->set, &ready, AETHER_FOREVER) == -EPERM && aether_waitset_fd(f->set) == -EPERM &&
+            aether_waitset_add(f->set, f->sub[0], NULL) == -EPERM &&
+            aether_waitset_remove(f->set, f->sub[0]) == -EPERM && strstr(aether_errmsg(), "forked child") != NULL;
+        handle_close(f->sub[1]);
+        aether_waitset_close(f->set);
+        _exit(refused ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        publish_one(f, i);
+        assert_int_equal(is_readable(f, -1), 1);
+        assert_int_equal(next_named(f, 0), i);
+        receive_all(f->sub[i]);
+        assert_int_equal(next_named(f, 0), -1);
+    }
+    close_all(f);
+}
+#endif
+
+/* ---- nothing is missed ---- */
+
+struct flood {
+    struct fixture *f;
+    unsigned first, step; /* topics first, first + step, ... are this thread's */
+};
+
+static void *publish_everywhere(void *arg) {
+    const struct flood *flood = arg;
+    struct fixture *f = flood->f;
+    uint64_t random = flood->first;
+
+    for (uint64_t n = 0; n < MESSAGES; n++) {
+        const unsigned i = flood->first + (unsigned)(next_random(&random) %
+                                                     ((f->count - flood->first + flood->step - 1) / flood->step)) *
+                                              flood->step;
+        const uint64_t seq = aether_publisher_next(f->pub[i].handle);
+        while (aether_publish(f->pub[i].handle, &seq, sizeof seq) == AETHER_FULL)
+            sched_yield();
+        if (n % 4 == 0)
+            sched_yield();
+    }
+    return NULL;
+}
+
+/* Two threads publish on all topics; this one does nothing unless the set says so. */
+static void receive_flood(unsigned count, bool with_fd) {
+    struct fixture *f = open_all(count, all_reliable);
+    struct flood floods[2] = {{f, 0, 2}, {f, 1, 2}};
+    pthread_t pubs[2];
+    uint64_t n = 0;
+
+    if (with_fd)
+        assert_int_equal(is_readable(f, 0), 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&pubs[i], NULL, publish_everywhere, &floods[i]), 0);
+    while (n < 2 * MESSAGES) {
+        if (with_fd)
+            assert_int_equal(is_readable(f, -1), 1);
+        for (int i; (i = next_named(f, with_fd ? 0 : AETHER_FOREVER)) >= 0;) {
+            n += receive_all(f->sub[i]);
+            if (n == 2 * MESSAGES)
+                break;
+        }
+    }
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(pubs[i], NULL);
+    assert_int_equal(next_named(f, 0), -1);
+    close_all(f);
+}
+
+static void nothing_is_missed(void **state) {
+    (void)state;
+    receive_flood(3, false);
+    receive_flood(3, true);
+}
+
+/* More topics than one sleep can have. */
+static void nothing_is_missed_of_many(void **state) {
+    (void)state;
+    receive_flood(TOPICS_MAX, false);
+    receive_flood(TOPICS_MAX, true);
+}
+
+/* Topics at the end of the queue are woken by naps, and come to its front. */
+static void many_take_turns(void **state) {
+    struct fixture *f = open_all(TOPICS_MAX, all_reliable);
+
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < TOPICS_MAX; i += 7) {
+            publish_one(f, i);
+            assert_int_equal(next_named(f, AETHER_FOREVER), i);
+            receive_all(f->sub[i]);
+            assert_int_equal(next_named(f, 0), -1);
+        }
+        assert_int_equal(is_readable(f, 0), 0);
+    }
+    close_all(f);
+}
+
+/* ---- without futex_waitv ---- */
+
+static void forbid_futex_waitv(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 449, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+    const ae_u64 word = {0};
+    const struct ae_wake_entry entry = ae_wake_entry(&word, 0);
+
+    check_setup(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
+    check_setup(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
+    check_setup(ae_wake_sleep_any(&entry, 1, 1) == -ENOSYS, "futex_waitv is still there");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_who_has_something),
+        cmocka_unit_test(nobody),
+        cmocka_unit_test(takes_turns),
+        cmocka_unit_test(a_busy_one_starves_nobody),
+        cmocka_unit_test(ends_are_named_once),
+        cmocka_unit_test(evictions_are_named),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(the_descriptor_says_whether_there_is_something),
+        cmocka_unit_test(received_otherwise),
+        cmocka_unit_test(blocks_with_a_descriptor),
+        cmocka_unit_test(members_come_and_go),
+        cmocka_unit_test(closes_in_every_order),
+        cmocka_unit_test(another_thread_wakes),
+        cmocka_unit_test(a_signal_ends_a_wait),
+        cmocka_unit_test(two_threads_are_refused),
+#ifndef AE_TSAN
+        cmocka_unit_test(a_forked_child_may_only_close),
+#endif
+        cmocka_unit_test(nothing_is_missed),
+        cmocka_unit_test(nothing_is_missed_of_many),
+        cmocka_unit_test(many_take_turns),
+    };
+    int failed;
+
+    alarm(120); /* an endless wait ends here */
+    failed = cmocka_run_group_tests_name("as the kernel is", tests, NULL, NULL);
+    forbid_futex_waitv();
+    alarm(120);
+    return failed + cmocka_run_group_tests_name("without futex_waitv", tests, NULL, NULL);
+}
