@@ -186,5 +186,17 @@ ok "poll" prints "40 messages + 0 lost + 0 aborted = 40 sequences" poll 40
 if [ -x "$EXAMPLES/cpp_hello" ]; then
     ok "cpp_hello" prints $'hello from C++ 0\nhello from C++ 1' cpp_hello 2
 fi
+one_of_each() {
+    "$AETHER_CLI" pub many/a one >/dev/null && "$AETHER_CLI" pub many/b two >/dev/null &&
+        "$AETHER_CLI" pub many/c three >/dev/null && run "$EXAMPLES/waitset" 3 many/a many/b many/c && ended_well waitset &&
+        diff <(printf 'many/a: one\nmany/b: two\nmany/c: three\n') <(sort "$tmp/out")
+}
+# It joins first, on topics that are as new; the last of them gets a message.
+wakes_for_the_last() {
+    "$AETHER_CLI" topic rm many/a && "$AETHER_CLI" topic rm many/b && begin many/c waitset 1 many/a many/b many/c &&
+        "$AETHER_CLI" pub many/c four >/dev/null && end && ended_well waitset && [ "$(cat "$tmp/out")" = "many/c: four" ]
+}
+ok "waitset, what is there already" one_of_each
+ok "waitset, a publish wakes it" wakes_for_the_last
 ok "inspect" begins "aetherd: running, " inspect
 finish
