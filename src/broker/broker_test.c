@@ -223,7 +223,7 @@ static void the_dead_are_freed_and_only_they(void **state) {
     die(&b);
 }
 
-static bool freed_within(int resource, rlim_t most, uint32_t client) {
+static bool freed_within(unsigned resource, rlim_t most, uint32_t client) {
     struct rlimit limit;
 
     assert_int_equal(getrlimit(resource, &limit), 0);

@@ -434,8 +434,10 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
 void ae_server_close(struct ae_server *s) {
     if (s->listener.fd >= 0)
         (void)unlink(s->broker->instance.socket_path);
-    while (s->connections != NULL)
-        free_connection(s->connections);
+    for (struct connection *c = s->connections, *next; c != NULL; c = next) {
+        next = c->next;
+        free_connection(c);
+    }
     for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
         reset_presence(&s->presence[i]);
     ae_timer_disarm(&s->accept_again);
