@@ -171,7 +171,7 @@ def case_evict():
 
 
 def case_types():
-    """a topic takes the first type that somebody states, and refuses others"""
+    """a topic takes the first type that a request states, and refuses others"""
     with Daemon() as daemon, Client(daemon.path) as client:
         assert client.create("x").type == lib.DONE
         assert client.create("x", type_name="quote", type_version=2, type_size=32).type == lib.DONE

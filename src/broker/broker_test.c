@@ -161,7 +161,7 @@ static void exclusive_topics_have_one_publisher(void **state) {
     assert_int_equal(give_back(&a, mine.u.opened.grant_id), 0);
     assert_int_equal(give_back(&a, mine.u.opened.grant_id), -ENOENT);
     assert_int_equal(open_topic(&b, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
-    /* b's death is found when somebody needs what it holds. */
+    /* b's death is found when another client needs what it holds. */
     die(&b);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
     assert_true(ae_clients_free_if_dead(&broker, b.index));
@@ -196,7 +196,7 @@ static void publishers_have_records_of_their_own(void **state) {
     die(&b);
     ae_log *log = map_log(&opened);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").u.opened.record, 5);
-    /* One has died while others went on: that belongs to their end, whoever has its record now. */
+    /* A publisher died while others went on: `died` keeps that until the last one has ended. */
     assert_int_equal(ae_load_acquire(&log->stream.died), 1ull << 5);
     die(&a);
     assert_true(ae_clients_free_if_dead(&broker, a.index));
