@@ -82,8 +82,8 @@ static inline void ae_store_release(ae_u64 *p, uint64_t v) {
 }
 
 /*
- * All read-modify-writes are acq_rel and return the old value. fetch_or and fetch_and set and clear one bit of a word
- * whose other bits belong to other processes.
+ * All read-modify-writes are acq_rel. These four return the old value. ae_fetch_or() and ae_fetch_and() set and clear
+ * one bit of a word whose other bits belong to other processes.
  */
 static inline uint64_t ae_fetch_or(ae_u64 *p, uint64_t v) {
     return __atomic_fetch_or(&p->v, v, __ATOMIC_ACQ_REL);
