@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flights.c - one process publishes records, others subscribe in different ways and compare what arrives with the file.
+ * flights.c - one process publishes records; others subscribe in different ways and compare what arrives with the file.
  *
  *     flights SOCKET RECORDS <ANSWERS 3>EVENTS
  *
- * RECORDS holds one record a line. A message is 8 bytes of CLOCK_MONOTONIC nanoseconds, the send time, and then the
- * record; the message with sequence s carries line s modulo the number of lines, so every subscriber knows what each
- * message has to be.
+ * RECORDS holds one record a line. A message is its send time, 8 bytes of CLOCK_MONOTONIC nanoseconds, and then the
+ * record. The message with sequence s carries line s modulo the number of lines, so every subscriber knows each message
+ * in advance.
  *
- * The parent starts the others, draws the table, and leads through the run: slow enough to look at latency, then as
- * fast as it goes. It talks to them through shared memory of their own only. What concerns the daemon is done by
- * run.sh: the parent writes an event to fd 3 and waits for an answer line on stdin.
+ * The parent starts the other processes, draws the table, and sets the phases of the run: first slowly enough to
+ * measure latency, then as fast as possible. The processes and the parent share memory of their own for this. run.sh
+ * starts and kills the daemon: the parent writes an event to fd 3 and waits for an answer line on stdin.
  *
  *     stats    show the statistics        kill     kill the daemon        start    start it again
  *     result COMPARED MISMATCHES          the last event; no answer
@@ -38,7 +38,7 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 #define PACED_RATE 60000u            /* records/s */
-#define PATIENCE_NS (30 * SECOND_NS) /* for anything that should take no time */
+#define PATIENCE_NS (30 * SECOND_NS) /* a time limit for steps that take milliseconds */
 
 #define STAMP_BYTES 8u
 #define RECORD_MAX 240u /* bytes */
@@ -55,7 +55,7 @@ enum phase { PHASE_WAIT, PHASE_PACED, PHASE_FAST, PHASE_STOP };
 
 /* ---- what the processes share ------------------------------------------------------------------------------------ */
 
-/* Latencies in buckets of 1/16 of a power of two: a percentile is read at most 6 % too high. */
+/* Latencies are counted in buckets of 1/16 of a power of two, so a percentile is at most 6 % too high. */
 #define SUB_BITS 4
 #define BUCKETS (64u << SUB_BITS)
 
@@ -71,11 +71,13 @@ struct peer {
 };
 
 struct shared {
-    _Alignas(128) atomic_uint_least64_t phase; /* the parent's */
-    _Alignas(128)
-        atomic_uint_least64_t paced_from; /* the publisher's: the messages from paced_from to before paced_end */
-    atomic_uint_least64_t paced_end;      /* were sent at a steady rate, so that their latency means something */
-    atomic_uint_least64_t total;          /* the publisher's: sequence after the last one */
+    /* written by the parent */
+    _Alignas(128) atomic_uint_least64_t phase;
+    /* written by the publisher. Messages in [paced_from, paced_end) have a steady rate, and their latency is measured */
+    _Alignas(128) atomic_uint_least64_t paced_from;
+    atomic_uint_least64_t paced_end;
+    /* written by the publisher: one more than the last sequence */
+    atomic_uint_least64_t total;
     struct peer peers[ROLES];
 };
 
@@ -168,7 +170,7 @@ static int index_records(struct records *records, size_t bytes) {
     return 0;
 }
 
-/* Stays mapped until the process ends. */
+/* The file stays mapped until the process ends. */
 static int map_records(struct records *records, const char *path) {
     struct stat status;
     int rc = -1;
@@ -228,7 +230,7 @@ static int publish_record(const struct demo *demo, aether_publisher *publisher, 
     return 0;
 }
 
-/* Notes in the shared page where a paced phase begins and ends. */
+/* Stores in the shared page where a paced phase begins and ends. */
 static void enter_phase(struct shared *shared, uint64_t phase, uint64_t next) {
     if (phase == PHASE_PACED) {
         set(&shared->paced_from, next);
@@ -238,7 +240,7 @@ static void enter_phase(struct shared *shared, uint64_t phase, uint64_t next) {
     }
 }
 
-/* Whole rounds of the file, paced or fast as the parent says, until it says stop. */
+/* Publishes whole rounds of the file, paced or fast as the parent's phase says, until the phase is to stop. */
 static int publish_records(const struct demo *demo, aether_publisher *publisher, struct peer *self) {
     struct shared *shared = demo->shared;
     aether_idle_state idle;
@@ -291,20 +293,21 @@ out:
 
 /* ---- a subscriber's process -------------------------------------------------------------------------------------- */
 
-struct reader {
+struct subscriber {
     const struct demo *demo;
     enum role role;
     struct peer *self;
-    aether_subscriber *subscriber;
+    aether_subscriber *handle;
     uint64_t expected; /* sequence of the next entry */
-    uint64_t history;  /* below this sequence a reliable subscriber may lose: what it joined too late for */
+    uint64_t history;  /* sequences below this may be lost: they were published before the subscriber joined */
     uint64_t opened_ns;
 };
 
-static void note_mismatch(struct reader *reader, const char *what, uint64_t seq) {
-    if (get(&reader->self->mismatches) == 0)
-        fault("%s: %s at sequence %" PRIu64 " (more of these are only counted)", role_names[reader->role], what, seq);
-    add(&reader->self->mismatches, 1);
+static void note_mismatch(struct subscriber *subscriber, const char *what, uint64_t seq) {
+    if (get(&subscriber->self->mismatches) == 0)
+        fault("%s: %s at sequence %" PRIu64 " (more of these are only counted)", role_names[subscriber->role], what,
+              seq);
+    add(&subscriber->self->mismatches, 1);
 }
 
 static void note_latency(struct peer *self, uint64_t ns) {
@@ -318,95 +321,95 @@ static void note_latency(struct peer *self, uint64_t ns) {
     add(&self->latency[bucket], 1);
 }
 
-/* Compares one message with the line of the file that it has to be. */
-static void compare(struct reader *reader, const aether_message *m) {
-    struct shared *shared = reader->demo->shared;
+/* Compares one message with its line of the file. */
+static void compare(struct subscriber *subscriber, const aether_message *m) {
+    struct shared *shared = subscriber->demo->shared;
     uint64_t sent_ns;
     size_t len;
-    const char *record = record_at(&reader->demo->records, m->seq, &len);
+    const char *record = record_at(&subscriber->demo->records, m->seq, &len);
 
     if (m->len != STAMP_BYTES + len || memcmp((const char *)m->data + STAMP_BYTES, record, len) != 0) {
-        note_mismatch(reader, "other bytes than were sent", m->seq);
+        note_mismatch(subscriber, "other bytes than were sent", m->seq);
     } else if (m->seq >= get(&shared->paced_from) && m->seq < get(&shared->paced_end)) {
         memcpy(&sent_ns, m->data, STAMP_BYTES);
-        if (sent_ns >= reader->opened_ns)
-            note_latency(reader->self, now_ns() - sent_ns);
+        if (sent_ns >= subscriber->opened_ns)
+            note_latency(subscriber->self, now_ns() - sent_ns);
     }
-    add(&reader->self->messages, 1);
+    add(&subscriber->self->messages, 1);
 }
 
-/* Takes one entry: an aether_handler. */
+/* Handles one entry: an aether_handler. */
 static int take(void *context, const aether_message *m) {
-    struct reader *reader = context;
+    struct subscriber *subscriber = context;
 
-    if (m->seq != reader->expected)
-        note_mismatch(reader, "a sequence out of order", m->seq);
+    if (m->seq != subscriber->expected)
+        note_mismatch(subscriber, "a sequence out of order", m->seq);
     if (m->lost != 0) {
-        if (reader->role != BEST_EFFORT && m->seq + m->lost > reader->history)
-            note_mismatch(reader, "a loss that must not be", m->seq);
-        add(&reader->self->lost, m->lost);
+        if (subscriber->role != BEST_EFFORT && m->seq + m->lost > subscriber->history)
+            note_mismatch(subscriber, "a loss that must not be", m->seq);
+        add(&subscriber->self->lost, m->lost);
     } else {
-        compare(reader, m);
+        compare(subscriber, m);
     }
-    reader->expected = m->seq + (m->lost != 0 ? m->lost : 1);
-    atomic_store_explicit(&reader->self->next, reader->expected, memory_order_relaxed);
+    subscriber->expected = m->seq + (m->lost != 0 ? m->lost : 1);
+    atomic_store_explicit(&subscriber->self->next, subscriber->expected, memory_order_relaxed);
     return 0;
 }
 
-/* One look at the ring, in the way of the role. */
-static int receive(struct reader *reader) {
+/* Receives once, with the function of the role. */
+static int receive(struct subscriber *subscriber) {
     aether_message batch[BATCH];
     int n;
 
-    switch (reader->role) {
+    switch (subscriber->role) {
     case BATCHES:
-        n = aether_receive_batch(reader->subscriber, batch, BATCH);
+        n = aether_receive_batch(subscriber->handle, batch, BATCH);
         break;
     case BEST_EFFORT:
-        return aether_poll(reader->subscriber, take, reader, BATCH);
+        return aether_poll(subscriber->handle, take, subscriber, BATCH);
     default:
-        n = aether_receive(reader->subscriber, batch);
+        n = aether_receive(subscriber->handle, batch);
     }
     for (int i = 0; i < n; i++)
-        take(reader, &batch[i]);
+        take(subscriber, &batch[i]);
     return n;
 }
 
-/* The library's own accounts have to agree with what was delivered. */
-static int check_accounts(const struct reader *reader) {
+/* The counters of the library have to agree with what was delivered. */
+static int check_accounts(const struct subscriber *subscriber) {
     aether_subscriber_stats stats;
-    struct peer *self = reader->self;
-    const uint64_t total = get(&reader->demo->shared->total);
+    struct peer *self = subscriber->self;
+    const uint64_t total = get(&subscriber->demo->shared->total);
 
-    aether_subscriber_get_stats(reader->subscriber, &stats);
+    aether_subscriber_get_stats(subscriber->handle, &stats);
     if (stats.delivered != get(&self->messages) || stats.lost != get(&self->lost) || stats.next != total ||
         stats.delivered + stats.lost + stats.aborted != stats.next - stats.joined)
         return fault("%s: accounts don't add up: delivered %" PRIu64 " + lost %" PRIu64 " + aborted %" PRIu64
                      ", from %" PRIu64 " to %" PRIu64 " of %" PRIu64,
-                     role_names[reader->role], stats.delivered, stats.lost, stats.aborted, stats.joined, stats.next,
+                     role_names[subscriber->role], stats.delivered, stats.lost, stats.aborted, stats.joined, stats.next,
                      total);
     return 0;
 }
 
-static int read_all(struct reader *reader) {
-    const struct demo *demo = reader->demo;
+static int read_all(struct subscriber *subscriber) {
+    const struct demo *demo = subscriber->demo;
     aether_subscriber_stats stats;
     aether_idle_state idle;
 
     aether_idle_init(&idle, AETHER_IDLE_YIELD, AETHER_IDLE_BUDGET_NS);
-    aether_subscriber_get_stats(reader->subscriber, &stats);
-    reader->expected = stats.joined;
-    reader->history = reader->role == LATE ? stats.joined + demo->capacity : 0;
-    reader->opened_ns = now_ns();
-    set(&reader->self->next, stats.joined);
-    set(&reader->self->ready, 1);
-    while (reader->expected != get(&demo->shared->total)) {
-        const int n = receive(reader);
+    aether_subscriber_get_stats(subscriber->handle, &stats);
+    subscriber->expected = stats.joined;
+    subscriber->history = subscriber->role == LATE ? stats.joined + demo->capacity : 0;
+    subscriber->opened_ns = now_ns();
+    set(&subscriber->self->next, stats.joined);
+    set(&subscriber->self->ready, 1);
+    while (subscriber->expected != get(&demo->shared->total)) {
+        const int n = receive(subscriber);
         if (n < 0)
-            return fault("%s: %s", role_names[reader->role], aether_errmsg());
+            return fault("%s: %s", role_names[subscriber->role], aether_errmsg());
         aether_idle(&idle, n);
     }
-    return check_accounts(reader);
+    return check_accounts(subscriber);
 }
 
 static int subscriber_process(const struct demo *demo, enum role role) {
@@ -415,18 +418,18 @@ static int subscriber_process(const struct demo *demo, enum role role) {
         .policy = role == BEST_EFFORT ? AETHER_BEST_EFFORT : AETHER_RELIABLE,
         .from = role == LATE ? AETHER_FROM_OLDEST : AETHER_FROM_NEW,
     };
-    struct reader reader = {.demo = demo, .role = role, .self = &demo->shared->peers[role]};
+    struct subscriber subscriber = {.demo = demo, .role = role, .self = &demo->shared->peers[role]};
     aether_client *client;
     int rc = -1;
 
     if (aether_connect(&client, &options) < 0)
         return fault("%s: %s", role_names[role], aether_errmsg());
-    if (aether_subscriber_open(client, TOPIC, &how, NULL, &reader.subscriber) < 0) {
+    if (aether_subscriber_open(client, TOPIC, &how, NULL, &subscriber.handle) < 0) {
         fault("%s: %s", role_names[role], aether_errmsg());
         goto out;
     }
-    rc = read_all(&reader);
-    aether_subscriber_close(reader.subscriber);
+    rc = read_all(&subscriber);
+    aether_subscriber_close(subscriber.handle);
 out:
     aether_disconnect(client);
     return rc;
@@ -434,7 +437,7 @@ out:
 
 /* ---- the parent: processes --------------------------------------------------------------------------------------- */
 
-/* Notes which processes have ended. Fails if one failed, or ended while records are still being published. */
+/* Finds out which processes have ended. Fails if one failed, or ended while records are still being published. */
 static int check_processes(struct demo *demo) {
     for (int role = 0; role < ROLES; role++) {
         int status;
@@ -448,7 +451,7 @@ static int check_processes(struct demo *demo) {
     return 0;
 }
 
-/* Starts the process of a role and waits until it takes part. */
+/* Starts the process of a role and waits until its handle is open. */
 static int start(struct demo *demo, enum role role) {
     const uint64_t deadline_ns = now_ns() + PATIENCE_NS;
     const pid_t parent = getpid();
@@ -460,7 +463,7 @@ static int start(struct demo *demo, enum role role) {
         return fault("can't start a process: %s", strerror(errno));
     }
     if (demo->pids[role] == 0) {
-        /* Nothing of the demo outlives its parent, whichever way that ends. */
+        /* The kernel ends this process when the parent has ended, for whatever reason. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
             _exit(1);
         signal(SIGTERM, SIG_DFL);
@@ -491,7 +494,7 @@ static void end_processes(struct demo *demo) {
 
 static struct demo *terminated; /* what SIGTERM ends */
 
-/* Waits for the end of each: run.sh stops the daemon next, and a topic to which somebody is attached would stay. */
+/* Waits until all have ended: run.sh stops the daemon next, and a topic that a process has open would stay. */
 static void on_terminate(int number) {
     (void)number;
     end_processes(terminated);
@@ -558,7 +561,7 @@ static void draw_row(struct demo *demo, enum role role, double seconds) {
            time_text(p50, percentile(peer, 50)), time_text(p99, percentile(peer, 99)), demo->terminal ? "\033[K" : "");
 }
 
-/* Drawn over the one before on a terminal, below it elsewhere. */
+/* Draws the table: on a terminal over the table before, else below it. */
 static void draw(struct demo *demo) {
     const uint64_t now = now_ns();
     const double seconds = (double)(now - demo->drawn_ns) / 1e9;
@@ -579,7 +582,7 @@ static void draw(struct demo *demo) {
     demo->drawn_ns = now;
 }
 
-/* Looks on for some seconds. */
+/* Draws the table once a second for some seconds. */
 static int watch(struct demo *demo, unsigned seconds) {
     for (unsigned i = 0; i < seconds; i++) {
         sleep_until(demo->drawn_ns + SECOND_NS);
@@ -590,7 +593,7 @@ static int watch(struct demo *demo, unsigned seconds) {
     return 0;
 }
 
-/* A line of its own below the table; the next table starts below it. */
+/* Prints a line below the table; the next table starts below the line. */
 static void say(struct demo *demo, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct demo *demo, const char *format, ...) {
@@ -607,7 +610,7 @@ static void say(struct demo *demo, const char *format, ...) {
 
 /* ---- the parent: the course of the demo -------------------------------------------------------------------------- */
 
-/* Tells run.sh and waits until it has done its part. */
+/* Writes an event to run.sh and waits until that has handled it. */
 static int ask(struct demo *demo, const char *event) {
     char answer[64];
 
@@ -629,7 +632,7 @@ static uint64_t delivered(const struct demo *demo) {
     return sum;
 }
 
-/* The daemon dies and comes back while records flow. */
+/* run.sh kills the daemon and starts it again while records flow. */
 static int outlive_daemon(struct demo *demo) {
     char text[NUMBER_TEXT];
 
@@ -649,7 +652,7 @@ static int outlive_daemon(struct demo *demo) {
     return 0;
 }
 
-/* Ends the publisher at the end of a round and waits until everybody has read everything. */
+/* Ends the publisher at the end of a round, and waits until every subscriber has received everything. */
 static int finish(struct demo *demo) {
     const uint64_t deadline_ns = now_ns() + PATIENCE_NS;
     bool running = true;
