@@ -257,35 +257,34 @@ typedef struct ae_cursors {
 /* ---- geometry and roles ------------------------------------------------------------------------------------------ */
 
 /*
- * How a topic's two objects are laid out, who publishes, and when publishers stop waiting for a slow subscriber.
- * Checked as a whole by ae_geometry_check() wherever it comes from.
+ * The layout of a topic's two objects, the publishers that it admits, and the lag at which they evict a subscriber. A
+ * geometry from any source is checked as a whole by ae_geometry_check() before it is used.
  */
 typedef struct ae_geometry {
-    uint64_t log_bytes; /* size of the file; of its lanes only those that a publisher had are allocated */
-    uint64_t cursors_bytes;
-    uint64_t slots_off;
-    uint64_t lanes_off; /* = end of the slots */
-    /* of each of the AE_PUBLISHERS_MAX lanes, a power of two; 0: every message fits in its slot, no lanes */
-    uint64_t lane_bytes;
-    uint64_t capacity;    /* slots, power of two */
-    uint64_t start_seq;   /* sequence of the topic's first message */
-    uint64_t evict_lag;   /* sequences a reliable subscriber may lag before publishers evict it; 0: they wait for it */
-    uint32_t slot_size;   /* bytes, multiple of 8 */
-    uint32_t max_message; /* bytes */
-    uint32_t publishers;  /* AE_PUBLISHERS_*: whom aetherd admits, and how they claim */
-    uint32_t reserved;
+    uint64_t log_bytes;     /* size of the file, in which only lanes that a publisher had are allocated */
+    uint64_t cursors_bytes; /* size of the file */
+    uint64_t slots_off;     /* bytes from the log's beginning */
+    uint64_t lanes_off;     /* bytes from the log's beginning: the end of the slots */
+    uint64_t lane_bytes;    /* of each of the AE_PUBLISHERS_MAX lanes, a power of two; 0: no lanes */
+    uint64_t capacity;      /* slots, a power of two */
+    uint64_t start_seq;     /* sequence of the topic's first message */
+    uint64_t evict_lag;     /* sequences: the lag at which publishers evict; 0: they wait */
+    uint32_t slot_size;     /* bytes, a multiple of 8 */
+    uint32_t max_message;   /* bytes */
+    uint32_t publishers;    /* AE_PUBLISHERS_*: how many publishers aetherd admits, and how they claim */
+    uint32_t reserved;      /* 0 */
 } ae_geometry;
 
-#define AE_PUBLISHERS_SHARED 0u    /* up to AE_PUBLISHERS_MAX; a sole one may have the bias */
+#define AE_PUBLISHERS_SHARED 0u    /* up to AE_PUBLISHERS_MAX; a publisher that is alone may have the bias */
 #define AE_PUBLISHERS_EXCLUSIVE 1u /* one at a time, which has the bias */
-#define AE_PUBLISHERS_UNBIASED 2u  /* as shared, but never biased */
+#define AE_PUBLISHERS_UNBIASED 2u  /* up to AE_PUBLISHERS_MAX, never with a bias */
 
-/* What a handle is on its topic, in the control protocol and in the registry. */
+/* The role of a handle on its topic, in the control protocol and in the registry. */
 #define AE_ROLE_PUBLISHER 1u
 #define AE_ROLE_RELIABLE 2u
 #define AE_ROLE_BEST_EFFORT 3u
 
-/* The longest message that lies in its slot; longer ones lie in a lane. */
+/* Bytes of the longest message that lies in its slot; longer ones lie in a lane. */
 static inline uint64_t ae_inline_max(const ae_geometry *geometry) {
     return geometry->lane_bytes == 0 ? geometry->max_message : geometry->slot_size - AE_SLOT_HEADER;
 }
