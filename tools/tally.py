@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""tally.py NAME:DIRECTORY ... - adds up what the tests of several builds reported, case by case.
+"""tally.py NAME:DIRECTORY[:[no-]SUITE] ... - adds up what the tests of several builds reported, case by case.
 
-A build that failed comes as NAME:!step. The last line is "N passed, N failed[, N skipped]"; exit status 1 if anything
+SUITE: only the tests of this suite have to be in the build's log; with no-, only the others. A build that failed comes
+as NAME:!step. The last line is "N passed, N failed[, N skipped]"; exit status 1 if anything
 failed. Silence is failure: a unit or TAP test that reported no case, and a build that has no log, count as one failed case.
 """
 
@@ -58,9 +59,15 @@ def cases(entry, protocol, is_unit):
     return passed, failed, skipped, None
 
 
-def build_totals(directory):
+def in_slice(test, suite):
+    """Does a test belong to what was run?"""
+    return suite == "" or (f"aether:{suite.removeprefix('no-')}" in test["suite"]) != suite.startswith("no-")
+
+
+def build_totals(directory, suite):
     directory = pathlib.Path(directory)
     tests = json.loads((directory / "meson-info/intro-tests.json").read_text())
+    wanted = sum(in_slice(test, suite) for test in tests)
     # meson names a test "suite / name" in its log and "name" in its introspection data.
     protocols = {test["name"]: test["protocol"] for test in tests}
     units = {test["name"] for test in tests if "aether:unit" in test["suite"]}
@@ -72,9 +79,9 @@ def build_totals(directory):
         totals = [total + count for total, count in zip(totals, counts)]
         if counts[1]:
             print(f"  FAILED {directory.name}: {entry['name']}" + (f": {why}" if why else ""))
-    if len(lines) < len(tests):
-        print(f"  FAILED {directory.name}: {len(tests) - len(lines)} tests did not run")
-        totals[1] += len(tests) - len(lines)
+    if len(lines) != wanted:
+        print(f"  FAILED {directory.name}: {len(lines)} tests ran, not {wanted}")
+        totals[1] += max(1, wanted - len(lines))
     return totals
 
 
@@ -90,7 +97,7 @@ def main():
             totals = [1, 0, 0]
         else:
             try:
-                totals = build_totals(source)
+                totals = build_totals(*source.partition(":")[::2])
             except (OSError, ValueError, KeyError) as error:
                 print(f"  FAILED {name}: no usable test log: {error}")
                 totals = [0, 1, 0]
