@@ -141,8 +141,8 @@ static const struct {
 int main(int argc, char **argv) {
     static const aether_subscribe_options options;
     struct ring ring;
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     size_t i = 0;
 
     while (argc == 2 && i < LOOPS && strcmp(argv[1], loops[i].name) != 0)
@@ -155,16 +155,16 @@ int main(int argc, char **argv) {
     const aether_topic_config config = {
         .capacity = CAPACITY, .max_message = loops[i].size, .publishers = AETHER_PUBLISHERS_EXCLUSIVE};
     ring_make_as(&ring, &config);
-    writer_open(&writer, &ring);
-    reader_open(&reader, &ring, ring.log_ro, 0, &options);
-    pub = writer.handle;
-    sub = reader.handle;
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options);
+    pub = publisher.handle;
+    sub = subscriber.handle;
     if (loops[i].receives) {
         for (uint64_t n = 0; n < COUNT; n++)
             check_setup(aether_publish(pub, &n, sizeof n) == 0, "publish");
     } else {
         check_setup(aether_publish(pub, "", 1) == 0, "publish"); /* the first one claims by compare-and-swap */
-        reader_close(&reader);
+        subscriber_close(&subscriber);
     }
     loops[i].run();
     return sum == 1;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The notifier's fd: readable when there is something since it was armed. One mapping, for ThreadSanitizer. */
+/*
+ * A notifier's fd becomes readable when there is something to receive after it was armed. One mapping, for
+ * ThreadSanitizer.
+ */
 #include "client/handle_test.h"
 #include <aether/wait.h>
 #include <errno.h>
@@ -15,7 +18,7 @@
 
 struct fixture {
     struct ring ring;
-    struct writer writer;
+    struct test_publisher publisher;
     aether_subscriber *sub;
     aether_notifier *notifier;
 };
@@ -23,7 +26,7 @@ struct fixture {
 static void open_all(struct fixture *f, aether_policy policy, bool publisher) {
     ring_make(&f->ring, 8, 8, 0);
     if (publisher)
-        writer_open_as(&f->writer, &f->ring, 0, f->ring.cursors);
+        publisher_open_as(&f->publisher, &f->ring, 0, f->ring.cursors);
     f->sub = handle_open(&f->ring, 0, policy);
     assert_int_equal(aether_notifier_open(f->sub, &f->notifier), 0);
 }
@@ -43,9 +46,9 @@ static int is_readable(const struct fixture *f, int timeout_ms) {
 }
 
 static void publish_one(struct fixture *f) {
-    const uint64_t seq = aether_publisher_next(f->writer.handle);
+    const uint64_t seq = aether_publisher_next(f->publisher.handle);
 
-    assert_int_equal(aether_publish(f->writer.handle, &seq, sizeof seq), 0);
+    assert_int_equal(aether_publish(f->publisher.handle, &seq, sizeof seq), 0);
 }
 
 static uint64_t receive_all(struct fixture *f) {
@@ -57,7 +60,7 @@ static uint64_t receive_all(struct fixture *f) {
     return n;
 }
 
-static void readable_when_there_is_something(void **state) {
+static void readable_when_there_is_a_message(void **state) {
     (void)state;
     for (int policy = AETHER_RELIABLE; policy <= AETHER_LATEST; policy++) {
         struct fixture f;
@@ -65,7 +68,7 @@ static void readable_when_there_is_something(void **state) {
         open_all(&f, (aether_policy)policy, true);
         assert_int_equal(is_readable(&f, 0), 0);
         publish_one(&f);
-        aether_notifier_arm(f.notifier); /* it is there already */
+        aether_notifier_arm(f.notifier); /* the message is there already */
         assert_int_equal(is_readable(&f, 0), 1);
         aether_notifier_arm(f.notifier); /* nothing was received */
         assert_int_equal(is_readable(&f, 0), 1);
@@ -79,10 +82,10 @@ static void readable_when_there_is_something(void **state) {
             publish_one(&f);
             assert_int_equal(is_readable(&f, -1), 1);
             if (i % 2 == 0)
-                publish_one(&f); /* told already */
+                publish_one(&f); /* the fd is readable already */
             assert_int_equal(receive_all(&f), policy == AETHER_LATEST ? 1 : 1 + (i % 2 == 0));
         }
-        writer_close(&f.writer);
+        publisher_close(&f.publisher);
         close_all(&f);
     }
 }
@@ -95,7 +98,7 @@ static void fires_without_being_armed(void **state) {
             struct fixture f;
 
             ring_make(&f.ring, 8, 8, 0);
-            writer_open_as(&f.writer, &f.ring, 0, f.ring.cursors);
+            publisher_open_as(&f.publisher, &f.ring, 0, f.ring.cursors);
             f.sub = handle_open(&f.ring, 0, (aether_policy)policy);
             if (before)
                 publish_one(&f);
@@ -103,24 +106,24 @@ static void fires_without_being_armed(void **state) {
             if (!before)
                 publish_one(&f);
             assert_int_equal(is_readable(&f, 10000), 1);
-            writer_close(&f.writer);
+            publisher_close(&f.publisher);
             close_all(&f);
         }
     }
 }
 
-static void ends_are_told_once(void **state) {
+static void ends_are_reported_once(void **state) {
     struct fixture f;
 
     (void)state;
     open_all(&f, AETHER_RELIABLE, false);
-    aether_notifier_arm(f.notifier); /* no publisher yet is no end */
+    aether_notifier_arm(f.notifier); /* without a publisher so far the stream hasn't ended */
     assert_int_equal(is_readable(&f, 2), 0);
     for (int i = 0; i < 20; i++) {
-        writer_open_as(&f.writer, &f.ring, 0, f.ring.cursors);
+        publisher_open_as(&f.publisher, &f.ring, 0, f.ring.cursors);
         aether_notifier_arm(f.notifier);
         assert_int_equal(is_readable(&f, 0), 0);
-        writer_close(&f.writer);
+        publisher_close(&f.publisher);
         assert_int_equal(is_readable(&f, -1), 1);
         assert_int_equal(receive_all(&f), 0);
         assert_int_equal(aether_subscriber_stream(f.sub), AETHER_STREAM_CLOSED);
@@ -130,7 +133,7 @@ static void ends_are_told_once(void **state) {
     close_all(&f);
 }
 
-/* Armed, asleep, readable, never armed: it closes. */
+/* Closes a notifier that is armed, asleep, readable, or was never armed. */
 static void closes_in_every_state(void **state) {
     (void)state;
     for (int i = 0; i < 40; i++) {
@@ -142,8 +145,8 @@ static void closes_in_every_state(void **state) {
         if (i % 4 == 2)
             publish_one(&f);
         while (i % 8 == 3 && ae_load_acquire(&f.ring.cursors->want.want) != ae_load_acquire(&f.ring.log->wake.wake))
-            sched_yield(); /* it sleeps, or is about to */
-        writer_close(&f.writer);
+            sched_yield(); /* until the helper thread sleeps, or is about to */
+        publisher_close(&f.publisher);
         close_all(&f);
     }
     aether_notifier_close(NULL);
@@ -153,14 +156,14 @@ static void *publish_all(void *arg) {
     struct fixture *f = arg;
 
     for (uint64_t i = 0; i < MESSAGES; i++) {
-        while (aether_publish(f->writer.handle, &i, sizeof i) == AETHER_FULL)
+        while (aether_publish(f->publisher.handle, &i, sizeof i) == AETHER_FULL)
             sched_yield();
     }
-    writer_close(&f->writer);
+    publisher_close(&f->publisher);
     return NULL;
 }
 
-/* An event loop that does nothing unless poll() says so gets everything, and the end. */
+/* An event loop that receives only when poll() returns gets every message, and the end of the stream. */
 static void a_loop_misses_nothing(void **state) {
     struct fixture f;
     pthread_t thread;
@@ -200,11 +203,11 @@ static void no_descriptor_is_an_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fires_without_being_armed), cmocka_unit_test(readable_when_there_is_something),
-        cmocka_unit_test(ends_are_told_once),        cmocka_unit_test(closes_in_every_state),
+        cmocka_unit_test(fires_without_being_armed), cmocka_unit_test(readable_when_there_is_a_message),
+        cmocka_unit_test(ends_are_reported_once),    cmocka_unit_test(closes_in_every_state),
         cmocka_unit_test(a_loop_misses_nothing),     cmocka_unit_test(no_descriptor_is_an_error),
     };
 
-    alarm(120); /* an endless wait ends here */
+    alarm(120); /* ends the test if it waits for ever */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ struct fixture {
     unsigned count;
     aether_waitset *set;
     struct ring ring[TOPICS_MAX];
-    struct writer pub[TOPICS_MAX];
+    struct test_publisher pub[TOPICS_MAX];
     aether_subscriber *sub[TOPICS_MAX];
 };
 
@@ -66,7 +66,7 @@ static struct fixture *open_all(unsigned count, aether_policy (*policy)(unsigned
     assert_int_equal(aether_waitset_open(&f->set), 0);
     for (unsigned i = 0; i < count; i++) {
         ring_make(&f->ring[i], 8, 8, 0);
-        writer_open_as(&f->pub[i], &f->ring[i], 0, f->ring[i].cursors);
+        publisher_open_as(&f->pub[i], &f->ring[i], 0, f->ring[i].cursors);
         f->sub[i] = handle_open(&f->ring[i], 0, policy(i));
         assert_int_equal(aether_waitset_add(f->set, f->sub[i], mark(i)), 0);
     }
@@ -79,7 +79,7 @@ static void close_all(struct fixture *f) {
         if (f->sub[i] != NULL)
             handle_close(f->sub[i]);
         if (f->pub[i].handle != NULL)
-            writer_close(&f->pub[i]);
+            publisher_close(&f->pub[i]);
         ring_free(&f->ring[i]);
     }
     free(f);
@@ -228,7 +228,7 @@ static void ends_are_named_once(void **state) {
     (void)state;
     for (unsigned round = 0; round < 20; round++) {
         publish_one(f, 1);
-        writer_close(&f->pub[1]);
+        publisher_close(&f->pub[1]);
         if (round % 2 == 0)
             assert_int_equal(is_readable(f, -1), 1); /* that isn't yet what counts as once */
         assert_int_equal(next_named(f, AETHER_FOREVER), 1);
@@ -238,7 +238,7 @@ static void ends_are_named_once(void **state) {
         assert_int_equal(next_named(f, round % 2 * MS), -1);
         if (round % 2 == 0)
             assert_int_equal(is_readable(f, round == 0 ? 5 : 0), 0);
-        writer_open_as(&f->pub[1], &f->ring[1], 0, f->ring[1].cursors);
+        publisher_open_as(&f->pub[1], &f->ring[1], 0, f->ring[1].cursors);
         assert_int_equal(next_named(f, 0), -1);
     }
     close_all(f);
@@ -248,7 +248,7 @@ static void ends_are_named_once(void **state) {
 static void evictions_are_named(void **state) {
     const aether_topic_config config = {.capacity = 8, .max_message = 8, .slow = AETHER_SLOW_EVICT, .evict_lag = 8};
     struct fixture *f = open_all(1, all_reliable);
-    struct writer pub;
+    struct test_publisher pub;
     struct ring ring;
     aether_subscriber *sub;
     aether_message message;
@@ -257,7 +257,7 @@ static void evictions_are_named(void **state) {
 
     (void)state;
     ring_make_as(&ring, &config);
-    writer_open_as(&pub, &ring, 0, ring.cursors);
+    publisher_open_as(&pub, &ring, 0, ring.cursors);
     sub = handle_open(&ring, 0, AETHER_RELIABLE);
     assert_int_equal(aether_waitset_add(f->set, sub, NULL), 0);
     for (uint64_t i = 0; i < 30; i++)
@@ -271,7 +271,7 @@ static void evictions_are_named(void **state) {
     assert_int_equal(evictions, 1);
     assert_int_equal(aether_subscriber_next(sub), 30);
     handle_close(sub);
-    writer_close(&pub);
+    publisher_close(&pub);
     ring_free(&ring);
     close_all(f);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bursts do what aether_publish() does, whatever else is done with the publisher and the topic in between; and arrays
- * what as many calls do, all or nothing.
+ * A burst does what aether_publish() does, whatever happens to the publisher and the topic between two of its messages.
+ * An array does what one call a message would do, for all of its messages or for none.
  */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
@@ -13,8 +13,8 @@
 
 struct scene {
     struct ring ring;
-    struct writer writer, other;
-    struct reader reader;
+    struct test_publisher publisher, other;
+    struct test_subscriber subscriber;
     size_t len;
     uint64_t random, seq; /* of the next message to be received */
 };
@@ -29,7 +29,7 @@ static void expect(struct scene *s) {
     uint64_t words[16];
 
     fill(words, s->seq);
-    assert_int_equal(aether_receive(s->reader.handle, &message), 1);
+    assert_int_equal(aether_receive(s->subscriber.handle, &message), 1);
     assert_int_equal(message.seq, s->seq);
     assert_int_equal(message.lost, 0);
     assert_int_equal(message.len, s->len);
@@ -42,10 +42,10 @@ static void expect_until(struct scene *s, uint64_t end) {
 
     while (s->seq != end)
         expect(s);
-    assert_int_equal(aether_receive(s->reader.handle, &message), 0);
+    assert_int_equal(aether_receive(s->subscriber.handle, &message), 0);
 }
 
-/* Between two messages of a burst: nothing, another call on the same publisher, or another publisher's. */
+/* Between two messages of a burst: nothing, another call on the same publisher, or one on another publisher. */
 static uint64_t disturb(struct scene *s, uint64_t next) {
     uint64_t words[16];
     aether_loan loan;
@@ -53,28 +53,28 @@ static uint64_t disturb(struct scene *s, uint64_t next) {
     fill(words, next);
     switch (next_random(&s->random) % 16) {
     case 0:
-        return aether_publish(s->writer.handle, words, s->len) == 0;
+        return aether_publish(s->publisher.handle, words, s->len) == 0;
     case 1:
         return aether_publish(s->other.handle, words, s->len) == 0;
-    case 2: /* a loan's commit claims, too */
-        if (aether_loan_take(s->writer.handle, s->len, &loan) != 0)
+    case 2: /* committing a loan claims a sequence, too */
+        if (aether_loan_take(s->publisher.handle, s->len, &loan) != 0)
             return 0;
         memcpy(loan.data, words, s->len);
-        if (aether_loan_commit(s->writer.handle, &loan) == 0)
+        if (aether_loan_commit(s->publisher.handle, &loan) == 0)
             return 1;
-        assert_int_equal(aether_loan_discard(s->writer.handle, &loan), 0);
+        assert_int_equal(aether_loan_discard(s->publisher.handle, &loan), 0);
         return 0;
     case 3:
-        (void)aether_publisher_wait(s->writer.handle, s->len, 0);
+        (void)aether_publisher_wait(s->publisher.handle, s->len, 0);
         return 0;
     default:
         return 0;
     }
 }
 
-/* len is a constant where it is inlined. */
+/* Inlined, so that len is a constant where the caller passes one. */
 static inline void __attribute__((always_inline)) run(struct scene *s, size_t len, uint64_t end) {
-    aether_burst burst = aether_burst_begin(s->writer.handle, len);
+    aether_burst burst = aether_burst_begin(s->publisher.handle, len);
     uint64_t next = s->seq, fulls = 0;
 
     while ((int64_t)(end - next) > 0) {
@@ -84,7 +84,7 @@ static inline void __attribute__((always_inline)) run(struct scene *s, size_t le
         assert_true(rc == 0 || rc == AETHER_FULL);
         if (rc == 0) {
             next++;
-            assert_int_equal(aether_publisher_next(s->writer.handle), next);
+            assert_int_equal(aether_publisher_next(s->publisher.handle), next);
         } else {
             fulls++;
             assert_int_equal(next - s->seq, s->ring.geometry.capacity);
@@ -135,16 +135,16 @@ static void all_of(size_t len, aether_publishers publishers, uint64_t start) {
     struct scene s = {.len = len, .random = len + start, .seq = start};
 
     ring_make_as(&s.ring, &config);
-    writer_open(&s.writer, &s.ring);
-    writer_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
-    reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
+    publisher_open(&s.publisher, &s.ring);
+    publisher_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
+    subscriber_open(&s.subscriber, &s.ring, s.ring.log_ro, 0, &options);
     run_len(&s, start + MESSAGES);
-    writer_close(&s.other); /* the first one may have the bias again */
-    writer_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
+    publisher_close(&s.other); /* the first publisher may get the bias again */
+    publisher_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
     run_len(&s, s.seq + MESSAGES);
-    reader_close(&s.reader);
-    writer_close(&s.other);
-    writer_close(&s.writer);
+    subscriber_close(&s.subscriber);
+    publisher_close(&s.other);
+    publisher_close(&s.publisher);
     ring_free(&s.ring);
 }
 
@@ -161,7 +161,7 @@ static void every_length(void **state) {
     }
 }
 
-/* Longer than a slot holds, and than the topic does; and empty. */
+/* Lengths of 0, above inline_max, and above max_message. */
 static void other_lengths(void **state) {
     static const aether_subscribe_options options;
     const aether_topic_config config = {.capacity = 64, .max_message = 4096, .inline_max = 24, .lane_bytes = 1 << 16};
@@ -171,27 +171,27 @@ static void other_lengths(void **state) {
 
     (void)state;
     ring_make_as(&s.ring, &config);
-    writer_open(&s.writer, &s.ring);
-    reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
-    aether_burst lane = aether_burst_begin(s.writer.handle, 64);
-    aether_burst empty = aether_burst_begin(s.writer.handle, 0);
-    aether_burst beyond = aether_burst_begin(s.writer.handle, sizeof words);
+    publisher_open(&s.publisher, &s.ring);
+    subscriber_open(&s.subscriber, &s.ring, s.ring.log_ro, 0, &options);
+    aether_burst lane = aether_burst_begin(s.publisher.handle, 64);
+    aether_burst empty = aether_burst_begin(s.publisher.handle, 0);
+    aether_burst beyond = aether_burst_begin(s.publisher.handle, sizeof words);
     for (unsigned i = 0; i < 1000; i++) {
         fill(words, s.seq);
         assert_int_equal(aether_burst_publish(&lane, words), 0);
         expect(&s);
         assert_int_equal(aether_burst_publish(&beyond, words), -EMSGSIZE);
         assert_int_equal(aether_burst_publish(&empty, NULL), 0);
-        assert_int_equal(aether_receive(s.reader.handle, &message), 1);
+        assert_int_equal(aether_receive(s.subscriber.handle, &message), 1);
         assert_int_equal(message.len, 0);
         s.seq++;
     }
-    reader_close(&s.reader);
-    writer_close(&s.writer);
+    subscriber_close(&s.subscriber);
+    publisher_close(&s.publisher);
     ring_free(&s.ring);
 }
 
-/* Every other slot isn't 16-byte aligned: never the store of 16 bytes that an 8-byte message could have. */
+/* Every other slot isn't 16-byte aligned, so an 8-byte message mustn't be written by one store of 16 bytes. */
 static void odd_slots(void **state) {
     static const aether_subscribe_options options;
     const aether_topic_config config = {.capacity = 16, .max_message = 16};
@@ -200,13 +200,13 @@ static void odd_slots(void **state) {
     (void)state;
     ring_make_as(&s.ring, &config);
     assert_int_equal(s.ring.geometry.slot_size, 24);
-    writer_open(&s.writer, &s.ring);
-    writer_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
-    reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
+    publisher_open(&s.publisher, &s.ring);
+    publisher_open_as(&s.other, &s.ring, 1, s.ring.cursors_ro);
+    subscriber_open(&s.subscriber, &s.ring, s.ring.log_ro, 0, &options);
     run_len(&s, MESSAGES);
-    reader_close(&s.reader);
-    writer_close(&s.other);
-    writer_close(&s.writer);
+    subscriber_close(&s.subscriber);
+    publisher_close(&s.other);
+    publisher_close(&s.publisher);
     ring_free(&s.ring);
 }
 
@@ -220,24 +220,24 @@ static inline void __attribute__((always_inline)) run_array(struct scene *s, siz
             fill(words, next + i);
             memcpy(messages + i * len, words, len);
         }
-        const int rc = aether_publish_array(s->writer.handle, messages, len, count);
+        const int rc = aether_publish_array(s->publisher.handle, messages, len, count);
         assert_int_equal(rc, count > room ? AETHER_FULL : 0);
         fulls += rc != 0;
         next += rc == 0 ? count : 0;
-        assert_int_equal(aether_publisher_next(s->writer.handle), next);
+        assert_int_equal(aether_publisher_next(s->publisher.handle), next);
         if (rc != 0 || next_random(&s->random) % 8 == 0)
             expect_until(s, next);
     }
     expect_until(s, next);
     assert_true(fulls > 0);
-    assert_int_equal(aether_publish_array(s->writer.handle, messages, len, 9), -E2BIG);
-    assert_int_equal(aether_publish_array(s->writer.handle, messages, 129, 2), -EMSGSIZE);
+    assert_int_equal(aether_publish_array(s->publisher.handle, messages, len, 9), -E2BIG);
+    assert_int_equal(aether_publish_array(s->publisher.handle, messages, 129, 2), -EMSGSIZE);
     expect_until(s, next);
 }
 
 static void arrays(void **state) {
     static const size_t lens[] = {8, 32, 64, 1, 100, 128};
-    static const size_t inline_maxes[] = {128, 24}; /* the second: some in a lane */
+    static const size_t inline_maxes[] = {128, 24}; /* with the second, some messages lie in a lane */
     static const aether_subscribe_options options;
 
     (void)state;
@@ -246,8 +246,8 @@ static void arrays(void **state) {
         const aether_topic_config config = {.capacity = 16, .max_message = 128, .inline_max = inline_maxes[i % 2]};
         struct scene s = {.len = len, .random = len};
         ring_make_as(&s.ring, &config);
-        writer_open(&s.writer, &s.ring);
-        reader_open(&s.reader, &s.ring, s.ring.log_ro, 0, &options);
+        publisher_open(&s.publisher, &s.ring);
+        subscriber_open(&s.subscriber, &s.ring, s.ring.log_ro, 0, &options);
         if (len == 8)
             run_array(&s, 8);
         else if (len == 32)
@@ -256,8 +256,8 @@ static void arrays(void **state) {
             run_array(&s, 64);
         else
             run_array(&s, len);
-        reader_close(&s.reader);
-        writer_close(&s.writer);
+        subscriber_close(&s.subscriber);
+        publisher_close(&s.publisher);
         ring_free(&s.ring);
     }
 }

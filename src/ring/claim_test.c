@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-/* Sequences at which 48 bits, 64 bits, and the signs of both end. */
+/* Sequences just below 2^47, 2^48, 2^63 and 2^64, where truncated or signed sequences wrap. */
 static const uint64_t starts[] = {0, (1ull << 47) - 3, (1ull << 48) - 3, (1ull << 63) - 3, UINT64_MAX - 2};
 #define STARTS (sizeof starts / sizeof starts[0])
 #define CAPACITY 8u
@@ -24,23 +24,23 @@ static void ring_for(struct ring *ring, aether_publishers publishers, uint64_t s
     ring_make_as(ring, &config);
 }
 
-/* A message says its author and the author's count. */
-static int publish(struct writer *writer, uint64_t count) {
-    const uint64_t payload[2] = {writer->pub.record, count};
+/* A message holds its publisher's record and how many messages that publisher had sent before. */
+static int publish(struct test_publisher *publisher, uint64_t count) {
+    const uint64_t payload[2] = {publisher->pub.record, count};
 
-    return aether_publish(writer->handle, payload, sizeof payload);
+    return aether_publish(publisher->handle, payload, sizeof payload);
 }
 
-static void commit(struct writer *writer, uint64_t seq, uint64_t count) {
-    const uint64_t payload[2] = {writer->pub.record, count};
+static void commit(struct test_publisher *publisher, uint64_t seq, uint64_t count) {
+    const uint64_t payload[2] = {publisher->pub.record, count};
 
-    ae_write_slot(writer->handle, seq, payload, sizeof payload);
+    ae_write_slot(publisher->handle, seq, payload, sizeof payload);
 }
 
-static void expect(struct reader *reader, uint64_t seq, uint64_t record, uint64_t count) {
+static void expect(struct test_subscriber *subscriber, uint64_t seq, uint64_t record, uint64_t count) {
     aether_message message;
 
-    assert_int_equal(aether_receive(reader->handle, &message), 1);
+    assert_int_equal(aether_receive(subscriber->handle, &message), 1);
     assert_int_equal(message.lost, 0);
     assert_int_equal(message.seq, seq);
     assert_int_equal(message.len, 16);
@@ -48,32 +48,32 @@ static void expect(struct reader *reader, uint64_t seq, uint64_t record, uint64_
     assert_int_equal(((const uint64_t *)message.data)[1], count);
 }
 
-static void expect_nothing(struct reader *reader) {
+static void expect_nothing(struct test_subscriber *subscriber) {
     aether_message message;
 
-    assert_int_equal(aether_receive(reader->handle, &message), 0);
+    assert_int_equal(aether_receive(subscriber->handle, &message), 0);
 }
 
-/* ---- who has the bias ---- */
+/* ---- which publisher has the bias ---- */
 
 static void one_is_biased_and_two_are_not(void **state) {
     (void)state;
     for (size_t s = 0; s < STARTS; s++) {
         const uint64_t start = starts[s];
-        struct writer a, b;
-        struct reader reader;
+        struct test_publisher a, b;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         ring_for(&ring, AETHER_PUBLISHERS_SHARED, start);
-        reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-        writer_open_as(&a, &ring, 0, ring.cursors_ro);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+        publisher_open_as(&a, &ring, 0, ring.cursors_ro);
         assert_int_equal(publish(&a, 0), 0);
         assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0));
         assert_int_equal(publish(&a, 1), 0);
         assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0)); /* not written */
         assert_int_equal(ae_claim_end(ring.log, &ring.geometry, start), start + 2);
 
-        writer_open_as(&b, &ring, 1, ring.cursors_ro);
+        publisher_open_as(&b, &ring, 1, ring.cursors_ro);
         assert_int_equal(aether_publisher_next(b.handle), start + 2);
         assert_int_equal(publish(&a, 2), 0); /* until b publishes nothing changes */
         assert_int_equal(word_of(&ring), ae_claim_word(start + 1, AE_MODE_BIASED, 0));
@@ -82,97 +82,98 @@ static void one_is_biased_and_two_are_not(void **state) {
         assert_int_equal(publish(&a, 3), 0);
         assert_int_equal(word_of(&ring), ae_claim_word(start + 5, AE_MODE_SHARED, 0));
         for (uint64_t i = 0; i < 3; i++)
-            expect(&reader, start + i, 0, i);
-        expect(&reader, start + 3, 1, 0);
-        expect(&reader, start + 4, 0, 3);
-        expect_nothing(&reader);
+            expect(&subscriber, start + i, 0, i);
+        expect(&subscriber, start + 3, 1, 0);
+        expect(&subscriber, start + 4, 0, 3);
+        expect_nothing(&subscriber);
 
-        writer_close(&b);
-        for (uint64_t i = 0; i < CAPACITY; i++) { /* alone again: it notices when it looks for room */
+        publisher_close(&b);
+        for (uint64_t i = 0; i < CAPACITY; i++) { /* alone again: the scan for room finds that out */
             assert_int_equal(publish(&a, 4 + i), 0);
-            expect(&reader, start + 5 + i, 0, 4 + i);
-            expect_nothing(&reader);
+            expect(&subscriber, start + 5 + i, 0, 4 + i);
+            expect_nothing(&subscriber);
         }
         assert_int_equal(ae_claim_mode(word_of(&ring)), AE_MODE_BIASED);
-        writer_close(&a);
+        publisher_close(&a);
         assert_int_equal(word_of(&ring), ae_claim_word(start + 5 + CAPACITY, AE_MODE_SHARED, 0));
-        reader_close(&reader);
+        subscriber_close(&subscriber);
         ring_free(&ring);
     }
 }
 
 static void unbiased_topics_never_are(void **state) {
-    struct writer a;
+    struct test_publisher a;
     struct ring ring;
 
     (void)state;
     ring_for(&ring, AETHER_PUBLISHERS_UNBIASED, 5);
-    writer_open_as(&a, &ring, 63, ring.cursors_ro);
+    publisher_open_as(&a, &ring, 63, ring.cursors_ro);
     for (uint64_t i = 1; i < 100; i++) {
         assert_int_equal(publish(&a, i), 0);
         assert_int_equal(word_of(&ring), ae_claim_word(5 + i, AE_MODE_SHARED, 63));
     }
-    writer_close(&a);
+    publisher_close(&a);
     ring_free(&ring);
 }
 
 /* ---- a publisher that is stopped at some point of a biased publish ---- */
 
-/* What it has done when the other one comes. */
-enum point { BEFORE_INTENT, AFTER_INTENT, AFTER_LOOK, HALF_WRITTEN, POINTS };
+/* How far the owner of the bias has come in its publish when it is stopped. */
+enum point { BEFORE_INTENT, AFTER_INTENT, AFTER_CHECK, HALF_WRITTEN, POINTS };
 
 /*
- * The owner is stopped, the other one publishes what there is room for, and more than a ring later only where nothing
- * is pending. When the owner goes on its message appears once, where the revoker has put it.
+ * The owner of the bias is stopped; the other publisher revokes the bias and publishes while there is room. If the
+ * owner has stored its intent, the owner's slot stays pending, and the other publisher stops one ring later. When the
+ * owner goes on its message appears once, at the sequence that the revocation has left to it.
  */
 static void stopped_owner_case(enum point point, uint64_t start) {
     const bool granted = point != BEFORE_INTENT;
-    struct writer a, b;
-    struct reader reader;
+    struct test_publisher a, b;
+    struct test_subscriber subscriber;
     struct ring ring;
     uint64_t seq = start + 1, n = 0;
 
     ring_for(&ring, AETHER_PUBLISHERS_SHARED, start);
-    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-    writer_open_as(&a, &ring, 0, ring.cursors_ro);
-    writer_open_as(&b, &ring, 1, ring.cursors_ro);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    publisher_open_as(&a, &ring, 0, ring.cursors_ro);
+    publisher_open_as(&b, &ring, 1, ring.cursors_ro);
     ae_store_relaxed(&ring.log->stream.open, 1);
     assert_int_equal(publish(&a, 0), 0);
     ae_store_relaxed(&ring.log->stream.open, 3);
-    expect(&reader, start, 0, 0);
-    expect_nothing(&reader);
+    expect(&subscriber, start, 0, 0);
+    expect_nothing(&subscriber);
     if (point >= AFTER_INTENT)
         ae_store_release(&ring.log->publishers[0].intent, ae_intent(seq, 1));
-    if (point == AFTER_LOOK || point == HALF_WRITTEN)
-        a.pub.hot.next = seq + 1; /* the word was looked at and was its own */
+    if (point == AFTER_CHECK || point == HALF_WRITTEN)
+        a.pub.hot.next = seq + 1; /* it has loaded the claim word and still had the bias */
     if (point == HALF_WRITTEN)
         ae_store_release(ring_tag(&ring, seq), ae_tag(seq, AE_KIND_BUSY, 0));
 
     while (n < 3 * CAPACITY && publish(&b, n) == 0) {
         n++;
         if (!granted)
-            expect(&reader, start + n, 1, n - 1);
-        expect_nothing(&reader);
+            expect(&subscriber, start + n, 1, n - 1);
+        expect_nothing(&subscriber);
     }
-    assert_int_equal(n, granted ? CAPACITY - 1 : 3 * CAPACITY); /* a's slot comes round again */
+    assert_int_equal(n, granted ? CAPACITY - 1 : 3 * CAPACITY); /* the ring has wrapped round to a's pending slot */
     assert_int_equal(ae_claim_mode(word_of(&ring)), AE_MODE_SHARED);
 
-    if (point == AFTER_LOOK || point == HALF_WRITTEN)
+    if (point == AFTER_CHECK || point == HALF_WRITTEN)
         commit(&a, seq, 1);
     else
         assert_int_equal(publish(&a, 1), 0);
     if (granted)
-        expect(&reader, seq++, 0, 1);
+        expect(&subscriber, seq++, 0, 1);
     for (uint64_t i = 0; granted && i < n; i++)
-        expect(&reader, seq++, 1, i);
+        expect(&subscriber, seq++, 1, i);
     if (!granted)
-        expect(&reader, start + 1 + n, 0, 1);
-    expect_nothing(&reader);
+        expect(&subscriber, start + 1 + n, 0, 1);
+    expect_nothing(&subscriber);
     assert_int_equal(publish(&b, n), 0);
     assert_int_equal(publish(&a, 2), 0);
-    reader_close(&reader);
-    writer_close(&a);
-    writer_close(&b);
+    subscriber_close(&subscriber);
+    publisher_close(&a);
+    publisher_close(&b);
     ring_free(&ring);
 }
 
@@ -184,51 +185,52 @@ static void stopped_owners_are_not_robbed(void **state) {
     }
 }
 
-/* A revoker that dies in the middle leaves REVOKING: the owner, another publisher, or nobody comes by. */
+/* A publisher that dies while it revokes leaves REVOKING behind. The owner or another publisher ends that. */
 static void revokers_may_die(void **state) {
     (void)state;
-    for (int who = 0; who < 2; who++) {
+    for (int by_owner = 0; by_owner < 2; by_owner++) {
         for (int intent = 0; intent < 2; intent++) {
             const aether_subscribe_options oldest = {.from = AETHER_FROM_OLDEST};
-            struct writer a, b;
-            struct reader reader;
+            struct test_publisher a, b;
+            struct test_subscriber subscriber;
             struct ring ring;
 
             ring_for(&ring, AETHER_PUBLISHERS_SHARED, 0);
-            writer_open_as(&a, &ring, 0, ring.cursors_ro);
+            publisher_open_as(&a, &ring, 0, ring.cursors_ro);
             assert_int_equal(publish(&a, 0), 0);
             assert_int_equal(publish(&a, 1), 0);
-            writer_open_as(&b, &ring, 1, ring.cursors_ro);
+            publisher_open_as(&b, &ring, 1, ring.cursors_ro);
             ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(1, AE_MODE_REVOKING, 0));
             if (intent)
                 ae_store_relaxed(&ring.log->publishers[0].intent, ae_intent(2, 1));
             assert_int_equal(ae_claim_reach(ring.log, 0), intent ? 3 : 2);
             assert_int_equal(ae_claim_end(ring.log, &ring.geometry, 0), 2); /* the intent may be taken back yet */
-            reader_open(&reader, &ring, ring.log_ro, 0, &oldest);
-            expect(&reader, 0, 0, 0);
-            expect(&reader, 1, 0, 1);
-            expect_nothing(&reader);
-            if (who == 0) {
+            subscriber_open(&subscriber, &ring, ring.log_ro, 0, &oldest);
+            expect(&subscriber, 0, 0, 0);
+            expect(&subscriber, 1, 0, 1);
+            expect_nothing(&subscriber);
+            if (by_owner) {
                 assert_int_equal(publish(&a, 2), 0); /* it ends the bias itself, and takes the same sequence */
-                expect(&reader, 2, 0, 2);
+                expect(&subscriber, 2, 0, 2);
             } else {
                 assert_int_equal(publish(&b, 0), 0);
                 assert_int_equal(publish(&a, 2), 0);
-                expect(&reader, 2, intent ? 0 : 1, intent ? 2 : 0);
-                expect(&reader, 3, intent ? 1 : 0, intent ? 0 : 2);
+                expect(&subscriber, 2, intent ? 0 : 1, intent ? 2 : 0);
+                expect(&subscriber, 3, intent ? 1 : 0, intent ? 0 : 2);
             }
             assert_int_equal(ae_claim_mode(word_of(&ring)), AE_MODE_SHARED);
-            reader_close(&reader);
-            writer_close(&a);
-            writer_close(&b);
+            subscriber_close(&subscriber);
+            publisher_close(&a);
+            publisher_close(&b);
             ring_free(&ring);
         }
     }
 }
 
 /*
- * Somebody joins while the owner has stored an intent and not looked at the claim word yet. A revoker that has looked
- * before that gives the sequence to somebody else, who may have begun after the join: the joiner must see it.
+ * A subscriber joins when the owner of the bias has stored an intent and hasn't loaded the claim word yet. If another
+ * publisher revokes the bias without having seen the intent, the sequence goes to a publish that may have begun after
+ * the join. The subscriber must get that message.
  */
 static void joiners_start_below_what_may_be_taken_back(void **state) {
     (void)state;
@@ -236,30 +238,30 @@ static void joiners_start_below_what_may_be_taken_back(void **state) {
         for (int first = 0; first < 2; first++) { /* of the bias: won by compare-and-swap */
             for (int written = 0; written < 2; written++) {
                 const uint64_t seq = first ? 1 : 3, count = 2;
-                struct writer a, b;
-                struct reader reader;
+                struct test_publisher a, b;
+                struct test_subscriber subscriber;
                 struct ring ring;
 
                 ring_for(&ring, AETHER_PUBLISHERS_SHARED, 0);
-                writer_open_as(&a, &ring, 0, ring.cursors_ro);
-                writer_open_as(&b, &ring, 1, ring.cursors_ro);
+                publisher_open_as(&a, &ring, 0, ring.cursors_ro);
+                publisher_open_as(&b, &ring, 1, ring.cursors_ro);
                 for (uint64_t i = 0; i < seq; i++)
                     commit(&a, i, i);
                 ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(first ? seq : 1, mode, 0));
                 ae_store_relaxed(&ring.log->publishers[0].intent, ae_intent(seq, count));
                 for (uint64_t i = 0; written && i < count; i++)
                     commit(&a, seq + i, 7);
-                reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-                assert_int_equal(aether_subscriber_next(reader.handle), written ? seq + count : seq);
-                if (!written) { /* the revoker found the intent before */
+                subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+                assert_int_equal(aether_subscriber_next(subscriber.handle), written ? seq + count : seq);
+                if (!written) { /* the revoking publisher had loaded the owner's intent before it was stored */
                     ae_store_relaxed(&ring.log->claim.claim, ae_claim_word(seq, AE_MODE_SHARED, 0));
                     assert_int_equal(publish(&b, 5), 0);
-                    expect(&reader, seq, 1, 5);
+                    expect(&subscriber, seq, 1, 5);
                 }
-                expect_nothing(&reader);
-                reader_close(&reader);
-                writer_close(&a);
-                writer_close(&b);
+                expect_nothing(&subscriber);
+                subscriber_close(&subscriber);
+                publisher_close(&a);
+                publisher_close(&b);
                 ring_free(&ring);
             }
         }
@@ -268,17 +270,17 @@ static void joiners_start_below_what_may_be_taken_back(void **state) {
 
 /* ---- repair ---- */
 
-/* A claim of `count` that was won or not, with others' claims behind it or not, and some of its slots committed. */
+/* A claim of `count` slots, won or not; `committed` of them are committed, and others have claimed `behind` more. */
 static void repair_case(bool won, uint64_t behind, uint64_t count, uint64_t committed, bool busy, uint64_t start) {
-    struct writer dead, other;
-    struct reader reader;
+    struct test_publisher dead, other;
+    struct test_subscriber subscriber;
     struct ring ring;
     aether_subscriber_stats stats;
 
     ring_for(&ring, AETHER_PUBLISHERS_UNBIASED, start);
-    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-    writer_open_as(&dead, &ring, 7, ring.cursors_ro);
-    writer_open_as(&other, &ring, 8, ring.cursors_ro);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    publisher_open_as(&dead, &ring, 7, ring.cursors_ro);
+    publisher_open_as(&other, &ring, 8, ring.cursors_ro);
     assert_int_equal(publish(&dead, 0), 0); /* so that `proved` isn't fresh */
     assert_int_equal(publish(&other, 0), 0);
     const uint64_t seq = start + 2;
@@ -294,31 +296,31 @@ static void repair_case(bool won, uint64_t behind, uint64_t count, uint64_t comm
         assert_int_equal(publish(&other, 1 + i), 0);
     assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 7), won ? count - committed : 0);
     assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 7), 0);
-    expect(&reader, start, 7, 0);
-    expect(&reader, start + 1, 8, 0);
+    expect(&subscriber, start, 7, 0);
+    expect(&subscriber, start + 1, 8, 0);
     for (uint64_t i = 0; won && i < committed; i++)
-        expect(&reader, seq + i, 7, 1 + i);
+        expect(&subscriber, seq + i, 7, 1 + i);
     for (uint64_t i = 0; i < behind; i++)
-        expect(&reader, seq + (won ? count : 0) + i, 8, 1 + i);
-    expect_nothing(&reader);
-    aether_subscriber_get_stats(reader.handle, &stats);
+        expect(&subscriber, seq + (won ? count : 0) + i, 8, 1 + i);
+    expect_nothing(&subscriber);
+    aether_subscriber_get_stats(subscriber.handle, &stats);
     assert_int_equal(stats.aborted, won ? count - committed : 0);
-    /* A successor on the same record, and the other one, go on. */
+    /* A successor on the same record and the other publisher go on. */
     free(dead.buffer);
-    writer_open_as(&dead, &ring, 7, ring.cursors_ro);
+    publisher_open_as(&dead, &ring, 7, ring.cursors_ro);
     for (uint64_t i = 0; i < 2 * CAPACITY; i++) {
         const uint64_t at = seq + (won ? count : 0) + behind + 2 * i;
         assert_int_equal(publish(&dead, i), 0);
         assert_int_equal(publish(&other, i), 0);
-        expect(&reader, at, 7, i);
-        expect(&reader, at + 1, 8, i);
-        expect_nothing(&reader);
+        expect(&subscriber, at, 7, i);
+        expect(&subscriber, at + 1, 8, i);
+        expect_nothing(&subscriber);
     }
-    /* An old death that is repaired again, as by a successor of an aetherd that forgot, finds nothing to do. */
+    /* The next aetherd may repair the same death again. Then there is nothing to do. */
     assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 7), 0);
-    reader_close(&reader);
-    writer_close(&dead);
-    writer_close(&other);
+    subscriber_close(&subscriber);
+    publisher_close(&dead);
+    publisher_close(&other);
     ring_free(&ring);
 }
 
@@ -340,14 +342,14 @@ static void repair_aborts_what_was_won_and_nothing_else(void **state) {
 static void dead_owners_bias_ends(void **state) {
     (void)state;
     for (uint64_t mode = AE_MODE_BIASED; mode <= AE_MODE_REVOKING; mode++) {
-        for (uint64_t count = 0; count <= 3; count++) { /* of the intent that it died in; 0: it died before */
-            struct writer dead, other;
-            struct reader reader;
+        for (uint64_t count = 0; count <= 3; count++) { /* of the intent that it had stored; 0: it died before that */
+            struct test_publisher dead, other;
+            struct test_subscriber subscriber;
             struct ring ring;
 
             ring_for(&ring, AETHER_PUBLISHERS_SHARED, 0);
-            reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-            writer_open_as(&dead, &ring, 0, ring.cursors_ro);
+            subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+            publisher_open_as(&dead, &ring, 0, ring.cursors_ro);
             assert_int_equal(publish(&dead, 0), 0);
             assert_int_equal(publish(&dead, 1), 0);
             if (count != 0)
@@ -356,13 +358,13 @@ static void dead_owners_bias_ends(void **state) {
             assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 0), count);
             assert_int_equal(word_of(&ring), ae_claim_word(2 + count, AE_MODE_SHARED, 0));
             assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 0), 0);
-            writer_open_as(&other, &ring, 1, ring.cursors_ro);
+            publisher_open_as(&other, &ring, 1, ring.cursors_ro);
             assert_int_equal(publish(&other, 9), 0);
-            expect(&reader, 0, 0, 0);
-            expect(&reader, 1, 0, 1);
-            expect(&reader, 2 + count, 1, 9);
-            reader_close(&reader);
-            writer_close(&other);
+            expect(&subscriber, 0, 0, 0);
+            expect(&subscriber, 1, 0, 1);
+            expect(&subscriber, 2 + count, 1, 9);
+            subscriber_close(&subscriber);
+            publisher_close(&other);
             free(dead.buffer);
             ring_free(&ring);
         }
@@ -371,46 +373,46 @@ static void dead_owners_bias_ends(void **state) {
 
 /* `proved` must not go back: a slow claimer with an old sequence comes after a fast one. */
 static void proofs_only_rise(void **state) {
-    struct writer a, b, c;
+    struct test_publisher a, b, c;
     struct ring ring;
 
     (void)state;
     ring_for(&ring, AETHER_PUBLISHERS_UNBIASED, 0);
-    writer_open_as(&a, &ring, 0, ring.cursors_ro);
-    writer_open_as(&b, &ring, 1, ring.cursors_ro);
-    writer_open_as(&c, &ring, 2, ring.cursors_ro);
+    publisher_open_as(&a, &ring, 0, ring.cursors_ro);
+    publisher_open_as(&b, &ring, 1, ring.cursors_ro);
+    publisher_open_as(&c, &ring, 2, ring.cursors_ro);
     for (uint64_t i = 1; i < 1000; i++) {
         const uint64_t seq = aether_publisher_next(a.handle);
         assert_int_equal(publish(&a, i), 0);
         assert_int_equal(publish(i % 3 == 0 ? &b : &c, i), 0);
         assert_true(ae_load_relaxed(&ring.log->publishers[0].proved) > seq);
     }
-    writer_close(&a);
-    writer_close(&b);
-    writer_close(&c);
+    publisher_close(&a);
+    publisher_close(&b);
+    publisher_close(&c);
     ring_free(&ring);
 }
 
 /* ---- subscribers while a claim is pending ---- */
 
-/* Who has read everything up to a claim that its publisher doesn't finish isn't slow. */
-static void readers_at_a_hole_are_not_evicted(void **state) {
+/* A subscriber that has read everything up to an unfinished claim isn't slow. */
+static void subscribers_at_a_hole_are_not_evicted(void **state) {
     const aether_topic_config config = {.capacity = CAPACITY, .max_message = 24, .slow = AETHER_SLOW_EVICT};
-    struct writer a, b;
-    struct reader readers[2];
+    struct test_publisher a, b;
+    struct test_subscriber subscribers[2];
     struct ring ring;
     aether_message message;
     uint64_t n = 0;
 
     (void)state;
     ring_make_as(&ring, &config);
-    writer_open_as(&a, &ring, 0, ring.cursors_ro);
-    writer_open_as(&b, &ring, 1, ring.cursors_ro);
+    publisher_open_as(&a, &ring, 0, ring.cursors_ro);
+    publisher_open_as(&b, &ring, 1, ring.cursors_ro);
     for (uint32_t r = 0; r < 2; r++)
-        reader_open(&readers[r], &ring, ring.log_ro, r, &(aether_subscribe_options){0});
+        subscriber_open(&subscribers[r], &ring, ring.log_ro, r, &(aether_subscribe_options){0});
     assert_int_equal(publish(&a, 0), 0);
-    expect(&readers[0], 0, 0, 0);
-    expect_nothing(&readers[0]); /* the other one sleeps before the hole */
+    expect(&subscribers[0], 0, 0, 0);
+    expect_nothing(&subscribers[0]); /* the other subscriber has read nothing */
     assert_int_equal(ae_claim_next(a.handle, 1), 0);
     while (publish(&b, n) == 0)
         n++;
@@ -418,19 +420,19 @@ static void readers_at_a_hole_are_not_evicted(void **state) {
     assert_int_equal(ae_load_relaxed(&ring.log->evict[0]) & 1, 0);
     assert_int_equal(ae_load_relaxed(&ring.log->evict[1]) & 1, 1);
     commit(&a, 1, 1);
-    expect(&readers[0], 1, 0, 1);
+    expect(&subscribers[0], 1, 0, 1);
     for (uint64_t i = 0; i < n; i++)
-        expect(&readers[0], 2 + i, 1, i);
-    expect_nothing(&readers[0]);
+        expect(&subscribers[0], 2 + i, 1, i);
+    expect_nothing(&subscribers[0]);
     assert_int_equal(publish(&b, n), 0);
-    expect(&readers[0], 2 + n, 1, n);
-    assert_int_equal(aether_receive(readers[1].handle, &message), -EOVERFLOW);
-    assert_int_equal(aether_receive(readers[1].handle, &message), 1);
+    expect(&subscribers[0], 2 + n, 1, n);
+    assert_int_equal(aether_receive(subscribers[1].handle, &message), -EOVERFLOW);
+    assert_int_equal(aether_receive(subscribers[1].handle, &message), 1);
     assert_int_equal(message.lost, 3 + n - CAPACITY / 2); /* it goes on half a ring behind the newest */
     for (uint32_t r = 0; r < 2; r++)
-        reader_close(&readers[r]);
-    writer_close(&a);
-    writer_close(&b);
+        subscriber_close(&subscribers[r]);
+    publisher_close(&a);
+    publisher_close(&b);
     ring_free(&ring);
 }
 
@@ -439,24 +441,24 @@ static void latest_takes_what_is_committed(void **state) {
     (void)state;
     for (int publishers = 0; publishers <= 2; publishers++) {
         for (uint64_t committed = 0; committed <= 5; committed++) {
-            struct writer a;
-            struct reader reader;
+            struct test_publisher a;
+            struct test_subscriber subscriber;
             struct ring ring;
 
             ring_for(&ring, (aether_publishers)publishers, 0);
-            writer_open_as(&a, &ring, 0, ring.cursors_ro);
+            publisher_open_as(&a, &ring, 0, ring.cursors_ro);
             assert_int_equal(publish(&a, 0), 0);
-            reader_open(&reader, &ring, ring.log_ro, 0,
-                        &(aether_subscribe_options){.policy = AETHER_LATEST, .from = AETHER_FROM_OLDEST});
-            expect(&reader, 0, 0, 0);
+            subscriber_open(&subscriber, &ring, ring.log_ro, 0,
+                            &(aether_subscribe_options){.policy = AETHER_LATEST, .from = AETHER_FROM_OLDEST});
+            expect(&subscriber, 0, 0, 0);
             assert_int_equal(ae_claim_next(a.handle, 5), 0);
             for (uint64_t i = 0; i < committed; i++)
                 commit(&a, 1 + i, 1 + i);
             if (committed > 0)
-                expect(&reader, committed, 0, committed);
-            expect_nothing(&reader);
-            reader_close(&reader);
-            writer_close(&a);
+                expect(&subscriber, committed, 0, committed);
+            expect_nothing(&subscriber);
+            subscriber_close(&subscriber);
+            publisher_close(&a);
             ring_free(&ring);
         }
     }
@@ -464,49 +466,49 @@ static void latest_takes_what_is_committed(void **state) {
 
 /* ---- anything in any order, against an account of it ---- */
 
-#define WRITERS 5u
+#define PUBLISHERS 5u
 #define STEPS 400000u
 
 struct world {
     struct ring ring;
-    struct writer writers[WRITERS];
-    uint64_t claimed[WRITERS], left[WRITERS],
-        total[WRITERS];     /* an open claim: first sequence, how many aren't committed */
-    uint64_t sent[WRITERS]; /* messages */
-    bool here[WRITERS], crowded;
-    struct reader readers[2];
-    uint64_t expected[2], aborted[2], received[2][WRITERS];
-    bool gone[CAPACITY * 4]; /* by sequence: aborted */
+    struct test_publisher publishers[PUBLISHERS];
+    uint64_t claimed[PUBLISHERS], left[PUBLISHERS],
+        total[PUBLISHERS];     /* an open claim: first sequence, how many aren't committed */
+    uint64_t sent[PUBLISHERS]; /* messages */
+    bool here[PUBLISHERS], crowded;
+    struct test_subscriber subscribers[2];
+    uint64_t expected[2], aborted[2], received[2][PUBLISHERS];
+    bool gone[CAPACITY * 4]; /* the message of this sequence was aborted */
     uint64_t end, aborts, fulls, random;
 };
 
-static void open_writer(struct world *w, unsigned i) {
-    writer_open_as(&w->writers[i], &w->ring, i, w->ring.cursors_ro);
+static void open_publisher(struct world *w, unsigned i) {
+    publisher_open_as(&w->publishers[i], &w->ring, i, w->ring.cursors_ro);
     w->left[i] = 0;
     w->here[i] = true;
 }
 
 static void finish(struct world *w, unsigned i, uint64_t count) {
     for (; count > 0 && w->left[i] > 0; count--, w->left[i]--)
-        commit(&w->writers[i], w->claimed[i] + w->total[i] - w->left[i], w->sent[i]++);
+        commit(&w->publishers[i], w->claimed[i] + w->total[i] - w->left[i], w->sent[i]++);
 }
 
-static void end_writer(struct world *w, unsigned i, bool dies) {
+static void end_publisher(struct world *w, unsigned i, bool dies) {
     if (dies) {
         for (uint64_t n = w->left[i]; n > 0; n--)
             w->gone[(w->claimed[i] + w->total[i] - n) % (CAPACITY * 4)] = true;
         assert_int_equal(ae_claim_repair(w->ring.log, &w->ring.geometry, i), w->left[i]);
         w->aborts += w->left[i];
-        writer_die(&w->writers[i]);
+        publisher_die(&w->publishers[i]);
     } else {
         finish(w, i, w->left[i]);
-        writer_close(&w->writers[i]);
+        publisher_close(&w->publishers[i]);
     }
     w->left[i] = 0;
     w->here[i] = false;
 }
 
-/* Room as far as anybody can know: the slowest reader, and the oldest sequence that is claimed and pending. */
+/* The lowest sequence whose slot is still needed: of the slowest subscriber, or of the oldest pending claim. */
 static uint64_t lowest_needed(const struct world *w) {
     uint64_t low = w->end;
 
@@ -515,7 +517,7 @@ static uint64_t lowest_needed(const struct world *w) {
         if ((int64_t)(low - cursor) > 0)
             low = cursor;
     }
-    for (unsigned i = 0; i < WRITERS; i++) {
+    for (unsigned i = 0; i < PUBLISHERS; i++) {
         const uint64_t pending = w->claimed[i] + w->total[i] - w->left[i];
         if (w->left[i] != 0 && (int64_t)(low - pending) > 0)
             low = pending;
@@ -524,7 +526,7 @@ static uint64_t lowest_needed(const struct world *w) {
 }
 
 static void start_claim(struct world *w, unsigned i, uint64_t count) {
-    const int rc = ae_claim_next(w->writers[i].handle, count);
+    const int rc = ae_claim_next(w->publishers[i].handle, count);
 
     if (rc != 0) {
         assert_int_equal(rc, AETHER_FULL);
@@ -533,7 +535,7 @@ static void start_claim(struct world *w, unsigned i, uint64_t count) {
         return;
     }
     assert_true(w->end + count - lowest_needed(w) <= CAPACITY);
-    assert_int_equal(aether_publisher_next(w->writers[i].handle), w->end + count);
+    assert_int_equal(aether_publisher_next(w->publishers[i].handle), w->end + count);
     w->claimed[i] = w->end;
     w->left[i] = w->total[i] = count;
     for (uint64_t n = 0; n < count; n++)
@@ -541,28 +543,28 @@ static void start_claim(struct world *w, unsigned i, uint64_t count) {
     w->end += count;
 }
 
-static void read_one(struct world *w, unsigned r) {
+static void receive_one(struct world *w, unsigned r) {
     aether_message message;
 
-    if (aether_receive(w->readers[r].handle, &message) == 1) {
+    if (aether_receive(w->subscribers[r].handle, &message) == 1) {
         for (; w->expected[r] != message.seq; w->expected[r]++, w->aborted[r]++)
             assert_true(w->gone[w->expected[r] % (CAPACITY * 4)]);
         const uint64_t *payload = message.data;
-        assert_true(message.lost == 0 && message.len == 16 && payload[0] < WRITERS);
+        assert_true(message.lost == 0 && message.len == 16 && payload[0] < PUBLISHERS);
         assert_int_equal(payload[1], w->received[r][payload[0]]++);
         w->expected[r]++;
     }
-    for (; w->expected[r] != aether_subscriber_next(w->readers[r].handle); w->expected[r]++, w->aborted[r]++)
+    for (; w->expected[r] != aether_subscriber_next(w->subscribers[r].handle); w->expected[r]++, w->aborted[r]++)
         assert_true(w->gone[w->expected[r] % (CAPACITY * 4)]);
 }
 
-/* One step of writer i. When it isn't crowded only writer 0 stays, and has the bias. */
-static void write_one(struct world *w, unsigned i, uint64_t random) {
+/* One step of publisher i. Unless `crowded`, the others leave, and publisher 0 gets the bias. */
+static void publisher_step(struct world *w, unsigned i, uint64_t random) {
     if (!w->here[i]) {
         if (w->crowded || i == 0)
-            open_writer(w, i);
+            open_publisher(w, i);
     } else if (random % 64 == 63 || (!w->crowded && i != 0 && random % 4 == 3)) {
-        end_writer(w, i, random >> 8 & 1);
+        end_publisher(w, i, random >> 8 & 1);
     } else if (w->left[i] != 0) {
         if (random % 4 != 0)
             finish(w, i, 1 + (random >> 8) % 3);
@@ -580,7 +582,7 @@ static void any_order(aether_publishers publishers, uint64_t start) {
     w.end = start;
     ring_for(&w.ring, publishers, start);
     for (unsigned r = 0; r < 2; r++) {
-        reader_open(&w.readers[r], &w.ring, w.ring.log_ro, r, &(aether_subscribe_options){0});
+        subscriber_open(&w.subscribers[r], &w.ring, w.ring.log_ro, r, &(aether_subscribe_options){0});
         w.expected[r] = start;
     }
     for (unsigned step = 0; step < STEPS / STARTS; step++) {
@@ -589,29 +591,29 @@ static void any_order(aether_publishers publishers, uint64_t start) {
             w.crowded = !w.crowded;
         biased += ae_claim_mode(word_of(&w.ring)) == AE_MODE_BIASED;
         if (r % 16 < 10)
-            write_one(&w, (unsigned)(r >> 40) % WRITERS, r >> 8);
+            publisher_step(&w, (unsigned)(r >> 40) % PUBLISHERS, r >> 8);
         else
-            read_one(&w, r >> 8 & 1);
+            receive_one(&w, r >> 8 & 1);
     }
-    for (unsigned i = 0; i < WRITERS; i++)
+    for (unsigned i = 0; i < PUBLISHERS; i++)
         finish(&w, i, w.left[i]);
     for (unsigned r = 0; r < 2; r++) {
         aether_subscriber_stats stats;
         for (unsigned n = 0; n < 2 * CAPACITY; n++)
-            read_one(&w, r);
-        aether_subscriber_get_stats(w.readers[r].handle, &stats);
+            receive_one(&w, r);
+        aether_subscriber_get_stats(w.subscribers[r].handle, &stats);
         assert_int_equal(stats.next, w.end);
         assert_int_equal(stats.aborted, w.aborted[r]);
         assert_int_equal(stats.aborted, w.aborts);
         assert_int_equal(stats.delivered + stats.aborted, w.end - start);
-        for (unsigned i = 0; i < WRITERS; i++)
+        for (unsigned i = 0; i < PUBLISHERS; i++)
             assert_int_equal(w.received[r][i], w.sent[i]);
-        reader_close(&w.readers[r]);
+        subscriber_close(&w.subscribers[r]);
     }
     assert_true(w.fulls > 0 && w.aborts > 0 && (biased > 0) == (publishers == AETHER_PUBLISHERS_SHARED));
-    for (unsigned i = 0; i < WRITERS; i++) {
+    for (unsigned i = 0; i < PUBLISHERS; i++) {
         if (w.here[i])
-            writer_close(&w.writers[i]);
+            publisher_close(&w.publishers[i]);
     }
     ring_free(&w.ring);
 }
@@ -634,7 +636,7 @@ int main(void) {
         cmocka_unit_test(repair_aborts_what_was_won_and_nothing_else),
         cmocka_unit_test(dead_owners_bias_ends),
         cmocka_unit_test(proofs_only_rise),
-        cmocka_unit_test(readers_at_a_hole_are_not_evicted),
+        cmocka_unit_test(subscribers_at_a_hole_are_not_evicted),
         cmocka_unit_test(latest_takes_what_is_committed),
         cmocka_unit_test(any_order_is_one_order),
     };

@@ -163,7 +163,7 @@ static void wrong_configurations_are_refused(void **state) {
     refused(&(aether_topic_config){.slow = AETHER_SLOW_EVICT, .evict_lag = UINT64_MAX}, "use 512 to 1024");
 }
 
-/* A changed bit is noticed unless the result is as whole as it was: then configuring it by hand gives the same. */
+/* A changed bit is refused, unless a configuration exists that has the changed geometry. */
 static void damage_is_noticed(void **state) {
     const aether_topic_config configs[] = {
         {.max_message = 100, .capacity = 64, .start_seq = 5},

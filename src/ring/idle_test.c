@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When and how long a loop pauses under load: a reader and its publishers, by a clock of our own. */
+/* When and for how long a subscriber's loop pauses under load. Publishers and the clock are simulated. */
 #include "ring/idle.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,13 +9,13 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define BUDGET 4800u
 #define SHORT (BUDGET / 16)
-#define LOOK 100u /* from one look at the ring to the next, without a pause */
+#define ROUND 100u /* ns from one receive to the next, without a pause */
 
 /* Messages a nanosecond. */
 struct publishers {
-    double chased;   /* while the reader is at their heels */
+    double chased;   /* while the subscriber receives each message at once */
     double gathered; /* while it pauses for SHORT */
-    double ring;     /* messages in it: no more come meanwhile */
+    double ring;     /* messages that fit; publishers wait when it is full */
     double growth;   /* of that with each longer pause */
 };
 
@@ -35,14 +35,14 @@ static void begin(struct world *world) {
                             .now = 1000 * NS_PER_MS};
 }
 
-/* Lets them run; returns the share of the messages that had to wait for a pause of at least so long. */
+/* Simulates for `ns`; returns the share of messages that waited for a pause of at least `pause`. */
 static double share_paused(struct world *world, struct publishers publishers, uint64_t pause, uint64_t ns) {
     const uint64_t end = world->now + ns;
     uint64_t all = 0, late = 0;
 
     while (world->now < end) {
-        /* A pause, and half as long to read what came meanwhile. */
-        const uint64_t step = world->pause != 0 ? world->pause * 3 / 2 : LOOK;
+        /* A pause, and half that time to receive the messages that came during it. */
+        const uint64_t step = world->pause != 0 ? world->pause * 3 / 2 : ROUND;
         double there = (double)step * (world->pause == 0 ? publishers.chased : publishers.gathered);
         uint64_t got;
 
@@ -112,7 +112,7 @@ static void bursts_are_gathered_at_once(void **state) {
         assert_true(share_paused(&world, slow, 1, NS_PER_MS) < 0.5);
         assert_true(share_paused(&world, fast, SHORT, NS_PER_MS) > 0.8);
     }
-    /* Those that are paced aren't tried again and again. */
+    /* If pausing doesn't pay, it isn't tried again and again. */
     (void)share_paused(&world, paced, 1, 1000 * NS_PER_MS);
     for (int i = 0; i < 100; i++) {
         (void)share_paused(&world, slow, 1, NS_PER_MS);

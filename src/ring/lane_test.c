@@ -93,17 +93,17 @@ static int send_by(aether_publisher *pub, enum by form, unsigned char *data, siz
     }
 }
 
-static void expect(struct reader *reader, uint64_t seq, uint64_t id, size_t len) {
+static void expect(struct test_subscriber *subscriber, uint64_t seq, uint64_t id, size_t len) {
     aether_message message;
 
-    assert_int_equal(aether_receive(reader->handle, &message), 1);
+    assert_int_equal(aether_receive(subscriber->handle, &message), 1);
     assert_int_equal(message.lost, 0);
     assert_int_equal(message.seq, seq);
     assert_int_equal(message.len, len);
     assert_int_equal((uintptr_t)message.data % 8, 0);
     assert_true(id_right(message.data, id, len));
-    assert_int_equal(aether_still_valid(reader->handle, &message), 1);
-    assert_int_equal(aether_receive(reader->handle, &message), 0);
+    assert_int_equal(aether_still_valid(subscriber->handle, &message), 1);
+    assert_int_equal(aether_receive(subscriber->handle, &message), 0);
 }
 
 static void every_size_by_every_form(void **state) {
@@ -118,30 +118,30 @@ static void every_size_by_every_form(void **state) {
 
     (void)state;
     for (size_t s = 0; s < STARTS; s++) {
-        struct reader readers[6];
-        struct writer writer;
+        struct test_subscriber subscribers[6];
+        struct test_publisher publisher;
         struct ring ring;
 
         lanes_make(&ring, s, 8);
-        writer_open(&writer, &ring);
+        publisher_open(&publisher, &ring);
         for (uint32_t r = 0; r < 6; r++)
-            reader_open(&readers[r], &ring, ring.log_ro, r, &options[r]);
+            subscriber_open(&subscribers[r], &ring, ring.log_ro, r, &options[r]);
         for (size_t i = 0; i < 4 * sizeof sizes / sizeof sizes[0]; i++) {
             const size_t len = sizes[i % (sizeof sizes / sizeof sizes[0])];
             for (int form = PUBLISH; form < FORMS; form++) {
-                const uint64_t seq = aether_publisher_next(writer.handle);
+                const uint64_t seq = aether_publisher_next(publisher.handle);
                 id_fill(data, ++id, len);
-                assert_int_equal(send_by(writer.handle, (enum by)form, data, len), 0);
-                assert_int_equal(aether_publisher_next(writer.handle), seq + 1);
+                assert_int_equal(send_by(publisher.handle, (enum by)form, data, len), 0);
+                assert_int_equal(aether_publisher_next(publisher.handle), seq + 1);
                 for (int r = 0; r < 6; r++)
-                    expect(&readers[r], seq, id, len);
-                assert_int_equal(send_by(writer.handle, (enum by)form, data, LANE + 1), -EMSGSIZE);
-                assert_int_equal(aether_publisher_next(writer.handle), seq + 1);
+                    expect(&subscribers[r], seq, id, len);
+                assert_int_equal(send_by(publisher.handle, (enum by)form, data, LANE + 1), -EMSGSIZE);
+                assert_int_equal(aether_publisher_next(publisher.handle), seq + 1);
             }
         }
         for (int r = 0; r < 6; r++)
-            reader_close(&readers[r]);
-        writer_close(&writer);
+            subscriber_close(&subscribers[r]);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
@@ -156,85 +156,85 @@ static void batches_fill_the_lane(void **state) {
     (void)state;
     id_fill(data, 1, LANE);
     for (size_t s = 0; s < STARTS; s++) {
-        struct reader reader;
-        struct writer writer;
+        struct test_subscriber subscriber;
+        struct test_publisher publisher;
         struct ring ring;
         aether_message messages[16];
 
         lanes_make(&ring, s, 16);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
         for (int round = 0; round < 20; round++) {
-            assert_int_equal(aether_publish_batch(writer.handle, full, 5), -E2BIG);
+            assert_int_equal(aether_publish_batch(publisher.handle, full, 5), -E2BIG);
             assert_non_null(strstr(aether_errmsg(), "4096"));
-            assert_int_equal(aether_publish_gather(writer.handle, overflow, 2), -EINVAL);
-            assert_int_equal(aether_publish_batch(writer.handle, full, 4), 0);
-            assert_int_equal(aether_publish(writer.handle, data, INLINE + 1),
+            assert_int_equal(aether_publish_gather(publisher.handle, overflow, 2), -EINVAL);
+            assert_int_equal(aether_publish_batch(publisher.handle, full, 4), 0);
+            assert_int_equal(aether_publish(publisher.handle, data, INLINE + 1),
                              AETHER_FULL); /* all of the lane is held */
-            assert_int_equal(aether_publish(writer.handle, data, INLINE), 0);
-            assert_int_equal(send_batch(writer.handle, data, 100), AETHER_FULL);
-            assert_int_equal(aether_receive_batch(reader.handle, messages, 16), 5);
+            assert_int_equal(aether_publish(publisher.handle, data, INLINE), 0);
+            assert_int_equal(send_batch(publisher.handle, data, 100), AETHER_FULL);
+            assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 5);
             for (int i = 0; i < 5; i++)
                 assert_true(messages[i].len == (i < 4 ? full[i].iov_len : INLINE) &&
                             id_right(messages[i].data, 1, messages[i].len));
-            assert_int_equal(aether_publish(writer.handle, data, INLINE + 1),
+            assert_int_equal(aether_publish(publisher.handle, data, INLINE + 1),
                              AETHER_FULL); /* the views still hold it */
-            assert_int_equal(aether_receive_batch(reader.handle, messages, 16), 0);
-            assert_int_equal(send_batch(writer.handle, data, 2000), 0);
-            assert_int_equal(aether_receive_batch(reader.handle, messages, 16), 1); /* ends where the lane begins */
-            assert_int_equal(aether_receive_batch(reader.handle, messages, 16), 2);
+            assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 0);
+            assert_int_equal(send_batch(publisher.handle, data, 2000), 0);
+            assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 1); /* ends where the lane begins */
+            assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 2);
             assert_true(messages[0].len == 2000 && id_right(messages[0].data, 1, 2000));
-            assert_int_equal(aether_receive_batch(reader.handle, messages, 16), 0);
+            assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 0);
         }
-        reader_close(&reader);
-        writer_close(&writer);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
 /* ---- loans, one rule after the other ---- */
 
-static void loan_of(struct writer *writer, size_t len, aether_loan *loan, uint64_t id) {
-    assert_int_equal(aether_loan_take(writer->handle, len, loan), 0);
+static void loan_of(struct test_publisher *publisher, size_t len, aether_loan *loan, uint64_t id) {
+    assert_int_equal(aether_loan_take(publisher->handle, len, loan), 0);
     id_fill(loan->data, id, len);
 }
 
 static void lengths_and_tickets(void **state) {
-    struct writer writer, other;
+    struct test_publisher publisher, other;
     struct ring ring, other_ring;
-    struct reader reader;
+    struct test_subscriber subscriber;
     aether_loan loan, again, foreign;
 
     (void)state;
     lanes_make(&ring, 0, 8);
     lanes_make(&other_ring, 0, 8);
-    writer_open(&writer, &ring);
-    writer_open(&other, &other_ring);
-    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    publisher_open(&publisher, &ring);
+    publisher_open(&other, &other_ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
     for (size_t len = INLINE; len <= INLINE + 1; len++) { /* in the buffer, in the lane */
-        loan_of(&writer, len, &loan, len);
+        loan_of(&publisher, len, &loan, len);
         loan_of(&other, len, &foreign, len);
         assert_int_equal(foreign.ticket, loan.ticket);
-        assert_int_equal(aether_loan_commit(&writer.pub.hot, &foreign), -EINVAL);
-        assert_int_equal(aether_loan_discard(&writer.pub.hot, &foreign), -EINVAL);
+        assert_int_equal(aether_loan_commit(&publisher.pub.hot, &foreign), -EINVAL);
+        assert_int_equal(aether_loan_discard(&publisher.pub.hot, &foreign), -EINVAL);
         again = loan;
         loan.len = len + 1;
-        assert_int_equal(aether_loan_commit(writer.handle, &loan), -EINVAL);
+        assert_int_equal(aether_loan_commit(publisher.handle, &loan), -EINVAL);
         loan.len = len - 50;
-        assert_int_equal(aether_loan_commit(writer.handle, &loan), 0);
+        assert_int_equal(aether_loan_commit(publisher.handle, &loan), 0);
         assert_null(loan.data);
-        assert_int_equal(aether_loan_commit(writer.handle, &loan), -EINVAL);
-        assert_int_equal(aether_loan_commit(writer.handle, &again), -EINVAL);
-        assert_int_equal(aether_loan_discard(writer.handle, &again), -EINVAL);
-        expect(&reader, aether_publisher_next(writer.handle) - 1, len, len - 50);
+        assert_int_equal(aether_loan_commit(publisher.handle, &loan), -EINVAL);
+        assert_int_equal(aether_loan_commit(publisher.handle, &again), -EINVAL);
+        assert_int_equal(aether_loan_discard(publisher.handle, &again), -EINVAL);
+        expect(&subscriber, aether_publisher_next(publisher.handle) - 1, len, len - 50);
         again.ticket += 1;
-        assert_int_equal(aether_loan_commit(writer.handle, &again), -EINVAL);
+        assert_int_equal(aether_loan_commit(publisher.handle, &again), -EINVAL);
         assert_int_equal(aether_loan_discard(other.handle, &foreign), 0);
     }
-    assert_int_equal(aether_publisher_next(writer.handle), 2);
-    reader_close(&reader);
-    writer_close(&writer);
-    writer_close(&other);
+    assert_int_equal(aether_publisher_next(publisher.handle), 2);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
+    publisher_close(&other);
     ring_free(&ring);
     ring_free(&other_ring);
 }
@@ -243,31 +243,31 @@ static void lengths_and_tickets(void **state) {
 static void sixty_four_loans(void **state) {
     aether_loan loans[AETHER_LOANS_MAX], more = {0};
     unsigned char byte = 1;
-    struct writer writer;
+    struct test_publisher publisher;
     struct ring ring;
 
     (void)state;
     for (size_t len = INLINE; len <= INLINE + 1; len++) { /* 64 units fill the lane exactly */
         lanes_make(&ring, 0, 128);
-        writer_open(&writer, &ring);
+        publisher_open(&publisher, &ring);
         for (unsigned i = 0; i < AETHER_LOANS_MAX; i++)
-            loan_of(&writer, len, &loans[i], i);
-        assert_int_equal(aether_loan_take(writer.handle, 0, &more), -ENOBUFS);
-        assert_int_equal(aether_publish(writer.handle, &byte, 1), 0);
+            loan_of(&publisher, len, &loans[i], i);
+        assert_int_equal(aether_loan_take(publisher.handle, 0, &more), -ENOBUFS);
+        assert_int_equal(aether_publish(publisher.handle, &byte, 1), 0);
         for (unsigned i = AETHER_LOANS_MAX - 1; i > 0; i--) {
             assert_true(id_right(loans[i].data, i, len));
-            assert_int_equal(i % 2 == 0 ? aether_loan_commit(writer.handle, &loans[i])
-                                        : aether_loan_discard(writer.handle, &loans[i]),
+            assert_int_equal(i % 2 == 0 ? aether_loan_commit(publisher.handle, &loans[i])
+                                        : aether_loan_discard(publisher.handle, &loans[i]),
                              0);
-            assert_int_equal(aether_loan_take(writer.handle, 0, &more), -ENOBUFS);
+            assert_int_equal(aether_loan_take(publisher.handle, 0, &more), -ENOBUFS);
         }
-        assert_int_equal(aether_loan_commit(writer.handle, &loans[0]), 0);
+        assert_int_equal(aether_loan_commit(publisher.handle, &loans[0]), 0);
         for (unsigned i = 0; i < AETHER_LOANS_MAX; i++)
-            loan_of(&writer, len, &loans[i], i);
-        assert_int_equal(aether_loan_take(writer.handle, 0, &more), -ENOBUFS);
+            loan_of(&publisher, len, &loans[i], i);
+        assert_int_equal(aether_loan_take(publisher.handle, 0, &more), -ENOBUFS);
         assert_null(more.data);
-        assert_int_equal(aether_publisher_next(writer.handle), 33);
-        writer_close(&writer);
+        assert_int_equal(aether_publisher_next(publisher.handle), 33);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
@@ -275,120 +275,123 @@ static void sixty_four_loans(void **state) {
 static void full_ring_keeps_the_loan_open(void **state) {
     unsigned char data[100] = {0};
     aether_message message;
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
     aether_loan loan;
 
     (void)state;
     lanes_make(&ring, 0, 8);
-    writer_open(&writer, &ring);
-    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-    loan_of(&writer, 1000, &loan, 77);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    loan_of(&publisher, 1000, &loan, 77);
     for (int i = 0; i < 8; i++)
-        assert_int_equal(aether_publish(writer.handle, data, i % 2 == 0 ? 8 : 100), 0);
+        assert_int_equal(aether_publish(publisher.handle, data, i % 2 == 0 ? 8 : 100), 0);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(aether_loan_commit(writer.handle, &loan), AETHER_FULL);
+        assert_int_equal(aether_loan_commit(publisher.handle, &loan), AETHER_FULL);
     assert_true(loan.len == 1000 && id_right(loan.data, 77, 1000));
     for (int i = 0; i < 8; i++)
-        assert_int_equal(aether_receive(reader.handle, &message), 1);
-    assert_int_equal(aether_receive(reader.handle, &message), 0);
-    assert_int_equal(aether_loan_commit(writer.handle, &loan), 0);
-    expect(&reader, 8, 77, 1000);
-    reader_close(&reader);
-    writer_close(&writer);
+        assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+    assert_int_equal(aether_receive(subscriber.handle, &message), 0);
+    assert_int_equal(aether_loan_commit(publisher.handle, &loan), 0);
+    expect(&subscriber, 8, 77, 1000);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
-/* What blocks decides the answer: the publisher's own loans are a fault, as waiting would not help; a reader isn't. */
+/*
+ * What holds the lane decides the result. If it is the publisher's own loans, the result is an error, as waiting would
+ * not help; if it is a subscriber's view, it is AETHER_FULL.
+ */
 static void who_holds_the_room(void **state) {
     unsigned char data[LANE] = {0};
     aether_message message;
     aether_loan first, second;
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
 
     (void)state;
     lanes_make(&ring, 0, 8);
-    writer_open(&writer, &ring);
-    loan_of(&writer, LANE, &first, 1);
-    assert_int_equal(aether_publish(writer.handle, data, INLINE + 1), -ENOBUFS);
-    assert_int_equal(aether_publisher_wait(writer.handle, INLINE + 1, AETHER_FOREVER), -ENOBUFS);
-    assert_int_equal(aether_publish(writer.handle, data, INLINE), 0);
-    assert_int_equal(aether_loan_discard(writer.handle, &first), 0);
-    assert_int_equal(aether_publish(writer.handle, data, LANE), 0);
-    /* A loan past the wrap: nobody holds what lies before it. */
-    assert_int_equal(aether_publish(writer.handle, data, 3072), 0);
-    loan_of(&writer, 2048, &first, 2);
-    loan_of(&writer, 2048, &second, 3);
+    publisher_open(&publisher, &ring);
+    loan_of(&publisher, LANE, &first, 1);
+    assert_int_equal(aether_publish(publisher.handle, data, INLINE + 1), -ENOBUFS);
+    assert_int_equal(aether_publisher_wait(publisher.handle, INLINE + 1, AETHER_FOREVER), -ENOBUFS);
+    assert_int_equal(aether_publish(publisher.handle, data, INLINE), 0);
+    assert_int_equal(aether_loan_discard(publisher.handle, &first), 0);
+    assert_int_equal(aether_publish(publisher.handle, data, LANE), 0);
+    /* A loan past the wrap: nothing before it is in use. */
+    assert_int_equal(aether_publish(publisher.handle, data, 3072), 0);
+    loan_of(&publisher, 2048, &first, 2);
+    loan_of(&publisher, 2048, &second, 3);
     assert_true(id_right(first.data, 2, 2048));
-    assert_int_equal(aether_loan_take(writer.handle, INLINE + 1, &(aether_loan){0}), -ENOBUFS);
-    assert_int_equal(aether_loan_discard(writer.handle, &first), 0);
-    assert_int_equal(aether_loan_discard(writer.handle, &second), 0);
-    /* Now a reader holds it; and then both. */
-    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-    assert_int_equal(aether_publish(writer.handle, data, 2048), 0);
-    loan_of(&writer, 1024, &first, 4);
-    assert_int_equal(aether_publish(writer.handle, data, 2048), AETHER_FULL);
-    assert_int_equal(aether_publish(writer.handle, data, LANE), -ENOBUFS);
-    assert_int_equal(aether_receive(reader.handle, &message), 1);
-    assert_int_equal(aether_publish(writer.handle, data, 2048), AETHER_FULL); /* the view */
-    assert_int_equal(aether_receive(reader.handle, &message), 0);
-    assert_int_equal(aether_publish(writer.handle, data, 2048), 0);
+    assert_int_equal(aether_loan_take(publisher.handle, INLINE + 1, &(aether_loan){0}), -ENOBUFS);
+    assert_int_equal(aether_loan_discard(publisher.handle, &first), 0);
+    assert_int_equal(aether_loan_discard(publisher.handle, &second), 0);
+    /* Now a subscriber's view holds the lane, and then a view and a loan. */
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    assert_int_equal(aether_publish(publisher.handle, data, 2048), 0);
+    loan_of(&publisher, 1024, &first, 4);
+    assert_int_equal(aether_publish(publisher.handle, data, 2048), AETHER_FULL);
+    assert_int_equal(aether_publish(publisher.handle, data, LANE), -ENOBUFS);
+    assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+    assert_int_equal(aether_publish(publisher.handle, data, 2048), AETHER_FULL); /* the view */
+    assert_int_equal(aether_receive(subscriber.handle, &message), 0);
+    assert_int_equal(aether_publish(publisher.handle, data, 2048), 0);
     assert_true(id_right(first.data, 4, 1024));
-    reader_close(&reader);
-    writer_close(&writer);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
-/* A batch that ends because nothing more is there holds what it has handed out, until the next call. */
+/* The views of a batch stay valid until the next call, also if that batch ended with the newest message. */
 static void a_batch_keeps_its_views(void **state) {
     unsigned char data[LANE];
     aether_message messages[4];
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
 
     (void)state;
     lanes_make(&ring, 0, 8);
-    writer_open(&writer, &ring);
-    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
     for (uint64_t i = 1; i <= 2; i++) {
         id_fill(data, i, LANE / 2);
-        assert_int_equal(aether_publish(writer.handle, data, LANE / 2), 0);
+        assert_int_equal(aether_publish(publisher.handle, data, LANE / 2), 0);
     }
-    assert_int_equal(aether_receive_batch(reader.handle, messages, 4), 2);
+    assert_int_equal(aether_receive_batch(subscriber.handle, messages, 4), 2);
     id_fill(data, 3, LANE / 2);
-    assert_int_equal(aether_publish(writer.handle, data, LANE / 2), AETHER_FULL);
+    assert_int_equal(aether_publish(publisher.handle, data, LANE / 2), AETHER_FULL);
     assert_true(id_right(messages[0].data, 1, LANE / 2) && id_right(messages[1].data, 2, LANE / 2));
-    assert_int_equal(aether_receive_batch(reader.handle, messages, 4), 0);
-    assert_int_equal(aether_publish(writer.handle, data, LANE / 2), 0);
-    reader_close(&reader);
-    writer_close(&writer);
+    assert_int_equal(aether_receive_batch(subscriber.handle, messages, 4), 0);
+    assert_int_equal(aether_publish(publisher.handle, data, LANE / 2), 0);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
-/* A reader that asks for the next message gives back the one before, also in the middle of a full lane. */
+/* Receiving the next message releases the one before, also in the middle of a full lane. */
 static void release_is_not_put_off(void **state) {
     unsigned char data[LANE] = {0};
     aether_message message;
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
 
     (void)state;
     lanes_make(&ring, 0, 4096); /* where cursors of inline messages are stored once in 256 messages */
-    writer_open(&writer, &ring);
-    reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
-    assert_int_equal(aether_publish(writer.handle, data, 2048), 0);
-    assert_int_equal(aether_publish(writer.handle, data, 2048), 0);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+    assert_int_equal(aether_publish(publisher.handle, data, 2048), 0);
+    assert_int_equal(aether_publish(publisher.handle, data, 2048), 0);
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(aether_receive(reader.handle, &message), 1);
-        assert_int_equal(aether_publish(writer.handle, data, 2048), i == 0 ? AETHER_FULL : 0);
+        assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+        assert_int_equal(aether_publish(publisher.handle, data, 2048), i == 0 ? AETHER_FULL : 0);
     }
-    reader_close(&reader);
-    writer_close(&writer);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
@@ -402,8 +405,8 @@ static void release_is_not_put_off(void **state) {
 
 struct world {
     struct ring ring;
-    struct writer writer;
-    struct reader reliable[RELIABLE], watchers[WATCHERS];
+    struct test_publisher publisher;
+    struct test_subscriber reliable[RELIABLE], watchers[WATCHERS];
     aether_message held[RELIABLE][VIEWS], seen[WATCHERS];
     int held_count[RELIABLE];
     uint64_t expected[RELIABLE + WATCHERS];
@@ -418,7 +421,7 @@ struct world {
     } loans[AETHER_LOANS_MAX];
     unsigned loan_count;
     uint64_t id, random;
-    uint64_t refused[2], gaps, overwritten; /* that the test does what it is for */
+    uint64_t refused[2], gaps, overwritten; /* prove that the test covers these cases */
 };
 
 static size_t random_len(struct world *w) {
@@ -438,7 +441,7 @@ static bool message_right(const struct world *w, const aether_message *message) 
            id_right(message->data, w->sent[message->seq % HISTORY].id, message->len);
 }
 
-/* Nothing that is held has changed. */
+/* No view that is held has changed. */
 static void check_held(const struct world *w) {
     for (unsigned r = 0; r < RELIABLE; r++) {
         for (int i = 0; i < w->held_count[r]; i++)
@@ -448,17 +451,17 @@ static void check_held(const struct world *w) {
         assert_true(id_right(w->loans[i].loan.data, w->loans[i].id, w->loans[i].len));
 }
 
-/* A refusal must have its cause. */
+/* FULL or ENOBUFS only for a reason: a view or a loan that is in the way. */
 static void check_refusal(struct world *w, int rc, size_t len) {
     bool behind = false;
 
     for (unsigned r = 0; r < RELIABLE; r++)
-        behind |= ae_load_relaxed(&w->ring.cursors->records[r].cursor) != aether_publisher_next(w->writer.handle);
+        behind |= ae_load_relaxed(&w->ring.cursors->records[r].cursor) != aether_publisher_next(w->publisher.handle);
     if (rc == AETHER_FULL)
         assert_true(behind);
     else if (rc == -ENOBUFS)
         assert_true(w->loan_count != 0 &&
-                    (len > INLINE || w->writer.pub.loans.next - w->writer.pub.loans.first == AETHER_LOANS_MAX));
+                    (len > INLINE || w->publisher.pub.loans.next - w->publisher.pub.loans.first == AETHER_LOANS_MAX));
     else
         assert_int_equal(rc, 0);
     w->refused[0] += rc == AETHER_FULL;
@@ -466,7 +469,7 @@ static void check_refusal(struct world *w, int rc, size_t len) {
 }
 
 static void publish_some(struct world *w, unsigned char data[4][LANE]) {
-    const uint64_t seq = aether_publisher_next(w->writer.handle), r = next_random(&w->random);
+    const uint64_t seq = aether_publisher_next(w->publisher.handle), r = next_random(&w->random);
     struct iovec messages[4];
     size_t count = r % 4 == 0 ? 1 + (r >> 8) % 4 : 1, total = 0;
     int rc;
@@ -478,9 +481,9 @@ static void publish_some(struct world *w, unsigned char data[4][LANE]) {
         total += len > INLINE ? (len + 63) / 64 * 64 : 0;
     }
     if (count == 1)
-        rc = send_by(w->writer.handle, (enum by)((r >> 16) % 3), data[0], messages[0].iov_len);
+        rc = send_by(w->publisher.handle, (enum by)((r >> 16) % 3), data[0], messages[0].iov_len);
     else
-        rc = aether_publish_batch(w->writer.handle, messages, count);
+        rc = aether_publish_batch(w->publisher.handle, messages, count);
     if (total > LANE) {
         assert_int_equal(rc, -E2BIG);
         return;
@@ -488,13 +491,13 @@ static void publish_some(struct world *w, unsigned char data[4][LANE]) {
     check_refusal(w, rc, count == 1 ? messages[0].iov_len : total);
     for (size_t i = 0; rc == 0 && i < count; i++)
         sent(w, seq + i, w->id - count + 1 + i, messages[i].iov_len);
-    assert_int_equal(aether_publisher_next(w->writer.handle), seq + (rc == 0 ? count : 0));
+    assert_int_equal(aether_publisher_next(w->publisher.handle), seq + (rc == 0 ? count : 0));
 }
 
 static void take_loan(struct world *w) {
     const size_t len = random_len(w);
     aether_loan loan = {0};
-    const int rc = aether_loan_take(w->writer.handle, len, &loan);
+    const int rc = aether_loan_take(w->publisher.handle, len, &loan);
 
     check_refusal(w, rc, len);
     if (rc != 0)
@@ -506,14 +509,14 @@ static void take_loan(struct world *w) {
 }
 
 static void close_loan(struct world *w, unsigned i, bool commit) {
-    const uint64_t seq = aether_publisher_next(w->writer.handle), id = w->loans[i].id;
+    const uint64_t seq = aether_publisher_next(w->publisher.handle), id = w->loans[i].id;
     const size_t len = w->loans[i].len,
                  less = next_random(&w->random) % 4 == 0 ? next_random(&w->random) % (len + 1) : len;
     int rc;
 
     w->loans[i].loan.len = less;
-    rc = commit ? aether_loan_commit(w->writer.handle, &w->loans[i].loan)
-                : aether_loan_discard(w->writer.handle, &w->loans[i].loan);
+    rc = commit ? aether_loan_commit(w->publisher.handle, &w->loans[i].loan)
+                : aether_loan_discard(w->publisher.handle, &w->loans[i].loan);
     check_refusal(w, rc, 0);
     if (rc != 0)
         return;
@@ -522,7 +525,7 @@ static void close_loan(struct world *w, unsigned i, bool commit) {
     w->loans[i] = w->loans[--w->loan_count];
 }
 
-/* A reliable reader lets go of what it holds and takes more; its accounts have no gaps. */
+/* A reliable subscriber releases the views that it holds and receives more, without a gap. */
 static int read_reliable(struct world *w, unsigned r, int max) {
     const int n = max == 1 ? aether_receive(w->reliable[r].handle, w->held[r])
                            : aether_receive_batch(w->reliable[r].handle, w->held[r], max);
@@ -536,14 +539,14 @@ static int read_reliable(struct world *w, unsigned r, int max) {
     return n;
 }
 
-/* Best effort, latest, copying, in place: what they are handed is right at once, and later right or said not to be. */
+/* Best effort and latest, copying and in place: a view is right when it is received; later it is right or not valid. */
 static int read_watcher(struct world *w, unsigned r) {
     aether_message *seen = &w->seen[r];
     aether_subscriber_stats stats;
     uint64_t *expected = &w->expected[RELIABLE + r];
     int n;
 
-    if (seen->data != NULL && aether_publisher_next(w->writer.handle) - seen->seq <= HISTORY &&
+    if (seen->data != NULL && aether_publisher_next(w->publisher.handle) - seen->seq <= HISTORY &&
         !message_right(w, seen)) {
         assert_int_equal(aether_still_valid(w->watchers[r].handle, seen), 0);
         assert_true(w->watchers[r].sub.in_place);
@@ -556,14 +559,14 @@ static int read_watcher(struct world *w, unsigned r) {
         assert_true(w->watchers[r].sub.policy == AETHER_LATEST || seen->seq == *expected);
         assert_true(seen->lost != 0 || seen->seq - *expected < UINT64_MAX / 2);
         *expected = seen->seq + (seen->lost != 0 ? seen->lost : 1);
-        assert_true((int64_t)(aether_publisher_next(w->writer.handle) - *expected) >= 0);
+        assert_true((int64_t)(aether_publisher_next(w->publisher.handle) - *expected) >= 0);
         w->gaps += seen->lost != 0;
     }
     assert_true(n == 0 || seen->lost != 0 ||
                 (message_right(w, seen) && aether_still_valid(w->watchers[r].handle, seen)));
     aether_subscriber_get_stats(w->watchers[r].handle, &stats);
     if (w->watchers[r].sub.policy == AETHER_LATEST && n == 0) { /* what an open loan has overwritten is skipped */
-        assert_true(stats.next - *expected <= aether_publisher_next(w->writer.handle) - *expected);
+        assert_true(stats.next - *expected <= aether_publisher_next(w->publisher.handle) - *expected);
         *expected = stats.next;
         assert_int_equal(aether_wait(w->watchers[r].handle, 0), 0);
     }
@@ -574,32 +577,32 @@ static int read_watcher(struct world *w, unsigned r) {
     return n;
 }
 
-/* When everything is let go, every size has room again. */
+/* Once every view and loan is released, there is room for every size again. */
 static void settle(struct world *w, unsigned char *data) {
     while (w->loan_count != 0)
         close_loan(w, w->loan_count - 1, false);
     for (unsigned r = 0; r < RELIABLE; r++) {
         while (read_reliable(w, r, VIEWS) > 0)
             check_held(w);
-        assert_int_equal(w->expected[r], aether_publisher_next(w->writer.handle));
+        assert_int_equal(w->expected[r], aether_publisher_next(w->publisher.handle));
     }
     id_fill(data, ++w->id, LANE);
-    sent(w, aether_publisher_next(w->writer.handle), w->id, LANE);
-    assert_int_equal(aether_publish(w->writer.handle, data, LANE), 0);
-    assert_int_equal(aether_publish(w->writer.handle, data, INLINE + 1), AETHER_FULL);
+    sent(w, aether_publisher_next(w->publisher.handle), w->id, LANE);
+    assert_int_equal(aether_publish(w->publisher.handle, data, LANE), 0);
+    assert_int_equal(aether_publish(w->publisher.handle, data, INLINE + 1), AETHER_FULL);
 }
 
-/* The publisher dies with its loans, or closes; what it published and what is held stays. */
-static void replace_writer(struct world *w, bool dies) {
-    const uint64_t next = aether_publisher_next(w->writer.handle);
+/* The publisher dies with its loans open, or closes. Its messages and the subscribers' views stay. */
+static void replace_publisher(struct world *w, bool dies) {
+    const uint64_t next = aether_publisher_next(w->publisher.handle);
 
     if (dies)
-        writer_die(&w->writer);
+        publisher_die(&w->publisher);
     else
-        writer_close(&w->writer);
+        publisher_close(&w->publisher);
     w->loan_count = 0;
-    writer_open(&w->writer, &w->ring);
-    assert_int_equal(aether_publisher_next(w->writer.handle), next);
+    publisher_open(&w->publisher, &w->ring);
+    assert_int_equal(aether_publisher_next(w->publisher.handle), next);
 }
 
 static void one_step(struct world *w, unsigned char data[4][LANE]) {
@@ -618,7 +621,7 @@ static void one_step(struct world *w, unsigned char data[4][LANE]) {
     else if (r >> 8 & 1)
         settle(w, data[0]);
     else if ((r >> 9 & 7) == 0)
-        replace_writer(w, r >> 12 & 1);
+        replace_publisher(w, r >> 12 & 1);
     check_held(w);
 }
 
@@ -638,11 +641,11 @@ static void any_order(void **state) {
     for (size_t s = 0; s < STARTS; s++) {
         w = (struct world){.random = 20261 + s};
         lanes_make(&w.ring, s, CAPACITY);
-        writer_open(&w.writer, &w.ring);
+        publisher_open(&w.publisher, &w.ring);
         for (uint32_t r = 0; r < RELIABLE; r++)
-            reader_open(&w.reliable[r], &w.ring, w.ring.log_ro, r, &(aether_subscribe_options){0});
+            subscriber_open(&w.reliable[r], &w.ring, w.ring.log_ro, r, &(aether_subscribe_options){0});
         for (uint32_t r = 0; r < WATCHERS; r++)
-            reader_open(&w.watchers[r], &w.ring, w.ring.log_ro, 0, &watchers[r]);
+            subscriber_open(&w.watchers[r], &w.ring, w.ring.log_ro, 0, &watchers[r]);
         for (unsigned r = 0; r < RELIABLE + WATCHERS; r++)
             w.expected[r] = starts[s].seq;
         for (unsigned step = 0; step < STEPS / STARTS; step++)
@@ -650,66 +653,65 @@ static void any_order(void **state) {
         settle(&w, data[0]);
         assert_true(w.refused[0] > 0 && w.refused[1] > 0 && w.gaps > 0 && w.overwritten > 0);
         for (unsigned r = 0; r < RELIABLE; r++)
-            reader_close(&w.reliable[r]);
+            subscriber_close(&w.reliable[r]);
         for (unsigned r = 0; r < WATCHERS; r++)
-            reader_close(&w.watchers[r]);
-        writer_close(&w.writer);
+            subscriber_close(&w.watchers[r]);
+        publisher_close(&w.publisher);
         ring_free(&w.ring);
     }
 }
 
 /* ---- the next owner ---- */
 
-/* Owners die one after another with messages unread: their bytes stay until they are read, and no longer. */
+/* Publishers die one after another with messages unread. Those bytes stay until they are read, and no longer. */
 static void dead_owners_messages_stay(void **state) {
     static unsigned char data[LANE];
 
     (void)state;
     for (size_t s = 0; s < STARTS; s++) {
         aether_message message;
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
         aether_loan loan;
         uint64_t id = 0;
 
         lanes_make(&ring, s, 16);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
         for (int round = 0; round < 20; round++) {
-            for (int generation = 0; generation < 4;
-                 generation++) { /* each takes all that is left to it, and dies with it */
+            for (int generation = 0; generation < 4; generation++) { /* each fills what is left of the lane, and dies */
                 id_fill(data, id, 1000);
-                assert_int_equal(aether_publish(writer.handle, data, 1000), generation == 0 ? 0 : AETHER_FULL);
+                assert_int_equal(aether_publish(publisher.handle, data, 1000), generation == 0 ? 0 : AETHER_FULL);
                 if (generation == 0) {
                     id_fill(data, id + 1, 2000);
-                    assert_int_equal(aether_publish(writer.handle, data, 1000 + 1000 * (size_t)(round % 2)), 0);
-                    loan_of(&writer, 64, &loan, 5);
+                    assert_int_equal(aether_publish(publisher.handle, data, 1000 + 1000 * (size_t)(round % 2)), 0);
+                    loan_of(&publisher, 64, &loan, 5);
                 }
-                writer_die(&writer);
-                writer_open(&writer, &ring);
+                publisher_die(&publisher);
+                publisher_open(&publisher, &ring);
             }
-            assert_int_equal(aether_loan_commit(writer.handle, &loan), -EINVAL);
+            assert_int_equal(aether_loan_commit(publisher.handle, &loan), -EINVAL);
             for (uint64_t i = 0; i < 2; i++) {
-                assert_int_equal(aether_receive(reader.handle, &message), 1);
-                assert_int_equal(aether_publish(writer.handle, data, LANE), AETHER_FULL);
+                assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+                assert_int_equal(aether_publish(publisher.handle, data, LANE), AETHER_FULL);
                 assert_true(id_right(message.data, id + i, message.len));
             }
-            assert_int_equal(aether_receive(reader.handle, &message), 0);
+            assert_int_equal(aether_receive(subscriber.handle, &message), 0);
             id += 2;
             id_fill(data, id, LANE);
-            assert_int_equal(aether_publish(writer.handle, data, LANE), 0);
-            expect(&reader, aether_publisher_next(writer.handle) - 1, id++, LANE);
+            assert_int_equal(aether_publish(publisher.handle, data, LANE), 0);
+            expect(&subscriber, aether_publisher_next(publisher.handle) - 1, id++, LANE);
         }
-        reader_close(&reader);
-        writer_close(&writer);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
 /* ---- hostile peers ---- */
 
-static uint64_t byte_sum; /* of every byte that was handed out: a wrong pointer or length crashes here */
+static uint64_t byte_sum; /* of every byte that was received: a wrong pointer or length crashes here */
 
 static uint64_t hostile_word(uint64_t *random, uint64_t near_value) {
     const uint64_t r = next_random(random);
@@ -760,7 +762,7 @@ static void poison(struct ring *ring, uint64_t *random, bool whole) {
                      ae_claim_word(hostile_word(random, start), next_random(random) & 3, next_random(random) & 63));
 }
 
-static void inspect(const struct ring *ring, const struct reader *reader, const aether_message *message) {
+static void inspect(const struct ring *ring, const struct test_subscriber *subscriber, const aether_message *message) {
     const unsigned char *data = message->data, *log = ring->log_object.ro;
 
     if (message->lost != 0) {
@@ -771,10 +773,10 @@ static void inspect(const struct ring *ring, const struct reader *reader, const 
     if (data >= log && data < log + ring->geometry.log_bytes)
         assert_true(data >= log + ring->geometry.slots_off && data + message->len <= log + ring->geometry.log_bytes);
     else
-        assert_true(data >= reader->copies && data + message->len <= reader->copies + reader->copies_bytes);
+        assert_true(data >= subscriber->copies && data + message->len <= subscriber->copies + subscriber->copies_bytes);
     for (size_t i = 0; i < message->len; i++)
         byte_sum += data[i];
-    (void)aether_still_valid(reader->handle, message);
+    (void)aether_still_valid(subscriber->handle, message);
 }
 
 static void hostile_read(struct ring *ring, uint64_t *random) {
@@ -785,23 +787,23 @@ static void hostile_read(struct ring *ring, uint64_t *random) {
                                               .views = (aether_views)(r >> 24 & 1)};
     aether_subscriber_stats stats;
     aether_message messages[12];
-    struct reader reader;
+    struct test_subscriber subscriber;
 
-    reader_open(&reader, ring, ring->log_ro, r >> 32 & 63, &options);
+    subscriber_open(&subscriber, ring, ring->log_ro, r >> 32 & 63, &options);
     for (int call = 0; call < 12; call++) {
-        const int n =
-            call % 2 == 0 ? aether_receive(reader.handle, messages) : aether_receive_batch(reader.handle, messages, 12);
+        const int n = call % 2 == 0 ? aether_receive(subscriber.handle, messages)
+                                    : aether_receive_batch(subscriber.handle, messages, 12);
         assert_true((n >= 0 && n <= 12) || n == -EBADMSG || (n == -EOVERFLOW && ring->geometry.evict_lag != 0));
         for (int i = 0; i < n; i++)
-            inspect(ring, &reader, &messages[i]);
-        aether_subscriber_get_stats(reader.handle, &stats);
+            inspect(ring, &subscriber, &messages[i]);
+        aether_subscriber_get_stats(subscriber.handle, &stats);
         assert_int_equal(stats.delivered + stats.lost + stats.aborted + stats.skipped, stats.next - stats.joined);
-        assert_true(aether_wait(reader.handle, 0) <= 1 &&
-                    aether_subscriber_stream(reader.handle) <= AETHER_STREAM_DIED);
-        if (call % 4 == 3) /* the next look finds another world */
+        assert_true(aether_wait(subscriber.handle, 0) <= 1 &&
+                    aether_subscriber_stream(subscriber.handle) <= AETHER_STREAM_DIED);
+        if (call % 4 == 3) /* the next call finds all words changed */
             poison(ring, random, false);
     }
-    reader_close(&reader);
+    subscriber_close(&subscriber);
 }
 
 static void hostile_write(struct ring *ring, uint64_t *random) {

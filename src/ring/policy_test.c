@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What becomes of readers that are too slow: eviction, gaps, latest; and what they learn of the stream's end. */
+/* Subscribers that are too slow: eviction, gaps, latest. And how a subscriber sees the end of the stream. */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <aether/wait.h>
@@ -30,20 +30,20 @@ static void evicting_make(struct ring *ring, uint64_t lag, uint64_t start, bool 
     ring_make_as(ring, &config);
 }
 
-static size_t max_of(const struct writer *writer) {
-    return aether_publisher_max_message(writer->handle);
+static size_t max_of(const struct test_publisher *publisher) {
+    return aether_publisher_max_message(publisher->handle);
 }
 
-static int publish_next(struct writer *writer) {
+static int publish_next(struct test_publisher *publisher) {
     static unsigned char data[LANE];
-    const size_t len = payload_fill(data, aether_publisher_next(writer->handle), max_of(writer));
+    const size_t len = payload_fill(data, aether_publisher_next(publisher->handle), max_of(publisher));
 
-    return aether_publish(writer->handle, data, len);
+    return aether_publish(publisher->handle, data, len);
 }
 
-static void publish_many(struct writer *writer, uint64_t count) {
+static void publish_many(struct test_publisher *publisher, uint64_t count) {
     while (count-- > 0)
-        assert_int_equal(publish_next(writer), 0);
+        assert_int_equal(publish_next(publisher), 0);
 }
 
 /* Each admission of the record raises the word's generation by one: 2 the first subscriber's, 3 once it is evicted. */
@@ -57,78 +57,78 @@ static bool is_active(const struct ring *ring, unsigned record) {
     return ae_load_relaxed(&ring->cursors->active.active) >> record & 1;
 }
 
-static void assert_conserved(const struct reader *reader) {
+static void assert_conserved(const struct test_subscriber *subscriber) {
     aether_subscriber_stats stats;
 
-    aether_subscriber_get_stats(reader->handle, &stats);
+    aether_subscriber_get_stats(subscriber->handle, &stats);
     assert_int_equal(stats.delivered + stats.lost + stats.aborted + stats.skipped, stats.next - stats.joined);
 }
 
-static void expect_message(struct reader *reader, uint64_t seq) {
+static void expect_message(struct test_subscriber *subscriber, uint64_t seq) {
     aether_message message;
 
-    assert_int_equal(aether_receive(reader->handle, &message), 1);
+    assert_int_equal(aether_receive(subscriber->handle, &message), 1);
     assert_int_equal(message.seq, seq);
     assert_int_equal(message.lost, 0);
-    assert_true(payload_right(&message, reader->sub.geometry.max_message));
+    assert_true(payload_right(&message, subscriber->sub.geometry.max_message));
 }
 
-static void expect_nothing(struct reader *reader) {
+static void expect_nothing(struct test_subscriber *subscriber) {
     aether_message message;
 
-    assert_int_equal(aether_receive(reader->handle, &message), 0);
-    assert_int_equal(aether_wait(reader->handle, 0), 0);
+    assert_int_equal(aether_receive(subscriber->handle, &message), 0);
+    assert_int_equal(aether_wait(subscriber->handle, 0), 0);
 }
 
-static void expect_eviction(struct reader *reader) {
-    const uint64_t next = aether_subscriber_next(reader->handle);
+static void expect_eviction(struct test_subscriber *subscriber) {
+    const uint64_t next = aether_subscriber_next(subscriber->handle);
     aether_subscriber_stats stats;
     aether_message message;
 
-    assert_int_equal(aether_wait(reader->handle, 0), 1);
-    assert_int_equal(aether_receive(reader->handle, &message), -EOVERFLOW);
-    assert_int_equal(aether_subscriber_next(reader->handle), next);
-    aether_subscriber_get_stats(reader->handle, &stats);
+    assert_int_equal(aether_wait(subscriber->handle, 0), 1);
+    assert_int_equal(aether_receive(subscriber->handle, &message), -EOVERFLOW);
+    assert_int_equal(aether_subscriber_next(subscriber->handle), next);
+    aether_subscriber_get_stats(subscriber->handle, &stats);
     assert_int_equal(stats.evicted, 1);
-    assert_conserved(reader);
+    assert_conserved(subscriber);
 }
 
 /* Reads to the end; returns what was lost. */
-static uint64_t drain(struct reader *reader) {
-    uint64_t expected = aether_subscriber_next(reader->handle), lost = 0;
+static uint64_t drain(struct test_subscriber *subscriber) {
+    uint64_t expected = aether_subscriber_next(subscriber->handle), lost = 0;
     aether_message message;
     int rc;
 
-    while ((rc = aether_receive(reader->handle, &message)) == 1) {
+    while ((rc = aether_receive(subscriber->handle, &message)) == 1) {
         assert_int_equal(message.seq, expected);
-        assert_true(message.lost != 0 || payload_right(&message, reader->sub.geometry.max_message));
+        assert_true(message.lost != 0 || payload_right(&message, subscriber->sub.geometry.max_message));
         lost += message.lost;
         expected += message.lost != 0 ? message.lost : 1;
     }
     assert_int_equal(rc, 0);
-    assert_conserved(reader);
+    assert_conserved(subscriber);
     return lost;
 }
 
 /* ---- eviction ---- */
 
 static void wait_topic_waits(void **state) {
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
 
     (void)state;
     evicting_make(&ring, 0, 0, false);
-    writer_open(&writer, &ring);
-    reader_open(&reader, &ring, ring.log_ro, 5, &reliable);
-    publish_many(&writer, CAPACITY);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 5, &reliable);
+    publish_many(&publisher, CAPACITY);
     for (int i = 0; i < 10; i++)
-        assert_int_equal(publish_next(&writer), AETHER_FULL);
+        assert_int_equal(publish_next(&publisher), AETHER_FULL);
     assert_int_equal(evict_word(&ring, 5), ADMITTED);
-    assert_int_equal(drain(&reader), 0);
-    assert_int_equal(aether_subscriber_next(reader.handle), CAPACITY);
-    reader_close(&reader);
-    writer_close(&writer);
+    assert_int_equal(drain(&subscriber), 0);
+    assert_int_equal(aether_subscriber_next(subscriber.handle), CAPACITY);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
@@ -138,82 +138,85 @@ static void evicted_at_the_lag_and_not_before(void **state) {
     (void)state;
     for (size_t s = 0; s < STARTS * 8; s++) {
         const uint64_t lag = lags[s / STARTS % 4], start = starts[s % STARTS];
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         evicting_make(&ring, lag, start, false);
-        writer_open(&writer, &ring);
-        publish_many(&writer, 5);
-        reader_open(&reader, &ring, ring.log_ro, 63, s < STARTS * 4 ? &reliable : &reliable_in_place);
-        publish_many(&writer, lag);
+        publisher_open(&publisher, &ring);
+        publish_many(&publisher, 5);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 63, s < STARTS * 4 ? &reliable : &reliable_in_place);
+        publish_many(&publisher, lag);
         assert_int_equal(evict_word(&ring, 63), ADMITTED);
-        expect_message(&reader, start + 5);
-        assert_int_equal(drain(&reader), 0);
-        publish_many(&writer, lag);
+        expect_message(&subscriber, start + 5);
+        assert_int_equal(drain(&subscriber), 0);
+        publish_many(&publisher, lag);
         assert_int_equal(evict_word(&ring, 63), ADMITTED);
-        publish_many(&writer, 1); /* needs the room */
+        publish_many(&publisher, 1); /* needs the room */
         assert_int_equal(evict_word(&ring, 63), EVICTED);
         for (uint64_t i = lag; i < CAPACITY; i++) /* what is left is delivered first */
-            expect_message(&reader, start + 5 + i);
-        publish_many(&writer, 1);
+            expect_message(&subscriber, start + 5 + i);
+        publish_many(&publisher, 1);
         if (lag == CAPACITY) {
-            expect_eviction(&reader);
-            assert_int_equal(drain(&reader), 9 + 1); /* half a ring and what was overwritten */
+            expect_eviction(&subscriber);
+            assert_int_equal(drain(&subscriber), 9 + 1); /* half a ring and what was overwritten */
         } else {
-            assert_int_equal(aether_receive(reader.handle, &(aether_message){0}), 1);
-            publish_many(&writer, 2 * CAPACITY);
-            expect_eviction(&reader);
-            assert_true(drain(&reader) > CAPACITY);
+            assert_int_equal(aether_receive(subscriber.handle, &(aether_message){0}), 1);
+            publish_many(&publisher, 2 * CAPACITY);
+            expect_eviction(&subscriber);
+            assert_true(drain(&subscriber) > CAPACITY);
         }
         assert_false(is_active(&ring, 63));
-        expect_nothing(&reader);
-        publish_many(&writer, 3); /* goes on as best effort */
-        assert_int_equal(drain(&reader), 0);
-        publish_many(&writer, 100);
-        assert_true(drain(&reader) >= 100 - CAPACITY);
-        assert_int_equal(aether_subscriber_next(reader.handle), aether_publisher_next(writer.handle));
-        reader_close(&reader);
-        writer_close(&writer);
+        expect_nothing(&subscriber);
+        publish_many(&publisher, 3); /* goes on as best effort */
+        assert_int_equal(drain(&subscriber), 0);
+        publish_many(&publisher, 100);
+        assert_true(drain(&subscriber) >= 100 - CAPACITY);
+        assert_int_equal(aether_subscriber_next(subscriber.handle), aether_publisher_next(publisher.handle));
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
-/* Evicted, but nothing is overwritten yet: all is delivered, then it is told, once, also where nothing more comes. */
+/*
+ * Evicted before anything is overwritten: the subscriber gets all messages, and then -EOVERFLOW once, also if nothing
+ * more is published.
+ */
 static void told_once_after_what_is_left(void **state) {
     (void)state;
     for (int form = 0; form < 4; form++) {
         aether_message messages[CAPACITY] = {0};
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
         int n;
 
         evicting_make(&ring, 8, 0, false);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 1, form % 2 == 0 ? &reliable : &reliable_in_place);
-        if (form == 3) /* evicted while it stands at the end and has said so */
-            expect_nothing(&reader);
-        publish_many(&writer, 9);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 1, form % 2 == 0 ? &reliable : &reliable_in_place);
+        if (form == 3) /* evicted while it has read, and released, everything */
+            expect_nothing(&subscriber);
+        publish_many(&publisher, 9);
         assert_int_equal(evict_word(&ring, 1), EVICTED);
         if (form < 2) {
-            assert_int_equal(aether_receive_batch(reader.handle, messages, CAPACITY), 9);
+            assert_int_equal(aether_receive_batch(subscriber.handle, messages, CAPACITY), 9);
             for (int i = 0; i < 9; i++)
                 assert_true(messages[i].lost == 0 && messages[i].seq == (unsigned)i &&
-                            payload_right(&messages[i], 24) && aether_still_valid(reader.handle, &messages[i]));
-            assert_int_equal(aether_receive_batch(reader.handle, messages, CAPACITY), -EOVERFLOW);
+                            payload_right(&messages[i], 24) && aether_still_valid(subscriber.handle, &messages[i]));
+            assert_int_equal(aether_receive_batch(subscriber.handle, messages, CAPACITY), -EOVERFLOW);
         } else {
             for (uint64_t i = 0; i < 9; i++)
-                expect_message(&reader, i);
-            expect_eviction(&reader);
+                expect_message(&subscriber, i);
+            expect_eviction(&subscriber);
         }
         for (int i = 0; i < 3; i++) {
-            expect_nothing(&reader);
-            n = aether_receive_batch(reader.handle, messages, CAPACITY);
+            expect_nothing(&subscriber);
+            n = aether_receive_batch(subscriber.handle, messages, CAPACITY);
             assert_int_equal(n, 0);
         }
-        reader_close(&reader);
-        writer_close(&writer);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
@@ -224,50 +227,50 @@ static int count_polled(void *context, const aether_message *message) {
     return 0;
 }
 
-/* A poll handles what is left, and tells it then. */
+/* A poll handles what is left, and returns -EOVERFLOW after that. */
 static void polls_tell_it_too(void **state) {
     (void)state;
     for (int in_place = 0; in_place < 2; in_place++) {
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
         uint64_t n = 0;
 
         evicting_make(&ring, 8, 0, false);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 1, in_place ? &reliable_in_place : &reliable);
-        publish_many(&writer, 9);
-        assert_int_equal(aether_poll(reader.handle, count_polled, &n, 4), 4);
-        assert_int_equal(aether_poll(reader.handle, count_polled, &n, 100), -EOVERFLOW);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 1, in_place ? &reliable_in_place : &reliable);
+        publish_many(&publisher, 9);
+        assert_int_equal(aether_poll(subscriber.handle, count_polled, &n, 4), 4);
+        assert_int_equal(aether_poll(subscriber.handle, count_polled, &n, 100), -EOVERFLOW);
         assert_int_equal(n, 9);
-        assert_int_equal(aether_poll(reader.handle, count_polled, &n, 100), 0);
-        publish_many(&writer, 1);
-        assert_int_equal(aether_poll(reader.handle, count_polled, &n, 100), 1);
-        reader_close(&reader);
-        writer_close(&writer);
+        assert_int_equal(aether_poll(subscriber.handle, count_polled, &n, 100), 0);
+        publish_many(&publisher, 1);
+        assert_int_equal(aether_poll(subscriber.handle, count_polled, &n, 100), 1);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
-/* In place, at the end, everything released; then the word comes: the next look must find it. */
+/* In place, everything read and released, and then the record is evicted: the next receive must report that. */
 static void evicted_at_the_end(void **state) {
     (void)state;
     for (int in_place = 0; in_place < 2; in_place++) {
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         evicting_make(&ring, 8, 0, false);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 1, in_place ? &reliable_in_place : &reliable);
-        publish_many(&writer, 3);
-        assert_int_equal(drain(&reader), 0);
-        expect_nothing(&reader);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 1, in_place ? &reliable_in_place : &reliable);
+        publish_many(&publisher, 3);
+        assert_int_equal(drain(&subscriber), 0);
+        expect_nothing(&subscriber);
         ae_store_relaxed(&ring.log->evict[1], EVICTED); /* by a scan that had loaded the cursor before */
-        expect_eviction(&reader);
-        expect_nothing(&reader);
-        reader_close(&reader);
-        writer_close(&writer);
+        expect_eviction(&subscriber);
+        expect_nothing(&subscriber);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
@@ -275,20 +278,20 @@ static void evicted_at_the_end(void **state) {
 static void only_the_slow_one(void **state) {
     (void)state;
     for (int lanes = 0; lanes < 2; lanes++) {
-        struct writer writer;
-        struct reader slow, fast[2];
+        struct test_publisher publisher;
+        struct test_subscriber slow, fast[2];
         struct ring ring;
 
         evicting_make(&ring, 12, starts[4], lanes);
-        writer_open(&writer, &ring);
-        reader_open(&slow, &ring, ring.log_ro, 7, &reliable);
-        reader_open(&fast[0], &ring, ring.log_ro, 6, &reliable);
-        reader_open(&fast[1], &ring, ring.log_ro, 8, &reliable_in_place);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&slow, &ring, ring.log_ro, 7, &reliable);
+        subscriber_open(&fast[0], &ring, ring.log_ro, 6, &reliable);
+        subscriber_open(&fast[1], &ring, ring.log_ro, 8, &reliable_in_place);
         for (int i = 0; i < 200; i++) {
-            publish_many(&writer, 1);
+            publish_many(&publisher, 1);
             for (int r = 0; r < 2; r++) {
                 assert_int_equal(drain(&fast[r]), 0);
-                assert_int_equal(aether_subscriber_next(fast[r].handle), aether_publisher_next(writer.handle));
+                assert_int_equal(aether_subscriber_next(fast[r].handle), aether_publisher_next(publisher.handle));
             }
         }
         assert_int_equal(evict_word(&ring, 7), EVICTED);
@@ -296,30 +299,30 @@ static void only_the_slow_one(void **state) {
         expect_eviction(&slow);
         assert_true(drain(&slow) > 0);
         for (int r = 0; r < 2; r++)
-            reader_close(&fast[r]);
-        reader_close(&slow);
-        writer_close(&writer);
+            subscriber_close(&fast[r]);
+        subscriber_close(&slow);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
-/* The ring has slots, but the lane's room is held: who holds it goes, who has read it stays. */
+/* The ring has free slots, but the lane is full: only the subscriber that holds the lane's room is evicted. */
 static void lane_room_evicts(void **state) {
     static unsigned char data[LANE];
-    struct writer writer;
-    struct reader slow, fast, in_place, half;
+    struct test_publisher publisher;
+    struct test_subscriber slow, fast, in_place, half;
     aether_message held;
     struct ring ring;
 
     (void)state;
     evicting_make(&ring, 16, 0, true);
-    writer_open(&writer, &ring);
-    reader_open(&slow, &ring, ring.log_ro, 0, &reliable);
-    reader_open(&fast, &ring, ring.log_ro, 1, &reliable);
-    reader_open(&in_place, &ring, ring.log_ro, 2, &reliable_in_place);
-    reader_open(&half, &ring, ring.log_ro, 3, &reliable);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&slow, &ring, ring.log_ro, 0, &reliable);
+    subscriber_open(&fast, &ring, ring.log_ro, 1, &reliable);
+    subscriber_open(&in_place, &ring, ring.log_ro, 2, &reliable_in_place);
+    subscriber_open(&half, &ring, ring.log_ro, 3, &reliable);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(aether_publish(writer.handle, data, 1024), 0);
+        assert_int_equal(aether_publish(publisher.handle, data, 1024), 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(aether_receive(fast.handle, &held), 1);
     for (int i = 0; i < 2; i++)
@@ -328,9 +331,9 @@ static void lane_room_evicts(void **state) {
     assert_true(aether_still_valid(in_place.handle, &held));
     for (unsigned record = 0; record < 4; record++)
         assert_int_equal(evict_word(&ring, record), ADMITTED);
-    assert_int_equal(aether_publish(writer.handle, data, 1024), 0);
+    assert_int_equal(aether_publish(publisher.handle, data, 1024), 0);
     assert_true(evict_word(&ring, 0) == EVICTED && evict_word(&ring, 1) == ADMITTED && evict_word(&ring, 2) == EVICTED);
-    assert_int_equal(evict_word(&ring, 3), ADMITTED); /* holds room, but none that was needed */
+    assert_int_equal(evict_word(&ring, 3), ADMITTED); /* holds room, but none that the publisher needed */
     assert_true(is_active(&ring, 3));
     assert_false(aether_still_valid(in_place.handle, &held));
     assert_int_equal(aether_receive(slow.handle, &held), -EOVERFLOW); /* its next message is gone from the lane */
@@ -339,75 +342,75 @@ static void lane_room_evicts(void **state) {
     assert_int_equal(aether_receive(fast.handle, &held), 1);
     assert_true(held.lost == 0 && held.seq == 4 && held.len == 1024);
     for (int i = 0; i < 100; i++) { /* and whatever the size: never full */
-        assert_int_equal(aether_publish(writer.handle, data, (size_t)i * 40), 0);
+        assert_int_equal(aether_publish(publisher.handle, data, (size_t)i * 40), 0);
         if (i % 3 == 0)
             (void)aether_receive(fast.handle, &held);
     }
     assert_conserved(&fast);
     assert_conserved(&slow);
     assert_conserved(&in_place);
-    reader_close(&slow);
-    reader_close(&fast);
+    subscriber_close(&slow);
+    subscriber_close(&fast);
     assert_conserved(&half);
-    reader_close(&in_place);
-    reader_close(&half);
-    writer_close(&writer);
+    subscriber_close(&in_place);
+    subscriber_close(&half);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
 static void records_are_used_again(void **state) {
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
 
     (void)state;
     evicting_make(&ring, 8, starts[4], false);
-    writer_open(&writer, &ring);
+    publisher_open(&publisher, &ring);
     for (uint64_t generation = 1; generation <= 50; generation++) {
-        reader_open(&reader, &ring, ring.log_ro, 3, &reliable);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 3, &reliable);
         assert_int_equal(evict_word(&ring, 3), generation << 1);
-        publish_many(&writer, 8);
-        assert_int_equal(drain(&reader), 0);
-        if (generation % 3 != 0) { /* else it leaves without */
-            publish_many(&writer, 30);
+        publish_many(&publisher, 8);
+        assert_int_equal(drain(&subscriber), 0);
+        if (generation % 3 != 0) { /* else it leaves without being evicted */
+            publish_many(&publisher, 30);
             assert_int_equal(evict_word(&ring, 3), generation << 1 | 1);
-            if (generation % 3 == 1) /* else it dies untold, its bit still set */
-                expect_eviction(&reader);
+            if (generation % 3 == 1) /* else it dies before it has seen that, its bit still set */
+                expect_eviction(&subscriber);
         }
         if (generation % 3 == 2)
-            guarded_unmap(reader.copies, reader.copies_bytes);
+            guarded_unmap(subscriber.copies, subscriber.copies_bytes);
         else
-            reader_close(&reader);
+            subscriber_close(&subscriber);
     }
-    writer_close(&writer);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
-/* Catching up with what was retained, a reader holds its place at the join, and loses that. */
+/* A subscriber that reads retained messages first may lose those; from its join on it holds the publisher back. */
 static void evicted_while_catching_up(void **state) {
     const aether_subscribe_options oldest = {.from = AETHER_FROM_OLDEST};
 
     (void)state;
     for (uint64_t read = 0; read <= CAPACITY; read += 4) {
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         evicting_make(&ring, 8, starts[2], false);
-        writer_open(&writer, &ring);
-        publish_many(&writer, 20);
-        reader_open(&reader, &ring, ring.log_ro, 3, &oldest);
+        publisher_open(&publisher, &ring);
+        publish_many(&publisher, 20);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 3, &oldest);
         for (uint64_t i = 0; i < read; i++)
-            expect_message(&reader, starts[2] + 4 + i);
-        publish_many(&writer, 8);
+            expect_message(&subscriber, starts[2] + 4 + i);
+        publish_many(&publisher, 8);
         assert_int_equal(evict_word(&ring, 3), ADMITTED);
-        publish_many(&writer, 40);
+        publish_many(&publisher, 40);
         assert_int_equal(evict_word(&ring, 3), EVICTED);
-        expect_eviction(&reader);
-        assert_int_equal(drain(&reader), 20 + 48 - 4 - read - CAPACITY / 2);
-        assert_int_equal(aether_subscriber_next(reader.handle), aether_publisher_next(writer.handle));
-        reader_close(&reader);
-        writer_close(&writer);
+        expect_eviction(&subscriber);
+        assert_int_equal(drain(&subscriber), 20 + 48 - 4 - read - CAPACITY / 2);
+        assert_int_equal(aether_subscriber_next(subscriber.handle), aether_publisher_next(publisher.handle));
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
@@ -420,23 +423,23 @@ static void claim_behind_the_slots(void **state) {
     for (size_t s = 0; s < STARTS * 5 * 20; s++) {
         const uint64_t start = starts[s % STARTS], ahead = s / STARTS % 5, published = s / STARTS / 5 + 8;
         unsigned char data[24];
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
         uint64_t lost;
 
         ring_make(&ring, 8, 24, start);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 0, &best_effort);
-        publish_many(&writer, published);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &best_effort);
+        publish_many(&publisher, published);
         for (uint64_t i = 0; i < ahead; i++)
-            ae_write_slot(writer.handle, start + published + i, data, payload_fill(data, start + published + i, 24));
-        lost = drain(&reader);
-        assert_int_equal(aether_subscriber_next(reader.handle), start + published + ahead);
+            ae_write_slot(publisher.handle, start + published + i, data, payload_fill(data, start + published + i, 24));
+        lost = drain(&subscriber);
+        assert_int_equal(aether_subscriber_next(subscriber.handle), start + published + ahead);
         assert_int_equal(lost != 0, published + ahead > 8);
         assert_true(lost == 0 || (lost >= published + ahead - 8 && lost <= published + ahead - 4));
-        reader_close(&reader);
-        writer_close(&writer);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
@@ -447,38 +450,38 @@ static void gaps_of_large_messages(void **state) {
 
     (void)state;
     for (size_t len = 1000; len <= LANE; len += 516) {
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
         aether_message message;
         aether_loan loan;
         const uint64_t fit = LANE / ((len + 63) / 64 * 64);
 
         evicting_make(&ring, 0, starts[3], true);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 0, &best_effort);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &best_effort);
         for (uint64_t round = 1; round < 40; round++) {
-            const uint64_t before = aether_publisher_next(writer.handle);
+            const uint64_t before = aether_publisher_next(publisher.handle);
             for (uint64_t i = 0; i < round; i++)
-                assert_int_equal(aether_publish(writer.handle, data, len), 0);
+                assert_int_equal(aether_publish(publisher.handle, data, len), 0);
             if (round > fit) { /* one gap, whatever the reasons */
-                assert_int_equal(aether_receive(reader.handle, &message), 1);
+                assert_int_equal(aether_receive(subscriber.handle, &message), 1);
                 assert_true(message.seq == before && message.lost >= round - fit && message.lost < round);
             }
-            while (aether_receive(reader.handle, &message) == 1)
+            while (aether_receive(subscriber.handle, &message) == 1)
                 assert_true(message.lost == 0 && message.len == len);
             assert_int_equal(message.seq, before + round - 1); /* the newest came last */
-            assert_conserved(&reader);
-            assert_int_equal(aether_publish(writer.handle, data, len), 0);
-            if (aether_loan_take(writer.handle, LANE, &loan) != 0) /* overwrites all */
+            assert_conserved(&subscriber);
+            assert_int_equal(aether_publish(publisher.handle, data, len), 0);
+            if (aether_loan_take(publisher.handle, LANE, &loan) != 0) /* overwrites all */
                 fail();
-            assert_int_equal(aether_receive(reader.handle, &message), 1);
+            assert_int_equal(aether_receive(subscriber.handle, &message), 1);
             assert_true(message.lost == 1 && message.seq == before + round);
-            expect_nothing(&reader);
-            assert_int_equal(aether_loan_discard(writer.handle, &loan), 0);
+            expect_nothing(&subscriber);
+            assert_int_equal(aether_loan_discard(publisher.handle, &loan), 0);
         }
-        reader_close(&reader);
-        writer_close(&writer);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
@@ -496,48 +499,48 @@ static void latest_takes_the_newest(void **state) {
         const uint64_t start = starts[s % STARTS];
         uint64_t delivered = 0, skipped = 0;
         aether_subscriber_stats stats;
-        struct writer writer;
-        struct reader none, reader;
+        struct test_publisher publisher;
+        struct test_subscriber none, subscriber;
         struct ring ring;
 
         evicting_make(&ring, 0, start, lanes);
-        writer_open(&writer, &ring);
-        reader_open(&none, &ring, ring.log_ro, 0, &latest);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&none, &ring, ring.log_ro, 0, &latest);
         expect_nothing(&none);
-        publish_many(&writer, 5);
-        reader_open(&reader, &ring, ring.log_ro, 0, &latest);
+        publish_many(&publisher, 5);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &latest);
         if (latest.from != AETHER_FROM_NEW) {
-            expect_message(&reader, start + 4); /* the current value */
+            expect_message(&subscriber, start + 4); /* the current value */
             delivered++;
         }
-        expect_nothing(&reader);
+        expect_nothing(&subscriber);
         for (uint64_t burst = 1; burst < 60; burst += 7) {
-            publish_many(&writer, burst);
-            expect_message(&reader, aether_publisher_next(writer.handle) - 1);
-            expect_nothing(&reader);
+            publish_many(&publisher, burst);
+            expect_message(&subscriber, aether_publisher_next(publisher.handle) - 1);
+            expect_nothing(&subscriber);
             delivered++;
             skipped += burst - 1;
         }
-        aether_subscriber_get_stats(reader.handle, &stats);
+        aether_subscriber_get_stats(subscriber.handle, &stats);
         assert_true(stats.delivered == delivered && stats.skipped == skipped && stats.lost == 0 && stats.gaps == 0);
-        assert_int_equal(stats.next, aether_publisher_next(writer.handle));
-        assert_conserved(&reader);
-        expect_message(&none, aether_publisher_next(writer.handle) - 1);
+        assert_int_equal(stats.next, aether_publisher_next(publisher.handle));
+        assert_conserved(&subscriber);
+        expect_message(&none, aether_publisher_next(publisher.handle) - 1);
         assert_conserved(&none);
-        reader_close(&none);
-        reader_close(&reader);
-        writer_close(&writer);
+        subscriber_close(&none);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
 /* ---- the stream's end ---- */
 
-static void expect_end(struct reader *reader, aether_stream end) {
-    assert_int_equal(aether_subscriber_stream(reader->handle), end);
-    assert_int_equal(aether_wait(reader->handle, AETHER_FOREVER), 1); /* told once */
-    assert_int_equal(aether_wait(reader->handle, 0), 0);
-    assert_int_equal(aether_subscriber_stream(reader->handle), end);
+static void expect_end(struct test_subscriber *subscriber, aether_stream end) {
+    assert_int_equal(aether_subscriber_stream(subscriber->handle), end);
+    assert_int_equal(aether_wait(subscriber->handle, AETHER_FOREVER), 1); /* the end is reported once */
+    assert_int_equal(aether_wait(subscriber->handle, 0), 0);
+    assert_int_equal(aether_subscriber_stream(subscriber->handle), end);
 }
 
 static void ends_come_after_the_last_message(void **state) {
@@ -545,37 +548,37 @@ static void ends_come_after_the_last_message(void **state) {
     for (int policy = AETHER_RELIABLE; policy <= AETHER_LATEST; policy++) {
         const aether_subscribe_options options = {.policy = (aether_policy)policy};
         const uint64_t step = policy == AETHER_LATEST ? 3 : 1;
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         evicting_make(&ring, 0, 0, false);
-        reader_open(&reader, &ring, ring.log_ro, 0, &options);
-        assert_int_equal(aether_subscriber_stream(reader.handle), AETHER_STREAM_NONE);
-        expect_nothing(&reader);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options);
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_NONE);
+        expect_nothing(&subscriber);
         for (uint64_t round = 0; round < 12; round++) {
             const bool dies = round % 3 == 1;
-            writer_open(&writer, &ring);
-            assert_int_equal(aether_subscriber_stream(reader.handle), AETHER_STREAM_OPEN);
-            expect_nothing(&reader);
+            publisher_open(&publisher, &ring);
+            assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+            expect_nothing(&subscriber);
             if (round % 4 != 3)
-                publish_many(&writer, 3);
+                publish_many(&publisher, 3);
             if (dies)
-                writer_die(&writer);
+                publisher_die(&publisher);
             else
-                writer_close(&writer);
-            for (uint64_t seq = aether_subscriber_next(reader.handle);
-                 round % 4 != 3 && seq < aether_publisher_next(writer.handle); seq += step) {
-                assert_int_equal(aether_subscriber_stream(reader.handle), AETHER_STREAM_OPEN);
-                assert_int_equal(aether_wait(reader.handle, AETHER_FOREVER), 1);
-                expect_message(&reader, seq + step - 1);
+                publisher_close(&publisher);
+            for (uint64_t seq = aether_subscriber_next(subscriber.handle);
+                 round % 4 != 3 && seq < aether_publisher_next(publisher.handle); seq += step) {
+                assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+                assert_int_equal(aether_wait(subscriber.handle, AETHER_FOREVER), 1);
+                expect_message(&subscriber, seq + step - 1);
             }
-            expect_end(&reader, dies ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED);
+            expect_end(&subscriber, dies ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED);
         }
-        reader_close(&reader);
-        reader_open(&reader, &ring, ring.log_ro, 0, &options); /* comes too late */
-        expect_end(&reader, AETHER_STREAM_CLOSED);
-        reader_close(&reader);
+        subscriber_close(&subscriber);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options); /* comes too late */
+        expect_end(&subscriber, AETHER_STREAM_CLOSED);
+        subscriber_close(&subscriber);
         ring_free(&ring);
     }
 }

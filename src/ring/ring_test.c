@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-/* Sequences at which 48 bits, 64 bits, and the signs of both end. */
+/* Sequences just below 2^47, 2^48, 2^63 and 2^64, where truncated or signed sequences wrap. */
 static const uint64_t starts[] = {
     0,
     (1ull << 47) - 3,
@@ -22,7 +22,7 @@ static const uint64_t starts[] = {
 
 enum form { ONE, BATCH, POLL, FORMS };
 
-/* What a subscriber was handed, added up and checked entry by entry. */
+/* What a subscriber has received: each entry is checked, and all are counted. */
 struct account {
     const struct ring *ring;
     uint64_t expected; /* sequence of the next entry */
@@ -71,17 +71,17 @@ static void drain(aether_subscriber *sub, enum form form, struct account *accoun
         assert_int_equal(account->expected, aether_subscriber_next(sub));
 }
 
-static void assert_conserved(const struct reader *reader, const struct account *account) {
+static void assert_conserved(const struct test_subscriber *subscriber, const struct account *account) {
     aether_subscriber_stats stats;
 
-    aether_subscriber_get_stats(reader->handle, &stats);
+    aether_subscriber_get_stats(subscriber->handle, &stats);
     assert_int_equal(stats.delivered, account->delivered);
     assert_int_equal(stats.lost, account->lost);
     assert_int_equal(stats.gaps, account->gaps);
     assert_int_equal(stats.delivered + stats.lost + stats.aborted, stats.next - stats.joined);
-    assert_int_equal(stats.next, aether_subscriber_next(reader->handle));
-    if (reader->sub.cursors != NULL) {
-        const ae_cursor_record *record = &reader->sub.cursors->records[reader->sub.record];
+    assert_int_equal(stats.next, aether_subscriber_next(subscriber->handle));
+    if (subscriber->sub.cursors != NULL) {
+        const ae_cursor_record *record = &subscriber->sub.cursors->records[subscriber->sub.record];
         assert_int_equal(ae_load_relaxed(&record->joined), stats.joined);
         assert_int_equal(ae_load_relaxed(&record->lost), stats.lost);
         assert_int_equal(ae_load_relaxed(&record->gaps), stats.gaps);
@@ -122,29 +122,29 @@ static uint64_t expected_back(const aether_subscribe_options *options, uint64_t 
     return options->last < retained ? options->last : retained;
 }
 
-/* Publishes `before`, joins, publishes in steps that the reader keeps up with, then a full ring or more at once. */
+/* Publishes `before`, joins, publishes in steps that the subscriber keeps up with, then a full ring or more at once. */
 static void run_case(struct ring *ring, enum form form, const aether_subscribe_options *options, uint64_t before) {
     const uint64_t capacity = ring->geometry.capacity, start = ring->geometry.start_seq;
     struct account account = {.ring = ring};
     struct ae_publisher pub;
-    struct reader reader;
+    struct test_subscriber subscriber;
 
     ring_reset(ring);
     ae_publisher_init(&pub, &ring->geometry, 0, ring->log, ring->cursors_ro, NULL);
     publish_many(&pub, before);
-    reader_open(&reader, ring, ring->log_ro, 7, options);
+    subscriber_open(&subscriber, ring, ring->log_ro, 7, options);
     account.expected = start + before - expected_back(options, before, capacity);
-    assert_int_equal(aether_subscriber_next(reader.handle), account.expected);
+    assert_int_equal(aether_subscriber_next(subscriber.handle), account.expected);
     account.published = pub.hot.next;
-    drain(reader.handle, form, &account);
+    drain(subscriber.handle, form, &account);
     assert_int_equal(account.expected, pub.hot.next);
     for (uint64_t step = 1; step <= capacity; step++) {
         publish_many(&pub, step);
         account.published = pub.hot.next;
-        drain(reader.handle, form, &account);
+        drain(subscriber.handle, form, &account);
         assert_int_equal(account.expected, pub.hot.next);
         assert_int_equal(account.lost, 0);
-        assert_conserved(&reader, &account);
+        assert_conserved(&subscriber, &account);
     }
     if (options->policy == AETHER_RELIABLE) {
         publish_many(&pub, capacity);
@@ -153,13 +153,13 @@ static void run_case(struct ring *ring, enum form form, const aether_subscribe_o
         publish_many(&pub, 2 * capacity + 3);
     }
     account.published = pub.hot.next;
-    drain(reader.handle, form, &account);
+    drain(subscriber.handle, form, &account);
     assert_int_equal(account.expected, pub.hot.next);
     assert_int_equal(account.gaps, options->policy == AETHER_RELIABLE ? 0 : 1);
     assert_int_equal(account.lost, options->policy == AETHER_RELIABLE ? 0 : capacity + capacity / 2 + 3);
-    assert_conserved(&reader, &account);
-    reader_close(&reader);
-    publish_many(&pub, 3 * capacity); /* nobody holds it back any more */
+    assert_conserved(&subscriber, &account);
+    subscriber_close(&subscriber);
+    publish_many(&pub, 3 * capacity); /* no subscriber holds it back any more */
 }
 
 static void every_form_policy_and_start(void **state) {
@@ -198,23 +198,23 @@ static void reliable_loses_only_from_before_its_join(void **state) {
             for (uint64_t after = 1; after <= 16; after++) {
                 struct account account = {0};
                 struct ae_publisher pub;
-                struct reader reader;
+                struct test_subscriber subscriber;
                 struct ring ring;
 
                 ring_make(&ring, 16, 40, starts[s]);
                 ae_publisher_init(&pub, &ring.geometry, 3, ring.log, ring.cursors_ro, NULL);
                 publish_many(&pub, 40);
-                reader_open(&reader, &ring, ring.log_ro, 63, &oldest);
+                subscriber_open(&subscriber, &ring, ring.log_ro, 63, &oldest);
                 publish_many(&pub, after);
                 if (after == 16)
                     assert_int_equal(publish_next(&pub), AETHER_FULL);
                 account = (struct account){.ring = &ring, .expected = starts[s] + 24, .published = pub.hot.next};
-                drain(reader.handle, (enum form)form, &account);
+                drain(subscriber.handle, (enum form)form, &account);
                 assert_int_equal(account.expected, pub.hot.next);
                 assert_int_equal(account.gaps, 1);
                 assert_true(account.lost >= after && account.lost <= 16);
-                assert_conserved(&reader, &account);
-                reader_close(&reader);
+                assert_conserved(&subscriber, &account);
+                subscriber_close(&subscriber);
                 ring_free(&ring);
             }
         }
@@ -230,14 +230,14 @@ static void full_ring_and_its_count(void **state) {
     for (size_t s = 0; s < STARTS; s++) {
         struct account account, fast_account;
         struct ae_publisher pub;
-        struct reader fast, slow;
+        struct test_subscriber fast, slow;
         struct ring ring;
 
         ring_make(&ring, 8, 24, starts[s]);
         account = fast_account = (struct account){.ring = &ring, .expected = starts[s]};
         ae_publisher_init(&pub, &ring.geometry, 5, ring.log, ring.cursors_ro, NULL);
-        reader_open(&fast, &ring, ring.log_ro, 0, &reliable);
-        reader_open(&slow, &ring, ring.log_ro, 63, &reliable);
+        subscriber_open(&fast, &ring, ring.log_ro, 0, &reliable);
+        subscriber_open(&slow, &ring, ring.log_ro, 63, &reliable);
         publish_many(&pub, 8);
         drain(fast.handle, BATCH, &fast_account);
         for (uint64_t i = 1; i <= 100; i++) {
@@ -246,16 +246,16 @@ static void full_ring_and_its_count(void **state) {
             assert_int_equal(pub.hot.next, starts[s] + 8);
         }
         assert_int_equal(receive_some(slow.handle, ONE, &account), 1);
-        for (uint64_t i = 0; i < 20; i++) {                    /* one out, one in */
+        for (uint64_t i = 0; i < 20; i++) {                    /* receive one, publish one */
             assert_int_equal(publish_next(&pub), AETHER_FULL); /* the last view is still held */
             assert_int_equal(receive_some(slow.handle, ONE, &account), 1);
             assert_int_equal(publish_next(&pub), 0);
             drain(fast.handle, BATCH, &fast_account);
             assert_int_equal(fast_account.expected, pub.hot.next);
         }
-        reader_close(&slow);
+        subscriber_close(&slow);
         publish_many(&pub, 1);
-        reader_close(&fast);
+        subscriber_close(&fast);
         publish_many(&pub, 100);
         ring_free(&ring);
     }
@@ -270,13 +270,13 @@ static void batches_are_all_or_nothing(void **state) {
             {(void *)(uintptr_t) "a", 1}, {(void *)(uintptr_t) "b", 1}, {(void *)(uintptr_t) "c", 25}};
         struct account account = {0};
         struct ae_publisher pub;
-        struct reader reader;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         ring_make(&ring, 8, 24, starts[s]);
         account = (struct account){.ring = &ring, .expected = starts[s]};
         ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
-        reader_open(&reader, &ring, ring.log_ro, 0, &reliable);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &reliable);
         assert_int_equal(publish_batch_next(&pub, 0), 0);
         assert_int_equal(publish_batch_next(&pub, 4), 0);
         assert_int_equal(publish_batch_next(&pub, 3), 0);
@@ -285,15 +285,15 @@ static void batches_are_all_or_nothing(void **state) {
         assert_int_equal(pub.hot.next, starts[s] + 7);
         assert_int_equal(publish_batch_next(&pub, 1), 0);
         assert_int_equal(publish_batch_next(&pub, 0), 0);
-        drain(reader.handle, BATCH, &account);
+        drain(subscriber.handle, BATCH, &account);
         assert_int_equal(account.delivered, 8);
         for (int i = 0; i < 50; i++) {
             assert_int_equal(publish_batch_next(&pub, (size_t)i % 5), 0);
-            drain(reader.handle, (enum form)(i % FORMS), &account);
+            drain(subscriber.handle, (enum form)(i % FORMS), &account);
             assert_int_equal(account.expected, pub.hot.next);
         }
-        assert_conserved(&reader, &account);
-        reader_close(&reader);
+        assert_conserved(&subscriber, &account);
+        subscriber_close(&subscriber);
         ring_free(&ring);
     }
 }
@@ -339,32 +339,32 @@ static void aborted_slots_are_skipped_and_counted(void **state) {
                 aether_subscriber_stats stats;
                 aether_message messages[8];
                 struct ae_publisher pub;
-                struct reader reader;
+                struct test_subscriber subscriber;
                 struct ring ring;
                 uint64_t n = 0;
                 int rc;
 
                 ring_make(&ring, 8, 16, start);
                 ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
-                reader_open(&reader, &ring, ring.log_ro, 1, &options);
+                subscriber_open(&subscriber, &ring, ring.log_ro, 1, &options);
                 publish_many(&pub, 8);
                 for (uint64_t i = 0; i < 8; i++) {
                     if (pattern >> i & 1)
                         ae_store_release(ring_tag(&ring, start + i), ae_tag(start + i, AE_KIND_ABORTED, 0));
                 }
                 do {
-                    rc = form == BATCH ? aether_receive_batch(reader.handle, messages, 8)
-                                       : aether_receive(reader.handle, messages);
+                    rc = form == BATCH ? aether_receive_batch(subscriber.handle, messages, 8)
+                                       : aether_receive(subscriber.handle, messages);
                     for (int i = 0; i < rc; i++, n++)
                         assert_true(messages[i].lost == 0 && !(pattern >> (messages[i].seq - start) & 1) &&
                                     payload_right(&messages[i], 16));
                 } while (rc > 0);
-                aether_subscriber_get_stats(reader.handle, &stats);
+                aether_subscriber_get_stats(subscriber.handle, &stats);
                 assert_int_equal(n, 8 - aborted);
                 assert_int_equal(stats.delivered, n);
                 assert_int_equal(stats.aborted, aborted);
                 assert_int_equal(stats.next, start + 8);
-                reader_close(&reader);
+                subscriber_close(&subscriber);
                 ring_free(&ring);
             }
         }
@@ -380,7 +380,7 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t count, uint
     unsigned char data[AE_INLINE_MAX];
     struct account accounts[2];
     struct ae_publisher dead, successor;
-    struct reader readers[2];
+    struct test_subscriber subscribers[2];
     struct ring ring;
     uint64_t seq;
 
@@ -389,16 +389,16 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t count, uint
     ae_publisher_init(&dead, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL);
     publish_many(&dead, before);
     seq = dead.hot.next;
-    reader_open(&readers[0], &ring, ring.log_ro, 0, &reliable);
-    reader_open(&readers[1], &ring, ring.log_ro, 0, &best_effort);
+    subscriber_open(&subscribers[0], &ring, ring.log_ro, 0, &reliable);
+    subscriber_open(&subscribers[1], &ring, ring.log_ro, 0, &best_effort);
     assert_int_equal(ae_claim_next(&dead.hot, count), 0);
     for (uint64_t i = 0; i < committed; i++)
         ae_write_slot(&dead.hot, seq + i, data, payload_fill(data, seq + i, 33));
     if (busy)
         ae_store_release(ring_tag(&ring, seq + committed), ae_tag(seq + committed, AE_KIND_BUSY, 0));
-    for (int i = 0; i < 2; i++) { /* committed is delivered: there is no way back from that */
+    for (int i = 0; i < 2; i++) { /* what is committed is delivered also after a repair */
         accounts[i] = (struct account){.ring = &ring, .expected = seq, .published = seq + committed};
-        drain(readers[i].handle, ONE, &accounts[i]);
+        drain(subscribers[i].handle, ONE, &accounts[i]);
         assert_int_equal(accounts[i].expected, seq + committed);
     }
     assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 0), count - committed);
@@ -407,22 +407,22 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t count, uint
     assert_int_equal(successor.hot.next, seq + count);
     assert_int_equal(ae_load_relaxed(&ring.log->publishers[1].joined), seq + count);
     for (int i = 0; i < 2; i++) { /* the aborted ones are passed over, and counted, without being delivered */
-        drain(readers[i].handle, ONE, &accounts[i]);
-        assert_int_equal(aether_subscriber_next(readers[i].handle), seq + count);
+        drain(subscribers[i].handle, ONE, &accounts[i]);
+        assert_int_equal(aether_subscriber_next(subscribers[i].handle), seq + count);
         accounts[i].expected = seq + count;
     }
     for (int round = 0; round < 30; round++) {
         publish_many(&successor, 1);
         for (int i = 0; i < 2; i++) {
             accounts[i].published = successor.hot.next;
-            drain(readers[i].handle, ONE, &accounts[i]);
+            drain(subscribers[i].handle, ONE, &accounts[i]);
             assert_int_equal(accounts[i].expected, successor.hot.next);
             assert_int_equal(accounts[i].lost, 0);
-            assert_conserved(&readers[i], &accounts[i]);
+            assert_conserved(&subscribers[i], &accounts[i]);
         }
     }
-    reader_close(&readers[0]);
-    reader_close(&readers[1]);
+    subscriber_close(&subscribers[0]);
+    subscriber_close(&subscribers[1]);
     ring_free(&ring);
 }
 
@@ -487,9 +487,10 @@ static void poison_log(struct ring *ring, uint64_t *random, bool whole) {
                      ae_claim_word(hostile_seq(random, near_seq, capacity), next_random(random) & 3, 0));
 }
 
-static uint64_t byte_sum; /* of every byte that was handed out: a wrong pointer or length crashes here */
+static uint64_t byte_sum; /* of every byte that was received: a wrong pointer or length crashes here */
 
-static int inspect_entry(const struct reader *reader, const struct ring *ring, const aether_message *message) {
+static int inspect_entry(const struct test_subscriber *subscriber, const struct ring *ring,
+                         const aether_message *message) {
     const unsigned char *data = message->data, *slots = (const unsigned char *)ring->log_ro + ring->geometry.slots_off;
     const size_t stride = ring->geometry.slot_size - AE_SLOT_HEADER;
 
@@ -502,21 +503,21 @@ static int inspect_entry(const struct reader *reader, const struct ring *ring, c
     if (data >= slots && data < slots + ring->geometry.capacity * ring->geometry.slot_size)
         assert_int_equal((size_t)(data - slots) % ring->geometry.slot_size, AE_SLOT_HEADER);
     else
-        assert_true(data >= reader->copies && data + stride <= reader->copies + reader->copies_bytes);
+        assert_true(data >= subscriber->copies && data + stride <= subscriber->copies + subscriber->copies_bytes);
     for (size_t i = 0; i < message->len; i++)
         byte_sum += data[i];
     return 0;
 }
 
 struct hostile_poll {
-    const struct reader *reader;
+    const struct test_subscriber *subscriber;
     const struct ring *ring;
 };
 
 static int inspect_polled(void *context, const aether_message *message) {
     const struct hostile_poll *poll = context;
 
-    return inspect_entry(poll->reader, poll->ring, message);
+    return inspect_entry(poll->subscriber, poll->ring, message);
 }
 
 static void hostile_receive(struct ring *ring, uint64_t *random) {
@@ -524,38 +525,38 @@ static void hostile_receive(struct ring *ring, uint64_t *random) {
     const aether_subscribe_options options = {.policy = (aether_policy)(r & 1),
                                               .from = (aether_from)((r >> 1) % 3),
                                               .last = next_random(random) >> (r >> 8 & 63)};
-    static struct reader reader; /* one set of copies for all rounds */
+    static struct test_subscriber subscriber; /* one set of copies for all rounds */
     aether_subscriber_stats stats;
     aether_message messages[24];
 
-    if (reader.copies == NULL) {
-        reader.copies_bytes =
+    if (subscriber.copies == NULL) {
+        subscriber.copies_bytes =
             ae_subscriber_copies_bytes(&ring->geometry, &(aether_subscribe_options){.from = AETHER_FROM_OLDEST});
-        reader.copies = guarded_map(reader.copies_bytes, PROT_READ | PROT_WRITE, -1);
+        subscriber.copies = guarded_map(subscriber.copies_bytes, PROT_READ | PROT_WRITE, -1);
     }
-    ae_subscriber_init(&reader.sub, &ring->geometry, r >> 16 & 63, ring->log_ro,
+    ae_subscriber_init(&subscriber.sub, &ring->geometry, r >> 16 & 63, ring->log_ro,
                        options.policy == AETHER_RELIABLE ? ring->cursors : NULL, &options,
-                       ae_subscriber_copies_bytes(&ring->geometry, &options) != 0 ? reader.copies : NULL);
-    reader.handle = &reader.sub.hot;
+                       ae_subscriber_copies_bytes(&ring->geometry, &options) != 0 ? subscriber.copies : NULL);
+    subscriber.handle = &subscriber.sub.hot;
     for (int call = 0; call < 12; call++) {
         const int form = (int)(next_random(random) % FORMS);
         int n;
         if (form == POLL) {
-            n = aether_poll(reader.handle, inspect_polled, &(struct hostile_poll){&reader, ring}, 24);
+            n = aether_poll(subscriber.handle, inspect_polled, &(struct hostile_poll){&subscriber, ring}, 24);
         } else {
-            n = form == ONE ? aether_receive(reader.handle, messages)
-                            : aether_receive_batch(reader.handle, messages, 24);
+            n = form == ONE ? aether_receive(subscriber.handle, messages)
+                            : aether_receive_batch(subscriber.handle, messages, 24);
             for (int i = 0; i < n; i++)
-                inspect_entry(&reader, ring, &messages[i]);
+                inspect_entry(&subscriber, ring, &messages[i]);
         }
         assert_true((n >= 0 && n <= 24) || n == -EBADMSG);
-        aether_subscriber_get_stats(reader.handle, &stats);
+        aether_subscriber_get_stats(subscriber.handle, &stats);
         assert_int_equal(stats.delivered + stats.lost + stats.aborted, stats.next - stats.joined);
-        if (next_random(random) % 4 == 0) /* the next look finds another world */
+        if (next_random(random) % 4 == 0) /* the next call finds all words changed */
             ae_store_relaxed(ring_tag(ring, next_random(random)),
                              ae_tag(hostile_seq(random, stats.next, 8), next_random(random) & 3, 1));
     }
-    ae_subscriber_leave(&reader.sub);
+    ae_subscriber_leave(&subscriber.sub);
 }
 
 static void hostile_publish(struct ring *ring, uint64_t *random) {
@@ -575,7 +576,7 @@ static void hostile_publish(struct ring *ring, uint64_t *random) {
                            ? aether_publish(&pub.hot, data, next_random(random) % (ring->geometry.max_message + 1))
                            : aether_publish_batch(&pub.hot, messages, 4);
         assert_true(rc == 0 || (rc == AETHER_FULL && pub.hot.next == next));
-        /* Whatever the others say, it never believes that it has more than a ring's worth of room. */
+        /* Whatever cursors and intents hold, the publisher never takes more than one ring for free. */
         assert_true(rc != 0 || pub.hot.limit - pub.hot.next <= ring->geometry.capacity);
     }
 }
@@ -609,7 +610,7 @@ static void every_tag(void **state) {
     (void)state;
     for (int policy = AETHER_RELIABLE; policy <= AETHER_BEST_EFFORT; policy++) {
         const aether_subscribe_options options = {.policy = (aether_policy)policy};
-        struct reader reader;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         ring_make(&ring, 8, 500, 40);
@@ -621,24 +622,24 @@ static void every_tag(void **state) {
             ring_reset(&ring);
             ae_store_release(ring_tag(&ring, 40), ae_tag(40, 0, 0) | tag);
             if (tag == 0)
-                reader_open(&reader, &ring, ring.log_ro, 0, &options);
-            reader.sub.hot.next = 40;
-            rc = aether_receive(reader.handle, &message);
+                subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options);
+            subscriber.sub.hot.next = 40;
+            rc = aether_receive(subscriber.handle, &message);
             if (kind == AE_KIND_BUSY || kind == AE_KIND_ABORTED)
                 assert_int_equal(rc, 0);
             else if (kind == AE_KIND_INLINE && len <= 500)
                 assert_true(rc == 1 && message.seq == 40 && message.len == len);
             else
                 assert_int_equal(rc, -EBADMSG);
-            assert_int_equal(reader.sub.hot.next, 40 + (rc == 1 || kind == AE_KIND_ABORTED));
+            assert_int_equal(subscriber.sub.hot.next, 40 + (rc == 1 || kind == AE_KIND_ABORTED));
         }
         assert_non_null(strstr(aether_errmsg(), "sequence 40"));
-        reader_close(&reader);
+        subscriber_close(&subscriber);
         ring_free(&ring);
     }
 }
 
-/* Cursors that no subscriber writes: ahead of the claim holds nobody back, far behind counts as one whole ring. */
+/* Impossible cursors: one ahead of the claim doesn't hold the publisher back, one far behind counts as a full ring. */
 static void lying_cursors(void **state) {
     static const struct {
         uint64_t behind;

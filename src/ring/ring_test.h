@@ -2,9 +2,9 @@
 /*
  * ring_test.h - a topic's objects without a daemon, for the unit tests beside it.
  *
- * Each object lies between two pages that nobody may touch. rw and ro are two mappings of it: subscribers get the
- * read-only log and publishers the read-only cursors, as from aetherd, so that a store into the other side's object is
- * a crash. ThreadSanitizer sees races only through one mapping: the threads test uses rw alone.
+ * Each object lies between two inaccessible pages, and has two mappings, rw and ro. As with aetherd, subscribers get
+ * the read-only log and publishers the read-only cursors, so that a store into the other side's object crashes.
+ * ThreadSanitizer sees races only within one mapping, so tests with threads use rw alone.
  */
 #ifndef AE_RING_RING_TEST_H
 #define AE_RING_RING_TEST_H
@@ -38,8 +38,8 @@ struct ring {
     const ae_cursors *cursors_ro;
 };
 
-/* A subscriber and its copies, which end at a page that nobody may touch. */
-struct reader {
+/* A subscriber and its copies, which end at an inaccessible page. */
+struct test_subscriber {
     struct ae_subscriber sub;
     unsigned char *copies;
     size_t copies_bytes;
@@ -47,7 +47,7 @@ struct reader {
 };
 
 /* A publisher and the buffer of its loans. */
-struct writer {
+struct test_publisher {
     struct ae_publisher pub;
     unsigned char *buffer;
     aether_publisher *handle;
@@ -122,49 +122,49 @@ static inline ae_u64 *ring_tag(const struct ring *ring, uint64_t seq) {
                               (seq & (ring->geometry.capacity - 1)) * ring->geometry.slot_size);
 }
 
-static inline void reader_open(struct reader *reader, const struct ring *ring, const ae_log *log, uint32_t record,
-                               const aether_subscribe_options *options) {
+static inline void subscriber_open(struct test_subscriber *subscriber, const struct ring *ring, const ae_log *log,
+                                   uint32_t record, const aether_subscribe_options *options) {
     const size_t need = ae_subscriber_copies_bytes(&ring->geometry, options);
 
-    reader->copies_bytes = (need + AE_PAGE - 1) & ~(size_t)(AE_PAGE - 1);
-    reader->copies = need != 0 ? guarded_map(reader->copies_bytes, PROT_READ | PROT_WRITE, -1) : NULL;
+    subscriber->copies_bytes = (need + AE_PAGE - 1) & ~(size_t)(AE_PAGE - 1);
+    subscriber->copies = need != 0 ? guarded_map(subscriber->copies_bytes, PROT_READ | PROT_WRITE, -1) : NULL;
     if (options->policy == AETHER_RELIABLE)
         ae_topic_admit_subscriber(ring->log, ring->cursors, record);
-    ae_subscriber_init(&reader->sub, &ring->geometry, record, log,
+    ae_subscriber_init(&subscriber->sub, &ring->geometry, record, log,
                        options->policy == AETHER_RELIABLE ? ring->cursors : NULL, options,
-                       need != 0 ? reader->copies + reader->copies_bytes - need : NULL);
-    reader->handle = &reader->sub.hot;
+                       need != 0 ? subscriber->copies + subscriber->copies_bytes - need : NULL);
+    subscriber->handle = &subscriber->sub.hot;
 }
 
-static inline void reader_close(struct reader *reader) {
-    ae_subscriber_leave(&reader->sub);
-    if (reader->copies != NULL)
-        guarded_unmap(reader->copies, reader->copies_bytes);
+static inline void subscriber_close(struct test_subscriber *subscriber) {
+    ae_subscriber_leave(&subscriber->sub);
+    if (subscriber->copies != NULL)
+        guarded_unmap(subscriber->copies, subscriber->copies_bytes);
 }
 
-/* Tests with threads pass the cursors in the mapping that subscribers write. */
-static inline void writer_open_as(struct writer *writer, const struct ring *ring, uint32_t record,
-                                  const ae_cursors *cursors) {
+/* cursors: ring->cursors_ro, or ring->cursors in a test with threads. */
+static inline void publisher_open_as(struct test_publisher *publisher, const struct ring *ring, uint32_t record,
+                                     const ae_cursors *cursors) {
     ae_topic_admit_publisher(ring->log, record);
-    writer->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
-    check_setup(writer->buffer != NULL, "buffer");
-    ae_publisher_init(&writer->pub, &ring->geometry, record, ring->log, cursors, writer->buffer);
-    writer->handle = &writer->pub.hot;
+    publisher->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
+    check_setup(publisher->buffer != NULL, "buffer");
+    ae_publisher_init(&publisher->pub, &ring->geometry, record, ring->log, cursors, publisher->buffer);
+    publisher->handle = &publisher->pub.hot;
 }
 
-static inline void writer_open(struct writer *writer, const struct ring *ring) {
-    writer_open_as(writer, ring, 0, ring->cursors_ro);
+static inline void publisher_open(struct test_publisher *publisher, const struct ring *ring) {
+    publisher_open_as(publisher, ring, 0, ring->cursors_ro);
 }
 
-static inline void writer_close(struct writer *writer) {
-    ae_publisher_leave(&writer->pub);
-    free(writer->buffer);
+static inline void publisher_close(struct test_publisher *publisher) {
+    ae_publisher_leave(&publisher->pub);
+    free(publisher->buffer);
 }
 
-/* As a killed one leaves it once aetherd has noticed. */
-static inline void writer_die(struct writer *writer) {
-    (void)ae_topic_retire_publisher(writer->pub.log, &writer->pub.geometry, writer->pub.record, true);
-    free(writer->buffer);
+/* The publisher was killed, and aetherd has retired it. */
+static inline void publisher_die(struct test_publisher *publisher) {
+    (void)ae_topic_retire_publisher(publisher->pub.log, &publisher->pub.geometry, publisher->pub.record, true);
+    free(publisher->buffer);
 }
 
 /* ---- payloads that follow from their sequence, so that any byte of another message or a torn one shows ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One publisher and readers of every policy on a ring and a lane that are far too small for them, in one mapping: the
- * test that ThreadSanitizer runs.
+ * One publisher and subscribers of every policy on a ring and a lane that are far too small for them. All use one
+ * mapping, so that ThreadSanitizer can check them.
  */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
@@ -25,7 +25,7 @@ struct scene {
     struct ring ring;
     uint64_t messages;
     uint64_t end;     /* sequence at which the publisher stops */
-    ae_u64 published; /* next sequence, relaxed: an eye on progress and nothing else */
+    ae_u64 published; /* next sequence, relaxed: shows progress and orders nothing */
     pthread_barrier_t begin;
 };
 
@@ -35,20 +35,20 @@ struct actor {
     aether_policy policy;
     int form;
     aether_views views;
-    bool told;                                /* of its eviction */
+    bool evicted;                             /* received -EOVERFLOW */
     uint64_t delivered, lost, skipped, joins; /* results */
-    uint64_t torn;                            /* in place: seen to be overwritten, and said to be */
-    const char *fault;
+    uint64_t torn;                            /* in place: overwritten, and not valid any more */
+    const char *error;
     pthread_t thread;
 };
 
-/* Through a loan, now and then after others that are given back: they are taken for the memory that they overwrite. */
+/* Through a loan. `others`: after taking and discarding two loans, whose memory is overwritten. */
 static int publish_loan(aether_publisher *pub, const unsigned char *data, size_t len, bool others) {
     aether_loan loan, other;
     int rc;
 
     if (others && aether_loan_take(pub, len, &other) == 0) {
-        if (aether_loan_take(pub, len / 2, &loan) == 0) /* may well find no room beside the first */
+        if (aether_loan_take(pub, len / 2, &loan) == 0) /* there may be no room beside the first */
             (void)aether_loan_discard(pub, &loan);
         (void)aether_loan_discard(pub, &other);
     }
@@ -66,11 +66,11 @@ static void *publish_all(void *arg) {
     struct scene *scene = self->scene;
     static unsigned char data[4][LANE];
     const size_t max = scene->ring.geometry.max_message;
-    struct writer writer;
+    struct test_publisher publisher;
     aether_publisher *pub;
 
-    writer_open_as(&writer, &scene->ring, 0, scene->ring.cursors);
-    pub = writer.handle;
+    publisher_open_as(&publisher, &scene->ring, 0, scene->ring.cursors);
+    pub = publisher.handle;
     pthread_barrier_wait(&scene->begin);
     while (pub->next != scene->end) {
         const uint64_t seq = pub->next;
@@ -86,21 +86,21 @@ static void *publish_all(void *arg) {
                      : count == 1 ? aether_publish(pub, data[0], messages[0].iov_len)
                                   : aether_publish_batch(pub, messages, count)) == AETHER_FULL) {
             if (scene->ring.geometry.evict_lag != 0)
-                self->fault = "full, on a topic that evicts";
+                self->error = "full, on a topic that evicts";
             sched_yield();
         }
         if (rc != 0)
-            self->fault = "publish failed";
+            self->error = "publish failed";
         self->delivered += count;
         ae_store_relaxed(&scene->published, pub->next);
         if (mix(seq + 11) % 64 == 0)
-            sched_yield(); /* so that readers see the newest, too */
+            sched_yield(); /* so that subscribers catch up now and then */
     }
-    writer_close(&writer);
+    publisher_close(&publisher);
     return NULL;
 }
 
-/* What may be overwritten under our hands is copied word by word, as atomic.h does it, and judged afterwards. */
+/* Bytes that the publisher may overwrite meanwhile are copied as atomic.h does it, and checked afterwards. */
 static void check_bytes(struct actor *self, const struct ae_subscriber *sub, const aether_message *message) {
     const size_t max = self->scene->ring.geometry.max_message;
     aether_message copy = *message;
@@ -108,7 +108,7 @@ static void check_bytes(struct actor *self, const struct ae_subscriber *sub, con
 
     if (!sub->in_place || (self->policy == AETHER_RELIABLE && sub->geometry.evict_lag == 0)) {
         if (!payload_right(message, max))
-            self->fault = "torn or wrong payload";
+            self->error = "torn or wrong payload";
         return;
     }
     if (message->len != 0)
@@ -116,7 +116,7 @@ static void check_bytes(struct actor *self, const struct ae_subscriber *sub, con
     copy.data = bytes;
     if (aether_still_valid(&sub->hot, message)) {
         if (!payload_right(&copy, max))
-            self->fault = "torn or wrong payload that was said to be valid";
+            self->error = "torn or wrong payload that was said to be valid";
     } else {
         self->torn++;
     }
@@ -127,14 +127,14 @@ static void check_entry(struct actor *self, const struct ae_subscriber *sub, con
     if (self->policy == AETHER_LATEST && (int64_t)(message->seq - *expected) > 0)
         *expected = message->seq;
     if (message->seq != *expected)
-        self->fault = "out of order";
+        self->error = "out of order";
     if (message->lost != 0) {
-        /* A reliable reader may lose what the ring held from before its join, and nothing else until it is told. */
-        if (self->policy == AETHER_RELIABLE && !self->told &&
+        /* Before -EOVERFLOW a reliable subscriber may lose only messages that were retained from before its join. */
+        if (self->policy == AETHER_RELIABLE && !self->evicted &&
             (int64_t)(message->seq + message->lost - sub->protected_seq) > 0)
-            self->fault = "a reliable reader lost a message";
+            self->error = "a reliable subscriber lost a message";
         if (self->policy == AETHER_LATEST)
-            self->fault = "a gap of latest";
+            self->error = "a gap of latest";
         self->lost += message->lost;
         *expected += message->lost;
         return;
@@ -158,84 +158,73 @@ static int check_polled(void *context, const aether_message *message) {
 }
 
 /* Reads until `end`, or for `budget` entries. */
-static void read_until(struct actor *self, struct reader *reader, uint64_t end, uint64_t budget) {
-    uint64_t expected = aether_subscriber_next(reader->handle);
+static void receive_until(struct actor *self, struct test_subscriber *subscriber, uint64_t end, uint64_t budget) {
+    uint64_t expected = aether_subscriber_next(subscriber->handle);
     aether_subscriber_stats stats;
-    struct polled polled = {self, &reader->sub, &expected};
+    struct polled polled = {self, &subscriber->sub, &expected};
 
     self->delivered = self->lost = 0;
-    self->told = false;
-    while (expected != end && budget-- > 0 && self->fault == NULL) {
+    self->evicted = false;
+    while (expected != end && budget-- > 0 && self->error == NULL) {
         aether_message messages[6];
         int n;
         if (self->form == 2) {
-            n = aether_poll(reader->handle, check_polled, &polled, 6);
+            n = aether_poll(subscriber->handle, check_polled, &polled, 6);
         } else {
-            n = self->form == 0 ? aether_receive(reader->handle, messages)
-                                : aether_receive_batch(reader->handle, messages, 6);
+            n = self->form == 0 ? aether_receive(subscriber->handle, messages)
+                                : aether_receive_batch(subscriber->handle, messages, 6);
             for (int i = 0; i < n; i++)
-                check_entry(self, &reader->sub, &messages[i], &expected);
+                check_entry(self, &subscriber->sub, &messages[i], &expected);
         }
-        if (n == -EOVERFLOW && self->scene->ring.geometry.evict_lag != 0 && !self->told)
-            self->told = true;
+        if (n == -EOVERFLOW && self->scene->ring.geometry.evict_lag != 0 && !self->evicted)
+            self->evicted = true;
         else if (n < 0)
-            self->fault = "receive failed";
+            self->error = "receive failed";
         if (self->policy == AETHER_LATEST) /* may skip what it finds overwritten */
-            expected = aether_subscriber_next(reader->handle);
+            expected = aether_subscriber_next(subscriber->handle);
         if (n == 0)
             sched_yield();
     }
-    aether_subscriber_get_stats(reader->handle, &stats);
+    aether_subscriber_get_stats(subscriber->handle, &stats);
     self->skipped = stats.skipped;
     if (stats.delivered != self->delivered || stats.lost != self->lost || stats.aborted != 0 ||
-        (stats.skipped != 0 && self->policy != AETHER_LATEST) || stats.evicted != self->told ||
+        (stats.skipped != 0 && self->policy != AETHER_LATEST) || stats.evicted != self->evicted ||
         stats.next - stats.joined != self->delivered + self->lost + self->skipped)
-        self->fault = "delivered + lost is not what it advanced";
+        self->error = "delivered + lost is not what it advanced";
 }
 
-static void *read_all(void *arg) {
+static void *receive_all(void *arg) {
     struct actor *self = arg;
     const aether_subscribe_options options = {.policy = self->policy, .views = self->views};
-    struct reader reader;
+    struct test_subscriber subscriber;
 
-    reader_open(&reader, &self->scene->ring, self->scene->ring.log, self->record, &options);
+    subscriber_open(&subscriber, &self->scene->ring, self->scene->ring.log, self->record, &options);
     self->joins = 1;
     pthread_barrier_wait(&self->scene->begin);
-    read_until(self, &reader, self->scene->end, UINT64_MAX);
-    reader_close(&reader);
+    receive_until(self, &subscriber, self->scene->end, UINT64_MAX);
+    subscriber_close(&subscriber);
     return NULL;
 }
 
-/* What aetherd does when it gives a record out again. */
-static void readmit(const struct ring *ring, unsigned record) {
-    const uint64_t word = ae_load_relaxed(&ring->log->evict[record]);
-
-    ae_store_relaxed(&ring->cursors->records[record].cursor,
-                     ae_seq_extend(ae_load_acquire(&ring->log->claim.claim) >> AE_CLAIM_SEQ_SHIFT,
-                                   ae_load_relaxed(&ring->log->claim.position)));
-    ae_store_release(&ring->log->evict[record], ((word >> 1) + 1) << 1);
-}
-
-/* Joins from every start with any policy, reads a little, leaves, and again. */
+/* Joins with any policy and start, receives a little, leaves, and joins again. */
 static void *join_and_leave(void *arg) {
     struct actor *self = arg;
     struct scene *scene = self->scene;
     uint64_t random = 42 + self->record;
 
     pthread_barrier_wait(&scene->begin);
-    while (ae_load_relaxed(&scene->published) != scene->end && self->fault == NULL) {
+    while (ae_load_relaxed(&scene->published) != scene->end && self->error == NULL) {
         const uint64_t r = next_random(&random);
         const aether_subscribe_options options = {.policy = (aether_policy)((r >> 40) % 3),
                                                   .from = (aether_from)((r >> 1) % 3),
                                                   .last = (r >> 1) % 3 == 2 ? r >> 8 & 31 : 0,
                                                   .views = (aether_views)(r >> 48 & 1)};
-        struct reader reader;
+        struct test_subscriber subscriber;
         self->policy = options.policy;
         self->form = (int)((r >> 16) % 3);
-        readmit(&scene->ring, self->record);
-        reader_open(&reader, &scene->ring, scene->ring.log, self->record, &options);
-        read_until(self, &reader, scene->end, r >> 24 & 127);
-        reader_close(&reader);
+        subscriber_open(&subscriber, &scene->ring, scene->ring.log, self->record, &options);
+        receive_until(self, &subscriber, scene->end, r >> 24 & 127);
+        subscriber_close(&subscriber);
         self->joins++;
     }
     return NULL;
@@ -264,14 +253,14 @@ static struct actor *play(struct scene *scene, const aether_topic_config *config
     ae_store_relaxed(&scene->published, config->start_seq);
     pthread_barrier_init(&scene->begin, NULL, (unsigned)count);
     for (size_t i = 0; i < count; i++) {
-        void *(*const act)(void *) = i == 0 ? publish_all : i == count - 1 ? join_and_leave : read_all;
+        void *(*const act)(void *) = i == 0 ? publish_all : i == count - 1 ? join_and_leave : receive_all;
         assert_int_equal(pthread_create(&actors[i].thread, NULL, act, &actors[i]), 0);
     }
     for (size_t i = 0; i < count; i++)
         pthread_join(actors[i].thread, NULL);
     for (size_t i = 0; i < count; i++) {
-        if (actors[i].fault != NULL)
-            fail_msg("actor %zu: %s", i, actors[i].fault);
+        if (actors[i].error != NULL)
+            fail_msg("actor %zu: %s", i, actors[i].error);
         assert_true(i == 0 || actors[i].joins > 0);
         if (i > 0 && i < count - 1)
             assert_int_equal(actors[i].delivered + actors[i].lost + actors[i].skipped, messages);
@@ -358,6 +347,6 @@ int main(void) {
         cmocka_unit_test(evicting),
     };
 
-    alarm(240); /* a reader that waits for good ends here */
+    alarm(240); /* ends the test if a thread waits for ever */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

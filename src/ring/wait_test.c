@@ -40,10 +40,10 @@ static void await_note(const struct ring *ring) {
         sched_yield();
 }
 
-static void publish_one(struct writer *writer) {
-    const uint64_t seq = aether_publisher_next(writer->handle);
+static void publish_one(struct test_publisher *publisher) {
+    const uint64_t seq = aether_publisher_next(publisher->handle);
 
-    assert_int_equal(aether_publish(writer->handle, &seq, sizeof seq), 0);
+    assert_int_equal(aether_publish(publisher->handle, &seq, sizeof seq), 0);
 }
 
 /* ---- one thread ---- */
@@ -51,35 +51,35 @@ static void publish_one(struct writer *writer) {
 static void timeouts(void **state) {
     static const uint64_t times[] = {1, 1000, MS, 20 * MS};
     const aether_subscribe_options *options[] = {&reliable, &best_effort, &latest};
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
 
     (void)state;
     ring_make(&ring, 8, 8, 0);
-    writer_open(&writer, &ring);
+    publisher_open(&publisher, &ring);
     for (int p = 0; p < 3; p++) {
-        reader_open(&reader, &ring, ring.log_ro, 0, options[p]);
-        assert_int_equal(aether_wait(reader.handle, 0), 0);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, options[p]);
+        assert_int_equal(aether_wait(subscriber.handle, 0), 0);
         for (int i = 0; i < 4; i++) {
             aether_message message;
             const uint64_t start = ae_now_ns();
-            assert_int_equal(aether_wait(reader.handle, times[i]), 0);
+            assert_int_equal(aether_wait(subscriber.handle, times[i]), 0);
             assert_true(ae_now_ns() - start >= times[i]);
-            assert_int_equal(aether_receive_wait(reader.handle, &message, times[i]), 0);
+            assert_int_equal(aether_receive_wait(subscriber.handle, &message, times[i]), 0);
             assert_true(ae_now_ns() - start >= 2 * times[i]);
-            publish_one(&writer);
-            assert_int_equal(aether_wait(reader.handle, AETHER_FOREVER), 1);
-            assert_int_equal(aether_receive_wait(reader.handle, &message, AETHER_FOREVER), 1);
-            assert_int_equal(message.seq, aether_publisher_next(writer.handle) - 1);
+            publish_one(&publisher);
+            assert_int_equal(aether_wait(subscriber.handle, AETHER_FOREVER), 1);
+            assert_int_equal(aether_receive_wait(subscriber.handle, &message, AETHER_FOREVER), 1);
+            assert_int_equal(message.seq, aether_publisher_next(publisher.handle) - 1);
         }
-        reader_close(&reader);
+        subscriber_close(&subscriber);
     }
-    writer_close(&writer);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
-/* Only a note with the very word of now wakes, and once; a publisher never follows one that is ahead. */
+/* A publisher wakes subscribers if `want` equals `wake`, and once. A `want` that is ahead or behind has no effect. */
 static void which_notes_wake(void **state) {
     const uint64_t words[] = {1, 2, UINT32_MAX, 1ull << 32, (1ull << 63) - 1, 1ull << 63, UINT64_MAX};
 
@@ -88,63 +88,63 @@ static void which_notes_wake(void **state) {
         const uint64_t word = words[i];
         const uint64_t lies[] = {
             word - 1, word + 1, word + 2, word - 1000, word + (1ull << 62), word + (1ull << 63), word - (1ull << 62)};
-        struct writer writer;
+        struct test_publisher publisher;
         struct ring ring;
 
         ring_make(&ring, 8, 8, 0);
         ae_store_relaxed(&ring.log->wake.wake, word);
         ae_store_relaxed(&ring.cursors->want.want, word - 1);
-        writer_open(&writer, &ring);
+        publisher_open(&publisher, &ring);
         for (size_t k = 0; k < sizeof lies / sizeof lies[0]; k++) {
             ae_store_relaxed(&ring.cursors->want.want, lies[k]);
-            publish_one(&writer);
-            publish_one(&writer);
+            publish_one(&publisher);
+            publish_one(&publisher);
             assert_int_equal(wake_word(&ring), word);
         }
         ae_store_relaxed(&ring.cursors->want.want, word);
-        publish_one(&writer);
+        publish_one(&publisher);
         assert_int_equal(wake_word(&ring), word + 1);
-        publish_one(&writer);
+        publish_one(&publisher);
         assert_int_equal(wake_word(&ring), word + 1);
-        ae_store_relaxed(&ring.log->wake.wake, word + 5); /* others wake, too */
+        ae_store_relaxed(&ring.log->wake.wake, word + 5); /* others have woken subscribers meanwhile */
         ae_store_relaxed(&ring.cursors->want.want, word + 5);
-        publish_one(&writer);
+        publish_one(&publisher);
         assert_int_equal(wake_word(&ring), word + 6);
-        writer_close(&writer);
+        publisher_close(&publisher);
         assert_int_equal(wake_word(&ring), word + 7);
         ring_free(&ring);
     }
 }
 
-/* Whatever stands there, a sleeper ends up with its own note, and with its timeout. */
+/* Whatever `want` held, a subscriber that sleeps stores its own value there, and its timeout ends the sleep. */
 static void notes_replace_lies(void **state) {
     const uint64_t lies[] = {0, 1, 2, 7, 8, 1ull << 31, 1ull << 32, 1ull << 62, 1ull << 63, UINT64_MAX};
 
     (void)state;
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
-        struct writer writer;
-        struct reader reader;
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
         struct ring ring;
 
         ring_make(&ring, 8, 8, 0);
         ae_store_relaxed(&ring.log->wake.wake, 7);
-        writer_open(&writer, &ring);
-        reader_open(&reader, &ring, ring.log_ro, 0, &reliable);
+        publisher_open(&publisher, &ring);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &reliable);
         ae_store_relaxed(&ring.cursors->want.want, lies[i]);
-        assert_true(ae_subscriber_sleep(&reader.sub, MS));
+        assert_true(ae_subscriber_sleep(&subscriber.sub, MS));
         assert_int_equal(want_word(&ring), 7);
-        publish_one(&writer);
+        publish_one(&publisher);
         assert_int_equal(wake_word(&ring), 8);
-        assert_int_equal(aether_wait(reader.handle, AETHER_FOREVER), 1);
-        reader_close(&reader);
-        writer_close(&writer);
+        assert_int_equal(aether_wait(subscriber.handle, AETHER_FOREVER), 1);
+        subscriber_close(&subscriber);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
 static void publisher_waits(void **state) {
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
     struct ring ring;
     aether_loan loan;
     unsigned char data[4096] = {0};
@@ -153,28 +153,28 @@ static void publisher_waits(void **state) {
     (void)state;
     ring_make_as(&ring,
                  &(aether_topic_config){.capacity = 8, .max_message = 4096, .inline_max = 56, .lane_bytes = 4096});
-    writer_open(&writer, &ring);
-    reader_open(&reader, &ring, ring.log_ro, 0, &reliable);
-    assert_int_equal(aether_publisher_wait(writer.handle, 4097, 0), -EMSGSIZE);
-    assert_int_equal(aether_publish_wait(writer.handle, data, 4097, AETHER_FOREVER), -EMSGSIZE);
-    assert_int_equal(aether_publisher_wait(writer.handle, 4096, 0), 0);
-    assert_int_equal(aether_loan_take(writer.handle, 4096, &loan), 0);
-    assert_int_equal(aether_publish_wait(writer.handle, data, 57, AETHER_FOREVER), -ENOBUFS);
-    assert_int_equal(aether_publisher_wait(writer.handle, 56, AETHER_FOREVER), 0);
-    assert_int_equal(aether_loan_commit(writer.handle, &loan), 0);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &reliable);
+    assert_int_equal(aether_publisher_wait(publisher.handle, 4097, 0), -EMSGSIZE);
+    assert_int_equal(aether_publish_wait(publisher.handle, data, 4097, AETHER_FOREVER), -EMSGSIZE);
+    assert_int_equal(aether_publisher_wait(publisher.handle, 4096, 0), 0);
+    assert_int_equal(aether_loan_take(publisher.handle, 4096, &loan), 0);
+    assert_int_equal(aether_publish_wait(publisher.handle, data, 57, AETHER_FOREVER), -ENOBUFS);
+    assert_int_equal(aether_publisher_wait(publisher.handle, 56, AETHER_FOREVER), 0);
+    assert_int_equal(aether_loan_commit(publisher.handle, &loan), 0);
     for (uint64_t time = 1; time < 40 * MS; time *= 100) { /* the lane is full */
         start = ae_now_ns();
-        assert_int_equal(aether_publisher_wait(writer.handle, 57, time), AETHER_FULL);
-        assert_int_equal(aether_publish_wait(writer.handle, data, 57, time), AETHER_FULL);
+        assert_int_equal(aether_publisher_wait(publisher.handle, 57, time), AETHER_FULL);
+        assert_int_equal(aether_publish_wait(publisher.handle, data, 57, time), AETHER_FULL);
         assert_true(ae_now_ns() - start >= 2 * time);
     }
     for (int i = 0; i < 7; i++)
-        assert_int_equal(aether_publish_wait(writer.handle, data, 8, AETHER_FOREVER), 0);
-    assert_int_equal(aether_publisher_wait(writer.handle, 0, MS), AETHER_FULL); /* the ring is full */
-    reader_close(&reader);
-    assert_int_equal(aether_publisher_wait(writer.handle, 4096, AETHER_FOREVER), 0);
-    assert_int_equal(aether_publish(writer.handle, data, 4096), 0);
-    writer_close(&writer);
+        assert_int_equal(aether_publish_wait(publisher.handle, data, 8, AETHER_FOREVER), 0);
+    assert_int_equal(aether_publisher_wait(publisher.handle, 0, MS), AETHER_FULL); /* the ring is full */
+    subscriber_close(&subscriber);
+    assert_int_equal(aether_publisher_wait(publisher.handle, 4096, AETHER_FOREVER), 0);
+    assert_int_equal(aether_publish(publisher.handle, data, 4096), 0);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
@@ -183,8 +183,8 @@ static void publisher_waits(void **state) {
 struct partner {
     struct ring *ring, *back;
     const aether_subscribe_options *options;
-    struct reader reader;
-    struct writer writer;
+    struct test_subscriber subscriber;
+    struct test_publisher publisher;
     pthread_barrier_t ready;
     ae_u64 done;
     int rc, end;
@@ -204,55 +204,55 @@ static void end_partner(struct partner *partner) {
     pthread_barrier_destroy(&partner->ready);
 }
 
-/* Waits once, for ever, with nothing there when it begins. */
+/* Waits once, without a timeout. Nothing is published when it begins. */
 static void *wait_once(void *arg) {
     struct partner *self = arg;
 
-    reader_open(&self->reader, self->ring, self->ring->log, 0, self->options);
+    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, self->options);
     pthread_barrier_wait(&self->ready);
-    self->rc = aether_wait(self->reader.handle, AETHER_FOREVER);
-    self->end = (int)aether_subscriber_stream(self->reader.handle);
-    reader_close(&self->reader);
+    self->rc = aether_wait(self->subscriber.handle, AETHER_FOREVER);
+    self->end = (int)aether_subscriber_stream(self->subscriber.handle);
+    subscriber_close(&self->subscriber);
     ae_store_release(&self->done, 1);
     return NULL;
 }
 
 static void lost_notes_are_bounded(void **state) {
     struct partner partner;
-    struct writer writer;
+    struct test_publisher publisher;
     struct ring ring;
 
     (void)state;
     for (int i = 0; i < 3; i++) {
         ring_make(&ring, 8, 8, 0);
-        writer_open_as(&writer, &ring, 0, ring.cursors);
+        publisher_open_as(&publisher, &ring, 0, ring.cursors);
         start_partner(&partner, &ring, NULL, &reliable, wait_once);
         await_note(&ring);
-        ae_store_relaxed(&ring.cursors->want.want, 0); /* nobody will be woken */
-        publish_one(&writer);
+        ae_store_relaxed(&ring.cursors->want.want, 0); /* no publisher will wake it */
+        publish_one(&publisher);
         end_partner(&partner);
         assert_int_equal(partner.rc, 1);
-        writer_close(&writer);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
 }
 
 static void ends_wake(void **state) {
     struct partner partner;
-    struct writer writer;
+    struct test_publisher publisher;
     struct ring ring;
 
     (void)state;
     for (int i = 0; i < 40; i++) {
         ring_make(&ring, 8, 8, 0);
-        writer_open_as(&writer, &ring, 0, ring.cursors);
+        publisher_open_as(&publisher, &ring, 0, ring.cursors);
         start_partner(&partner, &ring, NULL, &reliable, wait_once);
         if (i % 4 != 0)
             await_note(&ring);
         if (i % 2 == 0) {
-            writer_close(&writer);
+            publisher_close(&publisher);
         } else {
-            writer_die(&writer);
+            publisher_die(&publisher);
             ae_wake_all(&ring.log->wake.wake); /* aetherd */
         }
         end_partner(&partner);
@@ -275,71 +275,71 @@ static void signals_end_a_wait(void **state) {
     sigaction(SIGUSR1, &action, &before);
     for (int i = 0; i < 2; i++) {
         struct partner partner;
-        struct writer writer;
+        struct test_publisher publisher;
         struct ring ring;
 
         ring_make(&ring, 8, 8, 0);
-        writer_open_as(&writer, &ring, 0, ring.cursors);
+        publisher_open_as(&publisher, &ring, 0, ring.cursors);
         start_partner(&partner, &ring, NULL, options[i], wait_once);
-        while (ae_load_acquire(&partner.done) == 0) { /* one that comes before it sleeps is not seen */
+        while (ae_load_acquire(&partner.done) == 0) { /* a signal before the sleep has no effect */
             pthread_kill(partner.thread, SIGUSR1);
             sched_yield();
         }
         end_partner(&partner);
         assert_int_equal(partner.rc, 0);
-        writer_close(&writer);
+        publisher_close(&publisher);
         ring_free(&ring);
     }
     sigaction(SIGUSR1, &before, NULL);
 }
 
-/* Sends back whatever comes, sleeping in the futex before each. */
+/* Publishes each message that it receives, and sleeps in the futex before each. */
 static void *echo(void *arg) {
     struct partner *self = arg;
     aether_message message;
 
-    reader_open(&self->reader, self->ring, self->ring->log, 0, &reliable);
-    writer_open_as(&self->writer, self->back, 0, self->back->cursors);
+    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, &reliable);
+    publisher_open_as(&self->publisher, self->back, 0, self->back->cursors);
     pthread_barrier_wait(&self->ready);
     for (uint64_t i = 0; i < CYCLES; i++) {
         int rc;
-        while ((rc = aether_receive(self->reader.handle, &message)) == 0)
-            (void)ae_subscriber_sleep(&self->reader.sub, AETHER_FOREVER);
-        if (rc != 1 || message.seq != i || aether_publish(self->writer.handle, message.data, message.len) != 0) {
+        while ((rc = aether_receive(self->subscriber.handle, &message)) == 0)
+            (void)ae_subscriber_sleep(&self->subscriber.sub, AETHER_FOREVER);
+        if (rc != 1 || message.seq != i || aether_publish(self->publisher.handle, message.data, message.len) != 0) {
             self->rc = -1;
             break;
         }
     }
-    writer_close(&self->writer);
-    reader_close(&self->reader);
+    publisher_close(&self->publisher);
+    subscriber_close(&self->subscriber);
     return NULL;
 }
 
 static void every_message_wakes(void **state) {
     struct ring there, back;
     struct partner partner;
-    struct writer writer;
-    struct reader reader;
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
 
     (void)state;
     ring_make(&there, 8, 8, 0);
     ring_make(&back, 8, 8, 0);
-    writer_open_as(&writer, &there, 0, there.cursors);
-    reader_open(&reader, &back, back.log, 1, &reliable);
+    publisher_open_as(&publisher, &there, 0, there.cursors);
+    subscriber_open(&subscriber, &back, back.log, 1, &reliable);
     start_partner(&partner, &there, &back, &reliable, echo);
     for (uint64_t i = 0; i < CYCLES; i++) {
         aether_message message;
         int rc;
-        publish_one(&writer);
-        while ((rc = aether_receive(reader.handle, &message)) == 0)
-            (void)aether_wait(reader.handle, AETHER_FOREVER);
+        publish_one(&publisher);
+        while ((rc = aether_receive(subscriber.handle, &message)) == 0)
+            (void)aether_wait(subscriber.handle, AETHER_FOREVER);
         assert_true(rc == 1 && message.seq == i && message.len == 8 && memcmp(message.data, &i, 8) == 0);
     }
     end_partner(&partner);
     assert_int_equal(partner.rc, 0);
-    assert_true(wake_word(&there) > 1); /* it did sleep */
-    reader_close(&reader);
-    writer_close(&writer);
+    assert_true(wake_word(&there) > 1); /* it has slept */
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
     ring_free(&there);
     ring_free(&back);
 }
@@ -350,36 +350,36 @@ static void *idle_until_message(void *arg) {
     aether_idle_state idle;
     aether_message message;
 
-    reader_open(&self->reader, self->ring, self->ring->log, 0, &reliable);
+    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, &reliable);
     aether_idle_init(&idle, AETHER_IDLE_ADAPTIVE, 0);
-    aether_idle_watch(&idle, self->reader.handle);
+    aether_idle_watch(&idle, self->subscriber.handle);
     pthread_barrier_wait(&self->ready);
     for (uint64_t i = 0; i < 100; i++) {
-        while ((self->rc = aether_receive(self->reader.handle, &message)) == 0)
+        while ((self->rc = aether_receive(self->subscriber.handle, &message)) == 0)
             aether_idle(&idle, 0);
         aether_idle(&idle, 1);
     }
-    reader_close(&self->reader);
+    subscriber_close(&self->subscriber);
     return NULL;
 }
 
 static void idle_watches(void **state) {
     struct partner partner;
-    struct writer writer;
+    struct test_publisher publisher;
     struct ring ring;
 
     (void)state;
     ring_make(&ring, 8, 8, 0);
-    writer_open_as(&writer, &ring, 0, ring.cursors);
+    publisher_open_as(&publisher, &ring, 0, ring.cursors);
     start_partner(&partner, &ring, NULL, &reliable, idle_until_message);
     for (int i = 0; i < 100; i++) {
         await_note(&ring);
-        publish_one(&writer);
+        publish_one(&publisher);
     }
     end_partner(&partner);
     assert_int_equal(partner.rc, 1);
-    assert_true(wake_word(&ring) >= 101); /* each found its note */
-    writer_close(&writer);
+    assert_true(wake_word(&ring) >= 101); /* each publish has seen `want` */
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
@@ -388,28 +388,28 @@ static void *make_room(void *arg) {
     struct partner *self = arg;
     aether_message message;
 
-    reader_open(&self->reader, self->ring, self->ring->log, 0, &reliable);
+    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, &reliable);
     pthread_barrier_wait(&self->ready);
-    while (self->rc >= 0 && aether_subscriber_next(self->reader.handle) != 1000)
-        self->rc = aether_receive_wait(self->reader.handle, &message, AETHER_FOREVER);
-    reader_close(&self->reader);
+    while (self->rc >= 0 && aether_subscriber_next(self->subscriber.handle) != 1000)
+        self->rc = aether_receive_wait(self->subscriber.handle, &message, AETHER_FOREVER);
+    subscriber_close(&self->subscriber);
     return NULL;
 }
 
 static void waiting_publisher_goes_on(void **state) {
     struct partner partner;
-    struct writer writer;
+    struct test_publisher publisher;
     struct ring ring;
 
     (void)state;
     ring_make(&ring, 8, 8, 0);
-    writer_open_as(&writer, &ring, 0, ring.cursors);
+    publisher_open_as(&publisher, &ring, 0, ring.cursors);
     start_partner(&partner, &ring, NULL, &reliable, make_room);
     for (uint64_t i = 0; i < 1000; i++)
-        assert_int_equal(aether_publish_wait(writer.handle, &i, sizeof i, AETHER_FOREVER), 0);
+        assert_int_equal(aether_publish_wait(publisher.handle, &i, sizeof i, AETHER_FOREVER), 0);
     end_partner(&partner);
     assert_int_equal(partner.rc, 1);
-    writer_close(&writer);
+    publisher_close(&publisher);
     ring_free(&ring);
 }
 
