@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kills whoever publishes, receives, joins, leaves or repairs after every instruction of what it does, in many states
- * of a topic, and checks each time that nothing is lost, nothing is used twice and nobody is held up for good.
+ * Kills a publisher, a subscriber or aetherd after every instruction of an operation, in many states of a topic. Checks
+ * each time that no message is lost, no sequence is used twice, and no publisher or subscriber is held up for good.
  *
- * A processor that is stopped between two instructions has made the stores of those before and none of those after. So
- * what a killed process leaves is what the memory holds after one of its instructions, and it is enough to step.
+ * When a process is killed between two instructions, memory holds the stores of those before and none of those after.
+ * So it is enough to step: every state that a kill can leave is what memory holds after one of the instructions.
  */
 #include "kill.h"
 #include <stdarg.h>
@@ -16,17 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POINTS 1000000u      /* of a run that isn't told otherwise */
+#define POINTS 1000000u      /* without --points */
 #define BROKEN_POINTS 20000u /* at most, until the oracle has noticed */
-#define TOLD_MAX 20u         /* faults that are told in full */
+#define REPORTED_MAX 20u     /* errors that are printed in full */
 #define PROGRESS_MS 10000u
 #define GROUPS_MAX 16u
 #define DISTURBED_MAX 300u /* steps */
 
-static struct { uint64_t points, distinct, stops, scenarios, faults; } total;
+static struct { uint64_t points, distinct, stops, scenarios, errors; } total;
 
 static uint64_t only_step = UINT64_MAX;
-static bool quiet; /* faults are expected */
+static bool quiet; /* errors are expected */
 static const char *state_name = "", *op_name = "";
 static uint64_t step;
 static unsigned char signal_stack[65536];
@@ -38,9 +38,9 @@ static uint64_t now_ms(void) {
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static void tell_fault(const char *when) {
-    total.faults++;
-    if (quiet || total.faults > TOLD_MAX)
+static void report_error(const char *when) {
+    total.errors++;
+    if (quiet || total.errors > REPORTED_MAX)
         return;
     fprintf(stderr, "# %s: %s\n#   --state %s --op %s --step %llu --seed %#llx\n", when, world.wrong, state_name,
             op_name, (unsigned long long)step, (unsigned long long)world.seed);
@@ -55,15 +55,15 @@ static void on_crash(int number) {
     _exit(1);
 }
 
-static void try(bool kill) {
+static void try_oracle(bool kill) {
     world.random = mix(world.seed ^ step * 2 ^ (kill ? 1 : 0));
     if (setjmp(world.escape) == 0)
         oracle(kill);
     else
-        tell_fault(kill ? "killed" : "stopped");
+        report_error(kill ? "killed" : "stopped");
 }
 
-/* Memory after one more instruction of peer 0. */
+/* Peer 0 has executed one more instruction: tries its kill here, and now and then its stop. */
 static void point(void) {
     static struct snapshot now, before;
     struct snapshot swap;
@@ -72,11 +72,11 @@ static void point(void) {
     if (step == 1 || !world_same_objects(&now, &before))
         total.distinct++;
     TRACE("step %llu: killed", (unsigned long long)step);
-    try(true);
+    try_oracle(true);
     world_restore(&now);
     if (mix(world.seed + step) % 4 == 0) {
         TRACE("step %llu: stopped", (unsigned long long)step);
-        try(false);
+        try_oracle(false);
         world_restore(&now);
         total.stops++;
     }
@@ -86,15 +86,6 @@ static void point(void) {
     now = swap;
 }
 
-static void set_alive(struct call *call, enum fate fate) {
-    if (call->verb == REPAIR)
-        return;
-    if (call->speaker != NULL)
-        call->speaker->fate = fate;
-    if (call->listener != NULL)
-        call->listener->fate = fate;
-}
-
 static bool disturb(void) {
     TRACE("step %llu: meanwhile", (unsigned long long)step);
     world.random = mix(world.seed + step);
@@ -102,28 +93,28 @@ static bool disturb(void) {
         meanwhile();
         return true;
     }
-    tell_fault("meanwhile");
+    report_error("meanwhile");
     return false;
 }
 
-/* One operation in one state. Returns whether there is such a thing. */
+/* One operation in one state. False: the operation isn't possible in this state. */
 static bool scenario(const struct state *state, const struct op *op, uint64_t seed) {
     struct peer *subject;
-    struct speaker *speaker;
-    uint64_t disturbed; /* the step after which others do something, besides what is only tried */
+    struct publisher *publisher;
+    uint64_t disturbed; /* the step after which the others work for real, not only in what is tried; 0: never */
 
     world.seed = world.random = seed;
     state_name = state->name;
     op_name = op->name;
     step = 0;
     if (setjmp(world.escape) != 0) {
-        tell_fault("before");
+        report_error("before");
         return true;
     }
     make_topic(state->topic | op->topic);
-    speaker = state->make();
+    publisher = state->make();
     subject = world.peers[0];
-    if (!op->prepare(&subject->call, speaker))
+    if (!op->prepare(&subject->call, publisher))
         return false;
     TRACE("-- %s in %s begins", op->name, state->name);
     total.scenarios++;
@@ -133,35 +124,35 @@ static bool scenario(const struct state *state, const struct op *op, uint64_t se
     disturbed = one_in(2) ? 1 + any_of(one_in(2) ? DISTURBED_MAX : DISTURBED_MAX / 10) : 0;
     while (fiber_step(&subject->fiber, 1)) {
         step++;
-        set_alive(&subject->call, STOPPED);
+        set_life(subject, STOPPED);
         if (step == disturbed && !disturb())
             return true;
         if (only_step == UINT64_MAX || only_step == step)
             point();
     }
     if (setjmp(world.escape) != 0) {
-        tell_fault("done");
+        report_error("done");
         return true;
     }
-    set_alive(&subject->call, ALIVE);
+    set_life(subject, ALIVE);
     call_end(&subject->call);
-    try(false);
+    try_oracle(false);
     return true;
 }
 
-/* Of all states in a group, in turn, until there are enough points. Returns points. */
+/* Runs scenarios of all states in a group, in turn, until they have had enough points. Returns how many. */
 static uint64_t run(const char *group, const struct op *op, uint64_t seed, uint64_t points) {
-    const uint64_t begin = total.points, faults = total.faults;
+    const uint64_t begin = total.points, errors = total.errors;
     uint64_t any = 1;
 
-    for (uint64_t round = 0; total.points - begin < points && any != 0 && (!quiet || total.faults == faults); round++) {
+    for (uint64_t round = 0; total.points - begin < points && any != 0 && (!quiet || total.errors == errors); round++) {
         any = 0;
         for (unsigned s = 0; s < state_count; s++) {
-            if (strcmp(states[s].group, group) != 0 || (quiet && total.faults != faults))
+            if (strcmp(states[s].group, group) != 0 || (quiet && total.errors != errors))
                 continue;
             any += scenario(&states[s], op, mix(mix(seed) + round * 1000003 + s * 1009 + (uint64_t)(op - ops)));
         }
-        any += round < 8; /* what isn't there with this seed may be with the next */
+        any += round < 8; /* the operation may be possible with another seed */
     }
     return total.points - begin;
 }
@@ -181,10 +172,11 @@ static const struct {
     enum broken broken;
     const char *group, *op;
 } breaks[] = {
-    {"no-abort", "sequences of the dead that stay as they are", BROKEN_NO_ABORT, "stopped", "publish"},
-    {"abort-all", "sequences of the living that are aborted", BROKEN_ABORT_ALL, "stopped", "publish"},
-    {"no-resolve", "the bias of a dead one that stays", BROKEN_NO_RESOLVE, "bias", "batch"},
-    {"no-proved", "claims that only the claim word proves", BROKEN_NO_PROVED, "stopped", "publish"},
+    {"no-abort", "sequences of a dead publisher that stay pending", BROKEN_NO_ABORT, "stopped", "publish"},
+    {"abort-all", "sequences of a living publisher that are aborted", BROKEN_ABORT_ALL, "stopped", "publish"},
+    {"no-resolve", "the bias of a dead publisher that stays", BROKEN_NO_RESOLVE, "bias", "batch"},
+    {"no-proved", "won claims that are taken for lost once the claim word has moved on", BROKEN_NO_PROVED, "stopped",
+     "publish"},
     {"always-won", "intents that are taken for claims", BROKEN_ALWAYS_WON, "stopped", "publish"},
     {"blind-abort", "committed messages that are aborted", BROKEN_BLIND_ABORT, "fill", "batch"},
     {"keep-cursor", "dead subscribers that hold publishers back", BROKEN_KEEP_CURSOR, "fill", "receive"},
@@ -228,23 +220,23 @@ static bool check_oracle(unsigned number, unsigned i, uint64_t seed) {
 
     world.broken = breaks[i].broken;
     quiet = true;
-    total.faults = 0;
+    total.errors = 0;
     points = run(breaks[i].group, find_op(breaks[i].op), seed, BROKEN_POINTS);
     quiet = false;
     world.broken = BROKEN_NOTHING;
-    return tap(number, total.faults != 0, "the oracle notices %s (%s), at point %llu: %s", breaks[i].text,
-               breaks[i].name, (unsigned long long)points, total.faults != 0 ? world.wrong : "no");
+    return tap(number, total.errors != 0, "the oracle notices %s (%s), at point %llu: %s", breaks[i].text,
+               breaks[i].name, (unsigned long long)points, total.errors != 0 ? world.wrong : "no");
 }
 
-static void tell_progress(uint64_t points, uint64_t begin) {
+static void report_progress(uint64_t points, uint64_t begin) {
     static uint64_t told;
     const uint64_t now = now_ms();
 
     if (now - begin < told + PROGRESS_MS)
         return;
     told = now - begin;
-    fprintf(stderr, "# %llu of %llu points, %llu s, %llu faults\n", (unsigned long long)total.points,
-            (unsigned long long)points, (unsigned long long)(now - begin) / 1000, (unsigned long long)total.faults);
+    fprintf(stderr, "# %llu of %llu points, %llu s, %llu errors\n", (unsigned long long)total.points,
+            (unsigned long long)points, (unsigned long long)(now - begin) / 1000, (unsigned long long)total.errors);
 }
 
 static int run_all(uint64_t points, uint64_t seed) {
@@ -260,21 +252,22 @@ static int run_all(uint64_t points, uint64_t seed) {
     memset(&total, 0, sizeof total);
     for (unsigned o = 0; o < op_count; o++) {
         for (unsigned g = 0; g < group_count; g++) {
-            const uint64_t faults = total.faults, rest = op_count * group_count - (o * group_count + g);
+            const uint64_t errors = total.errors, rest = op_count * group_count - (o * group_count + g);
             const uint64_t share = total.points < points ? (points - total.points + rest - 1) / rest : 1;
             const uint64_t done = run(groups[g], &ops[o], seed, share);
-            failed += !tap(++number, total.faults == faults, "%s, states '%s': %llu points%s", ops[o].name, groups[g],
-                           (unsigned long long)done, done == 0 ? " # SKIP there is no such operation there" : "");
-            tell_progress(points, begin);
+            failed += !tap(++number, total.errors == errors, "%s, states '%s': %llu points%s", ops[o].name, groups[g],
+                           (unsigned long long)done, done == 0 ? " # SKIP the operation is not possible there" : "");
+            report_progress(points, begin);
         }
     }
     span = now_ms() - begin;
-    failed += !tap(++number, total.faults == 0 && total.points >= points,
-                   "%llu kill points (%llu left memory that the one before hadn't), %llu stops, %llu scenarios, %llu "
-                   "faults; %llu points/s",
-                   (unsigned long long)total.points, (unsigned long long)total.distinct,
-                   (unsigned long long)total.stops, (unsigned long long)total.scenarios,
-                   (unsigned long long)total.faults, (unsigned long long)(total.points * 1000 / (span + 1)));
+    failed +=
+        !tap(++number, total.errors == 0 && total.points >= points,
+             "%llu kill points (%llu with memory that differs from the point before), %llu stops, %llu scenarios, %llu "
+             "errors; %llu points/s",
+             (unsigned long long)total.points, (unsigned long long)total.distinct, (unsigned long long)total.stops,
+             (unsigned long long)total.scenarios, (unsigned long long)total.errors,
+             (unsigned long long)(total.points * 1000 / (span + 1)));
     return failed != 0;
 }
 
@@ -298,9 +291,9 @@ static int list(void) {
 static int one_scenario(const char *state, const char *op, uint64_t seed) {
     const bool there = scenario(find_state(state), find_op(op), seed);
 
-    printf("%s: %llu points, %llu faults\n", there ? "done" : "there is no such operation here",
-           (unsigned long long)total.points, (unsigned long long)total.faults);
-    return total.faults != 0;
+    printf("%s: %llu points, %llu errors\n", there ? "done" : "the operation is not possible in this state",
+           (unsigned long long)total.points, (unsigned long long)total.errors);
+    return total.errors != 0;
 }
 
 static const char *set_up(void) {

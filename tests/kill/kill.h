@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kill.h - the states that a topic is in, the operations in which somebody is killed, and what must hold afterwards. */
+/* kill.h - the states of a topic, the operations in which a process is killed, and what must hold afterwards. */
 #ifndef AETHER_TESTS_KILL_KILL_H
 #define AETHER_TESTS_KILL_KILL_H
 
 #include "world.h"
 
-/* What a state or an operation asks of the topic. */
+/* What a state or an operation needs of the topic. */
 #define LANES 1u     /* messages that don't fit in a slot */
 #define UNBIASED 2u  /* never biased */
 #define EXCLUSIVE 4u /* one publisher */
@@ -16,15 +16,15 @@
 struct state {
     const char *group, *name;
     unsigned topic;
-    /* Makes it, in a new topic. Returns the publisher to be killed, which is between two calls. */
-    struct speaker *(*make)(void);
+    /* Makes the state in a new topic. Returns the publisher to be killed, which is between two calls. */
+    struct publisher *(*make)(void);
 };
 
 struct op {
     const char *name;
     unsigned topic;
-    /* Fills in the call of peer 0. False: there is no such operation in this state. */
-    bool (*prepare)(struct call *call, struct speaker *speaker);
+    /* Fills in the call of peer 0. False: the operation isn't possible in this state. */
+    bool (*prepare)(struct call *call, struct publisher *publisher);
 };
 
 extern const struct state states[];
@@ -32,18 +32,19 @@ extern const unsigned state_count;
 extern const struct op ops[];
 extern const unsigned op_count;
 
-/* The topic that a state and an operation are tried on. */
+/* Makes a topic with the properties that a state and an operation need. */
 void make_topic(unsigned topic);
 
-/* Any call that publishes. */
-void any_publish(struct call *call, struct speaker *speaker, bool batch);
+/* Fills in some call that publishes. */
+void any_publish(struct call *call, struct publisher *publisher, bool batch);
 
-/* Peer 0 stands somewhere in its operation, and goes on afterwards. The others do something in between. */
+/* While peer 0 is stopped in its operation: others publish, receive and join. It goes on afterwards. */
 void meanwhile(void);
 
 /*
- * Peer 0 stands after an instruction of its operation, or has finished it. It is killed, or stays stopped for a while
- * and goes on; the others go on; all that died is recovered, in some order; and then everything has to be right.
+ * Peer 0 is stopped in its operation, or has finished it. If it is stopped it is killed, or it goes on after a while.
+ * Meanwhile the others work, and aetherd recovers from every death, in some order. Then checks that the topic and all
+ * accounts are right, by wrong().
  */
 void oracle(bool kill);
 

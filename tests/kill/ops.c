@@ -1,196 +1,196 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kill.h"
 
-static bool one(struct call *call, struct speaker *speaker, bool large) {
+static bool one(struct call *call, struct publisher *publisher, bool large) {
     const size_t len = large ? large_len() : small_len();
 
-    call_messages(call, PUBLISH, speaker, 1, &len);
+    call_messages(call, PUBLISH, publisher, 1, &len);
     return true;
 }
 
-static bool publish_small(struct call *call, struct speaker *speaker) {
-    return one(call, speaker, false);
+static bool publish_small(struct call *call, struct publisher *publisher) {
+    return one(call, publisher, false);
 }
 
-static bool publish_large(struct call *call, struct speaker *speaker) {
-    return one(call, speaker, true);
+static bool publish_large(struct call *call, struct publisher *publisher) {
+    return one(call, publisher, true);
 }
 
-static bool burst(struct call *call, struct speaker *speaker) {
-    (void)one(call, speaker, has_lanes() && one_in(4));
+static bool burst(struct call *call, struct publisher *publisher) {
+    (void)one(call, publisher, has_lanes() && one_in(4));
     call->verb = BURST;
     return true;
 }
 
-static bool batch(struct call *call, struct speaker *speaker, bool large) {
+static bool batch(struct call *call, struct publisher *publisher, bool large) {
     const uint64_t half = world.geometry.capacity / 2, most = half < BATCH_MAX ? half : BATCH_MAX;
     const size_t count = 2 + any_of(most - 1);
     size_t lens[BATCH_MAX];
 
     any_lens(lens, count, large);
-    call_messages(call, BATCH, speaker, count, lens);
+    call_messages(call, BATCH, publisher, count, lens);
     return true;
 }
 
-static bool batch_small(struct call *call, struct speaker *speaker) {
-    return batch(call, speaker, false);
+static bool batch_small(struct call *call, struct publisher *publisher) {
+    return batch(call, publisher, false);
 }
 
-static bool batch_large(struct call *call, struct speaker *speaker) {
-    return batch(call, speaker, true);
+static bool batch_large(struct call *call, struct publisher *publisher) {
+    return batch(call, publisher, true);
 }
 
-static bool gather_small(struct call *call, struct speaker *speaker) {
-    (void)one(call, speaker, false);
+static bool gather_small(struct call *call, struct publisher *publisher) {
+    (void)one(call, publisher, false);
     call_pieces(call);
     return true;
 }
 
-static bool gather_large(struct call *call, struct speaker *speaker) {
-    (void)one(call, speaker, true);
+static bool gather_large(struct call *call, struct publisher *publisher) {
+    (void)one(call, publisher, true);
     call_pieces(call);
     return true;
 }
 
-static bool take(struct call *call, struct speaker *speaker) {
-    (void)one(call, speaker, has_lanes() && !one_in(3));
+static bool take(struct call *call, struct publisher *publisher) {
+    (void)one(call, publisher, has_lanes() && !one_in(3));
     call->verb = LOAN_TAKE;
     return true;
 }
 
-/* With a loan that is taken already, and filled. */
-static bool commit(struct call *call, struct speaker *speaker) {
-    (void)one(call, speaker, has_lanes() && !one_in(3));
+/* Commits a loan that is taken and filled here. */
+static bool commit(struct call *call, struct publisher *publisher) {
+    (void)one(call, publisher, has_lanes() && !one_in(3));
     call->verb = LOAN_COMMIT;
-    if (aether_loan_take(&speaker->pub.hot, call->lens[0], &call->loan) != 0)
+    if (aether_loan_take(&publisher->pub.hot, call->lens[0], &call->loan) != 0)
         return false;
     memcpy(call->loan.data, call->data[0], call->lens[0]);
     call->iov[0].iov_base = call->loan.data;
     return true;
 }
 
-static bool discard(struct call *call, struct speaker *speaker) {
-    const bool taken = commit(call, speaker);
+static bool discard(struct call *call, struct publisher *publisher) {
+    const bool taken = commit(call, publisher);
 
     call->verb = LOAN_DISCARD;
     return taken;
 }
 
-static bool refresh(struct call *call, struct speaker *speaker) {
+static bool refresh(struct call *call, struct publisher *publisher) {
     call->verb = REFRESH;
-    call->speaker = speaker;
-    call->evict_below = claim_end() + 1 + any_of(2) - speaker->pub.window;
+    call->publisher = publisher;
+    call->evict_below = claim_end() + 1 + any_of(2) - publisher->pub.window;
     return true;
 }
 
-static bool revoke(struct call *call, struct speaker *speaker) {
+static bool revoke(struct call *call, struct publisher *publisher) {
     const uint64_t word = ae_load_acquire(&world.log->claim.claim);
 
-    if (ae_claim_mode(word) == AE_MODE_SHARED || ae_claim_record(word) == speaker->record)
+    if (ae_claim_mode(word) == AE_MODE_SHARED || ae_claim_record(word) == publisher->record)
         return false;
-    any_publish(call, speaker, one_in(3));
+    any_publish(call, publisher, one_in(3));
     return true;
 }
 
-/* Its own record again, or another one. */
-static bool join_publisher(struct call *call, struct speaker *speaker) {
-    uint32_t record = speaker->record;
+/* The publisher closes and joins with the same record, or another publisher joins. */
+static bool join_publisher(struct call *call, struct publisher *publisher) {
+    uint32_t record = publisher->record;
 
     if (world.geometry.publishers == AE_PUBLISHERS_EXCLUSIVE || one_in(2))
-        close_speaker(speaker);
+        close_publisher(publisher);
     else
         record = free_record();
     call->verb = JOIN_PUBLISHER;
-    call->speaker = admit_speaker(record);
+    call->publisher = admit_publisher(record);
     return true;
 }
 
-static bool leave_publisher(struct call *call, struct speaker *speaker) {
+static bool leave_publisher(struct call *call, struct publisher *publisher) {
     call->verb = LEAVE_PUBLISHER;
-    call->speaker = speaker;
+    call->publisher = publisher;
     return true;
 }
 
-static bool any_listener(struct call *call, bool reliable) {
+static bool any_subscriber(struct call *call, bool reliable) {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < world.listener_count; i++) {
-        struct listener *l = &world.listeners[i];
-        if (l->fate == ALIVE && l->since != 0 && (l->options.policy == AETHER_RELIABLE) == reliable &&
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        struct subscriber *l = &world.subscribers[i];
+        if (l->life == ALIVE && l->since != 0 && (l->options.policy == AETHER_RELIABLE) == reliable &&
             any_of(++count) == 0)
-            call->listener = l;
+            call->subscriber = l;
     }
     return count != 0;
 }
 
-static bool receive(struct call *call, struct speaker *speaker) {
-    (void)speaker;
+static bool receive(struct call *call, struct publisher *publisher) {
+    (void)publisher;
     call->verb = RECEIVE;
     call->count = 1;
-    return any_listener(call, true);
+    return any_subscriber(call, true);
 }
 
-static bool receive_batch(struct call *call, struct speaker *speaker) {
-    (void)speaker;
+static bool receive_batch(struct call *call, struct publisher *publisher) {
+    (void)publisher;
     call->verb = RECEIVE_BATCH;
     call->count = 1 + any_of(6);
-    return any_listener(call, true);
+    return any_subscriber(call, true);
 }
 
-static bool observe(struct call *call, struct speaker *speaker) {
-    (void)speaker;
+static bool observe(struct call *call, struct publisher *publisher) {
+    (void)publisher;
     call->verb = one_in(2) ? RECEIVE : RECEIVE_BATCH;
     call->count = 1 + any_of(6);
-    if (!any_listener(call, false))
-        call->listener = open_listener(one_in(3) ? AETHER_LATEST : AETHER_BEST_EFFORT, AETHER_FROM_OLDEST);
+    if (!any_subscriber(call, false))
+        call->subscriber = open_subscriber(one_in(3) ? AETHER_LATEST : AETHER_BEST_EFFORT, AETHER_FROM_OLDEST);
     return true;
 }
 
-static bool join_subscriber(struct call *call, struct speaker *speaker) {
+static bool join_subscriber(struct call *call, struct publisher *publisher) {
     const aether_subscribe_options options = {
         .policy = one_in(4) ? AETHER_BEST_EFFORT : AETHER_RELIABLE,
         .from = (aether_from)any_of(3),
         .last = any_of(world.geometry.capacity + 2),
     };
 
-    (void)speaker;
+    (void)publisher;
     call->verb = JOIN_SUBSCRIBER;
-    call->listener = admit_listener(&options);
+    call->subscriber = admit_subscriber(&options);
     return true;
 }
 
-static bool leave_subscriber(struct call *call, struct speaker *speaker) {
-    (void)speaker;
+static bool leave_subscriber(struct call *call, struct publisher *publisher) {
+    (void)publisher;
     call->verb = LEAVE_SUBSCRIBER;
-    return any_listener(call, true);
+    return any_subscriber(call, true);
 }
 
-static bool go_to_sleep(struct call *call, struct speaker *speaker) {
-    (void)speaker;
+static bool go_to_sleep(struct call *call, struct publisher *publisher) {
+    (void)publisher;
     call->verb = SLEEP;
-    return any_listener(call, true);
+    return any_subscriber(call, true);
 }
 
-/* Of one that is dead already, or dies for it. */
-static bool repair_dead(struct call *call, struct speaker *speaker) {
+/* Repairs a publisher that is dead in this state, or else kills one for it. */
+static bool repair_dead(struct call *call, struct publisher *publisher) {
     struct peer *peer;
 
     call->verb = REPAIR;
-    call->speaker = NULL;
-    for (unsigned i = 0; i < world.speaker_count; i++) {
-        if (world.speakers[i].fate == DEAD)
-            call->speaker = &world.speakers[i];
+    call->publisher = NULL;
+    for (unsigned i = 0; i < world.publisher_count; i++) {
+        if (world.publishers[i].life == DEAD)
+            call->publisher = &world.publishers[i];
     }
-    if (call->speaker != NULL)
+    if (call->publisher != NULL)
         return true;
     if (world.peer_count == PEERS_MAX)
         return false;
     peer = new_peer();
-    any_publish(&peer->call, speaker, one_in(2));
+    any_publish(&peer->call, publisher, one_in(2));
     if (!stop_anywhere(peer))
         return false;
     peer_dies(peer);
-    call->speaker = speaker;
+    call->publisher = publisher;
     return true;
 }
 

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kill.h"
 
-#define EVENTS_MAX (SPEAKERS_MAX + LISTENERS_MAX + PEERS_MAX)
+#define EVENTS_MAX (PUBLISHERS_MAX + SUBSCRIBERS_MAX + PEERS_MAX)
 
 static long long at(uint64_t seq) {
     return (long long)(seq - world.geometry.start_seq);
 }
 
-/* ---- what lies in the ring ---- */
+/* ---- the slots ---- */
 
 static bool unfinished_call_covers(uint64_t seq) {
-    for (unsigned i = 0; i < world.speaker_count; i++) {
-        const struct speaker *s = &world.speakers[i];
+    for (unsigned i = 0; i < world.publisher_count; i++) {
+        const struct publisher *s = &world.publishers[i];
         const uint64_t intent = ae_load_acquire(&world.log->publishers[s->record].intent);
         const uint64_t first = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, seq);
-        if ((s->fate == STOPPED || s->fate == DEAD) && seq - first < (intent & AE_INTENT_COUNT_MAX))
+        if ((s->life == STOPPED || s->life == DEAD) && seq - first < (intent & AE_INTENT_COUNT_MAX))
             return true;
     }
     return false;
 }
 
-static void look_at_lane_message(uint64_t seq, const unsigned char *slot) {
+static void check_lane_message(uint64_t seq, const unsigned char *slot) {
     const ae_lane_descriptor *d = (const ae_lane_descriptor *)(const void *)(slot + AE_SLOT_HEADER);
     const uint64_t lane = d->where.v >> 32, size = world.geometry.lane_bytes, off = d->position.v & (size - 1);
     const uint64_t len = d->where.v & UINT32_MAX;
@@ -28,15 +28,15 @@ static void look_at_lane_message(uint64_t seq, const unsigned char *slot) {
     if (lane >= RECORDS || d->position.v % AE_LANE_UNIT != 0 || off + len > size)
         wrong("sequence start %+lld has a bad descriptor", at(seq));
     if ((int64_t)(d->position.v - ae_load_acquire(&world.log->publishers[lane].lane_floor)) < 0)
-        return; /* released, and used again */
-    note_heard(seq, (const unsigned char *)world.log + world.geometry.lanes_off + lane * size + off, len);
+        return; /* its bytes are released, and used again */
+    note_message(seq, (const unsigned char *)world.log + world.geometry.lanes_off + lane * size + off, len);
 }
 
 /*
- * Every sequence of the last ring below the claim's end is committed or aborted, or belongs to a call of somebody who
- * is stopped, or dead and not noticed yet. What had been committed is still there.
+ * Every sequence of the last ring below the claim's end is committed or aborted, or belongs to a call in which its
+ * publisher is stopped or dead and not retired. What had been committed is still there.
  */
-static void look_at_ring(void) {
+static void check_ring(void) {
     const uint64_t end = claim_end(), all = end - world.geometry.start_seq;
 
     for (uint64_t left = all < world.geometry.capacity ? all : world.geometry.capacity; left > 0; left--) {
@@ -44,48 +44,48 @@ static void look_at_ring(void) {
         const unsigned char *slot = (const unsigned char *)ae_slot_tag(world.log, &world.geometry, seq);
         if (ae_tag_pending(tag, seq)) {
             if (!unfinished_call_covers(seq))
-                wrong("sequence start %+lld is neither committed nor aborted, and nobody is at it", at(seq));
+                wrong("sequence start %+lld is neither committed nor aborted, and no call will end that", at(seq));
             if (entry_of(seq)->kind != UNKNOWN)
-                wrong("sequence start %+lld was there, and isn't any more", at(seq));
+                wrong("sequence start %+lld was committed or aborted, and is pending now", at(seq));
         } else if (ae_tag_ahead(tag, seq) != 0) {
             wrong("the slot of sequence start %+lld holds tag %#llx", at(seq), (unsigned long long)tag);
         } else if (ae_tag_kind(tag) == AE_KIND_ABORTED) {
             note_aborted(seq);
         } else if (ae_tag_kind(tag) == AE_KIND_INLINE) {
-            note_heard(seq, slot + AE_SLOT_HEADER, tag & AE_TAG_LEN_MASK);
+            note_message(seq, slot + AE_SLOT_HEADER, tag & AE_TAG_LEN_MASK);
         } else {
-            look_at_lane_message(seq, slot);
+            check_lane_message(seq, slot);
         }
     }
 }
 
-/* ---- life goes on ---- */
+/* ---- the others work ---- */
 
-static unsigned living(struct speaker **list) {
+static unsigned living_publishers(struct publisher **list) {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < world.speaker_count; i++) {
-        if (world.speakers[i].fate == ALIVE)
-            list[count++] = &world.speakers[i];
+    for (unsigned i = 0; i < world.publisher_count; i++) {
+        if (world.publishers[i].life == ALIVE)
+            list[count++] = &world.publishers[i];
     }
     return count;
 }
 
-/* Those who can publish and receive for a while. */
-static void go_on(void) {
-    struct speaker *list[SPEAKERS_MAX];
-    const unsigned count = living(list);
+/* Publishers and subscribers that are alive publish and receive for a while. */
+static void others_work(void) {
+    struct publisher *list[PUBLISHERS_MAX];
+    const unsigned count = living_publishers(list);
     uint64_t turns = one_in(6) ? any_of(2 * world.geometry.capacity) : any_of(4);
 
     for (; turns > 0; turns--) {
         if (count != 0) {
-            struct speaker *speaker = list[any_of(count)];
+            struct publisher *publisher = list[any_of(count)];
             const uint64_t half = world.geometry.capacity / 2;
-            (void)speak(speaker, one_in(4) ? 1 + any_of(half < BATCH_MAX ? half : BATCH_MAX) : 1,
-                        has_lanes() && one_in(3));
+            (void)publish_now(publisher, one_in(4) ? 1 + any_of(half < BATCH_MAX ? half : BATCH_MAX) : 1,
+                              has_lanes() && one_in(3));
         }
         if (!one_in(3))
-            listen_all(one_in(2) ? UINT64_MAX : any_of(3));
+            all_receive(one_in(2) ? UINT64_MAX : any_of(3));
     }
 }
 
@@ -94,30 +94,30 @@ void meanwhile(void) {
         if (peer_stopped(world.peers[i]) && one_in(2))
             peer_goes_on(world.peers[i]);
     }
-    look_at_ring();
+    check_ring();
     if (one_in(3))
-        (void)open_listener(AETHER_RELIABLE, AETHER_FROM_NEW);
-    go_on();
+        (void)open_subscriber(AETHER_RELIABLE, AETHER_FROM_NEW);
+    others_work();
 }
 
-/* ---- recovery, and the end of stops, in any order ---- */
+/* ---- recovery from deaths, and the end of stops, in any order ---- */
 
 struct event {
-    struct speaker *speaker;   /* to be repaired */
-    struct listener *listener; /* to be taken out */
-    struct peer *peer;         /* goes on, or dies after all */
+    struct publisher *publisher;   /* is repaired and retired */
+    struct subscriber *subscriber; /* is retired */
+    struct peer *peer;             /* goes on, or is killed after all */
 };
 
 static unsigned find_events(struct event *events) {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < world.speaker_count; i++) {
-        if (world.speakers[i].fate == DEAD)
-            events[count++] = (struct event){.speaker = &world.speakers[i]};
+    for (unsigned i = 0; i < world.publisher_count; i++) {
+        if (world.publishers[i].life == DEAD)
+            events[count++] = (struct event){.publisher = &world.publishers[i]};
     }
-    for (unsigned i = 0; i < world.listener_count; i++) {
-        if (world.listeners[i].fate == DEAD)
-            events[count++] = (struct event){.listener = &world.listeners[i]};
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        if (world.subscribers[i].life == DEAD)
+            events[count++] = (struct event){.subscriber = &world.subscribers[i]};
     }
     for (unsigned i = 0; i < world.peer_count; i++) {
         if (peer_stopped(world.peers[i]))
@@ -126,18 +126,18 @@ static unsigned find_events(struct event *events) {
     return count;
 }
 
-/* aetherd, or the repairs of one that died, do one publisher at a time. */
-static bool repair_stands(const struct peer *peer, const struct event *event) {
-    return peer_stopped(peer) && peer->call.verb == REPAIR && event->speaker != NULL;
+/* One repair at a time: this one has to wait for another that is stopped. */
+static bool repair_is_stopped(const struct peer *peer, const struct event *event) {
+    return peer_stopped(peer) && peer->call.verb == REPAIR && event->publisher != NULL;
 }
 
-static void come_to_pass(const struct event *event) {
-    if (event->speaker != NULL) {
-        bury_speaker(event->speaker);
-        if (one_in(3) && world.speaker_count < SPEAKERS_MAX - 2)
-            (void)open_speaker_at(event->speaker->record);
-    } else if (event->listener != NULL) {
-        bury_listener(event->listener);
+static void event_happens(const struct event *event) {
+    if (event->publisher != NULL) {
+        retire_publisher(event->publisher);
+        if (one_in(3) && world.publisher_count < PUBLISHERS_MAX - 2)
+            (void)open_publisher_at(event->publisher->record);
+    } else if (event->subscriber != NULL) {
+        retire_subscriber(event->subscriber);
     } else if (one_in(4)) {
         peer_dies(event->peer);
     } else {
@@ -145,7 +145,7 @@ static void come_to_pass(const struct event *event) {
     }
 }
 
-static void all_comes_to_pass(void) {
+static void all_events_happen(void) {
     struct event events[EVENTS_MAX];
     unsigned count;
 
@@ -153,115 +153,117 @@ static void all_comes_to_pass(void) {
         const struct event *event = &events[any_of(count)];
         bool waits = false;
         for (unsigned i = 0; i < world.peer_count; i++)
-            waits |= repair_stands(world.peers[i], event);
+            waits |= repair_is_stopped(world.peers[i], event);
         if (waits)
             continue;
-        come_to_pass(event);
-        look_at_ring();
+        event_happens(event);
+        check_ring();
         if (count > 1)
-            go_on();
+            others_work();
     }
 }
 
-/* ---- and then everybody is there ---- */
+/* ---- then every publisher publishes ---- */
 
-/* Nobody is behind, dead or stopped, so there is room. */
-static void must_speak(struct speaker *speaker, size_t count, bool large) {
-    int rc = speak(speaker, count, large);
+/* No publisher or subscriber is dead or stopped; once all have received everything there is room. */
+static void must_publish(struct publisher *publisher, size_t count, bool large) {
+    int rc = publish_now(publisher, count, large);
 
-    if (rc == AETHER_FULL) { /* they may be behind */
-        listen_all(UINT64_MAX);
-        rc = speak(speaker, count, large);
+    if (rc == AETHER_FULL) { /* subscribers may be behind */
+        all_receive(UINT64_MAX);
+        rc = publish_now(publisher, count, large);
     }
     if (rc != 0 && rc != -ENOBUFS)
-        wrong("publisher %u can't publish %zu messages, with everything read: %d", (unsigned)(speaker - world.speakers),
-              count, rc);
+        wrong("publisher %u can't publish %zu messages, though everything is received: %d",
+              (unsigned)(publisher - world.publishers), count, rc);
 }
 
-static bool somebody_reads_all(void) {
-    for (unsigned i = 0; i < world.listener_count; i++) {
-        if (world.listeners[i].fate == ALIVE && world.listeners[i].options.policy == AETHER_RELIABLE)
+static bool any_reliable(void) {
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        if (world.subscribers[i].life == ALIVE && world.subscribers[i].options.policy == AETHER_RELIABLE)
             return true;
     }
     return false;
 }
 
 static bool record_taken(uint32_t record) {
-    for (unsigned i = 0; i < world.speaker_count; i++) {
-        if (world.speakers[i].record == record && world.speakers[i].fate == ALIVE)
+    for (unsigned i = 0; i < world.publisher_count; i++) {
+        if (world.publishers[i].record == record && world.publishers[i].life == ALIVE)
             return true;
     }
     return false;
 }
 
-/* Successors on the records of the dead. */
+/* Opens publishers on the records of retired ones. */
 static void reuse_records(void) {
-    struct speaker *list[SPEAKERS_MAX];
-    const unsigned speakers = world.speaker_count;
+    struct publisher *list[PUBLISHERS_MAX];
+    const unsigned publishers = world.publisher_count;
 
     if (world.geometry.publishers == AE_PUBLISHERS_EXCLUSIVE) {
-        if (living(list) == 0)
-            (void)open_speaker();
+        if (living_publishers(list) == 0)
+            (void)open_publisher();
         return;
     }
-    for (unsigned i = 0; i < speakers && world.speaker_count < SPEAKERS_MAX; i++) {
-        if (world.speakers[i].fate == BURIED && !record_taken(world.speakers[i].record))
-            (void)open_speaker_at(world.speakers[i].record);
+    for (unsigned i = 0; i < publishers && world.publisher_count < PUBLISHERS_MAX; i++) {
+        if (world.publishers[i].life == RETIRED && !record_taken(world.publishers[i].record))
+            (void)open_publisher_at(world.publishers[i].record);
     }
-    if (living(list) == 0)
-        (void)open_speaker();
+    if (living_publishers(list) == 0)
+        (void)open_publisher();
 }
 
 static void everybody_publishes(void) {
-    struct speaker *list[SPEAKERS_MAX];
-    const unsigned count = living(list);
+    struct publisher *list[PUBLISHERS_MAX];
+    const unsigned count = living_publishers(list);
     const uint64_t half = world.geometry.capacity / 2;
     uint64_t done = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        must_speak(list[i], 1, false);
+        must_publish(list[i], 1, false);
         if (has_lanes())
-            must_speak(list[i], 1, true);
+            must_publish(list[i], 1, true);
     }
     while (done < world.geometry.capacity) {
         const size_t n = one_in(4) ? 1 + any_of(half < BATCH_MAX ? half : BATCH_MAX) : 1;
-        must_speak(list[any_of(count)], n, has_lanes() && one_in(4));
+        must_publish(list[any_of(count)], n, has_lanes() && one_in(4));
         done += n;
         if (one_in(2))
-            listen_all(UINT64_MAX);
+            all_receive(UINT64_MAX);
     }
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
 }
 
 /* ---- the accounts ---- */
 
-static void check_listener(const struct listener *listener, uint64_t end) {
+static void check_subscriber(const struct subscriber *subscriber, uint64_t end) {
     aether_subscriber_stats stats;
 
-    aether_subscriber_get_stats(&listener->sub.hot, &stats);
+    aether_subscriber_get_stats(&subscriber->sub.hot, &stats);
     if (stats.next != end)
-        wrong("subscriber %u is at start %+lld, the end is start %+lld", listener->record, at(stats.next), at(end));
-    if (stats.joined != listener->start || stats.delivered != listener->delivered || stats.lost != listener->lost ||
+        wrong("subscriber %u is at start %+lld, the end is start %+lld", subscriber->record, at(stats.next), at(end));
+    if (stats.joined != subscriber->start || stats.delivered != subscriber->delivered ||
+        stats.lost != subscriber->lost ||
         stats.delivered + stats.lost + stats.aborted + stats.skipped != stats.next - stats.joined)
-        wrong("subscriber %u counts %llu delivered, %llu lost, %llu aborted, %llu skipped of %llu", listener->record,
+        wrong("subscriber %u counts %llu delivered, %llu lost, %llu aborted, %llu skipped of %llu", subscriber->record,
               (unsigned long long)stats.delivered, (unsigned long long)stats.lost, (unsigned long long)stats.aborted,
               (unsigned long long)stats.skipped, (unsigned long long)(stats.next - stats.joined));
 }
 
 /*
- * Of a call in which a publisher was killed, the first messages are there and the rest is aborted, or nothing is there
- * and nothing was claimed. It is only known of how many sequences in all, so some choice of calls has to make it up.
+ * Of a call in which a publisher was killed, a first part of the messages is committed and the rest is aborted, or
+ * nothing was claimed. An aborted sequence doesn't show its call. So some choice of such calls must have as many
+ * messages as there are aborted sequences and committed messages of such calls.
  */
 static void check_aborted(void) {
-    uint64_t sizes[SPEAKERS_MAX], must = 0, may = 1; /* bit n of may: n sequences were claimed, as far as is known */
+    uint64_t sizes[PUBLISHERS_MAX], must = 0, may = 1; /* bit n of may: n sequences may have been claimed */
     unsigned count = 0;
 
-    for (unsigned i = 0; i < world.speaker_count; i++) {
-        const struct speaker *s = &world.speakers[i];
-        if (s->fate != BURIED || s->inflight == 0)
+    for (unsigned i = 0; i < world.publisher_count; i++) {
+        const struct publisher *s = &world.publishers[i];
+        if (s->life != RETIRED || s->inflight == 0)
             continue;
         if ((s->seen & (s->seen + 1)) != 0)
-            wrong("of the last batch of publisher %u later messages are there and earlier ones aren't", i);
+            wrong("of the last batch of publisher %u a later message is committed and an earlier one isn't", i);
         must += (uint64_t)__builtin_popcountll(s->seen);
         if (s->seen != 0)
             may <<= s->inflight;
@@ -271,7 +273,8 @@ static void check_aborted(void) {
     for (unsigned i = 0; i < count; i++)
         may |= may << sizes[i];
     if (world.aborted + must > 63 || (may >> (world.aborted + must) & 1) == 0)
-        wrong("%llu sequences are aborted and %llu committed of calls that were killed, which doesn't add up",
+        wrong("%llu sequences are aborted and %llu committed of calls that were killed: no set of such calls has so "
+              "many messages",
               (unsigned long long)world.aborted, (unsigned long long)must);
 }
 
@@ -280,31 +283,31 @@ static void check_accounts(void) {
 
     for (uint64_t seq = world.geometry.start_seq; seq != end; seq++) {
         if (entry_of(seq)->kind == UNKNOWN)
-            wrong("sequence start %+lld holds nothing that anybody knows of", at(seq));
+            wrong("sequence start %+lld is neither known to hold a message nor to be aborted", at(seq));
     }
     if (world.top > end - world.geometry.start_seq)
         wrong("a sequence past the claim's end, start %+lld, was in use", at(end));
-    for (unsigned i = 0; i < world.listener_count; i++) {
-        if (world.listeners[i].fate == ALIVE)
-            check_listener(&world.listeners[i], end);
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        if (world.subscribers[i].life == ALIVE)
+            check_subscriber(&world.subscribers[i], end);
     }
     check_aborted();
 }
 
 static void check_end_of_stream(void) {
-    struct speaker *list[SPEAKERS_MAX];
-    const unsigned count = living(list);
+    struct publisher *list[PUBLISHERS_MAX];
+    const unsigned count = living_publishers(list);
 
     for (unsigned i = 0; i < count; i++)
-        close_speaker(list[i]);
+        close_publisher(list[i]);
     if (ae_load_acquire(&world.log->stream.open) != 0 || ae_load_acquire(&world.log->stream.died) != world.died)
-        wrong("nobody publishes any more, but open is %#llx and died %#llx, not %#x",
+        wrong("all publishers have left, but open is %#llx and died %#llx, not %#x",
               (unsigned long long)ae_load_acquire(&world.log->stream.open),
               (unsigned long long)ae_load_acquire(&world.log->stream.died), world.died);
-    for (unsigned i = 0; i < world.listener_count; i++) {
-        const struct listener *l = &world.listeners[i];
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        const struct subscriber *l = &world.subscribers[i];
         aether_stream stream;
-        if (l->fate != ALIVE)
+        if (l->life != ALIVE)
             continue;
         stream = aether_subscriber_stream(&l->sub.hot);
         if (stream != (world.died != 0 ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED))
@@ -315,19 +318,19 @@ static void check_end_of_stream(void) {
 void oracle(bool kill) {
     if (kill && peer_stopped(world.peers[0]))
         peer_dies(world.peers[0]);
-    look_at_ring();
+    check_ring();
     if (one_in(2))
-        (void)open_listener(AETHER_RELIABLE, one_in(2) ? AETHER_FROM_NEW : AETHER_FROM_OLDEST);
+        (void)open_subscriber(AETHER_RELIABLE, one_in(2) ? AETHER_FROM_NEW : AETHER_FROM_OLDEST);
     if (one_in(2))
-        go_on();
-    all_comes_to_pass();
-    if (!somebody_reads_all())
-        (void)open_listener(AETHER_RELIABLE, AETHER_FROM_NEW);
-    listen_all(UINT64_MAX);
-    look_at_ring();
+        others_work();
+    all_events_happen();
+    if (!any_reliable())
+        (void)open_subscriber(AETHER_RELIABLE, AETHER_FROM_NEW);
+    all_receive(UINT64_MAX);
+    check_ring();
     reuse_records();
     everybody_publishes();
-    look_at_ring();
+    check_ring();
     check_accounts();
     if (one_in(4))
         check_end_of_stream();

@@ -32,69 +32,69 @@ void make_topic(unsigned topic) {
     world_make(&config);
 }
 
-void any_publish(struct call *call, struct speaker *speaker, bool batch) {
+void any_publish(struct call *call, struct publisher *publisher, bool batch) {
     const size_t count = batch ? 2 + any_of((CAPACITY < 2 * BATCH_MAX ? CAPACITY / 2 : BATCH_MAX) - 1) : 1;
     size_t lens[BATCH_MAX];
 
     any_lens(lens, count, has_lanes() && one_in(2));
-    call_messages(call, batch ? BATCH : PUBLISH, speaker, count, lens);
+    call_messages(call, batch ? BATCH : PUBLISH, publisher, count, lens);
     if (!batch && one_in(3))
         call_pieces(call);
 }
 
 /* ---- parts of states ---- */
 
-static struct listener *reader(void) {
-    return open_listener(AETHER_RELIABLE, AETHER_FROM_NEW);
+static struct subscriber *reliable_subscriber(void) {
+    return open_subscriber(AETHER_RELIABLE, AETHER_FROM_NEW);
 }
 
 /* Publishes n messages, if they fit. */
-static void fill(struct speaker *speaker, uint64_t n) {
+static void fill(struct publisher *publisher, uint64_t n) {
     while (n > 0) {
         const uint64_t most = n < CAPACITY / 2 ? n : CAPACITY / 2,
                        count = one_in(3) ? 1 + any_of(most < BATCH_MAX ? most : BATCH_MAX) : 1;
-        if (speak(speaker, count, has_lanes() && one_in(2)) != 0)
+        if (publish_now(publisher, count, has_lanes() && one_in(2)) != 0)
             break;
         n -= count;
     }
 }
 
-/* Publishes n messages that everybody reads. */
-static void pass(struct speaker *speaker, uint64_t n) {
+/* Publishes n messages; every subscriber receives each. */
+static void pass(struct publisher *publisher, uint64_t n) {
     while (n-- > 0) {
-        (void)speak(speaker, 1, has_lanes() && one_in(2));
-        listen_all(UINT64_MAX);
+        (void)publish_now(publisher, 1, has_lanes() && one_in(2));
+        all_receive(UINT64_MAX);
     }
 }
 
-/* Any amount from none to a full ring. */
-static void fill_any(struct speaker *speaker) {
+/* Publishes any number of messages, up to a full ring. */
+static void fill_any(struct publisher *publisher) {
     if (one_in(2))
-        pass(speaker, any_of(2 * CAPACITY));
-    fill(speaker, any_of(CAPACITY + 2));
+        pass(publisher, any_of(2 * CAPACITY));
+    fill(publisher, any_of(CAPACITY + 2));
 }
 
-/* Others that have published, so that there is no bias. */
-static struct speaker *company(struct speaker *speaker) {
-    struct speaker *other = open_speaker();
+/* Opens a second publisher; both publish, so that there is no bias. */
+static struct publisher *second_publisher(struct publisher *publisher) {
+    struct publisher *other = open_publisher();
 
-    pass(speaker, 1 + any_of(2));
+    pass(publisher, 1 + any_of(2));
     pass(other, 1 + any_of(2));
     return other;
 }
 
-static struct peer *with_publish(struct speaker *speaker, bool batch) {
+static struct peer *with_publish(struct publisher *publisher, bool batch) {
     struct peer *peer = new_peer();
 
-    any_publish(&peer->call, speaker, batch);
+    any_publish(&peer->call, publisher, batch);
     return peer;
 }
 
 static uint64_t intent_of(const struct peer *peer) {
-    return ae_load_acquire(&world.log->publishers[peer->call.speaker->record].intent);
+    return ae_load_acquire(&world.log->publishers[peer->call.publisher->record].intent);
 }
 
-/* Has begun, and has something to commit. */
+/* The peer has claimed, and has a slot to commit. */
 static bool has_claimed(const struct peer *peer) {
     const uint64_t end = claim_end();
 
@@ -109,7 +109,7 @@ static bool has_committed_some(const struct peer *peer) {
     return has_claimed(peer) && !ae_tag_pending(tag_of(first), first);
 }
 
-/* Its intent is stored, and the claim word is as it was. */
+/* The peer's intent is stored, and it has not claimed yet. */
 static bool has_intent_only(const struct peer *peer) {
     const uint64_t end = claim_end();
 
@@ -124,81 +124,81 @@ static bool is_revoking(const struct peer *peer) {
 
 /* ---- fill ---- */
 
-static struct speaker *empty(void) {
-    (void)reader();
-    return open_speaker();
+static struct publisher *empty(void) {
+    (void)reliable_subscriber();
+    return open_publisher();
 }
 
-static struct speaker *half_full(void) {
-    struct speaker *me = empty();
+static struct publisher *half_full(void) {
+    struct publisher *me = empty();
 
     fill(me, CAPACITY / 2);
     return me;
 }
 
-static struct speaker *full(void) {
-    struct speaker *me = empty();
+static struct publisher *full(void) {
+    struct publisher *me = empty();
 
-    while (speak(me, 1, false) == 0)
+    while (publish_now(me, 1, false) == 0)
         ;
     return me;
 }
 
-static struct speaker *wrapped(void) {
-    struct speaker *me = empty();
+static struct publisher *wrapped(void) {
+    struct publisher *me = empty();
 
     pass(me, CAPACITY + any_of(2 * CAPACITY));
     fill(me, any_of(CAPACITY + 1));
     return me;
 }
 
-static struct speaker *no_reader(void) {
-    struct speaker *me = open_speaker();
+static struct publisher *no_subscriber(void) {
+    struct publisher *me = open_publisher();
 
     fill(me, any_of(3 * CAPACITY));
     return me;
 }
 
-static struct speaker *observers(void) {
-    struct speaker *me = open_speaker();
+static struct publisher *observers(void) {
+    struct publisher *me = open_publisher();
 
-    (void)open_listener(AETHER_BEST_EFFORT, AETHER_FROM_NEW);
-    (void)open_listener(AETHER_LATEST, AETHER_FROM_NEW);
+    (void)open_subscriber(AETHER_BEST_EFFORT, AETHER_FROM_NEW);
+    (void)open_subscriber(AETHER_LATEST, AETHER_FROM_NEW);
     fill(me, any_of(3 * CAPACITY));
     if (one_in(2))
-        listen_all(any_of(CAPACITY));
+        all_receive(any_of(CAPACITY));
     fill(me, any_of(CAPACITY));
     return me;
 }
 
-static struct speaker *two_readers(void) {
-    struct speaker *me = empty();
-    struct listener *slow = reader();
+static struct publisher *two_subscribers(void) {
+    struct publisher *me = empty();
+    struct subscriber *slow = reliable_subscriber();
 
     fill(me, CAPACITY / 2);
-    (void)listen_to(&world.listeners[0], UINT64_MAX);
-    (void)listen_to(slow, any_of(CAPACITY / 2));
+    (void)receive_up_to(&world.subscribers[0], UINT64_MAX);
+    (void)receive_up_to(slow, any_of(CAPACITY / 2));
     fill(me, any_of(CAPACITY + 1));
     return me;
 }
 
-static struct speaker *catching_up(void) {
-    struct speaker *me = open_speaker();
+static struct publisher *catching_up(void) {
+    struct publisher *me = open_publisher();
 
     fill(me, any_of(2 * CAPACITY));
-    (void)open_listener(AETHER_RELIABLE, one_in(2) ? AETHER_FROM_OLDEST : AETHER_FROM_LAST);
+    (void)open_subscriber(AETHER_RELIABLE, one_in(2) ? AETHER_FROM_OLDEST : AETHER_FROM_LAST);
     fill(me, any_of(CAPACITY + 1));
-    (void)listen_to(&world.listeners[0], any_of(CAPACITY));
+    (void)receive_up_to(&world.subscribers[0], any_of(CAPACITY));
     return me;
 }
 
 /* ---- numbers ---- */
 
-static struct speaker *at_a_boundary(void) {
-    struct speaker *me = empty();
+static struct publisher *at_a_boundary(void) {
+    struct publisher *me = empty();
 
     if (one_in(2))
-        (void)company(me);
+        (void)second_publisher(me);
     pass(me, any_of(CAPACITY));
     fill(me, any_of(CAPACITY));
     return me;
@@ -206,34 +206,34 @@ static struct speaker *at_a_boundary(void) {
 
 /* ---- bias ---- */
 
-static struct speaker *biased_to_itself(void) {
-    struct speaker *me = empty();
+static struct publisher *biased_to_itself(void) {
+    struct publisher *me = empty();
 
     pass(me, 1 + any_of(CAPACITY));
     fill_any(me);
     return me;
 }
 
-static struct speaker *biased_to_another(void) {
-    struct speaker *other = biased_to_itself();
-    struct speaker *me = open_speaker();
+static struct publisher *biased_to_another(void) {
+    struct publisher *other = biased_to_itself();
+    struct publisher *me = open_publisher();
 
     if (one_in(3))
-        close_speaker(other);
+        close_publisher(other);
     return me;
 }
 
-static struct speaker *revoking_left_behind(void) {
-    struct speaker *other = biased_to_itself(), *revoker = open_speaker();
+static struct publisher *revoking_left_behind(void) {
+    struct publisher *other = biased_to_itself(), *revoker = open_publisher();
     struct peer *peer;
-    struct speaker *me;
+    struct publisher *me;
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     peer = with_publish(revoker, one_in(3));
     if (stop_where(peer, is_revoking))
         peer_dies(peer);
-    me = open_speaker();
-    if (one_in(3)) { /* its owner publishes, too, and is killed there */
+    me = open_publisher();
+    if (one_in(3)) { /* the owner of the bias publishes, too, and may be killed in that */
         peer = with_publish(other, one_in(3));
         if (stop_anywhere(peer) && one_in(2))
             peer_dies(peer);
@@ -241,209 +241,210 @@ static struct speaker *revoking_left_behind(void) {
     return me;
 }
 
-static struct speaker *bias_revoked_since(void) {
-    struct speaker *me = biased_to_itself(), *other = open_speaker();
+static struct publisher *bias_revoked_since(void) {
+    struct publisher *me = biased_to_itself(), *other = open_publisher();
 
-    listen_all(UINT64_MAX);
-    (void)speak(other, 1, false);
+    all_receive(UINT64_MAX);
+    (void)publish_now(other, 1, false);
     return me;
 }
 
-static struct speaker *being_revoked(void) {
-    struct speaker *me = biased_to_itself(), *other = open_speaker();
+static struct publisher *being_revoked(void) {
+    struct publisher *me = biased_to_itself(), *other = open_publisher();
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     (void)stop_where(with_publish(other, one_in(3)), is_revoking);
     return me;
 }
 
-static struct speaker *stopped_with_bias(void) {
-    struct speaker *other = biased_to_itself();
+static struct publisher *stopped_with_bias(void) {
+    struct publisher *other = biased_to_itself();
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     (void)stop_where(with_publish(other, one_in(2)), has_claimed);
     if (one_in(2))
-        (void)reader();
-    return open_speaker();
+        (void)reliable_subscriber();
+    return open_publisher();
 }
 
-/* The owner of the bias has stored an intent, and another one revokes, before that or after it. Somebody joins. */
-static struct speaker *both_stopped_revoking(void) {
-    struct speaker *owner = biased_to_itself(), *revoker = open_speaker();
+/* The owner of the bias has stored an intent; another publisher revokes, before that or after it. Subscribers join. */
+static struct publisher *both_stopped_revoking(void) {
+    struct publisher *owner = biased_to_itself(), *revoker = open_publisher();
     const bool intent_first = one_in(2);
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     if (intent_first)
         (void)stop_where(with_publish(owner, one_in(2)), has_claimed);
     if (one_in(2))
-        (void)reader();
+        (void)reliable_subscriber();
     (void)stop_where(with_publish(revoker, one_in(2)), is_revoking);
     if (!intent_first)
         (void)stop_where(with_publish(owner, one_in(2)), has_claimed);
     if (one_in(2))
-        (void)reader();
-    return open_speaker();
+        (void)reliable_subscriber();
+    return open_publisher();
 }
 
 static bool is_active(const struct peer *peer) {
-    return (ae_load_acquire(&world.cursors->active.active) >> peer->call.listener->record & 1) != 0;
+    return (ae_load_acquire(&world.cursors->active.active) >> peer->call.subscriber->record & 1) != 0;
 }
 
 static bool has_stored_join(const struct peer *peer) {
-    return ae_load_acquire(&world.cursors->records[peer->call.listener->record].cursor) != peer->call.listener->start;
+    return ae_load_acquire(&world.cursors->records[peer->call.subscriber->record].cursor) !=
+           peer->call.subscriber->start;
 }
 
-/* An intent of the bias's owner that may turn out to be no claim, while somebody joins. */
-static struct speaker *joining_while_revoked(void) {
+/* A subscriber joins while the owner of the bias has an intent stored that may not become a claim. */
+static struct publisher *joining_while_revoked(void) {
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE};
-    struct speaker *owner = biased_to_itself(), *other = open_speaker(), *me = open_speaker();
+    struct publisher *owner = biased_to_itself(), *other = open_publisher(), *me = open_publisher();
     struct peer *revoker, *joiner;
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     revoker = with_publish(other, one_in(2));
     (void)stop_where(revoker, is_revoking);
     (void)stop_where(with_publish(owner, true), has_claimed);
     joiner = new_peer();
     joiner->call.verb = JOIN_SUBSCRIBER;
-    joiner->call.listener = admit_listener(&options);
+    joiner->call.subscriber = admit_subscriber(&options);
     if (!stop_where(joiner, is_active) || !peer_stopped(revoker))
         return me;
-    joiner->call.listener->start = ae_load_acquire(&world.cursors->records[joiner->call.listener->record].cursor);
+    joiner->call.subscriber->start = ae_load_acquire(&world.cursors->records[joiner->call.subscriber->record].cursor);
     peer_goes_on(revoker);
     stop_before(joiner, has_stored_join);
     for (uint64_t n = any_of(2 * CAPACITY); n > 0; n--) {
-        (void)speak(me, 1, false);
-        listen_all(UINT64_MAX);
+        (void)publish_now(me, 1, false);
+        all_receive(UINT64_MAX);
     }
     return me;
 }
 
-/* ---- others are stopped ---- */
+/* ---- others are stopped in a call ---- */
 
-static struct speaker *stopped_with_claim(void) {
-    struct speaker *me = empty(), *other = company(me);
+static struct publisher *stopped_with_claim(void) {
+    struct publisher *me = empty(), *other = second_publisher(me);
 
     fill_any(me);
     if (one_in(2))
-        listen_all(any_of(CAPACITY));
+        all_receive(any_of(CAPACITY));
     (void)stop_where(with_publish(other, false), has_claimed);
     if (one_in(2))
-        (void)speak(me, 1, false);
+        (void)publish_now(me, 1, false);
     return me;
 }
 
-static struct speaker *stopped_anywhere(void) {
-    struct speaker *me = empty(), *other = company(me);
+static struct publisher *stopped_anywhere(void) {
+    struct publisher *me = empty(), *other = second_publisher(me);
 
     fill_any(me);
     if (one_in(2))
-        listen_all(any_of(CAPACITY));
+        all_receive(any_of(CAPACITY));
     (void)stop_anywhere(with_publish(other, one_in(3)));
     return me;
 }
 
-static struct speaker *stopped_in_batch(void) {
-    struct speaker *me = empty(), *other = company(me);
+static struct publisher *stopped_in_batch(void) {
+    struct publisher *me = empty(), *other = second_publisher(me);
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     (void)stop_where(with_publish(other, true), has_committed_some);
     fill(me, any_of(CAPACITY));
     return me;
 }
 
-static struct speaker *lost_intent(void) {
-    struct speaker *me = empty(), *other = company(me);
+static struct publisher *lost_intent(void) {
+    struct publisher *me = empty(), *other = second_publisher(me);
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     (void)stop_where(with_publish(other, one_in(3)), has_intent_only);
-    (void)speak(me, 1 + any_of(3), false);
+    (void)publish_now(me, 1 + any_of(3), false);
     if (one_in(2))
         pass(me, any_of(CAPACITY));
     return me;
 }
 
-static struct speaker *two_stopped(void) {
-    struct speaker *me = empty(), *a = company(me), *b = open_speaker();
+static struct publisher *two_stopped(void) {
+    struct publisher *me = empty(), *a = second_publisher(me), *b = open_publisher();
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     (void)stop_anywhere(with_publish(a, one_in(3)));
     (void)stop_anywhere(with_publish(b, one_in(3)));
-    (void)speak(me, 1, false);
+    (void)publish_now(me, 1, false);
     return me;
 }
 
-static struct speaker *reader_joining(void) {
+static struct publisher *subscriber_joining(void) {
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .from = (aether_from)any_of(2)};
-    struct speaker *me = empty();
+    struct publisher *me = empty();
     struct peer *peer = new_peer();
 
     if (one_in(2))
-        (void)company(me);
+        (void)second_publisher(me);
     fill_any(me);
     peer->call.verb = JOIN_SUBSCRIBER;
-    peer->call.listener = admit_listener(&options);
+    peer->call.subscriber = admit_subscriber(&options);
     (void)stop_anywhere(peer);
     if (one_in(2))
         fill(me, any_of(CAPACITY));
     return me;
 }
 
-static struct speaker *publisher_joining(void) {
-    struct speaker *me = empty();
+static struct publisher *publisher_joining(void) {
+    struct publisher *me = empty();
     struct peer *peer = new_peer();
 
     fill_any(me);
     peer->call.verb = JOIN_PUBLISHER;
-    peer->call.speaker = admit_speaker(free_record());
+    peer->call.publisher = admit_publisher(free_record());
     (void)stop_anywhere(peer);
     return me;
 }
 
-static struct speaker *publisher_leaving(void) {
-    struct speaker *other = biased_to_itself(), *me = open_speaker();
+static struct publisher *publisher_leaving(void) {
+    struct publisher *other = biased_to_itself(), *me = open_publisher();
     struct peer *peer = new_peer();
 
     if (one_in(2))
-        (void)speak(me, 1, false);
+        (void)publish_now(me, 1, false);
     peer->call.verb = LEAVE_PUBLISHER;
-    peer->call.speaker = other;
+    peer->call.publisher = other;
     (void)stop_anywhere(peer);
     return me;
 }
 
-static struct speaker *reader_stopped(void) {
-    struct speaker *me = half_full();
-    struct listener *other = reader();
+static struct publisher *subscriber_stopped(void) {
+    struct publisher *me = half_full();
+    struct subscriber *other = reliable_subscriber();
     struct peer *peer = new_peer();
 
     fill(me, any_of(CAPACITY));
     peer->call.verb = one_in(2) ? RECEIVE : RECEIVE_BATCH;
-    peer->call.listener = other;
+    peer->call.subscriber = other;
     peer->call.count = 3;
     (void)stop_anywhere(peer);
     return me;
 }
 
-/* ---- the dead ---- */
+/* ---- others are dead ---- */
 
-static struct speaker *dead_anywhere(void) {
-    struct speaker *me = empty(), *other = company(me);
+static struct publisher *dead_anywhere(void) {
+    struct publisher *me = empty(), *other = second_publisher(me);
     struct peer *peer;
 
     fill_any(me);
     if (one_in(2))
-        listen_all(any_of(CAPACITY));
+        all_receive(any_of(CAPACITY));
     peer = with_publish(other, one_in(3));
     if (stop_anywhere(peer))
         peer_dies(peer);
     return me;
 }
 
-static struct speaker *dead_with_claim(void) {
-    struct speaker *me = empty(), *other = company(me);
+static struct publisher *dead_with_claim(void) {
+    struct publisher *me = empty(), *other = second_publisher(me);
     struct peer *peer;
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     peer = with_publish(other, one_in(3));
     if (stop_where(peer, has_claimed))
         peer_dies(peer);
@@ -451,22 +452,22 @@ static struct speaker *dead_with_claim(void) {
     return me;
 }
 
-static struct speaker *dead_with_bias(void) {
-    struct speaker *other = biased_to_itself();
+static struct publisher *dead_with_bias(void) {
+    struct publisher *other = biased_to_itself();
     struct peer *peer;
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     peer = with_publish(other, one_in(2));
     if (stop_anywhere(peer))
         peer_dies(peer);
-    return open_speaker();
+    return open_publisher();
 }
 
-static struct speaker *two_dead(void) {
-    struct speaker *me = empty(), *a = company(me), *b = open_speaker();
+static struct publisher *two_dead(void) {
+    struct publisher *me = empty(), *a = second_publisher(me), *b = open_publisher();
     struct peer *first, *second;
 
-    listen_all(UINT64_MAX);
+    all_receive(UINT64_MAX);
     first = with_publish(a, one_in(3));
     if (stop_anywhere(first))
         peer_dies(first);
@@ -477,16 +478,16 @@ static struct speaker *two_dead(void) {
     return me;
 }
 
-/* aetherd was killed while it repaired. */
-static struct speaker *half_repaired(void) {
-    struct speaker *me = dead_anywhere(), *dead = &world.speakers[1];
+/* aetherd was killed in a repair. */
+static struct publisher *half_repaired(void) {
+    struct publisher *me = dead_anywhere(), *dead = &world.publishers[1];
     struct peer *peer;
 
-    if (dead->fate != DEAD)
+    if (dead->life != DEAD)
         return me;
     peer = new_peer();
     peer->call.verb = REPAIR;
-    peer->call.speaker = dead;
+    peer->call.publisher = dead;
     if (stop_anywhere(peer))
         peer_dies(peer);
     if (one_in(2))
@@ -494,18 +495,18 @@ static struct speaker *half_repaired(void) {
     return me;
 }
 
-static struct speaker *dead_reader(void) {
+static struct publisher *dead_subscriber(void) {
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE};
-    struct speaker *me = half_full();
+    struct publisher *me = half_full();
     struct peer *peer = new_peer();
 
     if (one_in(2)) {
         peer->call.verb = JOIN_SUBSCRIBER;
-        peer->call.listener = admit_listener(&options);
+        peer->call.subscriber = admit_subscriber(&options);
     } else {
         peer->call.verb = RECEIVE;
         peer->call.count = 1;
-        peer->call.listener = reader();
+        peer->call.subscriber = reliable_subscriber();
         fill(me, any_of(CAPACITY));
     }
     if (stop_anywhere(peer))
@@ -514,67 +515,67 @@ static struct speaker *dead_reader(void) {
     return me;
 }
 
-static struct speaker *record_reused(void) {
-    struct speaker *me = biased_to_itself(), *other = open_speaker();
+static struct publisher *record_reused(void) {
+    struct publisher *me = biased_to_itself(), *other = open_publisher();
     const uint32_t record = me->record;
     struct peer *peer;
 
     if (one_in(2))
-        listen_all(UINT64_MAX);
+        all_receive(UINT64_MAX);
     if (one_in(2))
-        close_speaker(me);
+        close_publisher(me);
     else {
         peer = with_publish(me, one_in(3));
         if (stop_anywhere(peer))
             peer_dies(peer);
-        if (me->fate == DEAD)
-            bury_speaker(me);
+        if (me->life == DEAD)
+            retire_publisher(me);
         else
-            close_speaker(me);
+            close_publisher(me);
     }
     if (one_in(2))
         fill(other, any_of(CAPACITY));
     if (one_in(2))
-        close_speaker(other);
-    return open_speaker_at(record);
+        close_publisher(other);
+    return open_publisher_at(record);
 }
 
 /* ---- lanes ---- */
 
-static struct speaker *lane_outstanding(void) {
-    struct speaker *me = empty();
+static struct publisher *lane_outstanding(void) {
+    struct publisher *me = empty();
 
     if (one_in(3))
-        (void)company(me);
+        (void)second_publisher(me);
     for (uint64_t n = any_of(CAPACITY + 1); n > 0; n--)
-        (void)speak(me, 1, true);
+        (void)publish_now(me, 1, true);
     if (one_in(2))
-        listen_all(any_of(CAPACITY));
+        all_receive(any_of(CAPACITY));
     return me;
 }
 
-static struct speaker *lane_wrapped(void) {
-    struct speaker *me = empty();
+static struct publisher *lane_wrapped(void) {
+    struct publisher *me = empty();
 
     for (uint64_t n = 0; n < 5 + any_of(20); n++) {
-        (void)speak(me, 1 + any_of(2), true);
-        listen_all(one_in(4) ? any_of(3) : UINT64_MAX);
+        (void)publish_now(me, 1 + any_of(2), true);
+        all_receive(one_in(4) ? any_of(3) : UINT64_MAX);
     }
     return me;
 }
 
-static void open_loans(struct speaker *speaker) {
-    while (speaker->loan_count < 3 && !one_in(4)) {
+static void open_loans(struct publisher *publisher) {
+    while (publisher->loan_count < 3 && !one_in(4)) {
         const size_t len = one_in(2) ? large_len() : small_len();
-        if (aether_loan_take(&speaker->pub.hot, len, &speaker->loans[speaker->loan_count]) != 0)
+        if (aether_loan_take(&publisher->pub.hot, len, &publisher->loans[publisher->loan_count]) != 0)
             break;
-        speaker->loan_count++;
-        fill(speaker, any_of(3));
+        publisher->loan_count++;
+        fill(publisher, any_of(3));
     }
 }
 
-static struct speaker *loans_open(void) {
-    struct speaker *me = empty(), *other = one_in(2) ? company(me) : NULL;
+static struct publisher *loans_open(void) {
+    struct publisher *me = empty(), *other = one_in(2) ? second_publisher(me) : NULL;
 
     if (other != NULL)
         open_loans(other);
@@ -582,8 +583,8 @@ static struct speaker *loans_open(void) {
     return me;
 }
 
-static struct speaker *lane_publish_stopped(void) {
-    struct speaker *me = lane_wrapped(), *other = company(me);
+static struct publisher *lane_publish_stopped(void) {
+    struct publisher *me = lane_wrapped(), *other = second_publisher(me);
     const size_t len = large_len();
     struct peer *peer = new_peer();
 
@@ -595,42 +596,42 @@ static struct speaker *lane_publish_stopped(void) {
 
 /* ---- kinds of topics ---- */
 
-static struct speaker *slow_readers(void) {
-    struct speaker *me = empty();
+static struct publisher *slow_subscribers(void) {
+    struct publisher *me = empty();
 
-    (void)reader();
+    (void)reliable_subscriber();
     if (one_in(2))
-        (void)company(me);
+        (void)second_publisher(me);
     fill(me, CAPACITY / 2 + any_of(2 * CAPACITY));
-    (void)listen_to(&world.listeners[0], any_of(CAPACITY));
+    (void)receive_up_to(&world.subscribers[0], any_of(CAPACITY));
     fill(me, any_of(CAPACITY / 2));
     return me;
 }
 
-static struct speaker *never_biased(void) {
-    struct speaker *me = biased_to_itself();
+static struct publisher *never_biased(void) {
+    struct publisher *me = biased_to_itself();
 
     if (one_in(2))
-        (void)company(me);
+        (void)second_publisher(me);
     return me;
 }
 
-static struct speaker *exclusive(void) {
-    struct speaker *me = biased_to_itself();
+static struct publisher *exclusive(void) {
+    struct publisher *me = biased_to_itself();
 
     if (one_in(2)) {
-        close_speaker(me);
-        me = open_speaker();
+        close_publisher(me);
+        me = open_publisher();
         fill(me, any_of(3));
     }
     return me;
 }
 
-static struct speaker *somebody_sleeps(void) {
-    struct speaker *me = biased_to_itself();
+static struct publisher *subscriber_sleeps(void) {
+    struct publisher *me = biased_to_itself();
 
     if (one_in(2))
-        (void)company(me);
+        (void)second_publisher(me);
     ae_store_release(&world.cursors->want.want, ae_load_acquire(&world.log->wake.wake));
     return me;
 }
@@ -640,9 +641,9 @@ const struct state states[] = {
     {"fill", "half-full", 0, half_full},
     {"fill", "full", 0, full},
     {"fill", "wrapped", 0, wrapped},
-    {"fill", "no-reader", 0, no_reader},
+    {"fill", "no-subscriber", 0, no_subscriber},
     {"fill", "observers", 0, observers},
-    {"fill", "two-readers", 0, two_readers},
+    {"fill", "two-subscribers", 0, two_subscribers},
     {"fill", "catching-up", 0, catching_up},
     {"numbers", "at-48-bits", AT_48, at_a_boundary},
     {"numbers", "at-64-bits", AT_64, at_a_boundary},
@@ -659,25 +660,25 @@ const struct state states[] = {
     {"stopped", "stopped-in-batch", 0, stopped_in_batch},
     {"stopped", "lost-intent", 0, lost_intent},
     {"stopped", "two-stopped", 0, two_stopped},
-    {"stopped", "reader-joining", 0, reader_joining},
+    {"stopped", "subscriber-joining", 0, subscriber_joining},
     {"stopped", "publisher-joining", 0, publisher_joining},
     {"stopped", "publisher-leaving", 0, publisher_leaving},
-    {"stopped", "reader-stopped", 0, reader_stopped},
+    {"stopped", "subscriber-stopped", 0, subscriber_stopped},
     {"dead", "dead-anywhere", 0, dead_anywhere},
     {"dead", "dead-with-claim", 0, dead_with_claim},
     {"dead", "dead-with-bias", 0, dead_with_bias},
     {"dead", "two-dead", 0, two_dead},
     {"dead", "half-repaired", 0, half_repaired},
-    {"dead", "dead-reader", 0, dead_reader},
+    {"dead", "dead-subscriber", 0, dead_subscriber},
     {"dead", "record-reused", 0, record_reused},
     {"lanes", "lane-outstanding", LANES, lane_outstanding},
     {"lanes", "lane-wrapped", LANES, lane_wrapped},
     {"lanes", "loans-open", LANES, loans_open},
     {"lanes", "lane-publish-stopped", LANES, lane_publish_stopped},
-    {"kinds", "evicts", EVICTS, slow_readers},
-    {"kinds", "evicts-with-lanes", EVICTS | LANES, slow_readers},
+    {"kinds", "evicts", EVICTS, slow_subscribers},
+    {"kinds", "evicts-with-lanes", EVICTS | LANES, slow_subscribers},
     {"kinds", "unbiased", UNBIASED, never_biased},
     {"kinds", "exclusive", EXCLUSIVE, exclusive},
-    {"kinds", "somebody-sleeps", 0, somebody_sleeps},
+    {"kinds", "subscriber-sleeps", 0, subscriber_sleeps},
 };
 const unsigned state_count = sizeof states / sizeof states[0];

@@ -57,7 +57,7 @@ size_t fiber_restore(struct fiber *fiber, const unsigned char *saved) {
 
 static struct fiber *running;
 
-/* Saves the callee-saved registers and the stack pointer, and goes on where `load` was saved. */
+/* Saves the callee-saved registers and the stack pointer in *save, and continues where `load` was saved. */
 void fiber_switch(void **save, void *load);
 __asm__(".text\n"
         ".globl fiber_switch\n"
@@ -100,7 +100,7 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
     (void)signal;
     (void)info;
     if (fiber == NULL)
-        abort(); /* nobody is stepped */
+        abort(); /* no fiber runs */
     if (fiber->done)
         return;
     fiber->steps++;
@@ -130,7 +130,7 @@ static void entry(void) {
     trap_off();
     fiber->error = errno;
     fiber_switch(&fiber->sp, fiber->home);
-    abort(); /* nobody lets it run again */
+    abort(); /* it isn't run again */
 }
 
 void fiber_start(struct fiber *fiber, void (*play)(void *arg), void *arg) {
@@ -153,7 +153,7 @@ void fiber_start(struct fiber *fiber, void (*play)(void *arg), void *arg) {
 }
 
 static void run(struct fiber *fiber) {
-    /* A frame that is returned from sets the stack that it was made with; this is for the first one. */
+    /* Returning from a signal's frame restores its signal stack; this is for the fiber's first signal. */
     if (fiber->context == NULL) {
         const stack_t stack = {.ss_sp = fiber->signal_stack, .ss_size = FIBER_STACK_BYTES};
         if (sigaltstack(&stack, NULL) != 0)
@@ -215,7 +215,7 @@ size_t fiber_restore(struct fiber *fiber, const unsigned char *saved) {
         return sizeof *fiber;
     signal_stack = used(fiber->signal_stack, fiber->sp);
     memcpy(fiber->sp, saved + sizeof *fiber, signal_stack);
-    stack = used(fiber->stack, lowest(fiber)); /* told by the frame that is now there again */
+    stack = used(fiber->stack, lowest(fiber)); /* by the frame, which is restored now */
     memcpy(lowest(fiber), saved + sizeof *fiber + signal_stack, stack);
     return sizeof *fiber + signal_stack + stack;
 }

@@ -18,8 +18,8 @@
 struct world world;
 
 static struct peer peers[PEERS_MAX];
-static struct call scratch; /* of whoever makes a whole call */
-static unsigned char *copies[LISTENERS_MAX], *buffers[SPEAKERS_MAX];
+static struct call scratch; /* for calls that aren't stopped */
+static unsigned char *copies[SUBSCRIBERS_MAX], *buffers[PUBLISHERS_MAX];
 
 void wrong(const char *format, ...) {
     va_list args;
@@ -74,9 +74,9 @@ static void map_once(void) {
     map_twice(AE_CURSORS_BYTES, &rw, &ro);
     world.cursors = rw;
     world.cursors_ro = ro;
-    for (unsigned i = 0; i < LISTENERS_MAX; i++)
+    for (unsigned i = 0; i < SUBSCRIBERS_MAX; i++)
         check_setup((copies[i] = aligned_alloc(64, COPIES_BYTES)) != NULL, "memory");
-    for (unsigned i = 0; i < SPEAKERS_MAX; i++)
+    for (unsigned i = 0; i < PUBLISHERS_MAX; i++)
         check_setup((buffers[i] = aligned_alloc(64, LOAN_BUFFER_BYTES)) != NULL, "memory");
 }
 
@@ -92,8 +92,8 @@ void world_make(const aether_topic_config *config) {
     map_once();
     memset(world.ledger, 0, world.top * sizeof world.ledger[0]);
     world.tick = world.top = world.aborted = world.died = 0;
-    world.speaker_count = world.listener_count = world.peer_count = 0;
-    (void)new_peer(); /* the one that is stepped */
+    world.publisher_count = world.subscriber_count = world.peer_count = 0;
+    (void)new_peer(); /* peer 0, which is stepped */
     if (ae_geometry_make(&world.geometry, config) != 0)
         wrong("geometry: %s", aether_errmsg());
     if (world.geometry.log_bytes > LOG_BYTES_MAX || ae_publisher_buffer_bytes(&world.geometry) > LOAN_BUFFER_BYTES)
@@ -117,13 +117,13 @@ static size_t move_objects(unsigned char *bytes, bool save) {
     uint32_t lanes = 0;
 
     at += move(&log->claim, bytes, sizeof log->claim + sizeof log->wake + sizeof log->stream, save);
-    at += move(log->evict, bytes + at, LISTENERS_MAX * sizeof log->evict[0], save);
+    at += move(log->evict, bytes + at, SUBSCRIBERS_MAX * sizeof log->evict[0], save);
     at += move(log->publishers, bytes + at, RECORDS * sizeof log->publishers[0], save);
     at += move((unsigned char *)log + g->slots_off, bytes + at, g->capacity * g->slot_size, save);
     at += move(&world.cursors->active, bytes + at, sizeof(ae_active_block) + sizeof(ae_want_block), save);
-    at += move(world.cursors->records, bytes + at, LISTENERS_MAX * sizeof world.cursors->records[0], save);
-    for (unsigned i = 0; g->lane_bytes != 0 && i < world.speaker_count; i++) {
-        const uint32_t record = world.speakers[i].record;
+    at += move(world.cursors->records, bytes + at, SUBSCRIBERS_MAX * sizeof world.cursors->records[0], save);
+    for (unsigned i = 0; g->lane_bytes != 0 && i < world.publisher_count; i++) {
+        const uint32_t record = world.publishers[i].record;
         if ((lanes >> record & 1) == 0)
             at += move((unsigned char *)log + g->lanes_off + record * g->lane_bytes, bytes + at, g->lane_bytes, save);
         lanes |= 1u << record;
@@ -138,11 +138,11 @@ static size_t move_peer(struct peer *peer, unsigned char *bytes, bool save) {
     at += save ? fiber_save(&peer->fiber, bytes + at) : fiber_restore(&peer->fiber, bytes + at);
     if (peer->fiber.done)
         return at;
-    if (call->verb == LOAN_COMMIT) /* of a message in a buffer, which is used again if there is no slot for it */
+    if (call->verb == LOAN_COMMIT) /* of a message in a buffer, which is used again if the ring is full */
         at += move(call->iov[0].iov_base, bytes + at, call->lens[0], save);
-    /* One that is stopped while it copies has half a copy. */
+    /* It may be stopped in the middle of a copy. */
     if (call->verb == RECEIVE || call->verb == RECEIVE_BATCH) {
-        at += move(copies[call->listener->record], bytes + at, call->count * (world.geometry.max_message + 8), save);
+        at += move(copies[call->subscriber->record], bytes + at, call->count * (world.geometry.max_message + 8), save);
         at += move(call->messages, bytes + at, call->count * sizeof call->messages[0], save);
     }
     return at;
@@ -157,8 +157,8 @@ static size_t move_all(unsigned char *bytes, bool save) {
     at += move(world.ledger, bytes + at, world.top * sizeof world.ledger[0], save);
     if (!save && top > world.top)
         memset(&world.ledger[world.top], 0, (top - world.top) * sizeof world.ledger[0]);
-    at += move(world.speakers, bytes + at, world.speaker_count * sizeof world.speakers[0], save);
-    at += move(world.listeners, bytes + at, world.listener_count * sizeof world.listeners[0], save);
+    at += move(world.publishers, bytes + at, world.publisher_count * sizeof world.publishers[0], save);
+    at += move(world.subscribers, bytes + at, world.subscriber_count * sizeof world.subscribers[0], save);
     for (unsigned i = 0; i < world.peer_count; i++)
         at += move_peer(world.peers[i], bytes + at, save);
     return at;
@@ -225,9 +225,9 @@ uint64_t first_unfinished(uint64_t end, uint32_t but) {
 uint32_t free_record(void) {
     for (uint32_t r = 0; r < RECORDS; r++) {
         bool taken = false;
-        for (unsigned i = 0; i < world.speaker_count; i++) {
-            const struct speaker *s = &world.speakers[i];
-            taken |= s->record == r && (s->fate == ALIVE || s->fate == STOPPED || s->fate == DEAD);
+        for (unsigned i = 0; i < world.publisher_count; i++) {
+            const struct publisher *s = &world.publishers[i];
+            taken |= s->record == r && (s->life == ALIVE || s->life == STOPPED || s->life == DEAD);
         }
         if (!taken)
             return r;
@@ -235,41 +235,41 @@ uint32_t free_record(void) {
     wrong("no publisher record is left");
 }
 
-struct speaker *admit_speaker(uint32_t record) {
-    struct speaker *speaker = &world.speakers[world.speaker_count];
+struct publisher *admit_publisher(uint32_t record) {
+    struct publisher *publisher = &world.publishers[world.publisher_count];
 
-    if (world.speaker_count == SPEAKERS_MAX)
+    if (world.publisher_count == PUBLISHERS_MAX)
         wrong("too many publishers for this world");
-    world.speaker_count++;
-    *speaker = (struct speaker){.record = record, .fate = ALIVE};
+    world.publisher_count++;
+    *publisher = (struct publisher){.record = record, .life = ALIVE};
     if (ae_load_acquire(&world.log->stream.open) == 0)
-        world.died = 0; /* a new stream begins */
+        world.died = 0; /* a new stream begins: topic.h */
     ae_topic_admit_publisher(world.log, record);
-    return speaker;
+    return publisher;
 }
 
-struct listener *admit_listener(const aether_subscribe_options *options) {
-    struct listener *listener = NULL;
+struct subscriber *admit_subscriber(const aether_subscribe_options *options) {
+    struct subscriber *subscriber = NULL;
     uint32_t r = 0;
 
-    while (r < world.listener_count && world.listeners[r].fate != ABSENT && world.listeners[r].fate != BURIED)
+    while (r < world.subscriber_count && world.subscribers[r].life != ABSENT && world.subscribers[r].life != RETIRED)
         r++;
-    if (r == LISTENERS_MAX)
+    if (r == SUBSCRIBERS_MAX)
         wrong("too many subscribers for this world");
-    listener = &world.listeners[r];
-    if (r == world.listener_count)
-        world.listener_count++;
-    *listener = (struct listener){.record = r, .fate = ALIVE, .options = *options};
+    subscriber = &world.subscribers[r];
+    if (r == world.subscriber_count)
+        world.subscriber_count++;
+    *subscriber = (struct subscriber){.record = r, .life = ALIVE, .options = *options};
     if (options->policy == AETHER_RELIABLE)
         ae_topic_admit_subscriber(world.log, world.cursors, r);
-    return listener;
+    return subscriber;
 }
 
 static uint64_t intent_end_of(uint64_t intent, uint64_t near_seq) {
     return ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, near_seq) + (intent & AE_INTENT_COUNT_MAX);
 }
 
-/* ae_claim_repair() once more, with what makes it right left out. */
+/* A copy of ae_claim_repair() without the part that the broken world leaves out. */
 static void repair_badly(uint32_t record) {
     const uint64_t near_seq = ae_load_relaxed(&world.log->claim.position);
     const uint64_t intent = ae_load_acquire(&world.log->publishers[record].intent);
@@ -313,28 +313,28 @@ void repair(uint32_t record) {
         (void)ae_topic_retire_publisher(log, &world.geometry, record, false);
 }
 
-void bury_speaker(struct speaker *speaker) {
-    const uint64_t bit = 1ull << speaker->record;
+void retire_publisher(struct publisher *publisher) {
+    const uint64_t bit = 1ull << publisher->record;
 
-    TRACE("aetherd repairs publisher %u, record %u", (unsigned)(speaker - world.speakers), speaker->record);
-    /* One that had left, but for the last system calls, has left. */
+    TRACE("aetherd repairs publisher %u, record %u", (unsigned)(publisher - world.publishers), publisher->record);
+    /* If it was killed in ae_publisher_leave() after its bit in `open` was cleared, it has left, and hasn't died. */
     if (((ae_load_acquire(&world.log->stream.open) | ae_load_acquire(&world.log->stream.died)) & bit) != 0)
         world.died |= (uint32_t)bit;
-    repair(speaker->record);
-    speaker->fate = BURIED;
+    repair(publisher->record);
+    publisher->life = RETIRED;
 }
 
-void bury_listener(struct listener *listener) {
-    TRACE("aetherd takes subscriber %u out", listener->record);
-    if (listener->options.policy == AETHER_RELIABLE && world.broken != BROKEN_KEEP_CURSOR)
-        ae_topic_retire_subscriber(world.cursors, listener->record);
-    listener->fate = BURIED;
+void retire_subscriber(struct subscriber *subscriber) {
+    TRACE("aetherd retires subscriber %u", subscriber->record);
+    if (subscriber->options.policy == AETHER_RELIABLE && world.broken != BROKEN_KEEP_CURSOR)
+        ae_topic_retire_subscriber(world.cursors, subscriber->record);
+    subscriber->life = RETIRED;
 }
 
-/* ---- payloads: speaker, serial and length, and words that follow from them ---- */
+/* ---- payloads: a word of publisher, serial and length, and words that follow from it ---- */
 
-static inline uint64_t head_word(unsigned speaker, uint64_t serial, size_t len) {
-    return mix(world.seed) << 32 | (uint64_t)speaker << 28 | (serial & 0xfff) << 16 | len;
+static inline uint64_t head_word(unsigned publisher, uint64_t serial, size_t len) {
+    return mix(world.seed) << 32 | (uint64_t)publisher << 28 | (serial & 0xfff) << 16 | len;
 }
 
 static inline uint64_t body_word(uint64_t head, size_t i) {
@@ -343,8 +343,8 @@ static inline uint64_t body_word(uint64_t head, size_t i) {
     return i == 0 ? head : x ^ x >> 29;
 }
 
-static void write_payload(unsigned char *data, unsigned speaker, uint64_t serial, size_t len) {
-    const uint64_t head = head_word(speaker, serial, len);
+static void write_payload(unsigned char *data, unsigned publisher, uint64_t serial, size_t len) {
+    const uint64_t head = head_word(publisher, serial, len);
 
     size_t off = 0;
     uint64_t word;
@@ -376,28 +376,28 @@ static long long at(uint64_t seq) {
     return (long long)(seq - world.geometry.start_seq);
 }
 
-static void enter(struct speaker *speaker, uint64_t seq, uint64_t serial, size_t len) {
+static void enter(struct publisher *publisher, uint64_t seq, uint64_t serial, size_t len) {
     struct entry *entry = entry_of(seq);
 
     if (entry->kind != UNKNOWN)
         wrong("sequence start %+lld is used twice: by publisher %u, and %s", at(seq),
-              (unsigned)(speaker - world.speakers), entry->kind == ABORTED ? "aborted" : "by another message");
-    if (speaker->spoke && (int64_t)(seq - speaker->last_seq) <= 0)
+              (unsigned)(publisher - world.publishers), entry->kind == ABORTED ? "aborted" : "by another message");
+    if (publisher->has_published && (int64_t)(seq - publisher->last_seq) <= 0)
         wrong("publisher %u: a later message has sequence start %+lld, an earlier one start %+lld",
-              (unsigned)(speaker - world.speakers), at(seq), at(speaker->last_seq));
+              (unsigned)(publisher - world.publishers), at(seq), at(publisher->last_seq));
     *entry = (struct entry){
         .kind = PUBLISHED,
-        .speaker = (uint8_t)(speaker - world.speakers),
+        .publisher = (uint8_t)(publisher - world.publishers),
         .serial = (uint16_t)serial,
         .len = (uint32_t)len,
     };
-    /* Whoever had joined before this publish began gets it. */
-    for (unsigned i = 0; i < world.listener_count; i++) {
-        const struct listener *listener = &world.listeners[i];
-        if (listener->fate == ALIVE && listener->since != 0 && listener->since < speaker->began &&
-            (int64_t)(seq - listener->sub.protected_seq) < 0)
+    /* A subscriber that had joined before this publish began gets the message. */
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        const struct subscriber *subscriber = &world.subscribers[i];
+        if (subscriber->life == ALIVE && subscriber->since != 0 && subscriber->since < publisher->began &&
+            (int64_t)(seq - subscriber->sub.protected_seq) < 0)
             wrong("sequence start %+lld was published after subscriber %u had joined, which begins at start %+lld",
-                  at(seq), i, at(listener->sub.protected_seq));
+                  at(seq), i, at(subscriber->sub.protected_seq));
     }
 }
 
@@ -405,7 +405,7 @@ void note_aborted(uint64_t seq) {
     struct entry *entry = entry_of(seq);
 
     if (entry->kind == PUBLISHED)
-        wrong("sequence start %+lld is aborted, but was published by publisher %u", at(seq), entry->speaker);
+        wrong("sequence start %+lld is aborted, but was published by publisher %u", at(seq), entry->publisher);
     if (entry->kind == UNKNOWN) {
         TRACE("start %+lld is aborted", at(seq));
         entry->kind = ABORTED;
@@ -413,7 +413,7 @@ void note_aborted(uint64_t seq) {
     }
 }
 
-void note_heard(uint64_t seq, const unsigned char *data, size_t len) {
+void note_message(uint64_t seq, const unsigned char *data, size_t len) {
     struct entry *entry = entry_of(seq);
     uint64_t head;
     unsigned who;
@@ -422,21 +422,22 @@ void note_heard(uint64_t seq, const unsigned char *data, size_t len) {
         wrong("sequence start %+lld has %zu bytes", at(seq), len);
     memcpy(&head, data, sizeof head);
     who = (unsigned)(head >> 28 & 0xf);
-    if ((head & 0xffff) != len || head >> 32 != (mix(world.seed) & UINT32_MAX) || who >= world.speaker_count ||
+    if ((head & 0xffff) != len || head >> 32 != (mix(world.seed) & UINT32_MAX) || who >= world.publisher_count ||
         !right_payload(data, head, len))
         wrong("sequence start %+lld is torn: %zu bytes, first word %#llx", at(seq), len, (unsigned long long)head);
-    if (entry->kind == UNKNOWN) { /* the call that published it hasn't returned, and perhaps never will */
-        struct speaker *speaker = &world.speakers[who];
-        const uint64_t i = ((head >> 16) - speaker->serial) & 0xfff;
-        if (i >= speaker->inflight || (speaker->seen != 0 && speaker->first != seq - i))
+    if (entry->kind ==
+        UNKNOWN) { /* the call that published it hasn't returned yet, or its publisher was killed in it */
+        struct publisher *publisher = &world.publishers[who];
+        const uint64_t i = ((head >> 16) - publisher->serial) & 0xfff;
+        if (i >= publisher->inflight || (publisher->seen != 0 && publisher->first != seq - i))
             wrong("sequence start %+lld holds message %llu of publisher %u, which is at %llu", at(seq),
-                  (unsigned long long)(head >> 16 & 0xfff), who, (unsigned long long)speaker->serial);
-        enter(speaker, seq, speaker->serial + i, len);
-        speaker->seen |= 1ull << i;
-        speaker->first = seq - i;
+                  (unsigned long long)(head >> 16 & 0xfff), who, (unsigned long long)publisher->serial);
+        enter(publisher, seq, publisher->serial + i, len);
+        publisher->seen |= 1ull << i;
+        publisher->first = seq - i;
         return;
     }
-    if (entry->kind == ABORTED || entry->speaker != who || entry->serial != (head >> 16 & 0xfff) || entry->len != len)
+    if (entry->kind == ABORTED || entry->publisher != who || entry->serial != (head >> 16 & 0xfff) || entry->len != len)
         wrong("sequence start %+lld holds message %llu of publisher %u, and %s before", at(seq),
               (unsigned long long)(head >> 16 & 0xfff), who, entry->kind == ABORTED ? "was aborted" : "another");
 }
@@ -473,14 +474,14 @@ void any_lens(size_t *lens, size_t count, bool large) {
     }
 }
 
-void call_messages(struct call *call, enum verb verb, struct speaker *speaker, size_t count, const size_t *lens) {
+void call_messages(struct call *call, enum verb verb, struct publisher *publisher, size_t count, const size_t *lens) {
     call->verb = verb;
-    call->speaker = speaker;
-    call->listener = NULL;
+    call->publisher = publisher;
+    call->subscriber = NULL;
     call->count = call->pieces = count;
     for (size_t i = 0; i < count; i++) {
         call->lens[i] = lens[i];
-        write_payload(call->data[i], (unsigned)(speaker - world.speakers), speaker->serial + i, lens[i]);
+        write_payload(call->data[i], (unsigned)(publisher - world.publishers), publisher->serial + i, lens[i]);
         call->iov[i] = (struct iovec){.iov_base = call->data[i], .iov_len = lens[i]};
     }
 }
@@ -506,19 +507,19 @@ static bool publishes(const struct call *call) {
 void call_begin(struct call *call) {
     world.tick++;
     if (publishes(call)) {
-        call->speaker->inflight = call->count;
-        call->speaker->seen = 0;
-        call->speaker->began = world.tick;
+        call->publisher->inflight = call->count;
+        call->publisher->seen = 0;
+        call->publisher->began = world.tick;
     }
     if (call->verb == JOIN_SUBSCRIBER)
-        call->listener->least_start = world.published_end;
+        call->subscriber->least_start = world.published_end;
 }
 
 static void publish(struct call *call) {
-    aether_publisher *handle = &call->speaker->pub.hot;
+    aether_publisher *handle = &call->publisher->pub.hot;
     const void *data = call->iov[0].iov_base;
 
-    /* Lengths that the compiler knows take another way. */
+    /* A length that is a constant compiles to other code. */
     switch (call->iov[0].iov_len) {
     case 8:
         call->rc = aether_publish(handle, data, 8);
@@ -532,12 +533,12 @@ static void publish(struct call *call) {
 }
 
 static inline void __attribute__((always_inline)) burst_of(struct call *call, size_t len) {
-    aether_burst burst = aether_burst_begin(&call->speaker->pub.hot, len);
+    aether_burst burst = aether_burst_begin(&call->publisher->pub.hot, len);
 
     call->rc = aether_burst_publish(&burst, call->iov[0].iov_base);
 }
 
-/* With constant lengths, as publish(). */
+/* Also with constant lengths, as publish(). */
 static void publish_in_burst(struct call *call) {
     switch (call->iov[0].iov_len) {
     case 8:
@@ -556,8 +557,8 @@ static void publish_in_burst(struct call *call) {
 
 void perform(void *arg) {
     struct call *call = arg;
-    struct speaker *speaker = call->speaker;
-    struct listener *listener = call->listener;
+    struct publisher *publisher = call->publisher;
+    struct subscriber *subscriber = call->subscriber;
 
     switch (call->verb) {
     case PUBLISH:
@@ -567,92 +568,92 @@ void perform(void *arg) {
         publish_in_burst(call);
         break;
     case BATCH:
-        call->rc = aether_publish_batch(&speaker->pub.hot, call->iov, call->count);
+        call->rc = aether_publish_batch(&publisher->pub.hot, call->iov, call->count);
         break;
     case GATHER:
-        call->rc = aether_publish_gather(&speaker->pub.hot, call->iov, call->pieces);
+        call->rc = aether_publish_gather(&publisher->pub.hot, call->iov, call->pieces);
         break;
     case LOAN_TAKE:
-        call->rc = aether_loan_take(&speaker->pub.hot, call->lens[0], &call->loan);
+        call->rc = aether_loan_take(&publisher->pub.hot, call->lens[0], &call->loan);
         break;
     case LOAN_COMMIT:
-        call->rc = aether_loan_commit(&speaker->pub.hot, &call->loan);
+        call->rc = aether_loan_commit(&publisher->pub.hot, &call->loan);
         break;
     case LOAN_DISCARD:
-        call->rc = aether_loan_discard(&speaker->pub.hot, &call->loan);
+        call->rc = aether_loan_discard(&publisher->pub.hot, &call->loan);
         break;
     case JOIN_PUBLISHER:
-        ae_publisher_init(&speaker->pub, &world.geometry, speaker->record, world.log, world.cursors_ro,
-                          buffers[speaker - world.speakers]);
+        ae_publisher_init(&publisher->pub, &world.geometry, publisher->record, world.log, world.cursors_ro,
+                          buffers[publisher - world.publishers]);
         break;
     case LEAVE_PUBLISHER:
-        ae_publisher_leave(&speaker->pub);
+        ae_publisher_leave(&publisher->pub);
         break;
     case REFRESH:
-        ae_publisher_scan(&speaker->pub, ae_claim_seq(&speaker->pub), call->evict_below);
+        ae_publisher_scan(&publisher->pub, ae_claim_seq(&publisher->pub), call->evict_below);
         break;
     case RECEIVE:
-        call->rc = aether_receive(&listener->sub.hot, &call->messages[0]);
+        call->rc = aether_receive(&subscriber->sub.hot, &call->messages[0]);
         break;
     case RECEIVE_BATCH:
-        call->rc = aether_receive_batch(&listener->sub.hot, call->messages, (int)call->count);
+        call->rc = aether_receive_batch(&subscriber->sub.hot, call->messages, (int)call->count);
         break;
     case JOIN_SUBSCRIBER:
-        ae_subscriber_init(&listener->sub, &world.geometry, listener->record, world.log_ro,
-                           listener->options.policy == AETHER_RELIABLE ? world.cursors : NULL, &listener->options,
-                           copies[listener->record]);
+        ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro,
+                           subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL, &subscriber->options,
+                           copies[subscriber->record]);
         break;
     case LEAVE_SUBSCRIBER:
-        ae_subscriber_leave(&listener->sub);
+        ae_subscriber_leave(&subscriber->sub);
         break;
     case SLEEP:
-        (void)ae_subscriber_sleep(&listener->sub, 1000);
+        (void)ae_subscriber_sleep(&subscriber->sub, 1000);
         break;
     case REPAIR:
-        repair(speaker->record);
+        repair(publisher->record);
         break;
     }
 }
 
 static void published(struct call *call) {
-    struct speaker *speaker = call->speaker;
-    const uint64_t first = speaker->pub.hot.next - call->count;
+    struct publisher *publisher = call->publisher;
+    const uint64_t first = publisher->pub.hot.next - call->count;
 
     for (uint64_t i = 0; i < call->count; i++) {
-        if ((speaker->seen >> i & 1) == 0)
-            enter(speaker, first + i, speaker->serial + i, call->lens[i]);
+        if ((publisher->seen >> i & 1) == 0)
+            enter(publisher, first + i, publisher->serial + i, call->lens[i]);
     }
-    if (speaker->seen != 0 && speaker->first != first)
-        wrong("publisher %u is told that its message is start %+lld, where readers found it at start %+lld",
-              (unsigned)(speaker - world.speakers), at(first), at(speaker->first));
-    speaker->serial += call->count;
-    speaker->spoke = true;
-    speaker->last_seq = first + call->count - 1;
+    if (publisher->seen != 0 && publisher->first != first)
+        wrong("publisher %u finds its message at start %+lld, but subscribers found it at start %+lld",
+              (unsigned)(publisher - world.publishers), at(first), at(publisher->first));
+    publisher->serial += call->count;
+    publisher->has_published = true;
+    publisher->last_seq = first + call->count - 1;
     if ((int64_t)(first + call->count - world.published_end) > 0)
         world.published_end = first + call->count;
 }
 
-static void joined(struct listener *listener) {
-    listener->since = world.tick;
-    listener->start = listener->expected = listener->sub.joined;
-    if ((int64_t)(listener->sub.protected_seq - listener->least_start) < 0)
+static void joined(struct subscriber *subscriber) {
+    subscriber->since = world.tick;
+    subscriber->start = subscriber->expected = subscriber->sub.joined;
+    if ((int64_t)(subscriber->sub.protected_seq - subscriber->least_start) < 0)
         wrong("subscriber %u joined at start %+lld, but all below start %+lld had been published before",
-              listener->record, at(listener->sub.protected_seq), at(listener->least_start));
+              subscriber->record, at(subscriber->sub.protected_seq), at(subscriber->least_start));
 }
 
-static void heard(struct listener *listener, const aether_message *message);
+static void take_entry(struct subscriber *subscriber, const aether_message *message);
 
-/* It is still open. */
+/* The loan is still open. */
 static void keep_loan(const struct call *call) {
-    struct speaker *speaker = call->speaker;
+    struct publisher *publisher = call->publisher;
 
-    if (speaker->loan_count == LOANS_MAX)
+    if (publisher->loan_count == LOANS_MAX)
         wrong("too many loans for this world");
-    speaker->loans[speaker->loan_count++] = call->loan;
+    publisher->loans[publisher->loan_count++] = call->loan;
 }
 
 void call_end(struct call *call) {
-    struct speaker *speaker = call->speaker;
+    struct publisher *publisher = call->publisher;
 
     world.tick++;
     switch (call->verb) {
@@ -662,13 +663,13 @@ void call_end(struct call *call) {
     case GATHER:
     case LOAN_COMMIT:
         if (call->rc < 0 && call->rc != -ENOBUFS)
-            wrong("publisher %u: fault %d, %s", (unsigned)(speaker - world.speakers), call->rc, aether_errmsg());
+            wrong("publisher %u: error %d, %s", (unsigned)(publisher - world.publishers), call->rc, aether_errmsg());
         if (call->rc == 0)
             published(call);
-        else if (speaker->seen != 0)
-            wrong("publisher %u is told %d, but readers got its message", (unsigned)(speaker - world.speakers),
-                  call->rc);
-        speaker->inflight = speaker->seen = 0;
+        else if (publisher->seen != 0)
+            wrong("publisher %u got %d from publish, but subscribers got its message",
+                  (unsigned)(publisher - world.publishers), call->rc);
+        publisher->inflight = publisher->seen = 0;
         if (call->verb == LOAN_COMMIT && call->rc != 0)
             keep_loan(call);
         break;
@@ -677,26 +678,26 @@ void call_end(struct call *call) {
             keep_loan(call);
         break;
     case LEAVE_PUBLISHER:
-        speaker->fate = ABSENT;
+        publisher->life = ABSENT;
         break;
     case JOIN_SUBSCRIBER:
-        joined(call->listener);
+        joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:
-        call->listener->fate = ABSENT;
+        call->subscriber->life = ABSENT;
         break;
     case RECEIVE:
     case RECEIVE_BATCH:
         for (int i = 0; i < call->rc; i++)
-            heard(call->listener, &call->messages[i]);
+            take_entry(call->subscriber, &call->messages[i]);
         if (call->rc == -EOVERFLOW && world.geometry.evict_lag != 0)
-            call->listener->evicted = true;
+            call->subscriber->evicted = true;
         else if (call->rc < 0)
-            wrong("subscriber %u: fault %d, %s", call->listener->record, call->rc, aether_errmsg());
+            wrong("subscriber %u: error %d, %s", call->subscriber->record, call->rc, aether_errmsg());
         break;
     case REPAIR:
-        speaker->fate = BURIED;
-        world.died |= 1u << speaker->record;
+        publisher->life = RETIRED;
+        world.died |= 1u << publisher->record;
         break;
     case LOAN_DISCARD:
     case JOIN_PUBLISHER:
@@ -714,41 +715,41 @@ static void make_call(struct call *call) {
     call_end(call);
 }
 
-struct speaker *open_speaker_at(uint32_t record) {
-    struct speaker *speaker = admit_speaker(record);
+struct publisher *open_publisher_at(uint32_t record) {
+    struct publisher *publisher = admit_publisher(record);
 
     scratch.verb = JOIN_PUBLISHER;
-    scratch.speaker = speaker;
+    scratch.publisher = publisher;
     make_call(&scratch);
-    TRACE("publisher %u opens, record %u", (unsigned)(speaker - world.speakers), record);
-    return speaker;
+    TRACE("publisher %u opens, record %u", (unsigned)(publisher - world.publishers), record);
+    return publisher;
 }
 
-struct speaker *open_speaker(void) {
-    return open_speaker_at(free_record());
+struct publisher *open_publisher(void) {
+    return open_publisher_at(free_record());
 }
 
-void close_speaker(struct speaker *speaker) {
+void close_publisher(struct publisher *publisher) {
     scratch.verb = LEAVE_PUBLISHER;
-    scratch.speaker = speaker;
+    scratch.publisher = publisher;
     make_call(&scratch);
-    TRACE("publisher %u closes", (unsigned)(speaker - world.speakers));
+    TRACE("publisher %u closes", (unsigned)(publisher - world.publishers));
 }
 
 /*
- * The rule of back pressure, once more. strict: only what certainly holds the publisher back, not those who are about
- * to join, dead or unnoticed.
+ * Is there room for count more messages? A second implementation of the rule of back pressure. strict: counts only
+ * subscribers that certainly hold the publisher back, and not those that haven't joined yet or are dead.
  */
-static bool has_room(const struct speaker *speaker, size_t count, bool strict) {
+static bool has_room(const struct publisher *publisher, size_t count, bool strict) {
     const uint64_t end = claim_end(), capacity = world.geometry.capacity;
     const uint64_t active = ae_load_acquire(&world.cursors->active.active);
-    uint64_t used = end - first_unfinished(end, speaker->record);
+    uint64_t used = end - first_unfinished(end, publisher->record);
 
-    for (unsigned i = 0; i < world.listener_count && world.geometry.evict_lag == 0; i++) {
-        const struct listener *listener = &world.listeners[i];
+    for (unsigned i = 0; i < world.subscriber_count && world.geometry.evict_lag == 0; i++) {
+        const struct subscriber *subscriber = &world.subscribers[i];
         const uint64_t lag = end - ae_load_acquire(&world.cursors->records[i].cursor);
         if ((active >> i & 1) == 0 || (int64_t)lag <= 0 ||
-            (strict && (listener->since == 0 || (listener->fate != ALIVE && listener->fate != STOPPED))))
+            (strict && (subscriber->since == 0 || (subscriber->life != ALIVE && subscriber->life != STOPPED))))
             continue;
         if (lag > used)
             used = lag;
@@ -756,147 +757,148 @@ static bool has_room(const struct speaker *speaker, size_t count, bool strict) {
     return used + count <= capacity;
 }
 
-/* Any of those that are open, or a new one. */
-static int loan_and_commit(struct speaker *speaker, size_t len) {
+/* Commits a loan that is open already, or a new one. */
+static int loan_and_commit(struct publisher *publisher, size_t len) {
     int rc = 0;
 
-    if (speaker->loan_count != 0 && one_in(2)) {
-        const unsigned i = (unsigned)any_of(speaker->loan_count);
-        scratch.loan = speaker->loans[i];
-        speaker->loans[i] = speaker->loans[--speaker->loan_count];
+    if (publisher->loan_count != 0 && one_in(2)) {
+        const unsigned i = (unsigned)any_of(publisher->loan_count);
+        scratch.loan = publisher->loans[i];
+        publisher->loans[i] = publisher->loans[--publisher->loan_count];
         len = scratch.loan.len;
-        call_messages(&scratch, LOAN_COMMIT, speaker, 1, &len);
-    } else if ((rc = aether_loan_take(&speaker->pub.hot, len, &scratch.loan)) != 0) {
+        call_messages(&scratch, LOAN_COMMIT, publisher, 1, &len);
+    } else if ((rc = aether_loan_take(&publisher->pub.hot, len, &scratch.loan)) != 0) {
         if (rc < 0 && rc != -ENOBUFS)
-            wrong("loan: fault %d, %s", rc, aether_errmsg());
+            wrong("loan: error %d, %s", rc, aether_errmsg());
         return rc;
     }
     memcpy(scratch.loan.data, scratch.data[0], len);
     make_call(&scratch);
     if (scratch.rc == 0)
         return 0;
-    speaker->loan_count--; /* where call_end() has put it */
-    if (aether_loan_discard(&speaker->pub.hot, &scratch.loan) != 0)
+    publisher->loan_count--; /* where call_end() has put it */
+    if (aether_loan_discard(&publisher->pub.hot, &scratch.loan) != 0)
         wrong("a loan can't be discarded: %s", aether_errmsg());
     return scratch.rc;
 }
 
-int speak(struct speaker *speaker, size_t count, bool large) {
+int publish_now(struct publisher *publisher, size_t count, bool large) {
     static const enum verb verbs[] = {PUBLISH, BURST, GATHER, LOAN_COMMIT};
     const enum verb verb = count == 1 ? verbs[any_of(4)] : BATCH;
-    const bool sure = has_room(speaker, count, false), possible = has_room(speaker, count, true);
+    const bool sure = has_room(publisher, count, false), possible = has_room(publisher, count, true);
     size_t lens[BATCH_MAX] = {0};
     int rc;
 
     any_lens(lens, count, large);
-    call_messages(&scratch, verb, speaker, count, lens);
+    call_messages(&scratch, verb, publisher, count, lens);
     if (verb == GATHER)
         call_pieces(&scratch);
     if (verb == LOAN_COMMIT) {
-        rc = loan_and_commit(speaker, lens[0]);
+        rc = loan_and_commit(publisher, lens[0]);
     } else {
         make_call(&scratch);
         rc = scratch.rc;
     }
     TRACE("publisher %u: verb %u, %zu messages, first of %zu bytes: %d, next start %+lld",
-          (unsigned)(speaker - world.speakers), verb, count, lens[0], rc, at(speaker->pub.hot.next));
-    if (rc == -ENOBUFS && (speaker->loan_count == 0 || !large))
-        wrong("publisher %u: no loan is open, but %s", (unsigned)(speaker - world.speakers), aether_errmsg());
+          (unsigned)(publisher - world.publishers), verb, count, lens[0], rc, at(publisher->pub.hot.next));
+    if (rc == -ENOBUFS && (publisher->loan_count == 0 || !large))
+        wrong("publisher %u: no loan is open, but %s", (unsigned)(publisher - world.publishers), aether_errmsg());
     if (rc == AETHER_FULL && sure && !large)
-        wrong("publisher %u finds %zu messages don't fit, but nobody holds it back",
-              (unsigned)(speaker - world.speakers), count);
+        wrong("publisher %u found no room for %zu messages, but nothing holds it back",
+              (unsigned)(publisher - world.publishers), count);
     if (rc == 0 && !possible)
-        wrong("publisher %u published %zu messages where there was no room", (unsigned)(speaker - world.speakers),
+        wrong("publisher %u published %zu messages where there was no room", (unsigned)(publisher - world.publishers),
               count);
     return rc;
 }
 
 /* ---- whole calls of subscribers ---- */
 
-struct listener *open_listener(aether_policy policy, aether_from from) {
+struct subscriber *open_subscriber(aether_policy policy, aether_from from) {
     const aether_subscribe_options options = {
         .policy = policy,
         .from = from,
         .last = from == AETHER_FROM_LAST ? any_of(world.geometry.capacity + 2) : 0,
     };
-    struct listener *listener = admit_listener(&options);
+    struct subscriber *subscriber = admit_subscriber(&options);
 
     scratch.verb = JOIN_SUBSCRIBER;
-    scratch.listener = listener;
+    scratch.subscriber = subscriber;
     make_call(&scratch);
-    TRACE("subscriber %u joins, policy %u, from start %+lld, protected from %+lld", listener->record, policy,
-          at(listener->start), at(listener->sub.protected_seq));
-    return listener;
+    TRACE("subscriber %u joins, policy %u, from start %+lld, protected from %+lld", subscriber->record, policy,
+          at(subscriber->start), at(subscriber->sub.protected_seq));
+    return subscriber;
 }
 
-void close_listener(struct listener *listener) {
+void close_subscriber(struct subscriber *subscriber) {
     scratch.verb = LEAVE_SUBSCRIBER;
-    scratch.listener = listener;
+    scratch.subscriber = subscriber;
     make_call(&scratch);
-    TRACE("subscriber %u closes", listener->record);
+    TRACE("subscriber %u closes", subscriber->record);
 }
 
-/* All that it passed over without a word is aborted. */
-static void pass_over(struct listener *listener, uint64_t seq) {
-    if ((int64_t)(seq - listener->expected) < 0)
-        wrong("subscriber %u is at start %+lld, and was at %+lld", listener->record, at(seq), at(listener->expected));
-    for (; listener->expected != seq; listener->expected++) {
-        if (listener->options.policy != AETHER_LATEST)
-            note_aborted(listener->expected);
+/* Sequences that it has passed over without a gap must be aborted. */
+static void pass_over(struct subscriber *subscriber, uint64_t seq) {
+    if ((int64_t)(seq - subscriber->expected) < 0)
+        wrong("subscriber %u is at start %+lld, and was at %+lld", subscriber->record, at(seq),
+              at(subscriber->expected));
+    for (; subscriber->expected != seq; subscriber->expected++) {
+        if (subscriber->options.policy != AETHER_LATEST)
+            note_aborted(subscriber->expected);
     }
 }
 
-static bool may_lose(const struct listener *listener, uint64_t end) {
-    return listener->options.policy != AETHER_RELIABLE || listener->evicted ||
-           (int64_t)(end - listener->sub.protected_seq) <= 0;
+static bool may_lose(const struct subscriber *subscriber, uint64_t end) {
+    return subscriber->options.policy != AETHER_RELIABLE || subscriber->evicted ||
+           (int64_t)(end - subscriber->sub.protected_seq) <= 0;
 }
 
-static void heard(struct listener *listener, const aether_message *message) {
-    pass_over(listener, message->seq);
+static void take_entry(struct subscriber *subscriber, const aether_message *message) {
+    pass_over(subscriber, message->seq);
     if (message->lost != 0) {
-        if (!may_lose(listener, message->seq + message->lost))
-            wrong("reliable subscriber %u lost %llu from start %+lld on", listener->record,
+        if (!may_lose(subscriber, message->seq + message->lost))
+            wrong("reliable subscriber %u lost %llu from start %+lld on", subscriber->record,
                   (unsigned long long)message->lost, at(message->seq));
-        listener->lost += message->lost;
-        listener->expected += message->lost;
+        subscriber->lost += message->lost;
+        subscriber->expected += message->lost;
         return;
     }
-    TRACE("subscriber %u receives start %+lld, %zu bytes", listener->record, at(message->seq), message->len);
-    note_heard(message->seq, message->data, message->len);
-    listener->delivered++;
-    listener->expected++;
+    TRACE("subscriber %u receives start %+lld, %zu bytes", subscriber->record, at(message->seq), message->len);
+    note_message(message->seq, message->data, message->len);
+    subscriber->delivered++;
+    subscriber->expected++;
 }
 
-uint64_t listen_to(struct listener *listener, uint64_t max) {
+uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max) {
     aether_message messages[4];
     uint64_t count = 0;
 
     while (count < max) {
         const uint64_t rest = max - count;
-        const int rc = one_in(4) ? aether_receive_batch(&listener->sub.hot, messages, rest < 4 ? (int)rest : 4)
-                                 : aether_receive(&listener->sub.hot, messages);
-        if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !listener->evicted) {
-            TRACE("subscriber %u is told that it was evicted", listener->record);
-            listener->evicted = true;
+        const int rc = one_in(4) ? aether_receive_batch(&subscriber->sub.hot, messages, rest < 4 ? (int)rest : 4)
+                                 : aether_receive(&subscriber->sub.hot, messages);
+        if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !subscriber->evicted) {
+            TRACE("subscriber %u finds that it was evicted", subscriber->record);
+            subscriber->evicted = true;
             continue;
         }
         if (rc < 0)
-            wrong("subscriber %u: fault %d, %s", listener->record, rc, aether_errmsg());
+            wrong("subscriber %u: error %d, %s", subscriber->record, rc, aether_errmsg());
         if (rc == 0)
             break;
         for (int i = 0; i < rc; i++)
-            heard(listener, &messages[i]);
+            take_entry(subscriber, &messages[i]);
         count += (uint64_t)rc;
     }
     if (count < max)
-        pass_over(listener, listener->sub.hot.next);
+        pass_over(subscriber, subscriber->sub.hot.next);
     return count;
 }
 
-void listen_all(uint64_t max) {
-    for (unsigned i = 0; i < world.listener_count; i++) {
-        if (world.listeners[i].fate == ALIVE)
-            (void)listen_to(&world.listeners[i], max);
+void all_receive(uint64_t max) {
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        if (world.subscribers[i].life == ALIVE)
+            (void)receive_up_to(&world.subscribers[i], max);
     }
 }
 
@@ -908,25 +910,25 @@ struct peer *new_peer(void) {
     if (world.peer_count == PEERS_MAX)
         wrong("too many fibers for this world");
     world.peers[world.peer_count++] = peer;
-    peer->call.speaker = NULL;
-    peer->call.listener = NULL;
+    peer->call.publisher = NULL;
+    peer->call.subscriber = NULL;
     peer->fiber.done = true; /* nothing to save yet */
     return peer;
 }
 
-static void set_fate(const struct peer *peer, enum fate fate) {
+void set_life(const struct peer *peer, enum life life) {
     if (peer->call.verb == REPAIR)
-        return; /* the speaker is dead; it is aetherd that stands */
-    if (peer->call.speaker != NULL)
-        peer->call.speaker->fate = fate;
-    if (peer->call.listener != NULL)
-        peer->call.listener->fate = fate;
+        return; /* aetherd makes this call, and the publisher is dead */
+    if (peer->call.publisher != NULL)
+        peer->call.publisher->life = life;
+    if (peer->call.subscriber != NULL)
+        peer->call.subscriber->life = life;
 }
 
 static bool stop_after(struct peer *peer, uint64_t steps) {
     fiber_start(&peer->fiber, perform, &peer->call);
     if (fiber_step(&peer->fiber, steps)) {
-        set_fate(peer, STOPPED);
+        set_life(peer, STOPPED);
         return true;
     }
     call_end(&peer->call);
@@ -943,7 +945,7 @@ bool stop_where(struct peer *peer, bool (*here)(const struct peer *peer)) {
     const uint64_t choice = any_of(3); /* the first place, the last, or any */
     uint64_t places = 0, chosen = 0;
 
-    /* The whole call for a try, then up to the place that was chosen. */
+    /* Makes the whole call to count such places, undoes it, and makes it again up to the chosen place. */
     peer->fiber.done = true;
     world_save(&before);
     fiber_start(&peer->fiber, perform, &peer->call);
@@ -981,12 +983,12 @@ void stop_before(struct peer *peer, bool (*there)(const struct peer *peer)) {
 
 void peer_dies(struct peer *peer) {
     TRACE("a stopped peer is killed, verb %u", peer->call.verb);
-    set_fate(peer, DEAD);
+    set_life(peer, DEAD);
     peer->fiber.done = true;
 }
 
 void peer_goes_on(struct peer *peer) {
-    set_fate(peer, ALIVE);
+    set_life(peer, ALIVE);
     fiber_finish(&peer->fiber);
     TRACE("a stopped peer goes on, verb %u: %d", peer->call.verb, peer->call.rc);
     call_end(&peer->call);

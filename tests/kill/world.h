@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * world.h - a small topic, those who publish to it and receive from it, and a ledger of what every sequence holds.
+ * world.h - a small topic, its publishers and subscribers, and a ledger of what every sequence holds.
  *
- * There is one world. All of them are in this process, but each touches the topic only through its own handle, as its
- * process would. One that makes a call runs on a fiber (step.h), so that it can be stopped, or killed, after any
- * instruction.
+ * There is one world. All publishers and subscribers are in this process, but each touches the topic only through its
+ * own handle, as its process would. A peer makes its call on a fiber (step.h), so that it can be stopped, or killed,
+ * after any instruction.
  *
- * The world is saved and restored as a whole: the objects, the handles, the ledger, and where those stand who are
- * stopped. So what would happen after a death can be tried, and forgotten.
+ * The world is saved and restored as a whole: the objects, the handles, the ledger, and the fibers that are stopped.
+ * So what follows a death can be tried and undone.
  */
 #ifndef AETHER_TESTS_KILL_WORLD_H
 #define AETHER_TESTS_KILL_WORLD_H
@@ -23,47 +23,47 @@
 #include "step.h"
 #include <setjmp.h>
 
-#define SPEAKERS_MAX 15u /* publishers in the life of a world: a payload has four bits for its own */
-#define LISTENERS_MAX 10u
+#define PUBLISHERS_MAX 15u /* publishers in the life of a world: a payload has four bits for the number */
+#define SUBSCRIBERS_MAX 10u
 #define RECORDS 6u /* publisher records in use */
 #define PEERS_MAX 4u
 #define LEDGER_MAX 2048u
 #define BATCH_MAX 16u
 #define LOANS_MAX 8u
-#define LEN_MIN 8u /* a payload says whose it is and which one */
+#define LEN_MIN 8u /* a word with the publisher and the message's serial number */
 #define LEN_MAX 2048u
 
-enum fate {
-    ABSENT,  /* not there yet, or left */
-    ALIVE,   /* makes calls */
-    STOPPED, /* in the middle of a call, alive */
-    DEAD,    /* and aetherd hasn't noticed */
-    BURIED   /* it has */
+enum life {
+    ABSENT,  /* has left */
+    ALIVE,   /* between two calls */
+    STOPPED, /* in the middle of a call */
+    DEAD,    /* killed, and aetherd hasn't retired it yet */
+    RETIRED  /* killed, and aetherd has retired it */
 };
 
-struct speaker {
+struct publisher {
     struct ae_publisher pub;
     uint32_t record;
-    enum fate fate;
-    uint64_t serial;              /* of its next message */
+    enum life life;
+    uint64_t serial;              /* number of its next message */
     uint64_t inflight;            /* messages of the call that it is in */
-    uint64_t seen;                /* of those, bit i for each: found by readers */
-    uint64_t first;               /* sequence of the first of those, if one was found */
-    uint64_t began;               /* when it began the call */
-    uint64_t last_seq;            /* of the last message before that */
-    bool spoke;                   /* there is one */
+    uint64_t seen;                /* bit i: the i-th of those was found in the ring or received */
+    uint64_t first;               /* sequence of the first of those, if seen != 0 */
+    uint64_t began;               /* tick at which it began the call */
+    uint64_t last_seq;            /* of the last message before that call */
+    bool has_published;           /* last_seq is valid */
     aether_loan loans[LOANS_MAX]; /* open */
     unsigned loan_count;
 };
 
-struct listener {
+struct subscriber {
     struct ae_subscriber sub;
     uint32_t record;
-    enum fate fate;
+    enum life life;
     aether_subscribe_options options;
-    uint64_t least_start; /* it may not start before this: returned publishes */
-    uint64_t since;       /* when its join had returned; 0: not yet */
-    uint64_t start;       /* J, or what it asked for before */
+    uint64_t least_start; /* everything below was published before its join began */
+    uint64_t since;       /* tick at which its join returned; 0: not yet */
+    uint64_t start;       /* first sequence that it asked for and that the ring held */
     uint64_t expected;    /* sequence of its next message */
     uint64_t delivered, lost;
     bool evicted;
@@ -88,11 +88,11 @@ enum verb {
     REPAIR
 };
 
-/* A call that somebody makes; all that it needs is here, since it may be run more than once. */
+/* A call, with all its arguments and results. It may be run more than once, after the world was restored. */
 struct call {
     enum verb verb;
-    struct speaker *speaker; /* of a REPAIR: the dead one */
-    struct listener *listener;
+    struct publisher *publisher; /* REPAIR: the dead publisher */
+    struct subscriber *subscriber;
     size_t count;                /* messages */
     size_t lens[BATCH_MAX];      /* bytes of each */
     struct iovec iov[BATCH_MAX]; /* messages, or the pieces of one */
@@ -104,7 +104,7 @@ struct call {
     unsigned char data[BATCH_MAX][LEN_MAX];
 };
 
-/* Somebody on a fiber. */
+/* A fiber and the call that it makes. */
 struct peer {
     struct fiber fiber;
     struct call call;
@@ -113,20 +113,20 @@ struct peer {
 enum entry_kind { UNKNOWN, PUBLISHED, ABORTED };
 
 struct entry {
-    uint8_t kind, speaker;
+    uint8_t kind, publisher;
     uint16_t serial;
     uint32_t len;
 };
 
-/* What is broken in recovery, to see that the oracle tells. */
+/* What is left out of the recovery, to prove that the oracle notices it. */
 enum broken {
     BROKEN_NOTHING,
-    BROKEN_NO_ABORT,    /* what the dead had claimed stays as it is */
-    BROKEN_ABORT_ALL,   /* all that isn't committed is aborted, whosever it is */
-    BROKEN_NO_RESOLVE,  /* the bias of the dead stays */
-    BROKEN_NO_PROVED,   /* only the claim word tells whether the last claim was won */
-    BROKEN_ALWAYS_WON,  /* an intent is taken for a claim */
-    BROKEN_BLIND_ABORT, /* slots are aborted that were committed */
+    BROKEN_NO_ABORT,    /* the dead publisher's sequences stay pending */
+    BROKEN_ABORT_ALL,   /* pending sequences of living publishers are aborted, too */
+    BROKEN_NO_RESOLVE,  /* the dead publisher's bias stays */
+    BROKEN_NO_PROVED,   /* a won claim is taken for lost once the claim word has moved on */
+    BROKEN_ALWAYS_WON,  /* an intent is taken for a won claim */
+    BROKEN_BLIND_ABORT, /* committed slots are aborted */
     BROKEN_KEEP_CURSOR, /* a dead subscriber holds publishers back for good */
     BROKEN_KEEP_OPEN,   /* a dead publisher's bit in `open` stays */
     BROKEN_KINDS
@@ -134,7 +134,7 @@ enum broken {
 
 struct world {
     uint64_t seed;   /* of all choices in this scenario */
-    uint64_t random; /* generator of the one that is being made */
+    uint64_t random; /* state of the generator */
     ae_geometry geometry;
     ae_log *log; /* as publishers and aetherd map it */
     const ae_log *log_ro;
@@ -142,21 +142,21 @@ struct world {
     const ae_cursors *cursors_ro;
     size_t log_bytes, cursors_bytes;
     enum broken broken;
-    bool trace;      /* tells what happens, on stderr */
-    jmp_buf escape;  /* to whoever tries the world, when something is wrong */
-    char wrong[256]; /* what */
+    bool trace;      /* prints what happens on stderr */
+    jmp_buf escape;  /* where wrong() jumps to */
+    char wrong[256]; /* the text of wrong() */
 
     /* ---- from here on saved and restored ---- */
     uint64_t tick;
     uint64_t top;           /* entries of the ledger in use */
     uint64_t published_end; /* one past the highest sequence whose publish has returned */
     uint64_t aborted;       /* in the ledger */
-    unsigned speaker_count, listener_count, peer_count;
+    unsigned publisher_count, subscriber_count, peer_count;
     uint32_t died; /* records whose `died` bit has to be set */
     struct entry ledger[LEDGER_MAX];
-    struct speaker speakers[SPEAKERS_MAX];
-    struct listener listeners[LISTENERS_MAX];
-    struct peer *peers[PEERS_MAX]; /* who may be stopped; the first is the one that is stepped */
+    struct publisher publishers[PUBLISHERS_MAX];
+    struct subscriber subscribers[SUBSCRIBERS_MAX];
+    struct peer *peers[PEERS_MAX]; /* peer 0 is the one that is stepped */
 };
 
 extern struct world world;
@@ -177,9 +177,9 @@ static inline bool one_in(uint64_t n) {
     return any_of(n) == 0;
 }
 
-/* ---- faults ---- */
+/* ---- errors ---- */
 
-/* Notes what is wrong, and leaves. */
+/* Stores the text in world.wrong and jumps to world.escape. */
 __attribute__((noreturn, format(printf, 1, 2))) void wrong(const char *format, ...);
 
 __attribute__((format(printf, 1, 2))) void trace_line(const char *format, ...);
@@ -191,94 +191,97 @@ __attribute__((format(printf, 1, 2))) void trace_line(const char *format, ...);
 
 /* ---- the topic ---- */
 
-/* A new topic with nobody there. Its objects are reused from world to world. */
+/* Makes a new topic without publishers and subscribers. The mappings are reused from world to world. */
 void world_make(const aether_topic_config *config);
 
-/* Everything, as bytes. */
+/* The whole world, as bytes. */
 struct snapshot {
-    size_t bytes; /* of the objects */
+    size_t bytes; /* of the topic's objects */
     unsigned char *data, *objects;
 };
 void world_save(struct snapshot *snapshot);
 void world_restore(const struct snapshot *snapshot);
 
-/* Is all in the topic's objects as it is in the snapshot? */
+/* Do the topic's objects hold the same in both? */
 bool world_same_objects(const struct snapshot *a, const struct snapshot *b);
 
-/* One past the last sequence that is claimed, or is about to be with the bias. */
+/* One past the last sequence that is claimed, or for which the owner of the bias has stored an intent. */
 uint64_t claim_end(void);
 uint64_t tag_of(uint64_t seq);
 struct entry *entry_of(uint64_t seq);
 
-/* The first sequence below `end` that an open publisher other than `but` has begun, and not finished; or end. */
+/* The first sequence below `end` that is in the intent of an open publisher and pending; or end. Skips record `but`. */
 uint64_t first_unfinished(uint64_t end, uint32_t but);
 
 /* ---- what aetherd does ---- */
 
-/* Admits a publisher, which has to join yet. */
-struct speaker *admit_speaker(uint32_t record);
-struct listener *admit_listener(const aether_subscribe_options *options);
-void bury_speaker(struct speaker *speaker);
-void bury_listener(struct listener *listener);
+/* Admit a publisher or subscriber, which has to join yet. */
+struct publisher *admit_publisher(uint32_t record);
+struct subscriber *admit_subscriber(const aether_subscribe_options *options);
+void retire_publisher(struct publisher *publisher);
+void retire_subscriber(struct subscriber *subscriber);
 
-/* What the call REPAIR does: ae_topic_retire_publisher(), or, in a broken world, something like it. */
+/* The call REPAIR: ae_topic_retire_publisher(), or a copy of it without a part if the world is broken. */
 void repair(uint32_t record);
 
 uint32_t free_record(void);
 
 /* ---- calls ---- */
 
-/* A message that the topic's slots hold, or one that needs the lane. */
+/* Length of a message that fits in a slot, or of one that needs the lane. */
 size_t small_len(void);
 size_t large_len(void);
 bool has_lanes(void);
 
-/* Lengths of a batch that fits in a ring and a lane; large: with one that needs the lane, at least. */
+/* Lengths of a batch that fits in the ring and the lane. large: at least one message needs the lane. */
 void any_lens(size_t *lens, size_t count, bool large);
 
-/* Fills in messages of these lengths; the speaker's next ones. */
-void call_messages(struct call *call, enum verb verb, struct speaker *speaker, size_t count, const size_t *lens);
+/* Fills in the publisher's next messages, of these lengths. */
+void call_messages(struct call *call, enum verb verb, struct publisher *publisher, size_t count, const size_t *lens);
 
-/* Splits its one message in pieces. */
+/* Makes the call a GATHER that splits its one message in pieces. */
 void call_pieces(struct call *call);
 
 void call_begin(struct call *call);
 void perform(void *call);
-/* What has come of it is entered into the ledger, and checked. */
+/* Enters the call's result into the ledger, and checks it. */
 void call_end(struct call *call);
 
-/* ---- all of a call at once ---- */
+/* ---- calls that aren't stopped ---- */
 
-struct speaker *open_speaker(void);
-struct speaker *open_speaker_at(uint32_t record);
-void close_speaker(struct speaker *speaker);
-struct listener *open_listener(aether_policy policy, aether_from from);
-void close_listener(struct listener *listener);
+struct publisher *open_publisher(void);
+struct publisher *open_publisher_at(uint32_t record);
+void close_publisher(struct publisher *publisher);
+struct subscriber *open_subscriber(aether_policy policy, aether_from from);
+void close_subscriber(struct subscriber *subscriber);
 
-/* One call that publishes `count` messages: its result. */
-int speak(struct speaker *speaker, size_t count, bool large);
+/* Publishes `count` messages in one call; returns its result. */
+int publish_now(struct publisher *publisher, size_t count, bool large);
 
-/* Receives up to max entries, and checks them. Returns how many. */
-uint64_t listen_to(struct listener *listener, uint64_t max);
-void listen_all(uint64_t max);
+/* The subscriber, or each one that is alive, receives up to max entries and checks them. Returns how many. */
+uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max);
+void all_receive(uint64_t max);
 
-/* A sequence is found to be aborted, or to hold this. */
+/* Enter into the ledger that the sequence is aborted, or holds this message; and check that against what is known. */
 void note_aborted(uint64_t seq);
-void note_heard(uint64_t seq, const unsigned char *data, size_t len);
+void note_message(uint64_t seq, const unsigned char *data, size_t len);
 
-/* ---- others on fibers ---- */
+/* ---- peers ---- */
 
-/* Somebody more who makes a call; the call is to be filled in. */
+/* A new peer, whose call the caller fills in. */
 struct peer *new_peer(void);
 
-/* Begins the peer's call and stops it after a random instruction of it. False: it was done before. */
+/* Begins the peer's call and stops it after a random instruction. False: the call has returned before that. */
 bool stop_anywhere(struct peer *peer);
 
-/* The same at one of those after which `here` says yes. False: there was none; the peer has done nothing. */
+/* The same after an instruction after which `here` is true. False: there is none, and the call was not begun. */
 bool stop_where(struct peer *peer, bool (*here)(const struct peer *peer));
 
-/* A stopped one goes on, and stops before the instruction after which `there` says yes, if it comes to that. */
+/* The stopped peer goes on, and stops before the instruction after which `there` is true, if there is one. */
 void stop_before(struct peer *peer, bool (*there)(const struct peer *peer));
+
+/* Of the publisher or subscriber that makes the peer's call. */
+void set_life(const struct peer *peer, enum life life);
 
 void peer_dies(struct peer *peer);
 void peer_goes_on(struct peer *peer);
