@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #define MESSAGES 4000u
+#define WORDS_BYTES 128u /* of the longest message */
 
 struct scene {
     struct ring ring;
@@ -19,16 +20,11 @@ struct scene {
     uint64_t random, seq; /* of the next message to be received */
 };
 
-static void fill(uint64_t *words, uint64_t seq) {
-    for (unsigned i = 0; i < 16; i++)
-        words[i] = mix(seq * 16 + i);
-}
-
 static void expect(struct scene *s) {
     aether_message message;
     uint64_t words[16];
 
-    fill(words, s->seq);
+    fill_bytes(words, s->seq, WORDS_BYTES);
     assert_int_equal(aether_receive(s->subscriber.handle, &message), 1);
     assert_int_equal(message.seq, s->seq);
     assert_int_equal(message.lost, 0);
@@ -50,7 +46,7 @@ static uint64_t disturb(struct scene *s, uint64_t next) {
     uint64_t words[16];
     aether_loan loan;
 
-    fill(words, next);
+    fill_bytes(words, next, WORDS_BYTES);
     switch (next_random(&s->random) % 16) {
     case 0:
         return aether_publish(s->publisher.handle, words, s->len) == 0;
@@ -79,7 +75,7 @@ static inline void __attribute__((always_inline)) run(struct scene *s, size_t le
 
     while ((int64_t)(end - next) > 0) {
         uint64_t words[16];
-        fill(words, next);
+        fill_bytes(words, next, WORDS_BYTES);
         const int rc = aether_burst_publish(&burst, words);
         assert_true(rc == 0 || rc == AETHER_FULL);
         if (rc == 0) {
@@ -177,7 +173,7 @@ static void other_lengths(void **state) {
     aether_burst empty = aether_burst_begin(s.publisher.handle, 0);
     aether_burst beyond = aether_burst_begin(s.publisher.handle, sizeof words);
     for (unsigned i = 0; i < 1000; i++) {
-        fill(words, s.seq);
+        fill_bytes(words, s.seq, WORDS_BYTES);
         assert_int_equal(aether_burst_publish(&lane, words), 0);
         expect(&s);
         assert_int_equal(aether_burst_publish(&beyond, words), -EMSGSIZE);
@@ -217,7 +213,7 @@ static inline void __attribute__((always_inline)) run_array(struct scene *s, siz
     for (unsigned turn = 0; turn < MESSAGES; turn++) {
         const uint64_t count = next_random(&s->random) % 9, room = s->ring.geometry.capacity - (next - s->seq);
         for (uint64_t i = 0; i < count; i++) {
-            fill(words, next + i);
+            fill_bytes(words, next + i, WORDS_BYTES);
             memcpy(messages + i * len, words, len);
         }
         const int rc = aether_publish_array(s->publisher.handle, messages, len, count);

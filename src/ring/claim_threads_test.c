@@ -20,7 +20,9 @@
 #define PUBLISHERS 4u
 #define SUBSCRIBERS 3u
 #define LANE 4096u
-#define WORDS_MAX 40u
+#define COUNT_BITS 40u
+#define LEN_MIN 8u
+#define LEN_MAX 320u
 #define BATCH 3u
 
 struct scene {
@@ -40,20 +42,26 @@ struct actor {
     pthread_t thread;
 };
 
-/* Publisher, count, and words that follow from both. */
-static size_t message_fill(uint64_t *words, uint64_t publisher, uint64_t count, uint64_t max) {
-    const uint64_t least = 2, most = max / 8 < WORDS_MAX ? max / 8 : WORDS_MAX;
-    const uint64_t len = least + mix(publisher << 32 ^ count) % (most - least + 1);
+/* The first word of a message: the publisher, and the message's number among those of the publisher. */
+static uint64_t first_word(uint64_t publisher, uint64_t count) {
+    return publisher << COUNT_BITS | count;
+}
 
-    words[0] = publisher;
-    words[1] = count;
-    for (uint64_t i = 2; i < len; i++)
-        words[i] = mix(publisher + count * i);
-    return len * 8;
+static size_t message_len(uint64_t word, uint64_t max) {
+    const uint64_t most = max < LEN_MAX ? max : LEN_MAX;
+
+    return LEN_MIN + mix(word) % (most - LEN_MIN + 1);
+}
+
+static size_t message_fill(void *data, uint64_t word, uint64_t max) {
+    const size_t len = message_len(word, max);
+
+    fill_after_word(data, word, len);
+    return len;
 }
 
 static int publish_some(struct ae_publisher *pub, uint64_t publisher, uint64_t *count, uint64_t messages) {
-    uint64_t words[BATCH][WORDS_MAX];
+    unsigned char data[BATCH][LEN_MAX];
     struct iovec batch[BATCH];
     const uint64_t random = mix(*count ^ publisher << 50);
     size_t n = random % 4 == 0 ? BATCH : 1;
@@ -63,15 +71,16 @@ static int publish_some(struct ae_publisher *pub, uint64_t publisher, uint64_t *
     if (n > messages - *count)
         n = messages - *count;
     for (size_t i = 0; i < n; i++)
-        batch[i] = (struct iovec){words[i], message_fill(words[i], publisher, *count + i, pub->hot.max_message)};
+        batch[i] =
+            (struct iovec){data[i], message_fill(data[i], first_word(publisher, *count + i), pub->hot.max_message)};
     if (n > 1)
         rc = aether_publish_batch(&pub->hot, batch, n);
     else if (random % 4 == 1)
-        rc = aether_publish_gather(&pub->hot, (struct iovec[]){{words[0], 8}, {words[0] + 1, batch[0].iov_len - 8}}, 2);
+        rc = aether_publish_gather(&pub->hot, (struct iovec[]){{data[0], 8}, {data[0] + 8, batch[0].iov_len - 8}}, 2);
     else if (random % 4 == 2)
-        rc = aether_publish(&pub->hot, words[0], batch[0].iov_len);
+        rc = aether_publish(&pub->hot, data[0], batch[0].iov_len);
     else if ((rc = aether_loan_take(&pub->hot, batch[0].iov_len, &loan)) == 0) {
-        ae_copy_in(loan.data, (const unsigned char *)words[0], batch[0].iov_len);
+        ae_copy_in(loan.data, data[0], batch[0].iov_len);
         if ((rc = aether_loan_commit(&pub->hot, &loan)) != 0)
             (void)aether_loan_discard(&pub->hot, &loan);
     }
@@ -110,11 +119,13 @@ static void *publish_all(void *arg) {
 }
 
 static bool message_right(const aether_message *message, uint64_t max) {
-    const uint64_t *words = message->data;
-    uint64_t right[WORDS_MAX];
+    uint64_t word;
 
-    return message->len >= 16 && words[0] < PUBLISHERS &&
-           message->len == message_fill(right, words[0], words[1], max) && memcmp(words, right, message->len) == 0;
+    if (message->len < LEN_MIN)
+        return false;
+    memcpy(&word, message->data, sizeof word);
+    return word >> COUNT_BITS < PUBLISHERS && message->len == message_len(word, max) &&
+           right_after_word(message->data, word, message->len);
 }
 
 static void *receive_all(void *arg) {
@@ -122,7 +133,7 @@ static void *receive_all(void *arg) {
     struct scene *scene = self->scene;
     const bool reliable = self->record < SUBSCRIBERS - 1;
     const aether_subscribe_options options = {.policy = reliable ? AETHER_RELIABLE : AETHER_BEST_EFFORT};
-    uint64_t counts[PUBLISHERS] = {0}, order = 0;
+    uint64_t counts[PUBLISHERS] = {0}, order = 0, word, publisher, count;
     aether_subscriber_stats stats;
     struct test_subscriber subscriber;
     aether_message m[4];
@@ -142,11 +153,13 @@ static void *receive_all(void *arg) {
                 self->error = "torn or wrong message";
                 break;
             }
-            const uint64_t *words = m[i].data;
-            if (reliable ? words[1] != counts[words[0]] : words[1] < counts[words[0]])
+            memcpy(&word, m[i].data, sizeof word);
+            publisher = word >> COUNT_BITS;
+            count = word & ((1ull << COUNT_BITS) - 1);
+            if (reliable ? count != counts[publisher] : count < counts[publisher])
                 self->error = "a publisher's messages are out of its order";
-            counts[words[0]] = words[1] + 1;
-            order = mix(order ^ mix(m[i].seq) ^ words[0] << 32 ^ words[1]);
+            counts[publisher] = count + 1;
+            order = mix(order ^ mix(m[i].seq) ^ word);
             self->received++;
         }
         if (n == 0)

@@ -29,24 +29,6 @@ static const struct {
 };
 #define STARTS (sizeof starts / sizeof starts[0])
 
-static void id_fill(unsigned char *data, uint64_t id, size_t len) {
-    for (size_t i = 0; i < len; i += 8) {
-        const uint64_t word = mix(id + (i >> 3 << 40));
-        memcpy(data + i, &word, len - i < 8 ? len - i : 8);
-    }
-}
-
-static bool id_right(const void *view, uint64_t id, size_t len) {
-    const unsigned char *data = view;
-
-    for (size_t i = 0; i < len; i += 8) {
-        const uint64_t word = mix(id + (i >> 3 << 40));
-        if (memcmp(data + i, &word, len - i < 8 ? len - i : 8) != 0)
-            return false;
-    }
-    return true;
-}
-
 static void lanes_make(struct ring *ring, size_t start, uint64_t capacity) {
     const aether_topic_config config = {.capacity = capacity,
                                         .max_message = LANE,
@@ -101,7 +83,7 @@ static void expect(struct test_subscriber *subscriber, uint64_t seq, uint64_t id
     assert_int_equal(message.seq, seq);
     assert_int_equal(message.len, len);
     assert_int_equal((uintptr_t)message.data % 8, 0);
-    assert_true(id_right(message.data, id, len));
+    assert_true(right_bytes(message.data, id, len));
     assert_int_equal(aether_still_valid(subscriber->handle, &message), 1);
     assert_int_equal(aether_receive(subscriber->handle, &message), 0);
 }
@@ -130,7 +112,7 @@ static void every_size_by_every_form(void **state) {
             const size_t len = sizes[i % (sizeof sizes / sizeof sizes[0])];
             for (int form = PUBLISH; form < FORMS; form++) {
                 const uint64_t seq = aether_publisher_next(publisher.handle);
-                id_fill(data, ++id, len);
+                fill_bytes(data, ++id, len);
                 assert_int_equal(send_by(publisher.handle, (enum by)form, data, len), 0);
                 assert_int_equal(aether_publisher_next(publisher.handle), seq + 1);
                 for (int r = 0; r < 6; r++)
@@ -154,7 +136,7 @@ static void batches_fill_the_lane(void **state) {
     const struct iovec overflow[2] = {{data, 8}, {data, SIZE_MAX}};
 
     (void)state;
-    id_fill(data, 1, LANE);
+    fill_bytes(data, 1, LANE);
     for (size_t s = 0; s < STARTS; s++) {
         struct test_subscriber subscriber;
         struct test_publisher publisher;
@@ -176,14 +158,14 @@ static void batches_fill_the_lane(void **state) {
             assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 5);
             for (int i = 0; i < 5; i++)
                 assert_true(messages[i].len == (i < 4 ? full[i].iov_len : INLINE) &&
-                            id_right(messages[i].data, 1, messages[i].len));
+                            right_bytes(messages[i].data, 1, messages[i].len));
             assert_int_equal(aether_publish(publisher.handle, data, INLINE + 1),
                              AETHER_FULL); /* the views still hold it */
             assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 0);
             assert_int_equal(send_batch(publisher.handle, data, 2000), 0);
             assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 1); /* ends where the lane begins */
             assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 2);
-            assert_true(messages[0].len == 2000 && id_right(messages[0].data, 1, 2000));
+            assert_true(messages[0].len == 2000 && right_bytes(messages[0].data, 1, 2000));
             assert_int_equal(aether_receive_batch(subscriber.handle, messages, 16), 0);
         }
         subscriber_close(&subscriber);
@@ -196,7 +178,7 @@ static void batches_fill_the_lane(void **state) {
 
 static void loan_of(struct test_publisher *publisher, size_t len, aether_loan *loan, uint64_t id) {
     assert_int_equal(aether_loan_take(publisher->handle, len, loan), 0);
-    id_fill(loan->data, id, len);
+    fill_bytes(loan->data, id, len);
 }
 
 static void lengths_and_tickets(void **state) {
@@ -255,7 +237,7 @@ static void sixty_four_loans(void **state) {
         assert_int_equal(aether_loan_take(publisher.handle, 0, &more), -ENOBUFS);
         assert_int_equal(aether_publish(publisher.handle, &byte, 1), 0);
         for (unsigned i = AETHER_LOANS_MAX - 1; i > 0; i--) {
-            assert_true(id_right(loans[i].data, i, len));
+            assert_true(right_bytes(loans[i].data, i, len));
             assert_int_equal(i % 2 == 0 ? aether_loan_commit(publisher.handle, &loans[i])
                                         : aether_loan_discard(publisher.handle, &loans[i]),
                              0);
@@ -289,7 +271,7 @@ static void full_ring_keeps_the_loan_open(void **state) {
         assert_int_equal(aether_publish(publisher.handle, data, i % 2 == 0 ? 8 : 100), 0);
     for (int i = 0; i < 3; i++)
         assert_int_equal(aether_loan_commit(publisher.handle, &loan), AETHER_FULL);
-    assert_true(loan.len == 1000 && id_right(loan.data, 77, 1000));
+    assert_true(loan.len == 1000 && right_bytes(loan.data, 77, 1000));
     for (int i = 0; i < 8; i++)
         assert_int_equal(aether_receive(subscriber.handle, &message), 1);
     assert_int_equal(aether_receive(subscriber.handle, &message), 0);
@@ -325,7 +307,7 @@ static void who_holds_the_room(void **state) {
     assert_int_equal(aether_publish(publisher.handle, data, 3072), 0);
     loan_of(&publisher, 2048, &first, 2);
     loan_of(&publisher, 2048, &second, 3);
-    assert_true(id_right(first.data, 2, 2048));
+    assert_true(right_bytes(first.data, 2, 2048));
     assert_int_equal(aether_loan_take(publisher.handle, INLINE + 1, &(aether_loan){0}), -ENOBUFS);
     assert_int_equal(aether_loan_discard(publisher.handle, &first), 0);
     assert_int_equal(aether_loan_discard(publisher.handle, &second), 0);
@@ -339,7 +321,7 @@ static void who_holds_the_room(void **state) {
     assert_int_equal(aether_publish(publisher.handle, data, 2048), AETHER_FULL); /* the view */
     assert_int_equal(aether_receive(subscriber.handle, &message), 0);
     assert_int_equal(aether_publish(publisher.handle, data, 2048), 0);
-    assert_true(id_right(first.data, 4, 1024));
+    assert_true(right_bytes(first.data, 4, 1024));
     subscriber_close(&subscriber);
     publisher_close(&publisher);
     ring_free(&ring);
@@ -358,13 +340,13 @@ static void a_batch_keeps_its_views(void **state) {
     publisher_open(&publisher, &ring);
     subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
     for (uint64_t i = 1; i <= 2; i++) {
-        id_fill(data, i, LANE / 2);
+        fill_bytes(data, i, LANE / 2);
         assert_int_equal(aether_publish(publisher.handle, data, LANE / 2), 0);
     }
     assert_int_equal(aether_receive_batch(subscriber.handle, messages, 4), 2);
-    id_fill(data, 3, LANE / 2);
+    fill_bytes(data, 3, LANE / 2);
     assert_int_equal(aether_publish(publisher.handle, data, LANE / 2), AETHER_FULL);
-    assert_true(id_right(messages[0].data, 1, LANE / 2) && id_right(messages[1].data, 2, LANE / 2));
+    assert_true(right_bytes(messages[0].data, 1, LANE / 2) && right_bytes(messages[1].data, 2, LANE / 2));
     assert_int_equal(aether_receive_batch(subscriber.handle, messages, 4), 0);
     assert_int_equal(aether_publish(publisher.handle, data, LANE / 2), 0);
     subscriber_close(&subscriber);
@@ -438,7 +420,7 @@ static void sent(struct world *w, uint64_t seq, uint64_t id, size_t len) {
 
 static bool message_right(const struct world *w, const aether_message *message) {
     return message->len == w->sent[message->seq % HISTORY].len &&
-           id_right(message->data, w->sent[message->seq % HISTORY].id, message->len);
+           right_bytes(message->data, w->sent[message->seq % HISTORY].id, message->len);
 }
 
 /* No view that is held has changed. */
@@ -448,7 +430,7 @@ static void check_held(const struct world *w) {
             assert_true(message_right(w, &w->held[r][i]) && aether_still_valid(w->reliable[r].handle, &w->held[r][i]));
     }
     for (unsigned i = 0; i < w->loan_count; i++)
-        assert_true(id_right(w->loans[i].loan.data, w->loans[i].id, w->loans[i].len));
+        assert_true(right_bytes(w->loans[i].loan.data, w->loans[i].id, w->loans[i].len));
 }
 
 /* FULL or ENOBUFS only for a reason: a view or a loan that is in the way. */
@@ -476,7 +458,7 @@ static void publish_some(struct world *w, unsigned char data[4][LANE]) {
 
     for (size_t i = 0; i < count; i++) {
         const size_t len = random_len(w);
-        id_fill(data[i], ++w->id, len);
+        fill_bytes(data[i], ++w->id, len);
         messages[i] = (struct iovec){data[i], len};
         total += len > INLINE ? (len + 63) / 64 * 64 : 0;
     }
@@ -502,7 +484,7 @@ static void take_loan(struct world *w) {
     check_refusal(w, rc, len);
     if (rc != 0)
         return;
-    id_fill(loan.data, ++w->id, len);
+    fill_bytes(loan.data, ++w->id, len);
     w->loans[w->loan_count].loan = loan;
     w->loans[w->loan_count].id = w->id;
     w->loans[w->loan_count++].len = len;
@@ -586,7 +568,7 @@ static void settle(struct world *w, unsigned char *data) {
             check_held(w);
         assert_int_equal(w->expected[r], aether_publisher_next(w->publisher.handle));
     }
-    id_fill(data, ++w->id, LANE);
+    fill_bytes(data, ++w->id, LANE);
     sent(w, aether_publisher_next(w->publisher.handle), w->id, LANE);
     assert_int_equal(aether_publish(w->publisher.handle, data, LANE), 0);
     assert_int_equal(aether_publish(w->publisher.handle, data, INLINE + 1), AETHER_FULL);
@@ -681,10 +663,10 @@ static void dead_owners_messages_stay(void **state) {
         subscriber_open(&subscriber, &ring, ring.log_ro, 0, &(aether_subscribe_options){0});
         for (int round = 0; round < 20; round++) {
             for (int generation = 0; generation < 4; generation++) { /* each fills what is left of the lane, and dies */
-                id_fill(data, id, 1000);
+                fill_bytes(data, id, 1000);
                 assert_int_equal(aether_publish(publisher.handle, data, 1000), generation == 0 ? 0 : AETHER_FULL);
                 if (generation == 0) {
-                    id_fill(data, id + 1, 2000);
+                    fill_bytes(data, id + 1, 2000);
                     assert_int_equal(aether_publish(publisher.handle, data, 1000 + 1000 * (size_t)(round % 2)), 0);
                     loan_of(&publisher, 64, &loan, 5);
                 }
@@ -695,11 +677,11 @@ static void dead_owners_messages_stay(void **state) {
             for (uint64_t i = 0; i < 2; i++) {
                 assert_int_equal(aether_receive(subscriber.handle, &message), 1);
                 assert_int_equal(aether_publish(publisher.handle, data, LANE), AETHER_FULL);
-                assert_true(id_right(message.data, id + i, message.len));
+                assert_true(right_bytes(message.data, id + i, message.len));
             }
             assert_int_equal(aether_receive(subscriber.handle, &message), 0);
             id += 2;
-            id_fill(data, id, LANE);
+            fill_bytes(data, id, LANE);
             assert_int_equal(aether_publish(publisher.handle, data, LANE), 0);
             expect(&subscriber, aether_publisher_next(publisher.handle) - 1, id++, LANE);
         }

@@ -15,6 +15,7 @@
 #include "ring/geometry.h"
 #include "ring/join.h"
 #include "ring/loan.h"
+#include "ring/payload_test.h"
 #include "ring/receive.h"
 #include "ring/topic.h"
 #include "ring/wait.h"
@@ -165,42 +166,6 @@ static inline void publisher_close(struct test_publisher *publisher) {
 static inline void publisher_die(struct test_publisher *publisher) {
     (void)ae_topic_retire_publisher(publisher->pub.log, &publisher->pub.geometry, publisher->pub.record, true);
     free(publisher->buffer);
-}
-
-/* ---- payloads that follow from their sequence, so that any byte of another message or a torn one shows ---- */
-
-static inline uint64_t mix(uint64_t x) {
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-    return x ^ x >> 31;
-}
-
-static inline size_t payload_len(uint64_t seq, size_t max) {
-    return seq % 5 == 0 ? max : (size_t)(mix(seq) % (max + 1));
-}
-
-static inline size_t payload_fill(unsigned char *data, uint64_t seq, size_t max) {
-    const size_t len = payload_len(seq, max);
-
-    for (size_t i = 0; i < len; i++)
-        data[i] = (unsigned char)(mix(seq + (i >> 3 << 32)) >> (i & 7) * 8);
-    return len;
-}
-
-static inline bool payload_right(const aether_message *message, size_t max) {
-    const unsigned char *data = message->data;
-
-    if (message->len != payload_len(message->seq, max))
-        return false;
-    for (size_t i = 0; i < message->len; i++) {
-        if (data[i] != (unsigned char)(mix(message->seq + (i >> 3 << 32)) >> (i & 7) * 8))
-            return false;
-    }
-    return true;
-}
-
-static inline uint64_t next_random(uint64_t *state) {
-    return mix(*state += 0x9e3779b97f4a7c15ull);
 }
 
 #endif

@@ -7,13 +7,13 @@
  * So it is enough to step: every state that a kill can leave is what memory holds after one of the instructions.
  */
 #include "kill.h"
+#include "base/clock.h"
 #include <stdarg.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define POINTS 1000000u      /* without --points */
@@ -32,10 +32,7 @@ static uint64_t step;
 static unsigned char signal_stack[65536];
 
 static uint64_t now_ms(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return ae_now_ns() / 1000000;
 }
 
 static void report_error(const char *when) {

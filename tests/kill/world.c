@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "world.h"
+#include "ring/ring_test.h"
 #include "ring/topic.h"
-#include "ring/wake.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define LOG_BYTES_MAX (AE_LOG_SLOTS_OFF + (64u << 10) + (AE_PUBLISHERS_MAX * 8192u))
 #define COPIES_BYTES 65536u
@@ -43,37 +42,17 @@ void trace_line(const char *format, ...) {
 
 /* ---- the topic ---- */
 
-static void check_setup(bool ok, const char *what) {
-    if (!ok) {
-        perror(what);
-        exit(1);
-    }
-}
-
-static void map_twice(size_t bytes, void **rw, const void **ro) {
-    const int fd = memfd_create("kill", MFD_CLOEXEC);
-    void *map;
-
-    check_setup(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0, "memfd");
-    *rw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    check_setup(*rw != MAP_FAILED && map != MAP_FAILED, "mmap");
-    *ro = map;
-    close(fd);
-}
-
 static void map_once(void) {
-    void *rw;
-    const void *ro;
+    struct object log, cursors;
 
     if (world.log != NULL)
         return;
-    map_twice(LOG_BYTES_MAX, &rw, &ro);
-    world.log = rw;
-    world.log_ro = ro;
-    map_twice(AE_CURSORS_BYTES, &rw, &ro);
-    world.cursors = rw;
-    world.cursors_ro = ro;
+    object_make(&log, LOG_BYTES_MAX);
+    object_make(&cursors, AE_CURSORS_BYTES);
+    world.log = (ae_log *)(void *)log.rw;
+    world.log_ro = (const ae_log *)(const void *)log.ro;
+    world.cursors = (ae_cursors *)(void *)cursors.rw;
+    world.cursors_ro = (const ae_cursors *)(const void *)cursors.ro;
     for (unsigned i = 0; i < SUBSCRIBERS_MAX; i++)
         check_setup((copies[i] = aligned_alloc(64, COPIES_BYTES)) != NULL, "memory");
     for (unsigned i = 0; i < PUBLISHERS_MAX; i++)
@@ -333,41 +312,8 @@ void retire_subscriber(struct subscriber *subscriber) {
 
 /* ---- payloads: a word of publisher, serial and length, and words that follow from it ---- */
 
-static inline uint64_t head_word(unsigned publisher, uint64_t serial, size_t len) {
+static uint64_t head_word(unsigned publisher, uint64_t serial, size_t len) {
     return mix(world.seed) << 32 | (uint64_t)publisher << 28 | (serial & 0xfff) << 16 | len;
-}
-
-static inline uint64_t body_word(uint64_t head, size_t i) {
-    const uint64_t x = (head ^ i) * 0x9e3779b97f4a7c15ull;
-
-    return i == 0 ? head : x ^ x >> 29;
-}
-
-static void write_payload(unsigned char *data, unsigned publisher, uint64_t serial, size_t len) {
-    const uint64_t head = head_word(publisher, serial, len);
-
-    size_t off = 0;
-    uint64_t word;
-
-    for (; off + 8 <= len; off += 8) {
-        word = body_word(head, off / 8);
-        memcpy(data + off, &word, 8);
-    }
-    word = body_word(head, off / 8);
-    memcpy(data + off, &word, len - off);
-}
-
-static bool right_payload(const unsigned char *data, uint64_t head, size_t len) {
-    size_t off = 0;
-    uint64_t word, found;
-
-    for (; off + 8 <= len; off += 8) {
-        memcpy(&found, data + off, 8);
-        if (found != body_word(head, off / 8))
-            return false;
-    }
-    word = body_word(head, off / 8);
-    return memcmp(data + off, &word, len - off) == 0;
 }
 
 /* ---- the ledger ---- */
@@ -423,7 +369,7 @@ void note_message(uint64_t seq, const unsigned char *data, size_t len) {
     memcpy(&head, data, sizeof head);
     who = (unsigned)(head >> 28 & 0xf);
     if ((head & 0xffff) != len || head >> 32 != (mix(world.seed) & UINT32_MAX) || who >= world.publisher_count ||
-        !right_payload(data, head, len))
+        !right_after_word(data, head, len))
         wrong("sequence start %+lld is torn: %zu bytes, first word %#llx", at(seq), len, (unsigned long long)head);
     if (entry->kind ==
         UNKNOWN) { /* the call that published it hasn't returned yet, or its publisher was killed in it */
@@ -481,7 +427,8 @@ void call_messages(struct call *call, enum verb verb, struct publisher *publishe
     call->count = call->pieces = count;
     for (size_t i = 0; i < count; i++) {
         call->lens[i] = lens[i];
-        write_payload(call->data[i], (unsigned)(publisher - world.publishers), publisher->serial + i, lens[i]);
+        fill_after_word(call->data[i],
+                        head_word((unsigned)(publisher - world.publishers), publisher->serial + i, lens[i]), lens[i]);
         call->iov[i] = (struct iovec){.iov_base = call->data[i], .iov_len = lens[i]};
     }
 }

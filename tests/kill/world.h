@@ -18,6 +18,7 @@
 #include "ring/geometry.h"
 #include "ring/join.h"
 #include "ring/loan.h"
+#include "ring/payload_test.h"
 #include "ring/receive.h"
 #include "ring/wait.h"
 #include "step.h"
@@ -163,14 +164,8 @@ extern struct world world;
 
 /* ---- choices ---- */
 
-static inline uint64_t mix(uint64_t x) {
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-    return x ^ x >> 31;
-}
-
 static inline uint64_t any_of(uint64_t n) {
-    return mix(world.random += 0x9e3779b97f4a7c15ull) % n;
+    return next_random(&world.random) % n;
 }
 
 static inline bool one_in(uint64_t n) {
