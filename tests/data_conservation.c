@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nothing is lost uncounted: a publisher and subscribers of every kind, each a process, on a ring too small for them.
+ * Every lost message is counted: a publisher and subscribers of every kind, each a process, on a ring too small for
+ * them.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 
 #define MESSAGES 100000u
 #define MAX_MESSAGE 301u /* slots of 312 bytes: across cache lines and pages */
-#define READERS 6u
+#define SUBSCRIBERS 6u
 #define JOINERS 2u
 
 static struct stage {
     char topic[32];
     uint64_t start, end; /* sequences */
-    uint64_t ready;      /* readers that have joined */
+    uint64_t ready;      /* subscribers that have joined */
     uint64_t published;
-    uint64_t delivered[READERS], lost[READERS];
+    uint64_t delivered[SUBSCRIBERS], lost[SUBSCRIBERS];
     uint64_t joins[JOINERS], joined_delivered[JOINERS];
 } * stage;
 
@@ -30,7 +31,7 @@ static void publish_all(unsigned arg) {
     (void)arg;
     REQUIRE(aether_publisher_open(client, stage->topic, &config, &pub) == 0);
     REQUIRE(aether_publisher_next(pub) == stage->start);
-    AWAIT(get(&stage->ready) == READERS);
+    AWAIT(get(&stage->ready) == SUBSCRIBERS);
     while (aether_publisher_next(pub) != stage->end) {
         while (publish_some(pub, stage->end - aether_publisher_next(pub)) == AETHER_FULL)
             sched_yield();
@@ -40,33 +41,33 @@ static void publish_all(unsigned arg) {
     aether_disconnect(client);
 }
 
-static struct reading open_reading(aether_client *client, const aether_subscribe_options *options) {
+static struct test_subscriber open_subscriber(aether_client *client, const aether_subscribe_options *options) {
     const aether_topic_config config = topic_config();
-    struct reading reading = {.max_message = MAX_MESSAGE};
+    struct test_subscriber subscriber = {.max_message = MAX_MESSAGE};
 
-    REQUIRE(aether_subscriber_open(client, stage->topic, options, &config, &reading.sub) == 0);
-    reading.expected = aether_subscriber_next(reading.sub);
+    REQUIRE(aether_subscriber_open(client, stage->topic, options, &config, &subscriber.sub) == 0);
+    subscriber.expected = aether_subscriber_next(subscriber.sub);
     /* What the ring held before a reliable subscriber joined may be overwritten before it is read. */
-    reading.gaps_allowed = options->policy == AETHER_BEST_EFFORT || options->from != AETHER_FROM_NEW;
-    return reading;
+    subscriber.gaps_allowed = options->policy == AETHER_BEST_EFFORT || options->from != AETHER_FROM_NEW;
+    return subscriber;
 }
 
-/* Readers 0..2 are reliable and 3..5 best effort; each pair of them has one form of receiving. */
-static void read_all(unsigned me) {
-    const aether_subscribe_options options = {.policy = me < READERS / 2 ? AETHER_RELIABLE : AETHER_BEST_EFFORT};
-    aether_client *client = connect_as("reader");
-    struct reading reading = open_reading(client, &options);
+/* Subscribers 0 to 2 are reliable, 3 to 5 best effort; i and i + 3 receive in the same form. */
+static void receive_all(unsigned me) {
+    const aether_subscribe_options options = {.policy = me < SUBSCRIBERS / 2 ? AETHER_RELIABLE : AETHER_BEST_EFFORT};
+    aether_client *client = connect_as("subscriber");
+    struct test_subscriber subscriber = open_subscriber(client, &options);
     aether_idle_state idle;
 
-    REQUIRE(reading.expected == stage->start);
+    REQUIRE(subscriber.expected == stage->start);
     __atomic_fetch_add(&stage->ready, 1, __ATOMIC_ACQ_REL);
     aether_idle_init(&idle, AETHER_IDLE_YIELD, 0);
-    while (reading.expected != stage->end)
-        aether_idle(&idle, read_some(&reading, me));
-    check_conserved(&reading);
-    set(&stage->delivered[me], reading.delivered);
-    set(&stage->lost[me], reading.lost);
-    aether_subscriber_close(reading.sub);
+    while (subscriber.expected != stage->end)
+        aether_idle(&idle, receive_some(&subscriber, me));
+    check_conserved(&subscriber);
+    set(&stage->delivered[me], subscriber.delivered);
+    set(&stage->lost[me], subscriber.lost);
+    aether_subscriber_close(subscriber.sub);
     aether_disconnect(client);
 }
 
@@ -74,28 +75,28 @@ static void join_and_leave(unsigned me) {
     aether_client *client = connect_as("joiner");
     uint64_t random = 1000 + me;
 
-    AWAIT(get(&stage->ready) == READERS);
+    AWAIT(get(&stage->ready) == SUBSCRIBERS);
     while (get(&stage->published) != stage->end) {
         const uint64_t r = next_random(&random);
         const aether_from from = (aether_from)(r % 3);
         const aether_subscribe_options options = {
             .policy = (aether_policy)(r >> 8 & 1), .from = from, .last = from == AETHER_FROM_LAST ? r >> 16 & 127 : 0};
-        struct reading reading = open_reading(client, &options);
+        struct test_subscriber subscriber = open_subscriber(client, &options);
 
-        for (uint64_t left = r >> 32 & 255; left > 0 && reading.expected != stage->end; left--) {
-            if (read_some(&reading, (unsigned)(r >> 24)) == 0)
+        for (uint64_t left = r >> 32 & 255; left > 0 && subscriber.expected != stage->end; left--) {
+            if (receive_some(&subscriber, (unsigned)(r >> 24)) == 0)
                 sched_yield();
         }
-        check_conserved(&reading);
-        aether_subscriber_close(reading.sub);
-        stage->joined_delivered[me] += reading.delivered;
+        check_conserved(&subscriber);
+        aether_subscriber_close(subscriber.sub);
+        stage->joined_delivered[me] += subscriber.delivered;
         stage->joins[me]++;
     }
     aether_disconnect(client);
 }
 
 static void run(const char *topic, uint64_t start) {
-    pid_t pids[1 + READERS + JOINERS];
+    pid_t pids[1 + SUBSCRIBERS + JOINERS];
     unsigned n = 0;
     uint64_t lost = 0;
 
@@ -104,15 +105,15 @@ static void run(const char *topic, uint64_t start) {
     stage->start = stage->published = start;
     stage->end = start + MESSAGES;
     pids[n++] = spawn(publish_all, 0);
-    for (unsigned i = 0; i < READERS; i++)
-        pids[n++] = spawn(read_all, i);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        pids[n++] = spawn(receive_all, i);
     for (unsigned i = 0; i < JOINERS; i++)
         pids[n++] = spawn(join_and_leave, i);
     while (n > 0)
         join_child(pids[--n]);
-    for (unsigned i = 0; i < READERS; i++) {
+    for (unsigned i = 0; i < SUBSCRIBERS; i++) {
         REQUIRE(stage->delivered[i] + stage->lost[i] == MESSAGES);
-        REQUIRE(i >= READERS / 2 || stage->lost[i] == 0);
+        REQUIRE(i >= SUBSCRIBERS / 2 || stage->lost[i] == 0);
         lost += stage->lost[i];
     }
     for (unsigned i = 0; i < JOINERS; i++)

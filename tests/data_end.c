@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of a stream: subscribers learn that the publisher has closed, or that it died, after its last message and not
- * before; readers that lag and readers that sleep, also when the daemon is killed and started in between.
+ * The end of a stream: after the last message and not before, every subscriber sees that the publisher has closed or
+ * died. So do subscribers that lag and subscribers that sleep, also if the daemon is killed and started meanwhile.
  * AETHER_TEST_SEED repeats a run.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 #include <poll.h>
 
 #define CAPACITY 64u
 #define MAX_MESSAGE 3000u /* most messages lie in the lane */
 #define ROUNDS (SANITIZED ? 8u : 20u)
-#define READERS 6u
+#define SUBSCRIBERS 6u
+#define DELAY_NS 20000000u
 
 static struct stage {
     uint64_t round, opened, first, published;
-    uint64_t last_words; /* for the publisher: an enum how that it carries out itself */
+    uint64_t ending; /* how the publisher is to end, an enum how; 0: it goes on */
     uint64_t stop;
     struct {
         uint64_t joined, asked; /* how often it found nothing and the stream open */
-        uint64_t ended;         /* rounds whose end it saw */
+        uint64_t ended;         /* rounds whose end it has seen */
         uint64_t state, next;   /* then */
-    } readers[READERS];
+    } subscribers[SUBSCRIBERS];
 } * stage;
 
 static uint64_t seed;
@@ -39,11 +40,11 @@ static const char *const names[] = {"",
                                     "is killed while no daemon runs",
                                     "is killed together with the daemon"};
 
-static void publish_until_told(unsigned round) {
+static void publish_until_ended(unsigned round) {
     static unsigned char data[MAX_MESSAGE];
     aether_client *client = connect_as("publisher");
     aether_publisher *pub = NULL;
-    uint64_t words;
+    uint64_t how;
     int rc;
 
     (void)round;
@@ -52,29 +53,29 @@ static void publish_until_told(unsigned round) {
     set(&stage->first, aether_publisher_next(pub));
     set(&stage->published, aether_publisher_next(pub));
     add(&stage->opened, 1);
-    while ((words = get(&stage->last_words)) == 0) {
+    while ((how = get(&stage->ending)) == 0) {
         const size_t len = payload_fill(data, aether_publisher_next(pub), MAX_MESSAGE);
         REQUIRE(aether_publish_wait(pub, data, len, 10000000) >= 0);
         set(&stage->published, aether_publisher_next(pub));
         if (mix(aether_publisher_next(pub)) % 16 == 0)
-            look_again();
+            poll_pause();
     }
-    if (words == EXIT)
+    if (how == EXIT)
         _exit(0);
-    if (words == CLOSE)
+    if (how == CLOSE)
         aether_publisher_close(pub);
     aether_disconnect(client);
 }
 
-/* ---- readers ---- */
+/* ---- subscribers ---- */
 
 struct waiter {
-    struct reading reading;
+    struct test_subscriber subscriber;
     aether_notifier *notifier;
     aether_idle_state idle;
 };
 
-/* Waits for the next message or the end, in the way of this reader. */
+/* Waits for the next message or the end; each subscriber does that in its own way. */
 static void wait_for_more(struct waiter *waiter, unsigned me) {
     struct pollfd event = {.events = POLLIN};
 
@@ -87,15 +88,16 @@ static void wait_for_more(struct waiter *waiter, unsigned me) {
     } else if (me == 5) {
         aether_idle(&waiter->idle, 0);
     } else {
-        REQUIRE(aether_wait(waiter->reading.sub, 300000000) >= 0);
+        REQUIRE(aether_wait(waiter->subscriber.sub, 300000000) >= 0);
     }
 }
 
-/* Reads until the stream has ended; returns how. */
-static aether_stream read_to_end(struct waiter *waiter, unsigned me) {
+/* Receives until the stream has ended; returns how it has ended. */
+static aether_stream receive_to_end(struct waiter *waiter, unsigned me) {
     for (;;) {
-        const aether_stream state = aether_subscriber_stream(waiter->reading.sub);
-        const int n = read_some(&waiter->reading, me == 0 ? 0 : me); /* the first one lags: it takes one at a time */
+        const aether_stream state = aether_subscriber_stream(waiter->subscriber.sub);
+        const int n =
+            receive_some(&waiter->subscriber, me == 0 ? 0 : me); /* subscriber 0 lags: it receives one at a time */
 
         REQUIRE(state != AETHER_STREAM_NONE);
         if (state >= AETHER_STREAM_CLOSED) {
@@ -106,88 +108,83 @@ static aether_stream read_to_end(struct waiter *waiter, unsigned me) {
             sched_yield();
         if (n > 0)
             continue;
-        add(&stage->readers[me].asked, 1);
+        add(&stage->subscribers[me].asked, 1);
         wait_for_more(waiter, me);
     }
 }
 
-static void read_rounds(unsigned me) {
-    static const aether_policy policies[READERS] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_BEST_EFFORT,
-                                                    AETHER_LATEST,   AETHER_RELIABLE, AETHER_RELIABLE};
+static void receive_rounds(unsigned me) {
+    static const aether_policy policies[SUBSCRIBERS] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_BEST_EFFORT,
+                                                        AETHER_LATEST,   AETHER_RELIABLE, AETHER_RELIABLE};
     const aether_subscribe_options options = {.policy = policies[me]};
     const bool reliable = policies[me] == AETHER_RELIABLE;
-    struct waiter waiter = {.reading = {.max_message = MAX_MESSAGE, .gaps_allowed = !reliable, .aborts_allowed = true}};
-    aether_client *client = connect_as("reader");
+    struct waiter waiter = {
+        .subscriber = {.max_message = MAX_MESSAGE, .gaps_allowed = !reliable, .aborts_allowed = true}};
+    aether_client *client = connect_as("subscriber");
 
-    waiter.reading.latest = policies[me] == AETHER_LATEST;
-    REQUIRE(aether_subscriber_open(client, "end", &options, &config, &waiter.reading.sub) == 0);
-    REQUIRE(aether_subscriber_stream(waiter.reading.sub) == AETHER_STREAM_NONE);
-    waiter.reading.expected = waiter.reading.kept_from = aether_subscriber_next(waiter.reading.sub);
+    waiter.subscriber.latest = policies[me] == AETHER_LATEST;
+    REQUIRE(aether_subscriber_open(client, "end", &options, &config, &waiter.subscriber.sub) == 0);
+    REQUIRE(aether_subscriber_stream(waiter.subscriber.sub) == AETHER_STREAM_NONE);
+    waiter.subscriber.expected = waiter.subscriber.kept_from = aether_subscriber_next(waiter.subscriber.sub);
     if (me == 4)
-        REQUIRE(aether_notifier_open(waiter.reading.sub, &waiter.notifier) == 0);
+        REQUIRE(aether_notifier_open(waiter.subscriber.sub, &waiter.notifier) == 0);
     aether_idle_init(&waiter.idle, AETHER_IDLE_ADAPTIVE, 0);
-    aether_idle_watch(&waiter.idle, waiter.reading.sub);
-    set(&stage->readers[me].joined, 1);
+    aether_idle_watch(&waiter.idle, waiter.subscriber.sub);
+    set(&stage->subscribers[me].joined, 1);
     for (uint64_t round = 1; !get(&stage->stop); round++) {
         AWAIT(get(&stage->round) == round || get(&stage->stop));
         if (get(&stage->stop))
             break;
-        stage->readers[me].state = (uint64_t)read_to_end(&waiter, me);
-        stage->readers[me].next = waiter.reading.expected;
-        (void)aether_wait(waiter.reading.sub, 0); /* tells of this end, if that wasn't told yet; once */
-        REQUIRE(aether_wait(waiter.reading.sub, 0) == 0);
-        set(&stage->readers[me].ended, round);
+        stage->subscribers[me].state = (uint64_t)receive_to_end(&waiter, me);
+        stage->subscribers[me].next = waiter.subscriber.expected;
+        (void)aether_wait(waiter.subscriber.sub, 0); /* returns 1 if it hasn't reported this end yet */
+        REQUIRE(aether_wait(waiter.subscriber.sub, 0) == 0);
+        set(&stage->subscribers[me].ended, round);
     }
-    check_conserved(&waiter.reading);
+    check_conserved(&waiter.subscriber);
     aether_notifier_close(waiter.notifier);
-    aether_subscriber_close(waiter.reading.sub);
+    aether_subscriber_close(waiter.subscriber.sub);
     aether_disconnect(client);
 }
 
 /* ---- ends ---- */
 
-static void random_delay(void) {
-    const struct timespec delay = {.tv_nsec = (long)(next_random(&seed) % 20000000)};
-
-    nanosleep(&delay, NULL);
-}
-
 static void await_ends(uint64_t round) {
-    for (unsigned i = 0; i < READERS; i++)
-        AWAIT(get(&stage->readers[i].ended) == round);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        AWAIT(get(&stage->subscribers[i].ended) == round);
 }
 
-/* All have read everything and still call the stream open. */
+/* All subscribers have received everything, and the stream is still open for them. */
 static void await_open_at_end(uint64_t round) {
-    uint64_t asked[READERS];
+    uint64_t asked[SUBSCRIBERS];
 
-    for (unsigned i = 0; i < READERS; i++)
-        asked[i] = get(&stage->readers[i].asked);
-    for (unsigned i = 0; i < READERS; i++) {
-        AWAIT(get(&stage->readers[i].asked) >= asked[i] + 2);
-        REQUIRE(get(&stage->readers[i].ended) < round);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        asked[i] = get(&stage->subscribers[i].asked);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++) {
+        AWAIT(get(&stage->subscribers[i].asked) >= asked[i] + 2);
+        REQUIRE(get(&stage->subscribers[i].ended) < round);
     }
 }
 
 static void end_publisher(enum how how, pid_t publisher, uint64_t round) {
     const bool no_daemon = how >= CLOSE_WITHOUT_DAEMON;
 
-    random_delay();
+    random_delay(&seed, DELAY_NS);
     if (no_daemon && how != KILL_BOTH)
         daemon_kill();
     if (how == KILL || how == KILL_WITHOUT_DAEMON || how == KILL_BOTH) {
         kill_child(publisher);
     } else {
-        set(&stage->last_words, how == CLOSE_WITHOUT_DAEMON ? CLOSE : how);
+        set(&stage->ending, how == CLOSE_WITHOUT_DAEMON ? CLOSE : how);
         join_child(publisher);
     }
     if (how == KILL_BOTH)
         daemon_kill();
     if (how == KILL_WITHOUT_DAEMON)
-        await_open_at_end(round); /* nobody could have the proof of its death */
+        await_open_at_end(round); /* without a daemon there is no proof of its death */
     if (how == CLOSE_WITHOUT_DAEMON)
         await_ends(round); /* needs no daemon */
-    random_delay();
+    random_delay(&seed, DELAY_NS);
     if (no_daemon)
         daemon_start();
     await_ends(round);
@@ -198,8 +195,8 @@ static uint64_t rounds;
 static pid_t next_publisher(void) {
     pid_t pid;
 
-    set(&stage->last_words, 0);
-    pid = spawn(publish_until_told, (unsigned)rounds);
+    set(&stage->ending, 0);
+    pid = spawn(publish_until_ended, (unsigned)rounds);
     AWAIT(get(&stage->opened) == rounds + 1);
     return pid;
 }
@@ -208,18 +205,18 @@ static pid_t run(enum how how, pid_t publisher) {
     const bool died = how == KILL || how == EXIT || how == KILL_WITHOUT_DAEMON || how == KILL_BOTH;
 
     const unsigned turns =
-        how == KILL_WITHOUT_DAEMON ? ROUNDS / 4 : ROUNDS; /* it takes long to see that nothing happens */
+        how == KILL_WITHOUT_DAEMON ? ROUNDS / 4 : ROUNDS; /* it takes long to wait for nothing to happen */
 
     for (unsigned i = 0; i < turns; i++) {
         const uint64_t from = get(&stage->published);
         set(&stage->round, ++rounds);
         AWAIT(get(&stage->published) >= from + CAPACITY);
         end_publisher(how, publisher, rounds);
-        /* Where the successor begins is where the stream had ended. */
+        /* The successor begins where the stream had ended. */
         publisher = next_publisher();
-        for (unsigned r = 0; r < READERS; r++) {
-            REQUIRE(stage->readers[r].state == (died ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED));
-            REQUIRE(stage->readers[r].next == get(&stage->first));
+        for (unsigned r = 0; r < SUBSCRIBERS; r++) {
+            REQUIRE(stage->subscribers[r].state == (died ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED));
+            REQUIRE(stage->subscribers[r].next == get(&stage->first));
         }
     }
     ok("a publisher %s: seen after the last message by all, %u times", names[how], turns);
@@ -227,14 +224,14 @@ static pid_t run(enum how how, pid_t publisher) {
 }
 
 int main(void) {
-    pid_t readers[READERS], publisher;
+    pid_t subscribers[SUBSCRIBERS], publisher;
 
     stage = share(sizeof *stage);
     test_begin(KILL_BOTH);
     seed = setting("AETHER_TEST_SEED", 1);
-    for (unsigned i = 0; i < READERS; i++) {
-        readers[i] = spawn(read_rounds, i);
-        AWAIT(get(&stage->readers[i].joined) != 0);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++) {
+        subscribers[i] = spawn(receive_rounds, i);
+        AWAIT(get(&stage->subscribers[i].joined) != 0);
     }
     publisher = next_publisher();
     for (int how = CLOSE; how <= KILL_BOTH; how++)
@@ -242,7 +239,7 @@ int main(void) {
     set(&stage->round, ++rounds);
     end_publisher(CLOSE, publisher, rounds);
     set(&stage->stop, 1);
-    for (unsigned i = 0; i < READERS; i++)
-        join_child(readers[i]);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        join_child(subscribers[i]);
     return 0;
 }

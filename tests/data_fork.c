@@ -3,7 +3,7 @@
  * A forked child has none of its parent's shared memory: whatever it does with an inherited handle, loan or view ends
  * it with SIGSEGV, and its parent goes on as if nothing had happened.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 
 #ifdef AE_TSAN
 
@@ -18,12 +18,12 @@ int main(void) {
 #define LARGE 9000u
 #define LANE 32768u
 
-/* A publisher and subscribers of one process, with everything open that can be. */
+/* A publisher and subscribers of one process, with views and a loan. */
 static struct family {
     aether_client *client;
     aether_publisher *pub;
-    struct reading readers[3];   /* reliable, best effort in place, best effort */
-    aether_message small, large; /* views into ring and lane */
+    struct test_subscriber subscribers[3]; /* reliable, best effort in place, best effort */
+    aether_message small, large;           /* views into ring and lane */
     aether_loan loan;
 } family;
 
@@ -44,13 +44,13 @@ static void set_up(void) {
         {0}, {.policy = AETHER_BEST_EFFORT, .views = AETHER_VIEWS_IN_PLACE}, {.policy = AETHER_BEST_EFFORT}};
     const aether_topic_config config = {.max_message = LANE, .lane_bytes = LANE, .capacity = 16};
 
-    length_of = large_or_small;
+    payload_len = large_or_small;
     family.client = connect_as("family");
     REQUIRE(aether_publisher_open(family.client, "fork", &config, &family.pub) == 0);
     for (unsigned i = 0; i < 3; i++) {
-        family.readers[i] = (struct reading){.max_message = LANE, .in_place = i == 1};
-        REQUIRE(aether_subscriber_open(family.client, "fork", &options[i], NULL, &family.readers[i].sub) == 0);
-        family.readers[i].expected = aether_subscriber_next(family.readers[i].sub);
+        family.subscribers[i] = (struct test_subscriber){.max_message = LANE, .in_place = i == 1};
+        REQUIRE(aether_subscriber_open(family.client, "fork", &options[i], NULL, &family.subscribers[i].sub) == 0);
+        family.subscribers[i].expected = aether_subscriber_next(family.subscribers[i].sub);
     }
 }
 
@@ -103,10 +103,10 @@ static int reads_large_view(void) {
     return *(const volatile unsigned char *)family.large.data;
 }
 
-static int receives(unsigned reader) {
+static int receives(unsigned subscriber) {
     aether_message message;
 
-    return aether_receive(family.readers[reader].sub, &message);
+    return aether_receive(family.subscribers[subscriber].sub, &message);
 }
 
 static int receives_reliable(void) {
@@ -124,19 +124,19 @@ static int receives_copies(void) {
 static int receives_batch(void) {
     aether_message messages[4];
 
-    return aether_receive_batch(family.readers[0].sub, messages, 4);
+    return aether_receive_batch(family.subscribers[0].sub, messages, 4);
 }
 
 static int waits(void) {
-    return aether_wait(family.readers[0].sub, 1);
+    return aether_wait(family.subscribers[0].sub, 1);
 }
 
 static int asks_for_validity(void) {
-    return aether_still_valid(family.readers[1].sub, &family.large);
+    return aether_still_valid(family.subscribers[1].sub, &family.large);
 }
 
 static int asks_for_stream(void) {
-    return (int)aether_subscriber_stream(family.readers[0].sub);
+    return (int)aether_subscriber_stream(family.subscribers[0].sub);
 }
 
 static const struct {
@@ -171,7 +171,8 @@ static void act(unsigned which) {
 }
 
 /*
- * The parent's own work around a child: a view into the ring and one into the lane are held, and a loan is half filled.
+ * The parent goes on around a child. It holds a view into the ring and one into the lane, and a loan that is half
+ * filled.
  */
 static void live_with(unsigned which) {
     const uint64_t next = aether_publisher_next(family.pub);
@@ -182,9 +183,9 @@ static void live_with(unsigned which) {
     publish_pair();
     REQUIRE(aether_loan_take(family.pub, LARGE, &family.loan) == 0);
     memset(family.loan.data, 0xaa, LARGE);
-    for (unsigned i = 0; i < 2; i++) { /* as the topic waits, both stay */
-        REQUIRE(aether_receive(family.readers[0].sub, &message) == 1);
-        check_entry(&family.readers[0], &message);
+    for (unsigned i = 0; i < 2; i++) { /* reliable, and the topic waits: both views stay valid */
+        REQUIRE(aether_receive(family.subscribers[0].sub, &message) == 1);
+        check_entry(&family.subscribers[0], &message);
         *(i == 0 ? &family.small : &family.large) = message;
     }
     status = reap(spawn(act, which));
@@ -196,10 +197,10 @@ static void live_with(unsigned which) {
     REQUIRE(aether_publisher_next(family.pub) == next + 4);
     REQUIRE(aether_loan_discard(family.pub, &family.loan) == 0);
     for (unsigned i = 0; i < 3; i++) {
-        while (read_some(&family.readers[i], which) > 0)
+        while (receive_some(&family.subscribers[i], which) > 0)
             ;
-        REQUIRE(family.readers[i].expected == next + 4);
-        check_conserved(&family.readers[i]);
+        REQUIRE(family.subscribers[i].expected == next + 4);
+        check_conserved(&family.subscribers[i]);
     }
     ok("a child that %s%s; its parent goes on", acts[which].what, acts[which].signal ? " gets SIGSEGV" : "");
 }
@@ -223,7 +224,7 @@ static void has_no_mapping(unsigned arg) {
     REQUIRE(shared_mappings() == 0);
 }
 
-/* A child that connects for itself takes part as anybody else does. */
+/* A child that connects by itself takes part as any other process does. */
 static void takes_part(unsigned arg) {
     aether_client *client = connect_as("child");
     const aether_subscribe_options options = {.from = AETHER_FROM_LAST, .last = 1};
@@ -239,7 +240,7 @@ static void takes_part(unsigned arg) {
 
 /* ---- a parent's death while its child lives, which has its connection ---- */
 
-static uint64_t *orphan; /* the child's pid, for all */
+static uint64_t *orphan; /* the child's pid, in shared memory */
 
 static void has_a_child(unsigned arg) {
     aether_client *client = connect_as("parent");
@@ -263,8 +264,7 @@ static void death_is_noticed(void) {
     aether_subscriber *sub;
     pid_t parent;
 
-    orphan = mmap(NULL, sizeof *orphan, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(orphan != MAP_FAILED);
+    orphan = share(sizeof *orphan);
     REQUIRE(aether_subscriber_open(family.client, "orphan", &options, NULL, &sub) == 0);
     parent = spawn(has_a_child, 0);
     AWAIT(get(orphan) != 0);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Conservation in every combination: what publishers do with slow subscribers, the size of messages, where sequences
- * start; readers of each policy at once, every way to publish in turn; while readers come and go, and anybody is
- * stopped or killed at random moments (AETHER_TEST_SEED repeats them, AETHER_TEST_EVENTS has more of them). Ring and
- * lane are so small that they wrap all the time.
+ * Every message is accounted for, in every combination of: a topic that waits or evicts, the size of messages, and the
+ * first sequence. Each has subscribers of all policies and all forms of publishing. Meanwhile subscribers join and
+ * leave, and processes are stopped or killed at random moments. Ring and lane are so small that they wrap all the time.
+ * AETHER_TEST_SEED repeats a run, AETHER_TEST_EVENTS sets how many stops and kills each combination has.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 
 #define CAPACITY 16u
 #define INLINE 56u
 #define PAGE 4096u
 #define LANE 16384u
 #define STEP_MAX 8u /* messages that one step publishes at most */
-#define READERS 5u
-#define STEADY 0u /* this reader is stopped, but never killed */
+#define SUBSCRIBERS 5u
+#define STEADY 0u /* this subscriber is stopped, but not killed */
 #define PROGRESS (4u * CAPACITY)
 
 enum size { SIZE_0, SIZE_1, SIZE_INLINE, SIZE_ABOVE, SIZE_PAGE, SIZE_HALF, SIZE_LANE, SIZE_MIXED, SIZES };
@@ -21,17 +21,18 @@ enum size { SIZE_0, SIZE_1, SIZE_INLINE, SIZE_ABOVE, SIZE_PAGE, SIZE_HALF, SIZE_
 static const size_t lengths[SIZE_MIXED] = {0, 1, INLINE, INLINE + 1, PAGE, LANE / 2, LANE};
 static const char *const names[SIZES] = {"0 bytes", "1 byte",      "inline",         "inline + 1",
                                          "a page",  "half a lane", "the whole lane", "mixed sizes"};
+#define DELAY_NS 4000000u
 
 static struct stage {
     char topic[32];
     aether_topic_config config;
     enum size size;
     uint64_t seed;
-    uint64_t stop, end; /* the publisher stops; readers stop at this sequence, UINT64_MAX: not yet */
+    uint64_t stop, end; /* the publisher stops; subscribers stop at this sequence, UINT64_MAX: not yet */
     uint64_t opened, published, full;
     struct {
         uint64_t entries, next, joins, lost, skipped, evicted, overwritten;
-    } readers[READERS];
+    } subscribers[SUBSCRIBERS];
 } * stage;
 
 static uint64_t seed, events; /* of the parent; of each cell */
@@ -45,20 +46,9 @@ static size_t cell_length(uint64_t seq, size_t max) {
     return r % 8 < SIZE_MIXED ? lengths[r % 8] : (size_t)(r >> 8) % (LANE + 1);
 }
 
-/* While the daemon is dead or about to be, whoever opens tries again. */
+/* Opens are tried again while there is no daemon, and while a dead publisher is believed alive. */
 static bool try_again(int rc) {
-    return rc == -ECONNREFUSED || rc == -ENOENT || rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -EPIPE ||
-           rc == -EBUSY;
-}
-
-static aether_client *connect_patiently(const char *name) {
-    const aether_connect_options options = {.socket_path = test.socket, .name = name};
-    aether_client *client = NULL;
-    int rc;
-
-    AWAIT(!try_again(rc = aether_connect(&client, &options)));
-    REQUIRE(rc == 0);
-    return client;
+    return no_daemon(rc) || rc == -EBUSY;
 }
 
 /* ---- publishing, in every way ---- */
@@ -100,7 +90,7 @@ static int publish_gathered(aether_publisher *pub, uint64_t random) {
     return aether_publish_gather(pub, pieces, 4);
 }
 
-/* Takes up to three loans, gives some back, and commits the others in another order than they were taken. */
+/* Takes up to three loans, discards some, and commits the others in another order than they were taken in. */
 static int publish_loans(aether_publisher *pub, uint64_t random) {
     const unsigned wanted = 1 + (unsigned)(random % 3);
     const uint64_t seq = aether_publisher_next(pub);
@@ -110,7 +100,7 @@ static int publish_loans(aether_publisher *pub, uint64_t random) {
     int rc = 0;
 
     for (; count < wanted; count++) {
-        const size_t len = length_of(seq + wanted - 1 - count, max), more = random >> 32 & 64;
+        const size_t len = payload_len(seq + wanted - 1 - count, max), more = random >> 32 & 64;
         rc = aether_loan_take(pub, len + more <= max ? len + more : len, &loans[count]);
         if (rc != 0)
             break;
@@ -121,7 +111,7 @@ static int publish_loans(aether_publisher *pub, uint64_t random) {
     REQUIRE(rc == 0 || rc == AETHER_FULL || rc == -ENOBUFS);
     for (unsigned i = count; i-- > 0;) {
         const uint64_t next = aether_publisher_next(pub);
-        if ((random >> (40 + i) & 7) == 0 || loans[i].len < length_of(next, max)) {
+        if ((random >> (40 + i) & 7) == 0 || loans[i].len < payload_len(next, max)) {
             REQUIRE(aether_loan_discard(pub, &loans[i]) == 0);
             continue;
         }
@@ -137,7 +127,7 @@ static int publish_loans(aether_publisher *pub, uint64_t random) {
     return 0;
 }
 
-/* What is too large is refused, and nothing happens. */
+/* A message that is too large is refused, and nothing else happens. */
 static void publish_too_large(aether_publisher *pub) {
     const uint64_t next = aether_publisher_next(pub);
     const size_t len = aether_publisher_max_message(pub) + 1;
@@ -183,11 +173,11 @@ static void publish_until_stopped(unsigned me) {
 
     AWAIT(!try_again(rc = aether_publisher_open(client, stage->topic, &stage->config, &pub)));
     REQUIRE(rc == 0);
-    /* Nothing that was told or seen is taken back; what wasn't told yet is one step at most. */
+    /* It begins behind all that was published or received; `published` may be one step behind that. */
     first = aether_publisher_next(pub);
     REQUIRE(first - get(&stage->published) <= STEP_MAX);
-    for (unsigned i = 0; i < READERS; i++)
-        REQUIRE(get(&stage->readers[i].joins) == 0 || (int64_t)(first - get(&stage->readers[i].next)) >= 0);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        REQUIRE(get(&stage->subscribers[i].joins) == 0 || (int64_t)(first - get(&stage->subscribers[i].next)) >= 0);
     set(&stage->published, first);
     add(&stage->opened, 1);
     while (!get(&stage->stop)) {
@@ -196,100 +186,94 @@ static void publish_until_stopped(unsigned me) {
         set(&stage->published, aether_publisher_next(pub));
         if (rc == AETHER_FULL) {
             add(&stage->full, 1);
-            REQUIRE(aether_publisher_wait(pub, length_of(aether_publisher_next(pub), LANE), 1000000) >= 0);
+            REQUIRE(aether_publisher_wait(pub, payload_len(aether_publisher_next(pub), LANE), 1000000) >= 0);
         }
     }
     aether_publisher_close(pub);
     aether_disconnect(client);
 }
 
-/* ---- reading ---- */
+/* ---- subscriber ---- */
 
 /*
- * 0 and 1 reliable; 2 and 3 best effort; 1 and 3 in place, where that means something; 4 latest. The steady one is
- * there from the first message on, the others leave and join again.
+ * 0 and 1 are reliable, 2 and 3 best effort, 4 latest. 1 and 3 have views in place. STEADY is there from the first
+ * message on, the others leave and join again.
  */
-static struct reading join(aether_client *client, unsigned me, uint64_t random) {
-    static const aether_policy policies[READERS] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_BEST_EFFORT,
-                                                    AETHER_BEST_EFFORT, AETHER_LATEST};
+static struct test_subscriber join(aether_client *client, unsigned me, uint64_t random) {
+    static const aether_policy policies[SUBSCRIBERS] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_BEST_EFFORT,
+                                                        AETHER_BEST_EFFORT, AETHER_LATEST};
     const aether_from from = me == STEADY ? AETHER_FROM_NEW : (aether_from)(random % 3);
     const aether_subscribe_options options = {.policy = policies[me],
                                               .from = from,
                                               .last = from == AETHER_FROM_LAST ? random >> 8 & 31 : 0,
                                               .views = me % 2 != 0 ? AETHER_VIEWS_IN_PLACE : AETHER_VIEWS_COPY};
     const bool reliable = policies[me] == AETHER_RELIABLE, evicts = stage->config.slow == AETHER_SLOW_EVICT;
-    struct reading reading = {.max_message = LANE,
-                              .gaps_allowed = !reliable,
-                              .aborts_allowed = true,
-                              .latest = policies[me] == AETHER_LATEST,
-                              .in_place = me % 2 != 0 && (!reliable || evicts),
-                              .evictable = reliable && evicts};
+    struct test_subscriber subscriber = {.max_message = LANE,
+                                         .gaps_allowed = !reliable,
+                                         .aborts_allowed = true,
+                                         .latest = policies[me] == AETHER_LATEST,
+                                         .in_place = me % 2 != 0 && (!reliable || evicts),
+                                         .evictable = reliable && evicts};
     int rc;
 
-    AWAIT(!try_again(rc = aether_subscriber_open(client, stage->topic, &options, &stage->config, &reading.sub)));
+    AWAIT(!try_again(rc = aether_subscriber_open(client, stage->topic, &options, &stage->config, &subscriber.sub)));
     REQUIRE(rc == 0);
-    reading.expected = aether_subscriber_next(reading.sub);
-    /* It joined before this moment, and a publisher tells what it has published one step later at most. */
-    reading.kept_from = from == AETHER_FROM_NEW ? reading.expected : get(&stage->published) + STEP_MAX;
-    add(&stage->readers[me].joins, 1);
-    return reading;
+    subscriber.expected = aether_subscriber_next(subscriber.sub);
+    /* It joined before this load, and `published` is at most one step behind. */
+    subscriber.kept_from = from == AETHER_FROM_NEW ? subscriber.expected : get(&stage->published) + STEP_MAX;
+    add(&stage->subscribers[me].joins, 1);
+    return subscriber;
 }
 
-/* One subscription, until it has read all there is or has had enough; true: it has read all. */
-static bool read_for_a_while(aether_client *client, unsigned me, uint64_t *random) {
-    struct reading reading = join(client, me, next_random(random));
+/* One subscription, up to the end of the test, which returns true, or for a while. */
+static bool receive_for_a_while(aether_client *client, unsigned me, uint64_t *random) {
+    struct test_subscriber subscriber = join(client, me, next_random(random));
     uint64_t left = me == STEADY ? UINT64_MAX : next_random(random) % 500;
     bool end;
 
-    for (; (end = reading.expected == get(&stage->end)) == false && left > 0; left--) {
+    for (; (end = subscriber.expected == get(&stage->end)) == false && left > 0; left--) {
         const uint64_t r = next_random(random);
-        if (read_some(&reading, (unsigned)(r & 3)) > 0) {
-            set(&stage->readers[me].next, reading.expected);
-            add(&stage->readers[me].entries, 1);
+        if (receive_some(&subscriber, (unsigned)(r & 3)) > 0) {
+            set(&stage->subscribers[me].next, subscriber.expected);
+            add(&stage->subscribers[me].entries, 1);
         } else if ((r & 12) != 0) {
-            (void)aether_wait(reading.sub, 2000000);
+            (void)aether_wait(subscriber.sub, 2000000);
         }
-        if (reading.evicted && (r >> 8 & 1)) /* to be reliable again */
+        if (subscriber.evicted && (r >> 8 & 1)) /* it opens again, to be reliable again */
             break;
     }
-    check_conserved(&reading);
-    add(&stage->readers[me].lost, reading.lost);
-    add(&stage->readers[me].skipped, reading.skipped);
-    add(&stage->readers[me].evicted, reading.evicted);
-    add(&stage->readers[me].overwritten, reading.overwritten);
-    aether_subscriber_close(reading.sub);
+    check_conserved(&subscriber);
+    add(&stage->subscribers[me].lost, subscriber.lost);
+    add(&stage->subscribers[me].skipped, subscriber.skipped);
+    add(&stage->subscribers[me].evicted, subscriber.evicted);
+    add(&stage->subscribers[me].overwritten, subscriber.overwritten);
+    aether_subscriber_close(subscriber.sub);
     return end;
 }
 
-static void read_until_end(unsigned me) {
-    aether_client *client = connect_patiently("reader");
-    uint64_t random = stage->seed + 100 + me + get(&stage->readers[me].joins);
+static void receive_until_end(unsigned me) {
+    aether_client *client = connect_patiently("subscriber");
+    uint64_t random = stage->seed + 100 + me + get(&stage->subscribers[me].joins);
 
-    while (!read_for_a_while(client, me, &random))
+    while (!receive_for_a_while(client, me, &random))
         ;
     aether_disconnect(client);
 }
 
 /* ---- what happens to them ---- */
 
-static pid_t publisher, readers[READERS];
+static pid_t publisher, subscribers[SUBSCRIBERS];
 
-static void random_delay(void) {
-    const struct timespec delay = {.tv_nsec = (long)(next_random(&seed) % 4000000)};
-
-    nanosleep(&delay, NULL);
-}
-
-/* Nobody hangs: the publisher gets on by a few rings, and each reader hears something. */
+/* Nothing hangs: the publisher advances by a few rings, and each subscriber receives. */
 static void await_progress(void) {
     const uint64_t published = get(&stage->published);
-    uint64_t entries[READERS];
+    uint64_t entries[SUBSCRIBERS];
 
-    for (unsigned i = 0; i < READERS; i++)
-        entries[i] = get(&stage->readers[i].entries);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        entries[i] = get(&stage->subscribers[i].entries);
     AWAIT(get(&stage->published) - published >= PROGRESS);
-    for (unsigned i = 0; i < READERS; i++)
-        AWAIT(get(&stage->readers[i].entries) != entries[i]);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        AWAIT(get(&stage->subscribers[i].entries) != entries[i]);
 }
 
 static void replace_publisher(void) {
@@ -299,46 +283,46 @@ static void replace_publisher(void) {
     AWAIT(get(&stage->opened) == opened + 1);
 }
 
-static unsigned any_reader(void) {
-    return (unsigned)(next_random(&seed) % READERS);
+static unsigned any_subscriber(void) {
+    return (unsigned)(next_random(&seed) % SUBSCRIBERS);
 }
 
 static unsigned any_mortal(void) {
-    return 1 + (unsigned)(next_random(&seed) % (READERS - 1));
+    return 1 + (unsigned)(next_random(&seed) % (SUBSCRIBERS - 1));
 }
 
-static void stop_reader(unsigned me) {
+static void stop_subscriber(unsigned me) {
     const uint64_t full = get(&stage->full), published = get(&stage->published);
 
-    freeze_child(readers[me]);
+    freeze_child(subscribers[me]);
     if (stage->config.slow == AETHER_SLOW_EVICT)
         AWAIT(get(&stage->published) - published >= PROGRESS);
     else if (me == STEADY)
         AWAIT(get(&stage->full) > full + 2);
-    random_delay();
-    thaw_child(readers[me]);
+    random_delay(&seed, DELAY_NS);
+    thaw_child(subscribers[me]);
 }
 
 static void kill_daemon(unsigned also) {
-    const unsigned reader = any_mortal();
+    const unsigned subscriber = any_mortal();
 
     daemon_kill();
     if (also == 1)
         kill_child(publisher);
     if (also == 2)
-        kill_child(readers[reader]);
-    random_delay();
+        kill_child(subscribers[subscriber]);
+    random_delay(&seed, DELAY_NS);
     daemon_start();
     if (also == 1)
         replace_publisher();
     if (also == 2)
-        readers[reader] = spawn(read_until_end, reader);
+        subscribers[subscriber] = spawn(receive_until_end, subscriber);
 }
 
 static void event(unsigned number) {
-    unsigned reader;
+    unsigned subscriber;
 
-    random_delay();
+    random_delay(&seed, DELAY_NS);
     switch (number % 8) {
     case 0:
     case 4:
@@ -346,19 +330,19 @@ static void event(unsigned number) {
         replace_publisher();
         break;
     case 1:
-        reader = any_mortal();
-        kill_child(readers[reader]);
-        readers[reader] = spawn(read_until_end, reader);
+        subscriber = any_mortal();
+        kill_child(subscribers[subscriber]);
+        subscribers[subscriber] = spawn(receive_until_end, subscriber);
         break;
     case 2:
-        stop_reader(STEADY);
+        stop_subscriber(STEADY);
         break;
     case 3:
-        stop_reader(any_reader());
+        stop_subscriber(any_subscriber());
         break;
     case 5:
         freeze_child(publisher);
-        random_delay();
+        random_delay(&seed, DELAY_NS);
         thaw_child(publisher);
         break;
     case 6:
@@ -393,9 +377,9 @@ static void run(unsigned cell) {
     uint64_t lost = 0, skipped = 0, evicted = 0, overwritten = 0, joins = 0;
 
     set_stage(cell);
-    for (unsigned i = 0; i < READERS; i++)
-        readers[i] = spawn(read_until_end, i);
-    AWAIT(get(&stage->readers[STEADY].joins) == 1);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        subscribers[i] = spawn(receive_until_end, i);
+    AWAIT(get(&stage->subscribers[STEADY].joins) == 1);
     replace_publisher();
     await_progress();
     for (unsigned i = 0; i < events; i++)
@@ -403,15 +387,15 @@ static void run(unsigned cell) {
     set(&stage->stop, 1);
     join_child(publisher);
     set(&stage->end, get(&stage->published));
-    for (unsigned i = 0; i < READERS; i++) {
-        join_child(readers[i]);
-        lost += stage->readers[i].lost;
-        skipped += stage->readers[i].skipped;
-        evicted += stage->readers[i].evicted;
-        overwritten += stage->readers[i].overwritten;
-        joins += stage->readers[i].joins;
+    for (unsigned i = 0; i < SUBSCRIBERS; i++) {
+        join_child(subscribers[i]);
+        lost += stage->subscribers[i].lost;
+        skipped += stage->subscribers[i].skipped;
+        evicted += stage->subscribers[i].evicted;
+        overwritten += stage->subscribers[i].overwritten;
+        joins += stage->subscribers[i].joins;
     }
-    REQUIRE(stage->config.slow == AETHER_SLOW_EVICT || (evicted == 0 && stage->readers[STEADY].lost == 0));
+    REQUIRE(stage->config.slow == AETHER_SLOW_EVICT || (evicted == 0 && stage->subscribers[STEADY].lost == 0));
     REQUIRE(stage->config.slow == AETHER_SLOW_WAIT || evicted > 0);
     ok("%s, %s, from %llu: %llu messages, %llu joins; %llu lost, %llu skipped, %llu evicted, %llu overwritten in place",
        names[stage->size], stage->config.slow ? "evict" : "wait", (unsigned long long)stage->config.start_seq,
@@ -421,7 +405,7 @@ static void run(unsigned cell) {
 }
 
 int main(void) {
-    length_of = cell_length;
+    payload_len = cell_length;
     stage = share(sizeof *stage);
     test_begin(4 * SIZES);
     seed = setting("AETHER_TEST_SEED", 1);

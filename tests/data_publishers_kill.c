@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kill -9 of publishers at random moments of everything that they do: in batches, loans and lanes, while the bias is
- * taken and revoked, while they open and close, while another one is stopped, while aetherd is killed, too, and its
- * successor repairs what they left. Readers check everything all the time; and after each kill: what publish had
- * returned 0 for arrives, in its order, at every reader; of the call that was cut short a first part, and the rest is
- * aborted; and new messages come.
+ * taken and revoked, while they open and close, while another publisher is stopped, and while aetherd is killed, too,
+ * and its successor repairs. Subscribers check everything all the time. After each kill the test checks that every
+ * message whose publish had returned 0 arrives, in order, at every subscriber; that of the call that was cut short a
+ * first part arrives and the rest is aborted; and that new messages arrive.
  *
  * usage: data_publishers_kill [KILLS [SEED]]        a campaign with a report
- *        data_publishers_kill --recovery N [SEED]   how long readers wait for a dead publisher's claim
+ *        data_publishers_kill --recovery N [SEED]   how long subscribers wait for a dead publisher's claim
  *
  * Without arguments AETHER_TEST_KILLS and AETHER_TEST_SEED say the same.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 
 #define PUBLISHERS_MAX 6u
-#define READERS_MAX 5u
-#define STEADY 2u /* the first readers are reliable, never killed, and see everything */
+#define SUBSCRIBERS_MAX 5u
+#define STEADY 2u /* the first subscribers are reliable, never killed, and receive everything */
 #define ACT_KILLS 120u
 #define SAMPLES 65536u
 #define WIDE (SANITIZED ? 128u : 1024u) /* messages of the largest batch */
@@ -23,13 +23,13 @@
 /* What a publisher does. */
 enum way {
     MIXED, /* all forms of publishing */
-    BATCH, /* large batches of large messages: most of the time it has claimed what it hasn't written */
-    GUEST  /* opens, publishes a few, and closes: takes the bias, and has it taken away */
+    BATCH, /* large batches of large messages: it is in the middle of a claim most of the time */
+    GUEST  /* opens, publishes a few messages, and closes: gets the bias, or has it revoked */
 };
 
 static const struct act {
     const char *name;
-    unsigned readers, publishers;
+    unsigned subscribers, publishers;
     enum way ways[PUBLISHERS_MAX];
     aether_topic_config config;
 } acts[] = {
@@ -75,29 +75,29 @@ static const struct act recovery_act = {"recovery", 1, 1, {BATCH}, {.max_message
 static struct stage {
     char topic[32];
     uint64_t stop; /* publishers stop */
-    uint64_t last; /* all publishers have gone */
-    uint64_t opened[AUTHORS_MAX];
+    uint64_t last; /* all publishers have ended */
+    uint64_t opened[IDS_MAX];
     struct {
         uint64_t joined, next, aborted, delivered, entries;
         uint64_t aborted_ns; /* when it last passed an aborted sequence */
-        uint64_t heard[AUTHORS_MAX];
-    } readers[READERS_MAX];
+        uint64_t counters[IDS_MAX];
+    } subscribers[SUBSCRIBERS_MAX];
 } * stage;
 
-static struct authors *authors;
+static struct ledger *ledger;
 static const struct act *act;
 static uint64_t seed;
 
-static pid_t pids[PUBLISHERS_MAX], readers[READERS_MAX];
-static uint64_t ids[PUBLISHERS_MAX], next_id; /* authors */
-static bool adopted[PUBLISHERS_MAX];          /* this aetherd has never heard of it; looks at it every second */
-static uint64_t abortable;                    /* sequences that the dead may have left in this act */
+static pid_t pids[PUBLISHERS_MAX], subscribers[SUBSCRIBERS_MAX];
+static uint64_t ids[PUBLISHERS_MAX], next_id; /* in the ledger */
+static bool adopted[PUBLISHERS_MAX];          /* from before this aetherd was started, which checks it every second */
+static uint64_t abortable;                    /* sequences that killed publishers may have left pending in this act */
 static aether_inspector *inspector;
-static aether_client *watcher;     /* the parent, as one that looks */
-static aether_subscriber *lookout; /* sees the newest message */
+static aether_client *watcher;    /* of the parent */
+static aether_subscriber *newest; /* the parent's subscriber, latest */
 
 static struct {
-    uint64_t kills, hits, aborted, messages, daemons, stopped, readers;
+    uint64_t kills, hits, aborted, messages, daemons, stopped, subscribers;
     bool done;
 } report;
 
@@ -119,125 +119,114 @@ static size_t act_batch(void) {
 
 /* ---- publishers ---- */
 
-/* While the daemon is dead or about to be, whoever opens tries again; and where a dead one is believed alive. */
-static bool not_yet(int rc) {
-    return rc == -ECONNREFUSED || rc == -ENOENT || rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -EPIPE ||
-           (rc == -EBUSY && act->config.publishers == AETHER_PUBLISHERS_EXCLUSIVE);
+/* Opens are tried again while there is no daemon, and while a dead publisher is believed alive. */
+static bool try_again(int rc) {
+    return no_daemon(rc) || (rc == -EBUSY && act->config.publishers == AETHER_PUBLISHERS_EXCLUSIVE);
 }
 
-static aether_client *connect_at_last(const char *name) {
-    const aether_connect_options options = {.socket_path = test.socket, .name = name};
-    aether_client *client = NULL;
+static void open_publisher(struct test_publisher *publisher, aether_client *client) {
     int rc;
 
-    AWAIT(!not_yet(rc = aether_connect(&client, &options)));
-    REQUIRE(rc == 0);
-    return client;
-}
-
-static void open_publisher(struct author *author, aether_client *client) {
-    int rc;
-
-    AWAIT(!not_yet(rc = aether_publisher_open(client, stage->topic, &act->config, &author->pub)));
+    AWAIT(!try_again(rc = aether_publisher_open(client, stage->topic, &act->config, &publisher->pub)));
     REQUIRE(rc == 0);
 }
 
-static void publish_step(struct author *author, enum way way, uint64_t random) {
+static void publish_step(struct test_publisher *publisher, enum way way, uint64_t random) {
     int rc;
 
     if (way == BATCH)
-        rc = author_batch(author, 1 + random % author->batch_max);
+        rc = publisher_batch(publisher, 1 + random % publisher->batch_max);
     else
-        rc = author_publish(author, random, UINT64_MAX);
+        rc = publisher_publish_any(publisher, random, UINT64_MAX);
     if (rc == AETHER_FULL)
-        REQUIRE(aether_publisher_wait(author->pub, 8, 1000000) >= 0);
+        REQUIRE(aether_publisher_wait(publisher->pub, 8, 1000000) >= 0);
 }
 
 static void publish(unsigned arg) {
     const enum way way = (enum way)(arg >> 16);
     const unsigned id = arg & 0xffff;
-    aether_client *client = connect_at_last("publisher");
-    struct author author;
+    aether_client *client = connect_patiently("publisher");
+    struct test_publisher publisher;
     uint64_t random = seed ^ mix(id);
 
-    author_begin(&author, authors, id, &act->config, act_batch());
-    open_publisher(&author, client);
+    publisher_begin(&publisher, ledger, id, &act->config, act_batch());
+    open_publisher(&publisher, client);
     set(&stage->opened[id], 1);
     while (!get(&stage->stop)) {
         const uint64_t r = next_random(&random);
-        publish_step(&author, way, r);
+        publish_step(&publisher, way, r);
         if (way == GUEST && (r >> 56) % 4 == 0) {
-            aether_publisher_close(author.pub);
-            open_publisher(&author, client);
+            aether_publisher_close(publisher.pub);
+            open_publisher(&publisher, client);
         }
     }
-    author_end(&author);
+    publisher_end(&publisher);
     aether_disconnect(client);
 }
 
-/* ---- readers ---- */
+/* ---- subscribers ---- */
 
-static const aether_policy policies[READERS_MAX] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_RELIABLE,
-                                                    AETHER_BEST_EFFORT, AETHER_LATEST};
+static const aether_policy policies[SUBSCRIBERS_MAX] = {AETHER_RELIABLE, AETHER_RELIABLE, AETHER_RELIABLE,
+                                                        AETHER_BEST_EFFORT, AETHER_LATEST};
 
-static struct reading open_reading(aether_client *client, unsigned me) {
+static struct test_subscriber open_subscriber(aether_client *client, unsigned me) {
     const aether_subscribe_options options = {
         .policy = policies[me],
         .from = me < STEADY ? AETHER_FROM_NEW : (aether_from)(now_ns() % 2),
         .views = me == 3 ? AETHER_VIEWS_IN_PLACE : AETHER_VIEWS_COPY,
     };
-    struct reading reading = {.max_message = act->config.max_message,
-                              .gaps_allowed = policies[me] != AETHER_RELIABLE,
-                              .latest = policies[me] == AETHER_LATEST,
-                              .in_place = me == 3,
-                              .aborts_allowed = true,
-                              .authors = authors,
-                              .heard = stage->readers[me].heard,
-                              .strict = me < STEADY};
+    struct test_subscriber subscriber = {.max_message = act->config.max_message,
+                                         .gaps_allowed = policies[me] != AETHER_RELIABLE,
+                                         .latest = policies[me] == AETHER_LATEST,
+                                         .in_place = me == 3,
+                                         .aborts_allowed = true,
+                                         .ledger = ledger,
+                                         .counters = stage->subscribers[me].counters,
+                                         .strict = me < STEADY};
     int rc;
 
-    memset(reading.heard, 0, sizeof stage->readers[me].heard);
-    AWAIT(!not_yet(rc = aether_subscriber_open(client, stage->topic, &options, &act->config, &reading.sub)));
+    memset(subscriber.counters, 0, sizeof stage->subscribers[me].counters);
+    AWAIT(!try_again(rc = aether_subscriber_open(client, stage->topic, &options, &act->config, &subscriber.sub)));
     REQUIRE(rc == 0);
-    reading.expected = aether_subscriber_next(reading.sub);
-    reading.kept_from =
-        options.from == AETHER_FROM_NEW ? reading.expected : act->config.start_seq + authors_claimed_most(authors);
-    return reading;
+    subscriber.expected = aether_subscriber_next(subscriber.sub);
+    subscriber.kept_from =
+        options.from == AETHER_FROM_NEW ? subscriber.expected : act->config.start_seq + ledger_claimed_most(ledger);
+    return subscriber;
 }
 
-static void read_all(unsigned me) {
-    aether_client *client = connect_at_last("reader");
-    struct reading reading = open_reading(client, me);
+static void receive_all(unsigned me) {
+    aether_client *client = connect_patiently("subscriber");
+    struct test_subscriber subscriber = open_subscriber(client, me);
     uint64_t random = seed + me, aborted = 0;
 
-    set(&stage->readers[me].next, reading.expected);
-    set(&stage->readers[me].joined, reading.expected + 1);
+    set(&stage->subscribers[me].next, subscriber.expected);
+    set(&stage->subscribers[me].joined, subscriber.expected + 1);
     for (;;) {
-        const aether_stream state = aether_subscriber_stream(reading.sub);
+        const aether_stream state = aether_subscriber_stream(subscriber.sub);
         const bool last = get(&stage->last) != 0;
-        const int n = read_some(&reading, (unsigned)(next_random(&random) >> 32));
+        const int n = receive_some(&subscriber, (unsigned)(next_random(&random) >> 32));
 
-        if (reading.aborted != aborted) {
-            set(&stage->readers[me].aborted_ns, now_ns());
-            set(&stage->readers[me].aborted, aborted = reading.aborted);
+        if (subscriber.aborted != aborted) {
+            set(&stage->subscribers[me].aborted_ns, now_ns());
+            set(&stage->subscribers[me].aborted, aborted = subscriber.aborted);
         }
-        set(&stage->readers[me].next, reading.expected);
+        set(&stage->subscribers[me].next, subscriber.expected);
         if (n > 0)
-            add(&stage->readers[me].entries, 1);
+            add(&stage->subscribers[me].entries, 1);
         else if (last && state >= AETHER_STREAM_CLOSED)
             break;
         else
-            (void)aether_wait(reading.sub, 2000000);
+            (void)aether_wait(subscriber.sub, 2000000);
     }
-    check_conserved(&reading);
-    set(&stage->readers[me].delivered, reading.delivered);
-    aether_subscriber_close(reading.sub);
+    check_conserved(&subscriber);
+    set(&stage->subscribers[me].delivered, subscriber.delivered);
+    aether_subscriber_close(subscriber.sub);
     aether_disconnect(client);
 }
 
 /* ---- the parent ---- */
 
-/* A child that ended by itself has found something, and said so. */
+/* A child that has ended by itself has found an error, and printed it. */
 static void check_children(void) {
     siginfo_t info = {0};
 
@@ -246,7 +235,7 @@ static void check_children(void) {
         fail("process %d has ended by itself", (int)info.si_pid);
 }
 
-/* As AWAIT, and nobody may end meanwhile. */
+/* As AWAIT, and no child may end meanwhile. */
 #define AWAIT_ALIVE(condition) AWAIT((check_children(), condition))
 
 static void random_pause(void) {
@@ -263,15 +252,15 @@ static void random_pause(void) {
 }
 
 static void start_publisher(unsigned p) {
-    REQUIRE(next_id < AUTHORS_MAX);
+    REQUIRE(next_id < IDS_MAX);
     ids[p] = next_id++;
     pids[p] = spawn(publish, (unsigned)act->ways[p] << 16 | (unsigned)ids[p]);
     adopted[p] = false;
 }
 
-static void start_reader(unsigned me) {
-    set(&stage->readers[me].joined, 0);
-    readers[me] = spawn(read_all, me);
+static void start_subscriber(unsigned me) {
+    set(&stage->subscribers[me].joined, 0);
+    subscribers[me] = spawn(receive_all, me);
 }
 
 static void kill_publisher(unsigned p) {
@@ -300,7 +289,7 @@ static void sample(struct times *times, uint64_t since) {
         times->ns[times->count++] = now_ns() - since;
 }
 
-/* Until the daemon has repaired what the dead left. Guests come and go. */
+/* Waits until the daemon has retired all dead publishers. */
 static void await_repair(void) {
     const uint64_t until = now_ms() + DEADLINE_S * 1000u;
 
@@ -312,29 +301,31 @@ static void await_repair(void) {
     }
 }
 
-/* All that the dead author had published has arrived, and of its last call a first part. */
+/* All messages that the dead publisher had published have arrived, and of its last call a first part. */
 static void check_dead(uint64_t id) {
-    const uint64_t told = get(&authors->by[id].told), flying = author_flying(authors, id);
+    const uint64_t returned = get(&ledger->by[id].returned), in_call = ledger_in_call(ledger, id);
 
-    for (unsigned i = 0; i < STEADY && i < act->readers; i++) {
-        const uint64_t heard = get(&stage->readers[i].heard[id]);
-        if (heard < told || heard > told + flying || heard != get(&stage->readers[0].heard[id]))
-            fail("reader %u heard %llu messages of author %llu, which had published %llu and was at %llu more", i,
-                 (unsigned long long)heard, (unsigned long long)id, (unsigned long long)told,
-                 (unsigned long long)flying);
+    for (unsigned i = 0; i < STEADY && i < act->subscribers; i++) {
+        const uint64_t received = get(&stage->subscribers[i].counters[id]);
+        if (received < returned || received > returned + in_call ||
+            received != get(&stage->subscribers[0].counters[id]))
+            fail(
+                "subscriber %u received %llu messages of publisher %llu, which had published %llu and was at %llu more",
+                i, (unsigned long long)received, (unsigned long long)id, (unsigned long long)returned,
+                (unsigned long long)in_call);
     }
-    abortable += told + flying - get(&stage->readers[0].heard[id]);
+    abortable += returned + in_call - get(&stage->subscribers[0].counters[id]);
 }
 
-/* The first message of a successor has come to all who see everything: so all before it has. */
+/* The steady subscribers have received the new publisher's first message, and so everything before that. */
 static void await_flow(uint64_t id) {
     for (unsigned i = 0; i < STEADY; i++)
-        AWAIT_ALIVE(get(&stage->readers[i].heard[id]) != 0);
+        AWAIT_ALIVE(get(&stage->subscribers[i].counters[id]) != 0);
 }
 
 /* ---- rounds ---- */
 
-enum event { PLAIN, SEVERAL, STOPPED, STOPPED_TOO, DAEMON, DAEMON_LATER, NEWBORN, READER, EVENTS };
+enum event { PLAIN, SEVERAL, STOPPED, STOPPED_TOO, DAEMON, DAEMON_LATER, NEWBORN, SUBSCRIBER, EVENTS };
 
 static unsigned other_than(unsigned victim) {
     if (act->publishers == 1)
@@ -359,7 +350,7 @@ static void kill_with_daemon(unsigned victim, bool later) {
     daemon_start();
 }
 
-/* Killed in the middle of its open, or its first publish. */
+/* A publisher is killed in its open, or in its first publish. */
 static void kill_newborn(unsigned victim) {
     kill_publisher(victim);
     start_publisher(victim);
@@ -369,15 +360,15 @@ static void kill_newborn(unsigned victim) {
     kill_publisher(victim);
 }
 
-static void kill_reader(unsigned victim) {
-    const unsigned reader = STEADY + (unsigned)(next_random(&seed) % (act->readers - STEADY));
+static void kill_subscriber(unsigned victim) {
+    const unsigned subscriber = STEADY + (unsigned)(next_random(&seed) % (act->subscribers - STEADY));
 
-    kill_child(readers[reader]);
+    kill_child(subscribers[subscriber]);
     random_pause();
     kill_publisher(victim);
-    report.readers++;
-    start_reader(reader);
-    AWAIT_ALIVE(get(&stage->readers[reader].joined) != 0);
+    report.subscribers++;
+    start_subscriber(subscriber);
+    AWAIT_ALIVE(get(&stage->subscribers[subscriber].joined) != 0);
 }
 
 static void play_event(enum event event, unsigned victim, unsigned other) {
@@ -406,8 +397,8 @@ static void play_event(enum event event, unsigned victim, unsigned other) {
     case NEWBORN:
         kill_newborn(victim);
         break;
-    case READER:
-        kill_reader(victim);
+    case SUBSCRIBER:
+        kill_subscriber(victim);
         break;
     default:
         kill_publisher(victim);
@@ -415,21 +406,21 @@ static void play_event(enum event event, unsigned victim, unsigned other) {
     }
 }
 
-/* The publisher that has written the newest message, if that isn't the last one of its call. False: nobody. */
+/* Finds the publisher of the newest message. False: there is none, or that message is the last one of its call. */
 static bool in_a_claim(unsigned *victim) {
     aether_message message;
-    uint64_t word, author, counter, told;
+    uint64_t word, publisher, counter, returned;
 
-    if (aether_receive(lookout, &message) <= 0 || message.len < 8)
+    if (aether_receive(newest, &message) <= 0 || message.len < 8)
         return false;
     memcpy(&word, message.data, 8);
-    author = word >> COUNTER_BITS;
-    REQUIRE(author < AUTHORS_MAX);
+    publisher = word >> COUNTER_BITS;
+    REQUIRE(publisher < IDS_MAX);
     counter = word & ((1ull << COUNTER_BITS) - 1);
-    told = get(&authors->by[author].told);
+    returned = get(&ledger->by[publisher].returned);
     for (*victim = 0; *victim < act->publishers; ++*victim) {
-        if (ids[*victim] == author)
-            return counter > told && counter < told + author_flying(authors, author);
+        if (ids[*victim] == publisher)
+            return counter > returned && counter < returned + ledger_in_call(ledger, publisher);
     }
     return false;
 }
@@ -438,10 +429,10 @@ struct call {
     uint64_t number, since;
 };
 
-/* A publisher whose call takes more than 5 us: it revokes a bias, wakes a reader, or had to leave its processor. */
+/* Finds a publisher in a call of more than 5 us: it revokes a bias, wakes a subscriber, or isn't scheduled. */
 static bool in_a_long_call(struct call *calls, uint64_t now, unsigned *victim) {
     for (*victim = 0; *victim < act->publishers; ++*victim) {
-        const uint64_t number = get(&authors->by[ids[*victim]].flying);
+        const uint64_t number = get(&ledger->by[ids[*victim]].in_call);
         struct call *call = &calls[*victim];
         if (number == 0 || number != call->number)
             *call = (struct call){number, now};
@@ -451,8 +442,8 @@ static bool in_a_long_call(struct call *calls, uint64_t now, unsigned *victim) {
     return false;
 }
 
-/* Chooses the victim and the moment: any, or in the middle of something that is over in microseconds. */
-static unsigned lie_in_wait(void) {
+/* Chooses the victim and the moment: any moment, or the middle of a call that takes microseconds. */
+static unsigned choose_victim(void) {
     const uint64_t r = next_random(&seed), began = now_ns(), span = (r >> 16) % (1ull << ((r >> 8) % 15));
     struct call calls[PUBLISHERS_MAX] = {0};
     unsigned victim;
@@ -492,15 +483,15 @@ static bool among(const uint64_t *list, uint64_t id) {
 
 static void play_round(void) {
     const enum event event = choose_event();
-    const uint64_t aborted = get(&stage->readers[0].aborted), first_new = next_id;
-    const unsigned victim = lie_in_wait(), other = other_than(victim);
+    const uint64_t aborted = get(&stage->subscribers[0].aborted), first_new = next_id;
+    const unsigned victim = choose_victim(), other = other_than(victim);
     const bool measured = event == PLAIN, was_adopted = adopted[victim];
     const uint64_t since = now_ns();
     uint64_t before[PUBLISHERS_MAX];
 
     memcpy(before, ids, sizeof before);
     play_event(event, victim, other);
-    /* Whoever opens makes aetherd look at all who are there; else it takes its time with those whom it has adopted. */
+    /* At an open aetherd checks the topic's clients at once; those that it has adopted otherwise once a second. */
     if (!was_adopted || next_random(&seed) % 8 == 0) {
         await_repair();
         if (measured)
@@ -520,39 +511,39 @@ static void play_round(void) {
         if (!among(ids, before[p]))
             check_dead(before[p]);
     }
-    for (uint64_t id = first_new; id < next_id; id++) { /* newborns that were killed at once */
+    for (uint64_t id = first_new; id < next_id; id++) { /* publishers that were killed in their open */
         if (!among(ids, id))
             check_dead(id);
     }
-    if (get(&stage->readers[0].aborted) == aborted)
+    if (get(&stage->subscribers[0].aborted) == aborted)
         return;
     report.hits++;
     if (measured && !was_adopted)
-        sample(&blocked, since + now_ns() - get(&stage->readers[0].aborted_ns));
+        sample(&blocked, since + now_ns() - get(&stage->subscribers[0].aborted_ns));
 }
 
 /* ---- acts ---- */
 
-/* The parent sees the newest message, too. */
-static void open_lookout(void) {
+/* The parent receives the newest message, too. */
+static void open_newest(void) {
     const aether_subscribe_options options = {.policy = AETHER_LATEST};
 
     watcher = connect_as("parent");
-    REQUIRE(aether_subscriber_open(watcher, stage->topic, &options, &act->config, &lookout) == 0);
+    REQUIRE(aether_subscriber_open(watcher, stage->topic, &options, &act->config, &newest) == 0);
 }
 
 static void begin_act(unsigned number) {
     alarm(LIFE_S);
     memset(stage, 0, sizeof *stage);
-    authors_reset(authors);
+    ledger_reset(ledger);
     act = &acts[number % ACTS];
     snprintf(stage->topic, sizeof stage->topic, "publishers/kill/%u", number);
-    authored_length = act->ways[0] == BATCH ? mostly_large : authored_mixed;
+    word_len = act->ways[0] == BATCH ? mostly_large : mixed_word_len;
     next_id = abortable = 0;
-    open_lookout();
-    for (unsigned i = 0; i < act->readers; i++) {
-        start_reader(i);
-        AWAIT_ALIVE(get(&stage->readers[i].joined) != 0);
+    open_newest();
+    for (unsigned i = 0; i < act->subscribers; i++) {
+        start_subscriber(i);
+        AWAIT_ALIVE(get(&stage->subscribers[i].joined) != 0);
     }
     for (unsigned p = 0; p < act->publishers; p++)
         start_publisher(p);
@@ -567,20 +558,21 @@ static void end_act(void) {
         pids[p] = 0;
     }
     set(&stage->last, 1);
-    for (unsigned i = 0; i < act->readers; i++) {
-        join_child(readers[i]);
-        readers[i] = 0;
-        REQUIRE(stage->readers[i].next == stage->readers[0].next);
+    for (unsigned i = 0; i < act->subscribers; i++) {
+        join_child(subscribers[i]);
+        subscribers[i] = 0;
+        REQUIRE(stage->subscribers[i].next == stage->subscribers[0].next);
     }
     for (unsigned i = 0; i < STEADY; i++) {
-        REQUIRE(stage->readers[i].aborted == stage->readers[0].aborted && stage->readers[i].aborted <= abortable);
-        REQUIRE(stage->readers[i].delivered == stage->readers[0].delivered);
+        REQUIRE(stage->subscribers[i].aborted == stage->subscribers[0].aborted &&
+                stage->subscribers[i].aborted <= abortable);
+        REQUIRE(stage->subscribers[i].delivered == stage->subscribers[0].delivered);
     }
     for (unsigned p = 0; p < act->publishers; p++)
-        REQUIRE(stage->readers[0].heard[ids[p]] == get(&authors->by[ids[p]].told));
-    report.aborted += stage->readers[0].aborted;
-    report.messages += stage->readers[0].delivered;
-    aether_subscriber_close(lookout);
+        REQUIRE(stage->subscribers[0].counters[ids[p]] == get(&ledger->by[ids[p]].returned));
+    report.aborted += stage->subscribers[0].aborted;
+    report.messages += stage->subscribers[0].delivered;
+    aether_subscriber_close(newest);
     REQUIRE(aether_topic_remove(watcher, stage->topic) == 0);
     aether_disconnect(watcher);
 }
@@ -602,28 +594,29 @@ static void print_times(const char *what, struct times *times) {
            (unsigned long long)ns[times->count - 1] / 1000);
 }
 
-/* Also after a failure, and then with what is there. */
+/* Also after a failure. */
 static void print_report(void) {
     if (test.cases == UINT32_MAX)
         return;
     if (!report.done && act != NULL) {
-        printf("# failed in '%s' on %s, author %llu\n", act->name, stage->topic, (unsigned long long)next_id);
+        printf("# failed in '%s' on %s, next number %llu\n", act->name, stage->topic, (unsigned long long)next_id);
         for (unsigned p = 0; p < act->publishers; p++)
-            printf("# publisher %u: pid %d, author %llu, told %llu, flying %llu\n", p, (int)pids[p],
-                   (unsigned long long)ids[p], (unsigned long long)get(&authors->by[ids[p]].told),
-                   (unsigned long long)author_flying(authors, ids[p]));
-        for (unsigned i = 0; i < act->readers; i++)
-            printf("# reader %u: next %llu, aborted %llu\n", i, (unsigned long long)get(&stage->readers[i].next),
-                   (unsigned long long)get(&stage->readers[i].aborted));
+            printf("# publisher %u: pid %d, number %llu, returned %llu, in call %llu\n", p, (int)pids[p],
+                   (unsigned long long)ids[p], (unsigned long long)get(&ledger->by[ids[p]].returned),
+                   (unsigned long long)ledger_in_call(ledger, ids[p]));
+        for (unsigned i = 0; i < act->subscribers; i++)
+            printf("# subscriber %u: next %llu, aborted %llu\n", i,
+                   (unsigned long long)get(&stage->subscribers[i].next),
+                   (unsigned long long)get(&stage->subscribers[i].aborted));
     }
-    print_times("from the kill to the next message, where readers waited for it", &blocked);
+    print_times("from the kill to the next message, where subscribers waited for it", &blocked);
     print_times("from the kill to aetherd's repair", &repaired);
-    print_times("the same for those who were there before this aetherd", &repaired_adopted);
+    print_times("the same for publishers from before this aetherd", &repaired_adopted);
     printf("# %llu kills, %llu of them in a claim, %llu aborted, %llu messages, %llu daemon kills, %llu stopped, %llu "
-           "readers killed, %u failures\n",
+           "subscribers killed, %u failures\n",
            (unsigned long long)report.kills, (unsigned long long)report.hits, (unsigned long long)report.aborted,
            (unsigned long long)report.messages, (unsigned long long)report.daemons, (unsigned long long)report.stopped,
-           (unsigned long long)report.readers, report.done ? 0 : 1);
+           (unsigned long long)report.subscribers, report.done ? 0 : 1);
 }
 
 static void kill_publishers(uint64_t kills) {
@@ -649,26 +642,26 @@ static void kill_publishers(uint64_t kills) {
 
 /* ---- how long it takes ---- */
 
-/* Publishes one by one, all the time but not more than a core has time for. */
+/* Publishes one message every 20 us. */
 static void publish_slowly(unsigned id) {
     const struct timespec span = {.tv_nsec = 20000};
     aether_client *client = connect_as("slow publisher");
-    struct author author;
+    struct test_publisher publisher;
 
-    author_begin(&author, authors, id, &act->config, 1);
-    open_publisher(&author, client);
+    publisher_begin(&publisher, ledger, id, &act->config, 1);
+    open_publisher(&publisher, client);
     set(&stage->opened[id], 1);
     while (!get(&stage->stop)) {
-        (void)author_batch(&author, 1);
+        (void)publisher_batch(&publisher, 1);
         nanosleep(&span, NULL);
     }
-    author_end(&author);
+    publisher_end(&publisher);
     aether_disconnect(client);
 }
 
 /*
- * A publisher is killed in the middle of a batch, while another one publishes and a reader waits. Only kills that hit
- * an open claim count: from there to the first message behind it.
+ * A publisher is killed in the middle of a batch, while another one publishes and a subscriber waits. Measures from a
+ * kill that hits an open claim to the first message behind that claim.
  */
 static void measure_recovery(uint64_t count) {
     static struct times gone;
@@ -677,31 +670,31 @@ static void measure_recovery(uint64_t count) {
     memset(stage, 0, sizeof *stage);
     act = &recovery_act;
     snprintf(stage->topic, sizeof stage->topic, "publishers/recovery");
-    authored_length = mostly_large;
-    open_lookout();
-    start_reader(0);
-    AWAIT_ALIVE(get(&stage->readers[0].joined) != 0);
+    word_len = mostly_large;
+    open_newest();
+    start_subscriber(0);
+    AWAIT_ALIVE(get(&stage->subscribers[0].joined) != 0);
     slow = spawn(publish_slowly, 0);
     AWAIT_ALIVE(get(&stage->opened[0]) != 0);
     for (uint64_t id = 0; blocked.count < count; report.kills++) {
-        const uint64_t aborted = get(&stage->readers[0].aborted);
+        const uint64_t aborted = get(&stage->subscribers[0].aborted);
         uint64_t since, next;
         pid_t pid;
         alarm(LIFE_S);
-        id = id + 1 < AUTHORS_MAX ? id + 1 : 1;
-        set(&authors->by[id].told, 0);
-        set(&stage->readers[0].heard[id], 0);
+        id = id + 1 < IDS_MAX ? id + 1 : 1;
+        set(&ledger->by[id].returned, 0);
+        set(&stage->subscribers[0].counters[id], 0);
         pid = spawn(publish, (unsigned)BATCH << 16 | (unsigned)id);
-        AWAIT_ALIVE(get(&authors->by[id].told) > WIDE);
+        AWAIT_ALIVE(get(&ledger->by[id].returned) > WIDE);
         ids[0] = id;
-        (void)lie_in_wait();
+        (void)choose_victim();
         since = now_ns();
         kill_child(pid);
         sample(&gone, since);
-        next = get(&authors->by[0].told) + 2;
-        AWAIT_ALIVE(get(&stage->readers[0].heard[0]) >= next);
-        if (get(&stage->readers[0].aborted) != aborted) {
-            sample(&blocked, since + now_ns() - get(&stage->readers[0].aborted_ns));
+        next = get(&ledger->by[0].returned) + 2;
+        AWAIT_ALIVE(get(&stage->subscribers[0].counters[0]) >= next);
+        if (get(&stage->subscribers[0].aborted) != aborted) {
+            sample(&blocked, since + now_ns() - get(&stage->subscribers[0].aborted_ns));
             report.hits++;
         }
         check_dead(id);
@@ -710,11 +703,11 @@ static void measure_recovery(uint64_t count) {
     set(&stage->stop, 1);
     join_child(slow);
     set(&stage->last, 1);
-    join_child(readers[0]);
-    aether_subscriber_close(lookout);
+    join_child(subscribers[0]);
+    aether_subscriber_close(newest);
     aether_disconnect(watcher);
-    report.aborted = stage->readers[0].aborted;
-    report.messages = stage->readers[0].delivered;
+    report.aborted = stage->subscribers[0].aborted;
+    report.messages = stage->subscribers[0].delivered;
     ok("%llu kills in an open claim", (unsigned long long)report.hits);
 }
 
@@ -724,7 +717,7 @@ int main(int argc, char **argv) {
     uint64_t count;
 
     stage = share(sizeof *stage);
-    authors = share(sizeof *authors);
+    ledger = share(sizeof *ledger);
     atexit(print_report);
     test_begin(recovery ? 1 : ACTS);
     count = number != NULL ? strtoull(number, NULL, 0)

@@ -2,10 +2,10 @@
 /*
  * Publish, receive and the spinning idle neither allocate nor make system calls. Allocations are counted by this
  * program's own malloc, which the library's calls find first; system calls are fatal under a seccomp filter that knows
- * nothing but exit_group. A control case of each proves that it bites.
+ * nothing but exit_group. A control case of each proves that it works.
  */
 #define _GNU_SOURCE
-#include "lib/process.h"
+#include "lib/traffic.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 
@@ -31,9 +31,9 @@ int main(void) {
 
 /* ---- the allocation counter ---- */
 
-#define COUNTED __attribute__((visibility("default"))) /* or the library's calls would pass by */
+#define COUNTED __attribute__((visibility("default"))) /* or the library would call libc's */
 
-static volatile uint64_t allocations; /* volatile: libc promises the compiler that strdup() calls nothing of ours */
+static volatile uint64_t allocations; /* volatile: the compiler assumes that strdup() doesn't change it */
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -102,12 +102,12 @@ static struct result {
     uint64_t published, full, delivered, lost, skipped, in_place, wrong;
 } * result;
 
-#define READERS 6u
+#define SUBSCRIBERS 6u
 
 static struct peers {
     aether_publisher *pub;
     size_t max_message;
-    struct reading readings[READERS]; /* the last two are lapped */
+    struct test_subscriber subscribers[SUBSCRIBERS]; /* messages are overwritten before the last two receive them */
     aether_idle_state idle;
 } peers;
 
@@ -134,35 +134,36 @@ static bool clock_is_quiet(void) {
 #endif
 }
 
-/* As read_some(), but tells faults by a counter: REQUIRE would print. */
+/* As receive_some(), but counts errors, as REQUIRE would print them. */
 static int quiet_take(void *context, const aether_message *message) {
-    struct reading *reading = context;
-    const bool behind = reading->latest && message->seq > reading->expected;
+    struct test_subscriber *subscriber = context;
+    const bool behind = subscriber->latest && message->seq > subscriber->expected;
 
-    if ((message->seq != reading->expected && !behind) ||
+    if ((message->seq != subscriber->expected && !behind) ||
         (message->lost == 0 && !payload_right(message, peers.max_message) &&
-         (!reading->in_place || aether_still_valid(reading->sub, message) != 0)))
+         (!subscriber->in_place || aether_still_valid(subscriber->sub, message) != 0)))
         result->wrong++;
-    result->skipped += message->seq - reading->expected;
-    result->in_place += reading->in_place;
+    result->skipped += message->seq - subscriber->expected;
+    result->in_place += subscriber->in_place;
     if (message->lost != 0)
         result->lost += message->lost;
     else
         result->delivered++;
-    reading->expected = message->seq + (message->lost != 0 ? message->lost : 1);
+    subscriber->expected = message->seq + (message->lost != 0 ? message->lost : 1);
     return 0;
 }
 
-static int quiet_read(struct reading *reading, unsigned form) {
+static int quiet_receive(struct test_subscriber *subscriber, unsigned form) {
     aether_message messages[8];
     int n;
 
     if (form % 3 == 2) {
-        n = aether_poll(reading->sub, quiet_take, reading, 8);
+        n = aether_poll(subscriber->sub, quiet_take, subscriber, 8);
     } else {
-        n = form % 3 == 0 ? aether_receive(reading->sub, messages) : aether_receive_batch(reading->sub, messages, 8);
+        n = form % 3 == 0 ? aether_receive(subscriber->sub, messages)
+                          : aether_receive_batch(subscriber->sub, messages, 8);
         for (int i = 0; i < n; i++)
-            quiet_take(reading, &messages[i]);
+            quiet_take(subscriber, &messages[i]);
     }
     if (n < 0)
         result->wrong++;
@@ -171,15 +172,15 @@ static int quiet_read(struct reading *reading, unsigned form) {
 
 static unsigned char data[4][LARGE];
 
-/* Two loans, the second one committed first, and one that is given back. */
+/* Two loans, of which the second is committed first, and one that is discarded. */
 static int publish_loans(uint64_t seq) {
     aether_loan loans[3] = {{0}};
     int rc = 0;
 
     for (unsigned i = 0; i < 3 && rc == 0; i++)
-        rc = aether_loan_take(peers.pub, length_of(i < 2 ? seq + 1 - i : seq, peers.max_message), &loans[i]);
+        rc = aether_loan_take(peers.pub, payload_len(i < 2 ? seq + 1 - i : seq, peers.max_message), &loans[i]);
     for (unsigned i = 2; i-- > 0 && rc == 0;) {
-        payload_write(loans[i].data, seq + 1 - i, loans[i].len);
+        fill_bytes(loans[i].data, seq + 1 - i, loans[i].len);
         rc = aether_loan_commit(peers.pub, &loans[i]);
     }
     for (unsigned i = 0; i < 3; i++) {
@@ -221,18 +222,19 @@ static void publish_quietly(void) {
 
 static void work(enum subject subject) {
     for (unsigned round = 0; round < ROUNDS; round++) {
-        const unsigned readers =
-            round % 100 == 99 ? READERS : READERS - 2; /* these come rarely: a whole ring has passed them */
+        const unsigned subscribers =
+            round % 100 == 99 ? SUBSCRIBERS
+                              : SUBSCRIBERS - 2; /* the last two receive rarely, after more than a ring of messages */
 
         if (round % 50 == 0) { /* until the ring is full, too */
             for (unsigned i = 0; i < CAPACITY; i++)
                 publish_quietly();
         }
         publish_quietly();
-        for (unsigned i = 0; i < readers && subject != PUBLISH; i++) {
+        for (unsigned i = 0; i < subscribers && subject != PUBLISH; i++) {
             int n;
             do {
-                n = quiet_read(&peers.readings[i], round + i);
+                n = quiet_receive(&peers.subscribers[i], round + i);
                 if (subject == IDLE && idle_is_quiet)
                     aether_idle(&peers.idle, n);
             } while (n > 0);
@@ -241,7 +243,7 @@ static void work(enum subject subject) {
 }
 
 static void set_up(bool large) {
-    static const aether_subscribe_options options[READERS] = {
+    static const aether_subscribe_options options[SUBSCRIBERS] = {
         {0},
         {.from = AETHER_FROM_OLDEST},
         {.policy = AETHER_BEST_EFFORT},
@@ -259,16 +261,16 @@ static void set_up(bool large) {
     REQUIRE(aether_publisher_open(client, topic, &config, &peers.pub) == 0);
     for (unsigned i = 0; i < 20; i++)
         publish_quietly();
-    for (unsigned i = 0; i < READERS; i++) {
-        peers.readings[i] = (struct reading){.latest = options[i].policy == AETHER_LATEST,
-                                             .in_place = options[i].views == AETHER_VIEWS_IN_PLACE};
-        REQUIRE(aether_subscriber_open(client, topic, &options[i], NULL, &peers.readings[i].sub) == 0);
-        peers.readings[i].expected = aether_subscriber_next(peers.readings[i].sub);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++) {
+        peers.subscribers[i] = (struct test_subscriber){.latest = options[i].policy == AETHER_LATEST,
+                                                        .in_place = options[i].views == AETHER_VIEWS_IN_PLACE};
+        REQUIRE(aether_subscriber_open(client, topic, &options[i], NULL, &peers.subscribers[i].sub) == 0);
+        peers.subscribers[i].expected = aether_subscriber_next(peers.subscribers[i].sub);
     }
     aether_idle_init(&peers.idle, AETHER_IDLE_SPIN, AETHER_IDLE_BUDGET_NS);
 }
 
-/* Allocations by the program, by libc, and by the library, each of which has to be seen. */
+/* Allocates in the program, in libc, and in the library, each of which must be counted. */
 static void allocate_on_purpose(void) {
     const aether_connect_options nowhere = {.socket_path = "/nonexistent/aetherd.sock"};
     uint64_t before = allocations;
@@ -323,7 +325,7 @@ static int run(void (*play)(unsigned arg), enum subject subject, bool large) {
     return reap(spawn(play, 2 * (unsigned)subject + large));
 }
 
-/* It was real work: everything that can happen to a publisher and a subscriber happened. */
+/* Proves that the work covered everything: a full ring, gaps, skipped messages, views in place. */
 static bool worked(enum subject subject) {
     return result->finished == 1 && result->wrong == 0 && result->published > 0 && result->full > 0 &&
            (subject == PUBLISH ||

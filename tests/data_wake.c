@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hunt for lost wake-ups: subscribers that sleep in every way, and a publisher that publishes in the very moment in
- * which one of them falls asleep; some of them are killed meanwhile. A lost wake-up is a message that arrives only
- * because the bounded sleep of 250 ms was over. What the machine held up is taken off: the time that a process was
- * ready to run but didn't, as the kernel counts it, and stalls that a monitor process sees. At the end, what sleeping
- * costs.
+ * Searches for lost wake-ups: subscribers sleep in every way, and a publisher publishes at the moment when one of them
+ * falls asleep; some of the processes are killed meanwhile. A wake-up was lost if a message arrives only because the
+ * bounded sleep of 250 ms was over. Delays of the machine are subtracted: the time that a process was ready to run and
+ * didn't, as the kernel counts it, and stalls that a monitor process sees. At the end, what sleeping costs.
  *
  * AETHER_TEST_CYCLES sleeps, or as many as fit in AETHER_TEST_SECONDS; AETHER_TEST_SEED.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -18,7 +17,7 @@
 #define STAMPS 4096u
 #define LATE_NS 200000000ull
 #define TICK_NS 10000000ull
-#define HUNT_NS 65536u /* the publisher waits up to so long once a sleeper says that it goes to sleep */
+#define HUNT_NS 65536u /* the publisher waits at most so long after a sleeper has stored that it goes to sleep */
 #define IDLE_S 5u
 
 static struct stage {
@@ -37,7 +36,7 @@ static const aether_topic_config config = {.max_message = 16, .capacity = CAPACI
 
 /* ---- the machine ---- */
 
-/* Ticks every 10 ms, and notes by how much it came too late. */
+/* Ticks every 10 ms, and adds up by how much it was late. */
 static void monitor(unsigned arg) {
     const struct timespec tick = {.tv_nsec = (long)TICK_NS};
     uint64_t before = now_ns();
@@ -53,20 +52,12 @@ static void monitor(unsigned arg) {
     }
 }
 
-/* For how long this thread was ready to run without running since it began; 0 where the kernel doesn't count it. */
-static uint64_t held_up_ns(void) {
+static uint64_t own_held_up_ns(void) {
     static int fd = -1;
-    unsigned long long ran, waited;
-    char text[96];
-    ssize_t n;
 
     if (fd < 0)
         fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    n = fd >= 0 ? pread(fd, text, sizeof text - 1, 0) : -1;
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+    return held_up_ns(fd);
 }
 
 struct nap {
@@ -74,10 +65,10 @@ struct nap {
 };
 
 static struct nap before_sleep(void) {
-    return (struct nap){now_ns(), held_up_ns(), get(&stage->stalled_ns)};
+    return (struct nap){now_ns(), own_held_up_ns(), get(&stage->stalled_ns)};
 }
 
-/* A message came after a sleep: was it woken for it, or did the sleep just end? */
+/* A message was received after a sleep: did it end the sleep, or was it late? */
 static void judge(unsigned me, const struct nap *nap, const aether_message *message) {
     const uint64_t now = now_ns();
     uint64_t from, sent, late, machine, ticks;
@@ -85,12 +76,13 @@ static void judge(unsigned me, const struct nap *nap, const aether_message *mess
     memcpy(&from, message->data, sizeof from);
     if (now - from < LATE_NS || now - nap->start < LATE_NS)
         return;
-    sent = get(&stage->sent[message->seq % STAMPS]); /* killed in between, a publisher wakes nobody, and aetherd does */
+    sent = get(&stage->sent[message->seq %
+                            STAMPS]); /* 0: the publisher was killed before it could wake, and aetherd has woken */
     from = nap->start > sent ? nap->start : sent;
     ticks = get(&stage->ticks);
     AWAIT(get(&stage->ticks) >= ticks + 2);
     late = now > from && sent != 0 ? now - from : 0;
-    machine = held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
+    machine = own_held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
     printf("# sleeper %u: sequence %llu %llu ms late, %llu of them the machine's%s\n", me,
            (unsigned long long)message->seq, (unsigned long long)late / 1000000, (unsigned long long)machine / 1000000,
            sent == 0 ? "; its publisher was killed" : "");
@@ -101,34 +93,34 @@ static void judge(unsigned me, const struct nap *nap, const aether_message *mess
 
 struct sleeper {
     unsigned me;
-    struct reading reading; /* its counts only */
+    struct test_subscriber subscriber; /* for its counts only */
     aether_notifier *notifier;
     aether_idle_state idle;
     int epoll;
-    long switches; /* of this thread when last looked at */
+    long switches; /* of this thread, at the last count_sleeps() */
 };
 
 static void take(struct sleeper *sleeper, const aether_message *message, const struct nap *nap) {
-    pass_aborted(&sleeper->reading, message->seq); /* of a hunter that was killed in a publish */
-    REQUIRE(message->seq == sleeper->reading.expected && message->lost == 0 && message->len == 8);
+    pass_aborted(&sleeper->subscriber, message->seq); /* of a hunter that was killed in a publish */
+    REQUIRE(message->seq == sleeper->subscriber.expected && message->lost == 0 && message->len == 8);
     if (nap != NULL)
         judge(sleeper->me, nap, message);
-    sleeper->reading.expected++;
-    sleeper->reading.delivered++;
+    sleeper->subscriber.expected++;
+    sleeper->subscriber.delivered++;
 }
 
 static int drain(struct sleeper *sleeper, const struct nap *nap) {
     aether_message message;
     int rc, n = 0;
 
-    while ((rc = aether_receive(sleeper->reading.sub, &message)) > 0)
+    while ((rc = aether_receive(sleeper->subscriber.sub, &message)) > 0)
         take(sleeper, &message, n++ == 0 ? nap : NULL);
     REQUIRE(rc == 0);
-    pass_aborted(&sleeper->reading, aether_subscriber_next(sleeper->reading.sub));
+    pass_aborted(&sleeper->subscriber, aether_subscriber_next(sleeper->subscriber.sub));
     return n;
 }
 
-/* Sleeps in the way of this sleeper. One of them receives at once. */
+/* Sleeps; each sleeper does that in its own way. The second one receives the message by the same call. */
 static void sleep_once(struct sleeper *sleeper, const struct nap *nap) {
     struct epoll_event event;
     aether_message message;
@@ -136,10 +128,10 @@ static void sleep_once(struct sleeper *sleeper, const struct nap *nap) {
 
     switch (sleeper->me % 4) {
     case 0:
-        REQUIRE(aether_wait(sleeper->reading.sub, AETHER_FOREVER) >= 0);
+        REQUIRE(aether_wait(sleeper->subscriber.sub, AETHER_FOREVER) >= 0);
         break;
     case 1:
-        rc = aether_receive_wait(sleeper->reading.sub, &message, AETHER_FOREVER);
+        rc = aether_receive_wait(sleeper->subscriber.sub, &message, AETHER_FOREVER);
         REQUIRE(rc >= 0);
         if (rc > 0)
             take(sleeper, &message, nap);
@@ -157,14 +149,14 @@ static void sleep_once(struct sleeper *sleeper, const struct nap *nap) {
 static void start_sleeper(struct sleeper *sleeper, aether_client *client) {
     struct epoll_event event = {.events = EPOLLIN};
 
-    REQUIRE(aether_subscriber_open(client, stage->topic, NULL, &config, &sleeper->reading.sub) == 0);
-    sleeper->reading.expected = aether_subscriber_next(sleeper->reading.sub);
-    sleeper->reading.aborts_allowed = true;
+    REQUIRE(aether_subscriber_open(client, stage->topic, NULL, &config, &sleeper->subscriber.sub) == 0);
+    sleeper->subscriber.expected = aether_subscriber_next(sleeper->subscriber.sub);
+    sleeper->subscriber.aborts_allowed = true;
     aether_idle_init(&sleeper->idle, AETHER_IDLE_ADAPTIVE, 0);
-    aether_idle_watch(&sleeper->idle, sleeper->reading.sub);
+    aether_idle_watch(&sleeper->idle, sleeper->subscriber.sub);
     if (sleeper->me % 4 != 3)
         return;
-    REQUIRE(aether_notifier_open(sleeper->reading.sub, &sleeper->notifier) == 0);
+    REQUIRE(aether_notifier_open(sleeper->subscriber.sub, &sleeper->notifier) == 0);
     REQUIRE((sleeper->epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0);
     REQUIRE(epoll_ctl(sleeper->epoll, EPOLL_CTL_ADD, aether_notifier_fd(sleeper->notifier), &event) == 0);
 }
@@ -185,35 +177,35 @@ static void sleep_and_wake(unsigned me) {
     uint64_t n = 0;
 
     start_sleeper(&sleeper, client);
-    set(&stage->sleepers[me].waits_for, sleeper.reading.expected);
+    set(&stage->sleepers[me].waits_for, sleeper.subscriber.expected);
     set(&stage->sleepers[me].alive, 1);
     add(&stage->sleepers[me].joined, 1);
     nap = before_sleep();
     while (drain(&sleeper, &nap) != 0 || !get(&stage->stop) ||
-           aether_subscriber_stream(sleeper.reading.sub) != AETHER_STREAM_CLOSED) {
+           aether_subscriber_stream(sleeper.subscriber.sub) != AETHER_STREAM_CLOSED) {
         if (++n % 64 == 0)
             count_sleeps(&sleeper);
-        if (sleeper.me % 4 != 2 || sleeper.idle.rounds == 0) /* that one looks many times before it sleeps */
+        if (sleeper.me % 4 != 2 || sleeper.idle.rounds == 0) /* that one polls many times before it sleeps */
             nap = before_sleep();
-        set(&stage->sleepers[me].waits_for, sleeper.reading.expected);
+        set(&stage->sleepers[me].waits_for, sleeper.subscriber.expected);
         sleep_once(&sleeper, &nap);
     }
-    REQUIRE(sleeper.reading.expected == get(&stage->published));
+    REQUIRE(sleeper.subscriber.expected == get(&stage->published));
     count_sleeps(&sleeper);
     aether_notifier_close(sleeper.notifier);
-    aether_subscriber_close(sleeper.reading.sub);
+    aether_subscriber_close(sleeper.subscriber.sub);
     aether_disconnect(client);
 }
 
 /* ---- the publisher ---- */
 
 /*
- * Waits until a victim, or all sleepers, have received everything and say that they go to sleep; then a random moment
- * longer, without sleep. Another message would heal a lost wake-up, so it has to wait longer than the bounded sleep.
+ * Waits until one sleeper, or all, have received everything and go to sleep, and then spins for a random moment. The
+ * next message would end a sleep whose wake-up was lost, so this waits longer than the bounded sleep if it must.
  */
-static void lie_in_wait(uint64_t random, uint64_t next) {
+static void await_sleepers(uint64_t random, uint64_t next) {
     const uint64_t span = 1 + (HUNT_NS >> (random >> 8) % 12), patience = now_ns() + 2 * LATE_NS;
-    const unsigned victim = (unsigned)(random % (2 * SLEEPERS)); /* or all */
+    const unsigned victim = (unsigned)(random % (2 * SLEEPERS)); /* SLEEPERS or more: all */
 
     for (unsigned i = 0; i < SLEEPERS; i++) {
         if (victim < SLEEPERS && i != victim)
@@ -247,7 +239,7 @@ static void hunt(unsigned me) {
         }
         set(&stage->sent[seq % STAMPS], now_ns());
         set(&stage->published, seq + 1);
-        lie_in_wait(next_random(&random), seq + 1);
+        await_sleepers(next_random(&random), seq + 1);
     }
     set(&stage->published, aether_publisher_next(pub));
     aether_publisher_close(pub);
@@ -356,7 +348,7 @@ static void measure_idle(void) {
     for (unsigned i = 0; i < SLEEPERS; i++)
         pids[i] = start(sleep_and_wake, i, &stage->sleepers[i].joined);
     pids[SLEEPERS] = test.daemon;
-    nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL); /* what the start costs isn't meant */
+    nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL); /* the start's cost doesn't count */
     began = now_ns();
     for (unsigned i = 0; i <= SLEEPERS; i++)
         before[i] = cpu_ns(pids[i]);
