@@ -8,15 +8,14 @@ A run is one model with some definitions. "clean" must be searched completely wi
 "deadlock" are mutants, and an error of that kind must be found. A search that was cut short (depth, memory) fails.
 """
 
-import argparse
-import concurrent.futures
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+
+import table
 
 HERE = pathlib.Path(__file__).resolve().parent
 DEPTH = 2000000  # steps; a search that gets there is not complete
@@ -211,9 +210,9 @@ def judge(expected, output, code):
     return None
 
 
-def run(entry, memory):
-    """Returns (fault or None, states, seconds)."""
-    model, _, definitions, expected, _ = entry
+def run(row, memory):
+    """Returns (None or what is wrong, states, seconds)."""
+    model, _, definitions, expected, _ = row
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aether-model-") as directory:
         def call(*command):
@@ -234,65 +233,17 @@ def run(entry, memory):
             time.monotonic() - start)
 
 
-def select(arguments):
-    chosen = [entry for entry in TABLE if entry[4] or not arguments.smoke]
-    for word in arguments.names:
-        if not any(word in (entry[0], f"{entry[0]}/{entry[1]}") for entry in TABLE):
-            sys.exit(f"run.py: no run is called '{word}': use a model, or MODEL/NAME as --list prints them")
-    if arguments.names:
-        chosen = [entry for entry in chosen if {entry[0], f"{entry[0]}/{entry[1]}"} & set(arguments.names)]
-    if not chosen:
-        sys.exit("run.py: nothing to run: none of these is part of --smoke")
-    return chosen
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
 def main():
-    parser = argparse.ArgumentParser(description="Checks the models with spin.")
-    parser.add_argument("--smoke", action="store_true", help="only the quick part")
-    parser.add_argument("--list", action="store_true", help="print the runs and stop")
-    parser.add_argument("--tap", action="store_true", help="print TAP")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
-    parser.add_argument("--memory", type=positive, default=2800, metavar="MIB", help="limit of one run (default 2800)")
-    parser.add_argument("names", nargs="*", metavar="MODEL[/NAME]", help="what to run (default: all)")
-    arguments = parser.parse_args()
-    chosen = select(arguments)
+    options = table.parser("Checks the models with spin.")
+    options.add_argument("--memory", type=table.positive, default=2800, metavar="MIB",
+                         help="limit of one run (default 2800)")
+    arguments, chosen = table.parse(options, TABLE)
 
     if arguments.list:
-        for model, name, definitions, expected, smoke in chosen:
-            print(f"{model + '/' + name:<24} {expected:<10} {'smoke' if smoke else '':<6} {definitions}")
+        table.print_rows(chosen, lambda row: row[2])
         return 0
-    missing = [program for program in ("spin", "gcc") if shutil.which(program) is None]
-    if missing:
-        sys.exit(f"run.py: {' and '.join(missing)} must be installed (Debian: apt-get install spin gcc)")
-
-    if arguments.tap:
-        print(f"1..{len(chosen)}", flush=True)
-    else:
-        print(f"{'run':<24} {'expected':<10} {'states':>10} {'seconds':>8}  result", flush=True)
-    failed = 0
-    start = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        results = pool.map(lambda entry: run(entry, arguments.memory), chosen)
-        for number, (entry, (fault, states, seconds)) in enumerate(zip(chosen, results), 1):
-            name = f"{entry[0]}/{entry[1]}"
-            failed += fault is not None
-            if arguments.tap:
-                print(f"{'not ok' if fault else 'ok'} {number} - {name}: {entry[3]}, {states} states", flush=True)
-                for line in (fault or "").splitlines():
-                    print(f"# {line}", flush=True)
-            else:
-                result = "PASS" if fault is None else f"FAIL: {fault}"
-                print(f"{name:<24} {entry[3]:<10} {states:>10} {seconds:>8.1f}  {result}", flush=True)
-    if not arguments.tap:
-        print(f"{len(chosen) - failed} passed, {failed} failed, {time.monotonic() - start:.0f} seconds")
-    return 1 if failed else 0
+    table.require(("spin", "gcc"), "spin gcc")
+    return table.run_rows(chosen, arguments, "states", lambda row: run(row, arguments.memory))
 
 
 if __name__ == "__main__":

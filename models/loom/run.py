@@ -9,18 +9,18 @@ by a call of the harness. "clean" must be searched completely without a failure.
 replacement of text, which must be found exactly once; the failure that the table expects must be found.
 """
 
-import argparse
-import concurrent.futures
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import table  # noqa: E402
+
 ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
 PROGRAM = TARGET / "release" / "aether-loom"
@@ -260,7 +260,7 @@ def build_program():
 
 
 def build_library(name, directory):
-    """Returns a fault or None. The mutant's files come first on the include path, and in place of their originals."""
+    """Returns None or what is wrong. The mutant's files come first on the include path, and in place of their originals."""
     changed = {}
     for file, old, new in MUTANTS.get(name, []):
         text = changed.get(file) or (ROOT / file).read_text()
@@ -295,15 +295,15 @@ def judge(expected, output):
     return f"{expected} was expected, and this was found: {found}" + ("" if failure is None else f"\n{output.strip()}")
 
 
-def run(entry, clean):
-    """Returns (fault or None, executions, seconds). clean: where the library of the code as it is lies."""
-    model, name, expected, _ = entry
+def run(row, clean):
+    """Returns (None or what is wrong, executions, seconds). clean: where the library of the code as it is lies."""
+    model, name, expected, _ = row
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aether-loom-") as directory:
         directory = clean if name == CLEAN else pathlib.Path(directory)
-        fault = None if name == CLEAN else build_library(name, directory)
-        if fault is not None:
-            return fault, 0, time.monotonic() - start
+        error = None if name == CLEAN else build_library(name, directory)
+        if error is not None:
+            return error, 0, time.monotonic() - start
         try:
             output = call(str(PROGRAM), str(directory / "ring.so"), model, timeout=SECONDS).stdout
         except subprocess.TimeoutExpired:
@@ -312,76 +312,28 @@ def run(entry, clean):
     return judge(expected, output), int(executions.group(1)) if executions else 0, time.monotonic() - start
 
 
-def select(arguments):
-    chosen = [entry for entry in TABLE if entry[3] or not arguments.smoke]
-    for word in arguments.names:
-        if not any(word in (entry[0], f"{entry[0]}/{entry[1]}") for entry in TABLE):
-            sys.exit(f"run.py: no run is called '{word}': use a model, or MODEL/NAME as --list prints them")
-    if arguments.names:
-        chosen = [entry for entry in chosen if {entry[0], f"{entry[0]}/{entry[1]}"} & set(arguments.names)]
-    if not chosen:
-        sys.exit("run.py: nothing to run: none of these is part of --smoke")
-    return chosen
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
-def run_all(chosen, arguments, clean):
-    fault = build_library(CLEAN, clean)
-    if fault is not None:
-        sys.exit(f"run.py: {fault}")
-    if arguments.tap:
-        print(f"1..{len(chosen)}", flush=True)
-    else:
-        print(f"{'run':<24} {'expected':<10} {'executions':>10} {'seconds':>8}  result", flush=True)
-    failed = 0
-    start = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        results = pool.map(lambda entry: run(entry, clean), chosen)
-        for number, (entry, (fault, executions, seconds)) in enumerate(zip(chosen, results), 1):
-            name = f"{entry[0]}/{entry[1]}"
-            failed += fault is not None
-            if arguments.tap:
-                print(f"{'not ok' if fault else 'ok'} {number} - {name}: {entry[2]}, {executions} executions",
-                      flush=True)
-                for line in (fault or "").splitlines():
-                    print(f"# {line}", flush=True)
-            else:
-                result = "PASS" if fault is None else f"FAIL: {fault}"
-                print(f"{name:<24} {entry[2]:<10} {executions:>10} {seconds:>8.1f}  {result}", flush=True)
-    if not arguments.tap:
-        print(f"{len(chosen) - failed} passed, {failed} failed, {time.monotonic() - start:.0f} seconds")
-    return 1 if failed else 0
+def describe(row, models):
+    """What --list says about a row: what its model shows, and how far it is searched."""
+    bound, shows = models[row[0]]
+    if row[1] != CLEAN:
+        return ""
+    return shows if bound == "none" else f"{shows} (at most {bound} preemptions)"
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Runs the ring's C code under loom.")
-    parser.add_argument("--smoke", action="store_true", help="only the quick part")
-    parser.add_argument("--list", action="store_true", help="print the runs and stop")
-    parser.add_argument("--tap", action="store_true", help="print TAP")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
-    parser.add_argument("names", nargs="*", metavar="MODEL[/NAME]", help="what to run (default: all)")
-    arguments = parser.parse_args()
-    chosen = select(arguments)
+    arguments, chosen = table.parse(table.parser("Runs the ring's C code under loom."), TABLE)
 
-    missing = [program for program in ("cargo", "gcc") if shutil.which(program) is None]
-    if missing:
-        sys.exit(f"run.py: {' and '.join(missing)} must be installed (Debian: apt-get install cargo-web gcc)")
+    table.require(("cargo", "gcc"), "cargo-web gcc")
     models = build_program()
     if arguments.list:
-        for model, name, expected, smoke in chosen:
-            bound, shows = models[model]
-            told = f"{shows}{'' if bound == 'none' else f' (at most {bound} preemptions)'}" if name == CLEAN else ""
-            print(f"{model + '/' + name:<24} {expected:<10} {'smoke' if smoke else '':<6} {told}".rstrip())
+        table.print_rows(chosen, lambda row: describe(row, models))
         return 0
-
     with tempfile.TemporaryDirectory(prefix="aether-loom-") as directory:
-        return run_all(chosen, arguments, pathlib.Path(directory))
+        clean = pathlib.Path(directory)
+        error = build_library(CLEAN, clean)
+        if error is not None:
+            sys.exit(f"run.py: {error}")
+        return table.run_rows(chosen, arguments, "executions", lambda row: run(row, clean))
 
 
 if __name__ == "__main__":
