@@ -210,7 +210,7 @@ static void receive_all(unsigned me) {
             set(&stage->subscribers[me].aborted_ns, now_ns());
             set(&stage->subscribers[me].aborted, aborted = subscriber.aborted);
         }
-        set(&stage->subscribers[me].next, subscriber.expected);
+        set(&stage->subscribers[me].next, aether_subscriber_next(subscriber.sub)); /* past what was aborted last */
         if (n > 0)
             add(&stage->subscribers[me].entries, 1);
         else if (last && state >= AETHER_STREAM_CLOSED)
