@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* args.c - reads the words of a command, strictly, and says what would be right. */
+/* args.c - reads the words of a command, strictly; error texts say what would be right. */
 #include "args.h"
 #include "daemon.h"
 #include "error.h"
@@ -148,7 +148,7 @@ static int bad_value(const struct args_option *option, const char *text) {
                      option->max);
 }
 
-/* The list lies in argv itself: a word that is added was consumed before, so there is always room behind the reader. */
+/* The list lies in argv itself. It never reaches a word that is still to be read: an added word was read before. */
 static void add_word(struct args_list *list, char **argv, char *word) {
     list->items = argv;
     list->items[list->count++] = word;

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* What args.c takes from main.c. */
+/* In place of error.c and daemon.c. */
 static char error[1024];
 static char socket_set[128];
 
@@ -109,7 +109,7 @@ struct values {
     const char *words[ARGS_WORDS_MAX + 1];
 };
 
-/* The words live in the frame of parse(): tests look at what is kept here. */
+/* Copies the words, which live in the frame of parse(), so that the tests can read them afterwards. */
 static void keep_words(struct values *v) {
     static char kept[ARGS_WORDS_MAX + 1][256];
 

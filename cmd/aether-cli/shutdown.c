@@ -9,9 +9,9 @@
 #include <inttypes.h>
 
 #define DEADLINE_NS UINT64_C(10000000000)
-#define LOOK_NS 5000000u
+#define CHECK_NS 5000000u
 
-/* Its lock is free when it has ended, however it ended. */
+/* Waits until the daemon has ended. info.running is false then, however it ended: the kernel has freed its lock. */
 static int wait_end(aether_inspector *inspector) {
     const uint64_t deadline = cli_now_ns() + DEADLINE_NS;
     aether_daemon_info info;
@@ -27,7 +27,7 @@ static int wait_end(aether_inspector *inspector) {
         if (cli_now_ns() >= deadline)
             return cli_error(CLI_FAILURE, "aetherd (pid %" PRIu32 ") was asked to stop and still runs after 10 s",
                              info.pid);
-        cli_sleep_until(cli_now_ns() + LOOK_NS);
+        cli_sleep_until(cli_now_ns() + CHECK_NS);
     }
 }
 
@@ -47,7 +47,7 @@ int cmd_shutdown(int argc, char **argv) {
     status = cli_connect("shutdown", &client);
     if (status != CLI_OK)
         return status;
-    /* Opened before: the daemon's objects may go with it. */
+    /* Opened before the daemon is asked to stop, because it may remove its objects. */
     status = inspect_open(&inspector);
     if (status != CLI_OK)
         goto out;

@@ -3,117 +3,46 @@
 #include "args.h"
 #include "commands.h"
 #include "daemon.h"
+#include "dump.h"
 #include "error.h"
 #include "output.h"
 #include "signals.h"
 #include "topic_options.h"
 #include "view/amount.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BATCH 256
-#define LOOK_NS 100000000u /* between two looks whether stdout's reader is still there */
-#define FILE_NAME_SIZE 64
+#define OUTPUT_CHECK_NS 100000000u /* between two checks whether stdout is still read */
 
 struct sub {
     const char *topic;
     struct ae_view view;
     uint64_t count;   /* 0: no end */
-    const char *dump; /* directory; NULL: payloads are printed */
+    struct dump dump; /* without a directory payloads are shown */
     bool exit_at_end;
     bool verbose;
 
     aether_subscriber *subscriber;
-    int dump_fd; /* of the directory, -1 */
     uint64_t received;
-    aether_stream ended; /* why --exit-at-end ended it; NONE: it didn't */
+    aether_stream ended; /* how the stream ended; NONE: --exit-at-end wasn't given, or it goes on */
 };
-
-/* ---- files ------------------------------------------------------------------------------------------------------- */
-
-/* Opens the directory, which is made if only its last level is missing. CLI_OK, or reports the error. */
-static int open_dump(struct sub *sub) {
-    if (mkdir(sub->dump, 0777) != 0 && errno != EEXIST)
-        return cli_error(CLI_FAILURE, "--dump: can't make the directory '%s': %s", sub->dump, strerror(errno));
-    sub->dump_fd = open(sub->dump, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (sub->dump_fd < 0)
-        return cli_error(CLI_FAILURE, "--dump: can't use '%s': %s: name a directory", sub->dump, strerror(errno));
-    return CLI_OK;
-}
-
-static bool write_all(int fd, const unsigned char *data, size_t len) {
-    while (len > 0) {
-        const ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        data += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-/* Gives the file its name if nobody has that. On file systems without RENAME_NOREPLACE (NFS) a link does it. */
-static int rename_new(int directory, const char *from, const char *to) {
-    if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -1;
-    if (linkat(directory, from, directory, to, 0) != 0)
-        return -1;
-    (void)unlinkat(directory, from, 0);
-    return 0;
-}
-
-/* Whoever sees the name sees the whole message: it is written under another one, which is hidden. */
-static int dump_message(const struct sub *sub, const aether_message *m, char name[FILE_NAME_SIZE]) {
-    char temporary[FILE_NAME_SIZE + 32];
-    int status = CLI_OK;
-
-    (void)snprintf(name, FILE_NAME_SIZE, "%020" PRIu64, m->seq);
-    (void)snprintf(temporary, sizeof temporary, ".%s.%ld.part", name, (long)getpid());
-    const int fd = openat(sub->dump_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return cli_error(CLI_FAILURE, "can't make '%s/%s': %s", sub->dump, temporary, strerror(errno));
-    bool done = write_all(fd, m->data, m->len);
-    if (!done)
-        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
-    if (close(fd) != 0 && done) { /* where a full quota shows itself */
-        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", sub->dump, temporary, strerror(errno));
-        done = false;
-    }
-    if (done && rename_new(sub->dump_fd, temporary, name) != 0) {
-        status = errno == EEXIST
-                     ? cli_error(CLI_FAILURE, "'%s/%s' is there already and is kept: use an empty directory", sub->dump,
-                                 name)
-                     : cli_error(CLI_FAILURE, "can't name '%s/%s': %s", sub->dump, name, strerror(errno));
-        done = false;
-    }
-    if (!done)
-        (void)unlinkat(sub->dump_fd, temporary, 0);
-    return status;
-}
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
 
 /* Shows the message, or writes it to a file and shows the file's name. */
 static int show_message(struct sub *sub, const aether_message *m) {
     struct ae_view_message message = {.seq = m->seq, .data = m->data, .len = m->len};
-    char name[FILE_NAME_SIZE], path[FILE_NAME_SIZE + PATH_MAX];
+    char path[DUMP_PATH_SIZE];
 
-    if (sub->dump != NULL) {
-        const int status = dump_message(sub, m, name);
+    if (sub->dump.directory != NULL) {
+        const int status = dump_message(&sub->dump, m, path);
         if (status != CLI_OK)
             return status;
-        (void)snprintf(path, sizeof path, "%s/%s", sub->dump, name);
         message.file = path;
     }
     sub->received++;
@@ -149,8 +78,8 @@ static int show_entry(struct sub *sub, const aether_message *m) {
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
-/* Whoever reads a pipe may leave while nothing is written to it; a write alone would notice too late. */
-static bool reader_left(void) {
+/* True if stdout is a pipe whose other end is closed. A write would fail, too, but there may be none for a long time. */
+static bool output_closed(void) {
     struct pollfd item = {.fd = STDOUT_FILENO};
 
     return poll(&item, 1, 0) == 1 && (item.revents & POLLERR) != 0;
@@ -181,7 +110,7 @@ static int receive_some(struct sub *sub, aether_message *batch, int max, int *st
 static int receive(struct sub *sub) {
     aether_message batch[BATCH];
     aether_idle_state idle;
-    uint64_t looked_ns = cli_now_ns();
+    uint64_t checked_ns = cli_now_ns();
     bool flushed = true;
     int status = CLI_OK;
 
@@ -197,16 +126,16 @@ static int receive(struct sub *sub) {
         if (n < 0)
             return out_failed() ? CLI_OK : status; /* a failed write is main()'s to report */
         if (n == 0) {
-            /* Whoever reads the output gets what there is before this process rests. */
+            /* What was received is written before this process rests. */
             if (!flushed && !out_flush())
                 break;
             if (at_end(sub))
                 break;
             const uint64_t now = cli_now_ns();
-            if (now - looked_ns >= LOOK_NS && reader_left())
+            if (now - checked_ns >= OUTPUT_CHECK_NS && output_closed())
                 break;
-            if (now - looked_ns >= LOOK_NS)
-                looked_ns = now;
+            if (now - checked_ns >= OUTPUT_CHECK_NS)
+                checked_ns = now;
         }
         flushed = n == 0;
         aether_idle(&idle, n);
@@ -237,22 +166,20 @@ static int run(struct sub *sub, const aether_subscribe_options *how, const aethe
 
     if (status != CLI_OK)
         return status;
-    if (sub->dump != NULL && (status = open_dump(sub)) != CLI_OK)
-        goto disconnect;
+    if ((status = dump_open(&sub->dump)) != CLI_OK)
+        goto out;
     const int rc = aether_subscriber_open(client, sub->topic, how, config, &sub->subscriber);
     if (rc < 0) {
         status = cli_library_error(rc);
-        goto close_dump;
+        goto out;
     }
     cli_catch_signals();
     status = receive(sub);
     if (sub->verbose)
         summary(sub, how->policy);
     aether_subscriber_close(sub->subscriber);
-close_dump:
-    if (sub->dump_fd >= 0)
-        (void)close(sub->dump_fd);
-disconnect:
+out:
+    dump_close(&sub->dump);
     aether_disconnect(client);
     return status;
 }
@@ -275,7 +202,7 @@ static const char summary_text[] =
     "4096 bytes the first 4096 are printed as text; --raw, --json and --dump give all of it.\n"
     "Creates the topic if it doesn't exist.";
 
-/* What the command line says, before it is checked. */
+/* The command line, before it is checked. */
 struct request {
     struct sub sub;
     struct topic_options topic;
@@ -314,7 +241,7 @@ static int read_request(struct request *r, int argc, char **argv) {
         OPTION_JSON(r->output, "one object a line"),
         {.name = "dump",
          .kind = ARGS_TEXT,
-         .target = &r->sub.dump,
+         .target = &r->sub.dump.directory,
          .min = 1,
          .value = "DIR",
          .help = "write each payload to a file of its own, DIR/SEQUENCE, and print the file's name instead"},
@@ -343,7 +270,7 @@ static int read_request(struct request *r, int argc, char **argv) {
 }
 
 int cmd_sub(int argc, char **argv) {
-    struct request r = {.sub = {.dump_fd = -1}, .policy = AETHER_RELIABLE, .from = "new"};
+    struct request r = {.policy = AETHER_RELIABLE, .from = "new"};
     aether_subscribe_options how = {0};
 
     int status = read_request(&r, argc, argv);
@@ -351,7 +278,7 @@ int cmd_sub(int argc, char **argv) {
         return status;
     if (!read_from(r.from, &how))
         return cli_error(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
-    if (r.output.raw && (r.output.json || r.sub.dump != NULL))
+    if (r.output.raw && (r.output.json || r.sub.dump.directory != NULL))
         return cli_error(CLI_USAGE, "sub takes --raw or %s, not both", r.output.json ? "--json" : "--dump");
     if ((status = topic_options_read(&r.topic)) != CLI_OK)
         return status;

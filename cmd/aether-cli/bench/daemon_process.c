@@ -80,7 +80,7 @@ void bench_daemon_stop(struct bench_daemon *daemon) {
     if (daemon->directory[0] == '\0')
         return;
     (void)snprintf(lock, sizeof lock, "%s.lock", daemon->socket);
-    (void)unlink(lock); /* nobody else knows the directory */
+    (void)unlink(lock); /* no other process uses the directory */
     (void)unlink(daemon->socket);
     (void)rmdir(daemon->directory);
 }

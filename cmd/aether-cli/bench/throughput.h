@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * throughput.h - what the two sides of the throughput benchmark share: how a message looks, and loops for its size.
+ * throughput.h - what the two sides of the throughput benchmark share: what a message consists of, and loops for its size.
  *
  * A message is the words n, n + 1, ...; the last one may be cut. n is its sequence. Where there are several publishers,
  * which can't know the sequence beforehand, n is the publisher's number << PUBLISHER_SHIFT and a count of its own

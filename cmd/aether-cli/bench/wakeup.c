@@ -34,7 +34,10 @@ static uint32_t *futex_word(struct bench_arena *arena) {
     return (uint32_t *)(void *)&arena->futex.v; /* the lower half */
 }
 
-/* Waits in the library for a message. Its time of sending; 0: the run is over; UINT64_MAX: an error. */
+/*
+ * Waits in the library for a message. Returns when it was sent, as the message says; 0: the run is over; UINT64_MAX: an
+ * error. *now: when it arrived.
+ */
 static uint64_t take_message(aether_subscriber *sub, uint64_t *now) {
     aether_message m;
     uint64_t sent;
@@ -103,7 +106,7 @@ struct waker {
     uint64_t samples; /* of each kind in the last run */
 };
 
-/* Its state is the letter after the last ')'. */
+/* A process's state is the letter after the last ')' of its stat file. */
 static bool is_asleep(int stat_fd) {
     char text[512];
     const ssize_t len = pread(stat_fd, text, sizeof text - 1, 0);
@@ -115,7 +118,7 @@ static bool is_asleep(int stat_fd) {
     return end != NULL && end[1] == ' ' && end[2] == 'S';
 }
 
-/* False: it doesn't happen in time, or a signal came. */
+/* Waits until the sleeper has slept for a while. False: it doesn't in time, or a signal came. */
 static bool wait_asleep(const struct waker *w) {
     const uint64_t start = cli_now_ns();
     uint64_t now;
@@ -141,7 +144,7 @@ static bool wait_woken(struct bench *bench, uint64_t count) {
     return true;
 }
 
-/* sent: what the message says. */
+/* sent: the time that the message holds. */
 static bool wake_by_message(const struct waker *w, size_t size, uint64_t sent) {
     memcpy(w->message, &sent, sizeof sent);
     return aether_publish(w->pub, w->message, size) == 0;

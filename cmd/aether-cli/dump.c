@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dump.c - a message is written to a hidden file that is then renamed. */
+#include "dump.h"
+#include "error.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NAME_SIZE 24
+
+int dump_open(struct dump *dump) {
+    dump->fd = -1;
+    if (dump->directory == NULL)
+        return CLI_OK;
+    if (mkdir(dump->directory, 0777) != 0 && errno != EEXIST)
+        return cli_error(CLI_FAILURE, "--dump: can't make the directory '%s': %s", dump->directory, strerror(errno));
+    dump->fd = open(dump->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dump->fd < 0)
+        return cli_error(CLI_FAILURE, "--dump: can't use '%s': %s: name a directory", dump->directory, strerror(errno));
+    return CLI_OK;
+}
+
+void dump_close(struct dump *dump) {
+    if (dump->fd >= 0)
+        (void)close(dump->fd);
+}
+
+static bool write_all(int fd, const unsigned char *data, size_t len) {
+    while (len > 0) {
+        const ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Gives the file its name unless there is such a file. File systems without RENAME_NOREPLACE (NFS) take a link. */
+static int rename_new(int directory, const char *from, const char *to) {
+    if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    if (linkat(directory, from, directory, to, 0) != 0)
+        return -1;
+    (void)unlinkat(directory, from, 0);
+    return 0;
+}
+
+int dump_message(const struct dump *dump, const aether_message *m, char path[DUMP_PATH_SIZE]) {
+    char name[NAME_SIZE], temporary[NAME_SIZE + 32];
+    int status = CLI_OK;
+
+    (void)snprintf(name, sizeof name, "%020" PRIu64, m->seq);
+    (void)snprintf(path, DUMP_PATH_SIZE, "%s/%s", dump->directory, name);
+    (void)snprintf(temporary, sizeof temporary, ".%s.%ld.part", name, (long)getpid());
+    const int fd = openat(dump->fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return cli_error(CLI_FAILURE, "can't make '%s/%s': %s", dump->directory, temporary, strerror(errno));
+    bool done = write_all(fd, m->data, m->len);
+    if (!done)
+        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", dump->directory, temporary, strerror(errno));
+    if (close(fd) != 0 && done) { /* where a full quota shows itself */
+        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", dump->directory, temporary, strerror(errno));
+        done = false;
+    }
+    if (done && rename_new(dump->fd, temporary, name) != 0) {
+        status = errno == EEXIST
+                     ? cli_error(CLI_FAILURE, "'%s/%s' is there already and is kept: use an empty directory",
+                                 dump->directory, name)
+                     : cli_error(CLI_FAILURE, "can't name '%s/%s': %s", dump->directory, name, strerror(errno));
+        done = false;
+    }
+    if (!done)
+        (void)unlinkat(dump->fd, temporary, 0);
+    return status;
+}
