@@ -3,7 +3,8 @@
 #include "view/view.h"
 
 static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
-    fwrite(message->data, 1, message->len, view->out->file);
+    if (message->len > 0)
+        fwrite(message->data, 1, message->len, view->out->file);
     fputc('\n', view->out->file);
     return ae_out_result(view->out);
 }

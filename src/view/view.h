@@ -49,7 +49,7 @@ struct ae_view_sample {
 
 struct ae_view_message {
     uint64_t seq;
-    const void *data;
+    const void *data; /* may be NULL if len is 0 */
     size_t len;
     const char *file; /* the payload was written to this file and isn't shown; NULL: it is shown */
 };
