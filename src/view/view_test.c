@@ -247,13 +247,13 @@ static void messages(void **state) {
 
 /* A long one is cut between two characters, and only as text. */
 static void long_messages(void **state) {
-    char payload[9000], line[4200] = "           0   9000  ";
+    static const char euro[3] = {'\xe2', '\x82', '\xac'};
+    char payload[9000], line[4200];
 
     (void)state;
     for (size_t i = 0; i < sizeof payload; i += 3)
-        memcpy(payload + i, "\xe2\x82\xac", 3);
-    memcpy(line + strlen(line), payload, 4095);
-    strcat(line, "... (9000 bytes)\n");
+        memcpy(payload + i, euro, sizeof euro);
+    snprintf(line, sizeof line, "           0   9000  %.4095s... (9000 bytes)\n", payload);
     const struct ae_view_message message = {.data = payload, .len = sizeof payload};
     expect(ae_view_message(&text_view, &message), 0, line);
     assert_int_equal(ae_view_message(&json_view, &message), 0);

@@ -199,8 +199,11 @@ int bench_publisher_child(struct bench *bench, int index, const struct bench_opt
 
     if (aether_connect(&client, &connect) != 0)
         return bench_child_error(bench, index, "%s", aether_errmsg());
-    if ((error = bench_publisher_open(&p, bench, client, options, number)) != NULL)
-        return bench_child_error(bench, index, "%s", error);
+    if ((error = bench_publisher_open(&p, bench, client, options, number)) != NULL) {
+        const int status = bench_child_error(bench, index, "%s", error);
+        bench_publisher_close(&p);
+        return status;
+    }
     bench_reached(bench, index, step);
     for (;;) {
         step = bench_next_step(bench, step);
