@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inspect.h - a read-only look at a daemon's topics, clients and counters.
+ * inspect.h - topics, clients and counters of a daemon, read-only; and which topics come and go.
  *
- * Maps the named objects by itself, so it works when aetherd is dead, asks nobody, and can change nothing. Names derive
- * from the owner's uid and the socket path. Figures are snapshots: each is exact, but they are not taken at one
- * instant. Everything that is read is checked first; a record that makes no sense is skipped.
+ * An inspector maps the named objects by itself: it asks nobody, works while aetherd is dead, and can change nothing.
+ * Names derive from the owner's uid and the socket's path. Figures are snapshots: each is exact, but they are not taken
+ * at one instant. Everything that is read is checked first; a record that makes no sense is left out.
+ *
+ * To follow the topics, list all of them, then wait until they may have changed, and list them again:
+ *
+ *     do {
+ *         for (at = 0; aether_inspect_topic(inspector, &at, &info) > 0;)
+ *             compare with what is known: info.name, info.id and info.created_ns together name a topic for ever;
+ *     } while ((rc = aether_inspect_changed(inspector, AETHER_FOREVER)) >= 0);
  */
 #ifndef AETHER_INSPECT_H
 #define AETHER_INSPECT_H
 
+#include <aether/error.h>
 #include <aether/topic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -82,8 +90,8 @@ typedef struct aether_peer_info {
 
 /*
  * Opens the objects of the daemon that listens, or listened, at socket_path (NULL: aether_default_socket()).
- * Faults: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout
- *         version; -EBADMSG damaged.
+ * Errors: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout
+ *         version; -EBADMSG damaged, or not finished yet; -ENOMEM.
  */
 int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
 void aether_inspect_close(aether_inspector *inspector);
@@ -92,10 +100,29 @@ int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info)
 
 /*
  * Topics in no particular order: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
- * Faults: as aether_inspect_open(). A topic whose objects can't be opened is listed with the figures that the registry
- *         has.
+ * A topic that is there all the time is listed once; one that comes, goes or is changed meanwhile may be left out, and
+ * aether_inspect_changed() says so afterwards. A topic whose objects can't be opened is listed with the figures that
+ * the registry has. Errors: as aether_inspect_open().
  */
 int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info);
+
+/*
+ * Have topics come or gone, or got a type, since the last complete list began? A list begins when
+ * aether_inspect_topic() is called with *cursor 0, and is complete when it returns 0; one at a time. Waits for such a
+ * change for at most timeout_ns nanoseconds (0: only looks; AETHER_FOREVER: without end).
+ *
+ * Returns 1: yes, or no list has been completed yet; again and again, until a list is. No change is missed: one that
+ * comes during the list counts. It may also return 1 though nothing has changed, as when aetherd has been started anew.
+ * 0: no, and timeout_ns is over or a signal came.
+ *
+ * A sleeper is woken at once. It goes on while aetherd is dead, when nothing changes. A later aetherd that takes over
+ * what it finds wakes it; one that begins with an empty registry, because its predecessor had ended in an orderly way
+ * without topics, is noticed within 250 ms. From the next list on the inspector shows that one. Ids begin anew there.
+ *
+ * Errors: -EOPNOTSUPP the aetherd is of an older release and doesn't say when topics change; and those of
+ *         aether_inspect_open(), which are about the registry of another aetherd than before.
+ */
+int aether_inspect_changed(aether_inspector *inspector, uint64_t timeout_ns);
 
 /* One topic by name. Returns 1, or 0 if there is none. */
 int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info);

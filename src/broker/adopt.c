@@ -258,6 +258,7 @@ int ae_adopt(struct ae_broker *broker) {
     for (uint32_t i = 0; i < registry->clients_max; i++)
         alive += !ae_clients_free_if_dead(broker, i);
     remove_orphans(broker);
+    ae_registry_changed(registry); /* also what a predecessor had changed when it was killed */
     if (topics + clients != 0)
         ae_log_line(AE_LOG_INFO, "adopted %" PRId64 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive,
                     clients);

@@ -72,7 +72,7 @@ static int create_topic(struct ae_broker *broker, const struct ae_topic_request 
     const int rc = ae_topics_provide(broker, request, &topic);
 
     if (rc == 0)
-        ae_topics_take_type(topic, request);
+        ae_topics_take_type(broker, topic, request);
     return rc;
 }
 

@@ -87,7 +87,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     }
     if ((rc = prepare(broker, topic, role, record, opened->fds[0], &objects)) != 0)
         goto failed;
-    ae_topics_take_type(topic, request);
+    ae_topics_take_type(broker, topic, request);
     /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */
     if (role == AE_ROLE_RELIABLE)
         ae_topic_admit_subscriber(objects.log, objects.cursors, record);

@@ -54,12 +54,14 @@ static int match_type(const ae_registry_topic *topic, const struct ae_topic_requ
                    type_text(wanted, request->type_name, request->type_version, request->type_size));
 }
 
-void ae_topics_take_type(ae_registry_topic *topic, const struct ae_topic_request *request) {
+void ae_topics_take_type(const struct ae_broker *broker, ae_registry_topic *topic,
+                         const struct ae_topic_request *request) {
     char text[TYPE_TEXT_SIZE];
 
     if (request->type_name[0] == '\0' || topic->type_name[0] != '\0')
         return;
     ae_registry_set_type(topic, request->type_name, request->type_version, request->type_size);
+    ae_registry_changed(&broker->registry);
     ae_log_line(AE_LOG_INFO, "topic '%s' carries %s", topic->name,
                 type_text(text, request->type_name, request->type_version, request->type_size));
 }
@@ -116,6 +118,7 @@ static int create_topic(struct ae_broker *broker, const char *name, const ae_geo
         return rc;
     }
     ae_record_commit(&record->state);
+    ae_registry_changed(&broker->registry);
     ae_log_line(AE_LOG_INFO, "topic '%s' created: %" PRIu64 " slots of %" PRIu32 " bytes, %s", name, geometry->capacity,
                 geometry->slot_size, ae_text_size(size, geometry->lanes_off + geometry->cursors_bytes));
     *topic = record;
@@ -159,6 +162,7 @@ static void remove_topic(const struct ae_broker *broker, ae_registry_topic *topi
     ae_record_remove(&topic->state);
     ae_objects_remove(broker, topic->topic_id);
     ae_record_free(&topic->state);
+    ae_registry_changed(&broker->registry);
 }
 
 int ae_topics_remove(struct ae_broker *broker, const char *name) {

@@ -18,7 +18,8 @@
 int ae_topics_provide(struct ae_broker *broker, const struct ae_topic_request *request, ae_registry_topic **topic);
 
 /* Gives a topic without a type the one that the request states, if any; ae_topics_provide() has checked it. */
-void ae_topics_take_type(ae_registry_topic *topic, const struct ae_topic_request *request);
+void ae_topics_take_type(const struct ae_broker *broker, ae_registry_topic *topic,
+                         const struct ae_topic_request *request);
 
 /* Removes a topic that no living client has open. 0, or -errno with a text: -EINVAL, -ENOENT, -EBUSY. */
 int ae_topics_remove(struct ae_broker *broker, const char *name);

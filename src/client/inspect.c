@@ -6,11 +6,13 @@
  * The registry is aetherd's; logs and cursors are written by peers, so nothing in them is trusted: geometry comes from
  * the registry, and every figure is loaded once and put into the range that makes sense.
  */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/export.h"
 #include "base/socket.h"
 #include "ring/claim.h"
 #include "ring/geometry.h"
+#include "ring/wake.h"
 #include "shm/names.h"
 #include "shm/registry.h"
 #include "shm/segment.h"
@@ -29,6 +31,9 @@ struct grant {
 struct aether_inspector {
     struct ae_instance instance;
     struct ae_registry registry;
+    uint64_t listing;     /* the registry's generation when the list that is under way began */
+    uint64_t listed;      /* the same of the last complete one, if there is one */
+    bool complete;        /* there is one, of this registry */
     struct grant *grants; /* those that were live when last read, by topic */
     size_t grant_count;
 };
@@ -311,6 +316,7 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
     ae_registry_topic topic;
 
     if (*cursor == 0) {
+        inspector->listing = ae_registry_generation(&inspector->registry); /* before anything that it is about */
         const int rc = read_grants(inspector);
         if (rc != 0)
             return rc;
@@ -321,7 +327,49 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
             return 1;
         }
     }
+    inspector->listed = inspector->listing;
+    inspector->complete = true;
     return 0;
+}
+
+/* Goes over to the registry of an aetherd that didn't take over the one that is mapped. */
+static int follow(aether_inspector *inspector) {
+    struct ae_registry other;
+    int rc;
+
+    if (ae_registry_replaced(&inspector->registry, &inspector->instance)) {
+        rc = ae_registry_open(&other, &inspector->instance, false);
+        if (rc == -ENOENT || rc == -EBADMSG)
+            return 0; /* it is being made, or is gone again: later */
+        if (rc != 0)
+            return rc;
+        ae_registry_close(&inspector->registry);
+        inspector->registry = other;
+        inspector->complete = false;
+    }
+    if (inspector->registry.header->layout_minor < AE_REGISTRY_GENERATION_MINOR)
+        return ae_fail(-EOPNOTSUPP,
+                       "aetherd at %s is of an older release and doesn't say when topics change: start it "
+                       "anew in this release",
+                       inspector->instance.socket_path);
+    return 0;
+}
+
+AE_EXPORT int aether_inspect_changed(aether_inspector *inspector, uint64_t timeout_ns) {
+    const uint64_t start = ae_now_ns();
+
+    for (;;) {
+        const int rc = follow(inspector);
+        if (rc != 0)
+            return rc;
+        const uint64_t generation = ae_registry_generation(&inspector->registry);
+        if (!inspector->complete || generation != inspector->listed)
+            return 1;
+        const uint64_t waited = ae_now_ns() - start, left = timeout_ns - waited;
+        if (waited >= timeout_ns || !ae_wake_sleep(&inspector->registry.header->generation, generation,
+                                                   left < AE_WAKE_SLEEP_NS ? left : AE_WAKE_SLEEP_NS))
+            return 0;
+    }
 }
 
 AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info) {

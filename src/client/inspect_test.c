@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inspect_test.c - read-outs of objects made by hand: sound ones, damaged ones, missing ones. */
+#include "base/clock.h"
 #include "ring/geometry.h"
 #include "shm/names.h"
 #include "shm/registry.h"
 #include "shm/segment.h"
 #include <aether/aether.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +24,8 @@
 #define CLIENTS 4u
 #define GRANTS 16u
 #define CAPACITY 64u
+#define CHANGES 300u
+#define MS 1000000ull
 
 struct fixture {
     char directory[32];
@@ -28,6 +33,7 @@ struct fixture {
     struct ae_instance instance;
     struct ae_registry registry;
     aether_inspector *inspector;
+    unsigned seen; /* changes that the other thread waits for */
 };
 
 static int setup(void **state) {
@@ -414,7 +420,133 @@ static void lost_objects(void **state) {
     assert_int_equal(peer.next, 0);
 }
 
-static void open_faults(void **state) {
+/* ---- which topics come and go ---- */
+
+static unsigned list(struct fixture *f) {
+    aether_topic_info info;
+    uint32_t cursor = 0;
+    unsigned n = 0;
+
+    while (aether_inspect_topic(f->inspector, &cursor, &info) == 1)
+        n++;
+    return n;
+}
+
+static void changes(void **state) {
+    struct fixture *f = *state;
+    aether_topic_info info;
+    uint32_t cursor = 0;
+    const uint64_t start = ae_now_ns();
+
+    assert_int_equal(aether_inspect_changed(f->inspector, AETHER_FOREVER), 1); /* no list yet */
+    assert_int_equal(list(f), 0);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
+    assert_int_equal(aether_inspect_changed(f->inspector, 5 * MS), 0);
+    assert_true(ae_now_ns() - start >= 5 * MS);
+    add_topic(f, 0, 1, "a", 0);
+    add_topic(f, 1, 2, "b", 0);
+    ae_registry_changed(&f->registry);
+    for (int i = 0; i < 3; i++) /* until they are listed */
+        assert_int_equal(aether_inspect_changed(f->inspector, AETHER_FOREVER), 1);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1); /* and not only some of them */
+    assert_int_equal(aether_inspect_find(f->inspector, "b", &info), 1);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);
+    assert_int_equal(list(f), 2);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
+
+    /* One that comes while a list is under way, behind or before where it is. */
+    cursor = 0;
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
+    ae_record_remove(&f->registry.topics[0].state);
+    ae_registry_changed(&f->registry);
+    while (aether_inspect_topic(f->inspector, &cursor, &info) == 1)
+        ;
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);
+    assert_int_equal(list(f), 1);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
+}
+
+static void *change_often(void *arg) {
+    struct fixture *f = arg;
+
+    for (unsigned i = 0; i < CHANGES; i++) {
+        while (__atomic_load_n(&f->seen, __ATOMIC_ACQUIRE) != i)
+            sched_yield();
+        if (i % 2 == 0)
+            add_topic(f, i / 2 % TOPICS, i + 1, "t", 0);
+        else
+            ae_record_free(&f->registry.topics[i / 2 % TOPICS].state);
+        ae_registry_changed(&f->registry);
+    }
+    return NULL;
+}
+
+/* A sleeper sees every one of them. */
+static void changes_wake(void **state) {
+    struct fixture *f = *state;
+    pthread_t thread;
+
+    assert_int_equal(list(f), 0);
+    assert_int_equal(pthread_create(&thread, NULL, change_often, f), 0);
+    for (unsigned i = 0; i < CHANGES; i++) {
+        assert_int_equal(aether_inspect_changed(f->inspector, AETHER_FOREVER), 1);
+        assert_int_equal(list(f), (i + 1) % 2);
+        assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
+        __atomic_store_n(&f->seen, i + 1, __ATOMIC_RELEASE);
+    }
+    pthread_join(thread, NULL);
+}
+
+/* The registry is removed, and another one made: a sleeper goes over to it. */
+static void another_registry(void **state) {
+    struct fixture *f = *state;
+    char name[AE_OBJECT_NAME_SIZE];
+    struct ae_registry old = f->registry;
+
+    add_topic(f, 0, 1, "a", 0);
+    assert_int_equal(list(f), 1);
+    ae_name_registry(&f->instance, name);
+    assert_int_equal(ae_segment_remove(name), 0);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0); /* nothing is known of a successor */
+    assert_int_equal(list(f), 1);
+    assert_int_equal(ae_registry_create(&f->registry, &f->instance, TOPICS * 2, CLIENTS, GRANTS), 0);
+    assert_int_equal(list(f), 1);
+    assert_int_equal(aether_inspect_changed(f->inspector, AETHER_FOREVER), 1);
+    assert_int_equal(list(f), 0);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
+    add_topic(f, TOPICS, 1, "a", 0);
+    ae_registry_changed(&f->registry);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);
+    assert_int_equal(list(f), 1);
+    ae_registry_close(&old);
+}
+
+static void change_errors(void **state) {
+    struct fixture *f = *state;
+    char name[AE_OBJECT_NAME_SIZE];
+    struct ae_registry old = f->registry;
+
+    f->registry.header->layout_minor = 0;
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), -EOPNOTSUPP);
+    assert_non_null(strstr(aether_errmsg(), "older release"));
+    f->registry.header->layout_minor = AE_LAYOUT_MINOR;
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);
+    assert_int_equal(list(f), 0);
+    ae_name_registry(&f->instance, name);
+    assert_int_equal(ae_segment_remove(name), 0);
+    assert_int_equal(ae_registry_create(&f->registry, &f->instance, TOPICS, CLIENTS, GRANTS), 0);
+    f->registry.header->layout_major++;
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), -EPROTO);
+    f->registry.header->layout_major--;
+    f->registry.header->magic = 0; /* not finished yet */
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
+    f->registry.header->magic = AE_REGISTRY_MAGIC;
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);
+    ae_registry_close(&old);
+}
+
+static void open_errors(void **state) {
     struct fixture *f = *state;
     aether_inspector *inspector;
     char path[128];
@@ -442,7 +574,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(hostile_words, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_records, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_objects, setup, teardown),
-        cmocka_unit_test_setup_teardown(open_faults, setup, teardown),
+        cmocka_unit_test_setup_teardown(changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(changes_wake, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_registry, setup, teardown),
+        cmocka_unit_test_setup_teardown(change_errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(open_errors, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

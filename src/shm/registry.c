@@ -7,7 +7,11 @@
 #include "shm/segment.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define STATE_MASK 0xffull
@@ -45,6 +49,13 @@ static void place(struct ae_registry *registry, void *base, uint32_t topics_max,
     registry->grants = (ae_registry_grant *)(void *)at;
 }
 
+/* 0: it can't be told. */
+static uint64_t inode_of(int fd) {
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max,
                        uint32_t clients_max, uint32_t grants_max) {
     char name[AE_OBJECT_NAME_SIZE];
@@ -72,6 +83,7 @@ int ae_registry_create(struct ae_registry *registry, const struct ae_instance *i
     if (fd < 0)
         return fd;
     rc = ae_segment_map(fd, header.bytes, true, true, &base);
+    registry->inode = inode_of(fd);
     ae_close(&fd);
     if (rc != 0) {
         ae_segment_remove(name);
@@ -126,18 +138,35 @@ int ae_registry_open(struct ae_registry *registry, const struct ae_instance *ins
         return ae_fail(-EBADMSG, "%s isn't a finished registry: it has %" PRIu64 " bytes", name + 1, size);
     }
     rc = ae_segment_map(fd, size, writable, false, &base);
+    registry->inode = inode_of(fd);
     ae_close(&fd);
     if (rc != 0)
         return rc;
     rc = check_header(registry, base, size, name);
     if (rc != 0)
         ae_segment_unmap(base, size);
+    else if (writable)
+        registry->header->layout_minor = AE_LAYOUT_MINOR; /* what readers may rely on */
     return rc;
 }
 
 void ae_registry_close(struct ae_registry *registry) {
     ae_segment_unmap(registry->base, registry->bytes);
     memset(registry, 0, sizeof *registry);
+}
+
+int ae_registry_replaced(const struct ae_registry *registry, const struct ae_instance *instance) {
+    char name[AE_OBJECT_NAME_SIZE];
+    uint64_t inode;
+    int fd;
+
+    ae_name_registry(instance, name);
+    fd = ae_segment_open(name, false, instance->uid, 0, NULL);
+    if (fd < 0)
+        return 0;
+    inode = inode_of(fd);
+    ae_close(&fd);
+    return inode != 0 && inode != registry->inode;
 }
 
 /*
@@ -265,4 +294,18 @@ void ae_record_remove(ae_u64 *word) {
 
 void ae_record_free(ae_u64 *word) {
     set_state(word, AE_RECORD_FREE);
+}
+
+void ae_registry_changed(const struct ae_registry *registry) {
+    ae_u64 *generation = &registry->header->generation;
+
+    /* G7 acq_rel, pairs G8 (generation): whoever sees the raised word sees what it was raised for. */
+    (void)ae_fetch_add(generation, 1);
+    /* Its only error would be an address that isn't mapped. */
+    (void)syscall(SYS_futex, generation, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+uint64_t ae_registry_generation(const struct ae_registry *registry) {
+    /* G8 acquire, pairs G7 (changed): before the topics are read. */
+    return ae_load_acquire(&registry->header->generation);
 }

@@ -10,6 +10,7 @@
 struct ae_registry {
     void *base;
     uint64_t bytes;
+    uint64_t inode; /* of the object: tells it from another one of the same name */
     /* checked copies */
     uint32_t topics_max, clients_max, grants_max;
     ae_registry_header *header;
@@ -30,11 +31,18 @@ int ae_registry_create(struct ae_registry *registry, const struct ae_instance *i
                        uint32_t clients_max, uint32_t grants_max);
 
 /*
- * Maps an existing one. Faults: -ENOENT, -EACCES, -EPROTO another layout version (nothing was touched), -EBADMSG
+ * Maps an existing one; with writable, for aetherd, which keeps it in the present minor version of the layout from now
+ * on. Errors: -ENOENT, -EACCES, -EPROTO another layout version (nothing was touched), -EBADMSG
  * unfinished or damaged.
  */
 int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable);
 void ae_registry_close(struct ae_registry *registry);
+
+/*
+ * Has the instance another registry object by now? 1: yes; 0: no, or none at all, or it can't be told. Three system
+ * calls.
+ */
+int ae_registry_replaced(const struct ae_registry *registry, const struct ae_instance *instance);
 
 /*
  * Consistent copies of record i, for readers beside a running daemon: 1 live and valid, 0 not (free, changing, or
@@ -50,6 +58,15 @@ int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_re
  * successor of an aetherd that was killed meanwhile, too.
  */
 void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size);
+
+/*
+ * aetherd: a topic has come, gone, or got its type; called after that was stored. Raises the registry's generation and
+ * wakes those who sleep on it.
+ */
+void ae_registry_changed(const struct ae_registry *registry);
+
+/* The generation: load it, then read the topics; as long as it stays the same they do, too. */
+uint64_t ae_registry_generation(const struct ae_registry *registry);
 
 /*
  * State words (aetherd): each stores with release. Begin raises the generation and says CREATING; commit says LIVE;

@@ -25,6 +25,9 @@
 #define AE_RECORD_LIVE 2ull
 #define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
 
+/* An aetherd of an older minor version doesn't raise ae_registry_header.generation. */
+#define AE_REGISTRY_GENERATION_MINOR 1u
+
 typedef struct ae_registry_header {
     uint64_t magic;
     uint32_t layout_major;
@@ -36,7 +39,8 @@ typedef struct ae_registry_header {
     uint32_t daemon_pid; /* of the daemon that runs or ran last; whether it runs is told by its lock file alone */
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
-    uint8_t reserved[72];
+    ae_u64 generation;   /* raised after a topic has come, gone or got its type; its lower half is a futex */
+    uint8_t reserved[64];
     char socket_path[128]; /* NUL-terminated */
     uint8_t reserved2[3840];
 } ae_registry_header;
@@ -79,6 +83,7 @@ typedef struct ae_registry_grant {
 } ae_registry_grant;
 
 _Static_assert(sizeof(ae_registry_header) == AE_PAGE, "registry header");
+_Static_assert(offsetof(ae_registry_header, generation) == 56, "generation");
 _Static_assert(offsetof(ae_registry_header, socket_path) == 128, "socket path");
 _Static_assert(sizeof(ae_registry_topic) == 512, "registry topic");
 _Static_assert(offsetof(ae_registry_topic, name_len) == 104, "registry topic name length");

@@ -4,12 +4,14 @@
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -457,6 +459,64 @@ static void reader_never_sees_half_a_type(void **state) {
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
+/* ---- what followers wait for ---- */
+
+static void *sleep_until_raised(void *arg) {
+    const struct ae_registry *reader = arg;
+
+    while (ae_registry_generation(reader) == 0)
+        (void)syscall(SYS_futex, &reader->header->generation, FUTEX_WAIT, 0, NULL, NULL, 0);
+    return NULL;
+}
+
+/* A reader that has seen the generation raised sees what it was raised for; a sleeper on a read-only mapping wakes. */
+static void changes_are_told(void **state) {
+    struct ae_registry reader;
+    ae_registry_topic copy;
+    pthread_t sleeper;
+
+    (void)state;
+    assert_int_equal(ae_registry_open(&reader, &instance, false), 0);
+    assert_int_equal(ae_registry_generation(&reader), 0);
+    assert_int_equal(pthread_create(&sleeper, NULL, sleep_until_raised, &reader), 0);
+    fill_topic(&registry.topics[0]);
+    ae_registry_changed(&registry);
+    pthread_join(sleeper, NULL);
+    assert_int_equal(ae_registry_generation(&reader), 1);
+    assert_int_equal(ae_registry_read_topic(&reader, 0, &copy), 1);
+    ae_registry_close(&reader);
+}
+
+static void another_object_of_the_same_name(void **state) {
+    struct ae_registry reader, next;
+
+    (void)state;
+    assert_int_equal(ae_registry_open(&reader, &instance, false), 0);
+    assert_int_equal(ae_registry_replaced(&reader, &instance), 0);
+    assert_int_equal(ae_registry_replaced(&registry, &instance), 0);
+    assert_int_equal(ae_segment_remove(name), 0);
+    assert_int_equal(ae_registry_replaced(&reader, &instance), 0); /* there is none */
+    assert_int_equal(ae_registry_create(&next, &instance, TOPICS, CLIENTS, GRANTS), 0);
+    assert_int_equal(ae_registry_replaced(&reader, &instance), 1);
+    assert_int_equal(ae_registry_replaced(&next, &instance), 0);
+    ae_registry_close(&next);
+    ae_registry_close(&reader);
+}
+
+/* An aetherd that takes over a registry of an older one keeps it in its own way from then on. */
+static void an_older_registry_is_taken_over(void **state) {
+    struct ae_registry reader, owner;
+
+    (void)state;
+    registry.header->layout_minor = 0;
+    assert_int_equal(ae_registry_open(&reader, &instance, false), 0);
+    assert_int_equal(reader.header->layout_minor, 0);
+    assert_int_equal(ae_registry_open(&owner, &instance, true), 0);
+    assert_int_equal(reader.header->layout_minor, AE_LAYOUT_MINOR);
+    ae_registry_close(&owner);
+    ae_registry_close(&reader);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(created_and_opened),
@@ -469,6 +529,9 @@ int main(void) {
         TEST(reader_never_sees_half_a_record),
         TEST(types),
         TEST(reader_never_sees_half_a_type),
+        TEST(changes_are_told),
+        TEST(another_object_of_the_same_name),
+        TEST(an_older_registry_is_taken_over),
     };
 
     return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

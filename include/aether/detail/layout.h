@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 #define AE_LAYOUT_MAJOR 3u /* a program refuses an object of another major version before it uses it */
-#define AE_LAYOUT_MINOR 0u /* grows when fields are added in reserved space */
+#define AE_LAYOUT_MINOR 1u /* grows when fields are added in reserved space */
 
 #define AE_BLOCK 128u /* bytes: two cache lines, as x86 prefetches lines in pairs */
 #define AE_PAGE 4096u /* bytes */
