@@ -28,9 +28,10 @@
  *             never missed.
  * Latency     A publish wakes a waitset at once for its 127 reliable subscribers that were active last. The others, and
  *             those of best effort and latest, which can't leave a note for publishers, are looked at in naps: after
- *             50 us at first, then in doubling steps up to 1 ms, or to 4 us for each subscriber of the set, if that is
- *             more. Where the kernel has no futex_waitv(2) (before Linux 5.16, or forbidden by a sandbox) a publish
- *             wakes for one subscriber and all others are looked at in naps.
+ *             50 us at first, then in doubling steps up to 1 ms. If the looks would take more than about 1 % of a core
+ *             that way, naps go on growing until they don't, up to 50 ms; with a thousand subscribers they grow to some
+ *             10 ms. Where the kernel has no futex_waitv(2) (before Linux 5.16, or in a sandbox that forbids it) a
+ *             publish wakes for one subscriber, and all others are looked at in naps.
  * Threads     A waitset and its subscribers are used by one thread at a time; a call that comes while another thread is
  *             in one is refused with -EBUSY. aether_waitset_wake() is the exception.
  * Closing     A subscriber that is closed, by itself or by aether_disconnect(), leaves its waitset by itself. Waitset
@@ -80,7 +81,7 @@ int aether_waitset_remove(aether_waitset *set, aether_subscriber *subscriber);
 
 /*
  * Names the next subscriber that has something. Waits for one for at most timeout_ns nanoseconds (0: only looks;
- * AETHER_FOREVER: without end). Allocates nothing. A look costs some 20 ns for each subscriber that has nothing.
+ * AETHER_FOREVER: without end). Allocates nothing. A look costs some 0.1 us for each subscriber that has nothing.
  * Returns 1: *ready is filled in. 0: none has anything and timeout_ns is over, a signal came, or aether_waitset_wake()
  * was called. After 0 the descriptor is unreadable until a subscriber has something again.
  */

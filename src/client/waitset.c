@@ -2,12 +2,18 @@
 /*
  * waitset.c - many subscribers, one sleep.
  *
- * The set's thread alone touches the subscribers. Who sleeps, the helper thread or, without one, the set's thread,
- * looks at each member's `seen`: a copy of the subscriber, brought up to date under the lock when the set is armed. So
- * the helper shares nothing with the program but what is under the lock.
+ * The set's thread alone touches the subscribers. The sleeper, which is the helper thread or, without one, the set's
+ * thread, looks at each member's `seen`: a copy of the subscriber, brought up to date under the lock. So the helper
+ * shares nothing with the program but what is under the lock.
  *
- * A sleep is that of wait.c for several topics at once: a note on each, one membarrier, a look at each, futex_waitv on
- * all wake words. One more futex, `control`, is the set's own: it is raised by whatever the sleeper has to know.
+ * A sleep takes the steps of ring/wait.h for all members at once: a note on each topic, one membarrier, a look at each,
+ * then futex_waitv on the wake words of those that were active last. One more futex, `control`, is the set's own: it is
+ * raised by whatever the sleeper has to know.
+ *
+ * A member is quiet as long as its topic's wake word is the one that its note names: nothing has been published since
+ * the note was left, or the publisher is about to raise the word. Of a quiet member only that word is looked at. Every
+ * 250 ms all notes are left anew and everything is looked at closely, because a lie can overwrite a note, and a
+ * publisher can die before it raises the word.
  */
 #include "client/waitset.h"
 #include "base/clock.h"
@@ -32,26 +38,29 @@
 #define STACK_BYTES 65536u
 #define NS_PER_S 1000000000ull
 #define NAP_DOUBLINGS_MAX 12u
-#define NAP_MEMBER_NS 4000u /* a look at a member costs some 20 ns: naps leave it below 1 % of a core */
-#define SLEEPERS_MAX (AE_WAKE_ENTRIES_MAX - 1)
+#define NAP_COST_FACTOR 100u /* looks take 1 % of the time of an idle set */
+#define NAP_MAX_NS 50000000u
 
 struct member {
     struct ae_watcher watcher; /* first */
     struct aether_waitset *set;
-    struct ae_subscriber_handle *handle; /* the set's thread only */
+    struct ae_subscriber_handle *handle; /* the set's thread only; NULL: closed, in a forked child */
     void *context;
     /* under the lock */
-    struct ae_subscriber seen;
-    uint64_t noted;               /* the note of which membarrier has been called; 0: none */
-    bool slept_on;                /* its wake word is one of those of this sleep */
+    const ae_u64 *wake;           /* the topic's wake word */
+    uint64_t noted;               /* its value in the note that was left last */
     struct member *newer, *older; /* by when they last had something */
+    struct member *next_noted;    /* in the list of those that got a note for this sleep */
+    bool quiet;                   /* see above */
+    bool stale;                   /* `seen` may be behind the subscriber; all such are newer than all others */
+    struct ae_subscriber seen;
 };
 
 struct aether_waitset {
     pid_t owner;
     ae_u64 busy; /* a thread is in a call */
 
-    /* read by the set's thread, which alone changes them, under the lock */
+    /* The set's thread changes these, under the lock. */
     struct member **members;
     size_t count, room;
     int fd; /* -1: no helper */
@@ -64,19 +73,27 @@ struct aether_waitset {
 
     pthread_mutex_t lock; /* for the rest */
     struct member *newest, *oldest;
-    uint64_t wakes_taken; /* those that have been answered */
+    uint64_t wakes_taken; /* those that have been answered; only the set's thread changes it */
     bool armed;           /* the helper is to make fd readable, which it isn't */
     bool watching;        /* the helper sleeps, and looks at everything when it wakes */
     bool stop;
-    bool barrier_due; /* a note has been left since the last membarrier */
-    bool one_futex;   /* there is no futex_waitv */
-    uint64_t naps;    /* since somebody had something */
+    bool barrier_due;   /* a note has been left since the last membarrier */
+    bool one_futex;     /* there is no futex_waitv */
+    uint64_t notes_ns;  /* when all notes were last left anew */
+    uint64_t looked_ns; /* when all members were last looked at closely */
+    uint64_t naps;      /* since a member had something */
+    uint64_t cpu_ns;    /* the sleeper's CPU time before the last nap */
+    uint64_t cost_ns;   /* what it has used from one nap to the next */
     pthread_t helper;
     struct ae_wake_entry entries[AE_WAKE_ENTRIES_MAX]; /* the sleeper's */
 };
 
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
 }
 
 /* ---- calls: by the owner's process, by one thread at a time ---- */
@@ -99,7 +116,7 @@ static int leave(struct aether_waitset *set, int rc) {
     return rc;
 }
 
-/* ---- members ---- */
+/* ---- members: calls with the lock held ---- */
 
 static void unlink_member(struct aether_waitset *set, struct member *m) {
     *(m->newer != NULL ? &m->newer->older : &set->newest) = m->older;
@@ -113,88 +130,120 @@ static void link_newest(struct aether_waitset *set, struct member *m) {
     set->newest = m;
 }
 
-/* It has something: it belongs to those that a publish wakes. */
+/* It has something: it belongs to those that a publish wakes, and the program is about to receive from it. */
 static void touch(struct aether_waitset *set, struct member *m) {
     set->naps = 0;
-    if (set->newest != m) {
-        unlink_member(set, m);
-        link_newest(set, m);
-    }
+    m->stale = true;
+    m->quiet = false;
+    unlink_member(set, m);
+    link_newest(set, m);
 }
 
-/* The state that the sleeper looks at is the subscriber's. */
-static void refresh(struct member *m) {
-    const struct ae_subscriber *s = &m->handle->ring;
-
-    m->seen.hot.next = s->hot.next;
-    m->seen.evicted = s->evicted;
-    m->seen.ends_told = s->ends_told;
+/* Z4 acquire, pairs Z3 (wake): with the raised word comes the message that it was raised for. */
+static bool is_quiet(const struct member *m) {
+    return m->quiet && ae_load_acquire(m->wake) == m->noted;
 }
-
-static void forget(struct ae_watcher *watcher);
 
 /* ---- the sleeper: calls with the lock held ---- */
 
-/* The set's thread, or a signal handler, has done what the sleeper must see. */
+/* Somebody has done what the sleeper must see. */
 static void signal_sleeper(struct aether_waitset *set) {
     /* Z7 acq_rel, pairs Z8 (sleep_once): whoever finds the raised word finds what it was raised for. */
     (void)ae_fetch_add(&set->control, 1);
     ae_wake_futex(&set->control);
     const ae_u64 *kick = (const ae_u64 *)(uintptr_t)ae_load_acquire(&set->kick); // NOLINT(performance-no-int-to-ptr)
     if (kick != NULL)
-        ae_wake_futex(kick); /* an address only: it may be unmapped by now, which does no harm */
+        ae_wake_futex(kick); /* only the address is used: it may be unmapped by now */
 }
 
 static bool wake_pending(const struct aether_waitset *set) {
     return ae_load_acquire(&set->wakes) != set->wakes_taken;
 }
 
-static struct member *look_at_all(const struct aether_waitset *set) {
-    for (size_t i = 0; i < set->count; i++) {
-        if (ae_subscriber_has_news(&set->members[i]->seen))
-            return set->members[i];
-    }
-    return NULL;
+/* A sleep, as far as it is prepared. */
+struct sleep {
+    struct member *found; /* it has something: there is no sleep */
+    struct member *noted; /* those whose note was left just now */
+    unsigned entries;
+    bool shortly; /* a publisher may not see a note */
+    bool naps;    /* there is a member for which no publish wakes */
+};
+
+static void add_entry(struct aether_waitset *set, struct sleep *sleep, const struct member *m) {
+    if (sleep->entries < (set->one_futex ? 2 : AE_WAKE_ENTRIES_MAX))
+        set->entries[sleep->entries++] = ae_wake_entry(m->wake, m->noted);
+    else
+        sleep->naps = true;
 }
 
-static uint64_t nap_ns(struct aether_waitset *set) {
-    const uint64_t most = set->count * NAP_MEMBER_NS;
-    const uint64_t doublings = least(set->naps++, NAP_DOUBLINGS_MAX);
-
-    return least((uint64_t)AE_NAP_FIRST_NS << doublings, most > AETHER_IDLE_NAP_NS ? most : AETHER_IDLE_NAP_NS);
-}
-
-/*
- * Leaves notes for the members that were active last, as many as can be slept on; without futex_waitv that is one.
- * Returns the number of entries.
- */
-static unsigned leave_notes(struct aether_waitset *set) {
-    const unsigned most = set->one_futex ? 2 : AE_WAKE_ENTRIES_MAX;
-    unsigned n = 1;
-
+/* Looks at all members, beginning with those that were active last, and leaves notes for those that have nothing. */
+static void look_and_leave_notes(struct aether_waitset *set, struct sleep *sleep, bool closely) {
     for (struct member *m = set->newest; m != NULL; m = m->older) {
-        uint64_t word;
-        m->slept_on = n < most && m->seen.cursors != NULL && ae_subscriber_leave_note(&m->seen, &word);
-        if (!m->slept_on)
+        if (!closely && is_quiet(m)) {
+            add_entry(set, sleep, m);
             continue;
-        set->entries[n++] = ae_wake_entry(&m->seen.log->wake.wake, word);
-        /*
-         * A note that stood since the membarrier of an earlier sleep needs no other: a publisher that loaded `want`
-         * before it has drained its stores, one that loaded it afterwards raises the word.
-         */
-        set->barrier_due |= m->noted != word;
-        m->noted = word;
+        }
+        m->quiet = false;
+        if (ae_subscriber_has_news(&m->seen)) {
+            sleep->found = m;
+            return;
+        }
+        if (m->seen.cursors == NULL || !ae_subscriber_leave_note(&m->seen, &m->noted)) {
+            sleep->naps = true;
+            continue;
+        }
+        m->next_noted = sleep->noted;
+        sleep->noted = m;
+        set->barrier_due = true;
+        add_entry(set, sleep, m);
     }
-    return n;
 }
 
-/* Z6, for all that are slept on. */
-static bool somebody_unfenced(const struct aether_waitset *set) {
-    for (const struct member *m = set->newest; m != NULL; m = m->older) {
-        if (m->slept_on && ae_subscriber_unfenced(&m->seen))
-            return true;
+/* The other half of the handshake. Members that have nothing are quiet from here on. */
+static void look_at_noted(struct aether_waitset *set, struct sleep *sleep) {
+    /* Z2, once for all: the notes; every publisher's core drains its stores; the tags. */
+    if (set->barrier_due)
+        set->barrier_due = !ae_wake_barrier();
+    for (struct member *m = sleep->noted; m != NULL; m = m->next_noted) {
+        const bool unfenced = set->barrier_due || ae_subscriber_unfenced(&m->seen); /* Z6: before the look */
+        if (ae_subscriber_has_news(&m->seen)) {
+            sleep->found = m;
+            return;
+        }
+        m->quiet = !unfenced;
+        sleep->shortly |= unfenced;
     }
-    return false;
+}
+
+static struct sleep prepare_sleep(struct aether_waitset *set) {
+    const uint64_t now = ae_now_ns();
+    const bool closely = now - set->notes_ns >= AE_WAKE_SLEEP_NS;
+    struct sleep sleep = {.entries = 1};
+
+    look_and_leave_notes(set, &sleep, closely);
+    if (sleep.found == NULL)
+        look_at_noted(set, &sleep);
+    if (sleep.found == NULL && closely)
+        set->notes_ns = set->looked_ns = now;
+    return sleep;
+}
+
+static uint64_t thread_cpu_ns(void) {
+    struct timespec t;
+
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec : 0;
+}
+
+/* How long the next nap is. Naps grow while nothing happens, until what they cost is a small part of the time. */
+static uint64_t nap_ns(struct aether_waitset *set) {
+    const uint64_t cpu = thread_cpu_ns();
+    uint64_t longest;
+
+    if (set->naps != 0)
+        set->cost_ns = cpu - set->cpu_ns;
+    set->cpu_ns = cpu;
+    longest = least(most(set->cost_ns * NAP_COST_FACTOR, AETHER_IDLE_NAP_NS), NAP_MAX_NS);
+    return least(most(set->cost_ns, AE_NAP_FIRST_NS) << least(set->naps++, NAP_DOUBLINGS_MAX), longest);
 }
 
 /* Sleeps on the entries without the lock. False: a signal came. */
@@ -203,10 +252,10 @@ static bool sleep_on(struct aether_waitset *set, unsigned entries, uint64_t ns) 
 
     if (set->one_futex) {
         const struct ae_wake_entry *last = &set->entries[entries - 1];
+        const ae_u64 *word = (const ae_u64 *)(uintptr_t)last->address; // NOLINT(performance-no-int-to-ptr)
         ae_store_release(&set->kick, last->address);
         pthread_mutex_unlock(&set->lock);
-        rc = ae_wake_sleep((const ae_u64 *)(uintptr_t)last->address, last->value,
-                           ns); // NOLINT(performance-no-int-to-ptr)
+        rc = ae_wake_sleep(word, last->value, ns);
         pthread_mutex_lock(&set->lock);
         ae_store_release(&set->kick, 0);
         return rc;
@@ -218,32 +267,28 @@ static bool sleep_on(struct aether_waitset *set, unsigned entries, uint64_t ns) 
     return rc != 0;
 }
 
-enum slept { SLEPT, FOUND, DISTURBED };
-
 /*
  * Sleeps until a member may have something, the set's thread or aether_waitset_wake() wants something, or max_ns is
- * over. FOUND: a member has something, it hasn't slept. DISTURBED: a signal came.
+ * over. *found: a member that has something, and it hasn't slept; or NULL. False: a signal came.
  */
-static enum slept sleep_once(struct aether_waitset *set, uint64_t max_ns) {
-    uint64_t ns = least(max_ns, AE_WAKE_SLEEP_NS);
+static bool sleep_once(struct aether_waitset *set, uint64_t max_ns, struct member **found) {
     /* Z8 acquire, pairs Z7 (signal_sleeper): before the look at `wakes`. All else changes under the lock. */
     const uint64_t control = ae_load_acquire(&set->control);
-    unsigned entries;
+    uint64_t ns = least(max_ns, AE_WAKE_SLEEP_NS);
 
+    *found = NULL;
     if (wake_pending(set))
-        return SLEPT;
+        return true;
     set->entries[0] = ae_wake_entry(&set->control, control);
-    entries = leave_notes(set);
-    if (entries <= set->count)
-        ns = least(ns, nap_ns(set)); /* a publish on a topic of the others wakes nobody */
-    /* Z2, once for all: the notes; every publisher's core drains its stores; the tags. */
-    if (set->barrier_due)
-        set->barrier_due = !ae_wake_barrier();
-    if (set->barrier_due || somebody_unfenced(set))
+    const struct sleep sleep = prepare_sleep(set);
+    *found = sleep.found;
+    if (sleep.found != NULL)
+        return true;
+    if (sleep.naps)
+        ns = least(ns, nap_ns(set));
+    if (sleep.shortly)
         ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
-    if (look_at_all(set) != NULL)
-        return FOUND;
-    return sleep_on(set, entries, ns) ? SLEPT : DISTURBED;
+    return sleep_on(set, sleep.entries, ns);
 }
 
 /* ---- the helper ---- */
@@ -260,35 +305,38 @@ static void make_unreadable(const struct aether_waitset *set) {
     (void)eventfd_read(set->fd, &count); /* -EAGAIN: it isn't readable, which is what is wanted */
 }
 
-/* The fd becomes readable if there is a reason. An end of a stream that is one counts as told: see arm(). */
-static bool fire(struct aether_waitset *set) {
-    struct member *m = look_at_all(set);
-
-    if (m == NULL && !wake_pending(set))
-        return false;
-    if (m != NULL) {
-        ae_subscriber_told(&m->seen);
-        touch(set, m);
+/* If an end of a stream is the reason, it counts as reported: see ae_waitset_ends_told(). */
+static void fire(struct aether_waitset *set, struct member *found) {
+    if (found != NULL) {
+        ae_subscriber_told(&found->seen);
+        touch(set, found);
     }
     make_readable(set);
-    return true;
+}
+
+static void sleep_until_armed(struct aether_waitset *set) {
+    const uint64_t control = ae_load_acquire(&set->control);
+
+    pthread_mutex_unlock(&set->lock);
+    (void)ae_wake_sleep(&set->control, control, AETHER_FOREVER);
+    pthread_mutex_lock(&set->lock);
 }
 
 static void *help(void *context) {
     struct aether_waitset *set = context;
+    struct member *found;
 
     pthread_mutex_lock(&set->lock);
     while (!set->stop) {
         if (!set->armed) {
-            const uint64_t control = ae_load_acquire(&set->control);
-            pthread_mutex_unlock(&set->lock);
-            (void)ae_wake_sleep(&set->control, control, AETHER_FOREVER);
-            pthread_mutex_lock(&set->lock);
-        } else if (!fire(set)) {
-            set->watching = true;
-            (void)sleep_once(set, UINT64_MAX);
-            set->watching = false;
+            sleep_until_armed(set);
+            continue;
         }
+        set->watching = true;
+        (void)sleep_once(set, AETHER_FOREVER, &found);
+        set->watching = false;
+        if (set->armed && (found != NULL || wake_pending(set)))
+            fire(set, found);
     }
     pthread_mutex_unlock(&set->lock);
     return NULL;
@@ -310,15 +358,29 @@ static int start_helper(struct aether_waitset *set) {
     return -rc;
 }
 
+static void stop_helper(struct aether_waitset *set) {
+    pthread_mutex_lock(&set->lock);
+    set->stop = true;
+    signal_sleeper(set);
+    pthread_mutex_unlock(&set->lock);
+    pthread_join(set->helper, NULL);
+}
+
 /* ---- the set's thread ---- */
 
-/* About to wait: publishers may need what was read, and the sleeper must know what was. */
+/*
+ * About to wait, with the lock held: publishers may need what was read, and the sleeper must know what was. That is so
+ * for members that were named. What the program has received from others on its own the sleeper finds out.
+ */
 static void prepare_to_wait(struct aether_waitset *set) {
-    for (size_t i = 0; i < set->count; i++) {
-        struct aether_subscriber *hot = &set->members[i]->handle->ring.hot;
-        if (hot->cursor_stored != hot->next)
-            ae_store_cursor(hot, hot->next);
-        refresh(set->members[i]);
+    for (struct member *m = set->newest; m != NULL && m->stale; m = m->older) {
+        struct ae_subscriber *s = &m->handle->ring;
+        if (s->hot.cursor_stored != s->hot.next)
+            ae_store_cursor(&s->hot, s->hot.next);
+        m->seen.hot.next = s->hot.next;
+        m->seen.evicted = s->evicted;
+        m->seen.ends_told = s->ends_told;
+        m->stale = false;
     }
 }
 
@@ -337,72 +399,85 @@ static void arm(struct aether_waitset *set) {
     pthread_mutex_unlock(&set->lock);
 }
 
-/* A member has something, and so may others: the fd is readable until none has. */
-static void note_ready(struct aether_waitset *set, struct member *m) {
-    pthread_mutex_lock(&set->lock);
-    touch(set, m);
-    if (set->armed)
-        make_readable(set);
-    pthread_mutex_unlock(&set->lock);
-}
-
-static bool find_ready(struct aether_waitset *set, aether_ready *ready) {
+static struct member *find_news(struct aether_waitset *set, bool closely) {
     for (size_t i = 0; i < set->count; i++) {
         if (set->turn >= set->count)
             set->turn = 0;
         struct member *m = set->members[set->turn++];
-        if (!ae_subscriber_has_news(&m->handle->ring))
-            continue;
-        ae_subscriber_told(&m->handle->ring);
-        note_ready(set, m);
-        *ready = (aether_ready){.subscriber = &m->handle->ring.hot, .context = m->context};
-        return true;
+        if ((closely || !is_quiet(m)) && ae_subscriber_has_news(&m->handle->ring))
+            return m;
     }
-    return false;
+    return NULL;
+}
+
+/* If a member has something, so may others: the fd is readable until none has. */
+static bool find_ready(struct aether_waitset *set, aether_ready *ready) {
+    const uint64_t now = ae_now_ns();
+    struct member *m;
+
+    pthread_mutex_lock(&set->lock);
+    const bool closely = now - set->looked_ns >= AE_WAKE_SLEEP_NS;
+    m = find_news(set, closely);
+    if (m != NULL) {
+        ae_subscriber_told(&m->handle->ring);
+        touch(set, m);
+        if (set->armed)
+            make_readable(set);
+        *ready = (aether_ready){.subscriber = &m->handle->ring.hot, .context = m->context};
+    } else if (closely) {
+        set->looked_ns = now;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return m != NULL;
 }
 
 static bool take_wake(struct aether_waitset *set) {
-    bool pending;
-
-    if (!wake_pending(set)) /* only this thread changes wakes_taken */
+    if (!wake_pending(set))
         return false;
     pthread_mutex_lock(&set->lock);
-    pending = wake_pending(set);
     set->wakes_taken = ae_load_acquire(&set->wakes);
     pthread_mutex_unlock(&set->lock);
-    return pending;
+    return true;
 }
 
-/* False: a signal came. */
-static bool sleep_here(struct aether_waitset *set, uint64_t ns) {
-    enum slept slept;
+/* Sleeps in this thread. False: a signal came. */
+static bool sleep_here(struct aether_waitset *set, uint64_t ns, bool *found_one) {
+    struct member *found;
+    bool undisturbed;
 
     pthread_mutex_lock(&set->lock);
     prepare_to_wait(set);
-    slept = sleep_once(set, ns);
+    undisturbed = sleep_once(set, ns, &found);
+    if (found != NULL)
+        touch(set, found);
     pthread_mutex_unlock(&set->lock);
-    return slept != DISTURBED;
+    *found_one = found != NULL;
+    return undisturbed;
 }
 
 /* Sleeps while the helper looks. False: a signal came. */
-static bool sleep_on_fd(struct aether_waitset *set, uint64_t ns) {
+static bool sleep_on_fd(struct aether_waitset *set, uint64_t ns, bool *found_one) {
     struct pollfd entry = {.fd = set->fd, .events = POLLIN};
     const struct timespec span = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+    int rc;
 
     arm(set);
-    return ppoll(&entry, 1, ns < AETHER_FOREVER ? &span : NULL, NULL) >= 0 || errno != EINTR;
+    rc = ppoll(&entry, 1, ns < AETHER_FOREVER ? &span : NULL, NULL);
+    *found_one = rc > 0;
+    return rc >= 0 || errno != EINTR;
 }
 
 static int wait_for_ready(struct aether_waitset *set, aether_ready *ready, uint64_t timeout_ns) {
     const uint64_t start = ae_now_ns();
     uint64_t waited = 0;
+    bool found;
 
     do {
         const uint64_t left = timeout_ns == AETHER_FOREVER ? AETHER_FOREVER : timeout_ns - waited;
-        const bool undisturbed = set->fd < 0 ? sleep_here(set, left) : sleep_on_fd(set, left);
+        const bool undisturbed = set->fd < 0 ? sleep_here(set, left, &found) : sleep_on_fd(set, left, &found);
         if (take_wake(set))
             break;
-        if (find_ready(set, ready))
+        if (found && find_ready(set, ready))
             return 1;
         if (!undisturbed)
             break;
@@ -419,12 +494,14 @@ AE_EXPORT int aether_waitset_next(aether_waitset *set, aether_ready *ready, uint
 
     if (rc != 0)
         return rc;
-    if (take_wake(set) || (timeout_ns == 0 && !find_ready(set, ready)))
+    if (take_wake(set))
         arm(set);
-    else if (timeout_ns == 0 || find_ready(set, ready))
+    else if (find_ready(set, ready))
         rc = 1;
-    else
+    else if (timeout_ns != 0)
         rc = wait_for_ready(set, ready, timeout_ns);
+    else
+        arm(set);
     return leave(set, rc);
 }
 
@@ -461,6 +538,30 @@ AE_EXPORT int aether_waitset_fd(aether_waitset *set) {
     return leave(set, fd);
 }
 
+/* The subscriber is closed, or removed. Once the lock is free nobody looks at it any more. */
+static void forget(struct ae_watcher *watcher) {
+    struct member *m = (struct member *)(void *)watcher;
+    struct aether_waitset *set = m->set;
+    size_t i = 0;
+
+    m->handle->watcher = NULL;
+    if (!is_owner(set)) { /* the lock may be held by a thread that a forked child doesn't have */
+        m->handle = NULL;
+        return;
+    }
+    while (set->members[i] != m)
+        i++;
+    pthread_mutex_lock(&set->lock);
+    set->count--;
+    memmove(&set->members[i], &set->members[i + 1], (set->count - i) * sizeof(struct member *));
+    unlink_member(set, m);
+    signal_sleeper(set);
+    pthread_mutex_unlock(&set->lock);
+    if (i < set->turn)
+        set->turn--;
+    free(m);
+}
+
 static int make_room(struct aether_waitset *set) {
     const size_t room = set->room != 0 ? set->room * 2 : 8;
     struct member **members;
@@ -492,40 +593,20 @@ static int add(struct aether_waitset *set, struct ae_subscriber_handle *handle, 
         return rc;
     if ((m = calloc(1, sizeof *m)) == NULL)
         return ae_fail(-ENOMEM, "out of memory for a member of a waitset");
-    *m = (struct member){
-        .watcher.forget = forget, .set = set, .handle = handle, .context = context, .seen = handle->ring};
+    m->watcher.forget = forget;
+    m->set = set;
+    m->handle = handle;
+    m->context = context;
+    m->wake = &handle->ring.log->wake.wake;
+    m->seen = handle->ring;
     handle->watcher = &m->watcher;
     pthread_mutex_lock(&set->lock);
     set->members[set->count++] = m;
     link_newest(set, m);
-    set->naps = 0;
+    touch(set, m);
     signal_sleeper(set);
     pthread_mutex_unlock(&set->lock);
     return 0;
-}
-
-/* The subscriber is closed, or removed. Once the lock is free nobody looks at it any more. */
-static void forget(struct ae_watcher *watcher) {
-    struct member *m = (struct member *)(void *)watcher;
-    struct aether_waitset *set = m->set;
-    size_t i = 0;
-
-    m->handle->watcher = NULL;
-    if (!is_owner(set)) { /* in a forked child: the lock may be held by a thread that isn't there */
-        m->handle = NULL;
-        return;
-    }
-    while (set->members[i] != m)
-        i++;
-    pthread_mutex_lock(&set->lock);
-    set->count--;
-    memmove(&set->members[i], &set->members[i + 1], (set->count - i) * sizeof(struct member *));
-    unlink_member(set, m);
-    signal_sleeper(set);
-    pthread_mutex_unlock(&set->lock);
-    if (i < set->turn)
-        set->turn--;
-    free(m);
 }
 
 AE_EXPORT int aether_waitset_add(aether_waitset *set, aether_subscriber *subscriber, void *context) {
@@ -535,11 +616,12 @@ AE_EXPORT int aether_waitset_add(aether_waitset *set, aether_subscriber *subscri
 }
 
 AE_EXPORT int aether_waitset_remove(aether_waitset *set, aether_subscriber *subscriber) {
-    struct ae_watcher *watcher = ae_handle_of_subscriber(subscriber)->watcher;
+    struct ae_watcher *watcher;
     const int rc = enter(set);
 
     if (rc != 0)
         return rc;
+    watcher = ae_handle_of_subscriber(subscriber)->watcher;
     if (watcher == NULL || ((struct member *)(void *)watcher)->set != set)
         return leave(set, ae_fail(-ENOENT, "the subscriber isn't in this waitset"));
     forget(watcher);
@@ -549,11 +631,10 @@ AE_EXPORT int aether_waitset_remove(aether_waitset *set, aether_subscriber *subs
 void ae_waitset_ends_told(aether_waitset *set) {
     pthread_mutex_lock(&set->lock);
     if (!set->armed) {
-        for (size_t i = 0; i < set->count; i++) {
-            const uint64_t told = set->members[i]->seen.ends_told;
-            uint64_t *known = &set->members[i]->handle->ring.ends_told;
-            if ((int64_t)(told - *known) > 0)
-                *known = told;
+        for (struct member *m = set->newest; m != NULL && m->stale; m = m->older) {
+            uint64_t *known = &m->handle->ring.ends_told;
+            if ((int64_t)(m->seen.ends_told - *known) > 0)
+                *known = m->seen.ends_told;
         }
     }
     pthread_mutex_unlock(&set->lock);
@@ -569,14 +650,6 @@ AE_EXPORT int aether_waitset_open(aether_waitset **out) {
     pthread_mutex_init(&set->lock, NULL);
     *out = set;
     return 0;
-}
-
-static void stop_helper(struct aether_waitset *set) {
-    pthread_mutex_lock(&set->lock);
-    set->stop = true;
-    signal_sleeper(set);
-    pthread_mutex_unlock(&set->lock);
-    pthread_join(set->helper, NULL);
 }
 
 AE_EXPORT void aether_waitset_close(aether_waitset *set) {

@@ -582,6 +582,30 @@ static void a_forked_child_may_only_close(void **state) {
 
 /* ---- nothing is missed ---- */
 
+/* A note is overwritten by a lie, so that a publish wakes nobody: it costs a bounded sleep, in every way of waiting. */
+static void a_lie_is_survived(void **state) {
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        struct fixture *f = open_all(2, all_reliable);
+        int named;
+
+        if (way == 0)
+            assert_int_equal(is_readable(f, 0), 0);
+        else
+            assert_int_equal(next_named(f, MS), -1); /* leaves a note */
+        while (ae_load_acquire(&f->ring[1].cursors->want.want) != ae_load_acquire(&f->ring[1].log->wake.wake))
+            sched_yield();
+        ae_store_release(&f->ring[1].cursors->want.want, 0);
+        publish_one(f, 1);
+        if (way == 0)
+            assert_int_equal(is_readable(f, -1), 1);
+        while ((named = next_named(f, way == 1 ? AETHER_FOREVER : 0)) < 0)
+            sched_yield();
+        assert_int_equal(named, 1);
+        close_all(f);
+    }
+}
+
 struct flood {
     struct fixture *f;
     unsigned first, step; /* topics first, first + step, ... are this thread's */
@@ -699,6 +723,7 @@ int main(void) {
 #ifndef AE_TSAN
         cmocka_unit_test(a_forked_child_may_only_close),
 #endif
+        cmocka_unit_test(a_lie_is_survived),
         cmocka_unit_test(nothing_is_missed),
         cmocka_unit_test(nothing_is_missed_of_many),
         cmocka_unit_test(many_take_turns),

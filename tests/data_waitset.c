@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waitsets with real processes: a hunt for lost wake-ups on several topics while publishers, subscribers and aetherd
+ * are killed; members that come and go while messages arrive; what a thousand idle subscribers cost; and the order of
+ * closing.
+ *
+ * In the hunt a publisher publishes in the very moment in which a subscriber falls asleep. A lost wake-up is a message
+ * that arrives only because the bounded sleep of 250 ms was over. What the machine held up is taken off: the time that a
+ * process was ready to run but didn't, as the kernel counts it, and stalls that a monitor process sees.
+ *
+ * AETHER_TEST_CYCLES sleeps, or as many as fit in AETHER_TEST_SECONDS; AETHER_TEST_SEED.
+ */
+#include "lib/process.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define TOPICS 6u
+#define SUBSCRIBERS 4u /* blocking, epoll; and both without futex_waitv */
+#define PUBLISHERS 3u
+#define CAPACITY 64u
+#define STAMPS 4096u
+#define LATE_NS 200000000ull
+#define TICK_NS 10000000ull
+#define HUNT_NS 65536u /* a publisher waits up to so long once a subscriber says that it goes to sleep */
+#define MANY (SANITIZED ? 300u : 1000u)
+#define IDLE_S 3u
+
+static struct stage {
+    uint64_t stop, ready;
+    uint64_t sent[TOPICS][STAMPS]; /* when the publish of a sequence had returned */
+    uint64_t end[TOPICS];          /* one more than the last sequence, once nobody publishes any more */
+    uint64_t published;            /* messages */
+    uint64_t ticks, stalled_ns;
+    struct {
+        uint64_t joined, alive, sleeps, late, excused;
+        uint64_t asleep; /* `published` when it had received everything and was about to sleep */
+    } subscribers[SUBSCRIBERS];
+    struct {
+        uint64_t opened, alive;
+    } publishers[PUBLISHERS];
+} * stage;
+
+static uint64_t seed;
+
+static const aether_topic_config config = {.max_message = 16, .capacity = CAPACITY};
+
+static const char *topic_name(const char *prefix, unsigned i) {
+    static char name[64];
+
+    snprintf(name, sizeof name, "%s/%u", prefix, i);
+    return name;
+}
+
+/* As a kernel before 5.16, or a sandbox that doesn't know the call. */
+static void forbid_futex_waitv(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 449, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+
+    REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    REQUIRE(syscall(449, NULL, 0, 0, NULL, 0) == -1 && errno == ENOSYS);
+}
+
+static unsigned threads(void) {
+    DIR *dir = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    REQUIRE(dir != NULL);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n - 2;
+}
+
+static int epoll_of(aether_waitset *members) {
+    struct epoll_event event = {.events = EPOLLIN};
+    const int epoll = epoll_create1(EPOLL_CLOEXEC), fd = aether_waitset_fd(members);
+
+    REQUIRE(epoll >= 0 && fd >= 0);
+    REQUIRE(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+    return epoll;
+}
+
+static bool is_readable(int epoll, int timeout_ms) {
+    struct epoll_event event;
+    const int n = epoll_wait(epoll, &event, 1, timeout_ms);
+
+    REQUIRE(n >= 0);
+    return n == 1;
+}
+
+/* ---- the machine ---- */
+
+/* Ticks every 10 ms, and notes by how much it came too late. */
+static void monitor(unsigned arg) {
+    const struct timespec tick = {.tv_nsec = (long)TICK_NS};
+    uint64_t before = now_ns();
+
+    (void)arg;
+    for (;;) {
+        nanosleep(&tick, NULL);
+        const uint64_t now = now_ns();
+        if (now - before > 2 * TICK_NS)
+            add(&stage->stalled_ns, now - before - TICK_NS);
+        before = now;
+        add(&stage->ticks, 1);
+    }
+}
+
+/* For how long the threads of this process were ready to run without running; 0 where the kernel doesn't count it. */
+static uint64_t held_up_ns(void) {
+    static int fds[2] = {-1, -1}; /* of this thread and of the set's helper */
+    static unsigned count;
+    unsigned long long ran, waited, all = 0;
+    char text[96], path[300];
+
+    if (count < threads()) { /* the first call, and the first one after the helper was started */
+        DIR *dir = opendir("/proc/self/task");
+        struct dirent *entry;
+        REQUIRE(dir != NULL);
+        for (count = 0; (entry = readdir(dir)) != NULL && count < 2;) {
+            if (entry->d_name[0] == '.')
+                continue;
+            snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", entry->d_name);
+            if (fds[count] >= 0)
+                close(fds[count]);
+            fds[count++] = open(path, O_RDONLY | O_CLOEXEC);
+        }
+        closedir(dir);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const ssize_t n = fds[i] >= 0 ? pread(fds[i], text, sizeof text - 1, 0) : -1;
+        if (n <= 0)
+            continue;
+        text[n] = '\0';
+        all += sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+    }
+    return all;
+}
+
+struct nap {
+    uint64_t start, held_up, stalled;
+};
+
+static struct nap before_sleep(void) {
+    return (struct nap){now_ns(), held_up_ns(), get(&stage->stalled_ns)};
+}
+
+/* A message came after a sleep: was the subscriber woken for it, or did the sleep just end? */
+static void judge(unsigned me, unsigned topic, const struct nap *nap, const aether_message *message) {
+    const uint64_t now = now_ns();
+    uint64_t from, sent, late, machine, ticks;
+
+    memcpy(&from, message->data, sizeof from);
+    if (now - from < LATE_NS || now - nap->start < LATE_NS)
+        return;
+    sent = get(&stage->sent[topic][message->seq % STAMPS]); /* killed in between, a publisher wakes nobody */
+    from = nap->start > sent ? nap->start : sent;
+    ticks = get(&stage->ticks);
+    AWAIT(get(&stage->ticks) >= ticks + 2);
+    late = now > from && sent != 0 ? now - from : 0;
+    machine = held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
+    printf("# subscriber %u: topic %u, sequence %llu %llu ms late, %llu of them the machine's%s\n", me, topic,
+           (unsigned long long)message->seq, (unsigned long long)late / 1000000, (unsigned long long)machine / 1000000,
+           sent == 0 ? "; its publisher was killed" : "");
+    add(late > LATE_NS + machine ? &stage->subscribers[me].late : &stage->subscribers[me].excused, 1);
+}
+
+/* ---- the hunt: subscribers ---- */
+
+struct subscriber {
+    unsigned me;
+    aether_client *client;
+    aether_waitset *set;
+    struct reading readings[TOPICS]; /* their counts only */
+    int epoll;                       /* -1: it blocks */
+    struct nap nap;
+    bool slept; /* and has received nothing since */
+    long switches;
+};
+
+static void take(struct subscriber *s, unsigned topic, const aether_message *message) {
+    struct reading *reading = &s->readings[topic];
+
+    pass_aborted(reading, message->seq); /* of a publisher that was killed in a publish */
+    REQUIRE(message->seq == reading->expected && message->lost == 0 && message->len == 8);
+    if (s->slept)
+        judge(s->me, topic, &s->nap, message);
+    s->slept = false;
+    reading->expected++;
+    reading->delivered++;
+}
+
+/* Handles what the set names until it says that there is no more, or the time is over. */
+static void handle_all(struct subscriber *s, uint64_t timeout_ns) {
+    aether_message message;
+    aether_ready ready;
+    int rc;
+
+    while ((rc = aether_waitset_next(s->set, &ready, timeout_ns)) > 0) {
+        const unsigned topic = (unsigned)((struct reading *)ready.context - s->readings);
+        REQUIRE(topic < TOPICS && ready.subscriber == s->readings[topic].sub);
+        while ((rc = aether_receive(ready.subscriber, &message)) > 0)
+            take(s, topic, &message);
+        REQUIRE(rc == 0);
+        pass_aborted(&s->readings[topic], aether_subscriber_next(ready.subscriber));
+        timeout_ns = 0;
+    }
+    REQUIRE(rc == 0);
+}
+
+/* A sleep is a switch to another process that this thread asked for. */
+static void count_sleeps(struct subscriber *s) {
+    struct rusage usage;
+
+    REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0);
+    add(&stage->subscribers[s->me].sleeps, (uint64_t)(usage.ru_nvcsw - s->switches));
+    s->switches = usage.ru_nvcsw;
+}
+
+static void start_subscriber(struct subscriber *s) {
+    s->client = connect_as("subscriber");
+    REQUIRE(aether_waitset_open(&s->set) == 0);
+    for (unsigned i = 0; i < TOPICS; i++) {
+        struct reading *reading = &s->readings[i];
+        int rc;
+        /* aetherd may just be dead. */
+        AWAIT((rc = aether_subscriber_open(s->client, topic_name("hunt", i), NULL, &config, &reading->sub)) == 0);
+        reading->expected = aether_subscriber_next(reading->sub);
+        reading->aborts_allowed = true;
+        REQUIRE(aether_waitset_add(s->set, reading->sub, reading) == 0);
+    }
+    s->epoll = s->me % 2 != 0 ? epoll_of(s->set) : -1;
+}
+
+static bool has_ended(const struct subscriber *s) {
+    for (unsigned i = 0; i < TOPICS; i++) {
+        if (s->readings[i].expected != get(&stage->end[i]))
+            return false;
+    }
+    return true;
+}
+
+static void subscribe(unsigned me) {
+    struct subscriber s = {.me = me};
+    uint64_t n = 0;
+
+    if (me >= 2)
+        forbid_futex_waitv();
+    start_subscriber(&s);
+    handle_all(&s, 0);
+    set(&stage->subscribers[me].alive, 1);
+    add(&stage->subscribers[me].joined, 1);
+    while (!get(&stage->stop) || !has_ended(&s)) {
+        if (++n % 64 == 0)
+            count_sleeps(&s);
+        s.nap = before_sleep();
+        s.slept = true;
+        const uint64_t published = get(&stage->published);
+        if (s.epoll >= 0) {
+            set(&stage->subscribers[me].asleep, published);
+            (void)is_readable(s.epoll, 1000);
+            handle_all(&s, 0);
+        } else {
+            set(&stage->subscribers[me].asleep, published);
+            handle_all(&s, 1000000000);
+        }
+    }
+    REQUIRE(threads() == (s.epoll >= 0 ? 2 : 1) || SANITIZED);
+    count_sleeps(&s);
+    if (me % 2 == 0)
+        aether_waitset_close(s.set);
+    aether_disconnect(s.client);
+    if (me % 2 != 0)
+        aether_waitset_close(s.set);
+}
+
+/* ---- the hunt: publishers ---- */
+
+/*
+ * Waits until a victim, or every subscriber, has received everything and says that it goes to sleep; then a random
+ * moment longer, without sleep. Another message on this topic would heal a lost wake-up, so the patience is longer than
+ * the bounded sleep.
+ */
+static void lie_in_wait(uint64_t random, uint64_t published) {
+    const uint64_t span = 1 + (HUNT_NS >> (random >> 8) % 12), patience = now_ns() + 2 * LATE_NS;
+    const unsigned victim = (unsigned)(random % (2 * SUBSCRIBERS)); /* or all */
+
+    for (unsigned i = 0; i < SUBSCRIBERS; i++) {
+        if (victim < SUBSCRIBERS && i != victim)
+            continue;
+        while (get(&stage->subscribers[i].alive) && get(&stage->subscribers[i].asleep) < published &&
+               now_ns() < patience)
+            sched_yield();
+    }
+    const uint64_t until = now_ns() + (random >> 16) % span;
+    while (now_ns() < until)
+        ;
+}
+
+static void publish(unsigned me) {
+    aether_client *client = connect_as("publisher");
+    aether_publisher *pubs[TOPICS];
+    uint64_t random = seed + me + now_ns();
+
+    for (unsigned i = 0; i < TOPICS; i++)
+        AWAIT(aether_publisher_open(client, topic_name("hunt", i), &config, &pubs[i]) == 0);
+    add(&stage->publishers[me].opened, 1);
+    while (!get(&stage->stop)) {
+        const uint64_t r = next_random(&random), now = now_ns();
+        const unsigned i = (unsigned)(r >> 40) % TOPICS;
+        const int rc = aether_publish(pubs[i], &now, sizeof now);
+
+        REQUIRE(rc >= 0);
+        if (rc == AETHER_FULL) {
+            sched_yield();
+            continue;
+        }
+        set(&stage->sent[i][(aether_publisher_next(pubs[i]) - 1) % STAMPS], now_ns());
+        lie_in_wait(r, __atomic_add_fetch(&stage->published, 1, __ATOMIC_ACQ_REL));
+    }
+    aether_disconnect(client);
+}
+
+/* ---- the hunt ---- */
+
+static uint64_t sum_of(const uint64_t *first) {
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        all += get((const uint64_t *)(const void *)((const char *)first + i * sizeof stage->subscribers[0]));
+    return all;
+}
+
+#define SLEEPS sum_of(&stage->subscribers[0].sleeps)
+#define LATE sum_of(&stage->subscribers[0].late)
+
+static pid_t start(void (*play)(unsigned), unsigned arg, const uint64_t *word) {
+    const uint64_t before = get(word);
+    const pid_t pid = spawn(play, arg);
+
+    AWAIT(get(word) == before + 1);
+    return pid;
+}
+
+/* Where each topic ends, once its publishers have closed. */
+static void note_ends(void) {
+    aether_inspector *inspector;
+    aether_topic_info info;
+
+    REQUIRE(aether_inspect_open(&inspector, test.socket) == 0);
+    for (unsigned i = 0; i < TOPICS; i++) {
+        REQUIRE(aether_inspect_find(inspector, topic_name("hunt", i), &info) == 1);
+        set(&stage->end[i], info.next_seq);
+    }
+    aether_inspect_close(inspector);
+}
+
+static void hunt_lost_wakeups(uint64_t cycles, uint64_t seconds) {
+    const uint64_t stop_at = now_ms() + seconds * 1000;
+    pid_t subscribers[SUBSCRIBERS], publishers[PUBLISHERS], watch;
+    uint64_t excused = 0, kills = 0;
+
+    for (unsigned i = 0; i < TOPICS; i++)
+        set(&stage->end[i], UINT64_MAX);
+    watch = start(monitor, 0, &stage->ticks);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        subscribers[i] = start(subscribe, i, &stage->subscribers[i].joined);
+    for (unsigned i = 0; i < PUBLISHERS; i++)
+        publishers[i] = start(publish, i, &stage->publishers[i].opened);
+    while (SLEEPS < cycles && now_ms() < stop_at && LATE == 0) {
+        const uint64_t r = next_random(&seed), next = get(&stage->published) + 300 + r % 1000;
+        const unsigned victim = (unsigned)(r >> 32) % (SUBSCRIBERS + PUBLISHERS + 1);
+
+        AWAIT(get(&stage->published) >= next || LATE != 0);
+        kills++;
+        if (victim < SUBSCRIBERS) {
+            set(&stage->subscribers[victim].alive, 0);
+            kill_child(subscribers[victim]);
+            subscribers[victim] = start(subscribe, victim, &stage->subscribers[victim].joined);
+        } else if (victim < SUBSCRIBERS + PUBLISHERS) {
+            const unsigned i = victim - SUBSCRIBERS;
+            kill_child(publishers[i]);
+            publishers[i] = start(publish, i, &stage->publishers[i].opened);
+        } else {
+            daemon_kill();
+            AWAIT(get(&stage->published) >= next + 300 || LATE != 0);
+            daemon_start();
+        }
+    }
+    set(&stage->stop, 1);
+    for (unsigned i = 0; i < PUBLISHERS; i++)
+        join_child(publishers[i]);
+    note_ends();
+    for (unsigned i = 0; i < SUBSCRIBERS; i++) {
+        join_child(subscribers[i]);
+        excused += stage->subscribers[i].excused;
+    }
+    kill_child(watch);
+    printf("# sleeps: blocking %llu, epoll %llu; without futex_waitv %llu, %llu\n",
+           (unsigned long long)stage->subscribers[0].sleeps, (unsigned long long)stage->subscribers[1].sleeps,
+           (unsigned long long)stage->subscribers[2].sleeps, (unsigned long long)stage->subscribers[3].sleeps);
+    if (LATE != 0)
+        fail("%llu wake-ups were lost", (unsigned long long)LATE);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        REQUIRE(stage->subscribers[i].sleeps > 100);
+    ok("%llu sleeps, %llu messages, %llu kills: no wake-up was lost (%llu late ones were the machine's)",
+       (unsigned long long)SLEEPS, (unsigned long long)stage->published, (unsigned long long)kills,
+       (unsigned long long)excused);
+}
+
+/* ---- members come and go while messages arrive ---- */
+
+static void publish_everywhere(unsigned me) {
+    aether_client *client = connect_as("publisher");
+    aether_publisher *pubs[TOPICS];
+    uint64_t random = me;
+
+    for (unsigned i = 0; i < TOPICS; i++)
+        REQUIRE(aether_publisher_open(client, topic_name("come", i), &config, &pubs[i]) == 0);
+    add(&stage->ready, 1);
+    while (!get(&stage->stop)) {
+        const uint64_t r = next_random(&random);
+        REQUIRE(aether_publish(pubs[r % TOPICS], &r, sizeof r) >= 0); /* or full: nobody may read it now */
+        if ((r >> 32) % 8 == 0)
+            look_again();
+    }
+    aether_disconnect(client);
+}
+
+/* Each subscriber gets what comes while it is open, in order and without a gap, in the set or out of it. */
+static void drain(struct reading *reading) {
+    aether_message message;
+    int rc;
+
+    while ((rc = aether_receive(reading->sub, &message)) > 0) {
+        REQUIRE(message.seq == reading->expected++ && message.lost == 0);
+        reading->delivered++;
+    }
+    REQUIRE(rc == 0);
+}
+
+static void come_and_go(bool with_fd) {
+    aether_client *client = connect_as("subscriber");
+    struct reading readings[TOPICS] = {{0}};
+    bool member[TOPICS] = {false};
+    pid_t publishers[2];
+    aether_waitset *members;
+    aether_ready ready;
+    uint64_t named = 0, delivered = 0;
+    int epoll = -1;
+
+    REQUIRE(aether_waitset_open(&members) == 0);
+    if (with_fd)
+        epoll = epoll_of(members);
+    memset(stage, 0, sizeof *stage);
+    for (unsigned i = 0; i < 2; i++)
+        publishers[i] = start(publish_everywhere, i, &stage->ready);
+    for (unsigned round = 0; round < (SANITIZED ? 1000u : 5000u); round++) {
+        const uint64_t r = next_random(&seed);
+        const unsigned i = (unsigned)(r % TOPICS);
+        struct reading *reading = &readings[i];
+        switch (r >> 32 & 3) { /* in any state: nothing says what may be done when */
+        case 0:
+            if (reading->sub == NULL) {
+                REQUIRE(aether_subscriber_open(client, topic_name("come", i), NULL, &config, &reading->sub) == 0);
+                reading->expected = aether_subscriber_next(reading->sub);
+            }
+            if (!member[i])
+                REQUIRE(aether_waitset_add(members, reading->sub, reading) == 0);
+            member[i] = true;
+            break;
+        case 1:
+            if (member[i])
+                REQUIRE(aether_waitset_remove(members, reading->sub) == 0);
+            if (reading->sub != NULL && !member[i])
+                drain(reading);
+            member[i] = false;
+            break;
+        case 2:
+            if ((r >> 40 & 3) == 0) {
+                aether_subscriber_close(reading->sub);
+                reading->sub = NULL;
+                member[i] = false;
+            }
+            break;
+        default:
+            if (with_fd)
+                (void)is_readable(epoll, 1);
+            for (unsigned n = 0; n < 20 && aether_waitset_next(members, &ready, with_fd ? 0 : 1000000) > 0; n++) {
+                struct reading *found = ready.context;
+                REQUIRE(found->sub == ready.subscriber && member[found - readings]);
+                delivered -= found->delivered;
+                drain(found);
+                delivered += found->delivered;
+                named++;
+            }
+            break;
+        }
+    }
+    set(&stage->stop, 1);
+    for (unsigned i = 0; i < 2; i++)
+        join_child(publishers[i]);
+    REQUIRE(named > 100 && delivered > 100);
+    aether_disconnect(client);
+    if (with_fd)
+        REQUIRE(!is_readable(epoll, 0) || aether_waitset_next(members, &ready, 0) == 0);
+    aether_waitset_close(members);
+    if (epoll >= 0)
+        close(epoll);
+    ok("members come, go and close while messages arrive, %s: %llu named, %llu messages",
+       with_fd ? "epoll" : "blocking", (unsigned long long)named, (unsigned long long)delivered);
+}
+
+/* ---- a thousand subscribers ---- */
+
+static struct many {
+    aether_client *client;
+    aether_waitset *set;
+    aether_publisher *pubs[1000];
+    aether_subscriber *subs[1000];
+} many;
+
+static void open_many(const char *prefix, aether_policy policy) {
+    const aether_topic_config small = {.max_message = 8, .capacity = 8};
+    const aether_subscribe_options options = {.policy = policy};
+
+    many.client = connect_as("many");
+    REQUIRE(aether_waitset_open(&many.set) == 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        REQUIRE(aether_publisher_open(many.client, topic_name(prefix, i), &small, &many.pubs[i]) == 0);
+        REQUIRE(aether_subscriber_open(many.client, topic_name(prefix, i), &options, NULL, &many.subs[i]) == 0);
+        REQUIRE(aether_waitset_add(many.set, many.subs[i], &many.subs[i]) == 0);
+    }
+}
+
+static void close_many(const char *prefix) {
+    aether_waitset_close(many.set);
+    for (unsigned i = 0; i < MANY; i++) {
+        aether_publisher_close(many.pubs[i]);
+        aether_subscriber_close(many.subs[i]);
+        REQUIRE(aether_topic_remove(many.client, topic_name(prefix, i)) == 0);
+    }
+    aether_disconnect(many.client);
+}
+
+static uint64_t cpu_ns(void) {
+    struct timespec t;
+
+    REQUIRE(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Parts per million of a core while nothing happens. */
+static uint64_t idle_ppm(int epoll) {
+    const uint64_t start = now_ns();
+    aether_ready ready;
+
+    if (epoll >= 0)
+        REQUIRE(!is_readable(epoll, 300)); /* naps have grown */
+    else
+        REQUIRE(aether_waitset_next(many.set, &ready, 300000000) == 0);
+    const uint64_t before = cpu_ns(), began = now_ns();
+    if (epoll >= 0)
+        REQUIRE(!is_readable(epoll, IDLE_S * 1000));
+    else
+        REQUIRE(aether_waitset_next(many.set, &ready, IDLE_S * 1000000000ull) == 0);
+    const uint64_t spent = cpu_ns() - before;
+    REQUIRE(now_ns() - start >= 3 * 1000000000ull);
+    return spent * 1000 / ((now_ns() - began) / 1000);
+}
+
+/* A message on any of them arrives, be it among those that are slept on or not; returns the longest time it took. */
+static uint64_t reach_many(int epoll) {
+    uint64_t worst = 0, random = seed;
+    aether_ready ready;
+    aether_message message;
+
+    for (unsigned n = 0; n < 200; n++) {
+        const unsigned i = (unsigned)(next_random(&random) % MANY);
+        const uint64_t start = now_ns();
+        REQUIRE(aether_publish(many.pubs[i], &n, sizeof n) == 0);
+        if (epoll >= 0)
+            REQUIRE(is_readable(epoll, 10000));
+        REQUIRE(aether_waitset_next(many.set, &ready, epoll >= 0 ? 0 : 10000000000ull) == 1);
+        REQUIRE(ready.subscriber == many.subs[i] && ready.context == &many.subs[i]);
+        REQUIRE(aether_receive(ready.subscriber, &message) == 1);
+        REQUIRE(aether_waitset_next(many.set, &ready, 0) == 0);
+        worst = now_ns() - start > worst ? now_ns() - start : worst;
+        if (n % 20 == 0)
+            REQUIRE(aether_waitset_next(many.set, &ready, 20000000) == 0); /* naps grow */
+    }
+    return worst;
+}
+
+static void a_thousand(const char *what, aether_policy policy, bool with_fd) {
+    int epoll = -1;
+    uint64_t ppm, worst;
+
+    open_many(what, policy);
+    REQUIRE(threads() == 1 || SANITIZED);
+    if (with_fd)
+        epoll = epoll_of(many.set);
+    REQUIRE(threads() == (with_fd ? 2 : 1) || SANITIZED);
+    worst = reach_many(epoll);
+    REQUIRE(threads() == (with_fd ? 2 : 1) || SANITIZED);
+    ppm = idle_ppm(epoll);
+    if (epoll >= 0)
+        close(epoll);
+    close_many(what);
+    printf("# %u %s subscribers, %s: %llu ppm of a core\n", MANY, what, with_fd ? "epoll" : "blocking",
+           (unsigned long long)ppm);
+    REQUIRE(ppm <= (SANITIZED ? 300000 : 20000));
+    ok("%u %s subscribers, %s: %s, idle %llu.%02llu %% of a core, a message after %llu us at most", MANY, what,
+       with_fd ? "epoll" : "blocking", with_fd ? "one thread more" : "no thread more", (unsigned long long)ppm / 10000,
+       (unsigned long long)ppm % 10000 / 100, (unsigned long long)worst / 1000);
+}
+
+/* ---- the order of closing ---- */
+
+static void open_pair(const char *topic, aether_client **client, aether_publisher **pub, aether_subscriber **sub) {
+    *client = connect_as("order");
+    REQUIRE(aether_publisher_open(*client, topic, &config, pub) == 0);
+    REQUIRE(aether_subscriber_open(*client, topic, NULL, NULL, sub) == 0);
+}
+
+static void closes_in_any_order(void) {
+    for (unsigned round = 0; round < 24; round++) {
+        aether_notifier *notifier;
+        aether_subscriber *sub, *other_sub;
+        aether_client *client, *other;
+        aether_publisher *pub, *other_pub;
+        aether_waitset *members;
+        aether_ready ready;
+
+        open_pair("order/a", &client, &pub, &sub);
+        open_pair("order/b", &other, &other_pub, &other_sub);
+        REQUIRE(aether_notifier_open(sub, &notifier) == 0);
+        REQUIRE(aether_waitset_open(&members) == 0);
+        REQUIRE(aether_waitset_add(members, sub, NULL) == -EBUSY);
+        REQUIRE(aether_waitset_add(members, other_sub, NULL) == 0);
+        if (round % 2 == 0)
+            REQUIRE(aether_waitset_fd(members) >= 0);
+        if (round % 3 == 0) {
+            REQUIRE(aether_publish(pub, "x", 1) == 0 && aether_publish(other_pub, "x", 1) == 0);
+            REQUIRE(aether_waitset_next(members, &ready, AETHER_FOREVER) == 1 && ready.subscriber == other_sub);
+        }
+        if (round % 4 == 0)
+            aether_notifier_arm(notifier);
+        if (round % 4 == 1)
+            aether_subscriber_close(sub);
+        if (round % 8 < 4)
+            aether_disconnect(client);
+        if (round % 6 < 3)
+            aether_disconnect(other);
+        REQUIRE(round % 6 >= 3 || aether_waitset_next(members, &ready, 1000000) == 0);
+        aether_waitset_close(members);
+        aether_notifier_arm(notifier);
+        aether_notifier_close(notifier);
+        if (round % 8 >= 4)
+            aether_disconnect(client);
+        if (round % 6 >= 3)
+            aether_disconnect(other);
+    }
+    ok("notifiers, waitsets, subscribers and clients are closed in any order");
+}
+
+static void a_notifier_is_armed_when_it_is_opened(void) {
+    aether_client *client;
+    aether_publisher *pub;
+    aether_subscriber *sub;
+    aether_notifier *notifier;
+    struct epoll_event event = {.events = EPOLLIN};
+    const int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    open_pair("order/armed", &client, &pub, &sub);
+    REQUIRE(aether_notifier_open(sub, &notifier) == 0);
+    REQUIRE(epoll_ctl(epoll, EPOLL_CTL_ADD, aether_notifier_fd(notifier), &event) == 0);
+    REQUIRE(!is_readable(epoll, 20));
+    REQUIRE(aether_publish(pub, "x", 1) == 0);
+    REQUIRE(is_readable(epoll, 10000));
+    aether_notifier_close(notifier);
+    aether_disconnect(client);
+    close(epoll);
+    ok("a notifier is armed when it is opened");
+}
+
+int main(void) {
+    uint64_t cycles, seconds;
+
+    stage = share(sizeof *stage);
+    test_begin(9);
+    seed = setting("AETHER_TEST_SEED", 1);
+    cycles = setting("AETHER_TEST_CYCLES", SANITIZED ? 50000 : 500000);
+    seconds = setting("AETHER_TEST_SECONDS", SANITIZED ? 10 : 30);
+    hunt_lost_wakeups(cycles, seconds);
+    come_and_go(false);
+    come_and_go(true);
+    a_thousand("reliable", AETHER_RELIABLE, false);
+    a_thousand("reliable", AETHER_RELIABLE, true);
+    a_thousand("best_effort", AETHER_BEST_EFFORT, false);
+    a_thousand("latest", AETHER_LATEST, true);
+    closes_in_any_order();
+    a_notifier_is_armed_when_it_is_opened();
+    return 0;
+}
