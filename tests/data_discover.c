@@ -5,7 +5,7 @@
  * registry. The follower does nothing but list and wait: a change that it misses leaves it asleep with the wrong list.
  * AETHER_TEST_SEED repeats a run.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 
 #define NAMES 48u
 #define ROUNDS (SANITIZED ? 100u : 400u)

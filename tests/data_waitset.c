@@ -10,7 +10,7 @@
  *
  * AETHER_TEST_CYCLES sleeps, or as many as fit in AETHER_TEST_SECONDS; AETHER_TEST_SEED.
  */
-#include "lib/process.h"
+#include "lib/traffic.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -119,11 +119,11 @@ static void monitor(unsigned arg) {
 }
 
 /* For how long the threads of this process were ready to run without running; 0 where the kernel doesn't count it. */
-static uint64_t held_up_ns(void) {
+static uint64_t threads_held_up_ns(void) {
     static int fds[2] = {-1, -1}; /* of this thread and of the set's helper */
     static unsigned count;
-    unsigned long long ran, waited, all = 0;
-    char text[96], path[300];
+    uint64_t all = 0;
+    char path[300];
 
     if (count < threads()) { /* the first call, and the first one after the helper was started */
         DIR *dir = opendir("/proc/self/task");
@@ -139,13 +139,8 @@ static uint64_t held_up_ns(void) {
         }
         closedir(dir);
     }
-    for (unsigned i = 0; i < count; i++) {
-        const ssize_t n = fds[i] >= 0 ? pread(fds[i], text, sizeof text - 1, 0) : -1;
-        if (n <= 0)
-            continue;
-        text[n] = '\0';
-        all += sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
-    }
+    for (unsigned i = 0; i < count; i++)
+        all += held_up_ns(fds[i]);
     return all;
 }
 
@@ -154,7 +149,7 @@ struct nap {
 };
 
 static struct nap before_sleep(void) {
-    return (struct nap){now_ns(), held_up_ns(), get(&stage->stalled_ns)};
+    return (struct nap){now_ns(), threads_held_up_ns(), get(&stage->stalled_ns)};
 }
 
 /* A message came after a sleep: was the subscriber woken for it, or did the sleep just end? */
@@ -170,7 +165,7 @@ static void judge(unsigned me, unsigned topic, const struct nap *nap, const aeth
     ticks = get(&stage->ticks);
     AWAIT(get(&stage->ticks) >= ticks + 2);
     late = now > from && sent != 0 ? now - from : 0;
-    machine = held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
+    machine = threads_held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
     printf("# subscriber %u: topic %u, sequence %llu %llu ms late, %llu of them the machine's%s\n", me, topic,
            (unsigned long long)message->seq, (unsigned long long)late / 1000000, (unsigned long long)machine / 1000000,
            sent == 0 ? "; its publisher was killed" : "");
@@ -183,23 +178,23 @@ struct subscriber {
     unsigned me;
     aether_client *client;
     aether_waitset *set;
-    struct reading readings[TOPICS]; /* their counts only */
-    int epoll;                       /* -1: it blocks */
+    struct test_subscriber subscribers[TOPICS]; /* their counts only */
+    int epoll;                                  /* -1: it blocks */
     struct nap nap;
     bool slept; /* and has received nothing since */
     long switches;
 };
 
 static void take(struct subscriber *s, unsigned topic, const aether_message *message) {
-    struct reading *reading = &s->readings[topic];
+    struct test_subscriber *subscriber = &s->subscribers[topic];
 
-    pass_aborted(reading, message->seq); /* of a publisher that was killed in a publish */
-    REQUIRE(message->seq == reading->expected && message->lost == 0 && message->len == 8);
+    pass_aborted(subscriber, message->seq); /* of a publisher that was killed in a publish */
+    REQUIRE(message->seq == subscriber->expected && message->lost == 0 && message->len == 8);
     if (s->slept)
         judge(s->me, topic, &s->nap, message);
     s->slept = false;
-    reading->expected++;
-    reading->delivered++;
+    subscriber->expected++;
+    subscriber->delivered++;
 }
 
 /* Handles what the set names until it says that there is no more, or the time is over. */
@@ -209,12 +204,12 @@ static void handle_all(struct subscriber *s, uint64_t timeout_ns) {
     int rc;
 
     while ((rc = aether_waitset_next(s->set, &ready, timeout_ns)) > 0) {
-        const unsigned topic = (unsigned)((struct reading *)ready.context - s->readings);
-        REQUIRE(topic < TOPICS && ready.subscriber == s->readings[topic].sub);
+        const unsigned topic = (unsigned)((struct test_subscriber *)ready.context - s->subscribers);
+        REQUIRE(topic < TOPICS && ready.subscriber == s->subscribers[topic].sub);
         while ((rc = aether_receive(ready.subscriber, &message)) > 0)
             take(s, topic, &message);
         REQUIRE(rc == 0);
-        pass_aborted(&s->readings[topic], aether_subscriber_next(ready.subscriber));
+        pass_aborted(&s->subscribers[topic], aether_subscriber_next(ready.subscriber));
         timeout_ns = 0;
     }
     REQUIRE(rc == 0);
@@ -233,20 +228,20 @@ static void start_subscriber(struct subscriber *s) {
     s->client = connect_as("subscriber");
     REQUIRE(aether_waitset_open(&s->set) == 0);
     for (unsigned i = 0; i < TOPICS; i++) {
-        struct reading *reading = &s->readings[i];
+        struct test_subscriber *subscriber = &s->subscribers[i];
         int rc;
         /* aetherd may just be dead. */
-        AWAIT((rc = aether_subscriber_open(s->client, topic_name("hunt", i), NULL, &config, &reading->sub)) == 0);
-        reading->expected = aether_subscriber_next(reading->sub);
-        reading->aborts_allowed = true;
-        REQUIRE(aether_waitset_add(s->set, reading->sub, reading) == 0);
+        AWAIT((rc = aether_subscriber_open(s->client, topic_name("hunt", i), NULL, &config, &subscriber->sub)) == 0);
+        subscriber->expected = aether_subscriber_next(subscriber->sub);
+        subscriber->aborts_allowed = true;
+        REQUIRE(aether_waitset_add(s->set, subscriber->sub, subscriber) == 0);
     }
     s->epoll = s->me % 2 != 0 ? epoll_of(s->set) : -1;
 }
 
 static bool has_ended(const struct subscriber *s) {
     for (unsigned i = 0; i < TOPICS; i++) {
-        if (s->readings[i].expected != get(&stage->end[i]))
+        if (s->subscribers[i].expected != get(&stage->end[i]))
             return false;
     }
     return true;
@@ -434,26 +429,26 @@ static void publish_everywhere(unsigned me) {
         const uint64_t r = next_random(&random);
         REQUIRE(aether_publish(pubs[r % TOPICS], &r, sizeof r) >= 0); /* or full: nobody may read it now */
         if ((r >> 32) % 8 == 0)
-            look_again();
+            poll_pause();
     }
     aether_disconnect(client);
 }
 
 /* Each subscriber gets what comes while it is open, in order and without a gap, in the set or out of it. */
-static void drain(struct reading *reading) {
+static void drain(struct test_subscriber *subscriber) {
     aether_message message;
     int rc;
 
-    while ((rc = aether_receive(reading->sub, &message)) > 0) {
-        REQUIRE(message.seq == reading->expected++ && message.lost == 0);
-        reading->delivered++;
+    while ((rc = aether_receive(subscriber->sub, &message)) > 0) {
+        REQUIRE(message.seq == subscriber->expected++ && message.lost == 0);
+        subscriber->delivered++;
     }
     REQUIRE(rc == 0);
 }
 
 static void come_and_go(bool with_fd) {
     aether_client *client = connect_as("subscriber");
-    struct reading readings[TOPICS] = {{0}};
+    struct test_subscriber subscribers[TOPICS] = {{0}};
     bool member[TOPICS] = {false};
     pid_t publishers[2];
     aether_waitset *members;
@@ -470,28 +465,28 @@ static void come_and_go(bool with_fd) {
     for (unsigned round = 0; round < (SANITIZED ? 1000u : 5000u); round++) {
         const uint64_t r = next_random(&seed);
         const unsigned i = (unsigned)(r % TOPICS);
-        struct reading *reading = &readings[i];
+        struct test_subscriber *subscriber = &subscribers[i];
         switch (r >> 32 & 3) { /* in any state: nothing says what may be done when */
         case 0:
-            if (reading->sub == NULL) {
-                REQUIRE(aether_subscriber_open(client, topic_name("come", i), NULL, &config, &reading->sub) == 0);
-                reading->expected = aether_subscriber_next(reading->sub);
+            if (subscriber->sub == NULL) {
+                REQUIRE(aether_subscriber_open(client, topic_name("come", i), NULL, &config, &subscriber->sub) == 0);
+                subscriber->expected = aether_subscriber_next(subscriber->sub);
             }
             if (!member[i])
-                REQUIRE(aether_waitset_add(members, reading->sub, reading) == 0);
+                REQUIRE(aether_waitset_add(members, subscriber->sub, subscriber) == 0);
             member[i] = true;
             break;
         case 1:
             if (member[i])
-                REQUIRE(aether_waitset_remove(members, reading->sub) == 0);
-            if (reading->sub != NULL && !member[i])
-                drain(reading);
+                REQUIRE(aether_waitset_remove(members, subscriber->sub) == 0);
+            if (subscriber->sub != NULL && !member[i])
+                drain(subscriber);
             member[i] = false;
             break;
         case 2:
             if ((r >> 40 & 3) == 0) {
-                aether_subscriber_close(reading->sub);
-                reading->sub = NULL;
+                aether_subscriber_close(subscriber->sub);
+                subscriber->sub = NULL;
                 member[i] = false;
             }
             break;
@@ -499,8 +494,8 @@ static void come_and_go(bool with_fd) {
             if (with_fd)
                 (void)is_readable(epoll, 1);
             for (unsigned n = 0; n < 20 && aether_waitset_next(members, &ready, with_fd ? 0 : 1000000) > 0; n++) {
-                struct reading *found = ready.context;
-                REQUIRE(found->sub == ready.subscriber && member[found - readings]);
+                struct test_subscriber *found = ready.context;
+                REQUIRE(found->sub == ready.subscriber && member[found - subscribers]);
                 delivered -= found->delivered;
                 drain(found);
                 delivered += found->delivered;
