@@ -55,10 +55,11 @@ typedef struct aether_topic_info {
     uint64_t memory_bytes;    /* of the topic's objects: what is allocated now */
     char type_name[64];       /* NUL-terminated; "": no type stated yet */
     uint32_t type_version;
-    uint32_t type_size;   /* bytes */
-    uint64_t joins;       /* publishers that were ever admitted */
-    uint32_t publishers;  /* attached */
-    uint32_t reliable;    /* subscribers attached */
+    uint32_t type_size;  /* bytes */
+    uint64_t joins;      /* publishers that were ever admitted */
+    uint32_t publishers; /* attached */
+    /* reliable subscribers that have joined: they get, or are evicted from, all that is published from now on */
+    uint32_t reliable;
     uint32_t best_effort; /* subscribers attached */
     uint64_t full;        /* times that a publisher found the ring full, of the records in use */
     uint64_t max_lag;     /* of the slowest reliable subscriber: sequences between its cursor and next_seq */

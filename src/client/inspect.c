@@ -233,9 +233,10 @@ static void fill_topic(const aether_inspector *inspector, const ae_registry_topi
             if (objects.log != NULL)
                 info->full += ae_load_relaxed(&objects.log->publishers[record].full);
         } else if (grants[i].role == AE_ROLE_RELIABLE) {
-            info->reliable++;
-            if (objects.cursors != NULL && is_active(objects.cursors, record) &&
-                !is_evicted(objects.log, record, geometry))
+            const int evicted = is_evicted(objects.log, record, geometry);
+            const int active = objects.cursors != NULL && is_active(objects.cursors, record);
+            info->reliable += objects.cursors == NULL || active || evicted;
+            if (active && !evicted)
                 slowest = at_most(ae_load_acquire(&objects.cursors->records[record].cursor), slowest);
         } else {
             info->best_effort++;

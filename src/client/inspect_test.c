@@ -204,6 +204,9 @@ static void figures(void **state) {
     ae_store_relaxed(&log->publishers[1].full, 3);
     ae_store_relaxed(&log->publishers[1].joined, 1000);
     ae_store_relaxed(&log->publishers[1].intent, ae_intent(1095, 5));
+    /* Granted and not joined yet: no publisher waits for it, and it may still miss what is published now. */
+    assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), 1);
+    assert_int_equal(info.reliable, 0);
     subscribe(cursors, 5, 1010, 1090);
     ae_store_relaxed(&cursors->records[5].lost, 2);
     ae_store_relaxed(&cursors->records[5].aborted, 1);
