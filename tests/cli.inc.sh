@@ -28,9 +28,9 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-# until_true COMMAND...: polls it, at most 20 s.
+# until_true COMMAND...: polls it, for at most 120 s, which can only be a hang.
 until_true() {
-    local deadline=$((SECONDS + 20))
+    local deadline=$((SECONDS + 120))
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $deadline ] || return 1
         sleep 0.02

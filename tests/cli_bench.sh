@@ -18,8 +18,9 @@ reports() {
     sed 's/^/# /' "$tmp/err"
     return 1
 }
-# A registry holds the path of its daemon's socket.
-left_nothing() { ! grep -qs aether-bench- /dev/shm/aether-*.registry && [ -z "$(find /tmp -maxdepth 1 -name 'aether-bench-*')" ]; }
+# Its own place for temporary files: another bench may run on this machine. A registry holds its daemon's socket path.
+export TMPDIR=$tmp
+left_nothing() { ! grep -qsF "$tmp/aether-bench-" /dev/shm/aether-*.registry && [ -z "$(find "$tmp" -maxdepth 1 -name 'aether-bench-*')" ]; }
 no_topic() { [ -z "$("$AETHER_CLI" topic ls --json)" ]; }
 
 for size in 0 7 8 32 64 1000 4088 4089 1M 64M; do

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_NS 5000000000ull
+#define START_NS 30000000000ull /* only to end a hang */
 
 /* $AETHERD, else beside this program when installed, in the neighbouring folder when built, else in PATH. */
 static void exec_daemon(const char *socket) {
@@ -37,15 +37,29 @@ static void exec_daemon(const char *socket) {
     _exit(127);
 }
 
+/* In $TMPDIR, but in /tmp if a socket's path in there would be too long. */
+static int make_directory(struct bench_daemon *daemon) {
+    static const char format[] = "%s/aether-bench-XXXXXX";
+    const char *tmp = getenv("TMPDIR");
+
+    if (tmp == NULL || tmp[0] != '/' ||
+        snprintf(daemon->directory, sizeof daemon->directory, format, tmp) >= (int)sizeof daemon->directory) {
+        tmp = "/tmp";
+        (void)snprintf(daemon->directory, sizeof daemon->directory, format, tmp);
+    }
+    if (mkdtemp(daemon->directory) != NULL)
+        return CLI_OK;
+    daemon->directory[0] = '\0';
+    return cli_error(CLI_FAILURE, "bench: %s: %s", tmp, strerror(errno));
+}
+
 int bench_daemon_start(struct bench_daemon *daemon) {
     const uint64_t deadline = cli_now_ns() + START_NS;
     const pid_t parent = getpid();
+    const int status = make_directory(daemon);
 
-    (void)strcpy(daemon->directory, "/tmp/aether-bench-XXXXXX");
-    if (mkdtemp(daemon->directory) == NULL) {
-        daemon->directory[0] = '\0';
-        return cli_error(CLI_FAILURE, "bench: /tmp: %s", strerror(errno));
-    }
+    if (status != CLI_OK)
+        return status;
     (void)snprintf(daemon->socket, sizeof daemon->socket, "%s/aetherd.sock", daemon->directory);
     daemon->pid = fork();
     if (daemon->pid < 0)
@@ -57,14 +71,13 @@ int bench_daemon_start(struct bench_daemon *daemon) {
         exec_daemon(daemon->socket);
     }
     while (access(daemon->socket, F_OK) != 0) { /* it is renamed into place when the daemon listens */
-        int status;
-        if (waitpid(daemon->pid, &status, WNOHANG) == daemon->pid) {
+        if (waitpid(daemon->pid, NULL, WNOHANG) == daemon->pid) {
             daemon->pid = 0;
             return cli_error(CLI_FAILURE,
                              "bench: aetherd didn't start: is it installed beside aether-cli? ($AETHERD names one)");
         }
         if (cli_now_ns() > deadline)
-            return cli_error(CLI_FAILURE, "bench: aetherd wasn't ready within 5 seconds");
+            return cli_error(CLI_FAILURE, "bench: aetherd wasn't ready within 30 seconds");
         (void)poll(NULL, 0, 5);
     }
     return CLI_OK;

@@ -8,7 +8,7 @@
 /* All zero: none was started. */
 struct bench_daemon {
     pid_t pid;
-    char directory[64]; /* its own, in /tmp */
+    char directory[80]; /* its own */
     char socket[96];    /* in there */
 };
 
