@@ -129,6 +129,23 @@ quiet_pair() {
     ended_well "$1 pub" && [ ! -s "$tmp/out" ]
 }
 
+# It finds what is there, and sleeps until it is woken for what comes and goes.
+discovers() {
+    "$AETHER_CLI" topic create found/a >/dev/null && "$AETHER_CLI" topic create lost/a >/dev/null || return 1
+    "$EXAMPLES/discover" 5 found/ >"$tmp/sub.out" 2>"$tmp/sub.err" </dev/null &
+    subscriber=$!
+    started+=("$subscriber")
+    until_true grep -qx '+ found/a' "$tmp/sub.out" && "$AETHER_CLI" topic create found/b >/dev/null &&
+        until_true grep -qx '+ found/b' "$tmp/sub.out" && "$AETHER_CLI" topic rm found/a >/dev/null &&
+        until_true grep -qx -e '- found/a' "$tmp/sub.out" && "$AETHER_CLI" topic create found/a >/dev/null &&
+        until_true test "$(wc -l <"$tmp/sub.out")" -ge 3 && "$AETHER_CLI" topic rm found/b >/dev/null &&
+        end && ended_well discover &&
+        [ "$(cat "$tmp/out")" = $'+ found/a\n+ found/b\n- found/a\n+ found/a\n- found/b' ] && return
+    echo "# discover printed:"
+    sed 's/^/# /' "$tmp/out"
+    return 1
+}
+
 refuses_other_type() {
     "$AETHER_CLI" topic rm examples/readings >/dev/null
     "$AETHER_CLI" topic create examples/readings --max-message 16 --type examples.reading:2:16 >/dev/null || return 1
@@ -198,5 +215,6 @@ wakes_for_the_last() {
 }
 ok "waitset, what is there already" one_of_each
 ok "waitset, a publish wakes it" wakes_for_the_last
+ok "discover" discovers
 ok "inspect" begins "aetherd: running, " inspect
 finish
