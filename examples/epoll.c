@@ -96,7 +96,6 @@ static int open_all(struct app *app) {
         return aether_error();
     if (add(app, app->signals) != 0 || add(app, aether_notifier_fd(app->notifier)) != 0)
         return -1;
-    aether_notifier_arm(app->notifier); /* readable at once if there is something already */
     return 0;
 }
 
@@ -122,8 +121,8 @@ int main(void) {
         rc = run(&app);
     if (rc == 0)
         printf("%" PRIu64 " greetings\n", app.messages);
-    aether_notifier_close(app.notifier); /* before its subscriber */
-    aether_disconnect(app.client);       /* closes the subscriber */
+    aether_notifier_close(app.notifier);
+    aether_disconnect(app.client); /* closes the subscriber */
     if (app.epoll >= 0)
         close(app.epoll);
     if (app.signals >= 0)

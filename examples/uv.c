@@ -100,7 +100,6 @@ static int start_handles(struct app *app, uint64_t seconds) {
         stop(app, uv_error("uv_start", rc));
         return -1;
     }
-    aether_notifier_arm(app->notifier); /* readable at once if there is something already */
     return 0;
 }
 
@@ -129,7 +128,7 @@ int main(int argc, char **argv) {
         rc = run(&app, seconds);
     if (rc == 0)
         printf("%" PRIu64 " greetings\n", app.messages);
-    aether_notifier_close(app.notifier); /* before its subscriber */
-    aether_disconnect(app.client);       /* closes the subscriber */
+    aether_notifier_close(app.notifier);
+    aether_disconnect(app.client); /* closes the subscriber */
     return rc != 0;
 }

@@ -53,8 +53,8 @@ int aether_connect(aether_client **client, const aether_connect_options *options
  * Closes the client and frees it. Publishers and subscribers that are still open are closed, too: their handles, views
  * and loans are invalid afterwards. NULL is allowed.
  *
- * Close the notifiers of its subscribers first. While this call runs, no other thread may use the client or one of its
- * handles. Doesn't wait for aetherd.
+ * Subscribers leave their notifiers and waitsets, which are closed before or afterwards. While this call runs, no other
+ * thread may use the client or one of its handles. Doesn't wait for aetherd.
  */
 void aether_disconnect(aether_client *client);
 

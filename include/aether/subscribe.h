@@ -122,7 +122,7 @@ int aether_subscriber_open(aether_client *client, const char *topic, const aethe
 
 /*
  * Closes the subscriber and frees it: publishers stop waiting for it, and its views are invalid. NULL is allowed.
- * Before, close its notifier, and let no idle state watch it. A waitset loses it by itself.
+ * Before, let no idle state watch it. It leaves its notifier or waitset by itself.
  *
  * Blocks for one request (see connect.h). If no daemon runs it doesn't wait: the next daemon learns of it later.
  */

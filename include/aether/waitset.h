@@ -67,8 +67,8 @@ int aether_waitset_open(aether_waitset **set);
 void aether_waitset_close(aether_waitset *set);
 
 /*
- * Adds a subscriber. context: for the program, which gets it back with each aether_ready. Takes effect at once: what the
- * subscriber has already is named by the next aether_waitset_next(), or makes the descriptor readable.
+ * Adds a subscriber. context: for the program, which gets it back with each aether_ready. Takes effect at once: if the
+ * subscriber has something already, aether_waitset_next() names it, and the descriptor becomes readable.
  * Errors: -EEXIST the subscriber is in this set; -EBUSY it is in another set, or has a notifier; -ENOMEM.
  */
 int aether_waitset_add(aether_waitset *set, aether_subscriber *subscriber, void *context);

@@ -102,8 +102,9 @@ void ae_control_init(struct ae_control *control, const char *socket_path, const 
 void ae_control_free(struct ae_control *control);
 
 /*
- * Starts a request that is answered by a message of type `expect`; the one before must have ended. msg stays the caller's and is used until the request
- * ends. NULL: no request; the machine connects if it has to, gives back what is queued, and ends. again: see above.
+ * Starts a request that is answered by a message of type `expect`. The request before it must have ended. msg stays the
+ * caller's and is used until the request ends. NULL: no request; the machine connects if it has to, gives back what is
+ * queued, and ends. again: AE_CONTROL_AGAIN: if aetherd goes away before it answers, connect and send once more.
  */
 void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t expect, bool again);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grants.h - what a publisher and a subscriber have in common: the grant that aetherd gave, and the objects behind it. */
+/*
+ * grants.h - what a publisher and a subscriber have in common: the grant that aetherd gave, and the objects behind it.
+ */
 #ifndef AE_CLIENT_GRANTS_H
 #define AE_CLIENT_GRANTS_H
 
@@ -20,8 +22,8 @@ struct ae_grant {
 
 /*
  * Asks aetherd to open `role` on the topic and maps its objects into *grant. The objects are unmapped and the grant is
- * given back by ae_grant_close(). Errors are those of aether_publisher_open() and aether_subscriber_open(); *grant is the
- * caller's to free then.
+ * given back by ae_grant_close(). Errors are those of aether_publisher_open() and aether_subscriber_open(); the caller
+ * frees *grant then.
  */
 int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t role, const char *topic,
                   const aether_topic_config *config);

@@ -7,8 +7,8 @@
 #include <aether/topic.h>
 
 /*
- * Fills *wanted, which the caller has zeroed. topic and config may be NULL. -EINVAL: the name is missing or too long, or
- * the type makes no sense; aetherd checks the rest.
+ * Fills *wanted, which the caller has zeroed. topic and config may be NULL. -EINVAL: the name is missing or too long,
+ * or the type makes no sense; aetherd checks the rest.
  */
 int ae_topic_fill(struct ae_topic_request *wanted, const char *topic, const aether_topic_config *config);
 
