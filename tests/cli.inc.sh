@@ -45,6 +45,23 @@ start_daemon() {
     until_true daemon_answers || { echo "# the daemon doesn't start: $(tail -n 1 "$tmp/daemon.log")"; return 1; }
 }
 
+# has_joined PID: a subscriber has mapped its topic, and sleeps because nothing has come since. Best-effort subscribers
+# write nothing anywhere, so a topic shows only that one of them was admitted, a moment before it joins.
+has_joined() { grep -q '/aether-.*[.]log-' "/proc/$1/maps" && [ "$(sed 's/.*) //; s/ .*//' "/proc/$1/stat")" = S ]; }
+
+# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
+subscribe() {
+    local file=$1 topic=$2
+    shift 2
+    "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
+    sub=$!
+    started+=("$sub")
+    case "$*" in
+    *best-effort* | *latest*) until_true has_joined "$sub" ;;
+    *) until_peers "$topic" reliable 1 ;;
+    esac
+}
+
 # ok NAME COMMAND...: one case, good if the command succeeds.
 ok() {
     local name=$1

@@ -5,18 +5,6 @@
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "$(dirname "$0")/cli.inc.sh"
 
-# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
-subscribe() {
-    local file=$1 topic=$2
-    shift 2
-    "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
-    sub=$!
-    started+=("$sub")
-    case "$*" in
-    *best-effort* | *latest*) until_peers "$topic" best_effort 1 ;;
-    *) until_peers "$topic" reliable 1 ;;
-    esac
-}
 ends_with() { wait "$1"; [ $? -eq "$2" ]; }
 run_pub() {
     "$AETHER_CLI" pub "$@" >"$tmp/out" 2>"$tmp/err"
@@ -163,7 +151,7 @@ ok "latest begins with the newest" json_rows out '[r["seq"] for r in rows] == [4
 "$AETHER_CLI" sub latest --policy latest --json -v >pipe.out 2>pipe.err &
 sub=$!
 started+=("$sub")
-until_peers latest best_effort 1
+until_true has_joined "$sub"
 kill -STOP "$sub"
 run_pub latest --size 8 --count 1000
 kill -CONT "$sub"

@@ -5,19 +5,6 @@
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "$(dirname "$0")/cli.inc.sh"
 
-# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
-subscribe() {
-    local file=$1 topic=$2
-    shift 2
-    "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
-    sub=$!
-    started+=("$sub")
-    case "$*" in
-    *best-effort*) until_peers "$topic" best_effort 1 ;;
-    *) until_peers "$topic" reliable 1 ;;
-    esac
-}
-
 same() {
     cmp "$1" "$2" >"$tmp/difference" 2>&1 && return
     sed 's/^/# /' "$tmp/difference"
@@ -179,7 +166,7 @@ for format in --json --raw ""; do
     sub=$!
     started+=("$sub")
     exec 8<"$tmp/pipe"
-    until_peers gap best_effort 1
+    until_true has_joined "$sub"
     run_pub gap --size 1000 --count 20000
     # A last message that arrives for sure: repeated until it does.
     until_end() { run_pub gap the-END; ! kill -0 "$sub" 2>/dev/null || grep -qa the-END "$tmp/gap.out"; }
