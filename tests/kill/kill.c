@@ -178,6 +178,11 @@ static const struct {
     {"blind-abort", "committed messages that are aborted", BROKEN_BLIND_ABORT, "fill", "batch"},
     {"keep-cursor", "dead subscribers that hold publishers back", BROKEN_KEEP_CURSOR, "fill", "receive"},
     {"keep-open", "dead publishers that stay open", BROKEN_KEEP_OPEN, "fill", "publish"},
+    {"late-died", "deaths that are stored after the end of the stream", BROKEN_LATE_DIED, "dead", "retire-dead"},
+    {"keep-died", "deaths that stay when a new stream begins", BROKEN_KEEP_DIED, "dead", "admit-publisher"},
+    {"reset-died", "deaths that are forgotten while others publish", BROKEN_RESET_DIED, "dead", "admit-publisher"},
+    {"keep-unfenced", "a bit of the last holder in `unfenced`", BROKEN_KEEP_UNFENCED, "fill", "admit-publisher"},
+    {"keep-bit", "a bit of the last holder in `active`", BROKEN_KEEP_BIT, "fill", "admit-subscriber"},
 };
 #define BREAKS (sizeof breaks / sizeof breaks[0])
 

@@ -171,12 +171,15 @@ static bool go_to_sleep(struct call *call, struct publisher *publisher) {
     return any_subscriber(call, true);
 }
 
-/* Repairs a publisher that is dead in this state, or else kills one for it. */
-static bool repair_dead(struct call *call, struct publisher *publisher) {
+/* ---- aetherd ---- */
+
+/* Retires a publisher that is dead in this state, or else kills one for it. */
+static bool retire_dead(struct call *call, struct publisher *publisher) {
     struct peer *peer;
 
-    call->verb = REPAIR;
+    call->verb = RETIRE_PUBLISHER;
     call->publisher = NULL;
+    call->died = true;
     for (unsigned i = 0; i < world.publisher_count; i++) {
         if (world.publishers[i].life == DEAD)
             call->publisher = &world.publishers[i];
@@ -194,6 +197,64 @@ static bool repair_dead(struct call *call, struct publisher *publisher) {
     return true;
 }
 
+/* Retires the publisher, which has closed; its client may be dead by now. */
+static bool retire_closed(struct call *call, struct publisher *publisher) {
+    leave_now(publisher);
+    call->verb = RETIRE_PUBLISHER;
+    call->publisher = publisher;
+    call->died = one_in(2);
+    return true;
+}
+
+/* Admits a publisher to the record of this one, which closes, or to another record; often no other is there then. */
+static bool admit_one_publisher(struct call *call, struct publisher *publisher) {
+    const bool alone = world.geometry.publishers == AE_PUBLISHERS_EXCLUSIVE, again = alone || one_in(2);
+    const bool empty = one_in(2);
+
+    if (again)
+        close_publisher(publisher);
+    for (unsigned i = 0; i < world.publisher_count && empty; i++) {
+        if (world.publishers[i].life == DEAD || world.publishers[i].life == CLOSED)
+            retire_publisher(&world.publishers[i]);
+        else if (world.publishers[i].life == ALIVE)
+            close_publisher(&world.publishers[i]);
+    }
+    call->verb = ADMIT_PUBLISHER;
+    call->publisher = grant_publisher(again ? publisher->record : free_record());
+    if (one_in(3)) /* membarrier didn't reach the last holder of the record */
+        (void)ae_fetch_or(&world.log->stream.unfenced, 1ull << call->publisher->record);
+    return true;
+}
+
+/*
+ * Admits a reliable subscriber, mostly to a record that had a holder: it has left, and its cursor is still there, or was
+ * killed, and its bit in `active` is there, too.
+ */
+static bool admit_one_subscriber(struct call *call, struct publisher *publisher) {
+    const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .from = (aether_from)any_of(2)};
+
+    (void)publisher;
+    if (one_in(4) || !any_subscriber(call, true)) {
+        call->subscriber = grant_subscriber(&options);
+    } else {
+        if (one_in(2))
+            close_subscriber(call->subscriber);
+        call->subscriber = grant_subscriber_at(call->subscriber->record, &options);
+    }
+    call->verb = ADMIT_SUBSCRIBER;
+    return true;
+}
+
+/* Retires a reliable subscriber that was killed. */
+static bool retire_one_subscriber(struct call *call, struct publisher *publisher) {
+    (void)publisher;
+    call->verb = RETIRE_SUBSCRIBER;
+    if (!any_subscriber(call, true))
+        return false;
+    call->subscriber->life = DEAD;
+    return true;
+}
+
 const struct op ops[] = {
     {"publish", 0, publish_small},
     {"publish-large", LANES, publish_large},
@@ -207,7 +268,11 @@ const struct op ops[] = {
     {"loan-discard", 0, discard},
     {"refresh", 0, refresh},
     {"revoke", 0, revoke},
-    {"repair", 0, repair_dead},
+    {"retire-dead", 0, retire_dead},
+    {"retire-closed", 0, retire_closed},
+    {"admit-publisher", 0, admit_one_publisher},
+    {"admit-subscriber", 0, admit_one_subscriber},
+    {"retire-subscriber", 0, retire_one_subscriber},
     {"receive", 0, receive},
     {"receive-batch", 0, receive_batch},
     {"receive-best-effort", 0, observe},

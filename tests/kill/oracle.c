@@ -95,7 +95,7 @@ void meanwhile(void) {
             peer_goes_on(world.peers[i]);
     }
     check_ring();
-    if (one_in(3))
+    if (one_in(3) && !daemon_stopped())
         (void)open_subscriber(AETHER_RELIABLE, AETHER_FROM_NEW);
     others_work();
 }
@@ -112,11 +112,11 @@ static unsigned find_events(struct event *events) {
     unsigned count = 0;
 
     for (unsigned i = 0; i < world.publisher_count; i++) {
-        if (world.publishers[i].life == DEAD)
+        if (world.publishers[i].life == DEAD || world.publishers[i].life == CLOSED)
             events[count++] = (struct event){.publisher = &world.publishers[i]};
     }
     for (unsigned i = 0; i < world.subscriber_count; i++) {
-        if (world.subscribers[i].life == DEAD)
+        if (world.subscribers[i].life == DEAD || world.subscribers[i].life == CLOSED)
             events[count++] = (struct event){.subscriber = &world.subscribers[i]};
     }
     for (unsigned i = 0; i < world.peer_count; i++) {
@@ -124,11 +124,6 @@ static unsigned find_events(struct event *events) {
             events[count++] = (struct event){.peer = world.peers[i]};
     }
     return count;
-}
-
-/* One repair at a time: this one has to wait for another that is stopped. */
-static bool repair_is_stopped(const struct peer *peer, const struct event *event) {
-    return peer_stopped(peer) && peer->call.verb == REPAIR && event->publisher != NULL;
 }
 
 static void event_happens(const struct event *event) {
@@ -151,11 +146,8 @@ static void all_events_happen(void) {
 
     while ((count = find_events(events)) > 0) {
         const struct event *event = &events[any_of(count)];
-        bool waits = false;
-        for (unsigned i = 0; i < world.peer_count; i++)
-            waits |= repair_is_stopped(world.peers[i], event);
-        if (waits)
-            continue;
+        if (event->peer == NULL && daemon_stopped())
+            continue; /* until aetherd goes on, or is killed */
         event_happens(event);
         check_ring();
         if (count > 1)
@@ -319,7 +311,7 @@ void oracle(bool kill) {
     if (kill && peer_stopped(world.peers[0]))
         peer_dies(world.peers[0]);
     check_ring();
-    if (one_in(2))
+    if (one_in(2) && !daemon_stopped())
         (void)open_subscriber(AETHER_RELIABLE, one_in(2) ? AETHER_FROM_NEW : AETHER_FROM_OLDEST);
     if (one_in(2))
         others_work();

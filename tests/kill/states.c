@@ -486,12 +486,34 @@ static struct publisher *half_repaired(void) {
     if (dead->life != DEAD)
         return me;
     peer = new_peer();
-    peer->call.verb = REPAIR;
+    peer->call.verb = RETIRE_PUBLISHER;
     peer->call.publisher = dead;
+    peer->call.died = true;
     if (stop_anywhere(peer))
         peer_dies(peer);
     if (one_in(2))
         pass(me, any_of(2 * CAPACITY));
+    return me;
+}
+
+/* aetherd was killed while it admitted a publisher, or a subscriber. */
+static struct publisher *half_admitted(void) {
+    const aether_subscribe_options options = {.policy = AETHER_RELIABLE};
+    struct publisher *me = empty();
+    struct peer *peer = new_peer();
+
+    if (one_in(2))
+        (void)second_publisher(me);
+    fill_any(me);
+    if (one_in(2)) {
+        peer->call.verb = ADMIT_PUBLISHER;
+        peer->call.publisher = grant_publisher(free_record());
+    } else {
+        peer->call.verb = ADMIT_SUBSCRIBER;
+        peer->call.subscriber = grant_subscriber(&options);
+    }
+    if (stop_anywhere(peer))
+        peer_dies(peer);
     return me;
 }
 
@@ -608,6 +630,15 @@ static struct publisher *slow_subscribers(void) {
     return me;
 }
 
+/* Another publisher is stopped where it evicts, or somewhere else in its publish. */
+static struct publisher *stopped_evicting(void) {
+    struct publisher *me = slow_subscribers(), *other = open_publisher();
+
+    fill(me, any_of(CAPACITY));
+    (void)stop_anywhere(with_publish(other, one_in(3)));
+    return me;
+}
+
 static struct publisher *never_biased(void) {
     struct publisher *me = biased_to_itself();
 
@@ -669,6 +700,7 @@ const struct state states[] = {
     {"dead", "dead-with-bias", 0, dead_with_bias},
     {"dead", "two-dead", 0, two_dead},
     {"dead", "half-repaired", 0, half_repaired},
+    {"dead", "half-admitted", 0, half_admitted},
     {"dead", "dead-subscriber", 0, dead_subscriber},
     {"dead", "record-reused", 0, record_reused},
     {"lanes", "lane-outstanding", LANES, lane_outstanding},
@@ -677,6 +709,7 @@ const struct state states[] = {
     {"lanes", "lane-publish-stopped", LANES, lane_publish_stopped},
     {"kinds", "evicts", EVICTS, slow_subscribers},
     {"kinds", "evicts-with-lanes", EVICTS | LANES, slow_subscribers},
+    {"kinds", "stopped-evicting", EVICTS, stopped_evicting},
     {"kinds", "unbiased", UNBIASED, never_biased},
     {"kinds", "exclusive", EXCLUSIVE, exclusive},
     {"kinds", "subscriber-sleeps", 0, subscriber_sleeps},

@@ -199,117 +199,6 @@ uint64_t first_unfinished(uint64_t end, uint32_t but) {
     return first;
 }
 
-/* ---- what aetherd does ---- */
-
-uint32_t free_record(void) {
-    for (uint32_t r = 0; r < RECORDS; r++) {
-        bool taken = false;
-        for (unsigned i = 0; i < world.publisher_count; i++) {
-            const struct publisher *s = &world.publishers[i];
-            taken |= s->record == r && (s->life == ALIVE || s->life == STOPPED || s->life == DEAD);
-        }
-        if (!taken)
-            return r;
-    }
-    wrong("no publisher record is left");
-}
-
-struct publisher *admit_publisher(uint32_t record) {
-    struct publisher *publisher = &world.publishers[world.publisher_count];
-
-    if (world.publisher_count == PUBLISHERS_MAX)
-        wrong("too many publishers for this world");
-    world.publisher_count++;
-    *publisher = (struct publisher){.record = record, .life = ALIVE};
-    if (ae_load_acquire(&world.log->stream.open) == 0)
-        world.died = 0; /* a new stream begins: topic.h */
-    ae_topic_admit_publisher(world.log, record);
-    return publisher;
-}
-
-struct subscriber *admit_subscriber(const aether_subscribe_options *options) {
-    struct subscriber *subscriber = NULL;
-    uint32_t r = 0;
-
-    while (r < world.subscriber_count && world.subscribers[r].life != ABSENT && world.subscribers[r].life != RETIRED)
-        r++;
-    if (r == SUBSCRIBERS_MAX)
-        wrong("too many subscribers for this world");
-    subscriber = &world.subscribers[r];
-    if (r == world.subscriber_count)
-        world.subscriber_count++;
-    *subscriber = (struct subscriber){.record = r, .life = ALIVE, .options = *options};
-    if (options->policy == AETHER_RELIABLE)
-        ae_topic_admit_subscriber(world.log, world.cursors, r);
-    return subscriber;
-}
-
-static uint64_t intent_end_of(uint64_t intent, uint64_t near_seq) {
-    return ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, near_seq) + (intent & AE_INTENT_COUNT_MAX);
-}
-
-/* A copy of ae_claim_repair() without the part that the broken world leaves out. */
-static void repair_badly(uint32_t record) {
-    const uint64_t near_seq = ae_load_relaxed(&world.log->claim.position);
-    const uint64_t intent = ae_load_acquire(&world.log->publishers[record].intent);
-    const uint64_t end = intent_end_of(intent, near_seq), word = ae_load_acquire(&world.log->claim.claim);
-    bool won;
-
-    if (world.broken == BROKEN_NO_ABORT || world.broken == BROKEN_KEEP_OPEN) {
-        (void)ae_cas(&world.log->claim.claim, word,
-                     ae_claim_record(word) == record ? ae_claim_word(end, AE_MODE_SHARED, record) : word);
-        return;
-    }
-    if (world.broken != BROKEN_NO_RESOLVE && ae_claim_record(word) == record && ae_claim_mode(word) != AE_MODE_SHARED)
-        (void)ae_cas(&world.log->claim.claim, word, ae_claim_word(end, AE_MODE_SHARED, record));
-    won = ae_load_acquire(&world.log->claim.claim) == ae_claim_word(end, AE_MODE_SHARED, record);
-    if (world.broken != BROKEN_NO_PROVED)
-        won |= (int64_t)(ae_load_acquire(&world.log->publishers[record].proved) - end) >= 0;
-    won |= world.broken == BROKEN_ALWAYS_WON;
-    for (uint64_t seq = end - (intent & AE_INTENT_COUNT_MAX); won && seq != end; seq++) {
-        if (ae_tag_pending(tag_of(seq), seq) || world.broken == BROKEN_BLIND_ABORT)
-            ae_store_release(ae_slot_tag(world.log, &world.geometry, seq), ae_tag(seq, AE_KIND_ABORTED, 0));
-    }
-    for (uint64_t seq = claim_end(), left = world.geometry.capacity; world.broken == BROKEN_ABORT_ALL && left > 0;
-         left--) {
-        if (--seq - world.geometry.start_seq < LEDGER_MAX && ae_tag_pending(tag_of(seq), seq))
-            ae_store_release(ae_slot_tag(world.log, &world.geometry, seq), ae_tag(seq, AE_KIND_ABORTED, 0));
-    }
-}
-
-void repair(uint32_t record) {
-    const uint64_t bit = 1ull << record;
-    ae_log *log = world.log;
-
-    if (world.broken == BROKEN_NOTHING || world.broken == BROKEN_KEEP_CURSOR) {
-        (void)ae_topic_retire_publisher(log, &world.geometry, record, true);
-        return;
-    }
-    repair_badly(record);
-    if ((ae_load_acquire(&log->stream.open) & bit) != 0)
-        (void)ae_fetch_or(&log->stream.died, bit);
-    if (world.broken != BROKEN_KEEP_OPEN)
-        (void)ae_topic_retire_publisher(log, &world.geometry, record, false);
-}
-
-void retire_publisher(struct publisher *publisher) {
-    const uint64_t bit = 1ull << publisher->record;
-
-    TRACE("aetherd repairs publisher %u, record %u", (unsigned)(publisher - world.publishers), publisher->record);
-    /* If it was killed in ae_publisher_leave() after its bit in `open` was cleared, it has left, and hasn't died. */
-    if (((ae_load_acquire(&world.log->stream.open) | ae_load_acquire(&world.log->stream.died)) & bit) != 0)
-        world.died |= (uint32_t)bit;
-    repair(publisher->record);
-    publisher->life = RETIRED;
-}
-
-void retire_subscriber(struct subscriber *subscriber) {
-    TRACE("aetherd retires subscriber %u", subscriber->record);
-    if (subscriber->options.policy == AETHER_RELIABLE && world.broken != BROKEN_KEEP_CURSOR)
-        ae_topic_retire_subscriber(world.cursors, subscriber->record);
-    subscriber->life = RETIRED;
-}
-
 /* ---- payloads: a word of publisher, serial and length, and words that follow from it ---- */
 
 static uint64_t head_word(unsigned publisher, uint64_t serial, size_t len) {
@@ -458,8 +347,13 @@ void call_begin(struct call *call) {
         call->publisher->seen = 0;
         call->publisher->began = world.tick;
     }
-    if (call->verb == JOIN_SUBSCRIBER)
+    if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
+        call->subscriber->least_cursor =
+            ae_claim_end(world.log, &world.geometry, ae_load_relaxed(&world.log->claim.position));
+    }
+    if (is_daemons(call))
+        begin_daemons(call);
 }
 
 static void publish(struct call *call) {
@@ -556,8 +450,11 @@ void perform(void *arg) {
     case SLEEP:
         (void)ae_subscriber_sleep(&subscriber->sub, 1000);
         break;
-    case REPAIR:
-        repair(publisher->record);
+    case ADMIT_PUBLISHER:
+    case RETIRE_PUBLISHER:
+    case ADMIT_SUBSCRIBER:
+    case RETIRE_SUBSCRIBER:
+        perform_daemons(call);
         break;
     }
 }
@@ -589,6 +486,21 @@ static void joined(struct subscriber *subscriber) {
 }
 
 static void take_entry(struct subscriber *subscriber, const aether_message *message);
+
+/*
+ * A publisher evicts a subscriber if that is more than the window behind the end of what it wants to claim, which is half
+ * a ring at the most; or if it holds the publisher's lane.
+ */
+static void note_evicted(struct subscriber *subscriber) {
+    const ae_geometry *g = &world.geometry;
+    const int64_t least = has_lanes() ? 0 : (int64_t)(g->evict_lag - g->capacity / 2);
+
+    TRACE("subscriber %u finds that it was evicted", subscriber->record);
+    subscriber->evicted = true;
+    if ((int64_t)(claim_end() - subscriber->least_cursor) <= least)
+        wrong("subscriber %u is evicted, and only %lld sequences were claimed since it began to join",
+              subscriber->record, (long long)(claim_end() - subscriber->least_cursor));
+}
 
 /* The loan is still open. */
 static void keep_loan(const struct call *call) {
@@ -625,26 +537,29 @@ void call_end(struct call *call) {
             keep_loan(call);
         break;
     case LEAVE_PUBLISHER:
-        publisher->life = ABSENT;
+        publisher->life = CLOSED;
+        publisher->left = true;
         break;
     case JOIN_SUBSCRIBER:
         joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:
-        call->subscriber->life = ABSENT;
+        call->subscriber->life = CLOSED;
         break;
     case RECEIVE:
     case RECEIVE_BATCH:
         for (int i = 0; i < call->rc; i++)
             take_entry(call->subscriber, &call->messages[i]);
         if (call->rc == -EOVERFLOW && world.geometry.evict_lag != 0)
-            call->subscriber->evicted = true;
+            note_evicted(call->subscriber);
         else if (call->rc < 0)
             wrong("subscriber %u: error %d, %s", call->subscriber->record, call->rc, aether_errmsg());
         break;
-    case REPAIR:
-        publisher->life = RETIRED;
-        world.died |= 1u << publisher->record;
+    case ADMIT_PUBLISHER:
+    case RETIRE_PUBLISHER:
+    case ADMIT_SUBSCRIBER:
+    case RETIRE_SUBSCRIBER:
+        end_daemons(call);
         break;
     case LOAN_DISCARD:
     case JOIN_PUBLISHER:
@@ -662,12 +577,16 @@ static void make_call(struct call *call) {
     call_end(call);
 }
 
-struct publisher *open_publisher_at(uint32_t record) {
-    struct publisher *publisher = admit_publisher(record);
-
+void join_publisher_now(struct publisher *publisher) {
     scratch.verb = JOIN_PUBLISHER;
     scratch.publisher = publisher;
     make_call(&scratch);
+}
+
+struct publisher *open_publisher_at(uint32_t record) {
+    struct publisher *publisher = admit_publisher(record);
+
+    join_publisher_now(publisher);
     TRACE("publisher %u opens, record %u", (unsigned)(publisher - world.publishers), record);
     return publisher;
 }
@@ -676,11 +595,16 @@ struct publisher *open_publisher(void) {
     return open_publisher_at(free_record());
 }
 
-void close_publisher(struct publisher *publisher) {
+void leave_now(struct publisher *publisher) {
     scratch.verb = LEAVE_PUBLISHER;
     scratch.publisher = publisher;
     make_call(&scratch);
     TRACE("publisher %u closes", (unsigned)(publisher - world.publishers));
+}
+
+void close_publisher(struct publisher *publisher) {
+    leave_now(publisher);
+    retire_publisher(publisher);
 }
 
 /*
@@ -761,6 +685,12 @@ int publish_now(struct publisher *publisher, size_t count, bool large) {
 
 /* ---- whole calls of subscribers ---- */
 
+void join_subscriber_now(struct subscriber *subscriber) {
+    scratch.verb = JOIN_SUBSCRIBER;
+    scratch.subscriber = subscriber;
+    make_call(&scratch);
+}
+
 struct subscriber *open_subscriber(aether_policy policy, aether_from from) {
     const aether_subscribe_options options = {
         .policy = policy,
@@ -769,9 +699,7 @@ struct subscriber *open_subscriber(aether_policy policy, aether_from from) {
     };
     struct subscriber *subscriber = admit_subscriber(&options);
 
-    scratch.verb = JOIN_SUBSCRIBER;
-    scratch.subscriber = subscriber;
-    make_call(&scratch);
+    join_subscriber_now(subscriber);
     TRACE("subscriber %u joins, policy %u, from start %+lld, protected from %+lld", subscriber->record, policy,
           at(subscriber->start), at(subscriber->sub.protected_seq));
     return subscriber;
@@ -782,6 +710,7 @@ void close_subscriber(struct subscriber *subscriber) {
     scratch.subscriber = subscriber;
     make_call(&scratch);
     TRACE("subscriber %u closes", subscriber->record);
+    retire_subscriber(subscriber);
 }
 
 /* Sequences that it has passed over without a gap must be aborted. */
@@ -825,8 +754,7 @@ uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max) {
         const int rc = one_in(4) ? aether_receive_batch(&subscriber->sub.hot, messages, rest < 4 ? (int)rest : 4)
                                  : aether_receive(&subscriber->sub.hot, messages);
         if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !subscriber->evicted) {
-            TRACE("subscriber %u finds that it was evicted", subscriber->record);
-            subscriber->evicted = true;
+            note_evicted(subscriber);
             continue;
         }
         if (rc < 0)
@@ -864,8 +792,8 @@ struct peer *new_peer(void) {
 }
 
 void set_life(const struct peer *peer, enum life life) {
-    if (peer->call.verb == REPAIR)
-        return; /* aetherd makes this call, and the publisher is dead */
+    if (is_daemons(&peer->call))
+        return;
     if (peer->call.publisher != NULL)
         peer->call.publisher->life = life;
     if (peer->call.subscriber != NULL)
@@ -931,6 +859,11 @@ void stop_before(struct peer *peer, bool (*there)(const struct peer *peer)) {
 void peer_dies(struct peer *peer) {
     TRACE("a stopped peer is killed, verb %u", peer->call.verb);
     set_life(peer, DEAD);
+    if (is_daemons(&peer->call))
+        daemon_dies(&peer->call);
+    else if (peer->call.publisher != NULL) /* killed in ae_publisher_leave() it may have left */
+        peer->call.publisher->left =
+            (ae_load_acquire(&world.log->stream.open) >> peer->call.publisher->record & 1) == 0;
     peer->fiber.done = true;
 }
 

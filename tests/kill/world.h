@@ -35,9 +35,11 @@
 #define LEN_MAX 2048u
 
 enum life {
-    ABSENT,  /* has left */
+    ABSENT,  /* has left, and its grant is freed */
+    GRANTED, /* aetherd is admitting it */
     ALIVE,   /* between two calls */
     STOPPED, /* in the middle of a call */
+    CLOSED,  /* no client has it any more, and aetherd hasn't retired it yet */
     DEAD,    /* killed, and aetherd hasn't retired it yet */
     RETIRED  /* killed, and aetherd has retired it */
 };
@@ -53,6 +55,7 @@ struct publisher {
     uint64_t began;               /* tick at which it began the call */
     uint64_t last_seq;            /* of the last message before that call */
     bool has_published;           /* last_seq is valid */
+    bool left;                    /* its bit in `open` was clear when it closed or died */
     aether_loan loans[LOANS_MAX]; /* open */
     unsigned loan_count;
 };
@@ -62,10 +65,11 @@ struct subscriber {
     uint32_t record;
     enum life life;
     aether_subscribe_options options;
-    uint64_t least_start; /* everything below was published before its join began */
-    uint64_t since;       /* tick at which its join returned; 0: not yet */
-    uint64_t start;       /* first sequence that it asked for and that the ring held */
-    uint64_t expected;    /* sequence of its next message */
+    uint64_t least_start;  /* everything below was published before its join began */
+    uint64_t least_cursor; /* its cursor was never lower */
+    uint64_t since;        /* tick at which its join returned; 0: not yet */
+    uint64_t start;        /* first sequence that it asked for and that the ring held */
+    uint64_t expected;     /* sequence of its next message */
     uint64_t delivered, lost;
     bool evicted;
 };
@@ -78,22 +82,26 @@ enum verb {
     LOAN_TAKE,
     LOAN_COMMIT,
     LOAN_DISCARD,
+    ADMIT_PUBLISHER,
     JOIN_PUBLISHER,
     LEAVE_PUBLISHER,
+    RETIRE_PUBLISHER,
     REFRESH,
     RECEIVE,
     RECEIVE_BATCH,
+    ADMIT_SUBSCRIBER,
     JOIN_SUBSCRIBER,
     LEAVE_SUBSCRIBER,
-    SLEEP,
-    REPAIR
+    RETIRE_SUBSCRIBER,
+    SLEEP
 };
 
 /* A call, with all its arguments and results. It may be run more than once, after the world was restored. */
 struct call {
     enum verb verb;
-    struct publisher *publisher; /* REPAIR: the dead publisher */
+    struct publisher *publisher;
     struct subscriber *subscriber;
+    bool died;                   /* RETIRE_PUBLISHER: aetherd has proof of its death */
     size_t count;                /* messages */
     size_t lens[BATCH_MAX];      /* bytes of each */
     struct iovec iov[BATCH_MAX]; /* messages, or the pieces of one */
@@ -101,6 +109,7 @@ struct call {
     aether_loan loan;
     uint64_t evict_below;
     aether_message messages[BATCH_MAX];
+    uint64_t open_before, joins_before, claim_before, evict_before; /* aetherd's steps: words when it began */
     int rc;
     unsigned char data[BATCH_MAX][LEN_MAX];
 };
@@ -128,8 +137,14 @@ enum broken {
     BROKEN_NO_PROVED,   /* a won claim is taken for lost once the claim word has moved on */
     BROKEN_ALWAYS_WON,  /* an intent is taken for a won claim */
     BROKEN_BLIND_ABORT, /* committed slots are aborted */
-    BROKEN_KEEP_CURSOR, /* a dead subscriber holds publishers back for good */
     BROKEN_KEEP_OPEN,   /* a dead publisher's bit in `open` stays */
+    BROKEN_LATE_DIED,   /* a dead publisher's bit in `open` is cleared before `died` is set */
+    BROKEN_KEEP_CURSOR, /* a dead subscriber holds publishers back for good */
+    /* in an admission: */
+    BROKEN_KEEP_DIED,     /* `died` stays set when a new stream begins */
+    BROKEN_RESET_DIED,    /* `died` is cleared though others publish */
+    BROKEN_KEEP_UNFENCED, /* the last holder's bit in `unfenced` stays */
+    BROKEN_KEEP_BIT,      /* the last holder's bit in `active` stays */
     BROKEN_KINDS
 };
 
@@ -208,18 +223,34 @@ struct entry *entry_of(uint64_t seq);
 /* The first sequence below `end` that is in the intent of an open publisher and pending; or end. Skips record `but`. */
 uint64_t first_unfinished(uint64_t end, uint32_t but);
 
-/* ---- what aetherd does ---- */
+/* ---- daemon.c: what aetherd does ---- */
 
-/* Admit a publisher or subscriber, which has to join yet. */
+uint32_t free_record(void);
+
+/* Records a grant for a publisher or subscriber, which is to be admitted by a call. */
+struct publisher *grant_publisher(uint32_t record);
+struct subscriber *grant_subscriber(const aether_subscribe_options *options);
+struct subscriber *grant_subscriber_at(uint32_t record, const aether_subscribe_options *options);
+
+/* Admit it at once; it has to join yet. */
 struct publisher *admit_publisher(uint32_t record);
 struct subscriber *admit_subscriber(const aether_subscribe_options *options);
+
+/* Retire at once what is dead or closed. */
 void retire_publisher(struct publisher *publisher);
 void retire_subscriber(struct subscriber *subscriber);
 
-/* The call REPAIR: ae_topic_retire_publisher(), or a copy of it without a part if the world is broken. */
-void repair(uint32_t record);
+/* Is this a call that aetherd makes? */
+bool is_daemons(const struct call *call);
 
-uint32_t free_record(void);
+/* Is aetherd stopped in a call? Then it does nothing else, and must not be asked to. */
+bool daemon_stopped(void);
+
+/* The parts of such a call, as call_begin(), perform() and call_end(); and aetherd is killed in it. */
+void begin_daemons(struct call *call);
+void perform_daemons(const struct call *call);
+void end_daemons(struct call *call);
+void daemon_dies(struct call *call);
 
 /* ---- calls ---- */
 
@@ -244,9 +275,16 @@ void call_end(struct call *call);
 
 /* ---- calls that aren't stopped ---- */
 
+/* What is admitted joins. */
+void join_publisher_now(struct publisher *publisher);
+void join_subscriber_now(struct subscriber *subscriber);
+
 struct publisher *open_publisher(void);
 struct publisher *open_publisher_at(uint32_t record);
+/* The publisher closes; aetherd has to retire it yet, or has retired it. */
+void leave_now(struct publisher *publisher);
 void close_publisher(struct publisher *publisher);
+
 struct subscriber *open_subscriber(aether_policy policy, aether_from from);
 void close_subscriber(struct subscriber *subscriber);
 
