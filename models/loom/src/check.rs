@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the threads of a model do, and what must be true of it: who got which sequence, and what each subscriber was
-//! told.
+//! What the threads of a model do, and what must be true of it: which publisher has which sequence, and what each
+//! subscriber receives.
 
 use crate::topic::{self, Message};
 use crate::world;
 use std::cell::RefCell;
 
-/// What a subscriber was told.
+/// An entry that a subscriber has received.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Entry {
     Message { seq: u64, value: u64 },
@@ -20,14 +20,15 @@ struct Ghost {
     sent: Vec<(u64, u64)>,
     /// Values whose publisher died: published or not.
     unsure: Vec<u64>,
-    /// As told by repairs; one that died told nothing.
+    /// The sum of what repairs have returned.
     aborted: u64,
-    untold: bool,
-    told: [Vec<Entry>; 3],
+    /// A repair died, and returned nothing.
+    unreported: bool,
+    received: [Vec<Entry>; 3],
     evicted: [bool; 3],
-    /// A subscriber that wasn't evicted, or not told, lost something.
+    /// A subscriber lost a message before it had received its eviction.
     lost_unevicted: [bool; 3],
-    /// Where a subscriber was told that the stream ends.
+    /// The sequence at which a subscriber found that the stream has ended.
     ends: Option<u64>,
 }
 
@@ -36,8 +37,8 @@ thread_local! {
     static START: RefCell<Ghost> = RefCell::default();
 }
 
-fn ghost<R>(look: impl FnOnce(&mut Ghost) -> R) -> R {
-    GHOST.with(|ghost| look(&mut ghost.borrow_mut()))
+fn ghost<R>(use_it: impl FnOnce(&mut Ghost) -> R) -> R {
+    GHOST.with(|ghost| use_it(&mut ghost.borrow_mut()))
 }
 
 /// The set-up is done: every execution begins with what has happened so far.
@@ -118,7 +119,7 @@ pub fn repair(record: u32) -> bool {
             true
         }
         None => {
-            ghost(|g| g.untold = true);
+            ghost(|g| g.unreported = true);
             false
         }
     }
@@ -158,17 +159,17 @@ fn receive_as(s: u32, in_place: bool) -> bool {
         1 if message.lost != 0 => {
             world::note(format!("subscriber {s} lost {} from {}", message.lost, message.seq));
             ghost(|g| {
-                g.told[s as usize].push(Entry::Gap { seq: message.seq, lost: message.lost });
+                g.received[s as usize].push(Entry::Gap { seq: message.seq, lost: message.lost });
                 g.lost_unevicted[s as usize] |= !g.evicted[s as usize];
             });
         }
         1 => match read_payload(s, &message, in_place) {
             Some(value) => {
                 world::note(format!("subscriber {s} got {} {value:#x}", message.seq));
-                ghost(|g| g.told[s as usize].push(Entry::Message { seq: message.seq, value }));
+                ghost(|g| g.received[s as usize].push(Entry::Message { seq: message.seq, value }));
             }
             // Its bytes were overwritten under a view in place: as good as lost.
-            None => ghost(|g| g.told[s as usize].push(Entry::Gap { seq: message.seq, lost: 1 })),
+            None => ghost(|g| g.received[s as usize].push(Entry::Gap { seq: message.seq, lost: 1 })),
         },
         topic::EVICTED => {
             world::note(format!("subscriber {s} evicted"));
@@ -190,7 +191,7 @@ pub fn receive_in_place(s: u32) -> bool {
 }
 
 /// Receives a few times, and asks whether the stream has ended when nothing is there.
-pub fn look_at_end(s: u32) {
+pub fn watch_end(s: u32) {
     for _ in 0..2 {
         if !receive(s) && topic::stream(s) > topic::OPEN {
             let next = topic::stats(s).next;
@@ -205,7 +206,7 @@ pub fn evicted(s: u32) -> bool {
     ghost(|g| g.evicted[s as usize])
 }
 
-// ---- the end: nothing runs any more ----
+// ---- checks after all threads have ended ----
 
 /// Each sequence has one owner, and each publisher's have the order of its calls.
 pub fn check_sent() {
@@ -224,13 +225,13 @@ pub fn check_sent() {
 #[derive(Clone, Copy, PartialEq)]
 pub enum Lost {
     Nothing,
-    /// What it was told.
-    Told,
+    /// What was reported to it as lost.
+    Reported,
     /// Also what newer messages were preferred to.
     Skipped,
 }
 
-/// Receives what is left and checks everything that this subscriber was told.
+/// Receives what is left and checks everything that this subscriber has received.
 pub fn finish(s: u32, lost: Lost) {
     check_sent();
     for turn in 0.. {
@@ -246,7 +247,7 @@ pub fn finish(s: u32, lost: Lost) {
         stats.delivered + stats.lost + stats.aborted + stats.skipped == stats.next - stats.joined,
         "the figures don't add up: {stats:?}"
     );
-    check_told(s, &stats, lost);
+    check_received(s, &stats, lost);
 }
 
 fn check_passed(sent: &[(u64, u64)], mut passed: std::ops::Range<u64>, may: Lost) {
@@ -254,11 +255,11 @@ fn check_passed(sent: &[(u64, u64)], mut passed: std::ops::Range<u64>, may: Lost
     must!(missing.is_none(), "sequence {} was published and never delivered", missing.unwrap_or_default());
 }
 
-fn check_told(s: u32, stats: &topic::Stats, may: Lost) {
-    let (told, sent, unsure) = ghost(|g| (g.told[s as usize].clone(), g.sent.clone(), g.unsure.clone()));
+fn check_received(s: u32, stats: &topic::Stats, may: Lost) {
+    let (received, sent, unsure) = ghost(|g| (g.received[s as usize].clone(), g.sent.clone(), g.unsure.clone()));
     let (mut next, mut passed, mut delivered) = (stats.joined, 0, 0);
 
-    for entry in &told {
+    for entry in &received {
         let (seq, after) = match *entry {
             Entry::Message { seq, value } => {
                 let right = sent.contains(&(seq, value)) || unsure.contains(&value);
@@ -280,9 +281,9 @@ fn check_told(s: u32, stats: &topic::Stats, may: Lost) {
     passed += stats.next - next;
     must!(passed == stats.aborted + stats.skipped, "{passed} sequences were passed over: {stats:?}");
     must!(delivered <= stats.delivered, "the figures don't add up: {stats:?}");
-    for (i, entry) in told.iter().enumerate() {
+    for (i, entry) in received.iter().enumerate() {
         if let Entry::Message { value, .. } = *entry {
-            let twice = told[..i].iter().any(|e| matches!(e, Entry::Message { value: v, .. } if *v == value));
+            let twice = received[..i].iter().any(|e| matches!(e, Entry::Message { value: v, .. } if *v == value));
             must!(!twice, "message {value:#x} was delivered twice");
         }
     }
@@ -291,21 +292,21 @@ fn check_told(s: u32, stats: &topic::Stats, may: Lost) {
 /// As [`finish`], of a subscriber that was there from the start and so counts all that was aborted.
 pub fn finish_aborted(s: u32) {
     finish(s, Lost::Nothing);
-    let (stats, aborted, untold) = (topic::stats(s), ghost(|g| g.aborted), ghost(|g| g.untold));
+    let (stats, aborted, unreported) = (topic::stats(s), ghost(|g| g.aborted), ghost(|g| g.unreported));
     must!(
-        stats.aborted == aborted || untold && stats.aborted > aborted,
+        stats.aborted == aborted || unreported && stats.aborted > aborted,
         "{aborted} sequences were aborted, a subscriber has skipped {}",
         stats.aborted
     );
 }
 
-/// Where a subscriber was told that the stream ends, it ended.
+/// The stream has ended where a subscriber has found its end.
 pub fn check_end(s: u32) {
     let (ends, next) = (ghost(|g| g.ends), topic::stats(s).next);
     must!(ends.is_none_or(|ends| ends == next), "the stream was said to end at {ends:?}; it ends at {next}");
 }
 
-/// A reliable subscriber is told of its eviction before it loses anything.
+/// A reliable subscriber receives its eviction before it loses anything.
 pub fn check_evicted(s: u32) {
-    must!(!ghost(|g| g.lost_unevicted[s as usize]), "a subscriber lost something before it was told of its eviction");
+    must!(!ghost(|g| g.lost_unevicted[s as usize]), "a subscriber lost a message before it received its eviction");
 }

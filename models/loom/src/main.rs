@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static EXECUTIONS: AtomicU64 = AtomicU64::new(0);
 
-/// loom's panics are told like ours; nothing unwinds through the C code.
-fn tell(info: &std::panic::PanicHookInfo) {
+/// Prints loom's panics as our own; nothing unwinds through the C code.
+fn print_panic(info: &std::panic::PanicHookInfo) {
     let text = match (info.payload().downcast_ref::<&str>(), info.payload().downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_string(),
         (_, Some(text)) => text.clone(),
@@ -76,7 +76,7 @@ fn main() {
                 exit(2);
             };
             topic::open_library(library);
-            std::panic::set_hook(Box::new(tell));
+            std::panic::set_hook(Box::new(print_panic));
             (model.setup)();
             world::freeze();
             check::freeze();

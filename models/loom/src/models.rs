@@ -20,10 +20,10 @@ struct Shape {
     /// Records 0 .. publishers - 1 of publishers, 0 .. reliable - 1 of subscribers.
     publishers: u64,
     reliable: u64,
-    /// Somebody joins or leaves, as a subscriber, as a publisher.
+    /// Subscribers, or publishers, join or leave.
     joins: bool,
     opens: bool,
-    /// A reader copies what may be overwritten meanwhile.
+    /// A subscriber copies payloads that may be overwritten meanwhile.
     overrun: bool,
 }
 
@@ -48,7 +48,7 @@ fn name(word: &str, i: u64) -> String {
     format!("{word}{i}")
 }
 
-/// Words that others read but that don't change in this model are constant.
+/// Words that are read and don't change in this model are constant.
 fn declare(word: Word, name: &str, changes: bool) {
     let p = topic::word(word, 0, 0);
     if changes {
@@ -67,7 +67,7 @@ fn make(shape: &Shape) {
     declare(Word::Died, "died", shape.opens);
     declare(Word::Active, "active", shape.joins);
     declare(Word::Want, "want", false);
-    // Any value of the last 2^47 messages is as good; nobody sleeps; nobody asks.
+    // Any position of the last 2^47 messages is as good; no subscriber sleeps; these counters aren't read.
     world::any(topic::word(Word::Position, 0, 0), "position".into());
     world::any(topic::word(Word::Wake, 0, 0), "wake".into());
     world::any(topic::word(Word::Joins, 0, 0), "joins".into());
@@ -145,7 +145,7 @@ fn begin(shape: &Shape) {
     }
 }
 
-/// Nobody is held back; subscriber 0 looks at what is left in the end.
+/// No publisher is held back; subscriber 0 receives at the end what is left.
 fn begin_unheld(shape: &Shape) {
     begin(&Shape { reliable: 0, ..*shape });
     subscribe(0, topic::BEST_EFFORT, topic::FROM_NEW, topic::COPIES);
@@ -202,7 +202,7 @@ fn leave() {
     check::check_sent();
 }
 
-// ---- readers that nobody waits for ----
+// ---- subscribers that publishers don't wait for ----
 
 /// A full ring, and subscriber 0 at its oldest message.
 fn overrun_setup(publishers: u64, policy: i32, views: i32) {
@@ -225,12 +225,12 @@ fn publish_two_words(p: u32, n: u64, count: u64) {
 
 fn observer() {
     join(vec![spawn(|| publish_two_words(0, 3, 1)), spawn(|| receive_some(0, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn torn() {
     join(vec![spawn(|| publish_two_words(0, 3, 1)), spawn(|| receive_some(0, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn torn_word_setup() {
@@ -241,7 +241,7 @@ fn torn_word_setup() {
 
 fn torn_word() {
     join(vec![spawn(|| publish_some(0, 3, 1)), spawn(|| receive_some(0, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn torn_two() {
@@ -250,7 +250,7 @@ fn torn_two() {
         spawn(|| publish_two_words(1, 1, 1)),
         spawn(|| receive_some(0, 1)),
     ]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn in_place() {
@@ -263,27 +263,27 @@ fn in_place() {
     check::check_sent();
 }
 
-// ---- several publishers, nobody reads meanwhile ----
+// ---- several publishers, and no subscriber meanwhile ----
 
 fn claim() {
     join(vec![spawn(|| publish_some(0, 1, 1)), spawn(|| publish_some(1, 1, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn claim_more() {
     join(vec![spawn(|| publish_some(0, 1, 2)), spawn(|| publish_some(1, 1, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
-/// Publisher 0 claims without a look at anybody.
+/// Publisher 0 claims without a scan for room.
 fn fast() {
     join(vec![spawn(|| publish_some(0, 2, 1)), spawn(|| publish_some(1, 1, 2))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn claim_two() {
     join(vec![spawn(|| publish_some(0, 1, 2)), spawn(|| publish_some(1, 1, 2))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 /// Publisher 1 has begun the ring; publisher 0 has the last claim and knows of three slots more.
@@ -296,7 +296,7 @@ fn claim_lost_setup() {
     publish(0, 1);
 }
 
-/// A second intent without a look for room in between, as the first was lost.
+/// A second intent without a scan in between, as the first has lost.
 fn claim_lost() {
     join(vec![
         spawn(|| publish_some(0, 2, 2)),
@@ -306,7 +306,7 @@ fn claim_lost() {
             publish(1, 5);
         }),
     ]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn claim_three() {
@@ -335,7 +335,7 @@ fn batch_half() {
             publish(1, 3);
         }),
     ]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn closes() {
@@ -346,7 +346,7 @@ fn closes() {
         }),
         spawn(|| publish_some(1, 1, 1)),
     ]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 /// The record goes to another publisher at once.
@@ -360,10 +360,10 @@ fn closes_reused() {
         }),
         spawn(|| publish_some(1, 1, 1)),
     ]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
-// ---- several publishers and a reader ----
+// ---- several publishers and a subscriber ----
 
 fn two() {
     join(vec![spawn(|| publish_some(0, 1, 1)), spawn(|| publish_some(1, 1, 1)), spawn(|| receive_some(0, 2))]);
@@ -422,13 +422,13 @@ fn lane() {
 
 fn lane_overrun() {
     join(vec![spawn(|| publish_large(3, 1)), spawn(|| receive_some(0, 2))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 /// The ring is full, and what is published goes into a slot that is being read.
 fn lane_slot() {
     join(vec![spawn(|| publish_large(3, 1)), spawn(|| receive_some(0, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 // ---- death ----
@@ -452,10 +452,10 @@ fn death() {
     check::finish_aborted(0);
 }
 
-/// The dead one's slot is wanted again, and the dead one may have lost its claim.
+/// The dead publisher's slot is wanted again, and it may have lost its claim.
 fn death_more() {
     join(vec![spawn(|| dies(1, false)), spawn(|| publish_some(1, 1, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 fn death_batch() {
@@ -483,7 +483,7 @@ fn death_reused() {
         }),
         spawn(|| publish_some(1, 1, 1)),
     ]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
 }
 
 // ---- the end of the stream ----
@@ -498,14 +498,14 @@ fn stream() {
             publish(1, 1);
             topic::publisher_leave(1);
         }),
-        spawn(|| check::look_at_end(0)),
+        spawn(|| check::watch_end(0)),
     ]);
     check::finish(0, Lost::Nothing);
     check::check_end(0);
 }
 
 fn stream_death() {
-    join(vec![spawn(|| dies(1, false)), spawn(|| check::look_at_end(0))]);
+    join(vec![spawn(|| dies(1, false)), spawn(|| check::watch_end(0))]);
     check::finish_aborted(0);
     check::check_end(0);
 }
@@ -519,7 +519,7 @@ fn evict_setup(config: Config) {
 
 fn evict() {
     join(vec![spawn(|| publish_some(0, 2, 1)), spawn(|| receive_some(0, 2))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
     check::check_evicted(0);
 }
 
@@ -529,14 +529,14 @@ fn evict_lane_setup() {
     check::publish_words(0, 2, 3);
 }
 
-/// The lane has no room left, the ring does.
+/// The lane has no room left, the ring has.
 fn evict_lane() {
     join(vec![spawn(|| publish_large(3, 1)), spawn(|| receive_some(0, 1))]);
-    check::finish(0, Lost::Told);
+    check::finish(0, Lost::Reported);
     check::check_evicted(0);
 }
 
-/// A subscriber that lags leaves, and its record goes to another one, which doesn't.
+/// A subscriber that lags leaves; its record goes to another one, which doesn't lag.
 fn evict_reused() {
     join(vec![
         spawn(|| publish_some(0, 2, 1)),
@@ -570,9 +570,9 @@ const DEATH: Shape = Shape { opens: true, ..TWO };
 const DEATH_ONE: Shape = Shape { opens: true, ..TWO_ONE };
 
 pub const MODELS: &[Model] = &[
-    model!("wrap", None, begin(&SHAPE), wrap, "one publisher goes round the ring, a reader holds it back"),
-    model!("join", None, join_setup(), join_one, "a reader joins while one publishes"),
-    model!("leave", None, begin(&Shape { config: ONE, joins: true, ..SHAPE }), leave, "a reader leaves"),
+    model!("wrap", None, begin(&SHAPE), wrap, "one publisher goes round the ring, a subscriber holds it back"),
+    model!("join", None, join_setup(), join_one, "a subscriber joins while one publishes"),
+    model!("leave", None, begin(&Shape { config: ONE, joins: true, ..SHAPE }), leave, "a subscriber leaves"),
     model!("observer", None, observer_setup(), observer, "copies of new messages"),
     model!("torn", None, overrun_setup(1, topic::BEST_EFFORT, topic::COPIES), torn, "copies that are overrun"),
     model!("torn-word", None, torn_word_setup(), torn_word, "... of one word, which is written elsewhere"),
@@ -621,22 +621,28 @@ pub const MODELS: &[Model] = &[
         closes_reused,
         "... and another one gets its record"
     ),
-    model!("two", Some(3), begin(&TWO), two, "two publishers and a reader"),
-    model!("full", Some(3), full_setup(), full, "two publishers want the slot that a reader holds"),
-    model!("join-two", Some(3), join_two_setup(), join_two, "a reader joins while two publish"),
+    model!("two", Some(3), begin(&TWO), two, "two publishers and a subscriber"),
+    model!("full", Some(3), full_setup(), full, "two publishers want the slot that a subscriber holds"),
+    model!("join-two", Some(3), join_two_setup(), join_two, "a subscriber joins while two publish"),
     model!("latest", Some(3), latest_setup(), latest, "the newest message of two publishers"),
-    model!("lane", None, begin(&Shape { config: LANES, ..SHAPE }), lane, "a lane is used again after its reader"),
+    model!("lane", None, begin(&Shape { config: LANES, ..SHAPE }), lane, "a lane is used again after its subscriber"),
     model!("lane-overrun", None, lane_overrun_setup(LANES), lane_overrun, "copies from a lane that are overrun"),
     model!("lane-slot", None, lane_overrun_setup(LANES_LONG), lane_slot, "... whose slot is overrun"),
     model!("death", None, begin(&DEATH), death, "a publisher and its repairer die at any store"),
     model!("death-more", None, begin_unheld(&DEATH_ONE), death_more, "... and another one wants the slot"),
     model!("death-batch", None, begin(&Shape { config: FOUR, ..DEATH }), death_batch, "... in a batch"),
-    model!("death-reader", None, begin(&DEATH), death_reader, "... under a reader"),
-    model!("death-both", Some(2), begin(&DEATH), death_both, "... under a reader and another publisher"),
+    model!("death-reader", None, begin(&DEATH), death_reader, "... under a subscriber"),
+    model!("death-both", Some(2), begin(&DEATH), death_both, "... under a subscriber and another publisher"),
     model!("death-reused", Some(3), begin_unheld(&DEATH_ONE), death_reused, "... and another one gets its record"),
     model!("stream", Some(2), begin(&DEATH), stream, "the end of the stream comes after the last message"),
     model!("stream-death", None, begin(&Shape { opens: true, ..SHAPE }), stream_death, "... also after a death"),
-    model!("evict", None, evict_setup(EVICT_ONE), evict, "whoever is overrun finds that it was evicted"),
+    model!("evict", None, evict_setup(EVICT_ONE), evict, "a subscriber that is overrun finds that it was evicted"),
     model!("evict-lane", None, evict_lane_setup(), evict_lane, "... also if it is in the lane"),
-    model!("evict-reused", None, evict_setup(EVICT), evict_reused, "nobody is evicted for its predecessor's lag"),
+    model!(
+        "evict-reused",
+        None,
+        evict_setup(EVICT),
+        evict_reused,
+        "no subscriber is evicted for its predecessor's lag"
+    ),
 ];
