@@ -4,12 +4,12 @@
  * are killed; members that come and go while messages arrive; what a thousand idle subscribers cost; and the order of
  * closing.
  *
- * In the hunt a publisher publishes in the very moment in which a subscriber falls asleep. A lost wake-up is a message
- * that arrives only because the bounded sleep of 250 ms was over. What the machine held up is taken off: the time that a
- * process was ready to run but didn't, as the kernel counts it, and stalls that a monitor process sees.
+ * In the hunt a publisher publishes at the moment when a subscriber falls asleep; lib/lateness.h says when a wake-up was
+ * lost.
  *
  * AETHER_TEST_CYCLES sleeps, or as many as fit in AETHER_TEST_SECONDS; AETHER_TEST_SEED.
  */
+#include "lib/lateness.h"
 #include "lib/traffic.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,8 +25,6 @@
 #define PUBLISHERS 3u
 #define CAPACITY 64u
 #define STAMPS 4096u
-#define LATE_NS 200000000ull
-#define TICK_NS 10000000ull
 #define HUNT_NS 65536u /* a publisher waits up to so long once a subscriber says that it goes to sleep */
 #define MANY (SANITIZED ? 300u : 1000u)
 #define IDLE_S 3u
@@ -36,7 +34,6 @@ static struct stage {
     uint64_t sent[TOPICS][STAMPS]; /* when the publish of a sequence had returned */
     uint64_t end[TOPICS];          /* one more than the last sequence, once nobody publishes any more */
     uint64_t published;            /* messages */
-    uint64_t ticks, stalled_ns;
     struct {
         uint64_t joined, alive, sleeps, late, excused;
         uint64_t asleep; /* `published` when it had received everything and was about to sleep */
@@ -102,22 +99,6 @@ static bool is_readable(int epoll, int timeout_ms) {
 
 /* ---- the machine ---- */
 
-/* Ticks every 10 ms, and notes by how much it came too late. */
-static void monitor(unsigned arg) {
-    const struct timespec tick = {.tv_nsec = (long)TICK_NS};
-    uint64_t before = now_ns();
-
-    (void)arg;
-    for (;;) {
-        nanosleep(&tick, NULL);
-        const uint64_t now = now_ns();
-        if (now - before > 2 * TICK_NS)
-            add(&stage->stalled_ns, now - before - TICK_NS);
-        before = now;
-        add(&stage->ticks, 1);
-    }
-}
-
 /* For how long the threads of this process were ready to run without running; 0 where the kernel doesn't count it. */
 static uint64_t threads_held_up_ns(void) {
     static int fds[2] = {-1, -1}; /* of this thread and of the set's helper */
@@ -144,34 +125,6 @@ static uint64_t threads_held_up_ns(void) {
     return all;
 }
 
-struct nap {
-    uint64_t start, held_up, stalled;
-};
-
-static struct nap before_sleep(void) {
-    return (struct nap){now_ns(), threads_held_up_ns(), get(&stage->stalled_ns)};
-}
-
-/* A message came after a sleep: was the subscriber woken for it, or did the sleep just end? */
-static void judge(unsigned me, unsigned topic, const struct nap *nap, const aether_message *message) {
-    const uint64_t now = now_ns();
-    uint64_t from, sent, late, machine, ticks;
-
-    memcpy(&from, message->data, sizeof from);
-    if (now - from < LATE_NS || now - nap->start < LATE_NS)
-        return;
-    sent = get(&stage->sent[topic][message->seq % STAMPS]); /* killed in between, a publisher wakes nobody */
-    from = nap->start > sent ? nap->start : sent;
-    ticks = get(&stage->ticks);
-    AWAIT(get(&stage->ticks) >= ticks + 2);
-    late = now > from && sent != 0 ? now - from : 0;
-    machine = threads_held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
-    printf("# subscriber %u: topic %u, sequence %llu %llu ms late, %llu of them the machine's%s\n", me, topic,
-           (unsigned long long)message->seq, (unsigned long long)late / 1000000, (unsigned long long)machine / 1000000,
-           sent == 0 ? "; its publisher was killed" : "");
-    add(late > LATE_NS + machine ? &stage->subscribers[me].late : &stage->subscribers[me].excused, 1);
-}
-
 /* ---- the hunt: subscribers ---- */
 
 struct subscriber {
@@ -191,7 +144,9 @@ static void take(struct subscriber *s, unsigned topic, const aether_message *mes
     pass_aborted(subscriber, message->seq); /* of a publisher that was killed in a publish */
     REQUIRE(message->seq == subscriber->expected && message->lost == 0 && message->len == 8);
     if (s->slept)
-        judge(s->me, topic, &s->nap, message);
+        nap_judge(&s->nap, *(const uint64_t *)message->data, &stage->sent[topic][message->seq % STAMPS],
+                  threads_held_up_ns, "subscriber", s->me, &stage->subscribers[s->me].late,
+                  &stage->subscribers[s->me].excused);
     s->slept = false;
     subscriber->expected++;
     subscriber->delivered++;
@@ -260,7 +215,7 @@ static void subscribe(unsigned me) {
     while (!get(&stage->stop) || !has_ended(&s)) {
         if (++n % 64 == 0)
             count_sleeps(&s);
-        s.nap = before_sleep();
+        s.nap = nap_begin(threads_held_up_ns());
         s.slept = true;
         const uint64_t published = get(&stage->published);
         if (s.epoll >= 0) {
@@ -369,7 +324,7 @@ static void hunt_lost_wakeups(uint64_t cycles, uint64_t seconds) {
 
     for (unsigned i = 0; i < TOPICS; i++)
         set(&stage->end[i], UINT64_MAX);
-    watch = start(monitor, 0, &stage->ticks);
+    watch = start(watch_machine, 0, &machine->ticks);
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
         subscribers[i] = start(subscribe, i, &stage->subscribers[i].joined);
     for (unsigned i = 0; i < PUBLISHERS; i++)
@@ -695,6 +650,7 @@ int main(void) {
     uint64_t cycles, seconds;
 
     stage = share(sizeof *stage);
+    machine = share(sizeof *machine);
     test_begin(9);
     seed = setting("AETHER_TEST_SEED", 1);
     cycles = setting("AETHER_TEST_CYCLES", SANITIZED ? 50000 : 500000);

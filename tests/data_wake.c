@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Searches for lost wake-ups: subscribers sleep in every way, and a publisher publishes at the moment when one of them
- * falls asleep; some of the processes are killed meanwhile. A wake-up was lost if a message arrives only because the
- * bounded sleep of 250 ms was over. Delays of the machine are subtracted: the time that a process was ready to run and
- * didn't, as the kernel counts it, and stalls that a monitor process sees. At the end, what sleeping costs.
+ * falls asleep; some of the processes are killed meanwhile. lib/lateness.h says when a wake-up was lost. At the end,
+ * what sleeping costs.
  *
  * AETHER_TEST_CYCLES sleeps, or as many as fit in AETHER_TEST_SECONDS; AETHER_TEST_SEED.
  */
+#include "lib/lateness.h"
 #include "lib/traffic.h"
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -15,8 +15,6 @@
 #define SLEEPERS 4u
 #define CAPACITY 64u
 #define STAMPS 4096u
-#define LATE_NS 200000000ull
-#define TICK_NS 10000000ull
 #define HUNT_NS 65536u /* the publisher waits at most so long after a sleeper has stored that it goes to sleep */
 #define IDLE_S 5u
 
@@ -24,7 +22,6 @@ static struct stage {
     char topic[32];
     uint64_t stop, published, opened;
     uint64_t sent[STAMPS]; /* when the publish of a sequence had returned */
-    uint64_t ticks, stalled_ns;
     struct {
         uint64_t joined, alive, waits_for, sleeps, late, excused;
     } sleepers[SLEEPERS];
@@ -36,57 +33,12 @@ static const aether_topic_config config = {.max_message = 16, .capacity = CAPACI
 
 /* ---- the machine ---- */
 
-/* Ticks every 10 ms, and adds up by how much it was late. */
-static void monitor(unsigned arg) {
-    const struct timespec tick = {.tv_nsec = (long)TICK_NS};
-    uint64_t before = now_ns();
-
-    (void)arg;
-    for (;;) {
-        nanosleep(&tick, NULL);
-        const uint64_t now = now_ns();
-        if (now - before > 2 * TICK_NS)
-            add(&stage->stalled_ns, now - before - TICK_NS);
-        before = now;
-        add(&stage->ticks, 1);
-    }
-}
-
 static uint64_t own_held_up_ns(void) {
     static int fd = -1;
 
     if (fd < 0)
         fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     return held_up_ns(fd);
-}
-
-struct nap {
-    uint64_t start, held_up, stalled;
-};
-
-static struct nap before_sleep(void) {
-    return (struct nap){now_ns(), own_held_up_ns(), get(&stage->stalled_ns)};
-}
-
-/* A message was received after a sleep: did it end the sleep, or was it late? */
-static void judge(unsigned me, const struct nap *nap, const aether_message *message) {
-    const uint64_t now = now_ns();
-    uint64_t from, sent, late, machine, ticks;
-
-    memcpy(&from, message->data, sizeof from);
-    if (now - from < LATE_NS || now - nap->start < LATE_NS)
-        return;
-    sent = get(&stage->sent[message->seq %
-                            STAMPS]); /* 0: the publisher was killed before it could wake, and aetherd has woken */
-    from = nap->start > sent ? nap->start : sent;
-    ticks = get(&stage->ticks);
-    AWAIT(get(&stage->ticks) >= ticks + 2);
-    late = now > from && sent != 0 ? now - from : 0;
-    machine = own_held_up_ns() - nap->held_up + get(&stage->stalled_ns) - nap->stalled;
-    printf("# sleeper %u: sequence %llu %llu ms late, %llu of them the machine's%s\n", me,
-           (unsigned long long)message->seq, (unsigned long long)late / 1000000, (unsigned long long)machine / 1000000,
-           sent == 0 ? "; its publisher was killed" : "");
-    add(late > LATE_NS + machine ? &stage->sleepers[me].late : &stage->sleepers[me].excused, 1);
 }
 
 /* ---- the sleepers ---- */
@@ -104,7 +56,8 @@ static void take(struct sleeper *sleeper, const aether_message *message, const s
     pass_aborted(&sleeper->subscriber, message->seq); /* of a hunter that was killed in a publish */
     REQUIRE(message->seq == sleeper->subscriber.expected && message->lost == 0 && message->len == 8);
     if (nap != NULL)
-        judge(sleeper->me, nap, message);
+        nap_judge(nap, *(const uint64_t *)message->data, &stage->sent[message->seq % STAMPS], own_held_up_ns, "sleeper",
+                  sleeper->me, &stage->sleepers[sleeper->me].late, &stage->sleepers[sleeper->me].excused);
     sleeper->subscriber.expected++;
     sleeper->subscriber.delivered++;
 }
@@ -180,13 +133,13 @@ static void sleep_and_wake(unsigned me) {
     set(&stage->sleepers[me].waits_for, sleeper.subscriber.expected);
     set(&stage->sleepers[me].alive, 1);
     add(&stage->sleepers[me].joined, 1);
-    nap = before_sleep();
+    nap = nap_begin(own_held_up_ns());
     while (drain(&sleeper, &nap) != 0 || !get(&stage->stop) ||
            aether_subscriber_stream(sleeper.subscriber.sub) != AETHER_STREAM_CLOSED) {
         if (++n % 64 == 0)
             count_sleeps(&sleeper);
         if (sleeper.me % 4 != 2 || sleeper.idle.rounds == 0) /* that one polls many times before it sleeps */
-            nap = before_sleep();
+            nap = nap_begin(own_held_up_ns());
         set(&stage->sleepers[me].waits_for, sleeper.subscriber.expected);
         sleep_once(&sleeper, &nap);
     }
@@ -277,7 +230,7 @@ static void hunt_lost_wakeups(uint64_t cycles, uint64_t seconds) {
     pid_t sleepers[SLEEPERS], hunter, watch;
     uint64_t excused = 0, kills = 0;
 
-    watch = start(monitor, 0, &stage->ticks);
+    watch = start(watch_machine, 0, &machine->ticks);
     for (unsigned i = 0; i < SLEEPERS; i++)
         sleepers[i] = start(sleep_and_wake, i, &stage->sleepers[i].joined);
     hunter = start(hunt, 0, &stage->opened);
@@ -371,6 +324,7 @@ int main(void) {
     uint64_t cycles, seconds;
 
     stage = share(sizeof *stage);
+    machine = share(sizeof *machine);
     snprintf(stage->topic, sizeof stage->topic, "wake/hunt");
     test_begin(2);
     seed = setting("AETHER_TEST_SEED", 1);
