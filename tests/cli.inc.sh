@@ -49,19 +49,6 @@ start_daemon() {
 # write nothing anywhere, so a topic shows only that one of them was admitted, a moment before it joins.
 has_joined() { grep -q '/aether-.*[.]log-' "/proc/$1/maps" && [ "$(sed 's/.*) //; s/ .*//' "/proc/$1/stat")" = S ]; }
 
-# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
-subscribe() {
-    local file=$1 topic=$2
-    shift 2
-    "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
-    sub=$!
-    started+=("$sub")
-    case "$*" in
-    *best-effort* | *latest*) until_true has_joined "$sub" ;;
-    *) until_peers "$topic" reliable 1 ;;
-    esac
-}
-
 # ok NAME COMMAND...: one case, good if the command succeeds.
 ok() {
     local name=$1
@@ -81,8 +68,8 @@ run() {
     status=$?
 }
 
-# One line of fault with this status; WORDS are in it.
-faulted() {
+# failed_with STATUS WORDS: the last command ended with that status and one line of error that holds the words.
+failed_with() {
     local want=$1 words=$2
     [ "$status" -eq "$want" ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q '^aether-cli: ' "$tmp/err" &&
         grep -qF -- "$words" "$tmp/err" && return
@@ -96,7 +83,7 @@ refuses() {
     local want=$1 words=$2
     shift 2
     run "$AETHER_CLI" "$@"
-    faulted "$want" "$words" && [ ! -s "$tmp/out" ]
+    failed_with "$want" "$words" && [ ! -s "$tmp/out" ]
 }
 
 # The value of a key in the JSON line that describes a topic.
@@ -105,6 +92,28 @@ topic_has() { [ "$(topic_value "$1" "$2" 2>/dev/null)" = "$3" ]; }
 
 # Waits until a topic has COUNT reliable (best_effort, publishers) peers.
 until_peers() { until_true topic_has "$1" "$2" "$3"; }
+
+# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
+subscribe() {
+    local file=$1 topic=$2
+    shift 2
+    "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
+    sub=$!
+    started+=("$sub")
+    case "$*" in
+    *best-effort* | *latest*) until_true has_joined "$sub" ;;
+    *) until_peers "$topic" reliable 1 ;;
+    esac
+}
+
+# ends_with PID STATUS: waits for the process, which must end with that status.
+ends_with() { wait "$1"; [ $? -eq "$2" ]; }
+
+# As run, with the caller's stdin and without a time limit.
+run_pub() {
+    "$AETHER_CLI" pub "$@" >"$tmp/out" 2>"$tmp/err"
+    status=$?
+}
 
 # Every line of the file is a JSON object, and the python expression on `rows` holds.
 json_rows() {

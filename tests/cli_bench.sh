@@ -49,7 +49,7 @@ for words in "--publishers 2" "--publishers 3 --size 12 --capacity 8" "--publish
 done
 ok "--batch: how many" reports "r['batch'] == 16" throughput --batch 16
 run "$AETHER_CLI" bench throughput --publishers 2 --runs 1 --seconds 0.02
-ok "for people: who shares a core" grep -q '^  publishers      2, which share a core, shared topic$' "$tmp/out"
+ok "for people: what shares a core" grep -q '^  publishers      2, which share a core, shared topic$' "$tmp/out"
 ok "for people: stalls" grep -q '^  longest stall   ' "$tmp/out"
 ok "a batch of more than half the ring" refuses 1 "" bench throughput --runs 1 --seconds 0.02 --capacity 8 --batch 5 --json
 ok "fan-out" reports "r['subscribers'] == 3 and r['lost'] == 0" fanout --subscribers 3 --capacity 4096

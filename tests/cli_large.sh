@@ -5,11 +5,6 @@
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "$(dirname "$0")/cli.inc.sh"
 
-ends_with() { wait "$1"; [ $? -eq "$2" ]; }
-run_pub() {
-    "$AETHER_CLI" pub "$@" >"$tmp/out" 2>"$tmp/err"
-    status=$?
-}
 succeeded() {
     [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ] && return
     sed 's/^/# /' "$tmp/err"
@@ -86,24 +81,24 @@ ok "a new topic takes --size" topic_has generated max_message 8192
 run_pub plain --file small
 ok "a new topic of small files has the default" topic_has plain max_message 1016
 run_pub plain --file small lane small
-ok "a file too large" faulted 5 "--file 'lane' has 4089 bytes: topic 'plain' takes at most 1016: published 1 before it"
+ok "a file too large" failed_with 5 "--file 'lane' has 4089 bytes: topic 'plain' takes at most 1016: published 1 before it"
 ok "a file too large: what came before it" topic_has plain messages 2
 run_pub plain --file - <lane
-ok "a file too large on stdin" faulted 5 "4089 bytes"
+ok "a file too large on stdin" failed_with 5 "4089 bytes"
 run_pub plain --file - < <(cat lane)
-ok "a pipe too large" faulted 5 "longer than the 1016 bytes that topic 'plain' takes"
+ok "a pipe too large" failed_with 5 "longer than the 1016 bytes that topic 'plain' takes"
 run_pub sized --file <(cat huge)
-ok "a pipe larger than the largest message" faulted 5 "longer than the 2097152 bytes"
+ok "a pipe larger than the largest message" failed_with 5 "longer than the 2097152 bytes"
 run_pub plain --file small nosuch
-ok "a file that isn't there" faulted 1 "'nosuch': No such file"
+ok "a file that isn't there" failed_with 1 "'nosuch': No such file"
 ok "a file that isn't there: nothing is published" topic_has plain messages 2
 run_pub plain --file .
-ok "a directory" faulted 1 "it is a directory"
+ok "a directory" failed_with 1 "it is a directory"
 
 mkdir kept
 echo mine >kept/00000000000000000001
 run "$AETHER_CLI" sub plain --from oldest --dump kept
-ok "--dump doesn't overwrite" faulted 1 "'kept/00000000000000000001' is there already"
+ok "--dump doesn't overwrite" failed_with 1 "'kept/00000000000000000001' is there already"
 ok "--dump doesn't overwrite: the file" [ "$(cat kept/00000000000000000001)" = mine ]
 ok "--dump leaves no other file" [ "$(find kept -mindepth 1 | wc -l)" -eq 2 ]
 ok "--dump into a missing directory's directory" refuses 1 "No such file" sub plain --dump no/such
@@ -178,12 +173,12 @@ for format in --raw --json; do
     kill "$sub"
     ok "evict $format: ended by SIGTERM" ends_with "$sub" 143
     if [ $format = --json ]; then
-        ok "evict --json: told once" json_rows slow '[r["evicted"] for r in rows if "evicted" in r] == [True]'
+        ok "evict --json: reported once" json_rows slow '[r["evicted"] for r in rows if "evicted" in r] == [True]'
         ok "evict --json: conservation" json_rows slow '(lambda e: any("gap_count" in r for r in e)
             and all(b.get("seq", b.get("gap_first")) == a.get("seq", a.get("gap_first")) + a.get("gap_count", 1) for a, b in zip(e, e[1:])))(
             [r for r in rows if "evicted" not in r])'
     else
-        ok "evict --raw: told once" [ "$(grep -c "^aether-cli: evicted from topic 'evict' as too slow: best effort from sequence [0-9]* on\$" slow.err)" -eq 1 ]
+        ok "evict --raw: reported once" [ "$(grep -c "^aether-cli: evicted from topic 'evict' as too slow: best effort from sequence [0-9]* on\$" slow.err)" -eq 1 ]
     fi
     ok "evict $format: -v" grep -qE '^received [0-9,]+, lost [1-9][0-9,]*, aborted 0, evicted$' slow.err
     until_peers evict reliable 0
@@ -204,9 +199,9 @@ ok "sub of the same type" [ "$(cat out)" = m ]
 subscribe copy full --raw
 kill -STOP "$sub"
 run_pub full x --count 9 --wait 0
-ok "--wait 0" faulted 6 "topic 'full' was full for 0 ns: published 8 before"
+ok "--wait 0" failed_with 6 "topic 'full' was full for 0 ns: published 8 before"
 run_pub full x --wait 0.05
-ok "--wait" faulted 6 "was full for 50 ms: published 0 before"
+ok "--wait" failed_with 6 "was full for 50 ms: published 0 before"
 kill -CONT "$sub"
 run_pub full last --wait 20
 ok "--wait ends when there is room" succeeded
@@ -228,5 +223,5 @@ ok "an idle sub takes no processor time" [ $(($(ticks "$sub") - before)) -le 5 ]
 kill "$sub"
 ok "an idle sub ends on SIGTERM" ends_with "$sub" 143
 timeout 20 "$AETHER_CLI" sub rest --raw | true
-ok "an idle sub notices that its reader has gone" [ "${PIPESTATUS[0]}" -eq 0 ]
+ok "an idle sub notices that its output is closed" [ "${PIPESTATUS[0]}" -eq 0 ]
 finish

@@ -10,7 +10,6 @@ same() {
     sed 's/^/# /' "$tmp/difference"
     return 1
 }
-ends_with() { wait "$1"; [ $? -eq "$2" ]; }
 
 # carries NAME FILE TOPIC CREATE-OPTION...: what pub reads from FILE, sub --raw writes, byte for byte.
 carries() {
@@ -23,10 +22,6 @@ carries() {
     ok "$name: pub" [ "$status" -eq 0 ]
     ok "$name: sub" ends_with "$sub" 0
     ok "$name: the same bytes" same "$file" "$tmp/copy"
-}
-run_pub() {
-    "$AETHER_CLI" pub "$@" >"$tmp/out" 2>"$tmp/err"
-    status=$?
 }
 
 start_daemon || exit 1
@@ -51,17 +46,17 @@ ok "without a terminal it is silent" [ ! -s "$tmp/err" ]
 
 { echo short; head -c 1017 /dev/zero | tr '\0' x; echo; echo never; } >"$tmp/toolong"
 run_pub limit <"$tmp/toolong"
-ok "a line that is too long" faulted 5 "line 2 is longer than the 1016 bytes"
+ok "a line that is too long" failed_with 5 "line 2 is longer than the 1016 bytes"
 ok "a line that is too long: the lines before it" topic_has limit messages 1
 head -c 300000 /dev/zero | tr '\0' x | run_pub limit
-ok "a line without an end" faulted 5 "line 1 is longer than the 1016 bytes"
+ok "a line without an end" failed_with 5 "line 1 is longer than the 1016 bytes"
 ok "a message that is too long" refuses 5 1016 pub limit "$(printf 'x%.0s' {1..1017})"
 ok "--size that is too large" refuses 5 1016 pub limit --size 1017 --count 1
 run_pub tail <"$tmp"
-ok "stdin that can't be read" faulted 1 "read stdin"
+ok "stdin that can't be read" failed_with 1 "read stdin"
 
 run_pub lines x --max-message 2000
-ok "another size than the topic's" faulted 1 2000
+ok "another size than the topic's" failed_with 1 2000
 run_pub big --max-message 2K --preset throughput --size 2048 --count 1
 ok "a new topic with a size" topic_has big max_message 2048
 
@@ -242,5 +237,5 @@ ok "sub | head ends by itself" [ "${statuses[0]}" -eq 0 ]
 ok "sub | head is quiet" [ ! -s "$tmp/err" ]
 "$AETHER_CLI" sub ends --from oldest --count 1 >/dev/full 2>"$tmp/err"
 status=$?
-ok "a full disk is told" faulted 1 "No space left"
+ok "a full disk is reported" failed_with 1 "No space left"
 finish
