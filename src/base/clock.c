@@ -33,8 +33,8 @@ static uint64_t counter(void) {
 }
 
 /*
- * One pair of readings of the counter and the clock. Of several tries it keeps the one where the counter moved least
- * around the clock's reading: the others were interrupted in between.
+ * Reads the counter and the clock as nearly at the same time as possible. Of several pairs of readings it keeps the
+ * pair during which the counter advanced least: the other pairs were interrupted.
  */
 static void sample(uint64_t *ticks, uint64_t *ns) {
     uint64_t best = UINT64_MAX;
@@ -62,7 +62,7 @@ static uint64_t counter_rate(void) {
     while (clock_ns(CLOCK_MONOTONIC) - ns0 < CALIBRATION_NS)
         __builtin_ia32_pause();
     sample(&ticks1, &ns1);
-    /* A virtual machine that was moved in between can show anything: a counter outside 100 MHz .. 16 GHz isn't used. */
+    /* If a virtual machine was migrated meanwhile, the rate is arbitrary. Outside 100 MHz .. 16 GHz it isn't used. */
     const double rate = (double)(ticks1 - ticks0) * (double)NS_PER_S / (double)(ns1 - ns0);
     return rate >= 1e8 && rate < 1.6e10 ? (uint64_t)rate : 0;
 }
@@ -113,7 +113,7 @@ uint64_t ae_ticks(void) {
 }
 
 uint64_t ae_ticks_from_ns(uint64_t ns) {
-    /* The part below a second: 10^9 * 1.6 * 10^10 ticks still fit. Whole seconds saturate. */
+    /* The part below a second can't overflow: it is below 10^9 * 1.6 * 10^10. Whole seconds saturate. */
     const uint64_t part = ns % NS_PER_S * ticks_per_s / NS_PER_S;
     uint64_t ticks;
 

@@ -16,7 +16,7 @@ static void *init(void *arg) {
     return NULL;
 }
 
-/* Runs first: all of them meet an uncalibrated clock. */
+/* Runs first, so that all threads find the clock uncalibrated. */
 static void threads_agree_on_the_rate(void **state) {
     pthread_t threads[THREADS];
     uint64_t rates[THREADS];
@@ -36,8 +36,8 @@ static void ticks_follow_the_clock(void **state) {
     uint64_t ticks, ns;
 
     (void)state;
-    /* A preemption between the two readings spoils one try, hardly ten. */
-    for (int try = 0; try < 10; try++) {
+    /* A preemption between two readings can spoil one attempt, but hardly ten. */
+    for (int attempt = 0; attempt < 10; attempt++) {
         const uint64_t ns0 = ae_now_ns();
         const uint64_t ticks0 = ae_ticks();
         while (ae_now_ns() - ns0 < want)

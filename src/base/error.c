@@ -12,11 +12,11 @@
 #define STRING(x) #x
 #define VERSION(major, minor, patch) STRING(major) "." STRING(minor) "." STRING(patch)
 
-/* In static thread-local storage, so that a fault on the hot path allocates nothing. */
+/* Static, so that an error on the hot path allocates nothing. */
 static _Thread_local char last_text[TEXT_SIZE];
 
 int ae_fail(int code, const char *format, ...) {
-    char text[TEXT_SIZE]; /* not last_text itself: it may be one of the arguments */
+    char text[TEXT_SIZE]; /* not last_text itself, because last_text may be an argument */
     va_list args;
 
     va_start(args, format);

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static void *fault_of_another_thread(void *arg) {
+static void *error_of_another_thread(void *arg) {
     char *first = arg;
 
     snprintf(first, 16, "%s", aether_errmsg());
@@ -17,8 +17,8 @@ static void *fault_of_another_thread(void *arg) {
     return NULL;
 }
 
-/* Runs first: before any fault. */
-static void no_fault_is_an_empty_text(void **state) {
+/* Runs first, so that this thread has had no error. */
+static void no_error_is_an_empty_text(void **state) {
     (void)state;
     assert_string_equal(aether_errmsg(), "");
 }
@@ -31,7 +31,7 @@ static void returns_code_and_keeps_text(void **state) {
     assert_string_equal(aether_errmsg(), "other");
 }
 
-static void text_may_quote_the_last_one(void **state) {
+static void text_may_quote_the_last_text(void **state) {
     (void)state;
     ae_fail(-ENOENT, "inner");
     ae_fail(-ENOENT, "outer: %s: %s", aether_errmsg(), aether_errmsg());
@@ -58,18 +58,18 @@ static void control_characters_are_replaced(void **state) {
             "\xc2\x9b"
             "31m \xc2\x80 \xc2\x9f");
     assert_string_equal(aether_errmsg(), "??31m ?? ??");
-    /* Other text stays, whole or broken: U+00A0, an umlaut, a euro sign, a lone lead byte at the end. */
+    /* All other text stays, also an incomplete character: U+00A0, an umlaut, a euro sign, a single lead byte. */
     ae_fail(-EINVAL, "%s", "\xc2\xa0 \xc3\xa4 \xe2\x82\xac \xc2");
     assert_string_equal(aether_errmsg(), "\xc2\xa0 \xc3\xa4 \xe2\x82\xac \xc2");
 }
 
-static void every_thread_has_its_own(void **state) {
+static void every_thread_has_its_own_text(void **state) {
     pthread_t thread;
     char first[16] = "unset";
 
     (void)state;
     ae_fail(-EINVAL, "ours");
-    assert_int_equal(pthread_create(&thread, NULL, fault_of_another_thread, first), 0);
+    assert_int_equal(pthread_create(&thread, NULL, error_of_another_thread, first), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_string_equal(first, "");
     assert_string_equal(aether_errmsg(), "ours");
@@ -98,9 +98,9 @@ static void sizes_have_units(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_fault_is_an_empty_text),       cmocka_unit_test(returns_code_and_keeps_text),
-        cmocka_unit_test(text_may_quote_the_last_one),     cmocka_unit_test(long_text_is_cut),
-        cmocka_unit_test(control_characters_are_replaced), cmocka_unit_test(every_thread_has_its_own),
+        cmocka_unit_test(no_error_is_an_empty_text),       cmocka_unit_test(returns_code_and_keeps_text),
+        cmocka_unit_test(text_may_quote_the_last_text),    cmocka_unit_test(long_text_is_cut),
+        cmocka_unit_test(control_characters_are_replaced), cmocka_unit_test(every_thread_has_its_own_text),
         cmocka_unit_test(version_is_the_header_s),         cmocka_unit_test(sizes_have_units),
     };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* export.h - marks the functions that are the library's API; everything else is hidden. */
+/* export.h - AE_EXPORT marks the library's public functions; all other symbols are hidden. */
 #ifndef AE_BASE_EXPORT_H
 #define AE_BASE_EXPORT_H
 

@@ -12,7 +12,7 @@
 
 #define NS_PER_MS 1000000ull
 
-/* Room for the fds of one packet, aligned as the CMSG_ macros want it. */
+/* Room for the fds of one packet, aligned as the CMSG_ macros require. */
 union control {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(AE_PACKET_FDS_MAX * sizeof(int))];
@@ -24,7 +24,7 @@ int ae_socket_address(struct sockaddr_un *address, const char *path) {
     if (len >= sizeof address->sun_path)
         return -ENAMETOOLONG;
     if (len == 0)
-        return -ENOENT; /* the kernel would take it for an abstract address */
+        return -ENOENT; /* to the kernel it would be an abstract address */
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, len);
@@ -37,10 +37,10 @@ int ae_packet_send(int sock, const void *data, size_t len, const int *fds, int f
     union control control;
     ssize_t sent;
 
-    /* An empty packet can't be told from the end of the connection. */
+    /* The receiver couldn't distinguish an empty packet from the end of the connection. */
     if (len == 0 || fd_count < 0 || fd_count > AE_PACKET_FDS_MAX)
         return -EINVAL;
-    memcpy(&part.iov_base, &data, sizeof data); /* sendmsg() doesn't write, but its struct isn't const */
+    memcpy(&part.iov_base, &data, sizeof data); /* sendmsg() only reads it, but iov_base isn't a const pointer */
     if (fd_count > 0) {
         const size_t size = (size_t)fd_count * sizeof *fds;
         memset(&control, 0, sizeof control);
@@ -59,8 +59,8 @@ int ae_packet_send(int sock, const void *data, size_t len, const int *fds, int f
 }
 
 /*
- * Collects the fds that came with a message. Returns how many are in fds; *excess: there were more than room, and those
- * are closed already.
+ * Collects the fds that came with a message. Returns how many it stored in fds. If more than `room` came, it closes the
+ * others and sets *excess.
  */
 static int take_fds(struct msghdr *message, int *fds, int room, bool *excess) {
     int count = 0;
@@ -106,7 +106,7 @@ int ae_packet_receive(int sock, void *data, size_t size, int *fds, int *fd_count
         rc = -ENFILE;
     else
         rc = (int)len;
-    if (rc <= 0) { /* fds that came with an empty packet aren't the caller's either */
+    if (rc <= 0) { /* 0: an empty packet can carry fds, too, and the caller expects none */
         while (count > 0)
             ae_close(&fds[--count]);
     }
@@ -132,7 +132,7 @@ int ae_socket_wait(int sock, short events, uint64_t deadline_ns) {
 }
 
 void ae_close(int *fd) {
-    const int saved = errno; /* it is called while a fault is on its way up */
+    const int saved = errno; /* a caller may close first and read the errno of an earlier error then */
 
     if (*fd >= 0)
         close(*fd);

@@ -2,7 +2,8 @@
 /*
  * socket.h - packets with file descriptors over SOCK_SEQPACKET.
  *
- * All functions are non-blocking, retry EINTR by themselves, and return -errno codes without setting aether_errmsg().
+ * Only ae_socket_wait() blocks. The functions repeat a call that a signal interrupted (EINTR), and return -errno codes
+ * without setting aether_errmsg(). They have no state: any thread may call them.
  */
 #ifndef AE_BASE_SOCKET_H
 #define AE_BASE_SOCKET_H
@@ -12,29 +13,34 @@
 
 #define AE_PACKET_FDS_MAX 4
 
-/* Bytes of a socket's absolute path: one less than an address takes, for the name under which a new socket is made. */
+/*
+ * The longest absolute path of a socket, in bytes. An address has room for one byte more, because aetherd first binds a
+ * new socket to PATH~ and renames it when it listens.
+ */
 #define AE_SOCKET_PATH_MAX 106u
 
-/* Fills a sockaddr_un; returns its length, or -ENAMETOOLONG; -ENOENT: the path is empty. */
 struct sockaddr_un;
+
+/* Fills in an address. Returns its length, or -ENAMETOOLONG, or -ENOENT if the path is empty. */
 int ae_socket_address(struct sockaddr_un *address, const char *path);
 
 /*
- * Sends one packet, which isn't empty; never raises SIGPIPE. Returns 0, or -EAGAIN, -EPIPE, ... The caller keeps its
- * fds.
+ * Sends one packet of at least 1 byte. Never raises SIGPIPE. The caller keeps its fds. Returns 0, or -EAGAIN if the
+ * socket's buffer is full, -EPIPE, -EINVAL, ...
  */
 int ae_packet_send(int sock, const void *data, size_t len, const int *fds, int fd_count);
 
 /*
- * Receives one packet. *fd_count: in, room in fds; out, fds received, all O_CLOEXEC and owned by the caller. Returns
- * its length; 0 at the end of the connection; -EAGAIN; -EMSGSIZE: it was cut because it exceeds size; -ENFILE: fds were
- * cut (no fd is left open in either case).
+ * Receives one packet and its fds. *fd_count is the room in fds on entry, and the number of received fds on return;
+ * they are O_CLOEXEC and the caller's. Returns the packet's length, 0 at the end of the connection, or -EAGAIN,
+ * -EMSGSIZE if the packet is longer than size, -ENFILE if not all its fds could be received. If the result is 0 or
+ * negative, no fd stays open.
  */
 int ae_packet_receive(int sock, void *data, size_t size, int *fds, int *fd_count);
 
 /*
- * Waits until the socket is readable (or writable, events = POLLIN/POLLOUT) or deadline_ns (CLOCK_MONOTONIC). 0, or
- * -ETIMEDOUT.
+ * Blocks until the socket is readable or writable (events: POLLIN, POLLOUT), at most until deadline_ns
+ * (CLOCK_MONOTONIC). Returns 0, or -ETIMEDOUT.
  */
 int ae_socket_wait(int sock, short events, uint64_t deadline_ns);
 

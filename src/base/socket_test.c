@@ -44,7 +44,7 @@ static int open_fds(void) {
     return count;
 }
 
-/* Sends `count` fds of /dev/null in `messages` control messages of one packet, as a hostile peer may. */
+/* Sends a packet with `count` fds of /dev/null in `messages` control messages, as a hostile peer can. */
 static void send_raw(int sock, const void *data, size_t len, int count, int messages) {
     char control[CMSG_SPACE(FDS * sizeof(int))] __attribute__((aligned(8))) = {0};
     struct iovec part = {.iov_len = len};
@@ -136,7 +136,7 @@ static void send_is_refused(void **state) {
     assert_int_equal(rc, -EAGAIN);
 }
 
-/* Receives with room for `room` fds; the packet must be refused with rc, and no fd may be left. */
+/* Receives with room for `room` fds. That must return rc and leave no fd open. */
 static void assert_refused(size_t size, int room, int rc) {
     int fds[AE_PACKET_FDS_MAX] = {-1, -1, -1, -1}, fd_count = room;
     const int before = open_fds();
@@ -183,7 +183,7 @@ static void fds_in_several_control_messages(void **state) {
     assert_int_equal(open_fds(), before);
 }
 
-static void fd_limit_is_a_clear_fault(void **state) {
+static void fd_limit_is_a_clear_error(void **state) {
     struct rlimit limit, old;
     int next;
 
@@ -193,7 +193,7 @@ static void fd_limit_is_a_clear_fault(void **state) {
     next = dup(0);
     assert_true(next >= 0);
     limit = old;
-    limit.rlim_cur = (rlim_t)next + 1; /* one fd more and no second one */
+    limit.rlim_cur = (rlim_t)next + 1; /* one more fd can be opened, but not two */
     ae_close(&next);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
@@ -220,7 +220,7 @@ static void waits_until_the_deadline(void **state) {
     assert_int_equal(ae_socket_wait(pair[1], POLLIN, start + 30000000), -ETIMEDOUT);
     assert_true(ae_now_ns() >= start + 30000000);
 
-    /* Signals neither end a wait nor make it longer than its deadline. */
+    /* Signals neither end a wait early nor delay its end. */
     const struct timeval period = {.tv_usec = 3000};
     const struct itimerval timer = {.it_interval = period, .it_value = period}, none = {0};
     assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
@@ -245,7 +245,7 @@ static void waits_for_another_process(void **state) {
     assert_int_equal(ae_packet_receive(pair[1], buf, sizeof buf, NULL, &fd_count), 2);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    ae_close(&pair[0]); /* the child's copy went with the child: the end of the connection is readable, too */
+    ae_close(&pair[0]); /* the last copy, because the child has ended: the socket is readable, it has reached its end */
     assert_int_equal(ae_socket_wait(pair[1], POLLIN, UINT64_MAX), 0);
     assert_int_equal(ae_socket_wait(-1, POLLIN, 0), -ETIMEDOUT);
 }
@@ -273,7 +273,7 @@ int main(void) {
         TEST(cut_packet_leaves_no_fd),
         TEST(too_many_fds_leave_none),
         TEST(fds_in_several_control_messages),
-        TEST(fd_limit_is_a_clear_fault),
+        TEST(fd_limit_is_a_clear_error),
         TEST(waits_until_the_deadline),
         TEST(waits_for_another_process),
         TEST(close_is_safe),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* text.h - text for people: hostile bytes made harmless, sizes with units. */
+/* text.h - text for people: control characters replaced, sizes with units. No errors; no state. */
 #ifndef AE_BASE_TEXT_H
 #define AE_BASE_TEXT_H
 
@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * Replaces every control character by '?', byte for byte, so that the text stays one line and can't command a terminal:
- * 0x01..0x1f, 0x7f, and the UTF-8 form of U+0080..U+009f. The length stays the same.
+ * Replaces each byte of every control character by '?', so that the text stays one line and can't command a terminal.
+ * These are 0x01..0x1f, 0x7f, and the UTF-8 form of U+0080..U+009f. The length stays the same.
  */
 void ae_text_clean(char *text);
 
