@@ -9,13 +9,13 @@
 
 #define LENGTH_OFF 8u
 #define HEADER_SIZE 12u
-#define ERRNO_MAX 4095 /* the kernel's own bound */
+#define ERRNO_MAX 4095 /* the largest errno of the kernel */
 
 _Static_assert(HEADER_SIZE + 2 * sizeof(uint32_t) + AE_TEXT_MAX <= AE_PACKET_MAX, "ERROR fits");
-/* A string takes a byte more on the wire than in the struct: a length of two bytes, no NUL. */
+/* + 2: each of the two strings takes one byte more in the packet than in the struct (a length of 2 bytes, no NUL). */
 _Static_assert(HEADER_SIZE + sizeof(uint32_t) + sizeof(struct ae_topic_request) + 2 <= AE_PACKET_MAX, "OPEN fits");
 
-/* An empty one is a wrong name, not a wrong packet: the broker says so. */
+/* An empty name is accepted here, because the packet is well formed; the broker refuses it. */
 static void topic_name(struct ae_wire *wire, char *topic) {
     ae_wire_string(wire, topic, 0, AE_TOPIC_NAME_MAX);
 }
@@ -58,7 +58,7 @@ static void error_body(struct ae_wire *wire, struct ae_msg *msg) {
     ae_wire_string(wire, msg->u.error.text, 0, AE_TEXT_MAX);
 }
 
-/* The fields of each message, in both directions. False: there is no such type. */
+/* Reads or writes the fields of a message. False if there is no such type. */
 static bool body(struct ae_wire *wire, struct ae_msg *msg) {
     switch (msg->type) {
     case AE_MSG_HELLO:
@@ -110,8 +110,8 @@ static bool role_known(uint32_t role) {
     return role >= AE_ROLE_PUBLISHER && role <= AE_ROLE_BEST_EFFORT;
 }
 
-/* NULL, or what is wrong with a value that has few right ones. What is right for a topic is the broker's matter. */
-static const char *value_fault(const struct ae_msg *msg) {
+/* Checks the fields that admit few values. Returns NULL, or what is wrong. The broker checks the values of a topic. */
+static const char *value_error(const struct ae_msg *msg) {
     switch (msg->type) {
     case AE_MSG_WELCOME:
         return msg->u.welcome.resumed > 1 ? "resumed is neither 0 nor 1" : NULL;
@@ -127,7 +127,7 @@ static const char *value_fault(const struct ae_msg *msg) {
 }
 
 int ae_msg_encode(const struct ae_msg *msg, uint8_t *buf, size_t size) {
-    struct ae_msg copy = *msg; /* a writing cursor changes nothing, but a reading one would */
+    struct ae_msg copy = *msg; /* the functions take a pointer to non-const, as they also read; here they only write */
     struct ae_wire wire = ae_wire_writer(buf, size < AE_PACKET_MAX ? size : AE_PACKET_MAX);
     uint16_t version = AE_PROTOCOL_VERSION;
     uint32_t len = 0;
@@ -136,7 +136,7 @@ int ae_msg_encode(const struct ae_msg *msg, uint8_t *buf, size_t size) {
     ae_wire_u16(&wire, &version);
     ae_wire_u32(&wire, &copy.request);
     ae_wire_u32(&wire, &len);
-    if (!body(&wire, &copy) || value_fault(msg) != NULL)
+    if (!body(&wire, &copy) || value_error(msg) != NULL)
         return -EINVAL;
     if (wire.error != 0)
         return wire.error;
@@ -147,14 +147,14 @@ int ae_msg_encode(const struct ae_msg *msg, uint8_t *buf, size_t size) {
 }
 
 /*
- * Any version: HELLO and its refusal look the same in all of them, so that two releases can tell each other why they
- * don't talk.
+ * HELLO and ERROR have the same fields in every version, so that a daemon of another version can say why it refuses a
+ * client.
  */
 static bool version_readable(const struct ae_msg *msg) {
     return msg->version == AE_PROTOCOL_VERSION || msg->type == AE_MSG_HELLO || msg->type == AE_MSG_ERROR;
 }
 
-/* Text for people from a peer that nobody vouches for. Types are compared by their cleaned names. */
+/* Cleans the text that is shown to people: the peer may be hostile. Type names are compared after they were cleaned. */
 static void clean(struct ae_msg *msg) {
     if (msg->type == AE_MSG_HELLO)
         ae_text_clean(msg->u.hello.name);
@@ -169,7 +169,7 @@ static void clean(struct ae_msg *msg) {
 int ae_msg_decode(struct ae_msg *msg, const uint8_t *buf, size_t len) {
     struct ae_wire wire = ae_wire_reader(buf, len);
     uint32_t stated = 0;
-    const char *fault;
+    const char *wrong;
 
     memset(msg, 0, sizeof *msg);
     if (len < HEADER_SIZE || len > AE_PACKET_MAX)
@@ -189,9 +189,9 @@ int ae_msg_decode(struct ae_msg *msg, const uint8_t *buf, size_t len) {
         return ae_fail(-EPROTO, "message type %u: a string is too long or holds a NUL byte", msg->type);
     if (wire.error != 0 || wire.off != len)
         return ae_fail(-EPROTO, "message type %u doesn't end where its packet of %zu bytes ends", msg->type, len);
-    fault = value_fault(msg);
-    if (fault != NULL)
-        return ae_fail(-EPROTO, "message type %u: %s", msg->type, fault);
+    wrong = value_error(msg);
+    if (wrong != NULL)
+        return ae_fail(-EPROTO, "message type %u: %s", msg->type, wrong);
     clean(msg);
     return 0;
 }

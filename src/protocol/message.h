@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * message.h - the control protocol's messages (docs/protocol.md). No I/O here: bytes in, struct out, and back.
+ * message.h - the control protocol's messages (docs/protocol.md): bytes to struct and back, no I/O.
  *
- * One message is one SOCK_SEQPACKET packet: a 12-byte header (u16 type, u16 protocol version, u32 request id, u32
- * length of the whole packet), then fields in the order of the structs below, little-endian and unpadded; a string is a
- * u16 length and its bytes. A message that is cut, too long, or has bytes left over is refused.
+ * One message is one SOCK_SEQPACKET packet. It begins with a 12-byte header: u16 type, u16 protocol version, u32
+ * request id, u32 length of the whole packet. The fields follow in the order of the structs below, little-endian and
+ * unpadded; a string is a u16 length and its bytes. A message that is cut, too long, or has bytes left over is refused.
  */
 #ifndef AE_PROTOCOL_MESSAGE_H
 #define AE_PROTOCOL_MESSAGE_H
@@ -18,43 +18,57 @@
 #define AE_TEXT_MAX 511u
 
 enum ae_msg_type {
-    AE_MSG_HELLO =
-        1, /* client: the first message. resume_id != 0: speak for that client again after the daemon restarted */
-    AE_MSG_WELCOME = 2,  /* + fd: token, unless resumed */
-    AE_MSG_OPEN = 3,     /* client: open a publisher or subscriber */
-    AE_MSG_OPENED = 4,   /* + fds: log; cursors unless best effort */
-    AE_MSG_CLOSE = 5,    /* client: give a grant back. -> DONE */
-    AE_MSG_CREATE = 6,   /* client: create a topic. -> DONE */
-    AE_MSG_REMOVE = 7,   /* client: remove a topic. -> DONE */
-    AE_MSG_SHUTDOWN = 8, /* client: stop the daemon. -> DONE */
+    /* From the client. Each has one reply; a request that fails is answered with ERROR. */
+    AE_MSG_HELLO = 1,    /* the first message -> WELCOME */
+    AE_MSG_OPEN = 3,     /* open a publisher or subscriber -> OPENED */
+    AE_MSG_CLOSE = 5,    /* give a grant back -> DONE */
+    AE_MSG_CREATE = 6,   /* create a topic -> DONE */
+    AE_MSG_REMOVE = 7,   /* remove a topic -> DONE */
+    AE_MSG_SHUTDOWN = 8, /* stop the daemon -> DONE */
+
+    /* From the daemon. */
+    AE_MSG_WELCOME = 2, /* with the fd of the token, unless the client is resumed */
+    AE_MSG_OPENED = 4,  /* with the fds of the log and, unless the role is best effort, the cursors */
     AE_MSG_DONE = 9,
-    AE_MSG_ERROR = 10 /* negative errno code and a text */
+    AE_MSG_ERROR = 10 /* a negative errno code and a text */
 };
 
 struct ae_topic_request {
-    char
-        topic[AE_TOPIC_NAME_MAX + 1]; /* NUL-terminated here, not on the wire; a NUL inside is refused by the decoder */
-    /* as in aether_topic_config: 0 = default or as it is */
+    /* Terminated by a NUL here, not in the packet. The decoder refuses a name that contains a NUL. */
+    char topic[AE_TOPIC_NAME_MAX + 1];
+
+    /* As in aether_topic_config. 0: the default, or what the topic has already. */
     uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
     uint32_t preset, publishers, slow;
+
+    /* The messages' type. type_name is "" if the client states none. */
     uint32_t type_version, type_size;
-    char type_name[AE_TYPE_NAME_MAX + 1]; /* "": none stated */
+    char type_name[AE_TYPE_NAME_MAX + 1];
 };
 
 struct ae_msg {
     uint16_t type;
-    uint16_t version; /* decoded: the sender's. HELLO and ERROR decode with any version, the others only with ours */
-    uint32_t request; /* chosen by the client, repeated in the reply */
+
+    /* After decoding: the sender's. HELLO and ERROR are decoded in any version, other messages only in our version. */
+    uint16_t version;
+
+    /* Chosen by the client, repeated in the reply. */
+    uint32_t request;
+
     union {
         struct {
+            /*
+             * resume_id is 0 for a new client. Otherwise the daemon was restarted, and this is the client of that id;
+             * the nonce proves it. resume_grant is the newest grant whose reply the client received: the daemon frees
+             * later grants, because their replies were lost.
+             */
             uint64_t resume_id, resume_nonce[2];
-            /* The newest grant it knows: later ones were granted but their reply was lost; they are freed. */
             uint64_t resume_grant;
             char name[AE_CLIENT_NAME_MAX + 1];
         } hello;
         struct {
             uint64_t client_id, nonce[2];
-            uint32_t resumed; /* 1: no token comes with it */
+            uint32_t resumed; /* 1: the client keeps its token, and no fd comes with the message */
             uint32_t daemon_pid;
         } welcome;
         struct {
@@ -80,12 +94,16 @@ struct ae_msg {
     } u;
 };
 
-/* Writes the packet to buf (AE_PACKET_MAX bytes are always enough) and returns its length, or -EMSGSIZE / -EINVAL. */
+/*
+ * Writes the packet to buf, for which AE_PACKET_MAX bytes are always enough. Returns its length, or -EMSGSIZE if buf is
+ * too small, -EINVAL if the message has an unknown type, a wrong value or a string that is too long. Sets no
+ * aether_errmsg().
+ */
 int ae_msg_encode(const struct ae_msg *msg, uint8_t *buf, size_t size);
 
 /*
- * Reads a packet. 0, or -EPROTO with a text in aether_errmsg(); never reads past len, every string is terminated.
- * Control characters in a client's name, a type's name and an error's text become '?'.
+ * Reads a packet. Returns 0, or -EPROTO with a text in aether_errmsg(). Never reads beyond len; ends strings by NUL.
+ * Control characters in the name of a client, the name of a type and the text of an error become '?'.
  */
 int ae_msg_decode(struct ae_msg *msg, const uint8_t *buf, size_t len);
 

@@ -11,7 +11,7 @@
 
 #define TYPES 10
 
-/* One message of each type, no field with the value of another. */
+/* One message of each type. Within a message no two fields have the same value. */
 static struct ae_msg sample(uint16_t type) {
     struct ae_msg m = {.type = type, .version = AE_PROTOCOL_VERSION, .request = 0x87654321u + type};
     const struct ae_topic_request request = {.topic = "market/eur",
@@ -81,7 +81,7 @@ static size_t packet(uint16_t type, uint8_t buf[AE_PACKET_MAX]) {
     return (size_t)len;
 }
 
-/* Decodes from a block of exactly len bytes, so that a sanitizer sees any look past it. */
+/* Decodes from a block of exactly len bytes, so that a sanitizer reports any read beyond it. */
 static int decode(struct ae_msg *msg, const uint8_t *buf, size_t len) {
     uint8_t *exact = malloc(len != 0 ? len : 1);
     int rc;
@@ -108,7 +108,7 @@ static void every_type_round_trips(void **state) {
         const struct ae_msg in = sample(type);
         const size_t len = packet(type, buf);
         assert_int_equal(decode(&out, buf, len), 0);
-        assert_memory_equal(&in, &out, sizeof in); /* both begin as zeros, and neither has padding in a field's place */
+        assert_memory_equal(&in, &out, sizeof in); /* padding is equal, too: both were zeroed first */
         assert_int_equal(ae_msg_encode(&in, buf, len), (int)len);
         assert_int_equal(ae_msg_encode(&in, buf, len - 1), -EMSGSIZE);
         assert_int_equal(ae_msg_encode(&in, buf, 0), -EMSGSIZE);
@@ -163,7 +163,7 @@ static void every_other_length_is_refused(void **state) {
                 continue;
             set_u16(buf + 8, (unsigned int)len);
             assert_int_equal(decode(&out, buf, other), -EPROTO);
-            set_u16(buf + 8, (unsigned int)other); /* the header agrees with the packet, the fields don't */
+            set_u16(buf + 8, (unsigned int)other); /* now the header agrees with the packet, but the fields don't */
             assert_int_equal(decode(&out, buf, other), -EPROTO);
         }
     }
@@ -219,12 +219,12 @@ static void strings_at_their_bounds(void **state) {
     assert_string_equal(out.u.remove.topic, topic.u.remove.topic);
     topic.u.remove.topic[AE_TOPIC_NAME_MAX] = 't'; /* not terminated */
     assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), -EINVAL);
-    topic.u.remove.topic[0] = '\0'; /* a wrong name, which is the broker's matter */
+    topic.u.remove.topic[0] = '\0'; /* a wrong name, which only the broker refuses */
     assert_int_equal(ae_msg_encode(&topic, buf, sizeof buf), 12 + 2);
     assert_int_equal(decode(&out, buf, 12 + 2), 0);
     assert_string_equal(out.u.remove.topic, "");
 
-    /* The longest request that there is. */
+    /* The longest request. */
     memset(open.u.open.topic.topic, 0xff, AE_TOPIC_NAME_MAX);
     memset(open.u.open.topic.type_name, 0xff, AE_TYPE_NAME_MAX);
     assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 68 + 2 + 63);
@@ -266,7 +266,7 @@ static void hostile_strings(void **state) {
         set_u16(buf + 12, stated);
         assert_int_equal(decode(&out, buf, len), stated == 3 ? 0 : -EPROTO);
     }
-    /* 256 bytes are there, and one too many for a topic. */
+    /* The packet has these 256 bytes, but that is one byte too many for a topic. */
     memset(buf + 14, 'x', 256);
     set_u16(buf + 8, 14 + 256);
     set_u16(buf + 12, 256);
@@ -288,7 +288,7 @@ static void hostile_strings(void **state) {
         set_u16(buf + len - 7, 4); /* a byte is left over */
         buf[len - 1] = 'J';
         assert_int_equal(decode(&out, buf, len), -EPROTO);
-        /* 64 bytes are there, and one too many for a type. */
+        /* The packet has these 64 bytes, but that is one byte too many for a type. */
         memset(buf + len - 5, 'x', 64);
         set_u16(buf + len - 7, 64);
         set_u16(buf + 8, (unsigned int)len - 5 + 64);
@@ -303,7 +303,7 @@ static void hostile_strings(void **state) {
     assert_int_equal(out.u.error.text[0], '?');
 }
 
-/* Encodes and decodes must both refuse. off: of a u32 in the packet. */
+/* Encoding `in` must fail, and so must decoding a packet with that value in the u32 at offset off. */
 static void value_refused(struct ae_msg in, size_t off, uint32_t value) {
     uint8_t buf[AE_PACKET_MAX];
     struct ae_msg out;
@@ -345,7 +345,7 @@ static uint32_t next_random(uint32_t below) {
     return (uint32_t)((random_state >> 32) % below);
 }
 
-/* What is accepted is whole: it can be encoded again to the same length, and then nothing changes any more. */
+/* A message that was accepted encodes to the same length, and decoding and encoding it again gives the same bytes. */
 static void accepted_is_sound(const struct ae_msg *msg, size_t len) {
     uint8_t first[AE_PACKET_MAX], second[AE_PACKET_MAX];
     struct ae_msg again;
@@ -369,7 +369,7 @@ static void mutations_never_crash(void **state) {
         const uint32_t which = next_random(TYPES);
         size_t len = lens[which];
         memcpy(buf, originals[which], sizeof buf);
-        if (next_random(8) == 0) { /* another length, of which the header knows */
+        if (next_random(8) == 0) { /* another length, and the header states it */
             len = next_random(AE_PACKET_MAX + 1);
             set_u16(buf + 8, (unsigned int)len);
         }

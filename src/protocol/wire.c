@@ -11,7 +11,7 @@ struct ae_wire ae_wire_writer(uint8_t *buf, size_t size) {
     return (struct ae_wire){.out = buf, .size = size};
 }
 
-/* Takes the next len bytes. Returns their offset; SIZE_MAX after a fault. */
+/* Takes the next len bytes. Returns their offset, or SIZE_MAX after an error. */
 static size_t take(struct ae_wire *wire, size_t len) {
     const size_t off = wire->off;
 

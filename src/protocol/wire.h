@@ -2,8 +2,9 @@
 /*
  * wire.h - a bounded cursor over a packet: little-endian integers and short strings.
  *
- * A cursor either reads or writes, and each function moves one field between the packet and a variable in its
- * direction, so that one piece of code describes a message for both. The first fault sticks: later calls do nothing.
+ * A cursor either reads or writes. Each function moves one field between the packet and a variable in the cursor's
+ * direction, so that the same code reads and writes a message. After the first error, which stays in `error`, later
+ * calls move nothing. The cursor owns nothing; the packet or buffer must outlive it.
  */
 #ifndef AE_PROTOCOL_WIRE_H
 #define AE_PROTOCOL_WIRE_H
@@ -22,14 +23,14 @@ struct ae_wire {
 struct ae_wire ae_wire_reader(const uint8_t *packet, size_t len);
 struct ae_wire ae_wire_writer(uint8_t *buf, size_t size);
 
-/* Reading stores 0 after a fault. */
+/* Reading stores 0 after an error. */
 void ae_wire_u16(struct ae_wire *wire, uint16_t *value);
 void ae_wire_u32(struct ae_wire *wire, uint32_t *value);
 void ae_wire_u64(struct ae_wire *wire, uint64_t *value);
 
 /*
- * A u16 length and so many bytes, at least `min` and at most `max`, none of them NUL. text has max + 1 bytes and ends
- * with a NUL; reading stores "" after a fault.
+ * A u16 length and as many bytes: at least `min`, at most `max`, none of them NUL. text has room for max + 1 bytes and
+ * is terminated by a NUL. Reading stores "" after an error.
  */
 void ae_wire_string(struct ae_wire *wire, char *text, size_t min, size_t max);
 
