@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""aetherd's command line and configuration file: an error is one line that says where it is, and ends aetherd with 2."""
+"""aetherd's command line and configuration file. An error ends it with 2, and one line says where the error is."""
 import os
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 import daemon_lib as lib  # noqa: E402
 from daemon_lib import BEST_EFFORT, Client, Daemon  # noqa: E402
 
-# A file's content, the line with the error, and words of the text.
+# Content of a file, number of the line with the error, and words that the text contains.
 BAD_FILES = [
     ("[daemon]\nsocket =\n", 2, "socket"),
     ("[daemon]\nsocket = " + "x" * 108 + "\n", 2, "socket"),
@@ -50,7 +50,7 @@ BAD_FILES = [
     ("nonsense\n[limits]\ntopics = 0\n", 1, ""),
 ]
 
-# Command lines and words of the text.
+# Command lines and words that the text contains.
 BAD_WORDS = [
     (["--sokcet", "/x"], "--sokcet"),
     (["--socket"], "--socket"),
@@ -83,7 +83,7 @@ def run_daemon(*arguments):
 
 
 def misreported(arguments, *words):
-    """None, or what is wrong with how aetherd reports the error."""
+    """None if aetherd reports the error as it should, or what is wrong with its report."""
     done = run_daemon(*arguments)
     text = done.stderr.decode(errors="replace")
     if done.returncode != 2:
@@ -154,7 +154,7 @@ def case_print():
 
 
 def case_sample():
-    """the sample configuration is what aetherd prints, and is accepted as it is and with every line of it switched on"""
+    """the sample configuration is what aetherd prints, and is accepted as it is and with every setting uncommented"""
     sample = os.path.join(os.environ.get("SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")), "data/aetherd.conf")
     with open(sample, encoding="utf-8") as f:
         text = f.read()
@@ -169,7 +169,7 @@ def case_sample():
 
 
 def case_values():
-    """the file's values count, remarks and blanks don't, and the command line wins"""
+    """values of the file are used, its comments and blanks are ignored, and the command line overrides it"""
     config = "\ufeff; remark\n[limits]\ntopics=1 ; remark\n\r\n[daemon]\nlog_level : error\r\nsocket = /nonexistent/d.sock\n[limits]\ngrants = 1"
     with Daemon(config=config) as daemon, Client(daemon.path) as client:
         assert daemon.log() == "", "the level is error"
@@ -186,11 +186,11 @@ def case_values():
         for line in ("HELLO 'who?forged': done", "CREATE 't': done", "REMOVE 'u': there is no topic 'u'"):
             assert line in log, f"{line}: {log}"
     with Daemon("--log-level", "info", config="[daemon]\nlog_level = error\n") as daemon:
-        lib.await_true(lambda: "listening" in daemon.log(), "it says so")  # after it can be connected to
+        lib.await_true(lambda: "listening" in daemon.log(), "the log says so")  # which it does after it can be connected to
 
 
 def case_socket_from_file():
-    """the socket's path comes from the file"""
+    """the path of the socket is read from the file"""
     with Daemon(start=False) as daemon:
         conf = os.path.join(daemon.dir, "conf")
         with open(conf, "w", encoding="utf-8") as f:

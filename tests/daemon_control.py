@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""aetherd's control socket: what it answers, and what it puts up with."""
+"""aetherd's control socket: its replies, and how it treats hostile and broken clients."""
 import errno
 import fcntl
 import os
@@ -25,7 +25,7 @@ def still_serves(daemon):
 
 
 def case_roles():
-    """each role gets what it needs and no more: fds, access, geometry"""
+    """each role gets the fds and the access that it needs, not more, and the geometry"""
     with Daemon() as daemon, Client(daemon.path) as client:
         assert client.welcome.pid == daemon.pid
         publisher = client.open(PUBLISHER, "a/b", max_message=100, capacity=64, start_seq=7)
@@ -49,7 +49,7 @@ def case_roles():
 
 
 def case_join():
-    """a reliable subscriber's record is ready before it is admitted: cursor, counters, generation, no active bit"""
+    """the record of a reliable subscriber is complete before the reply: cursor, counters, generation, no active bit"""
     with Daemon() as daemon, Client(daemon.path) as client:
         publisher = client.open(PUBLISHER, "t", start_seq=(1 << 48) - 3)
         seq = (1 << 48) + 1000
@@ -71,7 +71,7 @@ def case_join():
 
 
 def case_topics():
-    """topics: created once, matched, refused, removed"""
+    """topics are created once, compared with later requests, refused if they are wrong, and removed"""
     with Daemon() as daemon, Client(daemon.path) as client:
         assert client.create("t", capacity=16).type == lib.DONE
         assert client.create("t", capacity=16).type == lib.DONE
@@ -104,7 +104,7 @@ def case_topics():
 
 
 def case_exclusive():
-    """an exclusive topic has one publisher; a killed one makes room at once; what others hold isn't given back for them"""
+    """an exclusive topic has one publisher; its death makes room at once; a client can't give back another's grant"""
     with Daemon() as daemon, Client(daemon.path) as client:
         assert client.create("t", publishers=1).type == lib.DONE
         refused(client.create("t", publishers=2), errno.EEXIST, "exclusive", "unbiased")
@@ -120,7 +120,7 @@ def case_exclusive():
 
 
 def case_reliable_records():
-    """64 reliable subscribers, then a refusal; a killed one's record is free again and its active bit clear"""
+    """64 reliable subscribers, then a refusal; when one is killed, its record is free again and its active bit clear"""
     with Daemon() as daemon, Client(daemon.path) as client, Helper(daemon.path, RELIABLE, "t") as other:
         replies = [client.open(RELIABLE, "t") for _ in range(63)]
         assert sorted([reply.record for reply in replies] + [other.record]) == list(range(64))
@@ -140,26 +140,26 @@ def allocated(fd):
 
 
 def case_lanes():
-    """lanes: the file is as large as 64 of them, only what a publisher had is allocated, and the limit is for that"""
+    """the file has room for 64 lanes, only lanes that a publisher has used are allocated, and ring_bytes limits those"""
     with Daemon(config="[limits]\nring_bytes = 2097152\n") as daemon, Client(daemon.path) as client:
         config = {"max_message": 1 << 18, "capacity": 64, "lane_bytes": 1 << 19}
-        reader = client.open(BEST_EFFORT, "large", **config)
-        assert (reader.slot_size, reader.lane_bytes) == (64, 1 << 19)
-        assert reader.log_bytes == reader.lanes_off + 64 * (1 << 19) == os.fstat(reader.fds[0]).st_size
-        assert allocated(reader.fds[0]) == reader.lanes_off
+        subscriber = client.open(BEST_EFFORT, "large", **config)
+        assert (subscriber.slot_size, subscriber.lane_bytes) == (64, 1 << 19)
+        assert subscriber.log_bytes == subscriber.lanes_off + 64 * (1 << 19) == os.fstat(subscriber.fds[0]).st_size
+        assert allocated(subscriber.fds[0]) == subscriber.lanes_off
         with Helper(daemon.path, PUBLISHER, "large"):
-            assert allocated(reader.fds[0]) == reader.lanes_off + reader.lane_bytes
-        publisher = client.open(PUBLISHER, "large", **config)  # the dead one's lane is the successor's
-        assert publisher.geometry_matches(reader)
-        assert allocated(reader.fds[0]) == reader.lanes_off + reader.lane_bytes
-        for reply in (reader, publisher):
+            assert allocated(subscriber.fds[0]) == subscriber.lanes_off + subscriber.lane_bytes
+        publisher = client.open(PUBLISHER, "large", **config)  # it gets the dead publisher's lane
+        assert publisher.geometry_matches(subscriber)
+        assert allocated(subscriber.fds[0]) == subscriber.lanes_off + subscriber.lane_bytes
+        for reply in (subscriber, publisher):
             reply.close()
         refused(client.create("larger", max_message=1 << 20, lane_bytes=1 << 21), errno.ENOSPC, "lane", "2 MiB",
                 "ring_bytes")
 
 
 def case_evict():
-    """a topic that evicts: its lag is in the geometry and is matched"""
+    """the evict_lag of a topic is in its geometry and is compared with later requests"""
     with Daemon() as daemon, Client(daemon.path) as client:
         reply = client.open(BEST_EFFORT, "t", capacity=64, slow=1, evict_lag=40)
         assert reply.evict_lag == 40
@@ -190,10 +190,10 @@ def case_types():
 
 
 def case_stream():
-    """the stream block after a closed publisher, a killed one, and its successor"""
+    """the stream block after a publisher has closed, after one was killed, and after the next has opened"""
     with Daemon() as daemon, Client(daemon.path) as client:
-        reader = client.open(BEST_EFFORT, "t")
-        log = reader.fds[0]
+        subscriber = client.open(BEST_EFFORT, "t")
+        log = subscriber.fds[0]
         begin = lib.Stream(log)
         assert (begin.open, begin.died, begin.joins, begin.wake) == (0, 0, 0, 1)
         first = client.open(PUBLISHER, "t")
@@ -207,16 +207,16 @@ def case_stream():
             assert lib.Stream(log).open == 1 << other.record and lib.Stream(log).unfenced == 0
             other.end()
             await_true(lambda: lib.Stream(log).died == 1 << other.record, "its death is marked")
-            await_true(lambda: lib.Stream(log).open == 0 and lib.Stream(log).wake > begin.wake, "and sleeping subscribers are woken")
+            await_true(lambda: lib.Stream(log).open == 0 and lib.Stream(log).wake > begin.wake, "sleeping subscribers wake")
         second = client.open(PUBLISHER, "t")
         end = lib.Stream(log)
         assert (end.open, end.died, end.joins) == (1 << second.record, 0, 3)
         second.close()
-        reader.close()
+        subscriber.close()
 
 
 def case_limits():
-    """limits of topics, clients and handles are refusals that name them"""
+    """beyond the limits of topics, clients and handles, requests are refused with a text that names the limit"""
     config = "[limits]\ntopics = 2\nclients = 2\ngrants = 3\nring_bytes = 65536\n"
     with Daemon(config=config) as daemon, Client(daemon.path) as a, Client(daemon.path) as b:
         assert a.create("1", capacity=8).type == lib.DONE and a.create("2", capacity=8).type == lib.DONE
@@ -232,7 +232,7 @@ def case_limits():
         for reply in replies:
             reply.close()
         b.end()
-        await_true(lambda: client_again(daemon), "a client that left makes room")
+        await_true(lambda: client_again(daemon), "a client that has left makes room")
         reply = a.open(BEST_EFFORT, "1")
         assert reply.type == lib.OPENED
         reply.close()
@@ -248,7 +248,7 @@ def client_again(daemon):
 
 
 def case_version():
-    """another protocol version is refused with both versions in the text, and the connection closed"""
+    """another protocol version is refused with both versions in the text, and the connection is closed"""
     with Daemon() as daemon:
         sock = connect(daemon.path)
         sock.send(lib.hello(version=77))
@@ -262,7 +262,7 @@ def case_version():
 
 
 def case_order():
-    """a request before HELLO, a second HELLO, a reply sent as a request"""
+    """a request before HELLO, a second HELLO and a reply that is sent as a request are refused"""
     with Daemon() as daemon:
         sock = connect(daemon.path)
         sock.send(lib.packet(lib.SHUTDOWN))
@@ -276,7 +276,7 @@ def case_order():
 
 
 def settled_fds(daemon, client):
-    """How many fds the daemon has open when it has done with everything before."""
+    """The number of fds that the daemon has open, after it has served all earlier requests."""
     refused(client.give_back(0), errno.ENOENT)
     return daemon.fds()
 
@@ -288,7 +288,7 @@ def valid_packets():
 
 
 def throw(daemon, data, greeted):
-    """Sends one packet on a connection of its own and takes whatever comes back."""
+    """Sends one packet on a new connection and ignores the replies."""
     sock = connect(daemon.path)
     try:
         token = None
@@ -307,7 +307,7 @@ def throw(daemon, data, greeted):
 
 
 def case_garbage():
-    """thousands of connections with random and mutated packets: the daemon serves on and leaks no fd"""
+    """after thousands of connections with random and mutated packets, the daemon still serves and has leaked no fd"""
     rng = random.Random(20240229)
     with Daemon() as daemon:
         with Client(daemon.path) as witness:
@@ -324,12 +324,12 @@ def case_garbage():
             for data in (b"\0" * 1025, b"\xff" * 65536, b"\0" * 12):
                 throw(daemon, data, True)
             await_true(lambda: daemon.fds() == before, "every fd of a closed connection is closed")
-            assert witness.create("alive").type == lib.DONE, "a connection that did nothing wrong is served on"
+            assert witness.create("alive").type == lib.DONE, "the well-behaved connection is still served"
         still_serves(daemon)
 
 
 def case_lengths():
-    """every prefix and every extension of each valid packet is refused, and an empty packet is the end"""
+    """every prefix of a valid packet is refused, and so is a longer packet; an empty packet ends the connection"""
     with Daemon() as daemon:
         for data in valid_packets()[1:]:
             for cut in list(range(1, len(data))) + [None]:
@@ -348,7 +348,7 @@ def case_lengths():
 
 
 def case_fds():
-    """fds that come with a request are closed, and so is its connection"""
+    """fds that come with a request are closed, and so is the connection"""
     with Daemon() as daemon, Client(daemon.path) as witness:
         before = settled_fds(daemon, witness)
         pipe = os.pipe()
@@ -358,12 +358,12 @@ def case_fds():
             assert closed(sock)
         for fd in pipe:
             os.close(fd)
-        await_true(lambda: daemon.fds() == before, "no fd stays")
+        await_true(lambda: daemon.fds() == before, "no fd stays open")
         assert witness.create("t").type == lib.DONE
 
 
 def case_silent():
-    """a client that says nothing is closed at the deadline, not before it, and no other client waits for it"""
+    """a connection without HELLO is closed at the deadline, not earlier, and no other client waits for it"""
     with Daemon() as daemon:
         begin = time.monotonic()
         silent = [connect(daemon.path) for _ in range(8)]
@@ -375,7 +375,7 @@ def case_silent():
 
 
 def case_never_reads():
-    """a client that reads no replies is closed; fds on the way to it are bounded and don't stay"""
+    """the connection of a client that reads no replies is closed; the fds that were sent to it don't stay open"""
     with Daemon() as daemon, Client(daemon.path) as witness:
         client = Client(daemon.path)
         client.sock.setblocking(False)
@@ -394,14 +394,14 @@ def case_never_reads():
         await_true(push, "the connection is closed")
         await_true(lambda: daemon.fds() == before - 1, "its fd is closed and no other is open")
         assert "doesn't read" in daemon.log()
-        refused(witness.remove("t"), errno.EBUSY)  # it lives: what it holds stays
+        refused(witness.remove("t"), errno.EBUSY)  # the client lives, so its grants stay
         client.end()
-        await_true(lambda: witness.remove("t").type == lib.DONE, "what it held is freed")
-        await_true(lambda: daemon.fds() == before - 2, "nor is its process watched")
+        await_true(lambda: witness.remove("t").type == lib.DONE, "its grants are freed")
+        await_true(lambda: daemon.fds() == before - 2, "its process is no longer watched")
 
 
 def case_many():
-    """thousands of connects: clients come and go, and nothing of them stays"""
+    """thousands of clients connect and leave, and nothing of them stays"""
     with Daemon("--log-level", "warning") as daemon, Client(daemon.path) as witness:
         before = settled_fds(daemon, witness)
         for i in range(2000):
@@ -409,12 +409,12 @@ def case_many():
                 if i % 10 == 0:
                     client.open(i % 3 + 1, "t").close()
         await_true(lambda: len([n for n in daemon.objects() if n.startswith("token")]) == 1, "tokens are gone")
-        await_true(lambda: daemon.fds() == before, "no fd stays")
+        await_true(lambda: daemon.fds() == before, "no fd stays open")
         assert witness.remove("t").type == lib.DONE
 
 
 def case_few_fds():
-    """out of fds: waiting connections cost no CPU, and are served when another closes"""
+    """without free fds, waiting connections cost no CPU; they are served when another connection closes"""
     with Daemon(wrapper=["sh", "-c", 'ulimit -n 24; exec "$@"', "sh"]) as daemon:
         clients = []
         pending = []
@@ -431,7 +431,7 @@ def case_few_fds():
             (clients if reply.type == lib.WELCOME else pending).append(sock)
         assert clients and pending
         spent = cpu_ticks(daemon)
-        time.sleep(1)  # a window to measure in, not a wait for something
+        time.sleep(1)  # the time in which CPU ticks are counted, not a wait for an event
         assert cpu_ticks(daemon) - spent <= 10, "it doesn't spin"
         for sock in clients + pending:
             sock.close()
@@ -451,7 +451,7 @@ def case_idle():
         opened = clients[0].open(PUBLISHER, "t")
         await_true(lambda: asleep(daemon), "it is idle")
         before = daemon.proc("voluntary_ctxt_switches")
-        time.sleep(1.5)  # a window to measure in, not a wait for something
+        time.sleep(1.5)  # the time in which wake-ups are counted, not a wait for an event
         assert daemon.proc("voluntary_ctxt_switches") == before
         opened.close()
         for client in clients:
@@ -459,21 +459,21 @@ def case_idle():
 
 
 def asleep(daemon):
-    """Asleep and without a wake-up for a moment: the HELLO timers of start-up have gone."""
+    """Did the daemon not wake up for 0.2 s? Then the timers that wait for HELLO have been disarmed."""
     before = daemon.proc("voluntary_ctxt_switches")
     time.sleep(0.2)
     return daemon.proc("voluntary_ctxt_switches") == before
 
 
 def case_token_gone():
-    """a connection whose client is proved dead is closed and leaks no handle"""
+    """the connection of a client that is proved dead is closed, and its handles are freed"""
     with Daemon(config="[limits]\ngrants = 4\n") as daemon, Client(daemon.path) as witness:
         for i in range(8):
             ghost = Client(daemon.path, "ghost")
             reply = ghost.open(PUBLISHER, "t")
             assert reply.type == lib.OPENED
             reply.close()
-            ghost.token.drop()  # as if the process had died and a forked child kept the connection
+            ghost.token.drop()  # as if the process had died, while a forked child kept the connection open
             reply = witness.open(PUBLISHER, "t")
             assert reply.type == lib.OPENED, f"{i}: {getattr(reply, 'text', '')}"
             reply.close()
@@ -481,7 +481,7 @@ def case_token_gone():
             try:
                 ghost.sock.send(lib.packet(lib.OPEN, struct.pack("<I", BEST_EFFORT) + lib.topic_request("t")))
                 reply = lib.receive(ghost.sock)
-                assert reply is None or reply.type == lib.ERROR, "it is served on"
+                assert reply is None or reply.type == lib.ERROR, "the dead client is still served"
             except (BrokenPipeError, ConnectionResetError):
                 pass
             ghost.end()
@@ -492,7 +492,7 @@ def case_token_gone():
 
 
 def case_live_without_connection():
-    """the end of a connection alone frees nothing; the proof of death does"""
+    """the end of a connection frees nothing; the proof of death does"""
     with Daemon() as daemon, Client(daemon.path) as witness:
         client = Client(daemon.path, "quiet")
         reply = client.open(PUBLISHER, "t", publishers=1)
@@ -511,11 +511,11 @@ def case_live_without_connection():
 
 
 def case_resume():
-    """resuming needs the nonce, frees what was granted unheard, and the newer connection counts"""
+    """resuming needs the nonce, frees grants whose reply was lost, and closes the older connection"""
     with Daemon() as daemon, Client(daemon.path) as client:
         known = client.open(RELIABLE, "t")
         assert client.create("u", publishers=1).type == lib.DONE
-        unheard = client.open(PUBLISHER, "u")
+        lost = client.open(PUBLISHER, "u")
         with Client(daemon.path, "thief", (client.id, 1, 2, 0)) as thief:
             assert thief.welcome.resumed == 0 and thief.id != client.id
             refused(thief.open(PUBLISHER, "u"), errno.EBUSY)
@@ -525,9 +525,9 @@ def case_resume():
         assert closed(old)
         again = client.open(PUBLISHER, "u")
         assert again.type == lib.OPENED
-        assert client.give_back(known.grant_id).type == lib.DONE, "what it knew is still its own"
-        refused(client.give_back(unheard.grant_id), errno.ENOENT)
-        for reply in (known, unheard, again):
+        assert client.give_back(known.grant_id).type == lib.DONE, "it has kept the grant that it knew"
+        refused(client.give_back(lost.grant_id), errno.ENOENT)
+        for reply in (known, lost, again):
             reply.close()
 
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """For the tests of aetherd: TAP, private daemons, and a client that is written from docs/protocol.md alone.
 
-Run as a program (daemon_lib.py SOCKET ROLE TOPIC) it is a client in a process of its own, to be killed: it opens the topic, prints its client and
-grant ids, and stays until its stdin ends.
+Run as a program, daemon_lib.py SOCKET ROLE TOPIC, it is a client in a process of its own, which a test can kill: it
+opens the topic, prints its client id, grant id and record, and runs until its stdin ends.
 """
 import array
 import ctypes
@@ -21,7 +21,7 @@ import time
 import traceback
 
 AETHERD = os.environ.get("AETHERD", "aetherd")
-DEADLINE_S = 30  # for anything that must happen
+DEADLINE_S = 30  # an expected event that takes longer is a failure
 
 VERSION = 3
 HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)
@@ -63,7 +63,7 @@ def run(cases):
             print(f"ok {name}", flush=True)
         except Skip as skip:
             print(f"ok {name} # SKIP {skip}", flush=True)
-        except Exception:  # a failure of any kind is one case's and not the end of the others
+        except Exception:  # whatever it is, only this case has failed: the others run
             failures += 1
             print(f"not ok {name}", flush=True)
             for line in traceback.format_exc().splitlines():
@@ -110,7 +110,7 @@ class Reply:
              self.evict_lag, self.slot_size, self.max_message, self.publishers) = fields[4:]
         elif self.type == ERROR:
             self.code, length = struct.unpack_from("<iH", body)
-            self.text = body[6:].decode(errors="replace")  # a topic's name in it may be any bytes
+            self.text = body[6:].decode(errors="replace")  # it may quote the name of a topic, which can be any bytes
             assert len(body) == 6 + length
         else:
             assert self.type == DONE and body == b"", f"message type {self.type} isn't a reply"
@@ -141,7 +141,7 @@ def receive(sock):
 
 
 class Token:
-    """The token, held as a client does it: mapped, its fd closed. mmap.mmap() would keep a copy of the fd."""
+    """A token as a client holds it: mapped, with its fd closed. mmap.mmap() would keep a copy of the fd."""
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
@@ -160,7 +160,7 @@ class Token:
 
 
 class Client:
-    """A client inside of the test's own process."""
+    """A client in the test's own process."""
 
     def __init__(self, path, name="test", resume=None):
         self.path, self.name, self.sequence, self.token = path, name, 0, None
@@ -179,7 +179,7 @@ class Client:
         self.id, self.nonce = self.welcome.client_id, self.welcome.nonce
 
     def resume(self, last_grant):
-        """Connects anew, as the same client."""
+        """Connects again as the same client."""
         self.sock.close()
         self.connect((self.id, *self.nonce, last_grant))
 
@@ -204,7 +204,7 @@ class Client:
         return self.ask(CLOSE, struct.pack("<Q", grant_id))
 
     def end(self):
-        """An orderly end: the token first."""
+        """Drops the token first, so that the client is dead when its connection ends."""
         if self.token is not None:
             self.token.drop()
         self.sock.close()
@@ -224,7 +224,7 @@ def connect(path):
 
 
 def refused(reply, code, *words):
-    """The reply is an ERROR with this code, and its text holds the words."""
+    """Asserts that the reply is an ERROR with this code and with the words in its text."""
     assert reply is not None, "the connection ended without a reply"
     reply.close()
     assert reply.type == ERROR, f"message type {reply.type} where an ERROR was due"
@@ -234,7 +234,7 @@ def refused(reply, code, *words):
 
 
 def closed(sock):
-    """The daemon has ended the connection; replies that are on the way come first."""
+    """Waits until the daemon has ended the connection, and drops the replies that arrive before."""
     try:
         while True:
             reply = receive(sock)
@@ -254,7 +254,7 @@ def write_word(fd, off, value):
 
 
 class Stream:
-    """The stream block of a topic, through a descriptor of its log."""
+    """The stream block of a topic, read through a descriptor of its log."""
 
     def __init__(self, fd):
         self.open, self.died = read_word(fd, OPEN_OFF), read_word(fd, DIED_OFF)
@@ -311,7 +311,7 @@ def fnv(data):
 
 
 class Daemon:
-    """A private daemon. What it and its successors leave in /dev/shm is removed at the end."""
+    """A private daemon. At the end, what it and its successors left in /dev/shm is removed."""
 
     def __init__(self, *options, config=None, start=True, wrapper=()):
         self.dir = os.path.realpath(tempfile.mkdtemp(prefix="aether-test-"))
@@ -335,7 +335,7 @@ class Daemon:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start(self):
-        """Starts a daemon, after a killed one too, and waits until it serves."""
+        """Starts a daemon, also after one was killed, and waits until it serves."""
         old = self.socket_inode()
         self.spawn()
         await_true(lambda: self.serves(old), "the daemon listens")
@@ -344,7 +344,7 @@ class Daemon:
         return os.stat(self.path).st_ino if os.path.exists(self.path) else None
 
     def serves(self, old):
-        """A socket that isn't the predecessor's is one that can be connected to."""
+        """Is there a new socket? aetherd gives it its name only when it can be connected to."""
         assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}: {self.log()}"
         return self.socket_inode() not in (None, old)
 
@@ -357,7 +357,7 @@ class Daemon:
             return f.read()
 
     def stop(self, number=signal.SIGTERM):
-        """Ends it and returns its exit code."""
+        """Ends the daemon and returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(DEADLINE_S)
@@ -366,7 +366,7 @@ class Daemon:
         self.stop(signal.SIGKILL)
 
     def objects(self):
-        """Its objects in /dev/shm, without the prefix."""
+        """Names of the daemon's objects in /dev/shm, without their prefix."""
         return sorted(name[len(self.prefix):] for name in os.listdir("/dev/shm") if name.startswith(self.prefix))
 
     def object(self, name):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""aetherd's life: one instance, clean stops, kill -9 and what its successor makes of the rest, and machines without room."""
+"""aetherd's life: one instance, clean stops, kill -9 and adoption by a successor, and machines without room."""
 import contextlib
 import errno
 import os
@@ -20,7 +20,7 @@ from daemon_lib import BEST_EFFORT, PUBLISHER, RELIABLE, Client, Daemon, Helper,
 
 
 def run_daemon(*arguments, env=None):
-    """A daemon that ends by itself. Returns its exit code and its stderr."""
+    """Runs a daemon that ends by itself. Returns its exit code and its stderr."""
     done = subprocess.run([lib.AETHERD, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=lib.DEADLINE_S, env={**os.environ, **(env or {})}, check=False)
     return done.returncode, done.stderr.decode()
@@ -53,7 +53,7 @@ def case_stop():
             reply = client.open(PUBLISHER, "b")
             reply.close()
             client.give_back(reply.grant_id)
-            idle = Client(daemon.path, "idle")  # lives on, holds nothing
+            idle = Client(daemon.path, "idle")  # stays connected without any handle
             if how == "SHUTDOWN":
                 assert client.ask(lib.SHUTDOWN).type == lib.DONE
                 assert daemon.process.wait(lib.DEADLINE_S) == 0
@@ -66,7 +66,7 @@ def case_stop():
 
 
 def case_stop_attached():
-    """a clean stop keeps topics that living processes are attached to, and only those; the successor knows them"""
+    """a clean stop keeps only the topics to which living processes are attached; the successor adopts them"""
     with Daemon() as daemon, Client(daemon.path) as creator:
         creator.create("kept", publishers=1)
         creator.create("dropped")
@@ -86,7 +86,7 @@ def case_stop_attached():
 
 
 def case_socket_file():
-    """a stale socket is replaced; a file that is no socket is not touched"""
+    """a stale socket is replaced; a file that isn't a socket is not touched"""
     with Daemon() as daemon:
         daemon.kill()
         assert os.path.exists(daemon.path)
@@ -105,7 +105,7 @@ def case_socket_file():
 
 
 def case_directory():
-    """the default directory is made private; a symbolic link or an open one is refused"""
+    """the default directory is made private; a symbolic link, or a directory that others can enter, is refused"""
     base = os.path.realpath(tempfile.mkdtemp(prefix="aether-test-"))
     env = {"XDG_RUNTIME_DIR": base, "AETHER_SOCKET": ""}
     directory = os.path.join(base, "aether")
@@ -134,7 +134,7 @@ def case_directory():
 
 
 def case_closed_stdio():
-    """started without stdin, stdout or stderr it serves, and writes no log into its own files"""
+    """without stdin, stdout or stderr it serves, and doesn't write its log into its own files"""
     for redirections in ("0<&- 1>&- 2>&-", "2>&-", "0<&- 2>&-"):
         with Daemon(start=False) as daemon:
             process = subprocess.Popen(["sh", "-c", f'exec "$@" {redirections}', "sh", lib.AETHERD, "--socket", daemon.path,
@@ -150,7 +150,7 @@ def case_closed_stdio():
 
 
 class Manager:
-    """A service manager's end of the protocol of sd_notify(3)."""
+    """The service manager's side of sd_notify(3)."""
 
     def __init__(self, name):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -160,40 +160,40 @@ class Manager:
     def close(self):
         self.sock.close()
 
-    def hears(self):
+    def notice(self):
         return self.sock.recv(4096).decode()
 
 
 def case_service_manager():
-    """a service manager hears that it is ready when it can be connected to, and that it stops; without one it serves, too"""
+    """a service manager gets a notice when aetherd can be connected to and when it stops; aetherd also serves without"""
     for kind in "/@":
         with Daemon(start=False) as daemon:
             name = daemon.dir + "/notify" if kind == "/" else "@" + daemon.dir
             with contextlib.closing(Manager(name)) as manager:
                 daemon.wrapper = ["env", f"NOTIFY_SOCKET={name}"]
                 daemon.spawn()
-                assert manager.hears() == "READY=1"
+                assert manager.notice() == "READY=1"
                 Client(daemon.path).end()
                 daemon.process.terminate()
-                assert manager.hears() == "STOPPING=1"
+                assert manager.notice() == "STOPPING=1"
                 assert daemon.stop() == 0
                 daemon.spawn()
-                assert manager.hears() == "READY=1"
+                assert manager.notice() == "READY=1"
                 with Client(daemon.path) as client:
                     assert client.ask(lib.SHUTDOWN).type == lib.DONE
-                assert manager.hears() == "STOPPING=1"
+                assert manager.notice() == "STOPPING=1"
                 assert daemon.stop() == 0
                 path = os.path.join(daemon.dir, "none", "d.sock")
                 code, _ = run_daemon("--socket", path, env={"NOTIFY_SOCKET": name})
                 assert code == 1
                 manager.sock.setblocking(False)
                 try:
-                    assert manager.hears() == "nothing"
+                    assert manager.notice() == "nothing"
                 except BlockingIOError:
                     pass
     with Daemon(wrapper=["env", "NOTIFY_SOCKET=/nonexistent/notify"]) as daemon:
         Client(daemon.path).end()
-        await_true(lambda: "/nonexistent/notify" in daemon.log(), "the log says so")
+        await_true(lambda: "/nonexistent/notify" in daemon.log(), "the log names the socket that can't be reached")
         assert daemon.stop() == 0
 
 
@@ -201,7 +201,7 @@ def case_service_manager():
 
 
 def case_adopt():
-    """a successor adopts topics and living clients, frees dead ones, and lets new ones join at the right sequence"""
+    """a successor adopts topics and living clients, frees dead clients, and lets new ones join at the right sequence"""
     with Daemon() as daemon:
         publisher = Client(daemon.path, "publisher")
         held = publisher.open(PUBLISHER, "t", max_message=24, capacity=128, start_seq=5, publishers=1)
@@ -234,7 +234,7 @@ def case_adopt():
 
 
 def case_adopt_stream():
-    """the next daemon marks publishers that died while none ran, and their lanes go to their successors"""
+    """the next daemon marks publishers that died while no daemon ran, and later publishers get their lanes"""
     config = {"max_message": 1 << 16, "capacity": 64}
     with Daemon() as daemon:
         witness = Client(daemon.path, "witness")
@@ -242,7 +242,7 @@ def case_adopt_stream():
         dead, alive = Helper(daemon.path, PUBLISHER, "dead"), Helper(daemon.path, PUBLISHER, "alive")
         daemon.kill()
         dead.end()
-        assert [lib.Stream(reply.fds[0]).open for reply in watched] == [1, 1], "no daemon has marked it"
+        assert [lib.Stream(reply.fds[0]).open for reply in watched] == [1, 1], "no daemon has marked the death yet"
         daemon.start()
         streams = [lib.Stream(reply.fds[0]) for reply in watched]
         assert [(stream.open, stream.died) for stream in streams] == [(0, 1), (1, 0)]
@@ -262,7 +262,7 @@ def case_adopt_stream():
 
 
 def case_lost_reply():
-    """a handle whose reply died with the daemon is freed when its client resumes"""
+    """a handle whose reply was lost with the daemon is freed when its client resumes"""
     with Daemon() as daemon, Client(daemon.path) as client:
         known = client.open(BEST_EFFORT, "t")
         lost = client.open(PUBLISHER, "t")
@@ -277,12 +277,12 @@ def case_lost_reply():
 
 
 def case_leftovers():
-    """what no record accounts for is removed, and nothing of others is"""
+    """objects for which there is no record are removed, but only those of this instance"""
     with Daemon() as daemon:
         with Client(daemon.path) as client:
             client.create("t")
             daemon.kill()
-        foreign = daemon.object("")[:-1] + "0.log-1"  # another instance's
+        foreign = daemon.object("")[:-1] + "0.log-1"  # of another instance
         for name in ("log-999", "cursors-999", "token-999", "junk"):
             with open(daemon.object(name), "w", encoding="utf-8") as f:
                 f.write("x")
@@ -298,7 +298,7 @@ def case_leftovers():
 
 
 def case_unfinished():
-    """topics that a daemon was making or removing when it was killed are gone; a missing or cut object takes its topic along"""
+    """a topic is dropped if the killed daemon was creating or removing it, or if one of its objects is missing or cut"""
     with Daemon() as daemon:
         with Client(daemon.path) as client:
             for i in range(6):
@@ -325,7 +325,7 @@ def case_unfinished():
 
 
 def case_other_layout():
-    """a registry of another layout version stops the start, and nothing is touched"""
+    """with a registry of another layout version a daemon doesn't start, and changes nothing"""
     with Daemon() as daemon:
         with Client(daemon.path) as client:
             client.create("t")
@@ -340,7 +340,7 @@ def case_other_layout():
 
 
 def case_damaged():
-    """a damaged registry never stops a start: it is dropped or used in part, and then serves"""
+    """with a damaged registry a daemon always starts and serves: it drops the registry, or uses the sound records"""
     rng = random.Random(7)
     with Daemon("--log-level", "error", config="[limits]\ntopics = 8\nclients = 8\ngrants = 8\n") as daemon:
         size = os.path.getsize(daemon.object("registry"))
@@ -372,18 +372,18 @@ def damage(name, rng, turn, size):
             for _ in range(rng.randint(1, 200)):
                 at = rng.randrange(0 if turn % 8 == 0 else 4096, size)
                 if 8 <= at < 16:
-                    continue  # the layout's version: another case
+                    continue  # the layout's version, which case_other_layout() tests
                 f.seek(at)
                 f.write(bytes([rng.randrange(256)]))
 
 
 def case_kill_anywhere():
-    """killed again and again under load: the successor always starts, and in the end nothing is left"""
+    """after each of many kills under load the successor starts, and in the end nothing is left"""
     with Daemon("--log-level", "error") as daemon:
         for turn in range(12):
             load = subprocess.Popen([sys.executable, "-c", LOAD, os.path.dirname(os.path.abspath(__file__)), daemon.path, str(turn)],
                                     stdout=subprocess.PIPE)
-            for _ in range(1 + turn * 7):  # a different moment each time
+            for _ in range(1 + turn * 7):  # so that each kill hits another moment
                 assert load.stdout.readline() != b""
             daemon.kill()
             load.kill()
@@ -395,10 +395,10 @@ def case_kill_anywhere():
                     assert reply.type == lib.OPENED, reply.text
                     stream = lib.Stream(reply.fds[0])
                     assert stream.open == 1 << reply.record and stream.joins > 0
-                    assert stream.died == 0, "no publisher was left: the stream begins anew"
+                    assert stream.died == 0, "no publisher was left, so the stream has begun anew"
                     reply.close()
                     done = client.create(f"load{i}", type_name="load", type_version=1)
-                    assert done.type == lib.DONE, f"half a type: {done.text}"
+                    assert done.type == lib.DONE, f"the type is incomplete: {done.text}"
                     refused(client.create(f"load{i}", type_name="other"), errno.EEXIST, "'load' version 1")
         assert daemon.stop() == 0
         assert daemon.objects() == [], daemon.objects()
@@ -433,7 +433,7 @@ except (AssertionError, OSError):
 
 
 def case_limits_kept():
-    """after kill -9 the registry's limits stay, and the log says so; after a clean stop the new ones count"""
+    """after kill -9 the registry's limits stay in effect, and the log says so; after a clean stop new limits apply"""
     with Daemon(config="[limits]\ntopics = 3\n") as daemon:
         client = Client(daemon.path)
         client.create("t", capacity=8)
@@ -456,7 +456,7 @@ def case_limits_kept():
 
 
 def case_small_shm():
-    """a /dev/shm that is too small is a refusal that names the sizes, and smaller topics still work"""
+    """a topic that is too large for /dev/shm is refused with a text that names the sizes; smaller topics still work"""
     script = 'mount -t tmpfs -o size=2m,mode=1777 tmpfs /dev/shm && exec "$@"'
     probe = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", "true"], stderr=subprocess.DEVNULL, check=False)
     if probe.returncode != 0:
@@ -473,7 +473,7 @@ def case_small_shm():
         assert fitting
         sock = lib.connect(daemon.path)
         sock.send(lib.hello())
-        late = lib.receive(sock)  # a token needs a page: there is room or a clear answer
+        late = lib.receive(sock)  # a token needs a page: if there is no room for it, the text must say so
         assert late.type == lib.WELCOME or late.code == -errno.ENOSPC
         late.close()
         for i, reply in enumerate(fitting):
@@ -481,16 +481,16 @@ def case_small_shm():
             client.give_back(reply.grant_id)
             assert client.remove(f"t{i}").type == lib.DONE
         assert client.create("again", max_message=1016, capacity=128).type == lib.DONE
-        # A ring for which there is room, and a lane for which there isn't.
-        reader = client.open(BEST_EFFORT, "large", max_message=1 << 20, capacity=64)
-        assert reader.type == lib.OPENED, reader.text
+        # There is room for the ring, but not for a lane.
+        subscriber = client.open(BEST_EFFORT, "large", max_message=1 << 20, capacity=64)
+        assert subscriber.type == lib.OPENED, subscriber.text
         refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 2 MiB", "/dev/shm")
-        assert lib.Stream(reader.fds[0]).joins == 0
-        reader.close()
+        assert lib.Stream(subscriber.fds[0]).joins == 0
+        subscriber.close()
 
 
 class Group:
-    """A memory control group of this test's own."""
+    """A memory control group for this test."""
 
     def __init__(self, limit):
         with open("/proc/self/cgroup", encoding="utf-8") as f:
@@ -534,7 +534,7 @@ class Group:
 
 
 def case_memory_group():
-    """a memory control group without headroom is a refusal that names it, not an OOM kill"""
+    """a topic that is too large for the memory control group is refused with the group's name; there is no OOM kill"""
     with Group(48 << 20) as group:
         script = f'echo $$ >{group.path}/cgroup.procs && exec "$@"'
         with Daemon(wrapper=["sh", "-c", script, "sh"]) as daemon, Client(daemon.path) as client:
