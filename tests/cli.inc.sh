@@ -18,7 +18,7 @@ cleanup() {
         kill -9 "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
     done
-    # What dead processes have left is removed by a daemon that stops cleanly with nobody attached.
+    # A daemon that stops cleanly while no client is attached removes what dead processes have left.
     if [ -n "$daemon" ] && start_daemon; then
         kill "$daemon"
         wait "$daemon" 2>/dev/null
@@ -28,7 +28,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-# until_true COMMAND...: polls it, for at most 120 s, which can only be a hang.
+# until_true COMMAND...: repeats the command until it succeeds. After 120 s it fails: something hangs.
 until_true() {
     local deadline=$((SECONDS + 120))
     until "$@" >/dev/null 2>&1; do
@@ -40,7 +40,8 @@ until_true() {
 daemon_answers() { "$AETHER_CLI" stats --json | grep -q '"running":true'; }
 
 start_daemon() {
-    "$AETHERD" --socket "$AETHER_SOCKET" 2>>"$tmp/daemon.log" 8>&- 9>&- & # not a test's pipes
+    # Without 8 and 9, which may be pipes of the test: the daemon would keep them open.
+    "$AETHERD" --socket "$AETHER_SOCKET" 2>>"$tmp/daemon.log" 8>&- 9>&- &
     daemon=$!
     until_true daemon_answers || { echo "# the daemon doesn't start: $(tail -n 1 "$tmp/daemon.log")"; return 1; }
 }
@@ -49,7 +50,7 @@ start_daemon() {
 # write nothing anywhere, so a topic shows only that one of them was admitted, a moment before it joins.
 has_joined() { grep -q '/aether-.*[.]log-' "/proc/$1/maps" && [ "$(sed 's/.*) //; s/ .*//' "/proc/$1/stat")" = S ]; }
 
-# ok NAME COMMAND...: one case, good if the command succeeds.
+# ok NAME COMMAND...: one case, which passes if the command succeeds.
 ok() {
     local name=$1
     shift
@@ -62,13 +63,13 @@ ok() {
     fi
 }
 
-# run COMMAND...: leaves its output in $tmp/out and $tmp/err and its status in $status, which is 124 if it didn't end in 60 s.
+# run COMMAND...: leaves its output in $tmp/out and $tmp/err, and its status in $status (124: it took more than 60 s).
 run() {
     timeout 60 "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
     status=$?
 }
 
-# failed_with STATUS WORDS: the last command ended with that status and one line of error that holds the words.
+# failed_with STATUS WORDS: the last run ended with that status and one line of error, which contains WORDS.
 failed_with() {
     local want=$1 words=$2
     [ "$status" -eq "$want" ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q '^aether-cli: ' "$tmp/err" &&
@@ -78,7 +79,7 @@ failed_with() {
     return 1
 }
 
-# refuses STATUS WORDS ARGUMENT...: aether-cli ends with that status, one line on stderr that holds the words, nothing on stdout.
+# refuses STATUS WORDS ARGUMENT...: aether-cli fails with STATUS and WORDS, and prints nothing on stdout.
 refuses() {
     local want=$1 words=$2
     shift 2
@@ -86,11 +87,11 @@ refuses() {
     failed_with "$want" "$words" && [ ! -s "$tmp/out" ]
 }
 
-# The value of a key in the JSON line that describes a topic.
+# topic_value TOPIC KEY: prints a value of topic info's JSON. topic_has TOPIC KEY VALUE: compares it.
 topic_value() { "$AETHER_CLI" topic info --json "$1" | python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"; }
 topic_has() { [ "$(topic_value "$1" "$2" 2>/dev/null)" = "$3" ]; }
 
-# Waits until a topic has COUNT reliable (best_effort, publishers) peers.
+# until_peers TOPIC KIND COUNT: waits until the topic has COUNT peers of KIND: reliable, best_effort or publishers.
 until_peers() { until_true topic_has "$1" "$2" "$3"; }
 
 # subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
@@ -115,7 +116,7 @@ run_pub() {
     status=$?
 }
 
-# Every line of the file is a JSON object, and the python expression on `rows` holds.
+# json_rows FILE EXPRESSION: every line of the file is a JSON object, and the python expression on `rows` is true.
 json_rows() {
     python3 - "$1" "$2" <<'PYTHON'
 import json, sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# bench: what it reports and what it leaves behind. Says nothing about speed.
+# bench: what it reports, and that it leaves nothing behind. The speed isn't tested.
 # shellcheck disable=SC2317 # ok calls functions by name
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 if [ "$(nproc)" -lt 2 ]; then
@@ -9,7 +9,7 @@ if [ "$(nproc)" -lt 2 ]; then
 fi
 . "$(dirname "$0")/cli.inc.sh"
 
-# reports EXPRESSION COMMAND...: one JSON object, of which the python expression on `r` holds.
+# reports EXPRESSION COMMAND...: prints one JSON object, and the python expression on `r` is true.
 reports() {
     local expression=$1
     shift
@@ -18,7 +18,8 @@ reports() {
     sed 's/^/# /' "$tmp/err"
     return 1
 }
-# Its own place for temporary files: another bench may run on this machine. A registry holds its daemon's socket path.
+# In a directory of its own, because another bench may run on this machine. A registry contains the path of its
+# daemon's socket.
 export TMPDIR=$tmp
 left_nothing() { ! grep -qsF "$tmp/aether-bench-" /dev/shm/aether-*.registry && [ -z "$(find "$tmp" -maxdepth 1 -name 'aether-bench-*')" ]; }
 no_topic() { [ -z "$("$AETHER_CLI" topic ls --json)" ]; }

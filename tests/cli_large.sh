@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Files as messages there and back, the end of a stream, the newest message only, evictions, types, waits.
+# Files as messages, the end of a stream, the newest message only, evictions, types, waits.
 # shellcheck disable=SC2317 # ok calls functions by name
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "$(dirname "$0")/cli.inc.sh"
@@ -10,7 +10,7 @@ succeeded() {
     sed 's/^/# /' "$tmp/err"
     return 1
 }
-# dumped DIR FILE...: DIR holds these files, named by their sequences from 0 on, and nothing else.
+# dumped DIR FILE...: DIR contains exactly these files, named by their sequences from 0 on.
 dumped() {
     local dir=$1 seq=0 file
     shift
@@ -223,5 +223,5 @@ ok "an idle sub takes no processor time" [ $(($(ticks "$sub") - before)) -le 5 ]
 kill "$sub"
 ok "an idle sub ends on SIGTERM" ends_with "$sub" 143
 timeout 20 "$AETHER_CLI" sub rest --raw | true
-ok "an idle sub notices that its output is closed" [ "${PIPESTATUS[0]}" -eq 0 ]
+ok "an idle sub notices that its pipe was closed" [ "${PIPESTATUS[0]}" -eq 0 ]
 finish

@@ -109,7 +109,7 @@ for words in "shared 8" "unbiased 8" "shared 1024"; do
     ok "two at once, $words: the other's lines" same "$tmp/b" <(grep '^b' "$tmp/copy")
 done
 
-# Two that generate: each counts its own messages, from where the topic stood.
+# Generated messages are numbered from the topic's next sequence on, also if another publisher has published in between.
 subscribe "$tmp/copy" both --json --count 5
 mkfifo "$tmp/idle"
 "$AETHER_CLI" pub both <"$tmp/idle" &
@@ -152,7 +152,7 @@ ok "--from last of more than there is" same "$tmp/out" <(echo plain)
 run "$AETHER_CLI" sub json --from last:18446744073709551615 --count 1 --raw
 ok "--from last of the most" same "$tmp/out" <(echo plain)
 
-# A gap: a subscriber that can't write is stopped at its full pipe and lapped meanwhile.
+# A gap: the subscriber waits at its full pipe, and meanwhile the ring wraps round.
 mkfifo "$tmp/pipe"
 "$AETHER_CLI" topic create gap --capacity 8 --max-message 1000
 for format in --json --raw ""; do
@@ -163,7 +163,7 @@ for format in --json --raw ""; do
     exec 8<"$tmp/pipe"
     until_true has_joined "$sub"
     run_pub gap --size 1000 --count 20000
-    # A last message that arrives for sure: repeated until it does.
+    # The subscriber may lose the last message, too: it is repeated until it arrives.
     until_end() { run_pub gap the-END; ! kill -0 "$sub" 2>/dev/null || grep -qa the-END "$tmp/gap.out"; }
     cat <&8 >"$tmp/gap.out" &
     started+=($!)
@@ -184,7 +184,7 @@ done
 
 # ---- signals and closed ends
 
-# interruptible COMMAND...: runs it with SIGINT as a terminal's foreground job has it; a script's background jobs ignore it.
+# interruptible COMMAND...: runs it with the default action of SIGINT, which a script's background jobs ignore.
 interruptible() {
     exec python3 -c 'import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -237,5 +237,5 @@ ok "sub | head ends by itself" [ "${statuses[0]}" -eq 0 ]
 ok "sub | head is quiet" [ ! -s "$tmp/err" ]
 "$AETHER_CLI" sub ends --from oldest --count 1 >/dev/full 2>"$tmp/err"
 status=$?
-ok "a full disk is reported" failed_with 1 "No space left"
+ok "a full disk is an error" failed_with 1 "No space left"
 finish

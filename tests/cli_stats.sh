@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# stats and shutdown, beside a daemon that runs, is dead, has a successor, has ended.
+# stats and shutdown while a daemon runs, after it was killed, after a successor has started, and after a clean stop.
 # shellcheck disable=SC2317 # ok calls functions by name
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "$(dirname "$0")/cli.inc.sh"
@@ -79,10 +79,10 @@ kill "${started[0]}"
 wait "${started[0]}"
 until_peers a publishers 0
 until_peers b reliable 0
-ok "shutdown with nobody attached" stops
+ok "shutdown with no client attached" stops
 wait "$daemon"
 run "$AETHER_CLI" topic info a
-# Whether the daemon left its registry depends on whether it saw the client that stopped it go.
+# The daemon leaves its registry if it didn't notice yet that the client that stopped it had gone.
 ok "no topic is left" [ "$status" -ge 3 ]
 start_daemon
 kill "$daemon"

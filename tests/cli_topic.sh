@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# topic ls, info, create and rm, beside a daemon that runs and one that is dead.
+# topic ls, info, create and rm while a daemon runs and after it was killed.
 # shellcheck disable=SC2317 # ok calls functions by name
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "$(dirname "$0")/cli.inc.sh"
@@ -99,7 +99,7 @@ ok "info --json: figures" informs a/b '(lambda p: p["publisher"]["next"] == 3 an
 ok "info: peers" shows "^reliable +$sub1 +aether-cli sub +0 +3 +0 +0 +0 +- +no\$" info a/b
 ok "rm of a topic in use" refuses 1 "" topic rm a/b
 
-# Beside the publisher of the shared topic another one, and an exclusive topic with one.
+# A second publisher of the shared topic, and a publisher of an exclusive topic.
 mkfifo "$tmp/more"
 "$AETHER_CLI" pub a/b <"$tmp/more" &
 started+=($!)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What aether-cli answers to right and wrong words, and where no daemon runs.
+# What aether-cli answers to right and wrong command lines, and when no daemon runs.
 # shellcheck disable=SC2317 # ok calls functions by name
 # shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "$(dirname "$0")/cli.inc.sh"
@@ -11,7 +11,7 @@ prints() {
     run "$AETHER_CLI" "$@"
     [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ] && grep -qF -- "$words" "$tmp/out"
 }
-# tells LINE ARGUMENT...: no daemon, and the whole line that says so.
+# tells LINE ARGUMENT...: fails because no daemon runs, and LINE is the whole error text.
 tells() {
     local line=$1
     shift
@@ -35,9 +35,9 @@ ok "help topic" prints "create TOPIC" help topic
 ok "no command" refuses 2 "needs a command"
 ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, bench, shutdown or help" frobnicate
 for words in publish:pub subscribe:sub list:'topic ls' info:'topic info' stop:shutdown; do
-    ok "what others call ${words#*:}" refuses 2 "did you mean '${words#*:}'?" "${words%%:*}"
+    ok "another program's name of ${words#*:}" refuses 2 "did you mean '${words#*:}'?" "${words%%:*}"
 done
-ok "what others call topic rm" refuses 2 "did you mean 'topic rm'?" topic delete
+ok "another program's name of topic rm" refuses 2 "did you mean 'topic rm'?" topic delete
 ok "near command" refuses 2 "did you mean 'sub'" sbu
 ok "near topic command" refuses 2 "did you mean 'topic create'" topic craete
 ok "unknown topic command" refuses 2 "use ls, info, create or rm" topic frobnicate

@@ -15,14 +15,14 @@ ended_well() {
     return 1
 }
 
-# prints TEXT PROGRAM ARGUMENT...
+# prints TEXT PROGRAM ARGUMENT...: ends well, and TEXT is its whole output.
 prints() {
     local want=$1 program=$2
     shift 2
     run "$EXAMPLES/$program" "$@"
     ended_well "$program" && diff <(printf '%s\n' "$want") "$tmp/out" | sed 's/^/# /' && return "${PIPESTATUS[0]}"
 }
-# begins TEXT PROGRAM
+# begins TEXT PROGRAM: ends with 0, and the first line of its output contains TEXT.
 begins() {
     run "$EXAMPLES/$2"
     [ "$status" -eq 0 ] && head -n 1 "$tmp/out" | grep -qF -- "$1"
@@ -31,7 +31,7 @@ quiet() {
     run "$EXAMPLES/$1" "$2"
     [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ] && [ ! -s "$tmp/out" ]
 }
-# fails STATUS WORDS PROGRAM ARGUMENT...: one line on stderr that holds the words.
+# fails STATUS WORDS PROGRAM ARGUMENT...: ends with STATUS and one line on stderr, which contains WORDS.
 fails() {
     local want=$1 words=$2
     shift 2
@@ -44,7 +44,7 @@ fails() {
 
 # ---- two processes ----
 
-# begin TOPIC PROGRAM ARGUMENT...: starts a subscriber on a topic that is as new, and waits until it is attached.
+# begin TOPIC PROGRAM ARGUMENT...: removes the topic, starts a subscriber of it, and waits until it is attached.
 begin() {
     local topic=$1 program=$2
     shift 2
@@ -57,7 +57,7 @@ begin() {
 
 has_ended() { ! kill -0 "$subscriber" 2>/dev/null; }
 
-# The subscriber's own end: its output in $tmp/out and $tmp/err, its status in $status.
+# Waits until the subscriber ends. Leaves its output in $tmp/out and $tmp/err, and its status in $status.
 end() {
     until_true has_ended || { echo "# it doesn't end"; return 1; }
     wait "$subscriber"
@@ -74,14 +74,14 @@ greetings() {
     echo "$1 greetings"
 }
 
-# reads_to_the_end PROGRAM COUNT
+# reads_to_the_end PROGRAM COUNT: the subscriber is there before the publisher.
 reads_to_the_end() {
     begin greetings "$1" || return 1
     quiet hello_pub "$2" && end && ended_well "$1" && diff <(greetings "$2") "$tmp/out" >"$tmp/diff" && return
     head -n 5 "$tmp/diff" | sed 's/^/# /'
     return 1
 }
-# The publisher has closed before: all is there, and so is the end.
+# The publisher has closed before: the subscriber gets all its messages and the end of the stream.
 reads_what_is_there() { prints "$(greetings "$2")" "$1"; }
 
 stops_on_signal() {
@@ -90,7 +90,7 @@ stops_on_signal() {
     end && ended_well epoll && [ "$(cat "$tmp/out")" = "0 greetings" ]
 }
 
-# It ends by itself once aetherd has proof of the publisher's death, and has all that was published before.
+# The subscriber gets all that was published, and ends when aetherd has proof of the publisher's death.
 sees_a_death() {
     local publisher
     begin greetings epoll || return 1
@@ -98,7 +98,7 @@ sees_a_death() {
     "$AETHER_CLI" pub greetings <"$tmp/lines" >/dev/null 2>&1 &
     publisher=$!
     started+=("$publisher")
-    disown "$publisher" # the shell doesn't mention how it ends
+    disown "$publisher" # so that the shell doesn't report that it was killed
     exec 9>"$tmp/lines"
     printf 'one\ntwo\n' >&9
     until_true topic_has greetings messages 2 && kill -9 "$publisher" && end && ended_well epoll &&
@@ -123,7 +123,7 @@ reading 2: 20.2 degrees
 end: the publisher has closed
 TEXT
 }
-# quiet_pair PROGRAM COUNT: PROGRAM pub COUNT
+# quiet_pair PROGRAM COUNT: the subscriber gets what "PROGRAM pub COUNT" publishes.
 quiet_pair() {
     run "$EXAMPLES/$1" pub "$2"
     ended_well "$1 pub" && [ ! -s "$tmp/out" ]
@@ -152,7 +152,7 @@ refuses_other_type() {
     fails 1 "version 1" wait pub && fails 1 "version 2" wait sub
 }
 
-# What arrives is what was published, checksums and all, without the frames that were discarded.
+# Exactly the published frames arrive, with right checksums, but not the frames that were discarded.
 loans_frames() {
     begin examples/frames loan sub || return 1
     run "$EXAMPLES/loan" pub 20
@@ -208,7 +208,7 @@ one_of_each() {
         "$AETHER_CLI" pub many/c three >/dev/null && run "$EXAMPLES/waitset" 3 many/a many/b many/c && ended_well waitset &&
         diff <(printf 'many/a: one\nmany/b: two\nmany/c: three\n') <(sort "$tmp/out")
 }
-# It joins first, on topics that are as new; the last of them gets a message.
+# It joins first, on topics that were removed before; then a message is published to the last of them.
 wakes_for_the_last() {
     "$AETHER_CLI" topic rm many/a && "$AETHER_CLI" topic rm many/b && begin many/c waitset 1 many/a many/b many/c &&
         "$AETHER_CLI" pub many/c four >/dev/null && end && ended_well waitset && [ "$(cat "$tmp/out")" = "many/c: four" ]

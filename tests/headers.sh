@@ -16,7 +16,7 @@ for entry in "${languages[@]}"; do
         name="$number - $compiler -std=$standard <$header>"
         if ! command -v "$compiler" >/dev/null; then
             echo "ok $name # SKIP no $compiler"
-        # Included twice, because the include guard is a promise, too.
+        # Included twice, to test the include guard.
         elif errors=$(printf '#include <%s>\n#include <%s>\nint main(void) { return 0; }\n' "$header" "$header" |
             "$compiler" -x "$language" -std="$standard" -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude -c -o /dev/null - 2>&1); then
             echo "ok $name"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# loom.sh - the quick part of the model checks of the production code under loom. models/loom/run.py runs all of them.
+# loom.sh - the short run of the ring's code under loom. models/loom/run.py has the full run.
 set -u
 cd "${SOURCE:-$(dirname "$0")/..}" || exit
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# models.sh - the quick part of the model checks: protocols hold, mutants are caught. models/run.py runs all of them.
+# models.sh - the short run of the models: the protocols hold, and mutants are found. models/run.py has the full run.
 set -u
 cd "${SOURCE:-$(dirname "$0")/..}" || exit
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# package.sh - what is installed can be used: by a compiler through pkg-config, by CMake, by man, and by the loader.
+# package.sh - the installed files work: with a compiler through pkg-config, with CMake, and with the loader.
 set -u
 
 scratch=$(mktemp -d)
@@ -31,7 +31,7 @@ prefix=${libdir%/*}
 export LD_LIBRARY_PATH=$libdir
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 
-# Before 1.0 a minor version is another interface.
+# Before 1.0 each minor version has an interface of its own.
 minor=$(pkg-config --modversion aether | cut -d. -f1,2)
 other=${minor%.*}.$((${minor#*.} + 1))
 
@@ -76,7 +76,7 @@ cmake_refuses_other_version() {
     ! cmake -S "$scratch" -B "$scratch/cmake-other" -DCMAKE_PREFIX_PATH="$prefix"
 }
 
-# The loader may be named, too: thread-local storage asks for it by name.
+# The loader may be needed, too, because of thread-local storage.
 libc_only() {
     readelf -d "$so"
     ! readelf -d "$so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -vE '^(libc\.so\.6|ld-linux.*)$'
@@ -85,7 +85,7 @@ exports() { nm -D --defined-only --with-symbol-versions "$so" | awk '$2 != "A" {
 exports_api_only() {
     exports | grep -q . && ! exports | grep -vE "^aether_[a-z0-9_]+@@AETHER_${minor/./\\.}\$"
 }
-# Static linking has no version script: what isn't API carries a prefix, so that it can't clash with a program's own names.
+# A static library has no version script. Internal names have a prefix, so that they don't clash with a program's names.
 static_names() {
     ! nm -g --defined-only "$libdir/libaether.a" | awk 'NF == 3 { print $3 }' | grep -vE '^(aether_|ae_)'
 }
