@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# A thin door to Meson. Everything here can also be done with meson itself; see meson.build and meson_options.txt.
+# Short names for calls of Meson and of scripts. meson.build and meson_options.txt have the build itself.
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -68,7 +68,7 @@ deps-bench:
 	@tools/deps.sh bench
 
 deps-peers: ## install what the peers of the benchmarks need
-	-@tools/deps.sh peers # what is missing is left out, and the report says so
+	-@tools/deps.sh peers # a peer that can't be built is left out, and the report names it
 
 deps-test: ## install what the tests need, if it is missing
 	@tools/deps.sh test

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * instructions - the loops whose instructions instructions.py counts, one function a loop; `instructions LOOP` runs one.
+ * instructions - the loops whose instructions instructions.py counts, one function each; `instructions LOOP` runs LOOP.
  *
- * Each is written as a user would, and does COUNT messages. The topic is the unit tests': in memory, without a daemon.
- * It is exclusive, as the bias of a shared one needs a system call that callgrind may not know; the claim is the same.
+ * A loop is written as in a user's program, for COUNT messages. The ring is that of the unit tests: in memory, without
+ * a daemon. The topic is exclusive, because the bias of a shared topic needs a system call that callgrind may not know;
+ * the claim is the same.
  */
 #define _GNU_SOURCE
 #include "ring/ring_test.h"
@@ -17,7 +18,7 @@ static aether_publisher *pub;
 static aether_subscriber *sub;
 static uint64_t sum;
 
-/* The message n, as the fields of a struct are filled. */
+/* Fills message n field by field, as a program fills a struct. */
 #define FILL(size, n)                                                                                                  \
     uint64_t words[(size) / 8];                                                                                        \
     _Pragma("GCC unroll 8") for (unsigned w = 0; w < (size) / 8; w++) words[w] = (n) + w
@@ -54,7 +55,7 @@ BURST_LOOP(64)
 
 LOOP loop_publish_bytes(void) {
     static const unsigned char bytes[100];
-    volatile size_t len = sizeof bytes; /* not known beforehand */
+    volatile size_t len = sizeof bytes; /* so that the compiler doesn't know it */
 
     for (uint64_t n = 0; n < COUNT; n++) {
         if (aether_publish(pub, bytes, len) != 0)
@@ -163,7 +164,7 @@ int main(int argc, char **argv) {
         for (uint64_t n = 0; n < COUNT; n++)
             check_setup(aether_publish(pub, &n, sizeof n) == 0, "publish");
     } else {
-        check_setup(aether_publish(pub, "", 1) == 0, "publish"); /* the first one claims by compare-and-swap */
+        check_setup(aether_publish(pub, "", 1) == 0, "publish"); /* only this publish claims by compare-and-swap */
         subscriber_close(&subscriber);
     }
     loops[i].run();

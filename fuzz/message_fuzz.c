@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * message_fuzz.c - any bytes into the control protocol's decoder; what it accepts must survive a round trip.
+ * message_fuzz.c - gives any bytes to the control protocol's decoder. A message that it accepts must be the same after
+ * encoding and decoding.
  *
  * From the top of the source tree:
  *     clang -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -I src -I include fuzz/message_fuzz.c \
@@ -13,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Encodes and decodes again. Returns the length, and the packet in buf. */
+/* Encodes msg to buf, and decodes that to *again. Returns the packet's length. */
 static int round_trip(const struct ae_msg *msg, uint8_t *buf, struct ae_msg *again) {
     const int len = ae_msg_encode(msg, buf, AE_PACKET_MAX);
 
@@ -28,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
     if (ae_msg_decode(&msg, data, size) != 0)
         return 0;
-    /* Decoding replaces control characters byte for byte, so the length stays, and the second time nothing changes. */
+    /* Decoding replaces control characters byte for byte, so the length stays; the second time it changes nothing. */
     const int len = round_trip(&msg, first, &again);
     if ((size_t)len != size || round_trip(&again, second, &msg) != len || memcmp(first, second, size) != 0)
         abort();

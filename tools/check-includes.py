@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """check-includes.py [ROOT] - a test (TAP) of the layers: every #include points downwards, and no layer has a circle.
 
-The linker sees only calls. A type or an inline function that is taken from a higher layer shows up here and nowhere
-else. Every C and C++ file of the tree falls under one rule, so a new directory needs a rule before it can be used.
+The linker sees only calls; a type or an inline function from a higher layer is found only here. Every C and C++ file of
+the tree falls under a rule, so a new directory needs a rule before it can be used.
 """
 
 import pathlib
@@ -22,8 +22,8 @@ def public(*names):
     return rf"aether/({'|'.join(names)})\.h"
 
 
-# Directory: (internal layers that its files may use besides themselves, pattern of the public headers that they may
-# use). The longest directory that holds a file decides.
+# Directory: (other internal layers that its files may use, pattern of the public headers that they may use). The rule
+# of a file's innermost directory applies.
 RULES = {
     "include/aether": ([], r"aether/.*"),
     "src/base": ([], public("error")),
@@ -46,13 +46,13 @@ RULES = {
     "bench": ([], API),
 }
 
-# Files that test or measure one layer from inside: they may use what that layer may.
+# Files that test or measure one layer from inside. The rule of that layer applies.
 INSIDE = {"bench/instructions.c": "src/ring"}
 
-# Layers whose modules may not include each other in a circle. A module is NAME.c with NAME.h, or either alone.
+# Directories whose modules may not include each other in a circle. A module is NAME.c and NAME.h, or one of them.
 LAYERED = [directory for directory in RULES if directory.startswith(("src/", "cmd/", "include/"))]
 
-# Where a library other than libc may be used.
+# Headers of other libraries than libc, and the directory in which each may be used.
 THIRD_PARTY = {
     "ini.h": "src/service/",
     "jansson.h": "src/view/",
@@ -69,7 +69,7 @@ def is_unit_test(path):
 
 
 def rule_of(path):
-    """The directory whose rule decides, or None."""
+    """The directory whose rule applies, or None."""
     if str(path) in INSIDE:
         return INSIDE[str(path)]
     return max((d for d in RULES if path.is_relative_to(d)), key=len, default=None)
@@ -111,7 +111,7 @@ def module_of(path):
 
 
 def edges_of(directory, files):
-    """{module: {module that it includes: the #include}} inside one layer; unit tests may include all of it."""
+    """{module: {module that it includes: where}} inside one layer. Unit tests may include any module and are left out."""
     edges = {}
     base = ROOT / ("include" if directory.startswith("include/") else "src" if directory.startswith("src/") else directory)
     for path in files:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""check-labels.py [ROOT] - a test (TAP) of the memory-order labels: code and docs/memory-model.md say the same.
+"""check-labels.py [ROOT] - a test (TAP) of the memory-order labels: code and docs/memory-model.md agree.
 
-A label, such as W2, names one end of an ordering between two processes. Each label in a comment of the code has a row in
-the page. Each row names the functions in which the access stands; each of these functions exists, and its body, or the
-comment above it, has the label. Each end that says "pairs X" pairs with a label that has a row.
+A label, such as W2, names one end of an ordering between two processes. Each label in a comment of the code, also after
+"pairs", has a row in the page. Each row names the functions with the access. Each of these functions exists, and its body
+or the comment above it has the label.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ DEFINITION = re.compile(r"^(?!typedef)[A-Za-z_][^\n;={}]*?\b([a-z_][a-z_0-9]*)\(
 
 
 def rows():
-    """{label: functions that its row names}"""
+    """{label: the functions that its row names}"""
     found = {}
     for label, where in ROW.findall((ROOT / PAGE).read_text()):
         found.setdefault(label, set()).update(re.findall(r"`([a-z_0-9]+)`", where))
@@ -35,20 +35,20 @@ def sources():
 
 
 def with_comment_above(text, start):
-    """Where the comment begins that stands right above position start; start if there is none."""
+    """The position of the comment that ends right above position start, or start if there is none."""
     above = text[:start].rstrip("\n")
     return above.rfind("/*") if above.endswith("*/") and start - len(above) == 1 else start
 
 
 def functions(text):
-    """Name and text of each function, with the comment above it."""
+    """The name of each function, and its text with the comment above it."""
     for match in DEFINITION.finditer(text):
         end = text.find("\n}", match.end())
         yield match.group(1), text[with_comment_above(text, match.start()):end]
 
 
 def labels_in(text, letters):
-    """Labels in the comments of text, each with its position. "L2 cache" is no label."""
+    """The labels in the comments of text, each with its position. "L2 cache" isn't a label."""
     label = re.compile(rf"\b([{letters}]\d+)\b(?! (?:cache|or L\d cache|and L\d cache))")
     for comment in COMMENT.finditer(text):
         for match in label.finditer(comment.group()):

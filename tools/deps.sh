@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deps.sh {build|demo|test|bench|peers} - installs the Debian packages that are missing for building, the demo, the tests,
-# the benchmarks of Aether alone, or those of its peers.
+# deps.sh {build|demo|test|bench|peers} - installs the Debian packages that are missing for the build, the demo, the
+# tests, the benchmarks of Aether alone, or those of Aether and its peers.
 #
-# What is already there stays as it is, however it was installed, and apt-get is called only if something is missing.
+# What is installed already is not replaced, however it was installed. apt-get is called only if something is missing.
 set -u
 
 missing=()
@@ -18,7 +18,7 @@ rust() { # new enough for the models' harness
 }
 clang_sanitizers() { echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null 2>/dev/null; }
 
-# need PACKAGE PROBE...: the probe succeeds where the package isn't needed.
+# need PACKAGE PROBE...: notes the package as missing unless the probe succeeds or the package is installed.
 need() {
     local package=$1
     shift
@@ -48,7 +48,7 @@ need_bench() {
     need g++ have g++
 }
 
-# Each adapter says what its library's package is called. Registries of Rust and Java have the others.
+# Each adapter names the Debian package of its library. The other libraries come from the registries of Rust and Java.
 need_peers() {
     local package
     need_bench
@@ -66,9 +66,9 @@ need_test() {
     need_build
     need python3 have python3
     need libcmocka-dev library cmocka
-    need libseccomp-dev library libseccomp # for the proof that the hot path makes no system call
-    need libuv1-dev library libuv          # an example
-    need g++ have g++                      # the headers are C++, too
+    need libseccomp-dev library libseccomp # to prove that the hot path makes no system call
+    need libuv1-dev library libuv          # for an example
+    need g++ have g++                      # to compile the headers as C++
     need clang have clang
     need libclang-rt-dev clang_sanitizers
     need clang-format have clang-format
@@ -77,9 +77,9 @@ need_test() {
     need mandoc have mandoc
     need valgrind have valgrind # counts instructions
     need binutils have readelf
-    need cmake have cmake # for the proof that find_package() works
+    need cmake have cmake # to prove that find_package() works
     need spin have spin   # for the models
-    # The same under loom. Debian's cargo and rustc are too old; these are those of its web browsers.
+    # For the ring's code under loom. Debian's cargo and rustc are too old, but not those that build its web browsers.
     need cargo-web rust
     need rustc-web rust
 }
@@ -96,7 +96,7 @@ esac
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-have apt-get || fail "please install these packages (this is no Debian system): ${missing[*]}"
+have apt-get || fail "please install these packages (this isn't a Debian system): ${missing[*]}"
 if [ "$(id -u)" = 0 ]; then
     as_root=(env)
 elif have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
@@ -109,7 +109,7 @@ apt() { "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/nu
 install() { apt install -y --no-install-recommends "${missing[@]}" >/dev/null; }
 
 echo "Installing ${missing[*]}"
-# A machine may have no package index, or one that names files which the mirror has since replaced.
+# The machine may have no package index, or an old one, whose files the mirror has replaced since.
 if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || ! install; then
     if ! apt update || ! install; then
         fail "apt-get could not install: ${missing[*]}"

@@ -1,14 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# kill-campaign.sh [KILLS [SEED [BUILD [POINTS]]]] - kills far more than the tests have time for, against the release
-# build.
+# kill-campaign.sh [KILLS [SEED [BUILD [POINTS]]]] - kills processes of a release build far more often than the tests.
 #
-# KILLS   random SIGKILLs of publishers, with readers that check everything (default 20000, some 20 minutes)
-# SEED    repeats a run of these (default: one that is told)
+# KILLS   random SIGKILLs of publishers, while subscribers check every message (default 20000, about 20 minutes)
+# SEED    repeats an earlier run (default: a random seed, which is printed)
 # BUILD   a build directory with tests enabled (default build)
-# POINTS  kills after every instruction of what a publisher, subscriber or repairer does (default 25000000, some 20
-#         minutes)
+# POINTS  kills after an instruction of a publisher, a subscriber or a repair (default 25000000, about 20 minutes)
 set -u
 cd "$(dirname "$0")/.." || exit
 

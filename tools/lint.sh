@@ -17,7 +17,7 @@ echo "shellcheck"
 } | xargs -0 shellcheck -x || status=1
 
 echo "clang-tidy"
-# The commands of a clang build, since gcc has options that clang doesn't know.
+# clang-tidy uses the commands of a clang build, because clang doesn't know all options of gcc.
 [ -f build-clang/build.ninja ] || CC=clang meson setup build-clang -Dtests=enabled >/dev/null || exit
 find src cmd examples demo -name '*.c' -print0 | xargs -0 -r -n 1 -P "$(nproc)" clang-tidy --quiet -p build-clang 2>/dev/null || status=1
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""tally.py NAME:DIRECTORY[:[no-]SUITE] ... - adds up what the tests of several builds reported, case by case.
+"""tally.py NAME:DIRECTORY[:[no-]SUITE] ... - adds up the cases that the tests of several builds reported.
 
-SUITE: only the tests of this suite have to be in the build's log; with no-, only the others. A build that failed comes
-as NAME:!step. The last line is "N passed, N failed[, N skipped]"; exit status 1 if anything
-failed. Silence is failure: a unit or TAP test that reported no case, and a build that has no log, count as one failed case.
+SUITE: the log of the build must have exactly the tests of this suite; with no-, exactly the others. NAME:!TEXT stands for
+a build that failed; TEXT says why. A unit or TAP test that reported no case counts as one failed case, and so does a
+build without a log. The last line is "N passed, N failed[, N skipped]". Exit status 1 if anything failed.
 """
 
 import json
@@ -49,18 +49,18 @@ def cases(entry, protocol, is_unit):
         passed, failed, skipped = tap_cases(stdout)
     elif is_unit:
         passed, failed, skipped = cmocka_cases(stdout + "\n" + (entry.get("stderr") or ""))
-    else:  # a command whose exit status is its one case
+    else:  # a command is one case, and its exit status is the verdict
         passed, failed, skipped = int(entry["result"] == "OK"), int(entry["result"] != "OK"), 0
     if passed + failed + skipped == 0:
         return 0, 1, 0, f"reported no case (exit status {entry['returncode']})"
-    # A crash or a sanitizer's finding after the last good case.
+    # A crash or a finding of a sanitizer after the last case, which passed.
     if entry["result"] not in ("OK", "SKIP") and failed == 0:
         return passed, 1, skipped, f"{entry['result']} (exit status {entry['returncode']})"
     return passed, failed, skipped, None
 
 
 def in_slice(test, suite):
-    """Does a test belong to what was run?"""
+    """Was the test to be run with this SUITE?"""
     return suite == "" or (f"aether:{suite.removeprefix('no-')}" in test["suite"]) != suite.startswith("no-")
 
 

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# test.sh - builds Aether three ways and runs the tests that each build is good for:
+# test.sh - builds Aether three times and runs the tests for which each build is useful:
 #
-#   release                        all of them
-#   AddressSanitizer and UBSan     all but the long ones: how each process uses its memory
-#   ThreadSanitizer, by clang      those with several threads in one process, which is all that it sees
+#   release                        all tests
+#   AddressSanitizer and UBSan     all but the long tests: errors of memory inside each process
+#   ThreadSanitizer, by clang      the tests with several threads in one process: it sees no other races
 #
-# clang compiles everything, so that its warnings are errors, too. The last line is the sum: "N passed, N failed[, N
+# clang compiles everything, too, so that its warnings are errors. The last line is the sum: "N passed, N failed[, N
 # skipped]".
 set -u
 cd "$(dirname "$0")/.." || exit
@@ -16,7 +16,8 @@ outcomes=()
 
 say() { printf '\n== %s\n' "$*"; }
 
-# build NAME DIRECTORY COMPILER OPTION...: fails, and notes that, if it can't be built. Compiles the tests, too.
+# build NAME DIRECTORY COMPILER OPTION...: builds everything, with the tests. Fails if it can't, which counts as a failed
+# test.
 build() {
     local name=$1 directory=$2 compiler=$3
     shift 3
@@ -33,8 +34,8 @@ build() {
     fi
 }
 
-# run NAME DIRECTORY SLICE COMMAND...: runs the tests of a build that are in a suite, or (no-SUITE) aren't, or ("") all.
-# A test that takes four times its time on this machine is taken for one that hangs.
+# run NAME DIRECTORY SLICE COMMAND...: runs tests of a build with the prefix COMMAND. SLICE: the tests of that suite;
+# no-SUITE: the others; empty: all. A test that takes four times its timeout is ended: it hangs.
 run() {
     local name=$1 directory=$2 slice=$3 select=()
     shift 3
@@ -52,14 +53,14 @@ run() {
 build release build gcc -Dwerror=true &&
     run release build '' env
 
-# In gcc's sanitizer builds optimisation confuses the compiler's flow analysis, so warnings are errors only in the others.
+# No -Dwerror: with sanitizers and optimisation, the flow analysis of gcc gives wrong warnings.
 build "asan, ubsan" build-asan gcc -Db_sanitize=address,undefined -Doptimization=1 &&
     run "asan, ubsan" build-asan no-long env ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 
-# ThreadSanitizer needs its shadow memory where a kernel with much address randomisation may have put something else.
+# ThreadSanitizer needs fixed addresses for its shadow memory; with much address randomisation they may be taken.
 steady=(env)
 setarch -R true 2>/dev/null && steady=(setarch -R env)
-# clang leaves the sanitizer's functions in a shared library for the program to bring (b_lundef).
+# b_lundef: with clang a shared library leaves the sanitizer's functions undefined; the program has them.
 build "tsan, clang" build-tsan clang -Db_sanitize=thread -Db_lundef=false -Doptimization=1 -Dwerror=true &&
     run "tsan, clang" build-tsan threads "${steady[@]}" TSAN_OPTIONS=halt_on_error=1
 
