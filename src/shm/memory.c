@@ -14,13 +14,13 @@
 #define MARGIN_MIN (1ull << 20)
 #define MARGIN_DIVISOR 64
 
-/* Version 1 writes "no limit" as the largest multiple of a page. */
+/* Control groups of version 1 write "no limit" as the largest multiple of a page. */
 #define UNLIMITED (1ull << 62)
 
-/* Where a version of control groups keeps its figures. */
+/* Where a version of control groups has its figures. */
 struct kind {
     const char *fstype;
-    const char *option;     /* mount option of the hierarchy that accounts memory; NULL: none is needed */
+    const char *option;     /* mount option of the hierarchy that accounts for memory; NULL: none is needed */
     const char *controller; /* in /proc/self/cgroup */
     const char *limit;
     const char *usage;
@@ -33,7 +33,7 @@ static const struct kind kinds[] = {
 };
 #define KIND_COUNT (sizeof kinds / sizeof kinds[0])
 
-/* A mounted hierarchy: the group `root` and what is below it can be seen at `point`. */
+/* A mounted hierarchy: the group `root` and the groups below it are visible at `point`. */
 struct mount {
     char root[PATH_MAX];
     char point[PATH_MAX];
@@ -46,7 +46,7 @@ static FILE *open_file(const char *root, const char *directory, const char *file
     return len > 0 && (size_t)len < sizeof path ? fopen(path, "re") : NULL;
 }
 
-/* A decimal number that ends at a white space or the end of the text. */
+/* Reads a decimal number, which ends at white space or the end of the text. */
 static bool parse_number(const char *text, uint64_t *value) {
     char *end;
 
@@ -60,7 +60,7 @@ static bool parse_number(const char *text, uint64_t *value) {
     return true;
 }
 
-/* The number that a file consists of. False: there is none, as in a file that says "max". */
+/* Reads the number that is the file's content. False if there is none: the file may be missing or contain "max". */
 static bool read_number(const char *root, const char *directory, const char *file, uint64_t *value) {
     char text[32];
     FILE *stream = open_file(root, directory, file);
@@ -73,7 +73,7 @@ static bool read_number(const char *root, const char *directory, const char *fil
     return found;
 }
 
-/* The number that follows a key and white space at the beginning of a line. */
+/* Reads the number after a key and white space at the beginning of a line. */
 static bool read_key(const char *root, const char *directory, const char *file, const char *key, uint64_t *value) {
     const size_t key_len = strlen(key);
     char line[256];
@@ -90,7 +90,7 @@ static bool read_key(const char *root, const char *directory, const char *file, 
     return found;
 }
 
-/* True if word is one of the words in list, which are separated by commas. "" is in the empty list alone. */
+/* True if list, words separated by commas, contains word. "" is only in the empty list. */
 static bool list_has(const char *list, const char *word) {
     const size_t word_len = strlen(word);
 
@@ -104,7 +104,7 @@ static bool list_has(const char *list, const char *word) {
     }
 }
 
-/* The process's group in a hierarchy, from lines "id:controllers:path". */
+/* Finds the process's group in a hierarchy, from lines "id:controllers:path". */
 static bool find_group(const char *root, const struct kind *kind, char group[PATH_MAX]) {
     FILE *stream = open_file(root, "/proc/self", "cgroup");
     char *line = NULL;
@@ -129,7 +129,7 @@ static bool find_group(const char *root, const struct kind *kind, char group[PAT
     return found;
 }
 
-/* Copies a field of mountinfo, where white space and backslashes are octal: "\040". False if it doesn't fit. */
+/* Copies a field of mountinfo, which has white space and backslashes in octal: "\040". False if it doesn't fit. */
 static bool unescape(char out[PATH_MAX], const char *in) {
     size_t len = 0;
 
@@ -147,7 +147,7 @@ static bool unescape(char out[PATH_MAX], const char *in) {
     return true;
 }
 
-/* What follows a group's path where it goes on below `root`; NULL if it isn't there. */
+/* The part of a group's path below `root`, or NULL if the group isn't below it. */
 static const char *below(const char *group, const char *root) {
     const size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
 
@@ -180,8 +180,8 @@ static bool parse_mount(char *line, const struct kind *kind, struct mount *mount
 }
 
 /*
- * The mount that shows most of the groups above this one; if none shows the group itself (a container's view), the
- * first of its kind.
+ * Finds the mount in which most of the groups above this group are visible. If no mount shows the group itself, as in a
+ * container, it is the first mount of the kind.
  */
 static bool find_mount(const char *root, const struct kind *kind, const char *group, struct mount *best) {
     FILE *stream = open_file(root, "/proc/self", "mountinfo");
@@ -215,7 +215,7 @@ static bool has_parent_level(const char *path) {
     return false;
 }
 
-/* bytes and what the allocation costs beside them: page tables, the daemon's own growth. */
+/* bytes, and some more for page tables and for the daemon itself. */
 static uint64_t with_margin(uint64_t bytes) {
     const uint64_t part = bytes / MARGIN_DIVISOR;
     const uint64_t margin = part > MARGIN_MIN ? part : MARGIN_MIN;
@@ -224,7 +224,7 @@ static uint64_t with_margin(uint64_t bytes) {
     return __builtin_add_overflow(bytes, margin, &sum) ? UINT64_MAX : sum;
 }
 
-/* Checks one group, whose files lie in directory. */
+/* Checks one group, whose files are in directory. */
 static int check_group(const char *root, const struct kind *kind, const char *directory, uint64_t bytes) {
     char need_text[AE_TEXT_SIZE_BYTES], left_text[AE_TEXT_SIZE_BYTES], limit_text[AE_TEXT_SIZE_BYTES];
     uint64_t limit, usage, reclaimable = 0;
@@ -232,7 +232,7 @@ static int check_group(const char *root, const struct kind *kind, const char *di
     if (!read_number(root, directory, kind->limit, &limit) || limit >= UNLIMITED ||
         !read_number(root, directory, kind->usage, &usage))
         return 0;
-    (void)read_key(root, directory, "memory.stat", kind->reclaimable, &reclaimable); /* stays 0 where it isn't told */
+    (void)read_key(root, directory, "memory.stat", kind->reclaimable, &reclaimable); /* stays 0 if there is no figure */
     const uint64_t kept = usage > reclaimable ? usage - reclaimable : 0;
     const uint64_t left = limit > kept ? limit - kept : 0;
     const uint64_t need = with_margin(bytes);
@@ -243,7 +243,7 @@ static int check_group(const char *root, const struct kind *kind, const char *di
                    ae_text_size(limit_text, limit));
 }
 
-/* Checks the process's group of one hierarchy and every group above it that can be seen. */
+/* Checks the process's group in one hierarchy and every visible group above it. */
 static int check_groups(const char *root, const struct kind *kind, uint64_t bytes) {
     char group[PATH_MAX], directory[PATH_MAX];
     struct mount mount;
@@ -252,7 +252,7 @@ static int check_groups(const char *root, const struct kind *kind, uint64_t byte
 
     if (!find_group(root, kind, group) || !find_mount(root, kind, group, &mount))
         return 0;
-    /* A group outside of what this process may see: the nearest that it sees is the mount's own. */
+    /* If the group itself isn't visible to this process, the nearest visible group is the mount's root. */
     rest = below(group, mount.root);
     if (rest == NULL || has_parent_level(rest))
         rest = "";

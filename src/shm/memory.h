@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * memory.h - is there room for so many bytes of shared memory? (ae_memory_check() of segment.h asks this with root "".)
+ * memory.h - checks whether there is room for a number of bytes of shared memory.
  *
- * Looks at the memory control groups (version 2 and version 1) of the calling process, from its own group up to the
- * root, and at the machine's available memory. Shared memory counts against the group of the process that allocates
- * it, and a group without room ends in the OOM killer, not in an error; so the room is looked at before. A limit that
- * can't be read doesn't count.
+ * The check compares the bytes with the limits of the calling process's memory control groups (versions 1 and 2), from
+ * its own group up to the root, and with the machine's available memory. It comes before the allocation, because shared
+ * memory counts against the group of the process that allocates it, and a group without room ends in the OOM killer,
+ * not in an error. A limit that can't be read is ignored.
  */
 #ifndef AE_SHM_MEMORY_H
 #define AE_SHM_MEMORY_H
@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 /*
- * All files are read below the directory `root` ("" is the machine's own; tests put fixtures elsewhere). 0, or
- * -ENOMEM with a text.
+ * Reads all files below the directory `root`: "" for this machine, another directory in tests. 0, or -ENOMEM with a
+ * text. ae_memory_check() of segment.h is the same with root "".
  */
 int ae_memory_check_at(const char *root, uint64_t bytes);
 

@@ -36,7 +36,7 @@ static int teardown(void **state) {
     return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Writes a file below the root, with its directories. */
+/* Writes a file below the root, and creates its directories. */
 static void put(const char *path, const char *text) {
     char full[PATH_MAX];
     FILE *stream;
@@ -69,7 +69,7 @@ static void assert_room(uint64_t bytes) {
         fail_msg("%s", aether_errmsg());
 }
 
-/* There is no room for it, and the text says all of the words. */
+/* Asserts that there is no room, and that the text contains all three words. */
 static void assert_no_room(uint64_t bytes, const char *need, const char *available, const char *limit) {
     assert_int_equal(ae_memory_check_at(root, bytes), -ENOMEM);
     if (strstr(aether_errmsg(), need) == NULL || strstr(aether_errmsg(), available) == NULL ||
@@ -153,12 +153,12 @@ static void version_2(void **state) {
               "inactive_file_x 5\nanon 1\nactive_file 1\ninactive_file 8388608\n", 2);
     assert_room(7 * MIB);
     assert_no_room(8 * MIB, "needs 9 MiB", "8 MiB available", "/sys/fs/cgroup/user.slice (memory.max: 32 MiB)");
-    put_group("/sys/fs/cgroup/user.slice/my app.service", "1048576\n", "2097152\n", "",
-              2); /* lowered below its usage */
+    /* The limit was lowered below the usage. */
+    put_group("/sys/fs/cgroup/user.slice/my app.service", "1048576\n", "2097152\n", "", 2);
     assert_no_room(1, "needs 1 MiB", "0 B available", "my app.service (memory.max: 1 MiB)");
 }
 
-/* Version 1 accounts memory beside an empty version 2, as systemd's hybrid does; and the other way around. */
+/* Both versions are mounted, as in systemd's hybrid mode, and either can have the limit. */
 static void both_versions(void **state) {
     (void)state;
     put("/proc/self/cgroup", "4:memory:/one\n0::/two\n");
@@ -170,7 +170,7 @@ static void both_versions(void **state) {
     assert_no_room(4 * MIB, "needs 5 MiB", "4 MiB available", "/sys/fs/cgroup/unified/two");
 }
 
-/* In a container: the mount shows a part of the tree, and the path may lie outside of it. */
+/* In a container the mount shows only a part of the tree, and the group may be outside of it. */
 static void part_of_the_tree(void **state) {
     (void)state;
     put("/proc/self/cgroup", "4:memory:/docker/abc/inner\n");
@@ -179,7 +179,7 @@ static void part_of_the_tree(void **state) {
     assert_no_room(8 * MIB, "needs 9 MiB", "8 MiB available", "/sys/fs/cgroup/mem ory/inner (");
     put_group("/sys/fs/cgroup/mem ory", "4194304\n", "0\n", "", 1);
     assert_no_room(4 * MIB, "needs 5 MiB", "4 MiB available", "/sys/fs/cgroup/mem ory (");
-    /* Not below the mount's root, although the text begins alike. */
+    /* Not below the mount's root, although its path begins with the same text. */
     put("/proc/self/cgroup", "4:memory:/docker/abcdef\n");
     assert_no_room(4 * MIB, "needs 5 MiB", "4 MiB available", "/sys/fs/cgroup/mem ory (");
     /* A group above the namespace's root. */
@@ -231,7 +231,7 @@ static void malformed(void **state) {
     long_line[sizeof long_line - 1] = '\0';
     put("/proc/self/cgroup", long_line);
     assert_room(MIB);
-    long_line[4090] = '\0'; /* fits alone, but not below the mount's point */
+    long_line[4090] = '\0'; /* the path fits, but not after the mount's point */
     put("/proc/self/cgroup", long_line);
     assert_room(MIB);
 

@@ -52,7 +52,7 @@ static uint64_t hash(const char *text) {
     return value;
 }
 
-/* Writes the absolute form of a socket's path, with its directory resolved, to absolute (SOCKET_PATH_SIZE bytes). */
+/* Makes a socket's path absolute, with its directory resolved. absolute: SOCKET_PATH_SIZE bytes. */
 static int resolve(char *absolute, const char *path) {
     char directory[PATH_MAX], resolved[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -114,8 +114,8 @@ void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char 
 }
 
 /*
- * An open-file-description lock: unlike flock() it can be asked about without being taken, so a look never keeps a
- * daemon from starting.
+ * An open-file-description lock. Unlike flock() it can be tested without being taken, so a test never prevents a daemon
+ * from starting.
  */
 static struct flock whole_file(void) {
     return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * names.h - where an instance of aetherd keeps its things.
+ * names.h - the names of an instance's objects and its lock, and the rules for names of topics.
  *
- * An instance is a socket path and the uid of its daemon. All its objects are named "/aether-UID-HASH.KIND", where HASH
- * is the 64-bit FNV-1a of the socket's absolute path (its directory resolved), so that read-out tools find them without
- * a daemon.
+ * An instance is a socket path and the uid of its daemon. Its objects are named "/aether-UID-HASH.KIND". HASH is the
+ * 64-bit FNV-1a of the socket's absolute path (with its directory resolved), so that an inspector finds the objects
+ * without a daemon. The functions keep no state; those with errors set aether_errmsg().
  */
 #ifndef AE_SHM_NAMES_H
 #define AE_SHM_NAMES_H
@@ -18,13 +18,13 @@
 struct ae_instance {
     uint32_t uid;
     char socket_path[108]; /* absolute */
-    char lock_path[116];   /* socket_path + ".lock": locked by the running daemon, never unlinked */
+    char lock_path[116];   /* socket_path + ".lock": the running daemon holds a lock on it; it is never unlinked */
     char prefix[40];       /* "/aether-UID-HASH." */
 };
 
 /*
- * Resolves socket_path (NULL: aether_default_socket()). uid: the daemon's. Faults: -ENAMETOOLONG; -ENOENT: its
- * directory doesn't exist.
+ * Resolves socket_path (NULL: aether_default_socket()) for the daemon's uid. Errors: -ENAMETOOLONG; -ENOENT if the path
+ * is empty or has no file name, or its directory doesn't exist.
  */
 int ae_instance_init(struct ae_instance *instance, const char *socket_path, uint32_t uid);
 
@@ -34,15 +34,15 @@ void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char
 void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
 
 /*
- * aetherd: takes the instance's lock; *lock is the fd that holds it, until it is closed. Faults: -EBUSY another daemon
- * runs; -errno.
+ * aetherd: takes the instance's lock. *lock is the fd that holds it until the caller closes it. Doesn't block. Errors:
+ * -EBUSY if another daemon runs; -errno.
  */
 int ae_instance_lock(const struct ae_instance *instance, int *lock);
 
-/* 1: a daemon holds the instance's lock. 0: none does (also when there is no lock file). */
+/* 1 if a daemon holds the instance's lock; 0 if none does, or if there is no lock file. */
 int ae_instance_running(const struct ae_instance *instance);
 
-/* A topic name's rules (topic.h). 0, or -EINVAL with a text. */
+/* Checks a topic's name by the rules of <aether/topic.h>. 0, or -EINVAL with a text. */
 int ae_topic_name_check(const char *name, size_t len);
 
 #endif

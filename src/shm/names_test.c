@@ -97,7 +97,7 @@ static void wrong_paths(void **state) {
     assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
     path[sizeof path - 3] = '/';
     assert_int_equal(ae_instance_init(&instance, path, 0), -ENAMETOOLONG);
-    /* Short as it is given, too long from the root. */
+    /* The given path is short, but its absolute path is too long. */
     path[0] = 'p';
     path[1] = 'p';
     path[4] = 'p';
@@ -134,7 +134,7 @@ static void default_socket(void **state) {
     assert_int_equal(ae_instance_init(&instance, NULL, 5), -ENAMETOOLONG);
 }
 
-static void running_is_told_by_the_lock(void **state) {
+static void the_lock_shows_a_running_daemon(void **state) {
     struct ae_instance instance;
     int ends[2];
     char byte;
@@ -187,7 +187,7 @@ int main(void) {
         cmocka_unit_test(one_socket_has_one_name),
         cmocka_unit_test(wrong_paths),
         cmocka_unit_test(default_socket),
-        cmocka_unit_test(running_is_told_by_the_lock),
+        cmocka_unit_test(the_lock_shows_a_running_daemon),
         cmocka_unit_test(topic_names),
     };
 

@@ -30,7 +30,7 @@ static bool counts_valid(uint32_t topics_max, uint32_t clients_max, uint32_t gra
            clients_max <= AE_REGISTRY_CLIENTS_LIMIT && grants_max >= 1 && grants_max <= AE_REGISTRY_GRANTS_LIMIT;
 }
 
-/* Fills *registry for a mapping whose size and counts are checked. */
+/* Fills *registry for a mapping. The caller has checked the size and the counts. */
 static void place(struct ae_registry *registry, void *base, uint32_t topics_max, uint32_t clients_max,
                   uint32_t grants_max) {
     unsigned char *at = base;
@@ -49,7 +49,7 @@ static void place(struct ae_registry *registry, void *base, uint32_t topics_max,
     registry->grants = (ae_registry_grant *)(void *)at;
 }
 
-/* 0: it can't be told. */
+/* 0 if it can't be found out. */
 static uint64_t inode_of(int fd) {
     struct stat st;
 
@@ -91,14 +91,14 @@ int ae_registry_create(struct ae_registry *registry, const struct ae_instance *i
     }
     place(registry, base, topics_max, clients_max, grants_max);
     ae_copy_in(base, &header, sizeof header);
-    /* G3 release, pairs G4 (open): whoever sees the magic sees the header. */
+    /* G3 release, pairs G4 (open): a process that sees the magic sees the header. */
     ae_store_release((ae_u64 *)(void *)&registry->header->magic, AE_REGISTRY_MAGIC);
     return 0;
 }
 
 /*
- * Checks a mapped registry of `size` bytes and fills *registry. Nothing is used before it is checked, and only copies
- * are.
+ * Checks a mapped registry of `size` bytes and fills *registry. It copies the header, checks the copy, and uses only
+ * the copy.
  */
 static int check_header(struct ae_registry *registry, void *base, uint64_t size, const char *name) {
     ae_registry_header header;
@@ -146,7 +146,7 @@ int ae_registry_open(struct ae_registry *registry, const struct ae_instance *ins
     if (rc != 0)
         ae_segment_unmap(base, size);
     else if (writable)
-        registry->header->layout_minor = AE_LAYOUT_MINOR; /* what readers may rely on */
+        registry->header->layout_minor = AE_LAYOUT_MINOR; /* the layout that aetherd keeps from now on */
     return rc;
 }
 
@@ -170,11 +170,11 @@ int ae_registry_replaced(const struct ae_registry *registry, const struct ae_ins
 }
 
 /*
- * Copies a record of `size` bytes that begins with its state word. 1: the copy is whole and was LIVE. The copy's
- * state word is the one that was checked.
+ * Copies a record of `size` bytes that begins with its state word. Returns 1 if the record was LIVE and didn't change
+ * meanwhile. The state word of the copy is the word that was checked.
  */
 static int read_record(void *copy, const ae_u64 *record, size_t size) {
-    /* G2 acquire, pairs commit: a LIVE word comes with all the fields stored before it. */
+    /* G2 acquire, pairs commit: if the word says LIVE, all fields that were stored before it are visible. */
     const uint64_t before = ae_load_acquire(record);
 
     if ((before & STATE_MASK) != AE_RECORD_LIVE)
@@ -195,13 +195,13 @@ _Static_assert(offsetof(ae_registry_topic, name_len) % 8 == 0 && offsetof(ae_reg
                    offsetof(ae_registry_topic, reserved0) - offsetof(ae_registry_topic, name_len) == 12,
                "a type's version and size lie in two words with name_len and reserved0");
 
-/* The first 8 bytes of a topic's type name. They are stored at once and last. */
+/* The first 8 bytes of a topic's type name. They are stored last, in one store. */
 static ae_u64 *type_word(const ae_registry_topic *topic) {
     return (ae_u64 *)(uintptr_t)topic->type_name;
 }
 
 void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size) {
-    const uint32_t numbers[] = {topic->name_len, version, size, topic->reserved0}; /* whole words */
+    const uint32_t numbers[] = {topic->name_len, version, size, topic->reserved0}; /* two whole 64-bit words */
     char padded[sizeof topic->type_name] = "";
     uint64_t first;
 
@@ -209,7 +209,7 @@ void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t v
     memcpy(&first, padded, sizeof first);
     ae_copy_in((unsigned char *)&topic->name_len, numbers, sizeof numbers);
     ae_copy_in((unsigned char *)topic->type_name + sizeof first, padded + sizeof first, sizeof padded - sizeof first);
-    /* G5 release, pairs G6 (read_topic): whoever sees the name's first byte sees the type. */
+    /* G5 release, pairs G6 (read_topic): a process that sees the name's first byte sees the whole type. */
     ae_store_release(type_word(topic), first);
 }
 
@@ -219,7 +219,8 @@ int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_re
     const ae_registry_topic *record = &registry->topics[i];
     const uint64_t state = ae_load_acquire(&record->state);
     /*
-     * G6 acquire, pairs G5: before the record is copied. Where there was no type, what the copy has of one may be half.
+     * G6 acquire, pairs G5: loaded before the record is copied. If there was no type yet, the copy may have an
+     * incomplete type, which is dropped below.
      */
     const uint64_t type = ae_load_acquire(type_word(record)) & 0xff;
     if (read_record(copy, &record->state, sizeof *copy) == 0 || copy->state.v != state)
@@ -277,8 +278,8 @@ uint64_t ae_record_state(const ae_u64 *word) {
 void ae_record_begin(ae_u64 *word) {
     ae_store_release(word, ((ae_load_relaxed(word) & ~STATE_MASK) + GENERATION_ONE) | AE_RECORD_CREATING);
     /*
-     * G1 fence, pairs read_record: no field is stored before the word says CREATING. The new generation makes the word
-     * differ from the old one even if the reader looks again only after the commit.
+     * G1 fence, pairs read_record: no field is stored before the word says CREATING. Because of the new generation the
+     * word differs from the old word even if read_record loads it again only after the commit.
      */
     ae_fence_release();
 }
@@ -299,13 +300,13 @@ void ae_record_free(ae_u64 *word) {
 void ae_registry_changed(const struct ae_registry *registry) {
     ae_u64 *generation = &registry->header->generation;
 
-    /* G7 acq_rel, pairs G8 (generation): whoever sees the raised word sees what it was raised for. */
+    /* G7 acq_rel, pairs G8 (generation): a process that sees the raised word sees the change before it. */
     (void)ae_fetch_add(generation, 1);
-    /* Its only error would be an address that isn't mapped. */
+    /* It can fail only if the address isn't mapped. */
     (void)syscall(SYS_futex, generation, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 uint64_t ae_registry_generation(const struct ae_registry *registry) {
-    /* G8 acquire, pairs G7 (changed): before the topics are read. */
+    /* G8 acquire, pairs G7 (changed): loaded before the topics are read. */
     return ae_load_acquire(&registry->header->generation);
 }

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* registry.h - the registry object: how it is laid out, read by anybody, and written by aetherd. */
+/*
+ * registry.h - the registry object: its records, how inspectors read them, and how aetherd writes them.
+ *
+ * Only one thread of one aetherd writes to a registry. Any process may read it at the same time. Only
+ * ae_registry_create(), ae_registry_open() and ae_registry_replaced() make system calls that can fail; they return
+ * -errno codes and set aether_errmsg(). Nothing blocks.
+ */
 #ifndef AE_SHM_REGISTRY_H
 #define AE_SHM_REGISTRY_H
 
@@ -7,12 +13,12 @@
 #include "shm/registry_layout.h"
 #include <stdbool.h>
 
+/* A mapped registry. Owns the mapping until ae_registry_close(). */
 struct ae_registry {
     void *base;
     uint64_t bytes;
-    uint64_t inode; /* of the object: tells it from another one of the same name */
-    /* checked copies */
-    uint32_t topics_max, clients_max, grants_max;
+    uint64_t inode;                               /* of the object: a later object of the same name has another inode */
+    uint32_t topics_max, clients_max, grants_max; /* checked copies of the header's */
     ae_registry_header *header;
     ae_registry_topic *topics;
     ae_registry_client *clients;
@@ -26,51 +32,48 @@ struct ae_registry {
 /* Size of a registry with these limits. */
 uint64_t ae_registry_bytes(uint32_t topics_max, uint32_t clients_max, uint32_t grants_max);
 
-/* Creates an empty registry, mapped read-write; magic is stored last. */
+/* Creates an empty registry and maps it read-write. Its magic is stored last. */
 int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max,
                        uint32_t clients_max, uint32_t grants_max);
 
 /*
- * Maps an existing one; with writable, for aetherd, which keeps it in the present minor version of the layout from now
- * on. Errors: -ENOENT, -EACCES, -EPROTO another layout version (nothing was touched), -EBADMSG
- * unfinished or damaged.
+ * Maps an existing registry. writable is for aetherd, which marks it as a registry of the present minor version of the
+ * layout. Errors: -ENOENT; -EACCES; -EPROTO if it has another layout version, and then it isn't changed; -EBADMSG if it
+ * is unfinished or damaged.
  */
 int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable);
 void ae_registry_close(struct ae_registry *registry);
 
-/*
- * Has the instance another registry object by now? 1: yes; 0: no, or none at all, or it can't be told. Three system
- * calls.
- */
+/* 1 if the instance has another registry object now; 0 if not, if it has none, or if that can't be found out. */
 int ae_registry_replaced(const struct ae_registry *registry, const struct ae_instance *instance);
 
 /*
- * Consistent copies of record i, for readers beside a running daemon: 1 live and valid, 0 not (free, changing, or
- * nonsense). Strings in *copy are terminated; a topic's geometry is only copied: the caller checks it with
- * ae_geometry_check().
+ * Make a consistent copy of record i, also while aetherd runs. 1 if the record is live and valid; 0 if it is free, is
+ * being changed, or has invalid values. Strings in *copy are terminated. A topic's geometry is copied without a check:
+ * the caller calls ae_geometry_check().
  */
 int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy);
 int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_registry_client *copy);
 int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy);
 
 /*
- * aetherd: gives a live topic that has no type one. name: 1 to 63 bytes. Readers beside see no type or all of it, and a
- * successor of an aetherd that was killed meanwhile, too.
+ * aetherd: gives a type to a live topic that has none. name: 1 to 63 bytes. A process that reads the record meanwhile,
+ * or after aetherd was killed meanwhile, finds either no type or the whole type.
  */
 void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size);
 
 /*
- * aetherd: a topic has come, gone, or got its type; called after that was stored. Raises the registry's generation and
- * wakes those who sleep on it.
+ * aetherd calls it after it has stored that a topic has come, has gone, or has got its type. Raises the registry's
+ * generation and wakes the threads that sleep on it.
  */
 void ae_registry_changed(const struct ae_registry *registry);
 
-/* The generation: load it, then read the topics; as long as it stays the same they do, too. */
+/* The generation. Load it, then read the topics: they are up to date as long as the generation stays the same. */
 uint64_t ae_registry_generation(const struct ae_registry *registry);
 
 /*
- * State words (aetherd): each stores with release. Begin raises the generation and says CREATING; commit says LIVE;
- * remove REMOVING; free FREE.
+ * State words, for aetherd. begin raises the word's generation and stores CREATING, commit LIVE, remove REMOVING, and
+ * free FREE. Each is a store with release.
  */
 uint64_t ae_record_state(const ae_u64 *word);
 void ae_record_begin(ae_u64 *word);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * registry_layout.h - the layout of the registry object. docs/layout.md describes the same bytes; the assertions below
- * keep both alike. One registry an instance of aetherd, which alone writes it; tools and inspectors read it.
+ * check the sizes and offsets. Each instance of aetherd has one registry. Only aetherd writes it; inspectors read it.
  *
  * All integers are little-endian; there are no pointers, enums, bools, longs or size_ts. The layout's version is that
- * of aether/detail/layout.h. The registry is described here and not there, because programs that publish and subscribe
- * don't need it.
+ * of aether/detail/layout.h. The registry isn't in that header, because programs that publish and subscribe don't need
+ * it.
  */
 #ifndef AE_SHM_REGISTRY_LAYOUT_H
 #define AE_SHM_REGISTRY_LAYOUT_H
@@ -15,13 +15,13 @@
 #define AE_REGISTRY_MAGIC 0x0031474552524541ull /* "AERREG1\0" */
 
 /*
- * A record is valid if and only if its state word says LIVE with the same generation before and after it was copied:
- * aetherd writes all other fields first and the word last, and invalidates it before it changes them.
+ * A copy of a record is valid if and only if the state word said LIVE with the same generation before and after the
+ * copying. aetherd changes the word before it changes other fields, and stores LIVE after them.
  *
  *   state word = generation << 8 | state
  */
 #define AE_RECORD_FREE 0ull
-#define AE_RECORD_CREATING 1ull /* its objects may exist and belong to nobody */
+#define AE_RECORD_CREATING 1ull /* its objects may exist, but no client uses them */
 #define AE_RECORD_LIVE 2ull
 #define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
 
@@ -36,10 +36,10 @@ typedef struct ae_registry_header {
     uint32_t topics_max;
     uint32_t clients_max;
     uint32_t grants_max;
-    uint32_t daemon_pid; /* of the daemon that runs or ran last; whether it runs is told by its lock file alone */
+    uint32_t daemon_pid; /* of the daemon that runs or ran last; only the lock file shows whether it runs */
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
-    ae_u64 generation;   /* raised after a topic has come, gone or got its type; its lower half is a futex */
+    ae_u64 generation;   /* raised after a topic has come, has gone or has got its type; its lower half is a futex */
     uint8_t reserved[64];
     char socket_path[128]; /* NUL-terminated */
     uint8_t reserved2[3840];
@@ -56,22 +56,22 @@ typedef struct ae_registry_topic {
     uint32_t reserved0;
     uint8_t reserved1[72];
     char name[256]; /* NUL-terminated */
-    /* NUL-terminated; "": no type yet. Its first byte is written last: a type is there if and only if that isn't 0 */
+    /* NUL-terminated; "": no type yet. The first byte is written last: if it isn't 0, the type is complete. */
     char type_name[64];
 } ae_registry_topic;
 
 typedef struct ae_registry_client {
     ae_u64 state;
     uint64_t client_id;
-    uint64_t nonce[2];   /* proves to a successor that a connection speaks for this client */
+    uint64_t nonce[2];   /* with it the client proves its identity to a successor of aetherd */
     uint64_t created_ns; /* CLOCK_REALTIME */
-    uint32_t pid;        /* as the kernel told aetherd; 0 where it can't be seen */
+    uint32_t pid;        /* from the kernel; 0 if it is in a pid namespace that aetherd doesn't see */
     uint32_t uid;
     char name[64]; /* NUL-terminated */
     uint8_t reserved[16];
 } ae_registry_client;
 
-/* One open publisher or subscriber: who holds which record of which topic. */
+/* One open publisher or subscriber: a client that holds a record of a topic. */
 typedef struct ae_registry_grant {
     ae_u64 state;
     uint64_t grant_id;

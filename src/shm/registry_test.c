@@ -23,7 +23,7 @@
 
 static struct ae_instance instance;
 static char name[AE_OBJECT_NAME_SIZE];
-static struct ae_registry registry; /* the daemon's, in most tests */
+static struct ae_registry registry; /* in most tests the daemon's mapping */
 
 static int setup(void **state) {
     char path[64];
@@ -147,7 +147,7 @@ static void damaged_headers(void **state) {
     assert_open_fails(-EBADMSG, "isn't a finished registry");
     header->magic = AE_REGISTRY_MAGIC;
     header->layout_major = AE_LAYOUT_MAJOR + 1;
-    header->topics_max = 0; /* what another layout means isn't looked at */
+    header->topics_max = 0; /* not read, because the layout is another */
     assert_open_fails(-EPROTO, "layout version 4, this program knows version 3");
     header->topics_max = TOPICS;
     header->layout_major = AE_LAYOUT_MAJOR;
@@ -164,13 +164,13 @@ static void damaged_headers(void **state) {
             if (ae_registry_bytes(i == 0 ? wrong[j] : TOPICS, i == 1 ? wrong[j] : CLIENTS,
                                   i == 2 ? wrong[j] : GRANTS) == 8192 &&
                 wrong[j] != 0)
-                continue; /* fits as well */
+                continue; /* these limits give the same size */
             *counts[i] = wrong[j];
             assert_open_fails(-EBADMSG, "damaged");
         }
         *counts[i] = right;
     }
-    stranger.uid++; /* its prefix stays, so it finds another user's object */
+    stranger.uid++; /* the prefix stays, so that it finds an object of another user */
     assert_int_equal(ae_registry_open(&other, &stranger, false), -EACCES);
 }
 
@@ -207,7 +207,7 @@ static void states_and_generations(void **state) {
         assert_int_equal(word.v, generation << 8 | AE_RECORD_FREE);
         assert_int_equal(ae_record_state(&word), AE_RECORD_FREE);
     }
-    word.v = UINT64_MAX; /* garbage: a new use begins all the same */
+    word.v = UINT64_MAX; /* a new use can begin with any value */
     ae_record_begin(&word);
     assert_int_equal(ae_record_state(&word), AE_RECORD_CREATING);
 }
@@ -299,7 +299,7 @@ static void nonsense_is_skipped(void **state) {
     assert_int_equal(ae_registry_read_client(&registry, 0, &client), 0);
 }
 
-/* A type is there if and only if its name's first byte is. */
+/* A topic has a type if and only if the first byte of the type's name isn't 0. */
 static void types(void **state) {
     ae_registry_topic topic, *shared = &registry.topics[0];
     char longest[64] = "";
@@ -309,7 +309,7 @@ static void types(void **state) {
     fill_topic(shared);
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
     assert_string_equal(topic.type_name, "");
-    shared->type_version = 2; /* what a killed aetherd leaves of a type */
+    shared->type_version = 2; /* as if aetherd had been killed before it stored the name */
     shared->type_size = 32;
     memset(shared->type_name + 1, 'x', sizeof shared->type_name - 1);
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
@@ -328,7 +328,7 @@ static void types(void **state) {
     ae_registry_set_type(shared, longest, 0, 0);
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
     assert_string_equal(topic.type_name, longest);
-    memset(shared->type_name, '\n', sizeof shared->type_name); /* damage: not terminated, and it could forge a line */
+    memset(shared->type_name, '\n', sizeof shared->type_name); /* damaged: not terminated, and it could forge a line */
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
     memset(longest, '?', 63);
     assert_string_equal(topic.type_name, longest);
@@ -342,8 +342,8 @@ static void types(void **state) {
 static ae_u64 stop;
 
 /*
- * Copies that the reading thread has found whole. After this many changes the changing thread waits for one more: a
- * thread that never pauses could keep the other from ever finding a whole copy on a machine that is busy.
+ * `whole` counts the copies that the reading thread found whole. After each CHANGES_A_READ changes the changing thread
+ * waits for another whole copy. If it never paused, the reading thread might never find one on a busy machine.
  */
 #define CHANGES_A_READ 64u
 static ae_u64 whole;
@@ -355,7 +355,7 @@ static void let_read(uint64_t change) {
         (void)sched_yield();
 }
 
-/* Writes a client again and again, every word of it its generation. */
+/* Writes a client again and again. Each of its words is the generation. */
 static void *rewrite(void *arg) {
     ae_registry_client *client = arg;
     uint64_t words[WORDS - 1];
@@ -405,7 +405,7 @@ static void reader_never_sees_half_a_record(void **state) {
 
 #define TYPE_TURNS 20000u
 
-/* Gives new topics in one record a type again and again: name, version and size say the same number. */
+/* Creates topics in one record again and again, each with a type whose name, version and size are the same number. */
 static void *retype(void *arg) {
     ae_registry_topic *topic = arg;
     const char none[sizeof topic->type_name] = "";
@@ -459,7 +459,7 @@ static void reader_never_sees_half_a_type(void **state) {
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
-/* ---- what followers wait for ---- */
+/* ---- waiting for changes ---- */
 
 static void *sleep_until_raised(void *arg) {
     const struct ae_registry *reader = arg;
@@ -469,8 +469,8 @@ static void *sleep_until_raised(void *arg) {
     return NULL;
 }
 
-/* A reader that has seen the generation raised sees what it was raised for; a sleeper on a read-only mapping wakes. */
-static void changes_are_told(void **state) {
+/* A thread that sleeps on a read-only mapping is woken. Once it sees the raised generation, it sees the change, too. */
+static void a_change_wakes_sleepers(void **state) {
     struct ae_registry reader;
     ae_registry_topic copy;
     pthread_t sleeper;
@@ -495,7 +495,7 @@ static void another_object_of_the_same_name(void **state) {
     assert_int_equal(ae_registry_replaced(&reader, &instance), 0);
     assert_int_equal(ae_registry_replaced(&registry, &instance), 0);
     assert_int_equal(ae_segment_remove(name), 0);
-    assert_int_equal(ae_registry_replaced(&reader, &instance), 0); /* there is none */
+    assert_int_equal(ae_registry_replaced(&reader, &instance), 0); /* the instance has no registry */
     assert_int_equal(ae_registry_create(&next, &instance, TOPICS, CLIENTS, GRANTS), 0);
     assert_int_equal(ae_registry_replaced(&reader, &instance), 1);
     assert_int_equal(ae_registry_replaced(&next, &instance), 0);
@@ -503,7 +503,7 @@ static void another_object_of_the_same_name(void **state) {
     ae_registry_close(&reader);
 }
 
-/* An aetherd that takes over a registry of an older one keeps it in its own way from then on. */
+/* An aetherd that adopts the registry of an older version stores its own minor version in it. */
 static void an_older_registry_is_taken_over(void **state) {
     struct ae_registry reader, owner;
 
@@ -529,7 +529,7 @@ int main(void) {
         TEST(reader_never_sees_half_a_record),
         TEST(types),
         TEST(reader_never_sees_half_a_type),
-        TEST(changes_are_told),
+        TEST(a_change_wakes_sleepers),
         TEST(another_object_of_the_same_name),
         TEST(an_older_registry_is_taken_over),
     };

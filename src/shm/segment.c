@@ -16,7 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* Where the C library keeps what shm_open() makes. */
+/* The directory in which shm_open() of the C library creates objects. */
 #define SHM_DIRECTORY "/dev/shm"
 
 /* Linux 5.14; the C library's headers may be older. */
@@ -25,7 +25,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* doing: what can't be done, for the text. */
+/* doing: the verb of the text, such as "create". */
 static int fail_no_space(const char *doing, const char *name, uint64_t bytes, const struct statvfs *fs) {
     char need[AE_TEXT_SIZE_BYTES], left[AE_TEXT_SIZE_BYTES], all[AE_TEXT_SIZE_BYTES];
 
@@ -39,8 +39,8 @@ static int fail_no_space(const char *doing, const char *name, uint64_t bytes, co
 }
 
 /*
- * Is there room for a new file, or for more of one, before anything is made? A file system without a limit says 0
- * blocks.
+ * Checks before an allocation whether there is room for it, and for a new file if new_file. A file system without a
+ * limit states 0 blocks.
  */
 static int check_room(const char *doing, bool new_file, const char *name, uint64_t bytes) {
     struct statvfs fs;
@@ -54,7 +54,7 @@ static int check_room(const char *doing, bool new_file, const char *name, uint64
     return ae_memory_check(bytes);
 }
 
-/* The text for an object that couldn't be made or allocated. */
+/* Sets the text for an object that couldn't be created or allocated. */
 static int fail_to(const char *doing, int code, const char *name, uint64_t bytes) {
     char need[AE_TEXT_SIZE_BYTES], have[AE_TEXT_SIZE_BYTES];
     struct statvfs fs;
@@ -92,7 +92,7 @@ int ae_segment_create(const char *name, uint64_t size, uint64_t allocated) {
     fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail_to("create", errno, name, size);
-    code = fchmod(fd, 0600) == 0 ? 0 : errno; /* whatever the umask is */
+    code = fchmod(fd, 0600) == 0 ? 0 : errno; /* the umask may have removed bits */
     if (code == 0)
         code = allocate(fd, 0, allocated);
     if (code == 0 && size > allocated && ftruncate(fd, (off_t)size) != 0)
@@ -117,8 +117,8 @@ int ae_segment_allocate(int fd, uint64_t offset, uint64_t bytes, const char *nam
                        "%s in " SHM_DIRECTORY " has %" PRIu64 " bytes where %" PRIu64 " are needed from %" PRIu64,
                        name + 1, size, bytes, offset);
     /*
-     * Only a page that was written to counts as no hole. One that was merely allocated is asked room for again: too
-     * much.
+     * No room is needed if all pages were written to. Pages that were only allocated still count as a hole: for them
+     * the check asks for more room than is needed.
      */
     if (lseek(fd, (off_t)offset, SEEK_HOLE) >= (off_t)(offset + bytes))
         return 0;
@@ -144,12 +144,12 @@ static int check_object(const struct stat *status, const char *name, uint32_t ui
 int ae_segment_open(const char *name, bool writable, uint32_t uid, uint64_t bytes, uint64_t *size) {
     struct stat status;
     int rc;
-    /* Non-blocking: somebody may have put a pipe there. */
+    /* Non-blocking, because another process may have put a pipe there. */
     int fd = shm_open(name, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
 
     if (fd < 0) {
         rc = errno;
-        /* A symbolic link, a socket or a directory (which shm_open() calls EINVAL): nothing that aetherd put there. */
+        /* A symbolic link, a socket or a directory (EINVAL of shm_open()): aetherd creates none of them. */
         if (rc == ELOOP || rc == ENXIO || rc == EISDIR || rc == EINVAL)
             return ae_fail(-EBADMSG, "%s in " SHM_DIRECTORY " isn't a regular file: remove it", name + 1);
         return ae_fail(-rc, "cannot open %s in " SHM_DIRECTORY ": %s", name + 1, strerror(rc));
@@ -174,8 +174,8 @@ int ae_segment_remove(const char *name) {
 }
 
 /*
- * Older kernels can't populate with an error. A system call that reads from a page faults it in, too, and returns
- * EFAULT where a load would be a SIGBUS.
+ * Populates a mapping on kernels before 5.14. A system call that reads from a page makes it present, too, and returns
+ * EFAULT if a load would raise SIGBUS.
  */
 static int touch(const unsigned char *base, uint64_t bytes) {
     unsigned char unused[64];

@@ -33,7 +33,7 @@
 
 static char name[64], path[96]; /* of the object under test */
 
-/* Without a hole. */
+/* Creates an object without a hole. */
 static int create(const char *object, uint64_t bytes) {
     return ae_segment_create(object, bytes, bytes);
 }
@@ -59,7 +59,7 @@ static int teardown(void **state) {
         }                                                                                                              \
     } while (0)
 
-/* Runs body in a child, where it may change what concerns a whole process. Skips the test if body says so. */
+/* Runs body in a child process, which it may change as a whole. Skips the test if body ends with SKIPPED. */
 static void in_child(void (*body)(void)) {
     int status;
 
@@ -76,14 +76,14 @@ static void in_child(void (*body)(void)) {
     assert_int_equal(status, 0);
 }
 
-/* Puts a small tmpfs on /dev/shm that nobody else sees. */
+/* Mounts a small tmpfs on /dev/shm that no other process sees. */
 static void private_shm(const char *options) {
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("tmpfs", "/dev/shm", "tmpfs", 0, options) != 0)
         _exit(SKIPPED);
 }
 
-/* Pages of a mapping that are in this process's page table. */
+/* The number of pages of a mapping that are in this process's page table. */
 static size_t pages_present(const void *base, size_t bytes) {
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     size_t present = 0;
@@ -141,9 +141,9 @@ static uint64_t allocated(int fd) {
     return (uint64_t)status.st_blocks * 512;
 }
 
-/* A hole is filled where it is asked for and nowhere else; what is there stays. */
+/* Only the requested part of a hole is allocated, and allocated bytes keep their content. */
 static void sparse_object(void **state) {
-    const uint64_t size = 128ull << 30; /* the most that lanes can take: far more than a machine needs to have */
+    const uint64_t size = 128ull << 30; /* the largest size of lanes, which may be more memory than the machine has */
     unsigned char byte = 7;
     int fd = ae_segment_create(name, size, 3 * AE_PAGE);
 
@@ -172,7 +172,7 @@ static void sparse_object(void **state) {
     ae_close(&fd);
 }
 
-/* Only the part that was asked for. */
+/* Only the requested part is populated. */
 static void populated_part(void **state) {
     int fd = ae_segment_create(name, 64 * AE_PAGE, 16 * AE_PAGE);
     void *base = NULL;
@@ -189,7 +189,7 @@ static void populated_part(void **state) {
     assert_int_equal(ae_segment_populate(base, 32 * AE_PAGE, 8 * AE_PAGE, false), 0);
     assert_int_equal(pages_present((unsigned char *)base + 32 * AE_PAGE, 8 * AE_PAGE), 8);
     assert_int_equal(allocated(fd), 24 * AE_PAGE);
-    assert_int_equal(ftruncate(fd, 8 * AE_PAGE), 0); /* what a hostile holder of the object can do */
+    assert_int_equal(ftruncate(fd, 8 * AE_PAGE), 0); /* as a hostile client can do */
     assert_int_equal(ae_segment_populate(base, 32 * AE_PAGE, 8 * AE_PAGE, false), -ENOMEM);
     assert_non_null(strstr(aether_errmsg(), "32 KiB"));
     ae_segment_unmap(base, 64 * AE_PAGE);
@@ -229,7 +229,7 @@ static void planted_objects(void **state) {
     assert_int_equal(ae_segment_open(name, false, uid, 0, NULL), -EBADMSG);
     assert_int_equal(create(name, AE_PAGE), -EEXIST);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(mkfifo(path, 0600), 0); /* nobody writes to it: opening must not wait */
+    assert_int_equal(mkfifo(path, 0600), 0); /* no process has opened it for writing: the open must not block */
     assert_int_equal(ae_segment_open(name, false, uid, 0, NULL), -EBADMSG);
     assert_int_equal(ae_segment_open(name, true, uid, 0, NULL), -EBADMSG);
     assert_int_equal(unlink(path), 0);
@@ -326,7 +326,7 @@ static void child_body_hole_full(void) {
     CHECK(strstr(aether_errmsg(), "cannot extend ") != NULL);
     CHECK(strstr(aether_errmsg(), "needs 512 KiB, 256 KiB free of 1 MiB in /dev/shm") != NULL);
     CHECK(ae_segment_allocate(fd, 32 * MIB, 256 * KIB, name) == 0);
-    /* It is full now: bytes that were written to need no room again. */
+    /* The file system is full now, but bytes that were written to need no more room. */
     void *base = NULL;
     CHECK(ae_segment_map(fd, 64 * MIB, true, false, &base) == 0);
     CHECK(ae_segment_populate(base, 32 * MIB, 256 * KIB, true) == 0);
@@ -336,27 +336,27 @@ static void child_body_hole_full(void) {
     CHECK(ae_segment_populate(base, 33 * MIB, AE_PAGE, false) == -ENOMEM);
 }
 
-static void full_shm_is_a_clear_fault(void **state) {
+static void full_shm_is_a_clear_error(void **state) {
     (void)state;
     in_child(child_body_full);
     in_child(child_body_hole_full);
 }
 
 static void child_body_no_inodes(void) {
-    private_shm("size=1m,nr_inodes=2"); /* the directory is one of them */
+    private_shm("size=1m,nr_inodes=2"); /* one inode is the directory's */
     int fd = ae_segment_create(name, 2 * AE_PAGE, AE_PAGE);
     CHECK(fd >= 0);
-    CHECK(ae_segment_allocate(fd, AE_PAGE, AE_PAGE, name) == 0); /* takes no file */
+    CHECK(ae_segment_allocate(fd, AE_PAGE, AE_PAGE, name) == 0); /* needs no inode */
     CHECK(create("/aether-second", AE_PAGE) == -ENOSPC);
     CHECK(strstr(aether_errmsg(), "no room for another file") != NULL);
 }
 
-static void too_many_files_are_a_clear_fault(void **state) {
+static void too_many_files_are_a_clear_error(void **state) {
     (void)state;
     in_child(child_body_no_inodes);
 }
 
-/* A hole that somebody punched, in a file system without room to fill it: an error, where touching it is a SIGBUS. */
+/* If there is no room for a page of a punched hole, populating it is an error; an access would raise SIGBUS. */
 static void child_body_populate_fails(void) {
     void *base = NULL;
 
@@ -406,10 +406,10 @@ static void child_body_old_kernel(void) {
     CHECK(pages_present(base, 16 * AE_PAGE) == 16);
     ae_segment_unmap(base, 16 * AE_PAGE);
     CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5 * AE_PAGE, AE_PAGE) == 0);
-    CHECK(ae_segment_map(fd, 16 * AE_PAGE, true, true, &base) == 0); /* the hole is filled */
+    CHECK(ae_segment_map(fd, 16 * AE_PAGE, true, true, &base) == 0); /* allocates the hole */
     ae_segment_unmap(base, 16 * AE_PAGE);
     CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5 * AE_PAGE, AE_PAGE) == 0);
-    CHECK(create("/aether-second", MIB - 15 * AE_PAGE) >= 0); /* no room: it would be a SIGBUS */
+    CHECK(create("/aether-second", MIB - 15 * AE_PAGE) >= 0); /* takes the room: an access would raise SIGBUS */
     CHECK(ae_segment_map(fd, 16 * AE_PAGE, false, true, &base) == -ENOMEM);
     CHECK(ae_segment_map(fd, 16 * AE_PAGE, true, true, &base) == -ENOMEM);
 }
@@ -435,7 +435,7 @@ static void child_body_file_size(void) {
     CHECK(create(name, 64 * KIB) >= 0);
 }
 
-static void file_size_limit_is_a_clear_fault(void **state) {
+static void file_size_limit_is_a_clear_error(void **state) {
     (void)state;
     in_child(child_body_file_size);
 }
@@ -447,7 +447,7 @@ static void on_alarm(int signal) {
     alarms = alarms + 1;
 }
 
-/* A signal that comes while the pages are allocated doesn't end it. */
+/* A signal during the allocation doesn't make it fail. */
 static void child_body_signals(void) {
     const struct sigaction action = {.sa_handler = on_alarm};
     const struct itimerval once = {.it_value = {.tv_usec = 1000}};
@@ -480,8 +480,8 @@ static int write_file(const char *directory, const char *file, const char *text)
 }
 
 /*
- * A real control group of 16 MiB below this process's own; 64 MiB in it would end in the OOM killer. Skipped where this
- * process may not make one.
+ * Creates a control group of 16 MiB below this process's own. Allocating 64 MiB in it would end in the OOM killer.
+ * Skipped if this process may not create a group.
  */
 static void small_control_group(void **state) {
     char own[PATH_MAX - 64] = "", group[PATH_MAX], line[PATH_MAX];
@@ -541,11 +541,11 @@ int main(void) {
         TEST(mapped_object),
         TEST(wrong_maps),
         TEST(not_inherited),
-        TEST(full_shm_is_a_clear_fault),
-        TEST(too_many_files_are_a_clear_fault),
+        TEST(full_shm_is_a_clear_error),
+        TEST(too_many_files_are_a_clear_error),
         TEST(failed_populate_is_no_signal),
         TEST(old_kernels_touch),
-        TEST(file_size_limit_is_a_clear_fault),
+        TEST(file_size_limit_is_a_clear_error),
         TEST(signals_do_not_disturb),
         TEST(small_control_group),
     };

@@ -22,7 +22,7 @@ struct entry {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *entries;
-static pid_t owner; /* of the entries */
+static pid_t owner; /* the process to which the entries belong */
 
 /* A forked child has a copy of the table but none of the mappings. */
 static void forget_parents(void) {
@@ -32,8 +32,8 @@ static void forget_parents(void) {
 }
 
 /*
- * Maps a whole object read-write, also when fd is read-only: another handle of this process may be the one that
- * writes.
+ * Maps a whole object read-write, also if fd is read-only: another handle of this process may need to write through the
+ * same mapping.
  */
 static int map_new(int fd, const struct stat *status, struct entry **entry) {
     char path[40];

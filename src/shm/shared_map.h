@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shared_map.h - one mapping per object and process, for builds with ThreadSanitizer only.
+ * shared_map.h - one mapping per object and process, only in builds with ThreadSanitizer.
  *
- * ThreadSanitizer tells memory apart by address: it sees a race between two handles of one process only if both reach
- * the object through the same mapping. So there, all maps of an object (by device and inode) share one read-write
- * mapping, which is counted.
+ * ThreadSanitizer identifies memory by its address. It detects a race between two handles of a process only if both
+ * access the object through the same mapping. So all maps of an object (identified by device and inode) share one
+ * read-write mapping with a count of its users. A mutex makes the functions thread-safe.
  */
 #ifndef AE_SHM_SHARED_MAP_H
 #define AE_SHM_SHARED_MAP_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-/* status: of fd. Returns 0 and *base, or -errno without a text. */
+/* status: what fstat() says about fd. Returns 0 and *base, or -errno without a text. */
 int ae_shared_map(int fd, const struct stat *status, void **base);
 void ae_shared_unmap(void *base);
 

@@ -11,7 +11,7 @@
 
 int ae_token_create(const char *name) {
     int rc;
-    /* An aetherd that dies before the lock is taken leaves a free token, and nobody holds it: that is what it says. */
+    /* If aetherd dies before it takes the lock, it leaves a free token. That is right, because no client holds it. */
     int fd = ae_segment_create(name, AE_PAGE, AE_PAGE);
 
     if (fd < 0)

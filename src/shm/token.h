@@ -2,28 +2,29 @@
 /*
  * token.h - proof of death.
  *
- * For each client aetherd creates a small file and flocks it, and passes that open file to the client, which maps it
- * and closes the fd; aetherd closes its own. The lock belongs to the open file and the mapping keeps that open, so the
- * lock lives exactly as long as the client's memory: through closefrom(), without any connection or daemon, until exit,
- * exec or kill -9. A free lock proves that the client can't touch shared memory any more. The mapping isn't inherited
- * by a forked child.
+ * For each client aetherd creates a small file, takes a flock() on the open file, and passes the open file to the
+ * client. The client maps it and closes the fd; aetherd closes its own fd. The lock belongs to the open file, and the
+ * mapping keeps the file open. So the lock lives exactly as long as the client's memory: it needs no fd, connection or
+ * daemon, and ends with exit, exec or kill -9. A free lock proves that the client can't access shared memory any more.
+ * A forked child doesn't inherit the mapping.
  */
 #ifndef AE_SHM_TOKEN_H
 #define AE_SHM_TOKEN_H
 
 #include <stdint.h>
 
-/* aetherd: creates the named token, locked, and returns its fd; nothing is left behind on failure. */
+/* aetherd: creates the named token and locks it. Returns its fd, or -errno; then it leaves nothing behind. */
 int ae_token_create(const char *name);
 
-/*
- * Client: takes the token into its memory; *map receives the mapping. Consumes (closes) fd in every case. 0 or -errno.
- */
+/* Client: maps the token; *map receives the mapping. Closes fd in every case. 0 or -errno. */
 int ae_token_hold(int fd, void **map);
+
+/* Client: unmaps the token. map may be NULL. */
 void ae_token_drop(void *map);
 
 /*
- * aetherd: 1 the holder is dead (or the token is gone), 0 it lives, -errno it can't be told (then treat it as alive).
+ * aetherd: 1 if the holder is dead or the token doesn't exist; 0 if the holder lives; -errno if the test failed, and
+ * then the caller must assume that the holder lives. Doesn't block.
  */
 int ae_token_free(const char *name, uint32_t uid);
 

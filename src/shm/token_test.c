@@ -38,7 +38,7 @@ static int teardown(void **state) {
     return ae_segment_remove(name);
 }
 
-/* The lock goes with the last reference to the open file, which the kernel may drop a moment after the process. */
+/* The lock ends with the last reference to the open file, which the kernel may drop shortly after the process's end. */
 static void assert_becomes_free(void) {
     const uint64_t deadline = ae_now_ns() + DEADLINE_NS;
     int rc;
@@ -53,7 +53,7 @@ static void assert_becomes_free(void) {
 
 enum then { STAY, EXEC, DROP };
 
-/* A client: receives the token by its socket, holds it, closes every fd it has, and goes on as told. Never returns. */
+/* A client: receives the token from its socket, holds it, then acts and closes all its fds. Never returns. */
 static void client(int sock, enum then then) {
     int fd = -1, fd_count = 1;
     char byte;
@@ -68,12 +68,12 @@ static void client(int sock, enum then then) {
     if (then == EXEC)
         execl("/bin/sleep", "sleep", "600", (char *)NULL);
     else
-        closefrom(0); /* the socket with it: that is the sign that it is done */
+        closefrom(0); /* also the socket, from which wait_end() knows that the client has come so far */
     for (;;)
         pause();
 }
 
-/* Starts a client with a fresh token. Returns the socket to it, and no fd of the token is left in this process. */
+/* Starts a client with a new token. Returns the socket to it. This process keeps no fd of the token. */
 static int start(enum then then, pid_t *child) {
     int pair[2];
     int fd = ae_token_create(name);
@@ -84,7 +84,7 @@ static int start(enum then then, pid_t *child) {
     *child = fork();
     assert_true(*child >= 0);
     if (*child == 0) {
-        ae_close(&fd); /* it comes by the socket */
+        ae_close(&fd); /* the client receives it from the socket */
         ae_close(&pair[0]);
         client(pair[1], then);
     }
@@ -94,7 +94,7 @@ static int start(enum then then, pid_t *child) {
     return pair[0];
 }
 
-/* The client has closed its end. */
+/* Waits until the client has closed its end. */
 static void wait_end(int sock) {
     int fd_count = 0;
     char byte;
@@ -114,7 +114,7 @@ static void held_without_any_fd_until_kill(void **state) {
     int sock = start(STAY, &child);
 
     (void)state;
-    wait_end(sock); /* no fd is left in it */
+    wait_end(sock); /* the client has no fd now */
     for (int i = 0; i < 100; i++)
         assert_int_equal(ae_token_free(name, uid), 0);
     end(child, &sock);
@@ -142,7 +142,7 @@ static void free_after_exec(void **state) {
     (void)state;
     wait_end(sock); /* closed by exec */
     assert_becomes_free();
-    assert_int_equal(kill(child, 0), 0); /* it lives, as another program */
+    assert_int_equal(kill(child, 0), 0); /* the process lives, but it executes another program */
     end(child, &sock);
 }
 
@@ -156,7 +156,7 @@ static void free_after_drop(void **state) {
     end(child, &sock);
 }
 
-/* A forked child doesn't inherit the mapping, so it doesn't keep its dead parent's token. */
+/* A forked child doesn't inherit the mapping, so it doesn't keep the token of its dead parent locked. */
 static void free_although_a_child_lives(void **state) {
     int ready[2], life[2];
     char byte;
@@ -190,7 +190,7 @@ static void free_although_a_child_lives(void **state) {
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
     assert_becomes_free();
-    /* The grandchild was alive all the while: nobody else has the reading end of `life`. */
+    /* The grandchild has been alive all the time: no other process has the reading end of `life`. */
     struct pollfd alive = {.fd = life[1], .events = POLLOUT};
     assert_int_equal(poll(&alive, 1, 0), 1);
     assert_int_equal(alive.revents, POLLOUT);
@@ -200,12 +200,12 @@ static void free_although_a_child_lives(void **state) {
     }
 }
 
-static void create_and_look(void **state) {
+static void create_hold_drop(void **state) {
     int fd, second;
     void *map;
 
     (void)state;
-    assert_int_equal(ae_token_free(name, uid), 1); /* gone */
+    assert_int_equal(ae_token_free(name, uid), 1); /* there is no such token */
     fd = ae_token_create(name);
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -215,9 +215,9 @@ static void create_and_look(void **state) {
     second = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     assert_true(second >= 0);
     assert_int_equal(ae_token_hold(second, &map), 0);
-    assert_int_equal(fcntl(second, F_GETFD), -1); /* consumed */
+    assert_int_equal(fcntl(second, F_GETFD), -1); /* hold closed it */
     ae_close(&fd);
-    assert_int_equal(ae_token_free(name, uid), 0); /* the mapping alone holds it */
+    assert_int_equal(ae_token_free(name, uid), 0); /* the mapping suffices */
     ae_token_drop(map);
     assert_int_equal(ae_token_free(name, uid), 1);
     ae_token_drop(NULL);
@@ -240,7 +240,7 @@ static void hold_consumes_a_useless_fd(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(create_and_look),
+        TEST(create_hold_drop),
         TEST(hold_consumes_a_useless_fd),
         TEST(held_without_any_fd_until_kill),
         TEST(held_by_a_stopped_process),
