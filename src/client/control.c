@@ -125,6 +125,8 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     int len = ae_socket_address(&address, control->socket_path);
     int rc;
 
+    if (len == -ENOENT)
+        return ae_fail(len, "socket path is empty: use the path of aetherd's socket, or NULL for the default");
     if (len < 0)
         return ae_fail(len, "socket path '%s' is too long: at most %u bytes", control->socket_path, AE_SOCKET_PATH_MAX);
     if (control->sock < 0)

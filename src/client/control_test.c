@@ -427,7 +427,16 @@ static void it_refuses_the_hello(void **state) {
     assert_false(is_connected(f));
 }
 
-/* A stopped daemon's backlog is full: no event tells when it has room again, so there is a time to look. */
+static void its_path_is_empty(void **state) {
+    struct fixture *f = *state;
+
+    f->control.socket_path[0] = '\0';
+    start(f, AE_CONTROL_AGAIN);
+    ends_with(f, -ENOENT, "socket path is empty");
+    assert_false(is_connected(f));
+}
+
+/* The backlog of a stopped daemon is full. No event says when it has room again, so the machine asks for a time. */
 static void its_backlog_is_full(void **state) {
     struct fixture *f = *state;
     struct sockaddr_un address;
@@ -595,6 +604,7 @@ int main(void) {
         CASE(it_dies_and_nobody_follows),
         CASE(it_dies_in_the_hello),
         CASE(it_refuses_the_hello),
+        CASE(its_path_is_empty),
         CASE(its_backlog_is_full),
         CASE(its_backlog_stays_full),
         CASE(a_first_connection),

@@ -59,6 +59,8 @@ static int resolve(char *absolute, const char *path) {
     const char *file = slash != NULL ? slash + 1 : path;
     const size_t directory_len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
 
+    if (path[0] == '\0')
+        return ae_fail(-ENOENT, "socket path is empty: use the path of aetherd's socket, or NULL for the default");
     if (file[0] == '\0' || strcmp(file, ".") == 0 || strcmp(file, "..") == 0)
         return ae_fail(-ENOENT, "socket path \"%s\" doesn't end with a file's name", path);
     if (directory_len >= sizeof directory)

@@ -83,6 +83,8 @@ static void wrong_paths(void **state) {
         assert_int_equal(ae_instance_init(&instance, nowhere[i], 0), -ENOENT);
         assert_string_not_equal(aether_errmsg(), "");
     }
+    assert_int_equal(ae_instance_init(&instance, "", 0), -ENOENT);
+    assert_non_null(strstr(aether_errmsg(), "is empty"));
     memset(path, 'p', sizeof path);
     memcpy(path, "/tmp/", 5);
     path[AE_SOCKET_PATH_MAX] = '\0';
