@@ -46,7 +46,8 @@ ok "help of nothing" refuses 2 "unknown command" help frobnicate
 ok "unknown global option" refuses 2 "--socket PATH" --sockets x
 ok "--socket without a value" refuses 2 "needs a value" --socket
 ok "--socket empty" refuses 2 "empty" --socket "" stats
-ok "--socket too long" refuses 2 "107" --socket "/$(printf 'x%.0s' {1..200})" stats
+ok "--socket too long" refuses 2 "at most 106" --socket "/$(printf 'x%.0s' {1..106})" stats
+ok "--socket at the limit" refuses 3 "none has left topics there" --socket "/$(printf 'x%.0s' {1..105})" stats
 ok "empty command" refuses 2 "unknown command" ""
 ok "command with control characters" refuses 2 '\x1b[2J\n' $'\e[2J\nforged'
 

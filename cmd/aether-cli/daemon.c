@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SOCKET_PATH_SIZE 108 /* room for a socket address and its NUL */
+#define SOCKET_PATH_MAX 106 /* the longest path that the library and aetherd accept */
+#define SOCKET_PATH_SIZE (SOCKET_PATH_MAX + 1)
 
 static char socket_path[SOCKET_PATH_SIZE];
 static bool socket_named; /* on the command line */
@@ -32,9 +33,9 @@ int cli_set_socket(const char *path) {
     }
     if (path[0] == '\0')
         return cli_error(CLI_USAGE, "--socket: the path is empty: name the socket of an aetherd");
-    if (strlen(path) >= sizeof socket_path)
+    if (strlen(path) > SOCKET_PATH_MAX)
         return cli_error(CLI_USAGE, "--socket: a path of %zu bytes doesn't fit in a socket address: use at most %d",
-                         strlen(path), SOCKET_PATH_SIZE - 1);
+                         strlen(path), SOCKET_PATH_MAX);
     memcpy(socket_path, path, strlen(path) + 1);
     return CLI_OK;
 }

@@ -12,7 +12,7 @@
 /* Path of the daemon's socket: --socket, else $AETHER_SOCKET, else the default. Never NULL. */
 const char *cli_socket(void);
 
-/* Uses path (up to 107 bytes, copied); NULL: $AETHER_SOCKET or the default. CLI_OK, or reports the error. */
+/* Uses path, of 1 to 106 bytes, which it copies; NULL: $AETHER_SOCKET or the default. CLI_OK, or reports the error. */
 int cli_set_socket(const char *path);
 
 /* The command that starts a daemon at cli_socket(), for error texts. Static storage. */
