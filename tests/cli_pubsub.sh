@@ -83,14 +83,14 @@ run_pub gen --size 3 --count 3
 run "$AETHER_CLI" sub gen --raw --from last:1 --count 1
 ok "--size below 8" same "$tmp/out" <(printf '\007\010\011\n')
 
-# ---- several publishers: each has its lines in their order, and none is missing
+# ---- several publishers: the lines of each arrive in order, and none is missing
 seq -f 'a %.0f' 1 50000 >"$tmp/a"
 seq -f 'b %.0f' 1 50000 >"$tmp/b"
 mkfifo "$tmp/to_a" "$tmp/to_b"
 for words in "shared 8" "unbiased 8" "shared 1024"; do
-    read -r who capacity <<<"$words"
-    topic=at_once/$who/$capacity
-    "$AETHER_CLI" topic create "$topic" --publishers "$who" --max-message 32 --capacity "$capacity" || exit 1
+    read -r kind capacity <<<"$words"
+    topic=at_once/$kind/$capacity
+    "$AETHER_CLI" topic create "$topic" --publishers "$kind" --max-message 32 --capacity "$capacity" || exit 1
     subscribe "$tmp/copy" "$topic" --raw --count 100000
     "$AETHER_CLI" pub "$topic" <"$tmp/to_a" &
     pubs=($!)

@@ -31,6 +31,8 @@ for command in ls info create rm; do
     ok "help topic $command" prints "usage: aether-cli topic $command" help topic $command
 done
 ok "help topic" prints "create TOPIC" help topic
+ok "help topic create: --publishers" prints "--publishers KIND " help topic create
+ok "help sub: --exit-at-end" prints "no publisher is attached any more" help sub
 
 ok "no command" refuses 2 "needs a command"
 ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, bench, shutdown or help" frobnicate

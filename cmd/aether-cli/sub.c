@@ -236,7 +236,7 @@ static int read_request(struct request *r, int argc, char **argv) {
         {.name = "exit-at-end",
          .kind = ARGS_FLAG,
          .target = &r->sub.exit_at_end,
-         .help = "end when the last publisher has closed or died and all messages were printed"},
+         .help = "end when no publisher is attached any more and all messages were printed"},
         OPTION_RAW(r->output, "payloads, each followed by a newline, and nothing else"),
         OPTION_JSON(r->output, "one object a line"),
         {.name = "dump",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* topic_options.h - the options that configure a new topic, for the tables of several commands. */
+/* topic_options.h - the options that configure a new topic, for the option tables of several commands. */
 #ifndef AETHER_CLI_TOPIC_OPTIONS_H
 #define AETHER_CLI_TOPIC_OPTIONS_H
 
@@ -11,7 +11,7 @@
 extern const char *const topic_preset_names[]; /* index: aether_preset; ends with NULL */
 
 struct topic_options {
-    aether_topic_config config;   /* as it goes to the library, after topic_options_read() */
+    aether_topic_config config;   /* for the library; complete after topic_options_read() */
     int preset, publishers, slow; /* indices into the choices */
     bool slow_given;
     const char *type; /* NULL: none */
@@ -24,7 +24,7 @@ int topic_options_read(struct topic_options *options);
 #define OPTION_MAX_MESSAGE(options)                                                                                    \
     {                                                                                                                  \
         .name = "max-message", .kind = ARGS_SIZE, .target = &(options).config.max_message, .min = 1,                   \
-        .max = AETHER_MAX_MESSAGE_LIMIT, .value = "SIZE", .help = "largest message of a new topic; default: 1016"      \
+        .max = AETHER_MAX_MESSAGE_LIMIT, .value = "SIZE", .help = "longest message of a new topic; default: 1016"      \
     }
 #define OPTION_PRESET(options)                                                                                         \
     {                                                                                                                  \
@@ -34,8 +34,8 @@ int topic_options_read(struct topic_options *options);
 #define OPTION_PUBLISHERS(options)                                                                                     \
     {                                                                                                                  \
         .name = "publishers", .kind = ARGS_CHOICE, .target = &(options).publishers, .choices = ae_publishers_names,    \
-        .value = "WHO",                                                                                                \
-        .help = "who may publish to a new topic: shared (up to 64; default), exclusive (one) or unbiased"              \
+        .value = "KIND",                                                                                               \
+        .help = "how many publishers a new topic admits: shared (up to 64; default), exclusive (one) or unbiased"      \
     }
 #define OPTION_TYPE(options)                                                                                           \
     {                                                                                                                  \
