@@ -127,7 +127,7 @@ proctype Helper() {
         found = false;
         c = control; /* Z8 */
         t = 0;
-        do /* look_and_leave_notes() */
+        do /* check_and_leave_notes() */
         :: t < NT && !found && (!member[t] || (quiet[t] && wake[t] == noted[t])) -> t++
         :: t < NT && !found && member[t] && !(quiet[t] && wake[t] == noted[t]) ->
             quiet[t] = false;
@@ -156,7 +156,7 @@ proctype Helper() {
 #endif
 #endif
         t = 0;
-        do /* look_at_noted() */
+        do /* check_noted() */
         :: t < NT && !(fresh[t] && !found) -> t++
         :: t < NT && fresh[t] && !found ->
             if

@@ -7,7 +7,7 @@ int ae_client_request(struct aether_client *client, struct ae_msg *msg, uint16_t
     int rc;
 
     ae_control_start(control, msg, expect, again);
-    /* Whether the wait ended well doesn't matter: the next step finds out what is there. */
+    /* The result of the wait doesn't matter: the next step finds out whether it can continue. */
     while ((rc = ae_control_step(control, &wait)) == AE_CONTROL_WAIT)
         (void)ae_socket_wait(wait.fd, wait.events, wait.until_ns);
     return rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client.h - one program's client, shared by its publishers and subscribers: the connection to aetherd, and requests
- * that wait for their reply.
+ * client.h - a client, shared by its publishers and subscribers: the connection to aetherd, and requests that wait for
+ * their reply.
  */
 #ifndef AE_CLIENT_CLIENT_H
 #define AE_CLIENT_CLIENT_H
@@ -12,9 +12,9 @@
 struct ae_grant;
 
 struct aether_client {
-    pthread_mutex_t lock; /* for all of it: opening and closing; never taken by publish and receive */
+    pthread_mutex_t lock; /* for all members, when handles are opened and closed; publish and receive never take it */
     struct ae_control control;
-    struct ae_grant *grants; /* of the handles that are open; see grants.h */
+    struct ae_grant *grants; /* of the open handles; see grants.h */
 };
 
 /*

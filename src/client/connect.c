@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* connect.c - the beginning and the end of a client. */
+/* connect.c - connects and disconnects a client, and stops aetherd. */
 #include "base/error.h"
 #include "base/export.h"
 #include "client/client.h"

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define REPLY_TIMEOUT_NS 5000000000ull
-#define BACKLOG_NS 10000000ull /* no event tells that the daemon's backlog has room again */
+#define BACKLOG_NS 10000000ull /* between two attempts to connect: no event says that the backlog has room again */
 
 #define GO_ON 2 /* the next stage can begin */
 
@@ -31,7 +31,7 @@ static int wait_until(struct ae_control_wait *wait, int fd, short events, uint64
     return AE_CONTROL_WAIT;
 }
 
-/* ---- one packet there, one packet back ---- */
+/* ---- a packet and its reply ---- */
 
 static int lost_connection(struct ae_control *control, int code) {
     ae_close(&control->sock);
@@ -83,8 +83,8 @@ static int receive_reply(struct ae_control *control, struct ae_control_wait *wai
 }
 
 /*
- * Sends the packet that was begun and takes its reply, which must be of the expected type. -ECONNRESET: the daemon went
- * away before it answered.
+ * Sends the packet of begin_exchange() and takes the reply, which must be of the expected type. -ECONNRESET: the daemon
+ * closed the connection before it answered.
  */
 static int exchange(struct ae_control *control, struct ae_control_wait *wait) {
     struct ae_reply *reply = &control->reply;
@@ -110,7 +110,7 @@ static int exchange(struct ae_control *control, struct ae_control_wait *wait) {
 
 /* ---- connecting ---- */
 
-/* aetherd makes its default directory by itself, but only if it isn't told which socket to use. */
+/* For the default socket the command has no --socket, because only then aetherd creates the directory by itself. */
 static int no_daemon(const struct ae_control *control, int code) {
     char standard[sizeof control->socket_path];
 
@@ -134,7 +134,7 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     if (control->sock < 0)
         return ae_fail(-errno, "socket: %s", strerror(errno));
     do {
-        /* Non-blocking: the backlog of a stopped daemon would hold a blocking connect for good. */
+        /* Non-blocking: while the backlog of a stopped daemon is full, a blocking connect would never return. */
         rc = connect(control->sock, (const struct sockaddr *)&address, (socklen_t)len) == 0 ? 0 : -errno;
     } while (rc == -EINTR);
     if (rc == 0)
@@ -146,7 +146,7 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     return no_daemon(control, rc == -EAGAIN ? -ETIMEDOUT : rc);
 }
 
-/* Speaks for a new client, or again for the client that we are after aetherd was restarted. */
+/* Says HELLO as a new client or, if aetherd has been restarted, as the client that we are. */
 static int begin_hello(struct ae_control *control) {
     struct ae_msg msg = {.type = AE_MSG_HELLO};
 
@@ -173,8 +173,8 @@ static int keep_token(struct ae_control *control, int fd) {
 }
 
 /*
- * The WELCOME. A new client_id although we had one: aetherd has lost its registry. What was opened works on, and nobody
- * knows of it.
+ * Handles the WELCOME. If we had a client_id and get another, aetherd has lost its registry. Open handles still work,
+ * but aetherd doesn't know them.
  */
 static int take_welcome(struct ae_control *control) {
     struct ae_reply *reply = &control->reply;
@@ -197,7 +197,7 @@ static int take_welcome(struct ae_control *control) {
     return GO_ON;
 }
 
-/* ---- grants that were closed while no daemon could be told ---- */
+/* ---- grants that are to be given back ---- */
 
 void ae_control_queue(struct ae_control *control, struct ae_return *back) {
     back->next = control->returns;
@@ -219,9 +219,9 @@ static int begin_return(struct ae_control *control) {
     return begin_exchange(control, &msg, AE_MSG_DONE);
 }
 
-/* Connected: first what is queued, then the request, then the end. */
+/* On a connection: begins to give back the first queued grant, or begins the request, or ends. */
 static int begin_next(struct ae_control *control) {
-    /* A former client's: aetherd has forgotten it, and its number may be another grant's by now. */
+    /* Drop the grants of a former client id: aetherd has forgotten them, and may have used their numbers again. */
     while (control->returns != NULL && control->returns->client_id != control->client_id)
         drop_return(control);
     if (control->returns != NULL)
@@ -232,7 +232,7 @@ static int begin_next(struct ae_control *control) {
 
 /* ---- the machine ---- */
 
-/* The connection is silent: anything that can be read is its end. */
+/* Between requests aetherd sends nothing: if the socket is readable, the connection has ended. */
 static bool is_silent(int sock) {
     struct pollfd entry = {.fd = sock, .events = POLLIN};
 
@@ -270,7 +270,7 @@ static int advance(struct ae_control *control, struct ae_control_wait *wait) {
         ae_reply_close(&control->reply);
         if (rc != 0 && control->sock < 0)
             return ae_fail(-ECONNRESET, "aetherd at %s: %s", control->socket_path, strerror(ECONNRESET));
-        drop_return(control); /* it knows, or has forgotten it, which is as good */
+        drop_return(control); /* also after an ERROR: then aetherd doesn't have the grant any more */
         return begin_next(control);
     case AE_CONTROL_REQUEST:
         return exchange(control, wait);
@@ -299,12 +299,12 @@ int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {
             return rc;
         if (rc != -ECONNRESET || !control->again)
             break;
-        /* It died before it answered: its successor may. */
+        /* aetherd has died before it answered: ask its successor. */
         control->again = false;
         control->resent = true;
         control->stage = AE_CONTROL_CHECK;
     }
-    /* There is no successor: the code is that of the death, the text says what was found instead. */
+    /* There is no successor: the code says that aetherd has died, the text says what happened on connecting again. */
     if (rc < 0 && control->resent && control->stage != AE_CONTROL_REQUEST)
         rc = -ECONNRESET;
     control->stage = AE_CONTROL_IDLE;

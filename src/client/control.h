@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control.h - the connection to aetherd as a state machine: connect, say HELLO or resume, give back what was closed
- * without a daemon, send one request and take its reply.
+ * control.h - the connection to aetherd as a state machine: connect, say HELLO or resume, give back the grants of
+ * closed handles, send one request and take its reply.
  *
  * The machine never blocks. Its user starts a request and steps the machine until the request ends. A step that can't
- * go on says what it waits for: a descriptor, a time, or whichever comes first. A blocking caller waits with poll(2); a
- * program with an event loop adds the descriptor and the time to the loop.
+ * continue says when the next step is due: when a descriptor is ready, at a time, or at the earlier of both. A blocking
+ * caller waits with poll(2); a program with an event loop adds the descriptor and the time to the loop.
  *
  *     ae_control_start(&control, &msg, AE_MSG_DONE, AE_CONTROL_AGAIN);
  *     while ((rc = ae_control_step(&control, &wait)) == AE_CONTROL_WAIT)
@@ -22,8 +22,8 @@
 #include <stdbool.h>
 
 /*
- * A grant: which one, and of which client of aetherd. The first member of what is allocated for a handle, so that a
- * closed handle's memory can wait in the machine's queue until aetherd has been told.
+ * A grant that is to be given back. It is the first member of a handle's memory, so that the memory of a closed handle
+ * can wait in the machine's queue until aetherd has taken the grant back.
  */
 struct ae_return {
     struct ae_return *next;
@@ -38,47 +38,51 @@ struct ae_reply {
 
 enum ae_control_stage {
     AE_CONTROL_IDLE,
-    AE_CONTROL_CHECK, /* is there a connection, and is it still one? */
+    AE_CONTROL_CHECK, /* checks whether the connection has ended */
     AE_CONTROL_CONNECT,
     AE_CONTROL_HELLO,
-    AE_CONTROL_RETURN, /* of the first grant in `returns` */
+    AE_CONTROL_RETURN, /* gives back the first grant in `returns` */
     AE_CONTROL_REQUEST
 };
 
 struct ae_control {
-    int sock; /* -1: not connected; silent between requests */
+    int sock; /* -1: not connected. Between requests aetherd sends nothing. */
     char socket_path[108];
     char name[AE_CLIENT_NAME_MAX + 1];
 
-    /* What aetherd knows us by. */
+    /* The client's identity, from aetherd. client_id 0: none yet. */
     uint64_t client_id, nonce[2];
-    /* Set by the machine's user: the newest grant that arrived. A resume frees later ones, whose reply was lost. */
+
+    /* Set by the machine's user: the newest grant that arrived. A resume frees later grants, whose reply was lost. */
     uint64_t last_grant;
+
     /*
-     * While these are mapped we are alive for aetherd. More than one only if an aetherd lost its registry: what was
-     * opened before is still mapped, so the old token must be, too.
+     * The mapped tokens: while they are mapped, the client is alive for aetherd. There are several only if an aetherd
+     * has lost its registry: then the objects of older handles are still mapped, and the old token must be, too.
      */
     void **tokens;
     size_t token_count;
 
-    struct ae_return *returns; /* closed and not given back yet; owned */
+    /* The queue of grants that are to be given back. The machine owns it. */
+    struct ae_return *returns;
 
-    /* The request that is under way. */
+    /* The present request. */
     enum ae_control_stage stage;
-    struct ae_msg *msg; /* NULL: none, only connect and give back */
+    struct ae_msg *msg; /* NULL: only connect, and give back what is queued */
     uint16_t msg_expect;
-    bool again;        /* begin anew, once, if aetherd goes away before it has answered */
-    bool resent;       /* it has been begun anew */
+    bool again;        /* begin again, once, if aetherd closes the connection before it answers */
+    bool resent;       /* the request was begun again */
     uint64_t deadline; /* of the stage */
 
-    /* The packet that is under way. */
+    /* The present packet. */
     uint8_t packet[AE_PACKET_MAX];
     size_t packet_len;
-    uint32_t request; /* id of the last one */
+    uint32_t request; /* its request id */
     uint16_t expect;
     bool sent;
 
-    struct ae_reply reply; /* after a step that returned 0: the reply; its fds are the machine's user's */
+    /* The reply, after a step that returned 0. Its fds belong to the machine's user. */
+    struct ae_reply reply;
 };
 
 #define AE_CONTROL_ONCE false
@@ -92,36 +96,38 @@ struct ae_control_wait {
     uint64_t until_ns; /* CLOCK_MONOTONIC: step then at the latest */
 };
 
-/* An unconnected machine for the daemon at socket_path (at most AE_SOCKET_PATH_MAX bytes); name: cut after 63 bytes. */
+/* Makes an unconnected machine. socket_path: at most AE_SOCKET_PATH_MAX bytes. name is cut after 63 bytes. */
 void ae_control_init(struct ae_control *control, const char *socket_path, const char *name);
 
 /*
- * Drops the tokens, closes the connection, frees the queue. The tokens go first: aetherd, prompted by the end of the
- * connection, finds them free and frees all that this client held.
+ * Drops the tokens, closes the connection, frees the queue. The tokens are dropped first: when aetherd sees the end of
+ * the connection, it finds them free, and frees everything that this client held.
  */
 void ae_control_free(struct ae_control *control);
 
 /*
- * Starts a request that is answered by a message of type `expect`. The request before it must have ended. msg stays the
- * caller's and is used until the request ends. NULL: no request; the machine connects if it has to, gives back what is
- * queued, and ends. again: AE_CONTROL_AGAIN: if aetherd goes away before it answers, connect and send once more.
+ * Starts a request whose reply is of type `expect`. The request before must have ended. msg stays the caller's and is
+ * used until the request ends. If msg is NULL, the machine only connects, if necessary, and gives back the queued
+ * grants. again: with AE_CONTROL_AGAIN the machine connects and sends once more if aetherd closes the connection before
+ * it answers.
  */
 void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t expect, bool again);
 
 /*
- * Goes on as far as it can. AE_CONTROL_WAIT: *wait says until when to wait before the next step; a step that comes too
- * early does no harm. 0: done. Errors end the request: those of aether_connect(); -ECONNRESET: aetherd went away before
- * it answered, or goes on not to be there after it did; or the code of aetherd's ERROR.
+ * Continues as far as possible without blocking. AE_CONTROL_WAIT: *wait says what to wait for before the next step; an
+ * earlier step is allowed. 0: the request is done. An error ends the request, and is one of those of aether_connect();
+ * or the code of aetherd's ERROR; or -ECONNRESET: aetherd closed the connection before it answered and, with
+ * AE_CONTROL_AGAIN, no successor could be reached.
  */
 int ae_control_step(struct ae_control *control, struct ae_control_wait *wait);
 
 /*
- * Queues a grant to be given back by the next request. The memory, from malloc, is the machine's from now on. A grant
- * of another client_id than the present one is forgotten: no aetherd knows it any more.
+ * Queues a grant, which the next request gives back. Its memory, from malloc, is the machine's from now on. A grant of
+ * an earlier client_id is dropped: no aetherd has it any more.
  */
 void ae_control_queue(struct ae_control *control, struct ae_return *back);
 
-/* Closes the fds of a reply that its user doesn't want. */
+/* Closes the fds of a reply. */
 void ae_reply_close(struct ae_reply *reply);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control_test.c - the control machine against a peer that the test plays itself, step by step: a socket pair for a
- * connection that is there, a listening socket for one that has to be made. Nothing here waits.
+ * control_test.c - the control machine, step by step. The test plays aetherd, on a socket pair or on a listening
+ * socket. No case waits.
  */
 #include "client/control.h"
 #include "base/clock.h"
@@ -63,7 +63,7 @@ static int setup(void **state) {
     return 0;
 }
 
-/* Whatever happened in a case: no descriptor stays open. */
+/* After every case no descriptor is left open. */
 static int teardown(void **state) {
     struct fixture *f = *state;
 
@@ -79,7 +79,7 @@ static int teardown(void **state) {
 
 /* ---- the peer ---- */
 
-/* A connection that has been welcomed long ago. */
+/* Makes a connection on which HELLO and WELCOME are done. */
 static void connected(struct fixture *f) {
     int pair[2];
 
@@ -103,7 +103,7 @@ static void accept_peer(struct fixture *f) {
     assert_true(f->peer >= 0);
 }
 
-/* The next request that the machine has sent. */
+/* Takes the next request that the machine has sent. */
 static struct ae_msg take(const struct fixture *f, uint16_t type) {
     uint8_t packet[AE_PACKET_MAX];
     struct ae_msg msg;
@@ -171,7 +171,7 @@ static void start(struct fixture *f, bool again) {
     ae_control_start(&f->control, &f->msg, AE_MSG_DONE, again);
 }
 
-/* It waits for this on its socket. A step that comes for nothing changes nothing. */
+/* The machine waits for these events on its socket. A step that comes too early changes nothing. */
 static void waits_for(struct fixture *f, short events) {
     const uint64_t now = ae_now_ns();
 
@@ -230,7 +230,7 @@ static void fds_of_a_reply_are_the_users(void **state) {
     assert_int_equal(f->control.reply.fd_count, 0);
 }
 
-/* Both directions of a socket pair that is full: the machine waits for room, and then sends once. */
+/* While the socket is full, the machine waits for room; then it sends the request once. */
 static void no_room_to_send(void **state) {
     struct fixture *f = *state;
     uint8_t filler[1000] = {0};
@@ -273,7 +273,7 @@ static void an_error_is_an_answer(void **state) {
     answer_error(f, f->control.request, -EBUSY, "topic 't' is in use");
     ends_with(f, -EBUSY, "topic 't' is in use");
     assert_true(is_connected(f));
-    /* One with another id says that aetherd couldn't read the request. */
+    /* An ERROR with another request id says that aetherd couldn't read the request. */
     start(f, AE_CONTROL_AGAIN);
     waits_for(f, POLLIN);
     answer_error(f, 0, -EPROTO, "packet is cut");
@@ -336,7 +336,7 @@ static void nobody_listens(void **state) {
     ends_with(f, -ECONNREFUSED, "start it with: aetherd --socket /tmp/control-");
 }
 
-/* The HELLO names client, nonce and newest grant; then the request goes out. */
+/* The HELLO states client, nonce and newest grant; then the machine sends the request. */
 static void resumes(struct fixture *f) {
     waits_for(f, POLLIN);
     accept_peer(f);
@@ -366,7 +366,7 @@ static void it_died_between_two_requests(void **state) {
     assert_int_equal(f->control.token_count, 0);
 }
 
-/* The request had been sent: its successor is asked again, once, with another id. */
+/* aetherd has died after the request was sent: the machine sends it to the successor, once, with another request id. */
 static void it_dies_before_it_answers(void **state) {
     struct fixture *f = *state;
 
@@ -384,7 +384,7 @@ static void it_dies_before_it_answers(void **state) {
     assert_false(is_connected(f));
 }
 
-static void it_dies_and_nobody_follows(void **state) {
+static void it_dies_without_a_successor(void **state) {
     struct fixture *f = *state;
 
     connected(f);
@@ -392,7 +392,7 @@ static void it_dies_and_nobody_follows(void **state) {
     waits_for(f, POLLIN);
     ae_close(&f->peer);
     ends_with(f, -ECONNRESET, "no aetherd at");
-    /* Not asked again: the code and the text are those of the death. */
+    /* Without AGAIN the request isn't sent again: code and text say that aetherd has died. */
     connected(f);
     start(f, AE_CONTROL_ONCE);
     waits_for(f, POLLIN);
@@ -484,7 +484,7 @@ static void its_backlog_stays_full(void **state) {
         ae_close(&others[--n]);
 }
 
-/* ---- who we are ---- */
+/* ---- the client's identity ---- */
 
 static void a_first_connection(void **state) {
     struct fixture *f = *state;
@@ -501,7 +501,7 @@ static void a_first_connection(void **state) {
     assert_int_equal(f->control.client_id, 12);
     assert_int_equal(f->control.nonce[1], 121);
     assert_int_equal(f->control.token_count, 1);
-    /* Connected already: there is nothing to do. */
+    /* The machine is connected already, so there is nothing to do. */
     ae_control_start(&f->control, NULL, 0, AE_CONTROL_ONCE);
     ends_with(f, 0, NULL);
 }
@@ -521,7 +521,7 @@ static void no_token(void **state) {
 
 /* ---- grants that were closed without a daemon ---- */
 
-/* Each is given back before the request. That aetherd doesn't know one any more is as good. */
+/* Each grant is given back before the request is sent. If aetherd doesn't have it any more, it counts as given back. */
 static void what_is_queued_goes_first(void **state) {
     struct fixture *f = *state;
 
@@ -543,7 +543,7 @@ static void what_is_queued_goes_first(void **state) {
     assert_null(f->control.returns);
 }
 
-/* Without a request they are all that is done; what couldn't be told stays for the next time. */
+/* Without a request the machine only gives grants back. A grant that it couldn't give back stays queued. */
 static void what_is_queued_stays_until_it_is_told(void **state) {
     struct fixture *f = *state;
 
@@ -566,7 +566,7 @@ static void what_is_queued_stays_until_it_is_told(void **state) {
     assert_null(f->control.returns);
 }
 
-/* aetherd has lost its registry: another client, a second token, and the old numbers mean nothing. */
+/* aetherd has lost its registry: it gives another client id and a second token, and the old grants are dropped. */
 static void a_lost_registry(void **state) {
     struct fixture *f = *state;
 
@@ -601,7 +601,7 @@ int main(void) {
         CASE(nobody_listens),
         CASE(it_died_between_two_requests),
         CASE(it_dies_before_it_answers),
-        CASE(it_dies_and_nobody_follows),
+        CASE(it_dies_without_a_successor),
         CASE(it_dies_in_the_hello),
         CASE(it_refuses_the_hello),
         CASE(its_path_is_empty),

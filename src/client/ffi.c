@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ffi.c - the inline functions of the public headers once more as exported symbols, for bindings without a C compiler.
+ * ffi.c - exports the inline functions of the public headers, too, for bindings without a C compiler.
  */
 #include "base/export.h"
 #define AETHER_INLINE AE_EXPORT

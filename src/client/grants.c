@@ -19,8 +19,8 @@ static void unmap(struct ae_grant *grant) {
 }
 
 /*
- * What a publisher touches: everything up to the lanes, and its own lane. A subscriber populates lanes once it knows
- * who uses them.
+ * Populates what the handle uses: everything up to the lanes and, for a publisher, its own lane. A subscriber populates
+ * a lane when it finds that a publisher uses it.
  */
 static int populate_log(const struct ae_grant *grant, bool publisher) {
     const ae_geometry *geometry = &grant->geometry;
@@ -58,7 +58,7 @@ static int check_opened(struct ae_grant *grant, const struct ae_reply *reply) {
     return ae_geometry_check(&grant->geometry);
 }
 
-/* What was granted can't be used. If the connection breaks meanwhile, the grant is freed at the resume. */
+/* Gives back a grant that can't be used. If the connection breaks meanwhile, the resume frees the grant. */
 static int refuse(struct ae_grant *grant, const char *topic, int code) {
     struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant->back.grant_id};
     char text[512];
@@ -93,7 +93,7 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
         rc = refuse(grant, topic, rc);
         goto out;
     }
-    control->last_grant = grant->back.grant_id; /* not before: one that was refused here is freed at resume */
+    control->last_grant = grant->back.grant_id; /* only now, so that a resume frees a grant that was refused here */
     grant->next = client->grants;
     client->grants = grant;
 out:
@@ -121,7 +121,7 @@ void ae_grant_close(struct ae_grant *grant) {
     pthread_mutex_lock(&client->lock);
     leave(grant);
     unlink_grant(grant);
-    /* Told now or, while there is no daemon, as soon as there is one. */
+    /* aetherd gets the grant back now or, if there is no daemon, with the first request after there is one. */
     ae_control_queue(&client->control, &grant->back);
     (void)ae_client_request(client, NULL, 0, AE_CONTROL_ONCE);
     pthread_mutex_unlock(&client->lock);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grants.h - what a publisher and a subscriber have in common: the grant that aetherd gave, and the objects behind it.
+ * grants.h - what a publisher and a subscriber have in common: the grant from aetherd, and the topic's mapped objects.
+ *
+ * The functions block for at most 5 seconds for each step with aetherd.
  */
 #ifndef AE_CLIENT_GRANTS_H
 #define AE_CLIENT_GRANTS_H
@@ -9,21 +11,20 @@
 #include <aether/topic.h>
 
 struct ae_grant {
-    /* First: once its handle is closed, the handle's memory belongs to the client's queue of what is to be returned. */
+    /* First, because after a close the handle's memory is in the client's queue of grants to give back. */
     struct ae_return back;
     struct ae_grant *next; /* in the list of its client */
     struct aether_client *client;
     uint32_t role, record;
     ae_geometry geometry; /* checked */
-    void *log, *cursors;  /* mappings; cursors NULL for best effort */
-    void *buffer;         /* private memory of the owner; freed when the objects are unmapped; may be NULL */
-    void (*leave)(struct ae_grant *grant); /* stops taking part; called before the objects are unmapped */
+    void *log, *cursors;  /* mappings; cursors is NULL for best effort */
+    void *buffer;         /* private memory of the handle, freed when the objects are unmapped; may be NULL */
+    void (*leave)(struct ae_grant *grant); /* leaves the topic; called before the objects are unmapped */
 };
 
 /*
- * Asks aetherd to open `role` on the topic and maps its objects into *grant. The objects are unmapped and the grant is
- * given back by ae_grant_close(). Errors are those of aether_publisher_open() and aether_subscriber_open(); the caller
- * frees *grant then.
+ * Opens `role` on the topic and maps its objects into *grant. ae_grant_close() undoes both. Errors are those of
+ * aether_publisher_open() and aether_subscriber_open(); then the caller frees *grant.
  */
 int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t role, const char *topic,
                   const aether_topic_config *config);
@@ -31,7 +32,7 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
 /* Leaves, unmaps, gives the grant back and frees the handle that begins with *grant. */
 void ae_grant_close(struct ae_grant *grant);
 
-/* aether_disconnect(): leaves, unmaps and frees all of them. Gives nothing back: aetherd frees it with the client. */
+/* For aether_disconnect(): leaves, unmaps and frees all grants. Gives none back: aetherd frees them with the client. */
 void ae_grants_drop(struct aether_client *client);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* handle.c - publishers and subscribers are opened and closed. */
+/* handle.c - opens and closes publishers and subscribers. */
 #include "client/handle.h"
 #include "base/error.h"
 #include "base/export.h"

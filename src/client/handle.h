@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* handle.h - what is behind a public publisher or subscriber: its grant, and its side of the ring. */
+/* handle.h - the memory of a public publisher or subscriber: its grant, and its side of the ring. */
 #ifndef AE_CLIENT_HANDLE_H
 #define AE_CLIENT_HANDLE_H
 
@@ -12,7 +12,7 @@ struct ae_publisher_handle {
     struct ae_publisher ring;
 };
 
-/* What has to know before a subscriber's memory goes: the waitset that looks at it. */
+/* Must be called before a subscriber's memory is freed: a waitset reads it. */
 struct ae_watcher {
     void (*forget)(struct ae_watcher *watcher); /* called before the subscriber leaves; may free the watcher */
 };

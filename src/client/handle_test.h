@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* handle_test.h - a subscriber's handle on a ring without a daemon. One mapping, for ThreadSanitizer. */
+/*
+ * handle_test.h - a subscriber's handle on a ring without a daemon. Publisher and subscriber share one mapping, so that
+ * ThreadSanitizer sees their races.
+ */
 #ifndef AE_CLIENT_HANDLE_TEST_H
 #define AE_CLIENT_HANDLE_TEST_H
 
@@ -19,7 +22,7 @@ static inline aether_subscriber *handle_open(const struct ring *ring, uint32_t r
     return &handle->ring.hot;
 }
 
-/* As aether_subscriber_close(). */
+/* Does the same as aether_subscriber_close(), without aetherd. */
 static inline void handle_close(aether_subscriber *subscriber) {
     struct ae_subscriber_handle *handle = ae_handle_of_subscriber(subscriber);
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inspect.c - a read-only look at an instance's objects, beside a daemon that runs, is dead, or changes them at this
- * moment.
+ * inspect.c - reads an instance's objects, also while a daemon changes them or after it has died.
  *
- * The registry is aetherd's; logs and cursors are written by peers, so nothing in them is trusted: geometry comes from
- * the registry, and every figure is loaded once and put into the range that makes sense.
+ * Only aetherd writes the registry. Publishers and subscribers write logs and cursors, which therefore aren't trusted:
+ * geometry comes from the registry, and each figure is loaded once and limited to the possible range.
  */
 #include "base/clock.h"
 #include "base/error.h"
@@ -31,18 +30,18 @@ struct grant {
 struct aether_inspector {
     struct ae_instance instance;
     struct ae_registry registry;
-    uint64_t listing;     /* the registry's generation when the list that is under way began */
-    uint64_t listed;      /* the same of the last complete one, if there is one */
-    bool complete;        /* there is one, of this registry */
-    struct grant *grants; /* those that were live when last read, by topic */
+    uint64_t listing;     /* the registry's generation when the present list began */
+    uint64_t listed;      /* the registry's generation when the last complete list began */
+    bool complete;        /* there has been a complete list of this registry */
+    struct grant *grants; /* live grants of the last reading, sorted by topic */
     size_t grant_count;
 };
 
-/* The two objects of a topic as far as they can be opened; either may be NULL. */
+/* The two objects of a topic. NULL: the object can't be opened. */
 struct objects {
     const ae_log *log; /* without the slots */
     const ae_cursors *cursors;
-    uint64_t memory_bytes; /* allocated for both; of one that can't be opened, what the registry says it began with */
+    uint64_t memory_bytes; /* allocated for both; if one can't be opened, its first allocation by the registry */
 };
 
 /* ---- grants ------------------------------------------------------------------------------------------------------ */
@@ -55,7 +54,7 @@ static int by_topic(const void *a, const void *b) {
     return x->grant_id < y->grant_id ? -1 : x->grant_id > y->grant_id;
 }
 
-/* Copies the live grants once, so that a list of topics doesn't search the registry anew for each of them. */
+/* Copies the live grants once, so that a list of topics doesn't search the registry for each topic. */
 static int read_grants(aether_inspector *inspector) {
     size_t room = 0, count = 0;
     struct grant *grants = NULL;
@@ -87,7 +86,7 @@ static int read_grants(aether_inspector *inspector) {
     return 0;
 }
 
-/* The topic's grants: the first, and their number. */
+/* Returns the topic's first grant, and their number in *count. */
 static const struct grant *topic_grants(const aether_inspector *inspector, uint64_t topic_id, size_t *count) {
     size_t low = 0, high = inspector->grant_count;
 
@@ -106,7 +105,7 @@ static const struct grant *topic_grants(const aether_inspector *inspector, uint6
 
 /* ---- topics' objects --------------------------------------------------------------------------------------------- */
 
-/* Opens an object and adds what is allocated of it, `least` bytes if that can't be told, to *memory_bytes. */
+/* Opens an object and adds its allocated bytes to *memory_bytes: `least` if they can't be found out. */
 static int open_object(const char *name, uint32_t uid, uint64_t bytes, uint64_t least, uint64_t *memory_bytes) {
     struct stat st;
     int fd = ae_segment_open(name, false, uid, bytes, NULL);
@@ -131,7 +130,7 @@ static int open_cursors(const aether_inspector *inspector, const ae_registry_top
                        memory_bytes);
 }
 
-/* Maps what is looked at, and closes fd, which may be a fault. */
+/* Maps the first `bytes` bytes and closes fd, which may be a negative error code. NULL on an error. */
 static const void *map_object(int fd, uint64_t bytes) {
     void *base = NULL;
 
@@ -172,7 +171,7 @@ static uint64_t at_most(uint64_t value, uint64_t limit) {
     return value < limit ? value : limit;
 }
 
-/* The topic's next sequence. A claim before the topic's first sequence is nonsense and counts as nothing published. */
+/* The topic's next sequence. A claim before the topic's first sequence is impossible and means nothing published. */
 static uint64_t next_seq(const ae_log *log, const ae_geometry *geometry) {
     if (log == NULL)
         return geometry->start_seq;
@@ -180,7 +179,7 @@ static uint64_t next_seq(const ae_log *log, const ae_geometry *geometry) {
     return seq > geometry->start_seq ? seq : geometry->start_seq;
 }
 
-/* Sequences between a cursor, loaded before next, and next: at most a ring. */
+/* The sequences from cursor to next, at most the capacity. The cursor was loaded first. */
 static uint64_t lag_of(uint64_t cursor, uint64_t next, const ae_geometry *geometry) {
     return cursor < next ? at_most(next - cursor, geometry->capacity) : 0;
 }
@@ -189,12 +188,12 @@ static int is_active(const ae_cursors *cursors, uint32_t record) {
     return (ae_load_acquire(&cursors->active.active) >> record & 1) != 0;
 }
 
-/* Publishers don't wait for it any more. Only on a topic that evicts; elsewhere a publisher wrote nonsense. */
+/* True if publishers don't wait for the subscriber any more. On a topic that doesn't evict the word is ignored. */
 static int is_evicted(const ae_log *log, uint32_t record, const ae_geometry *geometry) {
     return log != NULL && geometry->evict_lag != 0 && (ae_load_acquire(&log->evict[record]) & 1) != 0;
 }
 
-/* What the registry knows of a topic. */
+/* Fills in what the registry's record states. */
 static void fill_record(const ae_registry_topic *topic, aether_topic_info *info) {
     const ae_geometry *geometry = &topic->geometry;
 
@@ -242,14 +241,14 @@ static void fill_topic(const aether_inspector *inspector, const ae_registry_topi
             info->best_effort++;
         }
     }
-    /* Last, so that it isn't behind a cursor that was loaded. */
+    /* Loaded last, so that it isn't behind the cursors. */
     info->next_seq = next_seq(objects.log, geometry);
     info->messages = info->next_seq - info->start_seq;
     info->max_lag = lag_of(slowest, info->next_seq, geometry);
     close_objects(&objects);
 }
 
-/* A registry record that can be believed: 1 and a copy. */
+/* Copies a topic's record of the registry. 1 if it is live and valid. */
 static int read_topic(const aether_inspector *inspector, uint32_t i, ae_registry_topic *topic) {
     return ae_registry_read_topic(&inspector->registry, i, topic) == 1 && ae_geometry_check(&topic->geometry) == 0;
 }
@@ -266,7 +265,7 @@ AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *sock
     int rc = ae_instance_init(&new->instance, socket_path, getuid());
     if (rc != 0)
         goto fail;
-    /* The instance belongs to whoever made its socket; without one, to us. */
+    /* The instance belongs to the user who owns its socket. If there is no socket, it is ours. */
     if (lstat(new->instance.socket_path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid != getuid()) {
         rc = ae_instance_init(&new->instance, socket_path, st.st_uid);
         if (rc != 0)
@@ -317,7 +316,7 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
     ae_registry_topic topic;
 
     if (*cursor == 0) {
-        inspector->listing = ae_registry_generation(&inspector->registry); /* before anything that it is about */
+        inspector->listing = ae_registry_generation(&inspector->registry); /* before the topics are read */
         const int rc = read_grants(inspector);
         if (rc != 0)
             return rc;
@@ -333,7 +332,7 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
     return 0;
 }
 
-/* Goes over to the registry of an aetherd that didn't take over the one that is mapped. */
+/* If another aetherd has created a new registry, maps that one. */
 static int follow(aether_inspector *inspector) {
     struct ae_registry other;
     int rc;
@@ -341,7 +340,7 @@ static int follow(aether_inspector *inspector) {
     if (ae_registry_replaced(&inspector->registry, &inspector->instance)) {
         rc = ae_registry_open(&other, &inspector->instance, false);
         if (rc == -ENOENT || rc == -EBADMSG)
-            return 0; /* it is being made, or is gone again: later */
+            return 0; /* it isn't finished, or is gone again: try later */
         if (rc != 0)
             return rc;
         ae_registry_close(&inspector->registry);
@@ -400,7 +399,7 @@ static void fill_client(const aether_inspector *inspector, uint64_t client_id, a
     }
 }
 
-/* One past the sequences that a publisher claimed last, or is about to; before its first: where it joined. */
+/* One more than the last sequence that a publisher has claimed or is about to claim; at first, where it joined. */
 static uint64_t claimed_by(const ae_publisher_record *record, uint64_t joined, uint64_t next) {
     const uint64_t intent = ae_load_acquire(&record->intent);
     const uint64_t end = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, next) + (intent & AE_INTENT_COUNT_MAX);

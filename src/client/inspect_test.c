@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect_test.c - read-outs of objects made by hand: sound ones, damaged ones, missing ones. */
+/* inspect_test.c - the inspector on objects that the test creates: sound, damaged and missing objects. */
 #include "base/clock.h"
 #include "ring/geometry.h"
 #include "shm/names.h"
@@ -33,7 +33,7 @@ struct fixture {
     struct ae_instance instance;
     struct ae_registry registry;
     aether_inspector *inspector;
-    unsigned seen; /* changes that the other thread waits for */
+    unsigned seen; /* number of changes that the inspecting thread has seen */
 };
 
 static int setup(void **state) {
@@ -70,7 +70,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* Makes registry record i a live topic without objects. */
+/* Makes record i of the registry a live topic without objects. */
 static ae_registry_topic *add_configured(struct fixture *f, uint32_t i, uint64_t id, const char *name,
                                          const aether_topic_config *config) {
     ae_registry_topic *topic = &f->registry.topics[i];
@@ -114,7 +114,7 @@ static void add_client(struct fixture *f, uint32_t i, uint64_t id, const char *n
     ae_record_commit(&client->state);
 }
 
-/* Makes an object and returns it mapped. */
+/* Creates an object and maps it. */
 static void *add_object(const char *name, uint64_t bytes, uint64_t allocated) {
     void *base = NULL;
     const int fd = ae_segment_create(name, bytes, allocated);
@@ -199,12 +199,12 @@ static void figures(void **state) {
     add_grant(f, 3, 7, 50, AE_ROLE_RELIABLE, 5);
     add_grant(f, 4, 7, 50, AE_ROLE_PUBLISHER, 1);
     add_grant(f, 5, 7, 51, AE_ROLE_BEST_EFFORT, 0);
-    add_grant(f, 6, 8, 50, AE_ROLE_PUBLISHER, 0); /* another topic's */
+    add_grant(f, 6, 8, 50, AE_ROLE_PUBLISHER, 0); /* of another topic */
     publish_to(log, 1100);
     ae_store_relaxed(&log->publishers[1].full, 3);
     ae_store_relaxed(&log->publishers[1].joined, 1000);
     ae_store_relaxed(&log->publishers[1].intent, ae_intent(1095, 5));
-    /* Granted and not joined yet: no publisher waits for it, and it may still miss what is published now. */
+    /* Granted, but not joined yet: no publisher waits for this subscriber, and it may miss what is published now. */
     assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), 1);
     assert_int_equal(info.reliable, 0);
     subscribe(cursors, 5, 1010, 1090);
@@ -248,7 +248,7 @@ static void figures(void **state) {
     assert_int_equal(peer.full, 3);
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 1);
     assert_int_equal(peer.role, AETHER_ROLE_BEST_EFFORT);
-    assert_int_equal(peer.pid, 0); /* client 51 isn't known */
+    assert_int_equal(peer.pid, 0); /* there is no client 51 */
     assert_string_equal(peer.client, "");
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 0);
     ae_segment_unmap(log, topic->geometry.log_bytes);
@@ -256,7 +256,7 @@ static void figures(void **state) {
 }
 
 /*
- * Lanes: what is allocated of them counts. Eviction: who was evicted holds nobody up. A type, and the stream's joins.
+ * Allocated lanes count as memory. Publishers don't wait for an evicted subscriber. The type and the stream's joins.
  */
 static void lanes_and_eviction(void **state) {
     struct fixture *f = *state;
@@ -314,7 +314,7 @@ static void lanes_and_eviction(void **state) {
     ae_segment_unmap(cursors, geometry->cursors_bytes);
 }
 
-/* The claim word has 48 bits of the sequence. */
+/* The claim word has only 48 bits of the sequence. */
 static void wrap(void **state) {
     struct fixture *f = *state;
     const uint64_t start = (1ull << 48) - 3;
@@ -323,14 +323,14 @@ static void wrap(void **state) {
     aether_topic_info info;
 
     publish_to(log, start + 10);
-    ae_store_relaxed(&log->claim.position, start + 1); /* the last look for room was before the wrap */
+    ae_store_relaxed(&log->claim.position, start + 1); /* stored before the 48 bits wrapped round */
     assert_int_equal(aether_inspect_find(f->inspector, "t", &info), 1);
     assert_true(info.next_seq == start + 10);
     assert_int_equal(info.messages, 10);
     ae_segment_unmap(log, topic->geometry.log_bytes);
 }
 
-/* Peers may write anything into a log and a cursors object: figures stay in range. */
+/* Whatever peers write into a log and a cursors object, the figures stay in range. */
 static void hostile_words(void **state) {
     struct fixture *f = *state;
     ae_registry_topic *topic = add_topic(f, 0, 1, "t", 100);
@@ -368,7 +368,7 @@ static void hostile_words(void **state) {
     ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
 }
 
-/* Records that make no sense are skipped; the others are listed. */
+/* Records with impossible values are skipped; the others are listed. */
 static void hostile_records(void **state) {
     struct fixture *f = *state;
     aether_daemon_info daemon;
@@ -402,7 +402,7 @@ static void hostile_records(void **state) {
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0);
 }
 
-/* Objects that are missing or have another size are not mapped; the registry's figures remain. */
+/* Objects that are missing or have another size are not mapped; figures from the registry remain. */
 static void lost_objects(void **state) {
     struct fixture *f = *state;
     ae_registry_topic *topic = add_topic(f, 0, 1, "t", 5);
@@ -441,7 +441,7 @@ static void changes(void **state) {
     uint32_t cursor = 0;
     const uint64_t start = ae_now_ns();
 
-    assert_int_equal(aether_inspect_changed(f->inspector, AETHER_FOREVER), 1); /* no list yet */
+    assert_int_equal(aether_inspect_changed(f->inspector, AETHER_FOREVER), 1); /* there was no list yet */
     assert_int_equal(list(f), 0);
     assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
     assert_int_equal(aether_inspect_changed(f->inspector, 5 * MS), 0);
@@ -449,16 +449,16 @@ static void changes(void **state) {
     add_topic(f, 0, 1, "a", 0);
     add_topic(f, 1, 2, "b", 0);
     ae_registry_changed(&f->registry);
-    for (int i = 0; i < 3; i++) /* until they are listed */
+    for (int i = 0; i < 3; i++) /* as long as they aren't listed */
         assert_int_equal(aether_inspect_changed(f->inspector, AETHER_FOREVER), 1);
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
-    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1); /* and not only some of them */
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1); /* an incomplete list isn't enough */
     assert_int_equal(aether_inspect_find(f->inspector, "b", &info), 1);
     assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);
     assert_int_equal(list(f), 2);
     assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
 
-    /* One that comes while a list is under way, behind or before where it is. */
+    /* A topic goes while a list is read: the next list is another. */
     cursor = 0;
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
     ae_record_remove(&f->registry.topics[0].state);
@@ -485,7 +485,7 @@ static void *change_often(void *arg) {
     return NULL;
 }
 
-/* A sleeper sees every one of them. */
+/* A thread that sleeps until a change sees every change. */
 static void changes_wake(void **state) {
     struct fixture *f = *state;
     pthread_t thread;
@@ -501,7 +501,7 @@ static void changes_wake(void **state) {
     pthread_join(thread, NULL);
 }
 
-/* The registry is removed, and another one made: a sleeper goes over to it. */
+/* The registry is removed and another is created: a thread that sleeps until a change maps the new registry. */
 static void another_registry(void **state) {
     struct fixture *f = *state;
     char name[AE_OBJECT_NAME_SIZE];
@@ -511,7 +511,7 @@ static void another_registry(void **state) {
     assert_int_equal(list(f), 1);
     ae_name_registry(&f->instance, name);
     assert_int_equal(ae_segment_remove(name), 0);
-    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0); /* nothing is known of a successor */
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0); /* there is no new registry yet */
     assert_int_equal(list(f), 1);
     assert_int_equal(ae_registry_create(&f->registry, &f->instance, TOPICS * 2, CLIENTS, GRANTS), 0);
     assert_int_equal(list(f), 1);
@@ -542,7 +542,7 @@ static void change_errors(void **state) {
     f->registry.header->layout_major++;
     assert_int_equal(aether_inspect_changed(f->inspector, 0), -EPROTO);
     f->registry.header->layout_major--;
-    f->registry.header->magic = 0; /* not finished yet */
+    f->registry.header->magic = 0; /* as if it weren't finished */
     assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
     f->registry.header->magic = AE_REGISTRY_MAGIC;
     assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);

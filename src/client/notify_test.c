@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A notifier's fd becomes readable when there is something to receive after it was armed. One mapping, for
- * ThreadSanitizer.
+ * notify_test.c - a notifier's fd becomes readable when, after it was armed, there is something to receive.
  */
 #include "client/handle_test.h"
 #include <aether/wait.h>
@@ -73,10 +72,10 @@ static void readable_when_there_is_a_message(void **state) {
         aether_notifier_arm(f.notifier); /* nothing was received */
         assert_int_equal(is_readable(&f, 0), 1);
         assert_int_equal(receive_all(&f), 1);
-        assert_int_equal(is_readable(&f, 0), 1); /* until it is armed again */
+        assert_int_equal(is_readable(&f, 0), 1); /* it stays readable until it is armed again */
         for (int i = 0; i < 300; i++) {
             aether_notifier_arm(f.notifier);
-            if (i % 3 == 0) /* twice does no harm */
+            if (i % 3 == 0) /* arming it twice is allowed */
                 aether_notifier_arm(f.notifier);
             assert_int_equal(is_readable(&f, i % 50 == 0 ? 2 : 0), 0);
             publish_one(&f);
@@ -90,7 +89,7 @@ static void readable_when_there_is_a_message(void **state) {
     }
 }
 
-/* A notifier is armed when it is opened: by what is there already, and by what comes. */
+/* A notifier is armed when it is opened: earlier and later messages make it readable. */
 static void fires_without_being_armed(void **state) {
     (void)state;
     for (int policy = AETHER_RELIABLE; policy <= AETHER_LATEST; policy++) {
@@ -117,7 +116,7 @@ static void ends_are_reported_once(void **state) {
 
     (void)state;
     open_all(&f, AETHER_RELIABLE, false);
-    aether_notifier_arm(f.notifier); /* without a publisher so far the stream hasn't ended */
+    aether_notifier_arm(f.notifier); /* no publisher has come yet, so the stream hasn't ended */
     assert_int_equal(is_readable(&f, 2), 0);
     for (int i = 0; i < 20; i++) {
         publisher_open_as(&f.publisher, &f.ring, 0, f.ring.cursors);
@@ -163,7 +162,7 @@ static void *publish_all(void *arg) {
     return NULL;
 }
 
-/* An event loop that receives only when poll() returns gets every message, and the end of the stream. */
+/* An event loop that receives only after poll() has returned gets every message and the end of the stream. */
 static void a_loop_misses_nothing(void **state) {
     struct fixture f;
     pthread_t thread;
@@ -189,7 +188,7 @@ static void no_descriptor_is_an_error(void **state) {
 
     (void)state;
     open_all(&f, AETHER_RELIABLE, false);
-    assert_int_equal(aether_notifier_open(f.sub, &notifier), -EBUSY); /* it has one */
+    assert_int_equal(aether_notifier_open(f.sub, &notifier), -EBUSY); /* the subscriber has a notifier already */
     aether_notifier_close(f.notifier);
     f.notifier = NULL;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -208,6 +207,6 @@ int main(void) {
         cmocka_unit_test(a_loop_misses_nothing),     cmocka_unit_test(no_descriptor_is_an_error),
     };
 
-    alarm(120); /* ends the test if it waits for ever */
+    alarm(120); /* ends a test that hangs */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

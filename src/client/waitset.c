@@ -2,18 +2,18 @@
 /*
  * waitset.c - many subscribers, one sleep.
  *
- * The set's thread alone touches the subscribers. The sleeper, which is the helper thread or, without one, the set's
- * thread, looks at each member's `seen`: a copy of the subscriber, brought up to date under the lock. So the helper
- * shares nothing with the program but what is under the lock.
+ * The sleeper is the helper thread or, if there is none, the set's thread. Only the set's thread uses the subscribers
+ * themselves. The sleeper checks each member's `seen`, a copy of the subscriber that is brought up to date under the
+ * lock. So the helper shares nothing with the program that isn't under the lock.
  *
- * A sleep takes the steps of ring/wait.h for all members at once: a note on each topic, one membarrier, a look at each,
- * then futex_waitv on the wake words of those that were active last. One more futex, `control`, is the set's own: it is
- * raised by whatever the sleeper has to know.
+ * A sleep takes the steps of ring/wait.h for all members at once: it leaves a note on each topic, calls membarrier
+ * once, checks each member once more, and calls futex_waitv on the wake words of the members that were active last.
+ * Another futex, `control`, belongs to the set. It is raised after each change that the sleeper must see.
  *
- * A member is quiet as long as its topic's wake word is the one that its note names: nothing has been published since
- * the note was left, or the publisher is about to raise the word. Of a quiet member only that word is looked at. Every
- * 250 ms all notes are left anew and everything is looked at closely, because a lie can overwrite a note, and a
- * publisher can die before it raises the word.
+ * A member is quiet as long as its topic's wake word has the value that its note states. Then nothing has been
+ * published since the note was left, or the publisher is about to raise the word. For a quiet member only the wake word
+ * is checked. Every 250 ms all notes are left again and every member is checked fully, because a hostile subscriber can
+ * overwrite a note, and a publisher can die before it raises the word.
  */
 #include "client/waitset.h"
 #include "base/clock.h"
@@ -38,21 +38,22 @@
 #define STACK_BYTES 65536u
 #define NS_PER_S 1000000000ull
 #define NAP_DOUBLINGS_MAX 12u
-#define NAP_COST_FACTOR 100u /* looks take 1 % of the time of an idle set */
+#define NAP_COST_FACTOR 100u /* in an idle set the checks between naps take 1 % of the time */
 #define NAP_MAX_NS 50000000u
 
 struct member {
     struct ae_watcher watcher; /* first */
     struct aether_waitset *set;
-    struct ae_subscriber_handle *handle; /* the set's thread only; NULL: closed, in a forked child */
+    struct ae_subscriber_handle *handle; /* only for the set's thread; NULL: closed, in a forked child */
     void *context;
-    /* under the lock */
+
+    /* Under the lock. */
     const ae_u64 *wake;           /* the topic's wake word */
-    uint64_t noted;               /* its value in the note that was left last */
-    struct member *newer, *older; /* by when they last had something */
-    struct member *next_noted;    /* in the list of those that got a note for this sleep */
+    uint64_t noted;               /* its value in the last note */
+    struct member *newer, *older; /* in the order in which members last had something */
+    struct member *next_noted;    /* in the list of members that got a note for this sleep */
     bool quiet;                   /* see above */
-    bool stale;                   /* `seen` may be behind the subscriber; all such are newer than all others */
+    bool stale;                   /* `seen` may be behind the subscriber; stale members are newer than all others */
     struct ae_subscriber seen;
 };
 
@@ -65,27 +66,27 @@ struct aether_waitset {
     size_t count, room;
     int fd; /* -1: no helper */
 
-    size_t turn; /* the set's thread only: the member that is looked at first next time */
+    size_t turn; /* only for the set's thread: the member that is checked first next time */
 
-    ae_u64 control; /* a futex: raised when the sleeper has to look at the set itself */
-    ae_u64 wakes;   /* calls of aether_waitset_wake() */
-    ae_u64 kick;    /* without futex_waitv: the address of the wake word that is slept on instead of control, or 0 */
+    ae_u64 control; /* a futex: raised when the sleeper has to check the set itself */
+    ae_u64 wakes;   /* number of calls of aether_waitset_wake() */
+    ae_u64 kick;    /* without futex_waitv: the address of the wake word on which the sleeper sleeps, or 0 */
 
-    pthread_mutex_t lock; /* for the rest */
+    pthread_mutex_t lock; /* for the members below */
     struct member *newest, *oldest;
-    uint64_t wakes_taken; /* those that have been answered; only the set's thread changes it */
-    bool armed;           /* the helper is to make fd readable, which it isn't */
-    bool watching;        /* the helper sleeps, and looks at everything when it wakes */
+    uint64_t wakes_taken; /* the value of `wakes` that was answered last; only the set's thread changes it */
+    bool armed;           /* fd isn't readable, and the helper has to make it readable */
+    bool watching;        /* the helper sleeps, and checks everything when it wakes */
     bool stop;
-    bool barrier_due;   /* a note has been left since the last membarrier */
-    bool one_futex;     /* there is no futex_waitv */
-    uint64_t notes_ns;  /* when all notes were last left anew */
-    uint64_t looked_ns; /* when all members were last looked at closely */
-    uint64_t naps;      /* since a member had something */
-    uint64_t cpu_ns;    /* the sleeper's CPU time before the last nap */
-    uint64_t cost_ns;   /* what it has used from one nap to the next */
+    bool barrier_due;    /* a note has been left since the last membarrier */
+    bool one_futex;      /* there is no futex_waitv */
+    uint64_t notes_ns;   /* when all notes were last left again */
+    uint64_t checked_ns; /* when all members were last checked fully */
+    uint64_t naps;       /* number of naps since a member had something */
+    uint64_t cpu_ns;     /* the sleeper's CPU time before the last nap */
+    uint64_t cost_ns;    /* the CPU time that it used from one nap to the next */
     pthread_t helper;
-    struct ae_wake_entry entries[AE_WAKE_ENTRIES_MAX]; /* the sleeper's */
+    struct ae_wake_entry entries[AE_WAKE_ENTRIES_MAX]; /* for the sleeper */
 };
 
 static uint64_t least(uint64_t a, uint64_t b) {
@@ -96,7 +97,7 @@ static uint64_t most(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-/* ---- calls: by the owner's process, by one thread at a time ---- */
+/* ---- calls: only in the process that opened the set, by one thread at a time ---- */
 
 static bool is_owner(const struct aether_waitset *set) {
     return getpid() == set->owner;
@@ -116,7 +117,7 @@ static int leave(struct aether_waitset *set, int rc) {
     return rc;
 }
 
-/* ---- members: calls with the lock held ---- */
+/* ---- members: the caller holds the lock ---- */
 
 static void unlink_member(struct aether_waitset *set, struct member *m) {
     *(m->newer != NULL ? &m->newer->older : &set->newest) = m->older;
@@ -130,7 +131,10 @@ static void link_newest(struct aether_waitset *set, struct member *m) {
     set->newest = m;
 }
 
-/* It has something: it belongs to those that a publish wakes, and the program is about to receive from it. */
+/*
+ * The member has something. Moves it to the front, so that a publish on its topic wakes the sleeper. The program is
+ * about to receive from it, so `seen` becomes stale.
+ */
 static void touch(struct aether_waitset *set, struct member *m) {
     set->naps = 0;
     m->stale = true;
@@ -139,16 +143,16 @@ static void touch(struct aether_waitset *set, struct member *m) {
     link_newest(set, m);
 }
 
-/* Z4 acquire, pairs Z3 (wake): with the raised word comes the message that it was raised for. */
+/* Z4 acquire, pairs Z3 (wake): after the raised word the message before it is visible. */
 static bool is_quiet(const struct member *m) {
     return m->quiet && ae_load_acquire(m->wake) == m->noted;
 }
 
-/* ---- the sleeper: calls with the lock held ---- */
+/* ---- the sleeper: the caller holds the lock ---- */
 
-/* Somebody has done what the sleeper must see. */
+/* Wakes the sleeper after a change that it must see. The caller needn't hold the lock. */
 static void signal_sleeper(struct aether_waitset *set) {
-    /* Z7 acq_rel, pairs Z8 (sleep_once): whoever finds the raised word finds what it was raised for. */
+    /* Z7 acq_rel, pairs Z8 (sleep_once): a sleeper that sees the raised word sees the change before it. */
     (void)ae_fetch_add(&set->control, 1);
     ae_wake_futex(&set->control);
     const ae_u64 *kick = (const ae_u64 *)(uintptr_t)ae_load_acquire(&set->kick); // NOLINT(performance-no-int-to-ptr)
@@ -160,13 +164,13 @@ static bool wake_pending(const struct aether_waitset *set) {
     return ae_load_acquire(&set->wakes) != set->wakes_taken;
 }
 
-/* A sleep, as far as it is prepared. */
+/* The preparation of a sleep. */
 struct sleep {
-    struct member *found; /* it has something: there is no sleep */
-    struct member *noted; /* those whose note was left just now */
+    struct member *found; /* a member that has something, so that there is no sleep */
+    struct member *noted; /* the members that got a note for this sleep */
     unsigned entries;
-    bool shortly; /* a publisher may not see a note */
-    bool naps;    /* there is a member for which no publish wakes */
+    bool shortly; /* a publisher may not see a note: sleep only shortly */
+    bool naps;    /* a publish on the topic of some member wakes no sleeper: sleep in naps */
 };
 
 static void add_entry(struct aether_waitset *set, struct sleep *sleep, const struct member *m) {
@@ -176,10 +180,10 @@ static void add_entry(struct aether_waitset *set, struct sleep *sleep, const str
         sleep->naps = true;
 }
 
-/* Looks at all members, beginning with those that were active last, and leaves notes for those that have nothing. */
-static void look_and_leave_notes(struct aether_waitset *set, struct sleep *sleep, bool closely) {
+/* Checks all members, the most recently active first, and leaves notes for those that have nothing. */
+static void check_and_leave_notes(struct aether_waitset *set, struct sleep *sleep, bool fully) {
     for (struct member *m = set->newest; m != NULL; m = m->older) {
-        if (!closely && is_quiet(m)) {
+        if (!fully && is_quiet(m)) {
             add_entry(set, sleep, m);
             continue;
         }
@@ -199,13 +203,13 @@ static void look_and_leave_notes(struct aether_waitset *set, struct sleep *sleep
     }
 }
 
-/* The other half of the handshake. Members that have nothing are quiet from here on. */
-static void look_at_noted(struct aether_waitset *set, struct sleep *sleep) {
-    /* Z2, once for all: the notes; every publisher's core drains its stores; the tags. */
+/* The second half of the handshake: checks the members with a new note again. Those that have nothing are quiet now. */
+static void check_noted(struct aether_waitset *set, struct sleep *sleep) {
+    /* Z2, once for all members: the notes are stored; every publisher's core drains its stores; the tags are loaded. */
     if (set->barrier_due)
         set->barrier_due = !ae_wake_barrier();
     for (struct member *m = sleep->noted; m != NULL; m = m->next_noted) {
-        const bool unfenced = set->barrier_due || ae_subscriber_unfenced(&m->seen); /* Z6: before the look */
+        const bool unfenced = set->barrier_due || ae_subscriber_unfenced(&m->seen); /* Z6: before the check */
         if (ae_subscriber_has_news(&m->seen)) {
             sleep->found = m;
             return;
@@ -217,14 +221,14 @@ static void look_at_noted(struct aether_waitset *set, struct sleep *sleep) {
 
 static struct sleep prepare_sleep(struct aether_waitset *set) {
     const uint64_t now = ae_now_ns();
-    const bool closely = now - set->notes_ns >= AE_WAKE_SLEEP_NS;
+    const bool fully = now - set->notes_ns >= AE_WAKE_SLEEP_NS;
     struct sleep sleep = {.entries = 1};
 
-    look_and_leave_notes(set, &sleep, closely);
+    check_and_leave_notes(set, &sleep, fully);
     if (sleep.found == NULL)
-        look_at_noted(set, &sleep);
-    if (sleep.found == NULL && closely)
-        set->notes_ns = set->looked_ns = now;
+        check_noted(set, &sleep);
+    if (sleep.found == NULL && fully)
+        set->notes_ns = set->checked_ns = now;
     return sleep;
 }
 
@@ -234,7 +238,7 @@ static uint64_t thread_cpu_ns(void) {
     return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec : 0;
 }
 
-/* How long the next nap is. Naps grow while nothing happens, until what they cost is a small part of the time. */
+/* The length of the next nap. Naps double while no member has anything, until the checks take 1 % of the time. */
 static uint64_t nap_ns(struct aether_waitset *set) {
     const uint64_t cpu = thread_cpu_ns();
     uint64_t longest;
@@ -246,7 +250,7 @@ static uint64_t nap_ns(struct aether_waitset *set) {
     return least(most(set->cost_ns, AE_NAP_FIRST_NS) << least(set->naps++, NAP_DOUBLINGS_MAX), longest);
 }
 
-/* Sleeps on the entries without the lock. False: a signal came. */
+/* Sleeps on the entries and releases the lock meanwhile. False: a signal ended the sleep. */
 static bool sleep_on(struct aether_waitset *set, unsigned entries, uint64_t ns) {
     int rc;
 
@@ -268,11 +272,11 @@ static bool sleep_on(struct aether_waitset *set, unsigned entries, uint64_t ns) 
 }
 
 /*
- * Sleeps until a member may have something, the set's thread or aether_waitset_wake() wants something, or max_ns is
- * over. *found: a member that has something, and it hasn't slept; or NULL. False: a signal came.
+ * Sleeps until a member may have something, signal_sleeper() was called, or max_ns is over. *found: a member that has
+ * something, and then there was no sleep; or NULL. False: a signal ended the sleep.
  */
 static bool sleep_once(struct aether_waitset *set, uint64_t max_ns, struct member **found) {
-    /* Z8 acquire, pairs Z7 (signal_sleeper): before the look at `wakes`. All else changes under the lock. */
+    /* Z8 acquire, pairs Z7 (signal_sleeper): loaded before `wakes`. All other changes are under the lock. */
     const uint64_t control = ae_load_acquire(&set->control);
     uint64_t ns = least(max_ns, AE_WAKE_SLEEP_NS);
 
@@ -295,17 +299,17 @@ static bool sleep_once(struct aether_waitset *set, uint64_t max_ns, struct membe
 
 static void make_readable(struct aether_waitset *set) {
     set->armed = false;
-    /* Fails only if the counter would overflow: then it is readable already. */
+    /* Fails only if the counter would overflow: then the fd is readable already. */
     (void)eventfd_write(set->fd, 1);
 }
 
 static void make_unreadable(const struct aether_waitset *set) {
     eventfd_t count;
 
-    (void)eventfd_read(set->fd, &count); /* -EAGAIN: it isn't readable, which is what is wanted */
+    (void)eventfd_read(set->fd, &count); /* fails if the fd isn't readable, and then there is nothing to do */
 }
 
-/* If an end of a stream is the reason, it counts as reported: see ae_waitset_ends_told(). */
+/* Makes the fd readable. If the reason is the end of a stream, it counts as reported: see ae_waitset_ends_told(). */
 static void fire(struct aether_waitset *set, struct member *found) {
     if (found != NULL) {
         ae_subscriber_told(&found->seen);
@@ -342,7 +346,7 @@ static void *help(void *context) {
     return NULL;
 }
 
-/* Signals belong to the program's own threads. */
+/* The helper blocks all signals, so that the program's own threads handle them. */
 static int start_helper(struct aether_waitset *set) {
     pthread_attr_t attributes;
     sigset_t all, before;
@@ -369,8 +373,9 @@ static void stop_helper(struct aether_waitset *set) {
 /* ---- the set's thread ---- */
 
 /*
- * About to wait, with the lock held: publishers may need what was read, and the sleeper must know what was. That is so
- * for members that were named. What the program has received from others on its own the sleeper finds out.
+ * Called before a wait, with the lock held. For each stale member it stores the cursor, because publishers may need the
+ * room of messages that the program has received, and brings `seen` up to date. If the program has received from a
+ * member that isn't stale, the sleeper may find messages that are received already: it wakes for nothing, once.
  */
 static void prepare_to_wait(struct aether_waitset *set) {
     for (struct member *m = set->newest; m != NULL && m->stale; m = m->older) {
@@ -384,7 +389,7 @@ static void prepare_to_wait(struct aether_waitset *set) {
     }
 }
 
-/* Nothing was found: the fd is unreadable until there is something. */
+/* No member has anything: makes the fd unreadable until one does. */
 static void arm(struct aether_waitset *set) {
     if (set->fd < 0)
         return;
@@ -399,33 +404,33 @@ static void arm(struct aether_waitset *set) {
     pthread_mutex_unlock(&set->lock);
 }
 
-static struct member *find_news(struct aether_waitset *set, bool closely) {
+static struct member *find_news(struct aether_waitset *set, bool fully) {
     for (size_t i = 0; i < set->count; i++) {
         if (set->turn >= set->count)
             set->turn = 0;
         struct member *m = set->members[set->turn++];
-        if ((closely || !is_quiet(m)) && ae_subscriber_has_news(&m->handle->ring))
+        if ((fully || !is_quiet(m)) && ae_subscriber_has_news(&m->handle->ring))
             return m;
     }
     return NULL;
 }
 
-/* If a member has something, so may others: the fd is readable until none has. */
+/* Names the next member that has something. Others may have something, too: the fd stays readable until none has. */
 static bool find_ready(struct aether_waitset *set, aether_ready *ready) {
     const uint64_t now = ae_now_ns();
     struct member *m;
 
     pthread_mutex_lock(&set->lock);
-    const bool closely = now - set->looked_ns >= AE_WAKE_SLEEP_NS;
-    m = find_news(set, closely);
+    const bool fully = now - set->checked_ns >= AE_WAKE_SLEEP_NS;
+    m = find_news(set, fully);
     if (m != NULL) {
         ae_subscriber_told(&m->handle->ring);
         touch(set, m);
         if (set->armed)
             make_readable(set);
         *ready = (aether_ready){.subscriber = &m->handle->ring.hot, .context = m->context};
-    } else if (closely) {
-        set->looked_ns = now;
+    } else if (fully) {
+        set->checked_ns = now;
     }
     pthread_mutex_unlock(&set->lock);
     return m != NULL;
@@ -440,7 +445,7 @@ static bool take_wake(struct aether_waitset *set) {
     return true;
 }
 
-/* Sleeps in this thread. False: a signal came. */
+/* Sleeps in this thread. False: a signal ended the sleep. */
 static bool sleep_here(struct aether_waitset *set, uint64_t ns, bool *found_one) {
     struct member *found;
     bool undisturbed;
@@ -455,7 +460,7 @@ static bool sleep_here(struct aether_waitset *set, uint64_t ns, bool *found_one)
     return undisturbed;
 }
 
-/* Sleeps while the helper looks. False: a signal came. */
+/* Sleeps until the helper makes the fd readable. False: a signal ended the sleep. */
 static bool sleep_on_fd(struct aether_waitset *set, uint64_t ns, bool *found_one) {
     struct pollfd entry = {.fd = set->fd, .events = POLLIN};
     const struct timespec span = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
@@ -506,7 +511,7 @@ AE_EXPORT int aether_waitset_next(aether_waitset *set, aether_ready *ready, uint
 }
 
 AE_EXPORT void aether_waitset_wake(aether_waitset *set) {
-    const int saved = errno; /* it may interrupt anything */
+    const int saved = errno; /* a signal handler may call this */
 
     (void)ae_fetch_add(&set->wakes, 1);
     signal_sleeper(set);
@@ -538,14 +543,14 @@ AE_EXPORT int aether_waitset_fd(aether_waitset *set) {
     return leave(set, fd);
 }
 
-/* The subscriber is closed, or removed. Once the lock is free nobody looks at it any more. */
+/* The subscriber is closed or removed. After the lock is released, no thread accesses the member any more. */
 static void forget(struct ae_watcher *watcher) {
     struct member *m = (struct member *)(void *)watcher;
     struct aether_waitset *set = m->set;
     size_t i = 0;
 
     m->handle->watcher = NULL;
-    if (!is_owner(set)) { /* the lock may be held by a thread that a forked child doesn't have */
+    if (!is_owner(set)) { /* a forked child can't take the lock: a thread that it doesn't have may hold it */
         m->handle = NULL;
         return;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * waitset_test.c - waitsets on rings without a daemon. All cases run twice: as the kernel is, and without futex_waitv,
- * which a seccomp filter takes away. No case asserts that anything is fast; an alarm() ends what hangs.
+ * waitset_test.c - waitsets on rings without a daemon. All cases run twice: with the kernel's futex_waitv, if it has
+ * one, and without, because a seccomp filter forbids it. No case asserts a speed; an alarm() ends a test that hangs.
  */
 #include "base/clock.h"
 #include "client/handle_test.h"
@@ -91,7 +91,7 @@ static void publish_one(struct fixture *f, unsigned i) {
     assert_int_equal(aether_publish(f->pub[i].handle, &seq, sizeof seq), 0);
 }
 
-/* Whom the set names, or -1. */
+/* The index of the subscriber that the set names, or -1. */
 static int next_named(struct fixture *f, uint64_t timeout_ns) {
     aether_ready ready = {NULL, NULL};
     const int rc = aether_waitset_next(f->set, &ready, timeout_ns);
@@ -139,7 +139,7 @@ static unsigned threads(void) {
 
 /* ---- one thread ---- */
 
-static void names_who_has_something(void **state) {
+static void names_members_with_messages(void **state) {
     struct fixture *f = open_all(6, of_each);
     const unsigned before = threads();
 
@@ -151,7 +151,7 @@ static void names_who_has_something(void **state) {
         publish_one(f, i);
         publish_one(f, i);
         assert_int_equal(next_named(f, timeout), i);
-        assert_int_equal(next_named(f, timeout), i); /* as long as there is something */
+        assert_int_equal(next_named(f, timeout), i); /* again, because it still has messages */
         assert_int_equal(receive_all(f->sub[i]), of_each(i) == AETHER_LATEST ? 1 : 2);
         assert_int_equal(next_named(f, round % 2 * 10000), -1);
     }
@@ -159,7 +159,7 @@ static void names_who_has_something(void **state) {
     close_all(f);
 }
 
-static void nobody(void **state) {
+static void an_empty_set(void **state) {
     struct fixture *f = open_all(0, all_reliable);
     const uint64_t start = ae_now_ns();
 
@@ -183,7 +183,7 @@ static void takes_turns(void **state) {
     }
     for (unsigned round = 0; round < 20; round++)
         assert_int_equal(next_named(f, 0), round % 5);
-    /* Members that leave and come change nobody's turn. */
+    /* Adding and removing members doesn't change the turns of the others. */
     assert_int_equal(next_named(f, 0), 0);
     assert_int_equal(aether_waitset_remove(f->set, f->sub[0]), 0);
     assert_int_equal(next_named(f, 0), 1);
@@ -193,14 +193,14 @@ static void takes_turns(void **state) {
     assert_int_equal(aether_waitset_add(f->set, f->sub[3], mark(3)), 0);
     assert_int_equal(next_named(f, 0), 3);
     assert_int_equal(next_named(f, 0), 1);
-    /* Whoever never has something costs nobody a turn. */
+    /* A member without messages is skipped. */
     receive_all(f->sub[2]);
     assert_int_equal(next_named(f, 0), 4);
     close_all(f);
 }
 
-/* One that is never empty is named no more than once between two others. */
-static void a_busy_one_starves_nobody(void **state) {
+/* A subscriber that always has messages is named at most once between two others. */
+static void a_busy_subscriber_starves_no_other(void **state) {
     struct fixture *f = open_all(3, all_reliable);
     aether_message message;
     unsigned named[3] = {0};
@@ -230,7 +230,7 @@ static void ends_are_named_once(void **state) {
         publish_one(f, 1);
         publisher_close(&f->pub[1]);
         if (round % 2 == 0)
-            assert_int_equal(is_readable(f, -1), 1); /* that isn't yet what counts as once */
+            assert_int_equal(is_readable(f, -1), 1); /* this doesn't count as naming it */
         assert_int_equal(next_named(f, AETHER_FOREVER), 1);
         assert_int_equal(receive_all(f->sub[1]), 1);
         assert_int_equal(aether_subscriber_stream(f->sub[1]), AETHER_STREAM_CLOSED);
@@ -244,7 +244,7 @@ static void ends_are_named_once(void **state) {
     close_all(f);
 }
 
-/* A subscriber that is evicted has something: the error that says so, once. */
+/* An evicted subscriber is named once, because its next receive returns the error. */
 static void evictions_are_named(void **state) {
     const aether_topic_config config = {.capacity = 8, .max_message = 8, .slow = AETHER_SLOW_EVICT, .evict_lag = 8};
     struct fixture *f = open_all(1, all_reliable);
@@ -314,12 +314,12 @@ static void the_descriptor_says_whether_there_is_something(void **state) {
     const unsigned before = threads();
 
     (void)state;
-    publish_one(f, 4); /* before there is a descriptor */
+    publish_one(f, 4); /* before the descriptor exists */
     assert_int_equal(is_readable(f, -1), 1);
     assert_int_equal(threads(), before + 1);
     assert_int_equal(next_named(f, 0), 4);
     receive_all(f->sub[4]);
-    assert_int_equal(is_readable(f, 0), 1); /* until the set says that there is no more */
+    assert_int_equal(is_readable(f, 0), 1); /* it stays readable until the set has named all */
     assert_int_equal(next_named(f, 0), -1);
     assert_int_equal(is_readable(f, 0), 0);
     for (unsigned round = 0; round < 300; round++) {
@@ -327,7 +327,7 @@ static void the_descriptor_says_whether_there_is_something(void **state) {
         publish_one(f, i);
         if (round % 3 != 0)
             assert_int_equal(is_readable(f, -1), 1);
-        assert_int_equal(next_named(f, 0), i); /* also before the helper has noticed */
+        assert_int_equal(next_named(f, 0), i); /* also if the helper hasn't noticed it yet */
         assert_int_equal(is_readable(f, 0), 1);
         if (round % 2 == 0)
             publish_one(f, i);
@@ -335,14 +335,14 @@ static void the_descriptor_says_whether_there_is_something(void **state) {
         assert_int_equal(next_named(f, 0), -1);
         assert_int_equal(is_readable(f, round % 50 == 0 ? 2 : 0), 0);
         if (round % 7 == 0)
-            assert_int_equal(next_named(f, 0), -1); /* again for nothing */
+            assert_int_equal(next_named(f, 0), -1); /* a second call that names none */
     }
     assert_int_equal(threads(), before + 1);
     close_all(f);
     assert_int_equal(threads(), before);
 }
 
-/* A program that looks at its subscribers without asking the set gets a call for nothing, not none. */
+/* After a receive from a subscriber that wasn't named, the set may wake once for nothing, but it misses nothing. */
 static void received_otherwise(void **state) {
     struct fixture *f = open_all(3, of_each);
 
@@ -364,7 +364,7 @@ static void received_otherwise(void **state) {
     close_all(f);
 }
 
-/* With a descriptor the call that blocks works as well. */
+/* A blocking call works also after the set got a descriptor. */
 static void blocks_with_a_descriptor(void **state) {
     struct fixture *f = open_all(4, of_each);
 
@@ -388,11 +388,11 @@ static void members_come_and_go(void **state) {
     for (unsigned round = 0; round < 100; round++) {
         const unsigned i = round % 4;
         assert_int_equal(aether_waitset_remove(f->set, f->sub[i]), 0);
-        publish_one(f, i); /* nobody looks */
+        publish_one(f, i); /* to a subscriber that isn't in the set */
         assert_int_equal(next_named(f, 0), -1);
         assert_int_equal(is_readable(f, round % 20 == 0 ? 2 : 0), 0);
         assert_int_equal(aether_waitset_add(f->set, f->sub[i], mark(i)), 0);
-        assert_int_equal(is_readable(f, -1), 1); /* it had something when it came */
+        assert_int_equal(is_readable(f, -1), 1); /* it had a message when it was added */
         assert_int_equal(next_named(f, 0), i);
         receive_all(f->sub[i]);
         assert_int_equal(next_named(f, 0), -1);
@@ -400,7 +400,7 @@ static void members_come_and_go(void **state) {
     close_all(f);
 }
 
-/* Set and members are closed in any order and state: asleep, readable, with and without helper. */
+/* Set and members can be closed in any order and state: while the helper sleeps, while the fd is readable, ... */
 static void closes_in_every_order(void **state) {
     (void)state;
     for (unsigned round = 0; round < 48; round++) {
@@ -420,7 +420,7 @@ static void closes_in_every_order(void **state) {
             publish_one(f, 1);
             const int i = next_named(f, AETHER_FOREVER);
             assert_true(i == 1 || i == 3);
-            handle_close(f->sub[i]); /* while it is handled */
+            handle_close(f->sub[i]); /* the subscriber that was named just now */
             f->sub[i] = NULL;
         }
         close_all(f);
@@ -454,7 +454,7 @@ static void another_thread_wakes(void **state) {
         if (with_fd)
             assert_int_equal(is_readable(f, -1), 1);
         publish_one(f, 0);
-        assert_int_equal(next_named(f, AETHER_FOREVER), -1); /* first, or a busy set would never say it */
+        assert_int_equal(next_named(f, AETHER_FOREVER), -1); /* before any name: a busy set must return, too */
         assert_int_equal(next_named(f, AETHER_FOREVER), 0);
         receive_all(f->sub[0]);
         assert_int_equal(next_named(f, 0), -1);
@@ -473,7 +473,7 @@ static void another_thread_wakes(void **state) {
 static struct {
     struct fixture *f;
     pthread_t thread;
-    bool wakes; /* the handler does */
+    bool wakes; /* the handler calls aether_waitset_wake() */
 } signalled;
 
 static void on_signal(int number) {
@@ -491,7 +491,7 @@ static void *signal_often(void *arg) {
     return NULL;
 }
 
-/* A signal ends a wait, and its handler may wake. */
+/* A signal ends a wait, and its handler may call aether_waitset_wake(). */
 static void a_signal_ends_a_wait(void **state) {
     const struct sigaction action = {.sa_handler = on_signal};
     struct sigaction before;
@@ -522,7 +522,7 @@ static void *wait_for_anything(void *arg) {
     aether_ready ready;
 
     while (aether_waitset_next(f->set, &ready, AETHER_FOREVER) == -EBUSY)
-        sched_yield(); /* it is the other one that is refused */
+        sched_yield(); /* refused, because the other thread is in a call */
     return NULL;
 }
 
@@ -534,7 +534,7 @@ static void two_threads_are_refused(void **state) {
     (void)state;
     assert_int_equal(pthread_create(&thread, NULL, wait_for_anything, f), 0);
     while ((rc = aether_waitset_remove(f->set, f->sub[0])) == 0) {
-        /* The other one isn't in its call yet. */
+        /* The other thread isn't in its call yet. */
         assert_true((rc = aether_waitset_add(f->set, f->sub[0], mark(0))) == 0 || rc == -EBUSY);
         if (rc != 0)
             break;
@@ -547,7 +547,7 @@ static void two_threads_are_refused(void **state) {
     close_all(f);
 }
 
-#ifndef AE_TSAN /* it doesn't like threads before a fork */
+#ifndef AE_TSAN /* which doesn't support a fork of a process with several threads */
 static void a_forked_child_may_only_close(void **state) {
     struct fixture *f = open_all(2, of_each);
     aether_ready ready;
@@ -582,8 +582,8 @@ static void a_forked_child_may_only_close(void **state) {
 
 /* ---- nothing is missed ---- */
 
-/* A note is overwritten by a lie, so that a publish wakes nobody: it costs a bounded sleep, in every way of waiting. */
-static void a_lie_is_survived(void **state) {
+/* A hostile subscriber overwrites a note, so that no publish wakes the sleeper. Every kind of sleep is bounded. */
+static void an_overwritten_note_only_delays(void **state) {
     (void)state;
     for (unsigned way = 0; way < 3; way++) {
         struct fixture *f = open_all(2, all_reliable);
@@ -608,7 +608,7 @@ static void a_lie_is_survived(void **state) {
 
 struct flood {
     struct fixture *f;
-    unsigned first, step; /* topics first, first + step, ... are this thread's */
+    unsigned first, step; /* this thread publishes on topics first, first + step, ... */
 };
 
 static void *publish_everywhere(void *arg) {
@@ -629,7 +629,7 @@ static void *publish_everywhere(void *arg) {
     return NULL;
 }
 
-/* Two threads publish on all topics; this one does nothing unless the set says so. */
+/* Two threads publish on all topics. This thread receives only from subscribers that the set names. */
 static void receive_flood(unsigned count, bool with_fd) {
     struct fixture *f = open_all(count, all_reliable);
     struct flood floods[2] = {{f, 0, 2}, {f, 1, 2}};
@@ -661,14 +661,14 @@ static void nothing_is_missed(void **state) {
     receive_flood(3, true);
 }
 
-/* More topics than one sleep can have. */
+/* More topics than a sleep can have futexes. */
 static void nothing_is_missed_of_many(void **state) {
     (void)state;
     receive_flood(TOPICS_MAX, false);
     receive_flood(TOPICS_MAX, true);
 }
 
-/* Topics at the end of the queue are woken by naps, and come to its front. */
+/* A publish on a topic at the end of the queue is found by a nap, and the topic moves to the front. */
 static void many_take_turns(void **state) {
     struct fixture *f = open_all(TOPICS_MAX, all_reliable);
 
@@ -705,10 +705,10 @@ static void forbid_futex_waitv(void) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_who_has_something),
-        cmocka_unit_test(nobody),
+        cmocka_unit_test(names_members_with_messages),
+        cmocka_unit_test(an_empty_set),
         cmocka_unit_test(takes_turns),
-        cmocka_unit_test(a_busy_one_starves_nobody),
+        cmocka_unit_test(a_busy_subscriber_starves_no_other),
         cmocka_unit_test(ends_are_named_once),
         cmocka_unit_test(evictions_are_named),
         cmocka_unit_test(what_is_refused),
@@ -723,15 +723,15 @@ int main(void) {
 #ifndef AE_TSAN
         cmocka_unit_test(a_forked_child_may_only_close),
 #endif
-        cmocka_unit_test(a_lie_is_survived),
+        cmocka_unit_test(an_overwritten_note_only_delays),
         cmocka_unit_test(nothing_is_missed),
         cmocka_unit_test(nothing_is_missed_of_many),
         cmocka_unit_test(many_take_turns),
     };
     int failed;
 
-    alarm(120); /* an endless wait ends here */
-    failed = cmocka_run_group_tests_name("as the kernel is", tests, NULL, NULL);
+    alarm(120); /* ends a test that hangs */
+    failed = cmocka_run_group_tests_name("with the kernel's futexes", tests, NULL, NULL);
     forbid_futex_waitv();
     alarm(120);
     return failed + cmocka_run_group_tests_name("without futex_waitv", tests, NULL, NULL);
