@@ -22,7 +22,7 @@ static const struct ae_conf_key keys[] = {
      .min = 1,
      .max = AE_REGISTRY_TOPICS_LIMIT,
      .value = "1024",
-     .help = "Topics at once. Each takes 512 bytes of the registry."},
+     .help = "Most topics at a time. Each takes 512 bytes of the registry."},
     {.section = "limits",
      .name = "clients",
      .kind = AE_CONF_U32,
@@ -30,7 +30,7 @@ static const struct ae_conf_key keys[] = {
      .min = 1,
      .max = AE_REGISTRY_CLIENTS_LIMIT,
      .value = "1024",
-     .help = "Connected programs at once. Each takes two file descriptors of aetherd's."},
+     .help = "Most clients at a time. Each takes two file descriptors of aetherd."},
     {.section = "limits",
      .name = "grants",
      .kind = AE_CONF_U32,
@@ -38,7 +38,7 @@ static const struct ae_conf_key keys[] = {
      .min = 1,
      .max = AE_REGISTRY_GRANTS_LIMIT,
      .value = "8192",
-     .help = "Open publishers and subscribers at once."},
+     .help = "Most open publishers and subscribers at a time, in all topics."},
     {.section = "limits",
      .name = "ring_bytes",
      .kind = AE_CONF_U64,
@@ -46,16 +46,16 @@ static const struct ae_conf_key keys[] = {
      .min = 65536,
      .max = 1ull << 44,
      .value = "1073741824",
-     .help = "Largest ring that a client may ask for, in bytes."},
+     .help = "Most memory of one topic in bytes: its ring and one publisher's lane."},
 };
 
 static struct ae_instance instance;
 static struct ae_broker broker;
 static struct ae_server *server;
-static int lock = -1; /* open until the process ends, after everything else */
+static int lock = -1; /* never closed, so that the lock is held until the process ends */
 static bool broker_started;
 
-/* Finds the default socket. Its directory must be private to us; one that the user names is the user's business. */
+/* Finds the default socket. Creates its directory, which must be private, unless $AETHER_SOCKET names the socket. */
 static int default_socket(char *path, size_t size) {
     struct stat st;
     char directory[sizeof instance.socket_path];
@@ -112,8 +112,8 @@ static const struct ae_service aetherd = {
                "$XDG_RUNTIME_DIR/aether/aetherd.sock, else /tmp/aether-UID/aetherd.sock.\n",
     .running = "another aetherd runs at PATH",
     .section = "daemon",
-    .socket_help = "Where clients connect. Default: $AETHER_SOCKET, else $XDG_RUNTIME_DIR/aether/aetherd.sock, else\n"
-                   "/tmp/aether-UID/aetherd.sock.",
+    .socket_help = "The socket to which clients connect. Default: $AETHER_SOCKET, else\n"
+                   "$XDG_RUNTIME_DIR/aether/aetherd.sock, else /tmp/aether-UID/aetherd.sock.",
     .socket_example = "/run/aether/aetherd.sock",
     .keys = keys,
     .key_count = sizeof keys / sizeof keys[0],

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_MAX_BYTES 200 /* what every libinih takes; a longer line would be cut without a word */
-#define LIST_SIZE 512      /* texts of errors are no longer */
+#define LINE_MAX_BYTES 200 /* every libinih accepts that; it would cut a longer line without an error */
+#define LIST_SIZE 512      /* no error text is longer */
 
 /* ---- lists for texts ---- */
 
@@ -35,7 +35,7 @@ static bool begins_section(const struct ae_conf *conf, size_t i) {
     return i == 0 || strcmp(conf->keys[i].section, conf->keys[i - 1].section) != 0;
 }
 
-/* "[daemon] or [limits]", with the names of the keys "[daemon] socket, log_level or [limits] topics". */
+/* Writes "[daemon] or [limits]" or, with the names of the keys, "[daemon] socket, log_level or [limits] topics". */
 static void list_keys(const struct ae_conf *conf, bool names, char text[LIST_SIZE]) {
     size_t left = 0;
 
@@ -55,7 +55,7 @@ static void list_keys(const struct ae_conf *conf, bool names, char text[LIST_SIZ
 
 /* ---- values ---- */
 
-/* Decimal digits, and nothing else. */
+/* Reads decimal digits, which must be the whole text. */
 static bool parse_number(const char *text, uint64_t *value) {
     char *end;
 
@@ -88,7 +88,7 @@ static int set_number(const struct ae_conf_key *key, const char *text, const cha
     return 0;
 }
 
-/* place: how a text about the value begins. */
+/* place: the beginning of an error text about the value. */
 static int set_value(const struct ae_conf_key *key, const char *text, const char *place) {
     char words[LIST_SIZE];
 
@@ -145,7 +145,7 @@ struct reading {
     unsigned line;
     bool seen[AE_CONF_KEYS_MAX];
     int rc;           /* of the first error */
-    unsigned rc_line; /* its line; as long as there is none, the line that was read last */
+    unsigned rc_line; /* the line of the first error or, without an error, the line that was read last */
 };
 
 static int set_from_file(struct reading *r, size_t i, const char *text) {
@@ -164,7 +164,7 @@ static int handle(void *user, const char *section, const char *name, const char 
     char known[LIST_SIZE];
 
     if (r->rc != 0)
-        return 0; /* the first error is reported */
+        return 0; /* only the first error is reported */
     for (size_t i = 0; i < r->conf->count; i++) {
         if (strcmp(section, r->conf->keys[i].section) != 0 || strcmp(name, r->conf->keys[i].name) != 0)
             continue;
@@ -184,14 +184,14 @@ static bool section_known(const struct ae_conf *conf, const char *name, size_t l
     return false;
 }
 
-/* libinih ignores what follows a section's name, and reports no section that has no keys. */
+/* Checks a section, because libinih ignores text after its name and doesn't report a section without keys. */
 static int check_section(const struct reading *r, const char *text) {
     const size_t len = strcspn(text + 1, "]");
     const char *rest = text + 1 + len;
     char known[LIST_SIZE];
 
     if (*rest == '\0')
-        return 0; /* libinih reports this one */
+        return 0; /* without a ], which libinih reports */
     if (!section_known(r->conf, text + 1, len)) {
         list_keys(r->conf, false, known);
         return ae_fail(-EINVAL, "%s:%u: section [%.*s] is unknown: use %s", r->path, r->line, (int)len, text + 1,
@@ -203,7 +203,7 @@ static int check_section(const struct reading *r, const char *text) {
     return 0;
 }
 
-/* A line as getline() gives it. */
+/* Checks a line from getline(). */
 static int check_line(const struct reading *r, const char *text, size_t len) {
     if (strlen(text) != len)
         return ae_fail(-EINVAL, "%s:%u: line holds a NUL byte: this isn't a text file", r->path, r->line);
@@ -215,7 +215,7 @@ static int check_line(const struct reading *r, const char *text, size_t len) {
     return text[0] == '[' ? check_section(r, text) : 0;
 }
 
-/* libinih reads the file through this: it counts the lines, for the texts, and refuses what libinih would cut. */
+/* Reads a line for libinih. Counts the lines, for error texts, and refuses lines that libinih would cut. */
 static char *read_line(char *text, int size, void *stream) {
     struct reading *r = stream;
     char *line = NULL;
@@ -254,9 +254,12 @@ int ae_conf_read(const struct ae_conf *conf, const char *path) {
 
 /* ---- printing ---- */
 
-/* Would the file's reader give the text back? It ends lines, cuts blanks, and takes a ; after a blank for a remark. */
+/*
+ * Would ae_conf_read() give the same text? A control character could end the line, outer blanks are cut, and a ; after
+ * a blank begins a comment.
+ */
 static bool survives_file(const char *text) {
-    char before = ' '; /* the one behind the equals sign */
+    char before = ' '; /* at first the blank after the equals sign */
 
     for (const char *p = text; *p != '\0'; p++) {
         if ((unsigned char)*p < ' ' || *p == 0x7f || (*p == ';' && before == ' '))
@@ -280,7 +283,7 @@ static const char *present_value(const struct ae_conf_key *key, char number[24])
     }
 }
 
-/* "# " and the help, each of its lines behind a #, and what values there are. */
+/* Writes the help as comments, and a comment on the possible values. */
 static void print_help(const struct ae_conf_key *key, FILE *out) {
     char words[LIST_SIZE];
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conf.h - the settings of a program: one table gives the keys of its INI file, their defaults and limits, the options
- * of its command line, the texts of all errors, and the sample file.
+ * conf.h - the settings of a program. One table has the keys of its INI file, their defaults and limits, and the
+ * options of its command line. All error texts and the sample file are made from it.
  *
- * The table and what it points to belong to the caller and outlive the calls; the values are stored where the table's
- * targets point. All functions block only for the file, and are to be called from one thread.
+ * The table and what it points to belong to the caller and outlive the calls. The values are stored in the targets of
+ * the table. The functions block only for the file, and one thread calls them.
  */
 #ifndef AE_SERVICE_CONF_H
 #define AE_SERVICE_CONF_H
@@ -17,14 +17,14 @@
 
 enum ae_conf_kind {
     AE_CONF_PATH, /* 1 to max bytes; target.path: char[max + 1] */
-    AE_CONF_WORD, /* one of words; target.word: its index */
+    AE_CONF_WORD, /* one of `words`; target.word: its index */
     AE_CONF_U32,  /* a decimal number from min to max */
     AE_CONF_U64,
 };
 
 struct ae_conf_key {
     const char *section, *name; /* the keys of a section stand together */
-    const char *option;         /* "socket": --socket on the command line sets it, too; NULL: nothing does */
+    const char *option;         /* "socket": --socket on the command line sets it, too; NULL: no option does */
     enum ae_conf_kind kind;
     union {
         char *path;
@@ -35,7 +35,7 @@ struct ae_conf_key {
     uint64_t min, max;
     const char *const *words; /* ends with NULL */
     const char *value;        /* the default, as it is written in a file; NULL: an empty path */
-    const char *example;      /* for the sample, where there is no default */
+    const char *example;      /* for the sample, if there is no default */
     const char *help;         /* for the sample; '\n' begins a new line */
 };
 
@@ -44,21 +44,21 @@ struct ae_conf {
     size_t count; /* at most AE_CONF_KEYS_MAX */
 };
 
-/* Stores every key's default. 0, or -EINVAL: the table contradicts itself. */
+/* Stores every key's default. 0, or -EINVAL if a default isn't a possible value. */
 int ae_conf_defaults(const struct ae_conf *conf);
 
 /*
- * Reads a file over what is there. 0, or -EINVAL or -errno with a text that names file, line, what is wrong and what
- * would be right. An unknown or repeated key is an error, too. What stands before the error is stored.
+ * Stores the values of a file. 0, or -EINVAL or -errno with a text that names file and line and says what is wrong and
+ * what would be right. An unknown or repeated key is an error, too. Values before the error have been stored.
  */
 int ae_conf_read(const struct ae_conf *conf, const char *path);
 
-/* Stores what stands behind the key's option. 0, or -EINVAL with a text. */
+/* Stores the value of the key's option. 0, or -EINVAL with a text. */
 int ae_conf_option(const struct ae_conf_key *key, const char *text);
 
 /*
- * Writes the settings as a file that ae_conf_read() understands: every key with its help and its present value, behind a
- * # if that is the default. 0, or -EINVAL: a value that came from the command line can't stand in a file.
+ * Writes the settings as a file for ae_conf_read(): every key with its help and its present value, behind a # if that
+ * is the default. 0, or -EINVAL if a value from the command line can't be written in a file.
  */
 int ae_conf_print(const struct ae_conf *conf, FILE *out);
 

@@ -83,7 +83,7 @@ static int teardown(void **state) {
     return unlink(path);
 }
 
-/* Reads a file with this content over the defaults. */
+/* Stores the defaults, then reads a file with this content. */
 static int read_text(const char *text) {
     FILE *file = fopen(path, "we");
 
@@ -136,7 +136,7 @@ static void error_is(const char *text) {
     assert_string_equal(aether_errmsg() + len, text);
 }
 
-/* The first error is reported, with its file and line, and every text comes from the table. */
+/* The first error is reported, with its file and line. All words of the texts come from the table. */
 static void errors_name_their_line(void **state) {
     static const struct {
         const char *text, *error;

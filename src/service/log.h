@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - the log of a program that serves: one line a call on stderr, "2026-01-31T12:00:00.123Z warning text", UTC.
+ * log.h - the log of a service: one line a call on stderr, "2026-01-31T12:00:00.123Z warning text", in UTC.
  *
- * Thread-safe: each line is one write(). A line that stderr doesn't take is dropped. A program whose stderr may be a
- * closed pipe ignores SIGPIPE.
+ * Thread-safe: each line is one write(), which may block. If it fails, the line is dropped. The program must ignore
+ * SIGPIPE if its stderr may be a closed pipe.
  */
 #ifndef AE_SERVICE_LOG_H
 #define AE_SERVICE_LOG_H
@@ -20,7 +20,7 @@ void ae_log_line(enum ae_log_level level, const char *format, ...) __attribute__
 
 void ae_log_set_level(enum ae_log_level level);
 
-/* "error", "warning", "info", "debug": the index is the level, and a NULL ends them. */
+/* "error", "warning", "info", "debug", NULL. The index is the level. */
 extern const char *const ae_log_levels[];
 
 #endif

@@ -61,8 +61,8 @@ void ae_source_remove(struct ae_source *source) {
     if (source->loop == NULL)
         return;
     /*
-     * Closing the descriptor would not be enough: while another process has a copy of it, epoll would go on reporting
-     * its events, with the address of a source that is gone.
+     * Closing the descriptor would not be enough. While another process has a copy of it, epoll continues to report its
+     * events, with the address of a source that may be freed.
      */
     (void)epoll_ctl(source->loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);
     unlink_happened(source);
@@ -71,7 +71,7 @@ void ae_source_remove(struct ae_source *source) {
 
 /* ---- timers: a pairing heap, so that arming one needs no memory ---- */
 
-/* Joins two heaps, neither of them empty; returns the root, which has no sibling. */
+/* Joins two heaps that aren't empty. Returns the root, which has no sibling. */
 static struct ae_timer *join(struct ae_timer *a, struct ae_timer *b) {
     struct ae_timer *root = a->due_ns <= b->due_ns ? a : b, *child = root == a ? b : a;
 
@@ -84,7 +84,7 @@ static struct ae_timer *join(struct ae_timer *a, struct ae_timer *b) {
     return root;
 }
 
-/* Makes one heap of siblings: in pairs from the first to the last, then the pairs from the last to the first. */
+/* Joins siblings to one heap: first pairs, from the first to the last; then the pairs, from the last to the first. */
 static struct ae_timer *join_siblings(struct ae_timer *first) {
     struct ae_timer *pairs = NULL, *root = NULL;
 
@@ -152,7 +152,7 @@ void ae_loop_stop(struct ae_loop *loop) {
     loop->stop = true;
 }
 
-/* Milliseconds until the earliest timer, rounded up so that it isn't found too early; -1: there is none. */
+/* Milliseconds until the earliest timer, rounded up so that it is due then; -1 without a timer. */
 static int timeout_ms(const struct ae_loop *loop) {
     if (loop->timers == NULL)
         return -1;
@@ -173,7 +173,7 @@ static void handle_happened(struct ae_loop *loop) {
     }
 }
 
-/* No more than were armed before: a handler that arms itself for a time that is past must not keep events waiting. */
+/* Fires at most as many timers as are armed now. If a handler arms its timer for a past time, events come first. */
 static void fire_timers(struct ae_loop *loop) {
     const uint64_t now = ae_now_ns();
 

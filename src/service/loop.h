@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loop.h - an event loop of one thread: descriptors and timers.
+ * loop.h - an event loop for one thread: descriptors and timers.
  *
- * Sources and timers are parts of the caller's structures; AE_CONTAINER() gets from the part to the whole. They start
- * zeroed with fn set, and belong to the loop from add or arm until remove or disarm; their memory and the descriptor
- * stay the caller's. A handler may add, change and remove any source or timer, its own too, and free the memory of what
- * it removed: events of a removed source that were already read from the kernel are dropped, also if its descriptor or
- * its memory was used again meanwhile.
+ * Sources and timers are members of the caller's structures; AE_CONTAINER() returns the structure of a member. They
+ * start zeroed with fn set. Their memory and the descriptor are the caller's; they must not be freed or closed between
+ * add and remove, or between arm and disarm. A handler may add, change and remove any source or timer, also its own,
+ * and free the memory of what it removed. Events of a removed source that were already read from the kernel are
+ * dropped, also if its descriptor or its memory has been used again.
  *
- * Threads: all calls from the thread that runs the loop. After fork() the child must not touch the loop, since parent
- * and child share one epoll set.
+ * Only the thread that runs the loop makes calls. After fork() the child must not use the loop, because parent and
+ * child share one epoll set.
  */
 #ifndef AE_SERVICE_LOOP_H
 #define AE_SERVICE_LOOP_H
@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
-/* The structure of which *part is the member. */
+/* The structure whose member is *part. */
 #define AE_CONTAINER(part, type, member) ((type *)(void *)((char *)(part)-offsetof(type, member)))
 
 struct ae_loop;
@@ -28,22 +28,24 @@ struct ae_timer;
 
 struct ae_source {
     /*
-     * events: those that happened and are asked for; EPOLLERR and EPOLLHUP come unasked. Another handler may have read
-     * what had come, so the descriptor should be non-blocking.
+     * events: those of source->events that have happened, and EPOLLERR and EPOLLHUP in any case. The descriptor should
+     * be non-blocking, because another handler may have read the data already.
      */
     void (*fn)(struct ae_source *source, uint32_t events);
-    int fd;          /* open as long as the source is added: remove it first, then close */
-    uint32_t events; /* asked for, level-triggered: EPOLLIN, EPOLLOUT; 0 pauses */
-    /* The loop's. */
+    int fd;          /* must be open while the source is added: remove the source first, then close */
+    uint32_t events; /* EPOLLIN, EPOLLOUT, level-triggered; 0 pauses the source */
+
+    /* For the loop only. */
     struct ae_loop *loop;           /* NULL: not added */
-    uint32_t happened;              /* read from the kernel, not handled yet */
-    struct ae_source *next, **link; /* in loop->happened; link is NULL outside */
+    uint32_t happened;              /* events that were read from the kernel and aren't handled yet */
+    struct ae_source *next, **link; /* in loop->happened; link is NULL if it isn't in there */
 };
 
 struct ae_timer {
-    void (*fn)(struct ae_timer *timer); /* it is disarmed already, and may arm itself again */
-    uint64_t due_ns;                    /* CLOCK_MONOTONIC, which no setting of the time changes */
-    /* The loop's. */
+    void (*fn)(struct ae_timer *timer); /* the timer is disarmed when it is called; it may arm the timer again */
+    uint64_t due_ns;                    /* CLOCK_MONOTONIC, which doesn't change when the time of day is set */
+
+    /* For the loop only. */
     struct ae_loop *loop;             /* NULL: not armed */
     struct ae_timer *child, *sibling; /* in the pairing heap loop->timers */
     struct ae_timer **link;
@@ -52,41 +54,41 @@ struct ae_timer {
 struct ae_loop {
     int epoll;
     bool stop;
-    struct ae_source *happened, **happened_end; /* still to be handled, oldest first */
-    struct ae_timer *timers;                    /* the earliest */
-    uint32_t armed;                             /* how many are in the heap */
+    struct ae_source *happened, **happened_end; /* sources with events to handle, the oldest first */
+    struct ae_timer *timers;                    /* the earliest timer, the root of the heap */
+    uint32_t armed;                             /* number of timers in the heap */
 };
 
-/* The loop stays where it is until it is closed. 0, or -errno (descriptors, memory). */
+/* The loop's address must not change until it is closed. 0, or -errno: no descriptor or no memory is left. */
 int ae_loop_open(struct ae_loop *loop);
 
-/* No source and no timer may be in it any more. */
+/* All sources must have been removed and all timers disarmed. */
 void ae_loop_close(struct ae_loop *loop);
 
 /*
- * Handles events and timers until ae_loop_stop(): then 0, and what wasn't handled yet stays for the next run. A stop
- * before the run ends the run at once. Sleeps in the kernel while nothing happens and no timer is due. -errno: the
+ * Handles events and timers until ae_loop_stop(), and then returns 0. Events that weren't handled yet stay for the next
+ * run. A stop before the run ends the run at once. Blocks while there is no event and no timer is due. -errno: the
  * kernel refuses to wait.
  */
 int ae_loop_run(struct ae_loop *loop);
 void ae_loop_stop(struct ae_loop *loop);
 
-/* 0, or -errno: -EPERM a descriptor that can't be waited for, such as a file's; -ENOSPC, -ENOMEM. */
+/* 0, or -errno: -EPERM if epoll can't wait for the descriptor, such as a file; -ENOSPC; -ENOMEM. */
 int ae_source_add(struct ae_loop *loop, struct ae_source *source);
 
-/* Asks for other events from now on. Those that had happened and aren't asked for any more are dropped. 0 or -errno. */
+/* Changes source->events. Events that have happened but aren't among the new events are dropped. 0 or -errno. */
 int ae_source_modify(struct ae_source *source, uint32_t events);
 
-/* Nothing if it isn't added. */
+/* Does nothing if the source isn't added. */
 void ae_source_remove(struct ae_source *source);
 
 /*
- * Sets the time; a timer that is armed moves. It never fires early, and timers fire in the order of their times. Can't
- * fail: no memory is allocated.
+ * Arms the timer, or changes its time if it is armed. It never fires early, and timers fire in the order of their
+ * times. Can't fail, because it needs no memory.
  */
 void ae_timer_arm(struct ae_loop *loop, struct ae_timer *timer, uint64_t due_ns);
 
-/* Nothing if it isn't armed. */
+/* Does nothing if the timer isn't armed. */
 void ae_timer_disarm(struct ae_timer *timer);
 
 #endif

@@ -32,7 +32,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* One end of a connection is in the loop, the other one is the test's. */
+/* One end of a connection is in the loop, the other end is the test's. */
 struct peer {
     struct ae_source source;
     int other;
@@ -78,7 +78,7 @@ static void on_stop(struct ae_source *source, uint32_t events) {
     ae_loop_stop(&loop);
 }
 
-/* Ends a run when everything that happened before has been handled. */
+/* Ends a run when all earlier events have been handled. */
 static void stop_soon(struct ae_timer *timer) {
     (void)timer;
     ae_loop_stop(&loop);
@@ -121,7 +121,7 @@ static void events_come_until_they_are_taken(void **state) {
     close_peer(&p);
 }
 
-/* More than the loop takes from the kernel at once. */
+/* For more events than the loop reads from the kernel at once. */
 static void on_byte(struct ae_source *source, uint32_t events) {
     drain(note(source, events));
 }
@@ -153,7 +153,7 @@ static void on_remove(struct ae_source *source, uint32_t events) {
     ae_loop_stop(&loop);
 }
 
-/* Two have happened; the one that is handled first removes the other, and itself. */
+/* Two sources have events. The handler that is called first removes both. */
 static void removed_source_gets_no_event(void **state) {
     struct peer a, b;
 
@@ -177,7 +177,7 @@ static void on_replace(struct ae_source *source, uint32_t events) {
     drain(p);
     close_peer(victim);
     open_peer(victim, on_stop);
-    if (victim->source.fd != fd) { /* socketpair() has the numbers the other way round */
+    if (victim->source.fd != fd) { /* socketpair() has given the old number to the other end */
         assert_int_equal(victim->other, fd);
         ae_source_remove(&victim->source);
         victim->other = victim->source.fd;
@@ -186,7 +186,7 @@ static void on_replace(struct ae_source *source, uint32_t events) {
     }
 }
 
-/* Two have happened; the first replaces the other: the same memory and descriptor, and nothing has happened to it. */
+/* Two sources have events. The first handler replaces the other source by a new one with its memory and descriptor. */
 static void reused_descriptor_and_memory_are_another_source(void **state) {
     struct peer a, b;
 
@@ -253,7 +253,7 @@ static void stop_leaves_the_rest(void **state) {
     close_peer(&b);
 }
 
-/* While a child has a copy of the descriptor, closing it takes nothing out of the epoll set. */
+/* While a child has a copy of the descriptor, closing it doesn't remove it from the epoll set. */
 static void copy_in_a_child_is_not_served(void **state) {
     struct peer p;
     int end[2], status;
@@ -310,7 +310,7 @@ static void on_entry(struct ae_timer *timer) {
     e->fired++;
 }
 
-/* Random times, some of them alike; every third is moved, every fifth taken out again. */
+/* Random times, some of them equal. Every third timer is armed again, and every fifth is disarmed. */
 static void timers_fire_in_order(void **state) {
     static struct entry entries[TIMERS];
     unsigned random = 1;
@@ -389,7 +389,7 @@ static void disarmed_timer_does_not_fire(void **state) {
 
     (void)state;
     neighbour = &second;
-    ae_timer_disarm(&second.timer); /* of one that isn't armed: nothing */
+    ae_timer_disarm(&second.timer); /* not armed, so this does nothing */
     ae_timer_arm(&loop, &second.timer, 2);
     ae_timer_arm(&loop, &first.timer, 1);
     run_for(0);

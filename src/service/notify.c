@@ -22,7 +22,7 @@ int ae_notify(const char *state) {
     memcpy(address.sun_path, name, len);
     if (name[0] == '@')
         address.sun_path[0] = '\0';
-    /* An abstract name ends with the address, a path with a NUL that an address may leave out. */
+    /* Without a NUL at the end: an abstract name must not have one, and a path need not. */
     const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
     int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const ssize_t sent = sock < 0 ? -1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify_test.c - this process is the service manager, too. */
+/* notify_test.c - notices of a service; the test is the service manager, too. */
 #include "service/notify.h"
 #include "base/socket.h"
 #include <aether/error.h>
@@ -27,7 +27,7 @@ static int teardown_group(void **state) {
     return rmdir(directory);
 }
 
-/* Binds a manager's socket to a name as in $NOTIFY_SOCKET, and sets that. */
+/* Binds a manager's socket to the name, and sets $NOTIFY_SOCKET. */
 static int manager(const char *name) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const size_t len = strlen(name);
@@ -94,7 +94,7 @@ static void unreachable_manager_is_an_error(void **state) {
     assert_non_null(strstr(aether_errmsg(), "/nonexistent/s"));
 }
 
-/* A manager that doesn't read can't keep the service from serving. */
+/* A service doesn't wait for a manager that doesn't read. */
 static void full_queue_does_not_block(void **state) {
     char name[128];
     int rc = 0;

@@ -19,13 +19,13 @@
 #define GO_ON (-1)
 #define COMMON_KEYS 2
 
-/* Everything that ae_service_main() needs; it is too large for the stack. */
+/* The state of ae_service_main(), which is too large for the stack. */
 struct program {
     const struct ae_service *service;
     struct ae_service_run run;
     unsigned log_level;
     struct ae_conf_key keys[AE_CONF_KEYS_MAX];
-    const char *given[AE_CONF_KEYS_MAX]; /* behind each key's option; NULL: it isn't there */
+    const char *given[AE_CONF_KEYS_MAX]; /* the value of each key's option; NULL: it isn't on the command line */
     struct ae_conf conf;
     struct ae_source signals;
 };
@@ -55,7 +55,7 @@ static void make_keys(struct program *p) {
                                       .target.word = &p->log_level,
                                       .words = ae_log_levels,
                                       .value = "info",
-                                      .help = "Log this and what is worse."};
+                                      .help = "Log entries of this level and of the more severe ones."};
     memcpy(p->keys + COMMON_KEYS, service->keys, service->key_count * sizeof *service->keys);
     p->conf = (struct ae_conf){.keys = p->keys, .count = COMMON_KEYS + service->key_count};
 }
@@ -85,8 +85,8 @@ static void usage(const struct program *p, FILE *out) {
 static int print_config(const struct program *p) {
     const char *name = p->service->name;
 
-    printf("# %s.conf - settings of %s(8). Every line is optional; those behind # are the defaults.\n"
-           "# Use it with: %s --config FILE. Words on the command line win.\n",
+    printf("# %s.conf - settings of %s(8). Every setting is optional; those behind # have their default.\n"
+           "# Use it with: %s --config FILE. Options on the command line override it.\n",
            name, name, name);
     if (ae_conf_print(&p->conf, stdout) != 0)
         return fail(p, AE_EXIT_USAGE);
@@ -115,7 +115,7 @@ static void make_options(const struct program *p, struct option options[AE_CONF_
     options[count] = (struct option){0};
 }
 
-/* The file over the defaults, and the command line over the file. GO_ON, or the status to end with. */
+/* The file overrides the defaults, and the command line overrides the file. GO_ON, or the status to end with. */
 static int read_settings(struct program *p, const char *file, bool print) {
     if (ae_conf_defaults(&p->conf) != 0 || (file != NULL && ae_conf_read(&p->conf, file) != 0))
         return fail(p, AE_EXIT_USAGE);
@@ -169,7 +169,7 @@ static int read_words(struct program *p, int argc, char **argv) {
 
 /* ---- the process ---- */
 
-/* While one of the first three descriptors is closed, a file that is opened gets its number, and the log goes there. */
+/* Opens /dev/null for each closed descriptor from 0 to 2. Otherwise a file could get number 2, and the log with it. */
 static int open_standard_descriptors(void) {
     int fd = STDIN_FILENO;
 
@@ -194,7 +194,7 @@ static int open_signals(struct program *p) {
     sigset_t set;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGXFSZ, SIG_IGN); /* then a limit of file sizes is an error of the call that meets it */
+    (void)signal(SIGXFSZ, SIG_IGN); /* so that a call beyond the limit of file sizes returns an error */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -206,7 +206,7 @@ static int open_signals(struct program *p) {
     return ae_source_add(&p->run.loop, &p->signals);
 }
 
-/* A server takes descriptors for each of its clients. A limit that stays too low is met when it is reached. */
+/* A server needs descriptors for each of its clients. If this fails, a later call reports the limit. */
 static void raise_fd_limit(void) {
     struct rlimit limit;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * service.h - what every program that serves has beside its own work: command line and configuration file, log,
- * signals, limits of the process, the event loop, notice to a service manager, and exit codes.
+ * service.h - what all services have in common: command line and configuration file, log, signals, limits of the
+ * process, the event loop, notices to a service manager, and exit codes.
  *
- * Such a program describes itself in a struct ae_service, and its main() calls ae_service_main(), once. It runs in one
- * thread. Threads of its own begin in start, where SIGTERM and SIGINT are blocked already.
+ * A service describes itself in a struct ae_service, and its main() calls ae_service_main() once. It runs in one
+ * thread. If it has other threads, its start function starts them, because SIGTERM and SIGINT are blocked there.
  */
 #ifndef AE_SERVICE_SERVICE_H
 #define AE_SERVICE_SERVICE_H
@@ -15,16 +15,16 @@
 
 /* Exit codes of every service. */
 enum {
-    AE_EXIT_STOPPED = 0, /* as asked */
-    AE_EXIT_FAILED = 1,  /* can't start, or can't go on */
+    AE_EXIT_STOPPED = 0, /* by a signal or a request */
+    AE_EXIT_FAILED = 1,  /* it couldn't start or continue */
     AE_EXIT_USAGE = 2,   /* bad command line or configuration file */
-    AE_EXIT_RUNNING = 3, /* another one runs already */
+    AE_EXIT_RUNNING = 3, /* the same service runs already */
 };
 
 struct ae_service_run {
     struct ae_loop loop;
-    char socket_path[AE_SOCKET_PATH_MAX + 2]; /* --socket, else the file's; "": neither says */
-    char ready[256];                          /* for the log, written by start: "listening at ..." */
+    char socket_path[AE_SOCKET_PATH_MAX + 2]; /* from --socket, else from the file; "": from neither */
+    char ready[256];                          /* start writes it, for the log: "listening at ..." */
 };
 
 struct ae_service {
@@ -33,12 +33,12 @@ struct ae_service {
     const char *running; /* for --help: what exit code 3 means; NULL: it is never used */
     const char *section; /* of the configuration file, for the settings socket and log_level, which all services have */
     const char *socket_help, *socket_example; /* for the sample of a configuration file */
-    const struct ae_conf_key *keys;           /* its own settings */
+    const struct ae_conf_key *keys;           /* the service's own settings */
     size_t key_count;
 
     /*
-     * Adds sources and timers to run->loop, and returns when it is ready to serve. 0, or -errno with a text; -EALREADY:
-     * another one runs already.
+     * Adds sources and timers to run->loop, and returns when the service is ready. 0, or -errno with a text: -EALREADY
+     * if the same service runs already.
      */
     int (*start)(struct ae_service_run *run);
 
@@ -47,9 +47,9 @@ struct ae_service {
 };
 
 /*
- * Runs the service until SIGTERM, SIGINT or ae_loop_stop(), and returns its exit code; one line on stderr says why it
- * isn't 0. Every service has the options --config, --print-config, --help and --version, and one for each key that names
- * one; --socket and --log-level are such.
+ * Runs the service until SIGTERM, SIGINT or ae_loop_stop(). Returns its exit code; if it isn't 0, one line on stderr
+ * says why. Every service has the options --config, --print-config, --socket, --log-level, --help and --version, and
+ * those that its keys name.
  */
 int ae_service_main(const struct ae_service *service, int argc, char **argv);
 
