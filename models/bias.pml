@@ -320,7 +320,7 @@ again_biased:
     :: atomic { LOADED == word -> WIN(next, BIASED); goto write }
     :: LOADED != word
     fi;
-    /* settle() */
+    /* lose_bias() */
 #ifdef WITHDRAWPLAIN
     DRAINED;
     if

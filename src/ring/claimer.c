@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* claimer.c - claiming sequences where the inline part of aether_publish() could not. */
+/* claimer.c - claiming sequences where the fast path in publish.h can't. */
 #include "ring/claimer.h"
 #include "base/error.h"
 #include "base/export.h"
@@ -7,12 +7,12 @@
 #include "ring/flow.h"
 #include "ring/wake.h"
 
-#define PROVE_TURNS 256
+#define PROVE_TRIES 256
 #define PAUSE_DOUBLINGS 5u
 
 /* ---- room ---- */
 
-/* The limit may lie below seq, when others have claimed beyond it. */
+/* The limit lies below seq if other publishers have claimed beyond it. */
 static bool within_limit(const struct ae_publisher *p, uint64_t seq, uint64_t count) {
     const uint64_t room = p->hot.limit - seq;
 
@@ -27,9 +27,9 @@ static bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
 }
 
 /*
- * What a joiner would start at, and no more: a scan is made for this sequence, and a joiner that it doesn't see must
- * not start below. With the bias of another one that is the beginning of an intent that isn't committed yet, not its
- * end.
+ * A joiner starts at the same sequence. A scan is made for this sequence, and a joiner that the scan doesn't see must
+ * not start below it. So if another publisher has the bias and hasn't committed its intent yet, this is where the
+ * intent begins, not where it ends.
  */
 uint64_t ae_claim_seq(const struct ae_publisher *p) {
     return p->hot.biased ? p->hot.next : ae_claim_end(p->log, &p->geometry, ae_load_relaxed(&p->log->claim.position));
@@ -42,92 +42,109 @@ int ae_claim_room(struct ae_publisher *p, uint64_t count) {
     return AETHER_FULL;
 }
 
-/* ---- tries. WON: the sequences are next - count .. next - 1 ---- */
+/* ---- one try to claim ---- */
 
-enum try { WON, LOST, NO_ROOM, NO_BARRIER };
+enum outcome {
+    /* The sequences next - count .. next - 1 are claimed. */
+    CLAIM_WON,
+    /* Another publisher has changed the claim word: try again. */
+    CLAIM_LOST,
+    CLAIM_NO_ROOM,
+    /* Another publisher has the bias, and membarrier(2) isn't allowed. */
+    CLAIM_NO_BARRIER,
+};
 
-static enum try won(struct ae_publisher *p, uint64_t end, uint64_t word, bool biased) {
+static enum outcome set_won(struct ae_publisher *p, uint64_t end, uint64_t word, bool biased) {
     p->hot.next = end;
     p->hot.word = word;
     p->hot.biased = biased;
-    return WON;
+    return CLAIM_WON;
 }
 
 /*
- * The claim word isn't what the biased publisher left there: another one revokes the bias, or has. Either this
- * publisher takes the intent that it has just stored back, by ending the bias itself, or the revoker has ended it and
- * has, or has not, found the intent, which is the very question that repair would ask.
+ * This publisher had the bias and has just stored an intent of count sequences, but the claim word has changed: another
+ * publisher is revoking the bias, or has revoked it. There are three cases:
+ *
+ *   1. This publisher ends the bias first. That takes the intent back, so the claim is lost.
+ *   2. The revoker ended the bias and found the intent, so the claim is won.
+ *   3. The revoker ended the bias and didn't find the intent, so the claim is lost.
+ *
+ * D2 tells case 2 from case 3, as it does after a death.
  */
-static enum try settle(struct ae_publisher *p, uint64_t count) {
+static enum outcome lose_bias(struct ae_publisher *p, uint64_t count) {
     const uint64_t next = p->hot.next;
 
     p->hot.biased = 0;
-    /* B4 acq_rel, pairs B5 (revoke): only one of the two ends the bias. */
+    /* B4 acq_rel, pairs B5 (revoke): either the owner or the revoker ends the bias, not both. */
     if (ae_cas(&p->log->claim.claim, ae_claim_revoking(p->hot.word), ae_claim_word(next, AE_MODE_SHARED, p->record)))
-        return LOST;
+        return CLAIM_LOST;
     if (!ae_claim_was_won(p->log, p->record, next + count))
-        return LOST;
-    return won(p, next + count, ae_claim_word(next + count, AE_MODE_SHARED, p->record), false);
+        return CLAIM_LOST;
+    return set_won(p, next + count, ae_claim_word(next + count, AE_MODE_SHARED, p->record), false);
 }
 
-static enum try claim_biased(struct ae_publisher *p, uint64_t count) {
+static enum outcome claim_biased(struct ae_publisher *p, uint64_t count) {
     if (!has_room(p, p->hot.next, count))
-        return NO_ROOM;
-    /* P4 and P7 as in ae_claim_next(). It may have stored this very intent a moment ago. */
+        return CLAIM_NO_ROOM;
+    /* P4 and P7 as in ae_claim_at_once(), which may have stored the same intent already. */
     ae_store_release(&p->own->intent, ae_intent(p->hot.next, count));
     ae_compiler_barrier();
     if (ae_load_relaxed(&p->log->claim.claim) != p->hot.word)
-        return settle(p, count);
-    return won(p, p->hot.next + count, p->hot.word, true);
+        return lose_bias(p, count);
+    return set_won(p, p->hot.next + count, p->hot.word, true);
 }
 
 /*
- * Ends the bias of another publisher, dead, stopped or alive, without its help. What is found in its intent after the
- * barrier is claimed for it; it finds that out in settle().
+ * Ends the bias of another publisher, which may be running, stopped or dead and needn't help. The sequences of the
+ * intent that is found after the barrier are claimed for that publisher, which finds this out in lose_bias().
  */
-static enum try revoke(struct ae_publisher *p, uint64_t word, uint64_t seq) {
+static enum outcome revoke(struct ae_publisher *p, uint64_t word, uint64_t seq) {
     const uint64_t owner = ae_claim_record(word);
 
-    if (owner == p->record) { /* nobody writes that, but it must not last */
+    /* Only a hostile peer makes this publisher the owner. Without this, every later claim would come here. */
+    if (owner == p->record) {
         (void)ae_cas(&p->log->claim.claim, word,
                      ae_claim_word(ae_claim_intent(p->log, owner, seq).end, AE_MODE_SHARED, owner));
-        return LOST;
+        return CLAIM_LOST;
     }
     if (word != ae_claim_revoking(word) && !ae_cas(&p->log->claim.claim, word, ae_claim_revoking(word)))
-        return LOST;
+        return CLAIM_LOST;
     /*
-     * P8, pairs P7 (ae_claim_next): an owner that loaded the claim word before this, and so goes on, has drained the
-     * intent that it stored before that. Also where another one has set REVOKING: it may not have come to this yet.
+     * P8, pairs P7 (ae_claim_at_once): after the barrier there are two cases. Either the owner loaded the claim word
+     * before the barrier; then the intent that it stored before that load is visible now. Or the owner loads the claim
+     * word later and finds REVOKING. Every revoker executes the barrier, because another one that set REVOKING may not
+     * have executed its own yet.
      */
     if (!ae_wake_barrier())
-        return NO_BARRIER;
-    /* B5 acq_rel, pairs B4 (settle) and D1 (repair). */
+        return CLAIM_NO_BARRIER;
+    /* B5 acq_rel, pairs B4 (lose_bias) and D1 (repair): only one of them ends the bias. */
     (void)ae_cas(&p->log->claim.claim, ae_claim_revoking(word),
                  ae_claim_word(ae_claim_intent(p->log, owner, seq).end, AE_MODE_SHARED, owner));
-    return LOST;
+    return CLAIM_LOST;
 }
 
 /*
- * The publisher that won the claim which ended at seq will no longer be named by the claim word: note that it has won.
- * Never lowered, as it decides about later intents of that publisher, too. False: no luck among too many others.
+ * Raises *proved, which belongs to the publisher that won the claim up to seq, to at least seq: the claim word is about
+ * to be replaced and will no longer name that publisher. *proved must not be lowered, because it also answers for later
+ * intents of that publisher. False: other publishers changed *proved at every try.
  */
 static bool prove(ae_u64 *proved, uint64_t seq) {
-    for (int turn = 0; turn < PROVE_TURNS; turn++) {
+    for (int turn = 0; turn < PROVE_TRIES; turn++) {
         const uint64_t old = ae_load_relaxed(proved);
-        /* P3 acq_rel, pairs D2 (repair): before the claim that follows. */
+        /* P3 acq_rel, pairs D2 (repair): `proved` before the claim that follows. */
         if ((int64_t)(old - seq) >= 0 || ae_cas(proved, old, seq))
             return true;
     }
     return false;
 }
 
-/* A publisher that is alone saves the compare-and-swap. A hint: any answer is sound. */
+/* With the bias a publisher that is alone saves the compare-and-swap. The answer is a hint: a wrong one is sound. */
 static bool wants_bias(const struct ae_publisher *p) {
     return p->may_bias && ae_load_relaxed(&p->log->stream.open) == 1ull << p->record;
 }
 
-static enum try claim_shared(struct ae_publisher *p, uint64_t count) {
-    /* P1 acquire, pairs P5 (claim): with a claim comes the intent of whoever won it. */
+static enum outcome claim_shared(struct ae_publisher *p, uint64_t count) {
+    /* P1 acquire, pairs P5 (claim): with a claim comes the intent of the publisher that won it. */
     const uint64_t word = ae_load_acquire(&p->log->claim.claim), last = ae_claim_record(word);
     const uint64_t seq = ae_seq_extend(word >> AE_CLAIM_SEQ_SHIFT, ae_load_relaxed(&p->log->claim.position));
     uint64_t mine;
@@ -136,31 +153,31 @@ static enum try claim_shared(struct ae_publisher *p, uint64_t count) {
     if (ae_claim_has_bias(word))
         return revoke(p, word, seq);
     if (!has_room(p, seq, count))
-        return NO_ROOM;
+        return CLAIM_NO_ROOM;
     if (last != p->record && last < AE_PUBLISHERS_MAX && !prove(&p->log->publishers[last].proved, seq))
-        return LOST;
+        return CLAIM_LOST;
     ae_store_release(&p->own->intent, ae_intent(seq, count)); /* P4 */
     bias = wants_bias(p);
     mine = ae_claim_word(seq + count, bias ? AE_MODE_BIASED : AE_MODE_SHARED, p->record);
     /* P5 acq_rel, pairs P1 (claim), J4 (join): with the claim comes the intent that covers it. */
-    return ae_cas(&p->log->claim.claim, word, mine) ? won(p, seq + count, mine, bias) : LOST;
+    return ae_cas(&p->log->claim.claim, word, mine) ? set_won(p, seq + count, mine, bias) : CLAIM_LOST;
 }
 
 AE_EXPORT int aether_detail_claim(aether_publisher *handle, uint64_t count) {
     struct ae_publisher *p = ae_publisher_of(handle);
-    enum try outcome = LOST;
+    enum outcome outcome = CLAIM_LOST;
 
     for (unsigned turn = 0; turn < AETHER_CLAIM_TRIES; turn++) {
         outcome = handle->biased ? claim_biased(p, count) : claim_shared(p, count);
-        if (outcome == WON)
+        if (outcome == CLAIM_WON)
             return 0;
-        if (outcome == NO_ROOM)
+        if (outcome == CLAIM_NO_ROOM)
             break;
-        /* Another one has won. Each time twice as long, so that it has its lines to itself meanwhile. */
+        /* Another publisher has won. The pause doubles each time, so that its cache lines stay with it meanwhile. */
         for (unsigned pauses = 1u << (turn < PAUSE_DOUBLINGS ? turn : PAUSE_DOUBLINGS); pauses > 0; pauses--)
             ae_pause();
     }
-    if (outcome == NO_BARRIER)
+    if (outcome == CLAIM_NO_BARRIER)
         return ae_fail(-ENOSYS,
                        "another publisher has the bias of this topic and is idle, and membarrier(2), which would "
                        "end that, isn't allowed here: allow it, or create the topic as unbiased");
@@ -171,7 +188,7 @@ AE_EXPORT int aether_detail_claim(aether_publisher *handle, uint64_t count) {
 void ae_claim_leave(struct ae_publisher *p) {
     const uint64_t mine = ae_claim_word(p->hot.next, AE_MODE_SHARED, p->record);
 
-    /* B4, as in settle(). If both fail, another one has ended it. */
+    /* B4, as in lose_bias(). If both fail, another publisher has ended the bias. */
     if (p->hot.biased && !ae_cas(&p->log->claim.claim, p->hot.word, mine))
         (void)ae_cas(&p->log->claim.claim, ae_claim_revoking(p->hot.word), mine);
     p->hot.biased = 0;

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * claimer.h - one publisher claims sequences. It owns the publisher's intent, its bias, and its side of the claim word;
- * what these words say to others is in claim.h.
+ * claimer.h - how a publisher claims sequences. This part writes the publisher's intent and takes and ends its bias;
+ * claim.h reads these words on behalf of other processes.
  */
 #ifndef AE_RING_CLAIMER_H
 #define AE_RING_CLAIMER_H
 
 #include "ring/publisher.h"
 
-/* The sequence at which a claim would begin now. */
+/* Returns the sequence at which a claim would begin now. */
 uint64_t ae_claim_seq(const struct ae_publisher *p);
 
-/* Is there room for count more slots now? 0 or AETHER_FULL, which is counted. Reserves nothing. */
+/* Returns 0: there are count free slots now; none is reserved. AETHER_FULL: there aren't; that is counted. Bounded. */
 int ae_claim_room(struct ae_publisher *p, uint64_t count);
 
-/* Gives up the bias, if the publisher has it. */
+/* Ends the publisher's bias, if it has it. */
 void ae_claim_leave(struct ae_publisher *p);
 
 #endif
