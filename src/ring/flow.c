@@ -3,8 +3,8 @@
 #include "ring/claim.h"
 
 /*
- * How far behind seq record r holds the publishers; 0: not at all. *evicted is set if a subscriber that is behind
- * evict_below was evicted, or just about.
+ * Returns how many sequences before seq record r holds publishers back; 0: it doesn't. If its cursor is below
+ * evict_below on a topic that evicts, tries to evict it and sets *evicted.
  */
 static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_t evict_below, bool *evicted) {
     const uint64_t capacity = p->geometry.capacity;
@@ -12,27 +12,28 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
 
     if (p->geometry.evict_lag != 0) {
         /*
-         * E2 acquire, pairs E1 (admission): a word of this generation comes with its cursor. So first the word, then
-         * bit and cursor: the other way round a newcomer could be evicted for its predecessor's lag.
+         * E2 acquire, pairs E1 (admission): with a word of this generation comes this generation's cursor. The word
+         * must be loaded before bit and cursor: otherwise a new subscriber could be evicted for the lag of the record's
+         * former holder.
          */
         word = ae_load_acquire(&p->log->evict[r]);
         if ((word & 1) != 0 || (ae_load_acquire(&p->cursors->active.active) >> r & 1) == 0)
             return 0;
     }
-    /* F2 acquire, pairs F1 (receive): the reader's last look at a released slot happens before it is overwritten. */
+    /* F2 acquire, pairs F1 (receive): the subscriber's last load from a released slot precedes its overwriting. */
     lag = seq - ae_load_acquire(&p->cursors->records[r].cursor);
     /*
-     * One ahead (negative lag) holds nobody back: others have claimed since seq was loaded, or it is a lie. One that is
-     * too far behind to be a cursor counts as a whole ring.
+     * A cursor ahead of seq (negative lag) holds nothing back: publishers have claimed since seq was loaded, or the
+     * subscriber is hostile. A cursor more than a ring behind can't be honest; it counts as a whole ring.
      */
     if ((int64_t)lag <= 0)
         return 0;
     lag = lag < capacity ? lag : capacity;
     if (p->geometry.evict_lag != 0 && (int64_t)(evict_below - (seq - lag)) > 0) {
         /*
-         * E3 acq_rel and a release fence, pairs E4 (receive): before a tag or a floor of what it still could read is
-         * stored, so that a reader that finds itself overrun finds the word, too. If another one changed the word, all
-         * is looked at anew.
+         * E3 acq_rel and a release fence, pairs E4 (receive): the word is stored before any tag or lane floor that
+         * overruns the subscriber. So a subscriber that finds itself overrun also finds the word. The scan starts again
+         * after every attempt, so it also sees a word that another process changed.
          */
         (void)ae_cas(&p->log->evict[r], word, word | 1);
         ae_fence_release();
@@ -45,18 +46,21 @@ static bool is_pending(const struct ae_publisher *p, uint64_t seq) {
     return ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq);
 }
 
-/* The first sequence below `hold` that is claimed by record r and isn't finished yet; or hold. */
+/* Returns the first sequence below `hold` that record r has claimed and not finished; hold, if there is none. */
 static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t hold) {
-    /* P6 acquire, pairs P4 (claim): with an intent come the commits of the one before. */
+    /* P6 acquire, pairs P4 (claim): with an intent come the commits of the claim before it. */
     const uint64_t intent = ae_load_acquire(&p->log->publishers[r].intent), count = intent & AE_INTENT_COUNT_MAX;
     uint64_t seq = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, hold);
     const uint64_t last = seq + count - 1;
 
     /*
-     * Nothing a whole ring behind can be pending, or nobody would have claimed so far. Slots are committed, and
-     * aborted, in order, so the last one tells of all, and halving finds the first; in an intent that was lost what is
-     * pending is another one's, and holds as well. P6 acquire, pairs W2 (publish) and D3 (repair): a slot that is
-     * overwritten because it is seen finished is finished for whoever finds the new message.
+     * An intent that ends a whole ring before hold is finished: otherwise no publisher could have claimed up to hold.
+     * Slots are committed and aborted in order. So if the last one is finished, all are, and otherwise a binary search
+     * finds the first pending one. The claim of this intent may have been lost; then a pending slot belongs to another
+     * publisher and must not be overwritten either.
+     *
+     * P6 acquire, pairs W2 (publish) and D3 (repair): a slot is overwritten because it was seen finished. A process
+     * that sees the new message then sees that the old one was finished.
      */
     if (count == 0 || (int64_t)(hold - seq) <= 0 || (int64_t)(hold - last) > (int64_t)p->geometry.capacity ||
         !is_pending(p, last))
@@ -72,36 +76,40 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
 }
 
 /*
- * An intent that is stored after it was loaded here is for a claim at or after seq, or it loses; so it reaches no slot
- * below the limit. The same holds for a publisher that is admitted after `open` was loaded. The dead keep their bit
- * until they are repaired.
+ * Returns the first pending sequence below seq; seq, if there is none. Two things may be missed, and neither matters:
+ *
+ *   1. An intent that is stored after it was loaded here. Its claim is at or after seq, or is lost, so it reaches no
+ *      slot below the limit.
+ *   2. A publisher that is admitted after `open` was loaded. The same holds for its claims.
+ *
+ * A dead publisher keeps its bit in `open` until it is repaired.
  */
 static uint64_t pending_below(const struct ae_publisher *p, uint64_t seq) {
     uint64_t hold = seq;
 
-    /*
-     * P9 acquire, pairs T1 (leave) and D4 (repair): all that a publisher whose bit is seen clear claimed is finished.
-     */
+    /* P9 acquire, pairs T1 (leave) and D4 (repair): if a bit is seen clear, its publisher's claims are finished. */
     for (uint64_t open = ae_load_acquire(&p->log->stream.open) & ~(1ull << p->record); open != 0; open &= open - 1)
         hold = first_pending(p, (unsigned)__builtin_ctzll(open), hold);
     return hold;
 }
 
 /*
- * limit = min(min(seq, every active cursor) + window, hold + capacity), where hold is the first pending sequence.
- * Whoever has read up to that has read all that there is: it isn't slow, evicting it would make no room, and only the
- * second term holds for it.
+ * limit = min(min(seq, every active cursor below hold) + window, hold + capacity)
+ * hold  = the first pending sequence, or seq
  *
- * seq was loaded from the claim word, or all below it was committed, before the fence, and the cursors are read after
- * it; a joiner stores its record before its own fence and reads the claim after that. So either the scan sees the
- * joiner, or the joiner sees this claim or a later one and starts at or after it, where nothing below seq + capacity >=
- * the new limit can hurt it.
+ * A subscriber that has read everything up to hold isn't slow, and evicting it would make no room. So only the second
+ * term limits publishers on its behalf.
+ *
+ * Before the fence, seq was loaded from the claim word, or everything below it was committed. Bits and cursors are
+ * loaded after the fence. A joiner stores its cursor and bit before its own fence and loads the claim after it. So
+ * either the scan sees the joiner, or the joiner sees this claim or a later one. In the second case it starts at or
+ * after seq, and the new limit, which is at most seq + capacity, reaches nothing that it still has to read.
  */
 void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below) {
     uint64_t max_lag = 0, slow_lag = 0, hold, limit;
     bool evicted = true;
 
-    ae_store_relaxed(&p->log->claim.position, seq); /* for all that need more than 48 bits */
+    ae_store_relaxed(&p->log->claim.position, seq); /* extends the 48-bit sequences of other words */
     ae_fence_seq_cst();                             /* J2 fence, pairs J1 (join) */
     hold = pending_below(p, seq);
     if ((int64_t)(evict_below - hold) > 0)

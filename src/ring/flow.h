@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flow.h - back pressure: how far a publisher may go before it would overwrite what somebody still needs. */
+/* flow.h - back pressure: up to which sequence a publisher may claim without overwriting what is still needed. */
 #ifndef AE_RING_FLOW_H
 #define AE_RING_FLOW_H
 
 #include "ring/publisher.h"
 
 /*
- * Reads all cursors, and what other publishers have begun, for a claim at seq, and sets the publisher's limit and
- * `released`. seq was loaded from the claim word, or is that of the bias. On a topic that evicts, active subscribers
- * whose cursor is below evict_below are evicted first. Bounded: 64 records, and once more for each subscriber that is
- * evicted; 64 publishers.
+ * Scans all cursors, and the unfinished claims of other publishers, for a claim at seq. Sets the publisher's limit and
+ * `released`. seq is ae_claim_seq() or was loaded from the claim word. On a topic that evicts, first evicts the active
+ * subscribers whose cursor is below evict_below, or below the first unfinished sequence if that is lower. Bounded: 64
+ * cursors, once more for each eviction; 64 intents.
  */
 void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below);
 
