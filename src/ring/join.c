@@ -7,7 +7,10 @@
 #include "ring/wake.h"
 #include "shm/segment.h"
 
-/* The cursor is stored at least this often while messages are taken one by one: flat from 64 to 4096 when measured. */
+/*
+ * A subscriber that takes messages one by one stores its cursor at least every so many messages. Measured: 64 to 4096
+ * make no difference.
+ */
 #define CURSOR_EVERY_MAX 256u
 
 #define COPIES_BYTES 65536u
@@ -33,7 +36,7 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
             {
                 .next = next,
                 .limit = next,
-                /* Nobody's: the first claim looks at the claim word. */
+                /* No publisher's, so the first claim fails on the fast path and loads the claim word. */
                 .word = ae_claim_word(next, AE_MODE_REVOKING, AE_CLAIM_NOBODY),
                 .intent = &log->publishers[record].intent,
                 .slots = (unsigned char *)log + geometry->slots_off,
@@ -50,15 +53,15 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
         .cursors = cursors,
         .geometry = *geometry,
         .record = record,
-        /* Nobody but a repairer ends the bias of an exclusive topic. */
+        /* No other publisher ends the bias of an exclusive topic, so there membarrier(2) isn't needed. */
         .may_bias = geometry->publishers == AE_PUBLISHERS_EXCLUSIVE ||
                     (geometry->publishers == AE_PUBLISHERS_SHARED && registered),
         .released = next - geometry->capacity,
         .window = geometry->evict_lag != 0 ? geometry->evict_lag : geometry->capacity,
     };
     /*
-     * Z5, pairs Z6 (sleep): before the first message, so that a sleeper that this publisher must wake knows whether
-     * membarrier reaches it.
+     * Z5, pairs Z6 (sleep): before the first message. So a subscriber that could miss a message of this publisher knows
+     * that its membarrier doesn't reach it.
      */
     if (!registered)
         (void)ae_fetch_or(&log->stream.unfenced, 1ull << record);
@@ -70,14 +73,17 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
 
 void ae_publisher_leave(struct ae_publisher *p) {
     ae_claim_leave(p);
-    /* T1 acq_rel, pairs T2 (stream): whoever sees the bit clear sees all that was committed. */
+    /* T1 acq_rel, pairs T2 (stream): a subscriber that sees the bit clear sees all that was committed. */
     (void)ae_fetch_and(&p->log->stream.open, ~(1ull << p->record));
     ae_wake_all(&p->log->wake.wake);
 }
 
 /* ---- subscribers ---- */
 
-/* Sets the record up and returns J: from J on no publisher overwrites what this subscriber hasn't released. */
+/*
+ * Fills in the record, makes publishers count it, and returns J. From J on no publisher overwrites what this subscriber
+ * hasn't released.
+ */
 static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     ae_cursor_record *own = &s->cursors->records[s->record];
     uint64_t joined;
@@ -89,8 +95,8 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
     (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
     /*
-     * J1 fence, pairs J2 (scan): a publisher that doesn't see the bit claims no further than a ring past what is read
-     * here.
+     * J1 fence, pairs J2 (scan): a publisher whose scan doesn't see the bit claims at most a ring beyond the sequence
+     * that is loaded here.
      */
     ae_fence_seq_cst();
     joined = ae_claim_end(s->log, &s->geometry, position);
@@ -100,21 +106,21 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
 }
 
 /*
- * Views of a subscriber that can be overrun are copies, unless it wants to look after that itself. A reliable one reads
- * what was retained from before its join as copies, whatever it wants, so that nobody is held back by it meanwhile.
+ * Messages that publishers may overwrite are copied, unless the program asked for AETHER_VIEWS_IN_PLACE. A reliable
+ * subscriber always copies the messages from before its join, which nothing protects.
  */
 size_t ae_subscriber_copies_bytes(const ae_geometry *geometry, const aether_subscribe_options *options) {
     const bool reliable = options->policy == AETHER_RELIABLE;
     const bool always_safe = reliable && geometry->evict_lag == 0;
 
     if (reliable && options->from != AETHER_FROM_NEW)
-        ; /* catches up with copies */
+        ; /* copies the retained messages */
     else if (always_safe || options->views == AETHER_VIEWS_IN_PLACE)
         return 0;
     return geometry->max_message > COPIES_BYTES ? ((size_t)geometry->max_message + 7) & ~(size_t)7 : COPIES_BYTES;
 }
 
-/* Has this lane had a publisher? Populating one that never had would allocate it. */
+/* Has this lane had a publisher? If not, populating it would allocate it. */
 static bool lane_used(const struct ae_subscriber *s, uint64_t lane) {
     return (ae_load_relaxed(&s->log->stream.open) >> lane & 1) != 0 ||
            ae_load_relaxed(&s->log->publishers[lane].lane_floor) != 0;
@@ -137,7 +143,7 @@ static void populate_lanes(struct ae_subscriber *s) {
         return;
     for (uint64_t r = 0; r < AE_PUBLISHERS_MAX; r++) {
         if (lane_used(s, r))
-            (void)ae_subscriber_populate_lane(s, r); /* if that fails, the first message in it says so */
+            (void)ae_subscriber_populate_lane(s, r); /* if it fails, receiving the lane's first message fails */
     }
 }
 
@@ -167,7 +173,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
         .copies_size = ae_subscriber_copies_bytes(geometry, options),
     };
     s->hot.cursor = &s->no_cursor;
-    populate_lanes(s); /* before the join: it may take milliseconds, in which publishers would wait */
+    populate_lanes(s); /* takes milliseconds; after the join publishers would have to wait meanwhile */
     joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, geometry, position);
 
     retained = joined - geometry->start_seq < geometry->capacity ? joined - geometry->start_seq : geometry->capacity;
@@ -183,7 +189,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
     if (cursors != NULL) {
         ae_store_relaxed(&cursors->records[record].joined, s->joined);
         if (back != 0)
-            s->hot.cursor = &s->no_cursor; /* it stays at the join until the retained part is read */
+            s->hot.cursor = &s->no_cursor; /* the shared cursor stays at the join until all retained is read */
     }
     s->hot.zero_copy = cursors != NULL ? back == 0 && (s->in_place || geometry->evict_lag == 0)
                                        : s->in_place && s->policy != AETHER_LATEST;
@@ -191,8 +197,8 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
 
 void ae_subscriber_leave(struct ae_subscriber *s) {
     /*
-     * F4 acq_rel, pairs F3 (scan): a publisher that sees the bit clear overwrites only after our last look at the
-     * ring.
+     * F4 acq_rel, pairs F3 (scan): this subscriber's last load from the ring happens before a publisher sees the bit
+     * clear and overwrites.
      */
     if (s->cursors != NULL && !s->evicted)
         (void)ae_fetch_and(&s->cursors->active.active, ~(1ull << s->record));
