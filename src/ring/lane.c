@@ -16,9 +16,9 @@ uint64_t ae_lane_units(uint64_t len) {
 }
 
 /*
- * The predecessor's last messages may still be read and how far it has used its lane is told by lane_floor alone: its
- * end is one lane further on. Nothing below that is free until every reliable cursor has passed all that the
- * predecessor can have published, which is what the first checkpoint says.
+ * Subscribers may still read the last messages of the record's former holder. lane_floor alone says how far that has
+ * used the lane: up to one lane above the floor. The first checkpoint says that nothing below this position is free
+ * until every reliable cursor has passed all that the former holder can have published.
  */
 void ae_lane_init(struct ae_publisher *p, uint32_t record) {
     struct ae_lane *lane = &p->lane;
@@ -40,7 +40,10 @@ static struct ae_checkpoint *checkpoint(struct ae_lane *lane, unsigned i) {
     return &lane->checkpoints[(lane->first + i) % AE_CHECKPOINTS];
 }
 
-/* Where a block of `bytes` goes if positions below `free` are free; false: nowhere. A block is contiguous. */
+/*
+ * Finds the position of a contiguous block of `bytes`, if positions below `free` are free. False: it has no room;
+ * *position is undefined.
+ */
 static bool fits(const struct ae_lane *lane, uint64_t bytes, uint64_t free, uint64_t *position) {
     const uint64_t off = lane->head & (lane->size - 1);
 
@@ -48,7 +51,7 @@ static bool fits(const struct ae_lane *lane, uint64_t bytes, uint64_t free, uint
     return (int64_t)(*position + bytes - lane->size - free) <= 0;
 }
 
-/* Lowest position that an open loan holds; the head, if there is none. */
+/* Returns the lowest position that an open loan holds; the head, if there is none. */
 static uint64_t lowest_open(const struct ae_publisher *p) {
     for (uint64_t i = p->loans.first; i != p->loans.next; i++) {
         const struct ae_open_loan *loan = &p->loans.entries[i % AETHER_LOANS_MAX];
@@ -58,7 +61,7 @@ static uint64_t lowest_open(const struct ae_publisher *p) {
     return p->lane.head;
 }
 
-/* Frees what every reliable subscriber has released, as of the last scan. */
+/* Frees what every reliable subscriber had released at the last scan. */
 static void reclaim(struct ae_publisher *p) {
     struct ae_lane *lane = &p->lane;
 
@@ -67,16 +70,16 @@ static void reclaim(struct ae_publisher *p) {
         lane->first = (lane->first + 1) % AE_CHECKPOINTS;
         lane->count--;
     }
-    if (lane->count == 0) /* only open loans are left, which may begin past a wrap */
+    if (lane->count == 0) /* only open loans hold bytes; the first may lie after bytes skipped at the lane's end */
         lane->free = lowest_open(p);
-    /* Nothing is outstanding: a block as large as the lane fits only at its start. */
+    /* All of the lane is free. The next block goes to its start, because one as large as the lane fits only there. */
     if (lane->free == lane->head) {
         lane->head = round_up(lane->head, lane->size);
         lane->free = lane->head;
     }
 }
 
-/* The sequence that every reliable cursor must reach before a block of `bytes` fits. */
+/* Returns the sequence that every reliable cursor must reach before a block of `bytes` fits. */
 static uint64_t wanted_seq(struct ae_publisher *p, uint64_t bytes) {
     struct ae_lane *lane = &p->lane;
     uint64_t position;
@@ -93,7 +96,6 @@ static int loans_hold_it(const struct ae_publisher *p, uint64_t bytes) {
         bytes, p->lane.size);
 }
 
-/* Room for a block of `bytes`, a multiple of the unit and at most the lane. */
 int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     struct ae_lane *lane = &p->lane;
     uint64_t seq;
@@ -105,7 +107,7 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     reclaim(p);
     if (fits(lane, bytes, lane->free, position))
         return 0;
-    /* All that subscribers hold set aside: if there is an open loan, what is free at best ends where that begins. */
+    /* Even if subscribers held nothing, bytes from the lowest open loan on wouldn't be free. */
     if (lowest_open(p) != lane->head && !fits(lane, bytes, lowest_open(p), position))
         return loans_hold_it(p, bytes);
     if (p->geometry.evict_lag != 0 && lane->count > 0) {
@@ -118,21 +120,17 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     return AETHER_FULL;
 }
 
-/* Takes the block at `position`, which ae_lane_find() has found. */
 unsigned char *ae_lane_take(struct ae_publisher *p, uint64_t position, uint64_t bytes) {
     struct ae_lane *lane = &p->lane;
 
     lane->head = position + bytes;
     ae_store_relaxed(lane->floor, lane->head - lane->size);
-    /* L1 fence, pairs L2 (validated copy): a reader that finds one new byte finds the new floor, too. */
+    /* L1 fence, pairs L2 (validated copy): a subscriber that has copied one new byte then finds the new floor. */
     ae_fence_release();
     return lane->bytes + (position & (lane->size - 1));
 }
 
-/*
- * After a commit or a discard. More entries than this spacing allows would free the lane no sooner than 1/64 of it
- * earlier.
- */
+/* With the spacing, lane bytes become free at most 1/64 of the lane later than if every message had a checkpoint. */
 void ae_lane_checkpoint(struct ae_publisher *p) {
     struct ae_lane *lane = &p->lane;
     const struct ae_checkpoint now = {.position = lowest_open(p), .seq = p->hot.next};
@@ -143,7 +141,7 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
         newest = checkpoint(lane, lane->count - 1);
         before = lane->count > 1 ? checkpoint(lane, lane->count - 2)->position : lane->free;
         if (newest->position == now.position)
-            return; /* nothing new below it */
+            return; /* no further bytes can become free */
         if (newest->seq == now.seq || newest->position - before < lane->size / CHECKPOINT_SPACING ||
             lane->count == AE_CHECKPOINTS) {
             *newest = now;
