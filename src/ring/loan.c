@@ -48,7 +48,7 @@ static unsigned char *loan_data(const struct ae_publisher *p, const struct ae_op
                           : p->loans.buffer + ticket % AETHER_LOANS_MAX * p->loans.stride;
 }
 
-/* Another publisher's loan may have the same ticket, but its memory is elsewhere. */
+/* Returns NULL if it isn't an open loan of p. Another publisher's loan may have the same ticket, but not the memory. */
 static struct ae_open_loan *find_loan(struct ae_publisher *p, const aether_loan *loan) {
     struct ae_open_loan *entry = &p->loans.entries[loan->ticket % AETHER_LOANS_MAX];
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* publish.c - publishing what the inline part of aether_publish() doesn't: large messages, pieces, batches, arrays. */
+/* publish.c - publishing outside the fast path: messages in lanes, gathers, and the other batches and arrays. */
 #include "base/error.h"
 #include "base/export.h"
 #include "ring/claimer.h"
@@ -10,7 +10,7 @@
 
 static void copy_pieces(unsigned char *dst, const struct iovec *pieces, size_t count) {
 #ifdef AE_TSAN
-    /* There ae_copy_in() stores whole words, so pieces of any length are put together first. */
+    /* Under ThreadSanitizer ae_copy_in() stores whole words, so this joins pieces of any length into words. */
     unsigned char word[8] = {0};
     size_t off = 0;
 
@@ -32,14 +32,14 @@ static void copy_pieces(unsigned char *dst, const struct iovec *pieces, size_t c
 #endif
 }
 
-/* One message of len bytes, above inline_max, in pieces. */
+/* Publishes one message of len bytes, which is above inline_max. */
 static int publish_in_lane(struct ae_publisher *p, const struct iovec *pieces, size_t count, uint64_t len) {
     uint64_t position;
     int rc;
 
     if (len > p->hot.max_message)
         return ae_lane_too_large(p, len);
-    /* A look for a slot first: room that was taken in the lane and isn't used comes back only later. */
+    /* Check for a slot first: lane room that is taken and then not used is free again only later. */
     if ((rc = ae_claim_room(p, 1)) != 0 || (rc = ae_lane_find(p, ae_lane_units(len), &position)) != 0)
         return rc;
     copy_pieces(ae_lane_take(p, position, ae_lane_units(len)), pieces, count);
@@ -47,7 +47,7 @@ static int publish_in_lane(struct ae_publisher *p, const struct iovec *pieces, s
         ae_lane_commit(p, p->hot.next - 1, position, len);
         ae_wake_sleepers(&p->hot);
     }
-    ae_lane_checkpoint(p); /* also when others have taken the slot */
+    ae_lane_checkpoint(p); /* also if the claim failed, because another publisher has claimed the slot */
     return rc;
 }
 
@@ -67,7 +67,7 @@ static void write_gathered(struct ae_publisher *p, uint64_t seq, const struct io
     unsigned char *slot = p->hot.slots + (seq & p->hot.mask) * p->hot.slot_size;
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
-    /* W1 and W2 as in ae_write_slot(). */
+    /* W1 and W2 as in ae_write_bytes(). */
     ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
     ae_fence_release();
     copy_pieces(slot + AE_SLOT_HEADER, pieces, count);
@@ -94,10 +94,12 @@ AE_EXPORT int aether_publish_gather(aether_publisher *handle, const struct iovec
 
 /* ---- batches ---- */
 
-/* The messages of a batch: each where an iovec says, or one after the other, of one length. */
+/* The messages of a batch: either an iovec for each, or an array of messages of one length. */
 struct batch {
-    const struct iovec *each; /* NULL: an array */
+    /* NULL: an array. */
+    const struct iovec *each;
     const unsigned char *array;
+    /* len: of each message of the array. */
     size_t len, count;
 };
 
@@ -107,7 +109,7 @@ static struct iovec message_of(const struct batch *batch, size_t i) {
                : (struct iovec){.iov_base = (void *)(uintptr_t)(batch->array + i * batch->len), .iov_len = batch->len};
 }
 
-/* Checks a batch and adds up what it needs in the lane. */
+/* Checks a batch, and sets *bytes to what its messages need in the lane together. */
 static int measure_batch(const struct ae_publisher *p, const struct batch *batch, uint64_t *bytes) {
     const uint64_t half = p->geometry.capacity / 2, most = half < AETHER_BATCH_MAX ? half : AETHER_BATCH_MAX;
 
@@ -128,7 +130,7 @@ static int measure_batch(const struct ae_publisher *p, const struct batch *batch
     return 0;
 }
 
-/* The messages of a batch that lie in the lane, one after the other from `block` on. */
+/* Copies the messages that don't fit in a slot into the lane, one after the other from `block` on. */
 static void fill_block(const struct ae_publisher *p, const struct batch *batch, unsigned char *block) {
     for (size_t i = 0; i < batch->count; i++) {
         const struct iovec message = message_of(batch, i);
@@ -139,7 +141,7 @@ static void fill_block(const struct ae_publisher *p, const struct batch *batch, 
     }
 }
 
-/* A batch with messages in the lane; they take one block together. */
+/* Publishes a batch. Its messages in the lane take one block together. */
 static int publish_batch(struct ae_publisher *p, const struct batch *batch) {
     uint64_t bytes, position = 0;
     int rc = measure_batch(p, batch, &bytes);

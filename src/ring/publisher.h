@@ -11,7 +11,7 @@
 #include <aether/publish.h>
 #include <stdbool.h>
 
-/* Checkpoints are 1/64 of the lane apart: 64 fit, one more may be begun, and one is the newest, which still moves. */
+/* At most 65 checkpoints fit in a lane, as they are at least 1/64 of it apart; and the newest, which still moves. */
 #define AE_CHECKPOINTS 66u
 
 /* When every reliable cursor is at or past seq, the lane's bytes below position are free. */
@@ -19,35 +19,35 @@ struct ae_checkpoint {
     uint64_t position, seq;
 };
 
-/* The publisher's lane; see layout.h. All of this is private: only lane_floor outlives the publisher. */
+/* The publisher's lane; see layout.h. Only lane_floor is shared and remains after the publisher's death. */
 struct ae_lane {
     unsigned char *bytes;
     /* A power of two; 0: the topic has no lanes. */
     uint64_t size;
-    /* In the publisher's record. */
+    /* lane_floor in the publisher's record. */
     ae_u64 *floor;
-    /* The next position. */
+    /* Position of the next block. */
     uint64_t head;
-    /* Positions below it are free to be used again; head - free <= size. */
+    /* Positions below it may be used again; head - free <= size. */
     uint64_t free;
-    /* A queue; positions and sequences both grow. */
+    /* A queue: `count` entries, the oldest at index `first`. Positions and sequences both grow. */
     struct ae_checkpoint checkpoints[AE_CHECKPOINTS];
     unsigned first, count;
 };
 
 struct ae_open_loan {
-    /* Of a loan in the lane. */
+    /* In the lane, if in_lane. */
     uint64_t position;
-    /* Bytes that were granted. */
+    /* Bytes that were taken. */
     uint64_t len;
     bool in_lane, open;
 };
 
-/* Loans that aren't closed yet, and closed ones behind an open one: a queue whose indices only grow. */
+/* A queue of the loans from the oldest open one on, with those closed since. Its indices, the tickets, only grow. */
 struct ae_loans {
     struct ae_open_loan entries[AETHER_LOANS_MAX];
     uint64_t first, next;
-    /* AETHER_LOANS_MAX blocks of `stride` bytes, for loans that fit in a slot; owned by whoever opened the publisher. */
+    /* AETHER_LOANS_MAX blocks of `stride` bytes, for loans that fit in a slot. The publisher's opener owns them. */
     unsigned char *buffer;
     uint64_t stride;
 };
@@ -58,16 +58,16 @@ struct ae_publisher {
     ae_log *log;
     ae_publisher_record *own;
     const ae_cursors *cursors;
-    /* Checked. */
+    /* As checked by the caller of ae_publisher_init(). */
     ae_geometry geometry;
     uint32_t record;
-    /* Another publisher that needs to end this one's bias can do so. */
+    /* It may take the bias: the membarrier(2) of another publisher reaches it, or there is no other publisher. */
     bool may_bias;
-    /* Times that there was no room, as last stored in the record. */
+    /* How often there was no room; the record has a copy. */
     uint64_t full;
     /* How many sequences a reliable subscriber may be behind: the capacity, or evict_lag. */
     uint64_t window;
-    /* As of the last scan, every reliable subscriber has released all below this sequence. */
+    /* At the last scan every reliable subscriber had released all below this sequence. */
     uint64_t released;
     struct ae_lane lane;
     struct ae_loans loans;
