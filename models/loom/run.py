@@ -61,9 +61,9 @@ MUTANTS = {
     "WORDNOW1": [(PUBLISH_H, "ae_fence_release(); /* W1 and W2", "/* W1 and W2")],
     "WORDW2": [swap(PUBLISH_H, "words, len);\n    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
     "R1": [swap(SUBSCRIBE_H, "ae_load_acquire((const ae_u64 *)(const void *)slot)", "acquire", "relaxed")],
-    "R1SLOW": [swap(RECEIVE, "look.tag = ae_load_acquire(", "acquire", "relaxed")],
+    "R1SLOW": [swap(RECEIVE, "slot.tag = ae_load_acquire(", "acquire", "relaxed")],
     "NOV1": [(RECEIVE, "    ae_fence_acquire();\n", "")],
-    "NOCHECK": [(RECEIVE, "return ae_load_relaxed((const ae_u64 *)(const void *)look->slot) == look->tag;",
+    "NOCHECK": [(RECEIVE, "return ae_load_relaxed((const ae_u64 *)(const void *)slot->bytes) == slot->tag;",
                  "return true;")],
     # ---- claims ----
     "P1": [swap(CLAIMER, "word = ae_load_acquire(&p->log->claim.claim), last", "acquire", "relaxed")],
@@ -108,7 +108,7 @@ MUTANTS = {
     "NOL1": [(LANE, "    ae_fence_release();\n    return lane->bytes", "    return lane->bytes")],
     "NOFLOOR": [(LANE, "    ae_store_relaxed(lane->floor, lane->head - lane->size);\n", "")],
     "L2": [swap(RECEIVE, "ae_load_acquire(&s->log->publishers[place->lane].lane_floor)", "acquire", "relaxed")],
-    "NOL2": [(RECEIVE, "return unchanged(look) && above_floor(s, place);", "return unchanged(look);")],
+    "NOL2": [(RECEIVE, "return unchanged(slot) && above_floor(s, place);", "return unchanged(slot);")],
     "LANENOBUSY": [(LANE, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n"
                           "    ae_store_relaxed(&descriptor", "ae_fence_release();\n    ae_store_relaxed(&descriptor")],
     "LANENOW1": [(LANE, "    ae_fence_release();\n    ae_store_relaxed(&descriptor",

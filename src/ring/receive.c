@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* receive.c - everything of receiving that isn't the next whole message in a slot, which subscribe.h has inline. */
+/* receive.c - receiving, except for the next message in a slot, read in place, which is inline in subscribe.h. */
 #include "ring/receive.h"
 #include "base/error.h"
 #include "base/export.h"
@@ -7,7 +7,9 @@
 #include "ring/join.h"
 #include <inttypes.h>
 
-/* Counters are for read-outs; each has one writer and is only stored when it changes. */
+#define LATEST_TRIES 8
+
+/* The counters in the record are for read-outs. Only this subscriber writes them, and only when they change. */
 static void count_lost(struct ae_subscriber *s, uint64_t lost) {
     s->lost += lost;
     s->gaps++;
@@ -24,81 +26,93 @@ static void skip_aborted(struct ae_subscriber *s) {
         ae_store_relaxed(&s->cursors->records[s->record].aborted, s->aborted);
 }
 
-/* ---- a slot, looked at once ---- */
+/* ---- a slot and its payload ---- */
 
-struct look {
-    const unsigned char *slot;
+/* A slot, as its tag was when it was loaded. */
+struct slot {
+    const unsigned char *bytes;
     uint64_t tag, kind;
+    /* The tag's sequence minus the one that the slot was loaded for. */
     int64_t ahead;
 };
 
-static struct look look_at(const struct ae_subscriber *s, uint64_t seq) {
-    struct look look = {.slot = s->hot.slots + (seq & s->hot.mask) * s->hot.slot_size};
+static struct slot load_slot(const struct ae_subscriber *s, uint64_t seq) {
+    struct slot slot = {.bytes = s->hot.slots + (seq & s->hot.mask) * s->hot.slot_size};
 
-    look.tag = ae_load_acquire((const ae_u64 *)(const void *)look.slot); /* R1 acquire, pairs W2 (publish) */
-    look.kind = ae_tag_kind(look.tag);
-    look.ahead = ae_tag_ahead(look.tag, seq);
-    return look;
+    slot.tag = ae_load_acquire((const ae_u64 *)(const void *)slot.bytes); /* R1 acquire, pairs W2 (publish) */
+    slot.kind = ae_tag_kind(slot.tag);
+    slot.ahead = ae_tag_ahead(slot.tag, seq);
+    return slot;
 }
 
-/* V1 fence, pairs W1 (publish): if a byte that was read before was new, the tag is now seen to be BUSY or newer. */
-static bool unchanged(const struct look *look) {
+/* V1 fence, pairs W1 (publish): if a byte that was read before was new, this load finds BUSY or a newer tag. */
+static bool unchanged(const struct slot *slot) {
     ae_fence_acquire();
-    return ae_load_relaxed((const ae_u64 *)(const void *)look->slot) == look->tag;
+    return ae_load_relaxed((const ae_u64 *)(const void *)slot->bytes) == slot->tag;
 }
 
 /* Where a payload lies. */
 struct place {
     const unsigned char *data;
     uint64_t len;
-    uint64_t lane, position; /* of a payload in a lane */
+    /* If in_lane. */
+    uint64_t lane, position;
     bool in_lane;
 };
 
-/* L2 acquire, pairs L1 (lane) and E3 (scan): call after a fence that follows the last look at the bytes. */
+/*
+ * Is the payload in a slot, or in a part of the lane that isn't used again yet? L2 acquire, pairs L1 (lane) and E3
+ * (scan): call it after an acquire fence that follows the last load of the payload's bytes.
+ */
 static bool above_floor(const struct ae_subscriber *s, const struct place *place) {
     return !place->in_lane ||
            (int64_t)(place->position - ae_load_acquire(&s->log->publishers[place->lane].lane_floor)) >= 0;
 }
 
-enum find { FOUND, CHANGED, NONSENSE };
+enum payload {
+    PAYLOAD_FOUND,
+    /* A publisher is overwriting the slot. */
+    PAYLOAD_CHANGED,
+    /* The slot holds what no publisher writes. */
+    PAYLOAD_INVALID,
+};
 
-/* The payload of a slot that says INLINE or LANE. Every value is checked: what is found lies in the topic. */
-static enum find find_payload(const struct ae_subscriber *s, const struct look *look, struct place *place) {
-    const ae_lane_descriptor *descriptor = (const ae_lane_descriptor *)(const void *)(look->slot + AE_SLOT_HEADER);
+/* Finds the payload of a message. Checks every value from shared memory, so the place lies within the topic. */
+static enum payload find_payload(const struct ae_subscriber *s, const struct slot *slot, struct place *place) {
+    const ae_lane_descriptor *descriptor = (const ae_lane_descriptor *)(const void *)(slot->bytes + AE_SLOT_HEADER);
     const uint64_t size = s->geometry.lane_bytes;
 
-    *place = (struct place){.data = look->slot + AE_SLOT_HEADER, .len = look->tag & AE_TAG_LEN_MASK};
-    if (look->kind == AE_KIND_INLINE)
-        return place->len <= s->hot.inline_max ? FOUND : NONSENSE;
-    if (look->kind != AE_KIND_LANE || size == 0)
-        return NONSENSE;
+    *place = (struct place){.data = slot->bytes + AE_SLOT_HEADER, .len = slot->tag & AE_TAG_LEN_MASK};
+    if (slot->kind == AE_KIND_INLINE)
+        return place->len <= s->hot.inline_max ? PAYLOAD_FOUND : PAYLOAD_INVALID;
+    if (slot->kind != AE_KIND_LANE || size == 0)
+        return PAYLOAD_INVALID;
     place->in_lane = true;
     place->position = ae_load_relaxed(&descriptor->position);
     place->lane = ae_load_relaxed(&descriptor->where);
     place->len = place->lane & UINT32_MAX;
     place->lane >>= 32;
-    if (!unchanged(look))
-        return CHANGED; /* half of the descriptor may be another message's */
+    if (!unchanged(slot))
+        return PAYLOAD_CHANGED; /* lane and position may belong to different messages */
     if (place->lane >= AE_PUBLISHERS_MAX || place->position % AE_LANE_UNIT != 0 ||
         place->len > s->geometry.max_message || (place->position & (size - 1)) + place->len > size)
-        return NONSENSE;
+        return PAYLOAD_INVALID;
     place->data =
         (const unsigned char *)s->log + s->geometry.lanes_off + place->lane * size + (place->position & (size - 1));
-    return FOUND;
+    return PAYLOAD_FOUND;
 }
 
 /* ---- losses ---- */
 
 /*
- * The first sequence from `from` on whose bytes lie at least `margin` above the floor of their lane, or in a slot; at
- * most `limit`. What is wrong with a slot is told when it is received.
+ * Returns the first sequence from `from` on whose bytes lie in a slot, or in a lane at least `margin` above its floor;
+ * at most `limit`. Stops at a slot that holds no valid message, too: its receive reports the error.
  */
 static uint64_t skip_overwritten(const struct ae_subscriber *s, uint64_t from, uint64_t limit, uint64_t margin) {
     while ((int64_t)(limit - from) > 0) {
-        const struct look look = look_at(s, from);
+        const struct slot slot = load_slot(s, from);
         struct place place;
-        if (look.ahead != 0 || look.kind != AE_KIND_LANE || find_payload(s, &look, &place) != FOUND)
+        if (slot.ahead != 0 || slot.kind != AE_KIND_LANE || find_payload(s, &slot, &place) != PAYLOAD_FOUND)
             break;
         place.position -= margin;
         if (above_floor(s, &place))
@@ -109,13 +123,14 @@ static uint64_t skip_overwritten(const struct ae_subscriber *s, uint64_t from, u
 }
 
 /*
- * `next` is gone, overwritten in its slot (which is `ahead` sequences newer) or in its lane (0). Goes on half a ring
- * behind the newest message, and half a lane behind the publisher, not at the oldest that is left, which would be
- * overwritten under the reader's hands; never past the sequence from which everything is kept.
+ * Reports a gap: the message of `next` was overwritten in its slot (ahead > 0: by how many sequences the slot is newer)
+ * or in its lane (ahead 0). The subscriber continues half a ring behind the newest message and half a lane behind the
+ * publisher. It doesn't continue at the oldest message, which would be overwritten next. A reliable subscriber doesn't
+ * skip past protected_seq.
  */
 static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *message) {
     const uint64_t next = s->hot.next, claim = ae_claim_reach(s->log, next);
-    const uint64_t least = next + (ahead != 0 ? ahead : 1); /* the claim may come a moment after the slot */
+    const uint64_t least = next + (ahead != 0 ? ahead : 1); /* the claim that was loaded may be older than the slot */
     const uint64_t newest = (int64_t)(claim - least) > 0 ? claim : least;
     const bool kept = s->cursors != NULL && !s->evicted && (int64_t)(s->protected_seq - next) > 0;
     const uint64_t end = kept && (int64_t)(newest - s->protected_seq) > 0 ? s->protected_seq : newest;
@@ -127,7 +142,7 @@ static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *m
         resume = end;
     if (s->geometry.lane_bytes != 0) {
         after = skip_overwritten(s, resume, end, s->geometry.lane_bytes / 2);
-        /* Not even the newest lies that high: messages are large. Then what is there at all. */
+        /* If even the newest message lies lower, messages are large: continue at the first that isn't overwritten. */
         resume = after != end ? after : skip_overwritten(s, resume, end, 0);
     }
     *message = (aether_message){.seq = next, .lost = resume - next};
@@ -139,12 +154,12 @@ static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *m
 /* ---- eviction ---- */
 
 static bool is_evicted(const struct ae_subscriber *s) {
-    /* E4 acquire, pairs E3 (scan): the tag that overran us was stored after the word. */
+    /* E4 acquire, pairs E3 (scan): the tag or floor that overran this subscriber was stored after the word. */
     return s->cursors != NULL && s->geometry.evict_lag != 0 && !s->evicted &&
            ae_load_acquire(&s->log->evict[s->record]) == s->evict_word;
 }
 
-static int tell_eviction(struct ae_subscriber *s) {
+static int report_eviction(struct ae_subscriber *s) {
     ae_subscriber_leave(s);
     s->evicted = true;
     s->hot.cursor = &s->no_cursor;
@@ -158,78 +173,79 @@ static int tell_eviction(struct ae_subscriber *s) {
 /* ---- receive ---- */
 
 /*
- * first: no entry before it in this call, whose view would be released, and whose number would hide the fault that is
- * told once.
+ * The slot of `next` isn't finished: returns 0, or -EOVERFLOW once after an eviction. first: this call has no entry
+ * before it. Otherwise this call must neither release the views of these entries nor return -EOVERFLOW in place of
+ * their number; the next call does.
  */
 static int nothing_yet(struct ae_subscriber *s, bool first) {
     if (!first)
         return 0;
-    /* About to wait: the publisher may need the last slot that was read. */
+    /* The program may wait now, and publishers may need the last slot that was read. */
     if (s->hot.cursor_stored != s->hot.next)
         ae_store_cursor(&s->hot, s->hot.next);
     if (s->cursors == NULL || s->geometry.evict_lag == 0 || s->evicted)
         return 0;
-    /* So that the next look comes here, too, and not only to the slot. */
+    /* Makes the next aether_receive() come here, too, instead of returning 0 after it has read the slot. */
     s->hot.cursor_stored = s->hot.next - 1;
-    return is_evicted(s) ? tell_eviction(s) : 0;
+    return is_evicted(s) ? report_eviction(s) : 0;
 }
 
-static int bad_slot(const struct ae_subscriber *s, const struct look *look) {
+static int bad_slot(const struct ae_subscriber *s, const struct slot *slot) {
     return ae_fail(-EBADMSG,
                    "slot of sequence %" PRIu64 " holds tag %#" PRIx64
                    " and what no publisher writes: faulty or hostile peer",
-                   s->hot.next, look->tag);
+                   s->hot.next, slot->tag);
 }
 
 /*
- * The payload that was found, as a view in place or copied to `copy`. False: it was overwritten meanwhile, which a
- * second look at slot and floor tells.
+ * Fills in *message with the payload that was found: in place if `copy` is NULL, else copied there. False: the payload
+ * was overwritten meanwhile, as slot and lane floor show when they are loaded again.
  */
-static bool deliver(const struct ae_subscriber *s, const struct look *look, const struct place *place,
+static bool deliver(const struct ae_subscriber *s, const struct slot *slot, const struct place *place,
                     unsigned char *copy, aether_message *message) {
     message->data = place->data;
     message->len = place->len;
     message->lost = 0;
     if (copy == NULL) {
-        /* What can't be overwritten needs no check; for what can, this one is early, and the caller asks again. */
+        /* Only a view in place may be overwritten. The program calls aether_still_valid() after it has read it. */
         return !place->in_lane || !s->in_place || above_floor(s, place);
     }
     ae_copy_out(copy, place->data, place->len);
     message->data = copy;
-    return unchanged(look) && above_floor(s, place);
+    return unchanged(slot) && above_floor(s, place);
 }
 
 /*
- * Looks at the slot of `next` and does what its tag says; `copy` is where a payload goes that may be overwritten,
- * `room` what fits there. Bounded: every turn but the last skips an aborted sequence, or found its slot overwritten
- * during the copy, which the next turn reports as a gap.
+ * Receives the entry at `next`, if there is one. A payload that may be overwritten is copied to `copy`, with `room`
+ * bytes. first: as for nothing_yet(). Bounded: each turn but the last skips an aborted sequence, or finds that the slot
+ * was overwritten meanwhile, which the next turn reports as a gap.
  */
 static int receive_one(struct ae_subscriber *s, aether_message *message, unsigned char *copy, size_t room, bool first) {
     for (uint64_t turn = 0; turn <= s->geometry.capacity; turn++) {
         const uint64_t next = s->hot.next;
-        const struct look look = look_at(s, next);
+        const struct slot slot = load_slot(s, next);
         struct place place;
 
-        if (ae_tag_pending(look.tag, next))
+        if (ae_tag_pending(slot.tag, next))
             return nothing_yet(s, first);
-        if (look.ahead > 0)
-            return is_evicted(s) ? (first ? tell_eviction(s) : 0) : report_gap(s, (uint64_t)look.ahead, message);
-        if (look.kind == AE_KIND_ABORTED) {
+        if (slot.ahead > 0)
+            return is_evicted(s) ? (first ? report_eviction(s) : 0) : report_gap(s, (uint64_t)slot.ahead, message);
+        if (slot.kind == AE_KIND_ABORTED) {
             skip_aborted(s);
             continue;
         }
-        const enum find found = find_payload(s, &look, &place);
-        if (found == CHANGED)
+        const enum payload found = find_payload(s, &slot, &place);
+        if (found == PAYLOAD_CHANGED)
             continue;
-        if (found == NONSENSE || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
-            return bad_slot(s, &look);
+        if (found == PAYLOAD_INVALID || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
+            return bad_slot(s, &slot);
         if (!s->hot.zero_copy && place.len > room)
-            return 0; /* a batch: it has room next time */
+            return 0; /* only in a batch; the next call has all of the buffer */
         message->seq = next;
-        if (!deliver(s, &look, &place, s->hot.zero_copy ? NULL : copy, message)) {
-            if (look_at(s, next).tag != look.tag)
+        if (!deliver(s, &slot, &place, s->hot.zero_copy ? NULL : copy, message)) {
+            if (load_slot(s, next).tag != slot.tag)
                 continue;
-            return is_evicted(s) ? (first ? tell_eviction(s) : 0) : report_gap(s, 0, message);
+            return is_evicted(s) ? (first ? report_eviction(s) : 0) : report_gap(s, 0, message);
         }
         s->hot.next = next + 1;
         return 1;
@@ -237,8 +253,8 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
     return 0;
 }
 
-/* Retained messages are read as copies until the reader reaches the part that is kept for it. */
-static void catch_up(struct ae_subscriber *s) {
+/* At protected_seq a reliable subscriber has read the retained messages: from here on its cursor counts. */
+static void finish_catch_up(struct ae_subscriber *s) {
     if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->no_cursor ||
         (int64_t)(s->hot.next - s->protected_seq) < 0)
         return;
@@ -248,8 +264,8 @@ static void catch_up(struct ae_subscriber *s) {
 }
 
 /*
- * Copies release what they were made of at once, but the cursor's line is left alone most of the time. Not with lanes:
- * what is released late there may be all the room that the publisher has.
+ * A copied message can be released at once. But the cursor is stored only now and then, to spare its cache line. With
+ * lanes it is stored each time: one message may hold all the room that a publisher has.
  */
 static void release_copied(struct ae_subscriber *s) {
     if (!s->hot.zero_copy && ((s->hot.next & s->hot.cursor_mask) == 0 || s->geometry.lane_bytes != 0))
@@ -257,53 +273,53 @@ static void release_copied(struct ae_subscriber *s) {
 }
 
 /*
- * The newest message that isn't older than `next`, or `next` itself if that is aborted and nothing newer is there.
- * Claimed sequences that nobody has committed yet are passed over. False: there is none.
+ * Finds the newest message that isn't older than `next`; if there is none and `next` is aborted, `next`. Passes over
+ * sequences that are claimed and not committed yet. False: there is neither.
  */
-static bool find_newest(const struct ae_subscriber *s, uint64_t *seq, struct look *look) {
+static bool find_newest(const struct ae_subscriber *s, uint64_t *seq, struct slot *slot) {
     const uint64_t next = s->hot.next;
     uint64_t left = ae_claim_reach(s->log, next) - next;
 
     if ((int64_t)left <= 0)
         return false;
     *seq = next + left;
-    if (left > s->geometry.capacity) /* older ones aren't in the ring */
+    if (left > s->geometry.capacity) /* the ring holds no older ones */
         left = s->geometry.capacity;
     for (; left > 0; left--) {
-        *look = look_at(s, --*seq);
-        if (!ae_tag_pending(look->tag, *seq) && (look->kind != AE_KIND_ABORTED || *seq == next))
+        *slot = load_slot(s, --*seq);
+        if (!ae_tag_pending(slot->tag, *seq) && (slot->kind != AE_KIND_ABORTED || *seq == next))
             return true;
     }
     return false;
 }
 
 /*
- * Takes the newest committed message, if it is `next` or newer. What lies between is skipped. The newest may be
- * overwritten while it is looked at, but then there is a newer one: a few turns, and at the latest the next call gets
- * it.
+ * Receives the newest committed message, if it isn't older than `next`, and counts those before it as skipped. If it is
+ * overwritten meanwhile, there is a newer one, and it tries again. Bounded: after LATEST_TRIES turns it returns 0.
  */
 static int receive_latest(struct ae_subscriber *s, aether_message *message) {
-    for (int turn = 0; turn < 8; turn++) {
+    for (int turn = 0; turn < LATEST_TRIES; turn++) {
         uint64_t seq;
         struct place place;
-        struct look look;
+        struct slot slot;
 
-        if (!find_newest(s, &seq, &look))
+        if (!find_newest(s, &seq, &slot))
             return 0;
-        if (look.ahead > 0)
+        if (slot.ahead > 0)
             continue;
-        if (look.kind == AE_KIND_ABORTED) {
+        if (slot.kind == AE_KIND_ABORTED) {
             skip_aborted(s);
             continue;
         }
-        const enum find found = find_payload(s, &look, &place);
-        if (found == CHANGED)
+        const enum payload found = find_payload(s, &slot, &place);
+        if (found == PAYLOAD_CHANGED)
             continue;
-        if (found == NONSENSE || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
-            return bad_slot(s, &look);
+        if (found == PAYLOAD_INVALID || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
+            return bad_slot(s, &slot);
         message->seq = seq;
-        if (!deliver(s, &look, &place, s->copies, message)) {
-            if (look_at(s, seq).tag == look.tag) { /* gone from its lane, and nothing newer yet: it won't come back */
+        if (!deliver(s, &slot, &place, s->copies, message)) {
+            /* It was overwritten in its lane, and no newer message is committed yet: skip it. */
+            if (load_slot(s, seq).tag == slot.tag) {
                 s->skipped += seq + 1 - s->hot.next;
                 s->hot.next = seq + 1;
             }
@@ -322,9 +338,9 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
 
     if (s->policy == AETHER_LATEST)
         return receive_latest(s, message);
-    catch_up(s);
+    finish_catch_up(s);
     if (s->hot.zero_copy && s->geometry.lane_bytes != 0 && s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next); /* as for copies below */
+        ae_store_cursor(&s->hot, s->hot.next); /* for the reason given at release_copied() */
     rc = receive_one(s, message, s->copies, s->copies_size, true);
     release_copied(s);
     return rc;
@@ -337,7 +353,7 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
 
     if (s->policy == AETHER_LATEST)
         return max > 0 ? receive_latest(s, messages) : 0;
-    catch_up(s);
+    finish_catch_up(s);
     while (n < max) {
         const int rc = receive_one(s, &messages[n], s->copies + used, s->copies_size - used, n == 0);
         if (rc <= 0) {
@@ -349,7 +365,7 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
             used += (messages[n].len + 7) & ~(size_t)7;
         n++;
         if (s->hot.cursor == &s->no_cursor && s->hot.next == s->protected_seq && s->cursors != NULL && !s->evicted)
-            break; /* the rest is kept for it, by the next call */
+            break; /* the retained messages end here; the next call reads on without copies if it can */
     }
     if (!s->hot.zero_copy)
         ae_store_cursor(&s->hot, s->hot.next);
@@ -358,31 +374,31 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
 
 AE_EXPORT int aether_still_valid(const aether_subscriber *handle, const aether_message *message) {
     const struct ae_subscriber *s = ae_subscriber_of_const(handle);
-    const struct look look = look_at(s, message->seq);
+    const struct slot slot = load_slot(s, message->seq);
     const uintptr_t data = (uintptr_t)message->data, log = (uintptr_t)s->log;
     struct place place;
 
     if (message->lost != 0 || data < log || data >= log + s->geometry.log_bytes)
         return 1; /* no view into shared memory */
-    /* The caller's loads of the bytes come before those of tag and floor: the fence in unchanged() is V1's and L2's. */
-    return look.ahead == 0 && (look.kind == AE_KIND_INLINE || look.kind == AE_KIND_LANE) &&
-           find_payload(s, &look, &place) == FOUND && place.data == message->data && unchanged(&look) &&
+    /* The fence in unchanged() is that of V1 and L2: the program loaded the bytes before tag and floor are loaded. */
+    return slot.ahead == 0 && (slot.kind == AE_KIND_INLINE || slot.kind == AE_KIND_LANE) &&
+           find_payload(s, &slot, &place) == PAYLOAD_FOUND && place.data == message->data && unchanged(&slot) &&
            above_floor(s, &place);
 }
 
 bool ae_subscriber_ready(const struct ae_subscriber *s) {
-    struct look look;
+    struct slot slot;
     uint64_t seq;
 
     if (s->policy == AETHER_LATEST)
-        return find_newest(s, &seq, &look);
-    return !ae_tag_pending(look_at(s, s->hot.next).tag, s->hot.next) || is_evicted(s);
+        return find_newest(s, &seq, &slot);
+    return !ae_tag_pending(load_slot(s, s->hot.next).tag, s->hot.next) || is_evicted(s);
 }
 
 /*
- * T2 acquire, pairs T1 (leave) and aetherd's clearing after a death: all that was committed is seen by the look at the
- * slot, which comes after. The words are read twice, the second time in the other order: if nothing has changed, no
- * publisher came or went between, and `died` belongs to the same end as `open`.
+ * T2 acquire, pairs T1 (leave, and retiring a dead one): `open` is loaded before the next slot. So if it is 0, the load of
+ * the slot sees all that was committed. The words are loaded twice, the second time in the other order. If none has
+ * changed, no publisher joined or left in between, and `died` belongs to the same end as `open`.
  */
 AE_EXPORT aether_stream aether_subscriber_stream(const aether_subscriber *handle) {
     const struct ae_subscriber *s = ae_subscriber_of_const(handle);

@@ -5,7 +5,7 @@
 
 #include "ring/subscriber.h"
 
-/* Is there something to receive: a message, a gap, an eviction that isn't reported yet? Changes nothing. */
+/* Is there an entry to receive, or an eviction that isn't reported yet? Changes nothing. Bounded. */
 bool ae_subscriber_ready(const struct ae_subscriber *s);
 
 #endif
