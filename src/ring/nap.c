@@ -4,7 +4,7 @@
 #include <time.h>
 
 #define NS_PER_S 1000000000u
-#define DOUBLINGS_MAX 5u /* more would be past the longest nap */
+#define DOUBLINGS_MAX 5u /* more would exceed the longest nap */
 
 uint64_t ae_nap_ns(uint64_t naps) {
     const uint64_t ns = (uint64_t)AE_NAP_FIRST_NS << (naps < DOUBLINGS_MAX ? naps : DOUBLINGS_MAX);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* room.c - a publisher waits for room. */
+/* room.c - how a publisher waits for room: it spins, yields, then naps. */
 #include "base/clock.h"
 #include "base/export.h"
 #include "ring/claimer.h"
@@ -9,16 +9,15 @@
 #include <sched.h>
 
 #define SPIN_NS 20000u
-#define YIELD_NS 20000u /* after that */
+#define YIELD_NS 20000u
 #define NAP_STEP_NS 50000u
 
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* 0, AETHER_FULL, or a negative errno code with a text. */
-
-static int has_room(struct ae_publisher *p, size_t len) {
+/* Returns 0: there is room for a message of len bytes. AETHER_FULL: there isn't. -ENOBUFS: loans hold it. */
+static int check_room(struct ae_publisher *p, size_t len) {
     uint64_t position;
 
     if (ae_claim_room(p, 1) != 0)
@@ -33,10 +32,10 @@ AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64
 
     if (len > handle->max_message)
         return ae_lane_too_large(p, len);
-    if ((rc = has_room(p, len)) != AETHER_FULL || timeout_ns == 0)
+    if ((rc = check_room(p, len)) != AETHER_FULL || timeout_ns == 0)
         return rc;
     start = ae_now_ns();
-    for (; rc == AETHER_FULL; rc = has_room(p, len)) { /* a signal cuts a nap short and does nothing else */
+    for (; rc == AETHER_FULL; rc = check_room(p, len)) { /* a signal only ends a nap early */
         const uint64_t waited = ae_now_ns() - start;
         if (waited >= timeout_ns)
             return AETHER_FULL;
@@ -57,7 +56,7 @@ AE_EXPORT int aether_publish_wait(aether_publisher *handle, const void *data, si
     if (rc != AETHER_FULL)
         return rc;
     start = ae_now_ns();
-    do { /* more than once if another publisher takes the room */
+    do { /* again if another publisher takes the room first */
         const uint64_t waited = ae_now_ns() - start;
         rc = aether_publisher_wait(handle, len, waited < timeout_ns ? timeout_ns - waited : 0);
         if (rc == 0)

@@ -14,33 +14,37 @@ struct ae_subscriber {
     /* First: the public handle points here. */
     struct aether_subscriber hot;
     const ae_log *log;
-    /* NULL: best effort, latest. */
+    /* NULL for best effort and latest, which can't write to the topic. */
     ae_cursors *cursors;
-    /* Checked. */
+    /* As checked by the caller of ae_subscriber_init(). */
     ae_geometry geometry;
     uint32_t record;
     aether_policy policy;
-    /* Views point into shared memory though they may be overwritten: the caller asks aether_still_valid(). */
+    /* The program asked for AETHER_VIEWS_IN_PLACE, and calls aether_still_valid(). */
     bool in_place;
     /* It was evicted, and a receive has reported that. */
     bool evicted;
-    /* The value of the record's eviction word once a publisher has evicted this subscriber. */
+    /* The value that the record's eviction word has after a publisher has evicted this subscriber. */
     uint64_t evict_word;
-    /* Reliable: from this sequence on nothing is overwritten unread. Others never reach it. */
+    /* The sequence at which it joined. From there on no publisher overwrites what a reliable subscriber hasn't read. */
     uint64_t protected_seq;
     /* Bit r: lane r is populated in this mapping. */
     uint64_t lanes_ready;
+    /* See aether_subscriber_stats. */
     uint64_t joined, lost, gaps, aborted, skipped;
-    /* Where views that may be overwritten are copied to. NULL: views are in place, or nothing may be overwritten. */
+    /* Where messages that may be overwritten are copied to; owned by its opener. NULL: no message is copied. */
     unsigned char *copies;
     size_t copies_size;
-    /* wait.c: publishers that had been admitted when the end of the stream was last reported. */
+    /* wait.c: the end of the stream that was last reported, named by how many publishers had joined before it. */
     uint64_t ends_told;
-    /* wait.c: nanoseconds of spinning that have paid off lately. */
+    /* wait.c: how long to spin before sleeping; adapts to how long messages took lately. */
     uint64_t spin_ns;
-    /* wait.c: naps since there was last something to receive. */
+    /* wait.c: naps since there last was an entry to receive. */
     uint64_t naps;
-    /* Stands in for the record's cursor while this subscriber holds no publisher back. */
+    /*
+     * The cursor is stored here, where no publisher sees it, (1) for best effort and latest; (2) while messages from
+     * before the join are read; (3) after an eviction.
+     */
     ae_u64 no_cursor;
 };
 

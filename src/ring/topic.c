@@ -32,11 +32,11 @@ void ae_topic_format(ae_log *log, ae_cursors *cursors, const ae_geometry *geomet
 void ae_topic_admit_publisher(ae_log *log, uint32_t record) {
     const uint64_t bit = 1ull << record;
 
-    /* The last holder of the record may have been one that membarrier didn't reach; this one sets the bit if it is. */
+    /* The bit is the former holder's, if membarrier didn't reach it. The new holder sets it again if that is so. */
     (void)ae_fetch_and(&log->stream.unfenced, ~bit);
     const uint64_t others = ae_fetch_or(&log->stream.open, bit);
     (void)ae_fetch_add(&log->stream.joins, 1);
-    /* A death while others went on belongs to the end of their stream. Without others a new stream begins. */
+    /* While other publishers are there, a death belongs to the end of their stream. Else a new stream begins. */
     if (others == 0)
         (void)ae_fetch_and(&log->stream.died, 0);
 }
@@ -46,18 +46,18 @@ uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uin
     uint64_t aborted = 0;
 
     /*
-     * First the repair. Subscribers wait at a sequence that is claimed and not committed, and one ring later so do the
-     * other publishers, which examine the intent of every publisher whose bit in `open` is set.
+     * Repair while the bit in `open` is still set. As long as it is, the scans of other publishers include the dead
+     * publisher's intent, so they don't overwrite its pending slots.
      */
     if (died)
         aborted = ae_claim_repair(log, geometry, record);
-    /* A bit in `died` without one in `open` may be from an aetherd that was killed before it woke anybody: wake again. */
+    /* A bit in `died` alone: perhaps an aetherd was killed here before it woke the subscribers. So wake again. */
     if (((ae_load_acquire(&log->stream.open) | ae_load_acquire(&log->stream.died)) & bit) != 0) {
         if (died)
             (void)ae_fetch_or(&log->stream.died, bit);
         /*
-         * D4 and T1 acq_rel, pairs P9 (scan) and T2 (stream): whoever sees the bit clear sees all that was committed or
-         * aborted, and `died`.
+         * D4 and T1 acq_rel, pairs P9 (scan) and T2 (stream): a process that sees the bit clear sees all that was
+         * committed or aborted, and `died`.
          */
         (void)ae_fetch_and(&log->stream.open, ~bit);
         ae_wake_all(&log->wake.wake);
@@ -69,7 +69,7 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
     ae_cursor_record *own = &cursors->records[record];
     uint64_t claim, old;
 
-    /* No publisher may wait for the last holder's cursor, or evict the new holder for it. */
+    /* Publishers mustn't wait for the former holder's cursor, nor evict the new holder because of it. */
     ae_topic_retire_subscriber(cursors, record);
     claim = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
     ae_store_relaxed(&own->joined, claim);
@@ -78,9 +78,9 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
     ae_store_relaxed(&own->aborted, 0);
     ae_store_relaxed(&own->cursor, claim);
     /*
-     * E1 acq_rel, pairs E2 (scan): a word of this generation comes with this cursor. An exchange: a publisher that is
-     * about to evict the last holder changes the word before it, to no effect, or fails after it. The generation can't
-     * change meanwhile, since only aetherd raises it.
+     * E1 acq_rel, pairs E2 (scan): with a word of this generation comes this cursor. It is an exchange because a
+     * publisher may be evicting the former holder just now: that changes the word before the exchange, without effect,
+     * or fails after it. The generation can't change meanwhile, because only aetherd raises it.
      */
     old = ae_load_relaxed(&log->evict[record]);
     (void)ae_exchange(&log->evict[record], ((old >> 1) + 1) << 1);

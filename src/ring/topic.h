@@ -2,9 +2,9 @@
 /*
  * topic.h - the steps of aetherd on the words of a topic: format, admit, retire.
  *
- * These functions own the order in which the words of a topic's two objects change when the topic is made and when
- * somebody is admitted or retired; what the words mean is in layout.h. aetherd, the unit tests, the kill harness and
- * the model checker all call these and have no steps of their own.
+ * These functions own the order in which the words of a topic's two objects change when the topic is created and when a
+ * publisher or subscriber is admitted or retired. layout.h says what the words mean. aetherd, the unit tests, the kill
+ * harness and the model checker all call these functions and have no such steps of their own.
  *
  * One process at a time calls them for a topic: aetherd, which holds the lock of its instance. Publishers and
  * subscribers of the topic work on meanwhile. aetherd may be killed between any two stores; its successor calls the
@@ -18,35 +18,36 @@
 #include <stdbool.h>
 
 /*
- * Fills in the words of a new topic. Both objects are mapped read-write, hold zeros, and nobody else has them yet. log:
- * the first sizeof(ae_log) bytes suffice.
+ * Fills in the words of a new topic. Both objects are mapped read-write and hold zeros, and no other process has them
+ * yet. log: the first sizeof(ae_log) bytes suffice.
  */
 void ae_topic_format(ae_log *log, ae_cursors *cursors, const ae_geometry *geometry, uint64_t topic_id);
 
 /*
- * Lets a publisher take part in the record, which is free: it was never granted, or its last holder is retired. Call it
- * after the grant is recorded: whoever finds the record's bit in `open` must find the grant that it belongs to.
+ * Admits a publisher to the record, which is free: it was never granted, or its former holder is retired. Call it after
+ * the grant is recorded: a process that finds the record's bit in `open` must find the grant that it belongs to.
  */
 void ae_topic_admit_publisher(ae_log *log, uint32_t record);
 
 /*
  * Retires the record's publisher and returns how many sequences were aborted.
  *
- * died: aetherd has proof of its death; log is mapped up to the end of the slots. What the publisher had claimed and
- * not committed becomes aborted, `died` gets its bit unless it had left before, and subscribers wake.
- * !died: it has closed; log is mapped for sizeof(ae_log) bytes. As a rule it has done all this itself before.
+ * died: aetherd has proof of its death; log is mapped up to the end of the slots. Aborts what the publisher had claimed
+ * and not committed, sets its bit in `died` unless it had left before, and wakes subscribers.
+ * !died: it has closed; log is mapped for sizeof(ae_log) bytes. As a rule there is nothing left to do, because the
+ * publisher has left by itself.
  *
  * Free the grant afterwards: the record must not be granted again before.
  */
 uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uint32_t record, bool died);
 
 /*
- * Makes the cursor record, which is free, fit for a new reliable subscriber. Publishers count the subscriber from when
- * it joins (ae_subscriber_init()), not from here.
+ * Prepares the cursor record, which is free, for a new reliable subscriber. Publishers don't count the subscriber until
+ * it joins in ae_subscriber_init().
  */
 void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record);
 
-/* Retires a reliable subscriber that has closed or is proved dead: publishers no longer wait for its cursor. */
+/* Retires a reliable subscriber that has closed or that aetherd has proof is dead: publishers no longer wait for it. */
 void ae_topic_retire_subscriber(ae_cursors *cursors, uint32_t record);
 
 #endif
