@@ -396,7 +396,7 @@ bool ae_subscriber_ready(const struct ae_subscriber *s) {
 }
 
 /*
- * T2 acquire, pairs T1 (leave, and retire after a death): `open` is loaded before the next slot. So if it is 0, the load
+ * T2 acquire, pairs T1 (leave; retire after a death): `open` is loaded before the next slot. So if it is 0, the load
  * of the slot sees all that was committed. The words are loaded twice, the second time in the other order. If none has
  * changed, no publisher joined or left in between, and `died` belongs to the same end as `open`.
  */
