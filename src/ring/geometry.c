@@ -54,8 +54,8 @@ static uint64_t slot_size(uint64_t inline_max, uint64_t least) {
     return size < least ? least : size;
 }
 
-/* Sets what follows from capacity, slot_size and lane_bytes. */
-static void place(ae_geometry *g) {
+/* Sets the offsets and sizes that follow from capacity, slot_size and lane_bytes. */
+static void set_offsets(ae_geometry *g) {
     g->slots_off = AE_LOG_SLOTS_OFF;
     g->lanes_off = g->slots_off + round_up(g->capacity * g->slot_size, AE_PAGE);
     g->log_bytes = g->lanes_off + AE_PUBLISHERS_MAX * g->lane_bytes;
@@ -66,7 +66,7 @@ static uint64_t ring_bytes(aether_preset preset) {
     return preset == AETHER_PRESET_THROUGHPUT ? RING_BYTES_THROUGHPUT : RING_BYTES_DEFAULT;
 }
 
-/* ---- each sets its part of a new layout, or returns -EINVAL ---- */
+/* ---- the layout of a new topic. Each function sets its part, or returns -EINVAL with a text ---- */
 
 static int make_slots(ae_geometry *g, const aether_topic_config *config, bool *lanes) {
     const uint64_t max_message = config->max_message != 0 ? config->max_message : AETHER_MAX_MESSAGE_DEFAULT;
@@ -175,12 +175,12 @@ int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config) {
         (rc = make_lanes(&g, config, lanes)) != 0 || (rc = make_publishers(&g, config)) != 0 ||
         (rc = make_evict_lag(&g, config)) != 0)
         return rc;
-    place(&g);
+    set_offsets(&g);
     *geometry = g;
     return 0;
 }
 
-/* ---- layouts that exist ---- */
+/* ---- the layout of an existing topic ---- */
 
 static bool slots_fit(const ae_geometry *g) {
     if (g->max_message == 0 || g->max_message > AETHER_MAX_MESSAGE_LIMIT)
@@ -192,7 +192,7 @@ static bool slots_fit(const ae_geometry *g) {
 }
 
 int ae_geometry_check(const ae_geometry *geometry) {
-    ae_geometry right = *geometry;
+    ae_geometry expected = *geometry;
 
     if (!is_capacity(geometry->capacity) || !slots_fit(geometry))
         return ae_fail(-EBADMSG,
@@ -204,14 +204,14 @@ int ae_geometry_check(const ae_geometry *geometry) {
                        geometry->capacity, geometry->evict_lag);
     if (geometry->publishers > AE_PUBLISHERS_UNBIASED || geometry->reserved != 0)
         return ae_fail(-EBADMSG, "layout for publishers of kind %" PRIu32 ": damaged", geometry->publishers);
-    place(&right);
-    if (memcmp(&right, geometry, sizeof right) != 0)
+    set_offsets(&expected);
+    if (memcmp(&expected, geometry, sizeof expected) != 0)
         return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots of %" PRIu32 " bytes is inconsistent: damaged",
                        geometry->capacity, geometry->slot_size);
     return 0;
 }
 
-/* from: where the wanted value comes from, "" if it was stated. */
+/* from: where the wanted value comes from; "" if config states it. */
 static int mismatch(const char *topic, const char *what, uint64_t wanted, uint64_t has, const char *from) {
     return ae_fail(-EEXIST,
                    "topic '%s' exists with %s %" PRIu64 ", not %" PRIu64 "%s: open it as it is, or remove it first",
@@ -270,7 +270,7 @@ static int match_slow(const ae_geometry *g, const aether_topic_config *config, c
     return 0;
 }
 
-/* The default preset is "as it is". */
+/* The default preset matches every topic. */
 static int match_preset(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
     const aether_topic_config as_is = {
         .max_message = g->max_message, .inline_max = ae_inline_max(g), .preset = config->preset};
