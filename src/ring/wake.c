@@ -21,7 +21,7 @@
 #endif
 
 void ae_wake_futex(const ae_u64 *word) {
-    /* Its only fault would be an address that isn't mapped. */
+    /* The only possible error is an address that isn't mapped. */
     (void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
@@ -33,7 +33,7 @@ void ae_wake_all(ae_u64 *word) {
 bool ae_wake_sleep(const ae_u64 *word, uint64_t value, uint64_t ns) {
     const struct timespec span = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 
-    /* The futex is the word's lower half: little-endian. */
+    /* On a little-endian machine the word's lower half, which is the futex, is at the word's address. */
     return syscall(SYS_futex, word, FUTEX_WAIT, (uint32_t)value, &span, NULL, 0) == 0 || errno != EINTR;
 }
 
@@ -68,10 +68,12 @@ bool ae_wake_barrier(void) {
 }
 
 /*
- * Somebody wants to be woken, or wanted to once this publisher has last looked. First the note, then the word: the note
- * is never ahead of an honest word that is loaded after it. Z3: the word is raised before the wake, so that one who
- * comes to sleep with the old word between the two doesn't fall asleep. A note ahead of the word is a lie and wakes
- * nobody.
+ * Called when the note in `want` isn't older than the wake word as this publisher knows it. The note is loaded before
+ * the word, so an honest note is never ahead of the word; a note that is ahead comes from a hostile peer and wakes
+ * nothing.
+ *
+ * Z3 acq_rel, pairs Z4 (sleep): the word is raised before the wake. So a subscriber that goes to sleep with the old
+ * word between the two doesn't fall asleep.
  */
 AE_EXPORT void aether_detail_wake(aether_publisher *handle) {
     struct ae_publisher *p = ae_publisher_of(handle);
@@ -82,7 +84,7 @@ AE_EXPORT void aether_detail_wake(aether_publisher *handle) {
     handle->wake = word;
     if (want != word)
         return;
-    if (ae_cas(&p->log->wake.wake, word, word + 1)) /* else another one has raised it, and wakes */
+    if (ae_cas(&p->log->wake.wake, word, word + 1)) /* else another publisher has raised it, and wakes the sleepers */
         ae_wake_futex(&p->log->wake.wake);
     handle->wake = word + 1;
 }
