@@ -11,16 +11,17 @@
 #define SPIN_FIRST_NS 20000u
 #define SPIN_MIN_NS 1000u
 #define SPIN_MAX_NS 50000u
-#define NOTE_TURNS 8
+#define NOTE_TRIES 8
 
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
 /*
- * *joins: publishers that had been there when the stream ended. Loaded first: one that comes later ends another time.
+ * Is the stream at an end that hasn't been reported yet? *joins, the number of publishers that have joined, names the
+ * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number.
  */
-static bool new_end(const struct ae_subscriber *s, uint64_t *joins) {
+static bool is_new_end(const struct ae_subscriber *s, uint64_t *joins) {
     *joins = ae_load_acquire(&s->log->stream.joins);
     return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->ends_told;
 }
@@ -28,17 +29,17 @@ static bool new_end(const struct ae_subscriber *s, uint64_t *joins) {
 bool ae_subscriber_has_news(const struct ae_subscriber *s) {
     uint64_t joins;
 
-    return ae_subscriber_ready(s) || new_end(s, &joins);
+    return ae_subscriber_ready(s) || is_new_end(s, &joins);
 }
 
 /*
- * A note with a newer word is never replaced by an older one: its writer would not be woken. One that is ahead of the
- * word itself is a lie.
+ * A note must not be replaced by one with an older value of the wake word, because then the subscriber that left it
+ * wouldn't be woken. A note ahead of the wake word comes from a hostile peer and may be replaced.
  */
 bool ae_subscriber_leave_note(const struct ae_subscriber *s, uint64_t *word) {
     ae_u64 *want = &s->cursors->want.want;
 
-    for (int turn = 0; turn < NOTE_TURNS; turn++) {
+    for (int turn = 0; turn < NOTE_TRIES; turn++) {
         /* Z4 acquire, pairs Z3 (wake): with the raised word comes the message that it was raised for. */
         const uint64_t old = ae_load_acquire(want);
         *word = ae_load_acquire(&s->log->wake.wake);
@@ -49,8 +50,8 @@ bool ae_subscriber_leave_note(const struct ae_subscriber *s, uint64_t *word) {
 }
 
 /*
- * Z6: of the publishers that are there. First their bits in `unfenced`: who is seen there and not in `open` any more
- * has left, and all that it committed is seen by the look that follows.
+ * Z6 acquire, pairs Z5 (publisher's join). `unfenced` is loaded before `open`: a publisher whose bit is seen in
+ * `unfenced` and no longer in `open` has left, so the load of the tag that follows sees all that it committed.
  */
 bool ae_subscriber_unfenced(const struct ae_subscriber *s) {
     const uint64_t unfenced = ae_load_acquire(&s->log->stream.unfenced);
@@ -64,8 +65,8 @@ static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
     if (!ae_subscriber_leave_note(s, &word))
         return ae_nap(least(ns, AE_NAP_FIRST_NS));
     /*
-     * Z2: the note; every publisher's core drains its stores; the tag. Pairs Z1 (publish). And then the
-     * words that say whom that doesn't reach.
+     * Z2, pairs Z1 (publish): the note is stored, then every publisher's core drains its stores, then the tag is
+     * loaded. If the barrier isn't allowed, or doesn't reach one of the publishers, the sleep is short.
      */
     if (!ae_wake_barrier() || ae_subscriber_unfenced(s))
         ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
@@ -76,7 +77,7 @@ bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns) {
     return s->cursors != NULL ? sleep_on_futex(s, max_ns) : ae_nap(least(max_ns, ae_nap_ns(s->naps++)));
 }
 
-/* Spins, then yields, for ns nanoseconds each. */
+/* Spins for ns nanoseconds, then yields for as long. True: there is something to receive, or the stream has ended. */
 static bool spin_for(const struct ae_subscriber *s, uint64_t ns) {
     const uint64_t start = ae_ticks(), ticks = ae_ticks_from_ns(ns);
 
@@ -93,9 +94,9 @@ static bool spin_for(const struct ae_subscriber *s, uint64_t ns) {
     return false;
 }
 
-/* How long spinning is worth while: longer if it was, half as long if it ended in sleep. */
-static void learn(struct ae_subscriber *s, bool paid) {
-    s->spin_ns = paid ? least(s->spin_ns * 2, SPIN_MAX_NS) : s->spin_ns / 2;
+/* Doubles the time for spinning if it found a message, halves it if it ended in a sleep, within bounds. */
+static void adapt_spin(struct ae_subscriber *s, bool found) {
+    s->spin_ns = found ? least(s->spin_ns * 2, SPIN_MAX_NS) : s->spin_ns / 2;
     if (s->spin_ns < SPIN_MIN_NS)
         s->spin_ns = SPIN_MIN_NS;
 }
@@ -104,11 +105,11 @@ void ae_subscriber_told(struct ae_subscriber *s) {
     uint64_t joins;
 
     s->naps = 0;
-    if (new_end(s, &joins))
+    if (is_new_end(s, &joins))
         s->ends_told = joins;
 }
 
-static int told(struct ae_subscriber *s) {
+static int report(struct ae_subscriber *s) {
     ae_subscriber_told(s);
     return 1;
 }
@@ -118,10 +119,10 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
     uint64_t start, now;
 
     if (ae_subscriber_has_news(s))
-        return told(s);
+        return report(s);
     if (timeout_ns == 0)
         return 0;
-    /* About to wait: the publisher may need what was read. */
+    /* Before a wait: publishers may need the slots that were read. */
     if (s->hot.cursor_stored != s->hot.next)
         ae_store_cursor(&s->hot, s->hot.next);
     start = ae_now_ns();
@@ -130,15 +131,15 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
         s->spin_ns = SPIN_FIRST_NS;
     }
     if (spin_for(s, least(s->spin_ns, timeout_ns))) {
-        learn(s, true);
-        return told(s);
+        adapt_spin(s, true);
+        return report(s);
     }
-    learn(s, false);
+    adapt_spin(s, false);
     while ((now = ae_now_ns()) - start < timeout_ns) {
-        const bool undisturbed = ae_subscriber_sleep(s, timeout_ns - (now - start));
+        const bool no_signal = ae_subscriber_sleep(s, timeout_ns - (now - start));
         if (ae_subscriber_has_news(s))
-            return told(s);
-        if (!undisturbed)
+            return report(s);
+        if (!no_signal)
             return 0;
     }
     return 0;
@@ -151,7 +152,7 @@ AE_EXPORT int aether_receive_wait(aether_subscriber *handle, aether_message *mes
     if (rc != 0)
         return rc;
     start = ae_now_ns();
-    do { /* again if there were only aborted sequences to pass over */
+    do { /* again if there were only aborted sequences, which are passed over */
         if (aether_wait(handle, timeout_ns - waited) == 0)
             return 0;
         rc = aether_receive(handle, message);
