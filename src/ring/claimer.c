@@ -69,7 +69,7 @@ static enum outcome set_won(struct ae_publisher *p, uint64_t end, uint64_t word,
  *   2. The revoker ended the bias and found the intent, so the claim is won.
  *   3. The revoker ended the bias and didn't find the intent, so the claim is lost.
  *
- * D2 tells case 2 from case 3, as it does after a death.
+ * D2 distinguishes cases 2 and 3, as it does after a death.
  */
 static enum outcome lose_bias(struct ae_publisher *p, uint64_t count) {
     const uint64_t next = p->hot.next;

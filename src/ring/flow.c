@@ -42,6 +42,7 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
     return lag;
 }
 
+/* The acquire is P6; see first_pending(). */
 static bool is_pending(const struct ae_publisher *p, uint64_t seq) {
     return ae_tag_pending(ae_load_acquire(ae_slot_tag(p->log, &p->geometry, seq)), seq);
 }

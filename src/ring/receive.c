@@ -32,7 +32,7 @@ static void skip_aborted(struct ae_subscriber *s) {
 struct slot {
     const unsigned char *bytes;
     uint64_t tag, kind;
-    /* The tag's sequence minus the one that the slot was loaded for. */
+    /* The tag's sequence minus the sequence that was asked for. */
     int64_t ahead;
 };
 

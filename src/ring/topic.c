@@ -24,7 +24,7 @@ void ae_topic_format(ae_log *log, ae_cursors *cursors, const ae_geometry *geomet
         ae_store_relaxed(&log->publishers[r].intent, ae_intent(start, 0));
         ae_store_relaxed(&log->publishers[r].proved, start);
     }
-    ae_store_relaxed(&log->wake.wake, 1); /* above `want`, which is 0: nobody sleeps */
+    ae_store_relaxed(&log->wake.wake, 1); /* above `want`, which is 0: no subscriber sleeps */
     write_header(&log->header, AE_LOG_MAGIC, geometry, topic_id, geometry->log_bytes);
     write_header(&cursors->header, AE_CURSORS_MAGIC, geometry, topic_id, geometry->cursors_bytes);
 }
