@@ -273,7 +273,10 @@ static int match_slow(const ae_geometry *g, const aether_topic_config *config, c
 /* The default preset matches every topic. */
 static int match_preset(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
     const aether_topic_config as_is = {
-        .max_message = g->max_message, .inline_max = ae_inline_max(g), .preset = config->preset};
+        .max_message = g->max_message,
+        .inline_max = ae_inline_max(g),
+        .preset = config->preset,
+    };
     static const char from[] = " of preset throughput";
     ae_geometry wanted = {0};
     int rc;

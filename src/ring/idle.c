@@ -25,11 +25,13 @@
 
 AE_EXPORT void aether_idle_init(aether_idle_state *idle, aether_idle_strategy strategy, uint32_t budget_ns) {
     ae_clock_init();
-    *idle = (aether_idle_state){.budget = ae_ticks_from_ns(budget_ns),
-                                .window = ae_ticks_from_ns(WINDOW_NS),
-                                .load = AETHER_IDLE_LOAD / (double)ae_ticks_from_ns(1000),
-                                .strategy = (uint64_t)strategy,
-                                .spin = SPIN_ROUNDS};
+    *idle = (aether_idle_state){
+        .budget = ae_ticks_from_ns(budget_ns),
+        .window = ae_ticks_from_ns(WINDOW_NS),
+        .load = AETHER_IDLE_LOAD / (double)ae_ticks_from_ns(1000),
+        .strategy = (uint64_t)strategy,
+        .spin = SPIN_ROUNDS,
+    };
     if (idle->window < WINDOW_PAUSES * idle->budget)
         idle->window = WINDOW_PAUSES * idle->budget;
 }
