@@ -44,6 +44,6 @@ AE_EXPORT int aether_notifier_fd(const aether_notifier *notifier) {
 AE_EXPORT void aether_notifier_arm(aether_notifier *notifier) {
     aether_ready ready;
 
-    ae_waitset_ends_told(notifier->set);
+    ae_waitset_ends_reported(notifier->set);
     (void)aether_waitset_next(notifier->set, &ready, 0);
 }

@@ -309,10 +309,10 @@ static void make_unreadable(const struct aether_waitset *set) {
     (void)eventfd_read(set->fd, &count); /* fails if the fd isn't readable, and then there is nothing to do */
 }
 
-/* Makes the fd readable. If the reason is the end of a stream, it counts as reported: see ae_waitset_ends_told(). */
+/* Makes the fd readable. If the reason is the end of a stream, it counts as reported: see ae_waitset_ends_reported(). */
 static void fire(struct aether_waitset *set, struct member *found) {
     if (found != NULL) {
-        ae_subscriber_told(&found->seen);
+        ae_subscriber_mark_reported(&found->seen);
         touch(set, found);
     }
     make_readable(set);
@@ -384,7 +384,7 @@ static void prepare_to_wait(struct aether_waitset *set) {
             ae_store_cursor(&s->hot, s->hot.next);
         m->seen.hot.next = s->hot.next;
         m->seen.evicted = s->evicted;
-        m->seen.ends_told = s->ends_told;
+        m->seen.reported_end = s->reported_end;
         m->stale = false;
     }
 }
@@ -424,7 +424,7 @@ static bool find_ready(struct aether_waitset *set, aether_ready *ready) {
     const bool fully = now - set->checked_ns >= AE_WAKE_SLEEP_NS;
     m = find_news(set, fully);
     if (m != NULL) {
-        ae_subscriber_told(&m->handle->ring);
+        ae_subscriber_mark_reported(&m->handle->ring);
         touch(set, m);
         if (set->armed)
             make_readable(set);
@@ -633,13 +633,13 @@ AE_EXPORT int aether_waitset_remove(aether_waitset *set, aether_subscriber *subs
     return leave(set, 0);
 }
 
-void ae_waitset_ends_told(aether_waitset *set) {
+void ae_waitset_ends_reported(aether_waitset *set) {
     pthread_mutex_lock(&set->lock);
     if (!set->armed) {
         for (struct member *m = set->newest; m != NULL && m->stale; m = m->older) {
-            uint64_t *known = &m->handle->ring.ends_told;
-            if ((int64_t)(m->seen.ends_told - *known) > 0)
-                *known = m->seen.ends_told;
+            uint64_t *known = &m->handle->ring.reported_end;
+            if ((int64_t)(m->seen.reported_end - *known) > 0)
+                *known = m->seen.reported_end;
         }
     }
     pthread_mutex_unlock(&set->lock);

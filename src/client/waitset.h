@@ -9,6 +9,6 @@
  * Ends of streams for which the descriptor was made readable count as reported: the next aether_waitset_next() doesn't
  * name a subscriber because of them. Only the set's thread calls this.
  */
-void ae_waitset_ends_told(aether_waitset *set);
+void ae_waitset_ends_reported(aether_waitset *set);
 
 #endif

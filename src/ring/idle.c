@@ -135,7 +135,7 @@ static void wait_adaptive(aether_idle_state *idle) {
         (void)ae_nap(ae_nap_ns(idle->rounds - idle->spin - YIELD_ROUNDS - 1));
     else {
         (void)ae_subscriber_sleep(watched, SLEEP_NS);
-        ae_subscriber_told(watched); /* else the same end of the stream would end every sleep */
+        ae_subscriber_mark_reported(watched); /* else the same end of the stream would end every sleep */
     }
 }
 

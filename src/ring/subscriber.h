@@ -36,7 +36,7 @@ struct ae_subscriber {
     unsigned char *copies;
     size_t copies_size;
     /* wait.c: the end of the stream that was last reported, named by how many publishers had joined before it. */
-    uint64_t ends_told;
+    uint64_t reported_end;
     /* wait.c: how long to spin before sleeping; adapts to how long messages took lately. */
     uint64_t spin_ns;
     /* wait.c: naps since there last was an entry to receive. */

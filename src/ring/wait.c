@@ -23,7 +23,7 @@ static uint64_t least(uint64_t a, uint64_t b) {
  */
 static bool is_new_end(const struct ae_subscriber *s, uint64_t *joins) {
     *joins = ae_load_acquire(&s->log->stream.joins);
-    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->ends_told;
+    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->reported_end;
 }
 
 bool ae_subscriber_has_news(const struct ae_subscriber *s) {
@@ -101,16 +101,16 @@ static void adapt_spin(struct ae_subscriber *s, bool found) {
         s->spin_ns = SPIN_MIN_NS;
 }
 
-void ae_subscriber_told(struct ae_subscriber *s) {
+void ae_subscriber_mark_reported(struct ae_subscriber *s) {
     uint64_t joins;
 
     s->naps = 0;
     if (is_new_end(s, &joins))
-        s->ends_told = joins;
+        s->reported_end = joins;
 }
 
 static int report(struct ae_subscriber *s) {
-    ae_subscriber_told(s);
+    ae_subscriber_mark_reported(s);
     return 1;
 }
 

@@ -21,7 +21,7 @@ bool ae_subscriber_has_news(const struct ae_subscriber *s);
  * Call it when the program has been woken, or is about to be, because of ae_subscriber_has_news(). If the stream is at
  * an end, that end counts as reported from now on.
  */
-void ae_subscriber_told(struct ae_subscriber *s);
+void ae_subscriber_mark_reported(struct ae_subscriber *s);
 
 /*
  * The steps of a sleep on a topic's wake word, for a sleep on several topics at once. They are taken in this order:
