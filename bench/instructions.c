@@ -6,7 +6,6 @@
  * a daemon. The topic is exclusive, because the bias of a shared topic needs a system call that callgrind may not know;
  * the claim is the same.
  */
-#define _GNU_SOURCE
 #include "ring/ring_test.h"
 
 #define CAPACITY 4096u

@@ -4,7 +4,6 @@
  * program's own malloc, which the library's calls find first; system calls are fatal under a seccomp filter that knows
  * nothing but exit_group. A control case of each proves that it works.
  */
-#define _GNU_SOURCE
 #include "lib/traffic.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

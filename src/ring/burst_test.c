@@ -3,7 +3,6 @@
  * A burst does what aether_publish() does, whatever happens to the publisher and the topic between two of its messages.
  * An array does what one call a message would do, for all of its messages or for none.
  */
-#define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "ring/claim.h"
 #include "ring/ring_test.h"
 #include <errno.h>

@@ -3,7 +3,6 @@
  * Several publishers that open and close all the time, and subscribers, on a ring and lanes that are far too small for
  * them. All use one mapping, so that ThreadSanitizer can check claims.
  */
-#define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <errno.h>
 #include <pthread.h>

@@ -3,7 +3,6 @@
  * Large messages and loans on a lane that is far too small for them. Every message carries an id in each of its words,
  * so that one word of another message shows wherever it turns up.
  */
-#define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <aether/wait.h>
 #include <errno.h>

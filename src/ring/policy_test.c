@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Subscribers that are too slow: eviction, gaps, latest. And how a subscriber sees the end of the stream. */
-#define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <aether/wait.h>
 #include <errno.h>

@@ -3,7 +3,6 @@
  * One publisher and subscribers of every policy on a ring and a lane that are far too small for them. All use one
  * mapping, so that ThreadSanitizer can check them.
  */
-#define _GNU_SOURCE
 #include "ring/ring_test.h"
 #include <errno.h>
 #include <pthread.h>

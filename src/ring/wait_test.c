@@ -3,7 +3,6 @@
  * Sleeping and waking, with one mapping, so that ThreadSanitizer sees it. No test asserts that anything is fast; an
  * alarm() ends what hangs.
  */
-#define _GNU_SOURCE
 #include "base/clock.h"
 #include "ring/ring_test.h"
 #include "ring/wake.h"

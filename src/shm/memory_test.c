@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "shm/memory.h"
 #include "shm/segment.h"
 #include <aether/error.h>

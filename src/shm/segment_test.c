@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "shm/segment.h"
 #include "base/socket.h"
 #include <aether/detail/layout.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "shm/token.h"
 #include "base/clock.h"
 #include "base/socket.h"
