@@ -10,7 +10,8 @@ import sys
 import tempfile
 
 SOURCE = pathlib.Path(os.environ.get("SOURCE", pathlib.Path(__file__).parent.parent)).resolve()
-PARTS = ("include", "src", "cmd", "examples", "demo", "fuzz", "tests", "models", "bench", "docs/memory-model.md")
+PARTS = ("include", "src", "cmd", "examples", "demo", "fuzz", "tests", "models", "bench", "docs/architecture.md",
+         "docs/memory-model.md")
 
 
 def append(text):
@@ -44,6 +45,10 @@ CASES = [
      "E1: no comment in ae_topic_admit_subscriber()"),
     ("a row whose function is gone", "check-labels.py", "docs/memory-model.md",
      replace("| `ae_store_cursor` |", "| `ae_keep_cursor` |"), "no function ae_keep_cursor()"),
+    ("a file that is gone", "check-docs.py", "docs/architecture.md", replace("`src/ring/join.c`", "`src/ring/joint.c`"),
+     "there is no src/ring/joint.c"),
+    ("a function that is gone", "check-docs.py", "docs/architecture.md", replace("`revoke()`", "`revolve()`"),
+     "revolve() is in none"),
 ]
 
 
