@@ -3,7 +3,7 @@
 #include "args.h"
 #include "daemon.h"
 #include "error.h"
-/* cmocka wants these first */
+/* cmocka.h needs these before it */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

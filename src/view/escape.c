@@ -52,7 +52,7 @@ size_t ae_utf8_width(const char *text) {
     return width;
 }
 
-/* Control characters (C0, C1), line separators, and marks that turn or hide what follows them. */
+/* Control characters (C0, C1), line separators, and marks that reverse or hide the text after them. */
 static bool harmful(uint32_t c) {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
            (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||

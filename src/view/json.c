@@ -18,7 +18,7 @@ struct ae_json ae_json_array(void) {
     return (struct ae_json){json_array()};
 }
 
-/* Takes value over; NULL: memory ran out. */
+/* Takes over value, which is NULL if memory ran out. */
 static void set(struct ae_json *object, const char *key, json_t *value) {
     if (json_object_set_new(object->value, key, value) != 0)
         fail(object);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * json.h - building JSON values, and writing them one a line.
+ * json.h - builds JSON values and writes each on a line.
  *
- * When memory runs out, the value becomes NULL and all further calls on it do nothing; ae_json_line() reports it. So
- * only the last call is checked.
+ * If memory runs out, the value becomes NULL, later calls on it do nothing, and ae_json_line() returns the error. So
+ * callers check only the last call.
  */
 #ifndef AE_VIEW_JSON_H
 #define AE_VIEW_JSON_H
@@ -23,7 +23,7 @@ struct ae_json ae_json_array(void);
 
 /* These set object[key]. */
 
-/* JSON readers and jansson have signed integers: what is past 2^63 - 1 (only damage is) becomes that. */
+/* A value above 2^63 - 1, which only a damaged record has, becomes 2^63 - 1: jansson has signed integers. */
 void ae_json_u64(struct ae_json *object, const char *key, uint64_t value);
 void ae_json_real(struct ae_json *object, const char *key, double value); /* finite */
 void ae_json_bool(struct ae_json *object, const char *key, bool value);
@@ -32,7 +32,7 @@ void ae_json_text(struct ae_json *object, const char *key, const char *text); /*
 /* Sets object[key] to the bytes if they are UTF-8, else object[key_b64] to their base64. */
 void ae_json_bytes(struct ae_json *object, const char *key, const void *data, size_t len);
 
-/* These take the inner value over. */
+/* These take over the inner value. */
 void ae_json_nest(struct ae_json *object, const char *key, struct ae_json inner);
 void ae_json_append(struct ae_json *array, struct ae_json inner);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json_test.c - values of each kind, nesting, text that isn't UTF-8, and memory that runs out. */
 #include "view/json.h"
-/* cmocka wants these first */
+/* cmocka.h needs these before it */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +73,7 @@ static void on_a_terminal(void **state) {
     assert_string_equal(text, "{\"s\":\"\\u009B\"}\n");
 }
 
-/* The value that found no memory spoils all that it is put into, and nothing is written. */
+/* A value for which there was no memory makes each value that it is put into fail, and nothing is written. */
 static void no_memory(void **state) {
     struct ae_json object = ae_json_object(), array = ae_json_array(), none = {NULL};
 

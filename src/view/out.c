@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* out.c - a stream that remembers its first error. */
+/* out.c - a stream that keeps its first error. */
 #include "view/out.h"
 #include <errno.h>
 #include <unistd.h>

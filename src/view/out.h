@@ -3,7 +3,7 @@
  * out.h - a stream that results are written to, and whether writing to it has failed.
  *
  * The stream may be stdout, a file, or memory (open_memstream). It belongs to the caller and must outlive the struct.
- * The first error sticks: what is written afterwards may be lost, so loops end when ae_out_failed() says so. Not
+ * After the first error, which is kept, output may be lost: a loop should end when ae_out_failed() returns true. Not
  * thread-safe.
  */
 #ifndef AE_VIEW_OUT_H
@@ -15,7 +15,7 @@
 struct ae_out {
     FILE *file;
     bool terminal; /* file is a terminal */
-    int error;     /* errno of the first write that failed; 0: none has */
+    int error;     /* errno of the first write that failed; 0: no write has failed */
 };
 
 void ae_out_init(struct ae_out *out, FILE *file);

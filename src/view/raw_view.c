@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raw_view.c - payloads as they are. Whatever isn't a payload is skipped. */
+/* raw_view.c - payloads as they are. Other records are skipped. */
 #include "view/view.h"
 
 static int show_message(const struct ae_view *view, const struct ae_view_message *message) {

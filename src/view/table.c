@@ -21,7 +21,7 @@ void ae_table_init(struct ae_table *table, const char *spec) {
     }
 }
 
-/* Takes the string over. */
+/* Takes over the string. */
 static void add_cell(struct ae_table *table, char *cell) {
     if (cell == NULL)
         table->failed = true;
@@ -60,7 +60,7 @@ void ae_table_text(struct ae_table *table, const void *data, size_t len) {
     add_cell(table, cell);
 }
 
-/* One line; the last column isn't padded on its right. cells: NULL for the titles. */
+/* Writes one line. The last column isn't padded on its right. cells: NULL for the titles. */
 static void print_row(const struct ae_table *table, const size_t *widths, char *const *cells, FILE *file) {
     for (int c = 0; c < table->columns; c++) {
         const char *text = cells != NULL ? cells[c] : table->titles[c];

@@ -14,22 +14,22 @@ struct ae_table {
     const char *titles[AE_TABLE_COLUMNS]; /* title_lens[] bytes each */
     size_t title_lens[AE_TABLE_COLUMNS];
     bool right[AE_TABLE_COLUMNS]; /* aligned right */
-    char **cells;                 /* rows one after the other */
+    char **cells;                 /* row by row */
     size_t count, room;
     bool failed; /* out of memory */
 };
 
 /*
- * spec: the columns' titles, separated by '|'; a title that begins with '>' is aligned right: "TOPIC|>MESSAGES|>RATE".
- * It must outlive the table. Cells are added row by row.
+ * spec: the columns' titles, separated by '|'. A column is aligned right if its title begins with '>', as in
+ * "TOPIC|>MESSAGES|>RATE". spec must outlive the table. Cells are added row by row.
  */
 void ae_table_init(struct ae_table *table, const char *spec);
 void ae_table_cell(struct ae_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ae_table_text(struct ae_table *table, const void *data, size_t len); /* a cell of escaped text */
 
 /*
- * Writes the titles and the rows, each column as wide as its widest cell, and frees the cells. Returns 0; -ENOMEM:
- * nothing was written, as a cell found no memory; or the stream's error.
+ * Writes the titles and the rows, each column as wide as its widest cell, and frees the cells. Returns 0; -ENOMEM if
+ * there was no memory for a cell, and then nothing was written; or the stream's error.
  */
 int ae_table_print(struct ae_table *table, struct ae_out *out);
 

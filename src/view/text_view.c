@@ -12,7 +12,7 @@
 
 #define DATE_SIZE 32
 #define TYPE_SIZE (sizeof((aether_topic_info *)0)->type_name + 24)
-#define PAYLOAD_BYTES 4096u /* of a message that are shown */
+#define PAYLOAD_BYTES 4096u /* shown of a message */
 
 /* ---- topics ------------------------------------------------------------------------------------------------------ */
 
@@ -107,7 +107,7 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
     fprintf(f, "found full    %" PRIu64 " time%s\n", t->full, t->full == 1 ? "" : "s");
 }
 
-/* What a role doesn't have, or what isn't known of it, is "-". */
+/* A figure that the role doesn't have, or that isn't known, is "-". */
 static void add_peer(struct ae_table *table, const aether_peer_info *p) {
     const bool publisher = p->role == AETHER_ROLE_PUBLISHER;
     const bool reliable = p->role == AETHER_ROLE_RELIABLE;
@@ -191,7 +191,7 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
 
 /* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
 
-/* Where to cut a payload that is too long to show: not inside a character. */
+/* The length at which a payload is cut, so that no character is cut. */
 static size_t shown_length(const unsigned char *data, size_t len) {
     size_t cut = PAYLOAD_BYTES;
 

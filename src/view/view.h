@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * view.h - one interface for showing what a program has gathered: records in; text, JSON or another form out.
+ * view.h - one interface for the output of programs: records in; text, JSON or another form out.
  *
- * A program fills in the records below and hands them to a view; it formats nothing itself and doesn't know which form
- * was chosen. A form is a table of functions, one for each kind of record. It keeps nothing between two calls, and each
- * call has the whole record, so that a form may put its parts in any order, as OpenMetrics demands. A form leaves NULL
- * what it has no place for. A new form is a new table; programs stay as they are.
+ * A program fills in the records below and passes them to a view. It formats nothing itself and doesn't depend on the
+ * form. A form is a table of functions, one for each kind of record. It keeps no state between two calls. Each call has
+ * the whole record, so that a form may write its parts in any order, as OpenMetrics requires. The function is NULL if
+ * the form can't show that kind of record. A new form is a new table; programs don't change.
  *
  * The functions return
  *   0                  the record was written to view->out, possibly not flushed yet
- *   AE_VIEW_SKIPPED    this form has no place for such a record: the program may report it in its own way
- *   -ENOMEM            memory ran out: what form->part names was left out
+ *   AE_VIEW_SKIPPED    this form can't show such a record: the program may report it in another way
+ *   -ENOMEM            memory ran out: the part that form->part names was left out
  *   another negative   errno of the stream's first error
  *
- * Records and what they point to belong to the caller and are used during the call only. A view is used by one thread
- * at a time; the calls block as long as its streams do.
+ * Records and what they point to belong to the caller and are used only during the call. One thread at a time uses a
+ * view. The calls block as long as its streams do.
  */
 #ifndef AE_VIEW_VIEW_H
 #define AE_VIEW_VIEW_H
@@ -32,14 +32,14 @@
 
 struct ae_view_topic {
     aether_topic_info info;
-    uint32_t evicted; /* subscribers attached that publishers have evicted */
-    double rate;      /* messages a second since the sample before; shown in samples only */
+    uint32_t evicted; /* number of attached subscribers that publishers have evicted */
+    double rate;      /* messages a second since the sample before; only samples show it */
 };
 
 /* The daemon and all its topics, at one moment. */
 struct ae_view_sample {
-    uint64_t index; /* of this sample among those that are shown one after the other, from 0 */
-    bool watched;   /* each sample replaces the one before on a terminal */
+    uint64_t index; /* number of samples that were shown before */
+    bool watched;   /* on a terminal each sample replaces the sample before */
     const char *socket_path;
     aether_daemon_info daemon;
     double uptime_s; /* 0 if the daemon doesn't run */
@@ -54,7 +54,7 @@ struct ae_view_message {
     const char *file; /* the payload was written to this file and isn't shown; NULL: it is shown */
 };
 
-/* What measurements report: measure.h. */
+/* The results of measurements: measure.h. */
 struct ae_view_run;
 struct ae_view_throughput;
 struct ae_view_latency;
@@ -65,11 +65,11 @@ struct ae_view_wakeup;
 struct ae_view {
     const struct ae_view_form *form;
     struct ae_out *out;
-    FILE *remarks; /* progress for people, where the form has it: stderr */
+    FILE *remarks; /* for progress, which some forms show to people: stderr */
 };
 
 struct ae_view_form {
-    const char *part; /* what is left out when memory runs out: "a line" */
+    const char *part; /* the part that is left out if memory runs out: "a line" */
 
     int (*topics)(const struct ae_view *view, const struct ae_view_topic *topics, size_t count);
     int (*topic)(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
@@ -97,7 +97,7 @@ static inline int ae_view_topics(const struct ae_view *view, const struct ae_vie
     return view->form->topics != NULL ? view->form->topics(view, topics, count) : AE_VIEW_SKIPPED;
 }
 
-/* All about one topic, and who is attached to it. */
+/* One topic with all its figures and its publishers and subscribers. */
 static inline int ae_view_topic(const struct ae_view *view, const struct ae_view_topic *topic,
                                 const aether_peer_info *peers, size_t count) {
     return view->form->topic != NULL ? view->form->topic(view, topic, peers, count) : AE_VIEW_SKIPPED;
@@ -121,7 +121,7 @@ static inline int ae_view_evicted(const struct ae_view *view, uint64_t seq) {
     return view->form->evicted != NULL ? view->form->evicted(view, seq) : AE_VIEW_SKIPPED;
 }
 
-/* One run of a measurement, while others follow: progress. */
+/* One run of a measurement, shown as progress. */
 static inline int ae_view_run(const struct ae_view *view, const struct ae_view_run *run) {
     return view->form->run != NULL ? view->form->run(view, run) : AE_VIEW_SKIPPED;
 }

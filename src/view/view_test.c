@@ -2,7 +2,7 @@
 /* view_test.c - every record in every form, byte for byte, and streams that fail. */
 #include "view/view.h"
 #include "view/measure.h"
-/* cmocka wants these first */
+/* cmocka.h needs these before it */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static const struct ae_view text_view = {.form = &ae_text_form, .out = &out};
 static const struct ae_view json_view = {.form = &ae_json_form, .out = &out};
 static const struct ae_view raw_view = {.form = &ae_raw_form, .out = &out};
 
-/* The last call returned rc and has written this; the next one begins anew. */
+/* Asserts that the last call returned rc and wrote this text. The next call begins with an empty stream. */
 static void expect(int rc, int expected_rc, const char *expected) {
     assert_int_equal(rc, expected_rc);
     assert_true(ae_out_flush(&out));
@@ -245,7 +245,7 @@ static void messages(void **state) {
     assert_memory_equal(text, "a\0\x1b\xff\n", 5);
 }
 
-/* A long one is cut between two characters, and only as text. */
+/* A long payload is cut between two characters, and only in the text form. */
 static void long_messages(void **state) {
     static const char euro[3] = {'\xe2', '\x82', '\xac'};
     char payload[9000], line[4200];
