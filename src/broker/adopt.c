@@ -17,14 +17,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* 1: a whole topic. 0: it is to be dropped. -errno: it can't be found out now. */
+/* 1: the topic is whole. 0: it must be dropped. -errno: that can't be found out now. */
 static int check_topic(const struct ae_broker *broker, uint32_t t, ae_registry_topic *copy) {
     if (ae_registry_read_topic(&broker->registry, t, copy) == 0 || ae_geometry_check(&copy->geometry) != 0)
         return 0;
     return ae_objects_fit(broker, copy);
 }
 
-/* What no two topics may share. */
+/* What must differ between two topics. */
 struct identity {
     uint64_t topic_id;
     uint32_t record;
@@ -49,7 +49,7 @@ static int by_id(const void *a, const void *b) {
 
 static void drop_topic(struct ae_broker *broker, uint32_t t) {
     ae_log_line(AE_LOG_WARNING, "topic record %" PRIu32 " is damaged: it is dropped with its objects", t);
-    ae_record_free(&broker->registry.topics[t].state); /* its objects go with the orphans */
+    ae_record_free(&broker->registry.topics[t].state); /* its objects are removed with all that have no record */
 }
 
 /* Drops topics that have the name or the id of another topic. Returns how many are left. */
@@ -81,8 +81,8 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
 
     if (state == AE_RECORD_FREE)
         return 0;
-    if (state != AE_RECORD_LIVE) {     /* a predecessor was making or removing it */
-        ae_record_free(&topic->state); /* its objects go with the orphans */
+    if (state != AE_RECORD_LIVE) { /* a predecessor was creating or removing it */
+        ae_record_free(&topic->state);
         return 0;
     }
     const int whole = check_topic(broker, t, &copy);
@@ -92,7 +92,7 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
         drop_topic(broker, t);
         return 0;
     }
-    /* Terminated, and without half a type. */
+    /* The copy has terminated strings, and no incomplete type. */
     memcpy(topic->name, copy.name, sizeof topic->name);
     memcpy(topic->type_name, copy.type_name, sizeof topic->type_name);
     ae_state_skip_id(broker, topic->topic_id);
@@ -178,7 +178,7 @@ static void adopt_grants(struct ae_broker *broker) {
     }
 }
 
-/* The names of all objects that a live record accounts for, sorted. */
+/* The names of all objects of live records, sorted. */
 struct names {
     char (*list)[AE_OBJECT_NAME_SIZE];
     size_t count;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * adopt.h - what aetherd does at its start with what its predecessor left.
+ * adopt.h - adopts at aetherd's start what its predecessor left.
  *
- * The registry is authoritative but not trusted: a record that makes no sense is dropped with its objects. Then the
- * tokens show which clients are dead. Last every object of this instance goes that no record accounts for.
+ * The registry decides what exists, but it isn't trusted: a record with impossible values is dropped with its objects.
+ * Then the tokens show which clients are dead. Last, the objects of this instance for which there is no record are
+ * removed.
  */
 #ifndef AE_BROKER_ADOPT_H
 #define AE_BROKER_ADOPT_H
@@ -11,8 +12,8 @@
 #include "broker/state.h"
 
 /*
- * Works on the registry that is mapped, which may be a new one. 0, or -errno with a text: out of memory or descriptors.
- * Then no topic was dropped for that reason, and a later start can adopt them all.
+ * Works on the mapped registry, which may be new. 0, or -errno with a text if memory or descriptors ran out. Then no
+ * topic was dropped for that reason, and a later start can adopt them all.
  */
 int ae_adopt(struct ae_broker *broker);
 

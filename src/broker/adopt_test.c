@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adopt_test.c - a registry is hostile input: records are damaged by hand, then a broker starts on them. */
+/* adopt_test.c - a broker adopts registries whose records the test has damaged, because a registry isn't trusted. */
 #include "base/socket.h"
 #include "broker/adopt.h"
 #include "broker/broker.h"
@@ -45,7 +45,7 @@ static int teardown_group(void **state) {
     return rmdir(directory);
 }
 
-/* What a killed daemon leaves: the mapping goes, the objects stay. */
+/* As if the daemon was killed: its mapping is gone, the objects stay. */
 static void vanish(void) {
     ae_registry_close(&broker.registry);
 }
@@ -85,7 +85,7 @@ static int setup(void **state) {
     return 0;
 }
 
-/* Whatever was adopted: with the client dead a clean stop leaves no object. */
+/* After the client's death a clean stop leaves no object, whatever was adopted. */
 static int teardown(void **state) {
     char command[128];
 
@@ -140,7 +140,7 @@ static ae_stream_block stream_of(uint32_t topic) {
     return stream;
 }
 
-/* The next daemon marks a publisher that died while no daemon ran; one that lives on is left alone. */
+/* The next daemon marks a publisher that died while no daemon ran, and doesn't mark one that lives. */
 static void dead_publisher_is_marked(void **state) {
     (void)state;
     vanish();
@@ -157,8 +157,7 @@ static void dead_publisher_is_marked(void **state) {
 }
 
 /*
- * A daemon was killed after it had committed the grant and before it admitted the publisher: the grant is freed all the
- * same.
+ * A daemon was killed after it had committed the grant and before it admitted the publisher. The grant is freed, too.
  */
 static void half_admitted_publisher_is_freed(void **state) {
     char name[AE_OBJECT_NAME_SIZE];
@@ -179,7 +178,7 @@ static void half_admitted_publisher_is_freed(void **state) {
     assert_int_equal(stream_of(0).died.v, 0);
 }
 
-/* Killed in the middle of a type: there is none, and the next one that is stated is taken. A whole one stays. */
+/* If aetherd was killed while it stored a type, the topic has no type and takes the next. A complete type stays. */
 static void half_a_type_is_none(void **state) {
     struct ae_msg msg = {.type = AE_MSG_CREATE,
                          .u.create = {.topic = "t0", .type_name = "trade", .type_version = 1, .type_size = 40}};
@@ -222,7 +221,7 @@ static void next_id_lies_above_all_that_is_seen(void **state) {
     assert_true(open_topic(AE_ROLE_BEST_EFFORT, "t0") > last_id);
 }
 
-/* Whether a topic's objects are whole can't be found out without descriptors; then it must not be dropped. */
+/* Without descriptors aetherd can't find out whether a topic's objects are whole; then it must not drop the topic. */
 static void topics_are_not_dropped_for_lack_of_descriptors(void **state) {
     const ae_registry_topic *topic = &broker.registry.topics[0];
     struct rlimit limit;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * broker.h - the requests of clients, and the broker's start and stop. No sockets here: a request goes in, a reply with
- * file descriptors comes out.
+ * broker.h - the requests of clients, and the broker's start and stop, without sockets: a request in, a reply with file
+ * descriptors out.
  *
- * The broker is the registry's only writer and runs in one thread. A request may block for as long as the kernel takes
- * to allocate a topic's memory, and for nothing else.
+ * Only the broker writes to the registry. It runs in one thread. A request blocks only while the kernel allocates a
+ * topic's memory.
  */
 #ifndef AE_BROKER_BROKER_H
 #define AE_BROKER_BROKER_H
@@ -20,9 +20,9 @@ struct ae_reply {
 };
 
 /*
- * Takes over what a predecessor left, or starts afresh, and removes objects that nothing accounts for. The caller holds
- * the instance's lock. 0, or -errno with a text: -EPROTO a registry of another layout version (nothing was touched), and
- * those of ae_registry_create().
+ * Adopts what a predecessor left, or creates a new registry, and removes objects without a record. The caller holds the
+ * instance's lock. 0, or -errno with a text: -EPROTO if the registry has another layout version, and then nothing was
+ * changed; and the errors of ae_registry_create().
  */
 int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance, const struct ae_limits *limits);
 
@@ -30,8 +30,8 @@ int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance
 void ae_broker_stop(struct ae_broker *broker);
 
 /*
- * HELLO: adds a client, or finds the one that is resumed. *client: the index of its record; AE_NO_CLIENT if refused (the
- * reply is an ERROR). pid and uid: as the kernel reports them.
+ * HELLO: adds a client, or finds the client that is resumed. *client is the index of its record, or AE_NO_CLIENT if it
+ * is refused; then the reply is an ERROR. pid and uid come from the kernel.
  */
 void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_t pid, uint32_t uid,
                      struct ae_reply *reply, uint32_t *client);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * broker_test.c - requests in, replies out, without a socket or a second process: a client's life is its token's open
- * file.
+ * broker_test.c - requests in, replies out, without a socket or a second process. A client lives as long as the open
+ * file of its token.
  */
 #include "broker/broker.h"
 #include "broker/clients.h"
@@ -30,7 +30,7 @@ static const struct ae_limits limits = {.topics = 4, .clients = 3, .grants = 80,
 struct client {
     uint32_t index;
     uint64_t id, nonce[2];
-    int token; /* open: it lives */
+    int token; /* the client lives as long as this is open */
 };
 
 static int setup_group(void **state) {
@@ -66,7 +66,7 @@ static int object_count(void) {
     return atoi(text); /* NOLINT: grep -c prints a number */
 }
 
-/* Every test lets its clients die: then a clean stop leaves nothing. */
+/* At the end of every test its clients are dead, so that a clean stop leaves nothing. */
 static int teardown(void **state) {
     (void)state;
     ae_broker_stop(&broker);
@@ -161,7 +161,7 @@ static void exclusive_topics_have_one_publisher(void **state) {
     assert_int_equal(give_back(&a, mine.u.opened.grant_id), 0);
     assert_int_equal(give_back(&a, mine.u.opened.grant_id), -ENOENT);
     assert_int_equal(open_topic(&b, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
-    /* b's death is found when another client needs what it holds. */
+    /* aetherd finds that b is dead when another client needs b's record. */
     die(&b);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").type, AE_MSG_OPENED);
     assert_true(ae_clients_free_if_dead(&broker, b.index));
@@ -196,7 +196,7 @@ static void publishers_have_records_of_their_own(void **state) {
     die(&b);
     ae_log *log = map_log(&opened);
     assert_int_equal(open_topic(&a, AE_ROLE_PUBLISHER, "t").u.opened.record, 5);
-    /* A publisher died while others went on: `died` keeps that until the last one has ended. */
+    /* A publisher died while others were open: `died` keeps its bit until the last publisher has ended. */
     assert_int_equal(ae_load_acquire(&log->stream.died), 1ull << 5);
     die(&a);
     assert_true(ae_clients_free_if_dead(&broker, a.index));
@@ -217,7 +217,7 @@ static void the_dead_are_freed_and_only_they(void **state) {
     assert_int_equal(remove_topic(&b, "t"), -EBUSY);
     die(&a);
     assert_true(ae_clients_free_if_dead(&broker, a.index));
-    assert_true(ae_clients_free_if_dead(&broker, a.index)); /* also when it is gone already */
+    assert_true(ae_clients_free_if_dead(&broker, a.index)); /* true also if the record is free already */
     assert_int_equal(remove_topic(&b, "t"), 0);
     assert_int_equal(remove_topic(&b, "t"), -ENOENT);
     die(&b);
@@ -235,8 +235,8 @@ static bool freed_within(unsigned resource, rlim_t most, uint32_t client) {
 }
 
 /*
- * Without a descriptor aetherd can't see that a client is dead, and without memory it can't clear the client's bit. The
- * client stays, and is freed later. One descriptor is enough.
+ * Without a descriptor aetherd can't find that a client is dead, and without memory it can't clear the client's bit.
+ * Then the client stays and is freed later. One descriptor is enough.
  */
 static void dead_client_stays_until_it_can_be_freed(void **state) {
     struct client a = enter("a");
@@ -326,9 +326,10 @@ static void stream_is(const ae_log *log, uint64_t open, uint64_t died, uint64_t 
 }
 
 /*
- * Who publishes: admitted, closed as the library does it, closed without a word, dead, admitted again, granted unheard.
+ * The stream block after a publisher was admitted, closed by the library, only given back, dead, admitted again, and
+ * granted with a lost reply.
  */
-static void stream_tells_who_publishes(void **state) {
+static void stream_shows_open_publishers(void **state) {
     struct client a = enter("a"), b = enter("b");
     struct ae_msg mine = open_topic(&a, AE_ROLE_PUBLISHER, "t");
     ae_log *log = map_log(&mine);
@@ -366,7 +367,7 @@ static void stream_tells_who_publishes(void **state) {
     die(&a);
 }
 
-/* A publisher dies in a claim of five of which it has committed two. aetherd finds out, and then its successor. */
+/* A publisher dies after it committed two of five claimed messages. aetherd repairs that, or else its successor. */
 static void dead_publishers_claims_are_aborted(void **state) {
     (void)state;
     for (int restart = 0; restart < 2; restart++) {
@@ -434,7 +435,7 @@ static void lanes_are_allocated_with_their_publisher(void **state) {
         assert_int_equal(allocated(&opened), geometry->lanes_off + geometry->lane_bytes);
         assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
     }
-    /* The limit is for what one publisher takes, not for the size of the file. */
+    /* The limit is for the ring and one lane, not for the size of the file. */
     (void)snprintf(much.topic, sizeof much.topic, "much");
     much.lane_bytes = 1 << 20;
     opened = open_configured(&a, AE_ROLE_BEST_EFFORT, &much);
@@ -473,7 +474,7 @@ static void types_are_agreed_on(void **state) {
     assert_int_equal(open_configured(&a, AE_ROLE_PUBLISHER, &none).type, AE_MSG_OPENED);
     assert_int_equal(create(&a, &huge, "of up to 1016 bytes"), -EINVAL);
     assert_int_equal(create(&a, &nameless, "type_name"), -EINVAL);
-    /* What is refused states nothing. */
+    /* A refused request doesn't give the topic a type. */
     assert_int_equal(open_configured(&b, AE_ROLE_PUBLISHER, &trade).u.error.code, -EBUSY);
     assert_int_equal(open_configured(&b, AE_ROLE_BEST_EFFORT, &quote).type, AE_MSG_OPENED);
     assert_int_equal(create(&a, &quote, ""), 0);
@@ -512,7 +513,7 @@ static void evict_words_have_generations(void **state) {
     die(&a);
 }
 
-/* Another program removed the objects: opening is refused, and the topic can be removed and made anew. */
+/* Another program has removed the objects: an open is refused, and the topic can be removed and created again. */
 static void missing_objects_are_an_error(void **state) {
     struct client a = enter("a");
     const struct ae_msg opened = open_topic(&a, AE_ROLE_PUBLISHER, "t");
@@ -540,7 +541,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(stream_tells_who_publishes, setup, teardown),
+        cmocka_unit_test_setup_teardown(stream_shows_open_publishers, setup, teardown),
         cmocka_unit_test_setup_teardown(lanes_are_allocated_with_their_publisher, setup, teardown),
         cmocka_unit_test_setup_teardown(types_are_agreed_on, setup, teardown),
         cmocka_unit_test_setup_teardown(evict_words_have_generations, setup, teardown),

@@ -18,7 +18,7 @@ bool ae_clients_is_live(const struct ae_broker *broker, uint32_t client) {
 
 /* ---- the end ---- */
 
-/* False: not all its grants can be freed yet. Its record stays, so that it is tried again. */
+/* False: not all of the client's grants can be freed yet. The record stays, so that a later call tries again. */
 static bool free_client(struct ae_broker *broker, uint32_t client, bool died) {
     ae_registry_client *record = &broker->registry.clients[client];
     char name[AE_OBJECT_NAME_SIZE];
@@ -54,7 +54,7 @@ void ae_clients_free_dead_holders(struct ae_broker *broker, uint64_t topic_id, u
         if (client != AE_NO_CLIENT)
             (void)ae_clients_free_if_dead(broker, client);
         else
-            (void)ae_grants_free(broker, g, true); /* its client's record is gone: it couldn't be freed with that */
+            (void)ae_grants_free(broker, g, true); /* there is no record of its client any more */
     }
 }
 
@@ -74,7 +74,7 @@ uint32_t ae_clients_resume(struct ae_broker *broker, uint64_t client_id, const u
     if (client == AE_NO_CLIENT || memcmp(broker->registry.clients[client].nonce, nonce, 2 * sizeof *nonce) != 0 ||
         ae_clients_free_if_dead(broker, client))
         return AE_NO_CLIENT;
-    /* What can't be freed now goes with the client. */
+    /* Grants that can't be freed now are freed with the client. */
     (void)ae_grants_free_newer(broker, client_id, newest_known, false);
     return client;
 }

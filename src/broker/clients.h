@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clients.h - the programs that use aetherd: one record of the registry a client, and one token, whose lock shows
- * whether the client lives.
+ * clients.h - the clients of aetherd. Each has a record of the registry and a token, whose lock shows whether the
+ * client lives.
  *
- * Nothing is taken from a client because of a timeout or because a connection ended. Only a free token proves its
- * death, and then all its grants are freed, and its record last. A client is named by the index of its record here.
+ * Nothing is taken from a client because of a timeout or because a connection ended. Only a free token proves that it
+ * is dead. Then all its grants are freed, and last its record. Here a client is identified by the index of its record.
  */
 #ifndef AE_BROKER_CLIENTS_H
 #define AE_BROKER_CLIENTS_H
@@ -12,15 +12,16 @@
 #include "broker/state.h"
 
 /*
- * Makes a record and a token. *token: the locked file, whose descriptor the caller owns and passes on to the client. pid
- * and uid: as the kernel reports them. 0, or -errno: -EUSERS no record is free, and those of ae_token_create().
+ * Creates a record and a token. *token is the descriptor of the locked file, which the caller owns and sends to the
+ * client. pid and uid come from the kernel. 0, or -errno: -EUSERS if no record is free; the errors of
+ * ae_token_create().
  */
 int ae_clients_add(struct ae_broker *broker, const char name[AE_CLIENT_NAME_MAX + 1], uint32_t pid, uint32_t uid,
                    uint32_t *client, int *token);
 
 /*
- * Finds the living client that a connection wants to resume: it must know the client's nonce. Grants that are newer than
- * newest_known are freed: their reply was lost, so the client has never had them. AE_NO_CLIENT: there is none.
+ * Finds the living client with this id and nonce, which a new connection resumes. Frees its grants that are newer than
+ * newest_known: their reply was lost, so the client never had them. AE_NO_CLIENT if there is no such client.
  */
 uint32_t ae_clients_resume(struct ae_broker *broker, uint64_t client_id, const uint64_t nonce[2],
                            uint64_t newest_known);
@@ -30,10 +31,10 @@ bool ae_clients_is_live(const struct ae_broker *broker, uint32_t client);
 /* Checks the token and frees a dead client with its grants. True: the record is free, now or already before. */
 bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client);
 
-/* The same for all that hold a grant of the topic in this role; 0: in any. */
+/* The same for all clients with a grant of the topic in this role (0: in any role). */
 void ae_clients_free_dead_holders(struct ae_broker *broker, uint64_t topic_id, uint32_t role);
 
-/* For a clean stop: removes clients that live, but hold nothing. Each starts anew with the next aetherd. */
+/* For a clean stop: removes living clients without grants. For the next aetherd each will be a new client. */
 void ae_clients_remove_all(struct ae_broker *broker);
 
 #endif

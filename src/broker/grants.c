@@ -51,12 +51,12 @@ bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
     ae_registry_grant *record = &broker->registry.grants[grant];
     const int rc = retire(broker, record, died);
 
-    /* Trying again doesn't help against other errors. If an object is missing, no peer can wait for the holder, either. */
+    /* For other errors a retry is useless. If an object is missing, no peer can wait for the holder, either. */
     if (ae_objects_error_passes(rc))
         return false;
     /*
-     * Last: until then the record of the publisher or subscriber isn't granted again, and the successor of an aetherd
-     * that is killed in here retires it once more.
+     * Last. Until here the record of the publisher or subscriber isn't granted again, and if aetherd is killed, its
+     * successor retires the holder again.
      */
     ae_record_free(&record->state);
     return true;
@@ -112,7 +112,7 @@ int ae_grants_close(struct ae_broker *broker, uint64_t client_id, uint64_t grant
         if (!is_live(grant) || grant->grant_id != grant_id || grant->client_id != client_id)
             continue;
         if (!ae_grants_free(broker, g, false))
-            ae_record_free(&grant->state); /* the client has retired its handle itself before it asked */
+            ae_record_free(&grant->state); /* the client has retired its handle before it sent the request */
         return 0;
     }
     return ae_fail(-ENOENT, "grant %" PRIu64 " isn't this client's", grant_id);

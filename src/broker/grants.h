@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grants.h - which client has which topic open, and in which role: one record of the registry a grant.
+ * grants.h - which client has which topic open, and in which role. Each grant is a record of the registry.
  *
  * The end of a grant retires its publisher or subscriber in the topic's words, so that no peer waits for it, and then
- * frees the record. Nothing here examines clients: the caller says whether a holder is dead, with proof.
+ * frees the record. The functions don't check clients: the caller says whether a holder is proved dead.
  */
 #ifndef AE_BROKER_GRANTS_H
 #define AE_BROKER_GRANTS_H
@@ -21,24 +21,24 @@ void ae_grants_record(struct ae_broker *broker, uint32_t grant, uint64_t topic_i
                       uint32_t record);
 
 /*
- * Retires and frees. died: the holder is proved dead; subscribers of its topic then learn that a publisher died, unless
- * it had closed before. False: aetherd is out of descriptors or memory; the grant stays, and the call must be repeated.
+ * Retires and frees. died: the holder is proved dead; then the topic's subscribers see that a publisher has died,
+ * unless it had closed before. False: no descriptor or memory is left; the grant stays, and the call must be repeated.
  */
 bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died);
 
 /* The same for all grants of a client that are newer than the grant `newest_kept`. False: not all are freed. */
 bool ae_grants_free_newer(struct ae_broker *broker, uint64_t client_id, uint64_t newest_kept, bool died);
 
-/* Frees the grant of a client that has closed it. 0, or -ENOENT: the client has no such grant. */
+/* Frees a grant that its client has closed. 0, or -ENOENT if the client has no such grant. */
 int ae_grants_close(struct ae_broker *broker, uint64_t client_id, uint64_t grant_id);
 
 struct ae_grants_use {
     uint32_t count;
-    uint64_t records;   /* a bit each; for publishers and reliable subscribers */
-    uint64_t client_id; /* of the last one found; 0: none */
+    uint64_t records;   /* a bit for each record of publishers and reliable subscribers */
+    uint64_t client_id; /* of the last grant that was found; 0: none */
 };
 
-/* The grants of a topic in a role; 0: in any. */
+/* Counts the grants of a topic in a role (0: in any role). */
 struct ae_grants_use ae_grants_use(const struct ae_broker *broker, uint64_t topic_id, uint32_t role);
 
 /* Is the grant live, of this topic, and in this role (0: any)? */

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-/* Finds a free record for a publisher or a reliable subscriber. What dead clients hold counts as free. */
+/* Finds a free record for a publisher or a reliable subscriber, after freeing the records of dead clients. */
 static int choose_record(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t *record) {
     const bool publishes = role == AE_ROLE_PUBLISHER;
 
@@ -51,7 +51,7 @@ static int open_fds(const struct ae_broker *broker, const ae_registry_topic *top
     return 0;
 }
 
-/* Everything of an admission that can fail. *objects: what admit() needs. */
+/* Does all steps of an admission that can fail. *objects: the mappings for admit(). */
 static int prepare(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t record,
                    int log, struct ae_objects *objects) {
     *objects = (struct ae_objects){0};
@@ -80,7 +80,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
         return rc;
     if ((rc = choose_record(broker, topic, role, &record)) != 0 || (rc = open_fds(broker, topic, role, opened)) != 0)
         goto failed;
-    /* The client that asks may be one of the dead holders that were freed. */
+    /* The requesting client may have been among the dead holders that were freed. */
     if (!ae_clients_is_live(broker, client)) {
         rc = ae_fail(-ESRCH, "the client that asks is dead");
         goto failed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* open.h - the request to open a topic: the checks, the grant, and the descriptors that come with it. */
+/* open.h - the request to open a topic: the checks, the grant, and the descriptors for the client. */
 #ifndef AE_BROKER_OPEN_H
 #define AE_BROKER_OPEN_H
 
@@ -11,14 +11,14 @@
 struct ae_opened {
     const ae_registry_grant *grant;
     const ae_registry_topic *topic;
-    int fds[AE_OPEN_FDS]; /* log, and cursors unless best effort; owned by the caller */
+    int fds[AE_OPEN_FDS]; /* log, and cursors unless the role is best effort; owned by the caller */
     int fd_count;
 };
 
 /*
- * Opens a topic for a client in a role; creates it if there is none. The grant is recorded when this returns. 0, or
- * -errno with a text, and then *opened holds nothing: -EPROTO an unknown role, -EBUSY an exclusive topic has a
- * publisher, -EUSERS a limit, -ESRCH the client turns out to be dead, and those of ae_topics_provide().
+ * Opens a topic for a client in a role, and creates the topic if it doesn't exist. The grant is recorded when this
+ * returns. 0, or -errno with a text, and then *opened is empty: -EPROTO unknown role; -EBUSY an exclusive topic has a
+ * publisher; -EUSERS a limit is reached; -ESRCH the client is dead; and the errors of ae_topics_provide().
  */
 int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const struct ae_topic_request *request,
             struct ae_opened *opened);

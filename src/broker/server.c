@@ -33,29 +33,29 @@ struct connection {
     uint32_t client; /* AE_NO_CLIENT before HELLO */
 };
 
-/* What the server knows about the client of a record, if there is one. */
+/* The server's state for the client of a record, if there is one. */
 struct presence {
     struct ae_server *server;
     struct connection *connection; /* NULL: none, and then only the token shows whether the client lives */
     struct ae_source process;      /* a pidfd; -1: none */
-    bool exited;                   /* the process has ended, or can't be seen from here */
-    struct ae_timer check;         /* of the token; armed while there is a client without a connection */
-    uint64_t delay_ns;             /* to which it was armed */
+    bool exited;                   /* the process has ended, or is in a pid namespace that we don't see */
+    struct ae_timer check;         /* of the token; armed while the client has no connection */
+    uint64_t delay_ns;             /* the delay with which check was armed last */
 };
 
 struct ae_server {
     struct ae_broker *broker;
     struct ae_loop *loop;
-    struct presence *presence; /* one a client record */
+    struct presence *presence; /* one for each record of a client */
     struct connection *connections;
     uint32_t connection_count;
     struct ae_source listener;    /* without events while nothing can be accepted */
-    struct ae_timer accept_again; /* armed meanwhile: tries again even if no connection closes */
+    struct ae_timer accept_again; /* armed meanwhile, to try again even if no connection is closed */
 };
 
 /* ---- the socket ---- */
 
-/* A path given by mistake: what isn't a socket is another program's file. */
+/* Refuses to replace a file that isn't a socket: it belongs to another program, and the path may be a mistake. */
 static int check_replaceable(const char *path) {
     struct stat st;
 
@@ -66,7 +66,7 @@ static int check_replaceable(const char *path) {
                : ae_fail(-EEXIST, "%s exists and isn't a socket: remove it, or use another path", path);
 }
 
-/* The socket gets its name when it listens already, so that a program that finds it can connect. */
+/* Renames the socket to its path when it listens already, so that a program that finds it can connect. */
 static int listen_at(const char *path, int *listener) {
     struct sockaddr_un address;
     char temporary[sizeof address.sun_path];
@@ -82,7 +82,7 @@ static int listen_at(const char *path, int *listener) {
     *listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*listener < 0)
         return ae_fail(-errno, "socket: %s", strerror(errno));
-    (void)unlink(temporary); /* ours alone: we hold the lock */
+    (void)unlink(temporary); /* no other aetherd uses it, because we hold the lock */
     if (bind(*listener, (const struct sockaddr *)&address, (socklen_t)len) != 0 || chmod(temporary, 0600) != 0 ||
         listen(*listener, BACKLOG) != 0 || rename(temporary, path) != 0) {
         rc = ae_fail(-errno, "socket %s: %s", path, strerror(errno));
@@ -120,9 +120,9 @@ static uint32_t client_of(const struct presence *p) {
 }
 
 /*
- * Has the loop report the end of a client's process, as a good moment to check the client's token, and no more than
- * that. The pid may belong to another process by now, or to none that can be seen from here: then the end of the
- * connection and the timer remain. A forked child may keep the connection open: then the end of the process remains.
+ * Watches the end of a client's process, only as an occasion to check the client's token. The pid may belong to another
+ * process by now, or be in a pid namespace that we don't see; then the other occasions are the end of the connection
+ * and the timer. The end of the process is needed if a forked child keeps the connection open.
  */
 static void watch_process(struct presence *p) {
     const uint32_t pid = p->server->broker->registry.clients[client_of(p)].pid;
@@ -141,7 +141,7 @@ static void unwatch_process(struct presence *p) {
     ae_close(&p->process.fd);
 }
 
-/* Back to what it is for a record without a client. */
+/* Resets the state to that of a record without a client. */
 static void reset_presence(struct presence *p) {
     unwatch_process(p);
     ae_timer_disarm(&p->check);
@@ -150,9 +150,9 @@ static void reset_presence(struct presence *p) {
 }
 
 /*
- * Checks a client without a connection; if it lives, again after next_delay_ns. A killed process closes its connection
- * a moment before its memory goes, so the first check is often too early. If the process turns out to have ended
- * meanwhile, there is a second one at once.
+ * Checks a client without a connection and, if it lives, arms the next check after next_delay_ns. A killed process
+ * closes its connection shortly before its memory is freed, so the first check is often too early. If the process has
+ * ended meanwhile, it is checked again at once.
  */
 static void check_client(struct presence *p, uint64_t next_delay_ns) {
     const uint32_t client = client_of(p);
@@ -178,7 +178,7 @@ static void on_check(struct ae_timer *timer) {
 
 /* ---- connections ---- */
 
-/* Without a check of its client. */
+/* Doesn't check the client. */
 static void free_connection(struct connection *c) {
     *c->link = c->next;
     if (c->next != NULL)
@@ -232,7 +232,7 @@ static void greet(struct connection *c, const struct ae_msg *msg, struct ae_repl
         return;
     ae_timer_disarm(&c->hello);
     struct presence *p = &s->presence[client];
-    /* The end of a resumed client's old connection may not have been seen yet. */
+    /* The client's old connection may still be open here: its end may not have been handled yet. */
     if (p->connection != NULL)
         free_connection(p->connection);
     reset_presence(p);
@@ -248,7 +248,7 @@ static void refuse(int fd, int code) {
     ae_reply_error(&reply, code);
     const int len = ae_msg_encode(&reply.msg, packet, sizeof packet);
     if (len > 0)
-        (void)ae_packet_send(fd, packet, (size_t)len, NULL, 0); /* it is closed in any case */
+        (void)ae_packet_send(fd, packet, (size_t)len, NULL, 0); /* the connection is closed in any case */
 }
 
 static void answer(struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
@@ -265,7 +265,7 @@ static void answer(struct connection *c, const struct ae_msg *msg, struct ae_rep
     } else if (msg->type == AE_MSG_SHUTDOWN) {
         ae_log_line(AE_LOG_INFO, "stop asked for by pid %" PRIu32, c->pid);
         reply->msg.type = AE_MSG_DONE;
-        ae_loop_stop(c->server->loop); /* the reply goes out before */
+        ae_loop_stop(c->server->loop); /* ends the loop after this handler, which still sends the reply */
     } else {
         ae_broker_handle(c->server->broker, c->client, msg, reply);
     }
@@ -292,7 +292,7 @@ static void log_request(const struct connection *c, const struct ae_msg *msg, co
                 reply->msg.type == AE_MSG_ERROR ? reply->msg.u.error.text : "done");
 }
 
-/* Reads one packet and answers it. False: the connection is to be closed. */
+/* Reads one packet and answers it. False: the caller must close the connection. */
 static bool serve_packet(struct connection *c) {
     uint8_t packet[AE_PACKET_MAX];
     int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
@@ -303,8 +303,8 @@ static bool serve_packet(struct connection *c) {
     if (len == -EAGAIN)
         return true;
     if (len <= 0)
-        return false;                  /* its end, or a packet that is no request */
-    for (int i = 0; i < fd_count; i++) /* no request carries any */
+        return false;                  /* the end of the connection, or a packet that isn't a request */
+    for (int i = 0; i < fd_count; i++) /* no request has descriptors */
         ae_close(&fds[i]);
     int rc = ae_msg_decode(&msg, packet, (size_t)len);
     if (rc != 0 || fd_count != 0) {
@@ -315,8 +315,8 @@ static bool serve_packet(struct connection *c) {
         return false;
     }
     /*
-     * A forked child may have kept the connection of a dead process. It has no client, and a grant that it got would
-     * never be freed.
+     * A forked child may have kept the connection of a dead process. It has no token, so a grant for it would never be
+     * freed.
      */
     if (c->client != AE_NO_CLIENT && ae_clients_free_if_dead(c->server->broker, c->client))
         return false;
@@ -335,7 +335,7 @@ static bool serve_packet(struct connection *c) {
 static void on_packet(struct ae_source *source, uint32_t events) {
     struct connection *c = AE_CONTAINER(source, struct connection, source);
 
-    (void)events; /* its end and its errors show up when it is read */
+    (void)events; /* the read finds out whether it is data, the end or an error */
     if (!serve_packet(c))
         close_connection(c);
 }
@@ -387,7 +387,7 @@ static void on_connect(struct ae_source *source, uint32_t events) {
     if (fd < 0) {
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
             ae_log_line(AE_LOG_WARNING, "no connection can be accepted now: %s", strerror(errno));
-            pause_accepting(s); /* or the waiting connection would be reported again and again */
+            pause_accepting(s); /* otherwise epoll would report the waiting connection again and again */
         }
         return;
     }
@@ -426,7 +426,7 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
         return rc;
     }
     for (uint32_t i = 0; i < clients; i++)
-        check_client(&s->presence[i], LAST_CHECK_NS); /* adopted ones, until they resume or die */
+        check_client(&s->presence[i], LAST_CHECK_NS); /* adopted clients, until they resume or die */
     *server = s;
     return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server.h - the daemon's socket around a broker: which programs may connect, their requests, and when to check whether
- * a client lives.
+ * server.h - aetherd's socket and connections: which programs may connect, their requests to the broker, and when to
+ * check whether a client lives.
  *
- * Nothing here blocks. A connection that sends nonsense, says nothing or doesn't read its replies is closed.
+ * Nothing here blocks. A connection is closed if it sends an invalid packet, sends no HELLO in time, or doesn't read
+ * its replies.
  */
 #ifndef AE_BROKER_SERVER_H
 #define AE_BROKER_SERVER_H
@@ -15,7 +16,7 @@ struct ae_server;
 
 /*
  * Listens at the instance's socket, and serves while the loop runs. A SHUTDOWN request stops the loop. Broker and loop
- * stay the caller's and outlive the server. 0, or -errno with a text.
+ * are the caller's and must outlive the server. 0, or -errno with a text.
  */
 int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct ae_loop *loop);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state.h - what aetherd knows: its instance, the registry with all topics, clients and grants, and its limits.
+ * state.h - the broker's state: the instance, the registry with all topics, clients and grants, and the limits.
  *
- * The registry is shared memory that aetherd alone writes, and it outlives aetherd. So every part of the broker changes
- * a record in an order that lets a successor see what was half done. Everything in this folder runs in one thread.
+ * The registry is shared memory that only aetherd writes, and it outlives aetherd. So every part of the broker changes
+ * a record in such an order that a successor can tell which change was incomplete. Everything in this folder runs in
+ * one thread.
  */
 #ifndef AE_BROKER_STATE_H
 #define AE_BROKER_STATE_H
@@ -12,7 +13,7 @@
 
 struct ae_limits {
     uint32_t topics, clients, grants;
-    uint64_t ring_bytes; /* most memory of a topic that a client may ask for: ring and one lane */
+    uint64_t ring_bytes; /* most memory of one topic: its ring and one lane */
 };
 
 struct ae_broker {
@@ -21,10 +22,10 @@ struct ae_broker {
     struct ae_limits limits;
 };
 
-/* A new id of a topic, client or grant: larger than all before. */
+/* A new id of a topic, client or grant, larger than all earlier ids. */
 uint64_t ae_state_new_id(struct ae_broker *broker);
 
-/* Later ids will be larger than this one, which a predecessor gave out. */
+/* Makes later ids larger than this id, which a predecessor has used. */
 void ae_state_skip_id(struct ae_broker *broker, uint64_t id);
 
 /* The live record with this id, or NULL. */

@@ -25,7 +25,7 @@ static const char *type_text(char text[TYPE_TEXT_SIZE], const char *name, uint32
     return text;
 }
 
-/* Does the type that a request states make sense for messages of up to max_message bytes? */
+/* Checks the type that a request states for messages of up to max_message bytes. */
 static int check_type(const struct ae_topic_request *request, uint32_t max_message) {
     char text[TYPE_TEXT_SIZE];
 
