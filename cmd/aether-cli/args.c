@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* args.c - reads the words of a command, strictly; error texts say what would be right. */
+/* args.c - reads the words of a command line strictly; error texts say what would be right. */
 #include "args.h"
 #include "daemon.h"
 #include "error.h"
@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORD_MAX 32 /* longest word that is compared for a suggestion */
+#define WORD_MAX 32 /* longer words aren't compared for a suggestion */
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
-/* Reads decimal digits at *text and moves it past them. False: no digit there, or too large. */
+/* Reads decimal digits at *text and moves *text behind them. False: no digit, or the number is too large. */
 static bool digits(const char **text, uint64_t *value) {
     const char *p = *text;
     uint64_t n = 0;
@@ -80,7 +80,7 @@ static unsigned least(unsigned a, unsigned b) {
     return a < b ? a : b;
 }
 
-/* Edits from a to b, neighbours swapped counting as one (Damerau and Levenshtein's optimal string alignment). */
+/* The number of edits from a to b. A swap of two neighbours is one edit (optimal string alignment). */
 static unsigned distance(const char *a, const char *b) {
     const size_t m = strlen(a), n = strlen(b);
     unsigned d[WORD_MAX + 1][WORD_MAX + 1];
@@ -102,7 +102,7 @@ static unsigned distance(const char *a, const char *b) {
 
 const char *args_nearest(const char *text, const char *const *candidates) {
     const char *nearest = NULL;
-    unsigned best = 3; /* more edits than two are another word */
+    unsigned best = 3; /* a word with three or more edits isn't suggested */
 
     if (strlen(text) > WORD_MAX || text[0] == '\0')
         return NULL;
@@ -148,7 +148,7 @@ static int bad_value(const struct args_option *option, const char *text) {
                      option->max);
 }
 
-/* The list lies in argv itself. It never reaches a word that is still to be read: an added word was read before. */
+/* The list is stored in argv itself. It overwrites only words that were read, as each added word was read before. */
 static void add_word(struct args_list *list, char **argv, char *word) {
     list->items = argv;
     list->items[list->count++] = word;

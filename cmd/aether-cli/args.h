@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* args.h - the words of a command line: what a command takes, read strictly, and what would be right instead. */
+/* args.h - the words of a command line, by a table of what the command takes. Error texts say what would be right. */
 #ifndef AETHER_CLI_ARGS_H
 #define AETHER_CLI_ARGS_H
 
@@ -15,7 +15,7 @@ enum args_kind {
     ARGS_NUMBER,   /* double *: decimal with a fraction */
     ARGS_CHOICE,   /* int *: index into choices */
     ARGS_INTERVAL, /* double *: as ARGS_NUMBER, but the value may be left out: the target is then set to fallback */
-    ARGS_LIST      /* struct args_list *: any word that isn't empty, and again for each one more */
+    ARGS_LIST      /* struct args_list *: any word that isn't empty; the option may be repeated */
 };
 
 /* Words in the order in which they were given. items point into argv. */
@@ -41,7 +41,7 @@ struct args_spec {
     const char *command; /* "pub", "topic create" */
     const char *words;   /* "TOPIC [MESSAGE]"; "" if it takes none */
     int words_min, words_max;
-    struct args_list *rest; /* takes the words past words_max; NULL: they are refused */
+    struct args_list *rest; /* receives the words after words_max; NULL: they are refused */
     const char *summary;    /* first paragraph of its help */
     const char *notes;      /* last paragraph of its help; may be NULL */
     const struct args_option *options;
@@ -52,21 +52,21 @@ struct args_spec {
 #define ARGS_RUN (-1)
 
 /*
- * Reads a command's words: options in any place until "--", "--name value" or "--name=value"; --socket and --help
- * everywhere. words receives the others, NULL after the last. Returns ARGS_RUN, or the status with which the command
- * ends at once: help was printed, or an error was reported.
+ * Reads a command's words. Options may be in any place until "--", as "--name value" or "--name=value"; every command
+ * has --socket and --help. words receives all other words, and NULL after the last. Returns ARGS_RUN, or the status
+ * with which the command must end, because help was printed or an error was reported.
  */
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]);
 
-/* Strict readers: the whole text or nothing. False: not of that form, or it doesn't fit in the type. */
+/* Read the whole text. False: it hasn't that form, or the value doesn't fit in the type. */
 bool args_count(const char *text, uint64_t *value);
 bool args_size(const char *text, uint64_t *bytes);
 bool args_number(const char *text, double *value);
 
-/* The candidate that text was probably meant to be, NULL if none is near. Ends with NULL. */
+/* The candidate that was probably meant by text, or NULL if none is similar. candidates ends with NULL. */
 const char *args_nearest(const char *text, const char *const *candidates);
 
-/* The lines of a command's help. */
+/* Prints a command's help. */
 void args_help(const struct args_spec *spec);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* In place of error.c and daemon.c. */
+/* These replace error.c and daemon.c. */
 static char error[1024];
 static char socket_set[128];
 
@@ -109,7 +109,7 @@ struct values {
     const char *words[ARGS_WORDS_MAX + 1];
 };
 
-/* Copies the words, which live in the frame of parse(), so that the tests can read them afterwards. */
+/* Copies the words, which are in the stack frame of parse(), so that the tests can read them afterwards. */
 static void keep_words(struct values *v) {
     static char kept[ARGS_WORDS_MAX + 1][256];
 

@@ -2,9 +2,9 @@
 /*
  * commands.h - the commands, one a file.
  *
- * A command is a function of its own words, argv[0] being its name, that returns an exit status. It begins with
- * args_parse() and reaches the daemon with cli_connect() or inspect_open(). main() flushes stdout after it and reports
- * a failed write.
+ * A command is a function of its words, with its name in argv[0], and returns an exit status. It begins with
+ * args_parse() and uses the daemon by cli_connect() or inspect_open(). Afterwards main() flushes stdout and reports a
+ * failed write.
  */
 #ifndef AETHER_CLI_COMMANDS_H
 #define AETHER_CLI_COMMANDS_H

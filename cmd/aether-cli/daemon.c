@@ -20,7 +20,7 @@ const char *cli_socket(void) {
 const char *cli_start_command(void) {
     static char command[SOCKET_PATH_SIZE + 24];
 
-    /* aetherd makes only the directory of its default socket, so the default isn't named: as an option it would be refused. */
+    /* For the default socket the command has no --socket, because only then aetherd creates the directory by itself. */
     snprintf(command, sizeof command, "aetherd%s%s", socket_named ? " --socket " : "", socket_named ? socket_path : "");
     return command;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dispatch.c - finds a command in its table; what is probably meant where there is none of that name. */
+/* dispatch.c - finds a command in its table, or suggests the command that was probably meant. */
 #include "dispatch.h"
 #include "args.h"
 #include "error.h"
@@ -21,7 +21,7 @@ int cli_list_commands(const struct cli_command *commands, size_t count) {
     return (int)width;
 }
 
-/* The command that other tools call by this word; NULL if there is none. */
+/* The command for which other tools use this word, or NULL. */
 static const char *synonym(const char *parent, const char *word) {
     static const char *const words[][3] = {
         {"", "publish", "pub"},         {"", "subscribe", "sub"},      {"", "stop", "shutdown"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dispatch.h - a table of commands, and the choice of one by its name. */
+/* dispatch.h - tables of commands, which are run by their name. */
 #ifndef AETHER_CLI_DISPATCH_H
 #define AETHER_CLI_DISPATCH_H
 
@@ -13,9 +13,9 @@ struct cli_command {
 };
 
 /*
- * Runs the command of a table that argv[1] names, with argv + 1, and returns its status. parent: "" for the commands of
- * aether-cli, or the command whose sub-commands these are. If argv[1] is missing or names none of them, one line says
- * what is right; "--help" and "-h" list a sub-command's table.
+ * Runs the command that argv[1] names, with argv + 1, and returns its status. parent: "" for the commands of
+ * aether-cli, or the command to which these sub-commands belong. If argv[1] is missing or not in the table, an error
+ * says what would be right. "--help" and "-h" print a table of sub-commands.
  */
 int cli_dispatch(const struct cli_command *commands, size_t count, const char *parent, int argc, char **argv);
 

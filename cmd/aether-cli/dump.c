@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dump.c - a message is written to a hidden file that is then renamed. */
+/* dump.c - writes each message to a hidden file and then renames the file. */
 #include "dump.h"
 #include "error.h"
 #include <errno.h>
@@ -43,7 +43,7 @@ static bool write_all(int fd, const unsigned char *data, size_t len) {
     return true;
 }
 
-/* Gives the file its name unless there is such a file. File systems without RENAME_NOREPLACE (NFS) take a link. */
+/* Renames the file, but never replaces a file. File systems without RENAME_NOREPLACE (NFS) need a link. */
 static int rename_new(int directory, const char *from, const char *to) {
     if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0)
         return 0;
@@ -68,7 +68,7 @@ int dump_message(const struct dump *dump, const aether_message *m, char path[DUM
     bool done = write_all(fd, m->data, m->len);
     if (!done)
         status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", dump->directory, temporary, strerror(errno));
-    if (close(fd) != 0 && done) { /* where a full quota shows itself */
+    if (close(fd) != 0 && done) { /* some file systems report a full quota only here */
         status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", dump->directory, temporary, strerror(errno));
         done = false;
     }

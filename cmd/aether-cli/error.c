@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* error.c - one line on stderr, whatever its text holds. */
+/* error.c - an error text of one line, with escapes for everything that could break the line. */
 #include "error.h"
 #include "view/escape.h"
 #include <aether/aether.h>

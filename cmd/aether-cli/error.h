@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* error.h - exit codes, and the one line on stderr that says why a command failed. */
+/* error.h - exit codes, and a line on stderr that says why a command failed. */
 #ifndef AETHER_CLI_ERROR_H
 #define AETHER_CLI_ERROR_H
 
@@ -16,10 +16,10 @@ enum cli_exit {
     CLI_FULL = 6
 };
 
-/* Prints exactly one line, "aether-cli: ...", on stderr (ae_escape() makes it one) and returns status. */
+/* Prints "aether-cli: ..." on stderr, escaped by ae_escape() so that it is one line, and returns status. */
 int cli_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reports the library's last error, rc being what it returned, and returns the exit status that fits it. */
+/* Reports the library's last error and returns the exit status for rc, the code that the library returned. */
 int cli_library_error(int rc);
 
 #endif

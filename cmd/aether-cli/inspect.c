@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect.c - lists that are as long as the inspector finds topics and peers. */
+/* inspect.c - reads all topics and peers that the inspector finds into lists. */
 #include "inspect.h"
 #include "daemon.h"
 #include "error.h"
@@ -23,7 +23,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const struct ae_view_topic *)a)->info.name, ((const struct ae_view_topic *)b)->info.name);
 }
 
-/* Evicted peers; 0 also if they can't be read. */
+/* The number of evicted peers; 0 also if the peers can't be read. */
 static uint32_t count_evicted(aether_inspector *inspector, const aether_topic_info *topic) {
     aether_peer_info peer;
     uint32_t cursor = 0, count = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect.h - what the inspector reads of a daemon's shared memory, as records for a view. */
+/* inspect.h - reads a daemon's shared memory with the inspector, as records for a view. */
 #ifndef AETHER_CLI_INSPECT_H
 #define AETHER_CLI_INSPECT_H
 
@@ -10,7 +10,7 @@
 /* Opens the inspector on cli_socket(); the caller closes it. CLI_OK, or reports the error and returns its status. */
 int inspect_open(aether_inspector **inspector);
 
-/* Topics in the order of their names. topics_free() frees them, also if reading failed. */
+/* Topics, sorted by name. Call topics_free(), also if reading failed. */
 struct topics {
     struct ae_view_topic *list;
     size_t count;
@@ -18,10 +18,10 @@ struct topics {
 
 /* Reads all topics. CLI_OK, or reports the error; *topics is then empty. */
 int topics_read(aether_inspector *inspector, struct topics *topics);
-const struct ae_view_topic *topics_find(const struct topics *topics, const char *name); /* NULL: not there */
+const struct ae_view_topic *topics_find(const struct topics *topics, const char *name); /* NULL: there is none */
 void topics_free(struct topics *topics);
 
-/* Who is attached to a topic. peers_free() frees them, also if reading failed. */
+/* The publishers and subscribers of a topic. Call peers_free(), also if reading failed. */
 struct peers {
     aether_peer_info *list;
     size_t count;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * output.h - what aether-cli writes: its stdout, with a large buffer, and the view that a command shows its records by.
+ * output.h - the output of aether-cli: stdout, with a large buffer, and the view that shows a command's records.
  *
- * After a failed write out_failed() is true; loops end then, and main() reports it by out_status().
+ * After a failed write out_failed() returns true. A loop then ends, and main() reports the error by out_status().
  */
 #ifndef AETHER_CLI_OUTPUT_H
 #define AETHER_CLI_OUTPUT_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 void out_init(void);  /* once, at the start of main() */
-bool out_flush(void); /* false: stdout has failed, now or before */
+bool out_flush(void); /* false: a write to stdout has failed, now or before */
 bool out_failed(void);
 int out_status(void); /* flushes. CLI_OK, also if a pipe's other end is closed; else reports the error: CLI_FAILURE */
 
@@ -27,12 +27,12 @@ struct out_options {
 #define OPTION_RAW(options, text)                                                                                      \
     { .name = "raw", .kind = ARGS_FLAG, .target = &(options).raw, .help = (text) }
 
-/* The view on stdout in the form that was asked for. */
+/* The view on stdout, in the form that the options choose. */
 struct ae_view out_view(const struct out_options *options);
 
 /*
- * The status after a function of the view has returned rc: CLI_OK, also if stdout has failed, which main() reports; if
- * memory ran out, reports what was left out: CLI_FAILURE.
+ * The status after a function of the view has returned rc. If memory ran out, reports what was left out and returns
+ * CLI_FAILURE; otherwise CLI_OK, also if a write to stdout failed, which main() reports.
  */
 int out_check(const struct ae_view *view, int rc);
 

@@ -38,9 +38,9 @@ static int publish_argument(struct sender *s, const char *message) {
 }
 
 /*
- * Byte i of message number n is n + i; where they fit, the first 8 bytes are n itself, little-endian. n counts from the
- * topic's next sequence on. It isn't the message's sequence if others publish, too: that is known only when the message
- * is published.
+ * Byte i of message number n is n + i. A message of 8 bytes or more begins with n itself, little-endian. n counts from
+ * the topic's next sequence on. If other publishers are active, n isn't the message's sequence, which is known only
+ * after the publish.
  */
 static int publish_generated(struct sender *s, size_t size) {
     const size_t limit = aether_publisher_max_message(s->publisher);
@@ -72,8 +72,8 @@ out:
 }
 
 /*
- * Opens the publisher. A new topic takes the largest message that is known beforehand, if nothing else was asked for; a
- * topic that exists is taken as it is.
+ * Opens the publisher. Without --max-message a new topic is made large enough for the largest message that is known
+ * beforehand; an existing topic is used as it is.
  */
 static int open_publisher(struct sender *s, aether_client *client, const aether_topic_config *config,
                           uint64_t largest) {
@@ -81,7 +81,7 @@ static int open_publisher(struct sender *s, aether_client *client, const aether_
     int rc = -EEXIST;
 
     if (config->max_message == 0 && largest > AETHER_MAX_MESSAGE_DEFAULT && largest <= AETHER_MAX_MESSAGE_LIMIT) {
-        /* A power of two, so that files of about one size share a topic; lanes have such a size anyway. */
+        /* A power of two, so that later files of a similar size fit. The size of a lane is a power of two anyway. */
         for (wanted.max_message = AETHER_MAX_MESSAGE_DEFAULT + 8; wanted.max_message < largest;)
             wanted.max_message *= 2;
         rc = aether_publisher_open(client, s->topic, &wanted, &s->publisher);

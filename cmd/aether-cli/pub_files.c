@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pub_files.c - files are read into loans, so that a large one isn't copied. */
+/* pub_files.c - reads files into loans, so that their content isn't copied again. */
 #include "pub_files.h"
 #include "error.h"
 #include "signals.h"
@@ -37,7 +37,7 @@ int pub_files_check(const struct args_list *files, uint64_t *largest) {
     return CLI_OK;
 }
 
-/* Reads until there are len bytes or the file has ended. *got: how many. CLI_OK; or a status that ends the command. */
+/* Reads len bytes, or to the end of the file. *got: the bytes read. CLI_OK; or a status that ends the command. */
 static int read_fully(const char *path, int fd, unsigned char *data, size_t len, size_t *got) {
     *got = 0;
     while (*got < len) {
@@ -69,8 +69,8 @@ static int stream_too_long(struct sender *s, const char *path) {
 }
 
 /*
- * Publishes size bytes of the file, or fewer if it has become shorter. The first head_len of them were read already:
- * head. ends: the size wasn't known, and it is an error if the file doesn't end there.
+ * Publishes size bytes of the file, or fewer if it has become shorter. head has the first head_len bytes, which were
+ * read before. ends: the size wasn't known, and it is an error if the file doesn't end after size bytes.
  */
 static int publish_loan(struct sender *s, const char *path, int fd, const unsigned char *head, size_t head_len,
                         size_t size, bool ends) {
@@ -97,8 +97,8 @@ static int publish_loan(struct sender *s, const char *path, int fd, const unsign
 }
 
 /*
- * A pipe, a device or a file of /proc, whose size is known only at its end. A short one is read before a loan is taken,
- * so that it doesn't need room for the longest message.
+ * Publishes a pipe, a device or a file of /proc, whose size is known only at its end. The first bytes are read before a
+ * loan is taken, so that a short file doesn't need room for the longest message.
  */
 static int publish_stream(struct sender *s, const char *path, int fd) {
     const size_t limit = aether_publisher_max_message(s->publisher);
@@ -121,7 +121,7 @@ static int publish_stream(struct sender *s, const char *path, int fd) {
 
 static int publish_file(struct sender *s, const char *path) {
     const size_t limit = aether_publisher_max_message(s->publisher);
-    /* Not blocking: if no process has opened a FIFO for writing yet, read_fully() waits, and a signal ends that wait. */
+    /* Non-blocking: if no process writes to a FIFO yet, read_fully() waits instead, and a signal can end that wait. */
     const int fd = is_stdin(path) ? STDIN_FILENO : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
     int status;

@@ -8,14 +8,13 @@
 #include <stdint.h>
 
 /*
- * Checks that all files can be read, and raises *largest to the size of the largest as far as it is known. CLI_OK, or
- * reports the error.
+ * Checks that all files can be read, and raises *largest to the largest size that is known. CLI_OK, or reports the
+ * error.
  */
 int pub_files_check(const struct args_list *files, uint64_t *largest);
 
 /*
- * Publishes each file as one message, until the sender has no more to publish. CLI_OK; or a status that ends the
- * command.
+ * Publishes each file as one message, until sender_has_more() returns false. CLI_OK; or a status that ends the command.
  */
 int pub_files(struct sender *s, const struct args_list *files);
 

@@ -9,13 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_BYTES 65536 /* at least, of stdin at once */
+#define READ_BYTES 65536 /* least room for a read from stdin */
 
 struct lines {
     char *buf;
-    size_t size;       /* of buf: the longest line and READ_BYTES */
-    size_t start, end; /* what has been read and not been published */
-    size_t scanned;    /* bytes from start on that hold no newline */
+    size_t size;       /* of buf: room for the longest line and READ_BYTES */
+    size_t start, end; /* the bytes in buf that aren't published yet */
+    size_t scanned;    /* number of bytes from start on without a newline */
     bool ended;
 };
 
@@ -26,7 +26,7 @@ static int too_long(const struct sender *s) {
                      s->published + 1, aether_publisher_max_message(s->publisher), s->topic);
 }
 
-/* Reads more after what is there. CLI_OK; or a status that ends the command. */
+/* Appends to buf what can be read. CLI_OK; or a status that ends the command. */
 static int read_more(struct lines *lines) {
     memmove(lines->buf, lines->buf + lines->start, lines->end - lines->start);
     lines->end -= lines->start;

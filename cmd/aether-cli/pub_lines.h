@@ -6,7 +6,7 @@
 #include "sender.h"
 
 /*
- * Publishes each line without its newline, until stdin ends or the sender has no more to publish. CLI_OK; or a status
+ * Publishes each line without its newline, until stdin ends or sender_has_more() returns false. CLI_OK; or a status
  * that ends the command.
  */
 int pub_lines(struct sender *s);

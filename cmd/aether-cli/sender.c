@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sender.c - one message after the other. */
+/* sender.c - publishes messages at a rate, with progress. */
 #include "sender.h"
 #include "error.h"
 #include "signals.h"
@@ -10,7 +10,7 @@
 
 #define SLICE_NS UINT64_C(100000000) /* of a wait, between two checks for signals */
 #define PROGRESS_NS 500000000u       /* between two lines of progress */
-#define CATCH_UP_NS 100000000.0      /* of the time lost to slow input or a full ring, no more than this is made good */
+#define CATCH_UP_NS 100000000.0      /* the most delay, by slow input or a full ring, that later messages make up for */
 
 void sender_start(struct sender *s) {
     s->terminal = isatty(STDERR_FILENO) == 1;
@@ -23,7 +23,7 @@ bool sender_has_more(const struct sender *s) {
 
 /* ---- progress ---------------------------------------------------------------------------------------------------- */
 
-/* Shows how far it is, not more often than every PROGRESS_NS. */
+/* Shows the progress, at most once in PROGRESS_NS. */
 static void progress(struct sender *s, const char *note) {
     char count[AE_AMOUNT_SIZE];
     const uint64_t now = cli_now_ns();
@@ -59,7 +59,7 @@ void sender_show_summary(struct sender *s) {
 
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
-/* Waits until the next message is due: message i goes out at i / rate, so that a late one doesn't delay those after it. */
+/* Waits until the next message is due. Message i is due at i / rate, so that a late message delays no later one. */
 static void pace(struct sender *s) {
     const double now = (double)(cli_now_ns() - s->started_ns);
 

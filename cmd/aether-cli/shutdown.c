@@ -11,7 +11,7 @@
 #define DEADLINE_NS UINT64_C(10000000000)
 #define CHECK_NS 5000000u
 
-/* Waits until the daemon has ended. info.running is false then, however it ended: the kernel has freed its lock. */
+/* Waits until the daemon has ended. Then info.running is false in any case, because the kernel has freed its lock. */
 static int wait_end(aether_inspector *inspector) {
     const uint64_t deadline = cli_now_ns() + DEADLINE_NS;
     aether_daemon_info info;
@@ -47,7 +47,7 @@ int cmd_shutdown(int argc, char **argv) {
     status = cli_connect("shutdown", &client);
     if (status != CLI_OK)
         return status;
-    /* Opened before the daemon is asked to stop, because it may remove its objects. */
+    /* Opened before the request, because the daemon may remove its objects when it stops. */
     status = inspect_open(&inspector);
     if (status != CLI_OK)
         goto out;

@@ -6,7 +6,7 @@
 
 volatile sig_atomic_t cli_signal;
 
-static sigset_t wait_mask; /* signals blocked while a wait is under way: those of the start */
+static sigset_t wait_mask; /* the signal mask of the program's start, which waits use */
 
 static void on_signal(int number) {
     if (cli_signal == 0)
@@ -29,7 +29,7 @@ void cli_catch_signals(void) {
     struct sigaction old;
 
     stop_signals(&action.sa_mask);
-    /* A SIGINT that is ignored stays so: that is how a shell starts background jobs. */
+    /* An ignored SIGINT stays ignored, because shells start background jobs that way. */
     if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
         sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -46,7 +46,7 @@ uint64_t cli_now_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* A poll() that misses no signal: both are blocked from the test of cli_signal until the kernel waits. */
+/* A poll() that misses no signal: SIGINT and SIGTERM are blocked from the test of cli_signal until the kernel waits. */
 static bool wait_for(int fd, const struct timespec *timeout) {
     struct pollfd item = {.fd = fd, .events = POLLIN};
     sigset_t set, saved;

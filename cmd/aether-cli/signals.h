@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* signals.h - SIGINT and SIGTERM as a wish to end cleanly, and the waits that they interrupt. */
+/* signals.h - a clean end by SIGINT or SIGTERM, and waits that these signals interrupt. */
 #ifndef AETHER_CLI_SIGNALS_H
 #define AETHER_CLI_SIGNALS_H
 
@@ -8,17 +8,17 @@
 #include <stdint.h>
 
 /*
- * The first SIGINT or SIGTERM since cli_catch_signals(), 0 before. Loops end when it is set, with
+ * The number of the first SIGINT or SIGTERM after cli_catch_signals(); 0: none yet. If it is set, loops end and return
  * cli_signal_status().
  */
 extern volatile sig_atomic_t cli_signal;
 
-/* At the start of main(): SIGPIPE is ignored, so that a write to a closed pipe returns an error. */
+/* Call it at the start of main(). Ignores SIGPIPE, so that a write to a closed pipe returns an error. */
 void cli_init_signals(void);
 
 /*
- * From now on the first SIGINT or SIGTERM sets cli_signal, and a second one kills. System calls are restarted, so that
- * output isn't cut; the waits below return.
+ * From now on the first SIGINT or SIGTERM sets cli_signal, and a second one ends the process. System calls are
+ * restarted, so that output isn't cut; but the waits below return.
  */
 void cli_catch_signals(void);
 int cli_signal_status(void); /* 128 + cli_signal */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stats.c - counters of the daemon and its topics, once or again and again. */
+/* stats.c - shows counters of the daemon and its topics, once or repeatedly. */
 #include "args.h"
 #include "commands.h"
 #include "daemon.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define FIRST_NS UINT64_C(250000000) /* over which the first block's rates are measured */
+#define FIRST_NS UINT64_C(250000000) /* the time for which the rates of the first sample are measured */
 
 /* All counters at one moment. */
 struct counters {
@@ -19,12 +19,12 @@ struct counters {
     uint64_t taken_ns;
 };
 
-/* CLI_OK, or reports the error. topics_free() in both cases. */
+/* Reads the counters. CLI_OK, or reports the error. Call topics_free() in both cases. */
 static int read_counters(struct counters *counters) {
     aether_inspector *inspector;
 
     memset(counters, 0, sizeof *counters);
-    /* Opened anew each time, because a successor of the daemon may have made new objects. */
+    /* Opened again each time, because a successor of the daemon may have created new objects. */
     int status = inspect_open(&inspector);
     if (status != CLI_OK)
         return status;
@@ -38,7 +38,7 @@ static int read_counters(struct counters *counters) {
     return status;
 }
 
-/* Messages a second of a topic since the counters before; 0 for a topic that wasn't there. */
+/* A topic's messages a second since the earlier counters; 0 if the topic didn't exist then. */
 static double rate(const struct counters *before, const struct counters *now, const struct ae_view_topic *topic) {
     const double seconds = (double)(now->taken_ns - before->taken_ns) / 1e9;
     const struct ae_view_topic *old = topics_find(&before->topics, topic->info.name);
@@ -72,7 +72,7 @@ static int show_sample(const struct ae_view *view, bool watch, uint64_t index, c
     return out_check(view, ae_view_sample(view, &sample));
 }
 
-/* Shows samples until there have been count (0: no end). watch: again after so many seconds. */
+/* Shows count samples (0: without end), one in watch seconds. */
 static int show_samples(const struct ae_view *view, bool watch, double seconds, uint64_t count) {
     struct counters before, now;
     uint64_t wait_ns = FIRST_NS;

@@ -17,19 +17,19 @@
 #include <unistd.h>
 
 #define BATCH 256
-#define OUTPUT_CHECK_NS 100000000u /* between two checks whether stdout is still read */
+#define OUTPUT_CHECK_NS 100000000u /* between two checks whether the pipe on stdout was closed */
 
 struct sub {
     const char *topic;
     struct ae_view view;
     uint64_t count;   /* 0: no end */
-    struct dump dump; /* without a directory payloads are shown */
+    struct dump dump; /* if directory is NULL, payloads are shown */
     bool exit_at_end;
     bool verbose;
 
     aether_subscriber *subscriber;
     uint64_t received;
-    aether_stream ended; /* how the stream ended; NONE: --exit-at-end wasn't given, or it goes on */
+    aether_stream ended; /* how the stream ended; NONE: it hasn't ended, or there was no --exit-at-end */
 };
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
@@ -58,7 +58,7 @@ static int show_gap(const struct sub *sub, uint64_t first, uint64_t count) {
     return out_check(&sub->view, rc);
 }
 
-/* The subscriber goes on as best effort: only what it misses from now on is lost. */
+/* The subscriber was evicted and continues as best effort. Nothing is lost yet. */
 static int show_eviction(const struct sub *sub) {
     const uint64_t seq = aether_subscriber_next(sub->subscriber);
     const int rc = ae_view_evicted(&sub->view, seq);
@@ -69,7 +69,7 @@ static int show_eviction(const struct sub *sub) {
     return out_check(&sub->view, rc);
 }
 
-/* CLI_OK; else a status that ends the command, or stdout has failed. */
+/* CLI_OK; or another status if the command must end, or if a write to stdout failed. */
 static int show_entry(struct sub *sub, const aether_message *m) {
     const int status = m->lost > 0 ? show_gap(sub, m->seq, m->lost) : show_message(sub, m);
 
@@ -78,7 +78,7 @@ static int show_entry(struct sub *sub, const aether_message *m) {
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
-/* True if stdout is a pipe whose other end is closed. A write would fail, too, but there may be none for a long time. */
+/* True if stdout is a pipe whose other end is closed. A write would fail, but the next may be a long time away. */
 static bool output_closed(void) {
     struct pollfd item = {.fd = STDOUT_FILENO};
 
@@ -94,7 +94,7 @@ static bool at_end(struct sub *sub) {
     return true;
 }
 
-/* Prints up to max entries. Their number; negative: *status ends the command. */
+/* Prints up to max entries. Returns their number; negative: *status ends the command. */
 static int receive_some(struct sub *sub, aether_message *batch, int max, int *status) {
     const int n = aether_receive_batch(sub->subscriber, batch, max);
 
@@ -117,16 +117,16 @@ static int receive(struct sub *sub) {
     aether_idle_init(&idle, AETHER_IDLE_ADAPTIVE, AETHER_IDLE_BUDGET_NS);
     aether_idle_watch(&idle, sub->subscriber);
     while (sub->count == 0 || sub->received < sub->count) {
-        const uint64_t left = sub->count - sub->received; /* if there is no end, more than a batch */
+        const uint64_t left = sub->count - sub->received; /* not used if count is 0 */
         const int max = sub->count != 0 && left < BATCH ? (int)left : BATCH;
 
         if (cli_signal != 0)
             return cli_signal_status();
         const int n = receive_some(sub, batch, max, &status);
         if (n < 0)
-            return out_failed() ? CLI_OK : status; /* a failed write is main()'s to report */
+            return out_failed() ? CLI_OK : status; /* main() reports a failed write */
         if (n == 0) {
-            /* What was received is written before this process rests. */
+            /* Received messages are written before this process waits. */
             if (!flushed && !out_flush())
                 break;
             if (at_end(sub))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* topic.c - topic ls, info, create, rm. The first two read shared memory by themselves and need no daemon. */
+/* topic.c - topic ls, info, create, rm. ls and info read shared memory and need no daemon. */
 #include "args.h"
 #include "commands.h"
 #include "daemon.h"
