@@ -58,7 +58,7 @@ struct args_spec {
  */
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]);
 
-/* Read the whole text. False: it hasn't that form, or the value doesn't fit in the type. */
+/* Read the whole text. False: it doesn't have that form, or the value doesn't fit in the type. */
 bool args_count(const char *text, uint64_t *value);
 bool args_size(const char *text, uint64_t *bytes);
 bool args_number(const char *text, double *value);

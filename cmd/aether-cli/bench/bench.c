@@ -15,7 +15,7 @@ struct bench_command {
     int (*measure)(const struct bench_options *options);
     struct bench_options defaults;
     uint64_t size_min, size_max;
-    bool has_ring, has_loan, has_subscribers, has_publishers; /* its options besides those of all */
+    bool has_ring, has_loan, has_subscribers, has_publishers; /* which options it has beside the common options */
 };
 
 static size_t publisher_options(struct bench_options *o, struct args_option *list, size_t count) {
@@ -42,7 +42,7 @@ static size_t publisher_options(struct bench_options *o, struct args_option *lis
     return count;
 }
 
-/* Options of the commands that differ in them. Returns how many there are now. */
+/* Adds the options that not all commands have. Returns the new number of options. */
 static size_t own_options(const struct bench_command *command, struct bench_options *o, struct args_option *list,
                           size_t count) {
     static const char *const touches[] = {"all", "first", NULL};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench.h - `bench`: what its commands take, and the measurements.
+ * bench.h - `bench`: the options of its commands, and the measurements.
  *
- * bench.c reads the options; throughput.c (also fan-out), latency.c and wakeup.c measure, each with processes
- * (processes.h) in runs (measure.h). A figure is taken between two halves of the floor (floor.h): a run during which
- * the cores moved apart or together is thrown away.
+ * bench.c reads the options. throughput.c (also for fan-out), latency.c and wakeup.c measure, with processes
+ * (processes.h) in runs (measure.h). Each run is between two halves of its floor (floor.h). If the halves differ, the
+ * cores have moved apart or together, and the run is discarded.
  */
 #ifndef AETHER_CLI_BENCH_BENCH_H
 #define AETHER_CLI_BENCH_BENCH_H
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BENCH_PUBLISHERS_MAX 64 /* a topic's */
+#define BENCH_PUBLISHERS_MAX 64 /* of a topic */
 
 enum bench_touch { BENCH_TOUCH_ALL, BENCH_TOUCH_FIRST };
 
@@ -28,14 +28,14 @@ struct bench_options {
     aether_preset preset;
     uint64_t subscribers;
     uint64_t publishers;      /* throughput; the parent is one of them */
-    aether_publishers admits; /* the topics */
+    aether_publishers admits; /* what the topics admit */
     uint64_t batch;           /* throughput: messages a call */
-    bool shared, no_bias;     /* throughput: as asked for */
+    bool shared, no_bias;     /* throughput: the options */
     bool loan;                /* throughput */
     int touch;                /* throughput: enum bench_touch */
 };
 
-/* True: such messages lie in a lane and not in the ring. */
+/* True if messages of this size lie in a lane and not in the ring. */
 static inline bool bench_has_lane(const struct bench_options *options) {
     return options->size > AETHER_INLINE_LIMIT;
 }

@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_NS 30000000000ull /* only to end a hang */
+#define START_NS 30000000000ull /* an aetherd that takes longer hangs */
 
-/* $AETHERD, else beside this program when installed, in the neighbouring folder when built, else in PATH. */
+/* $AETHERD; else beside this program, if installed; else in the neighbouring folder, if built; else in PATH. */
 static void exec_daemon(const char *socket) {
     static const char *const places[] = {"aetherd", "../aetherd/aetherd"};
     const char *named = getenv("AETHERD");
@@ -65,12 +65,12 @@ int bench_daemon_start(struct bench_daemon *daemon) {
     if (daemon->pid < 0)
         return cli_error(CLI_FAILURE, "bench: fork: %s", strerror(errno));
     if (daemon->pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* it ends with us, whatever ends us */
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* the kernel ends it when this process ends */
         if (getppid() != parent)
             _exit(1);
         exec_daemon(daemon->socket);
     }
-    while (access(daemon->socket, F_OK) != 0) { /* it is renamed into place when the daemon listens */
+    while (access(daemon->socket, F_OK) != 0) { /* the socket gets its name when the daemon listens */
         if (waitpid(daemon->pid, NULL, WNOHANG) == daemon->pid) {
             daemon->pid = 0;
             return cli_error(CLI_FAILURE,

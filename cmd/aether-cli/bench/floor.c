@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* floor.c - one cache line there, one back. */
+/* floor.c - the ping-pong of two cache lines. */
 #include "floor.h"
 #include "ticks.h"
 #include <string.h>

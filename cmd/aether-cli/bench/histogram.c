@@ -4,8 +4,8 @@
 #include "ticks.h"
 
 /*
- * The quantile, with the samples of a bucket spread evenly over the space between its neighbours: many a CPU's counter
- * moves in steps (AMD's: 10 ns), and a median that can only be 110 or 120 says little about a ratio.
+ * The quantile, with the samples of a bucket spread evenly over the space between its neighbours. Many CPUs' counters
+ * advance in steps (AMD's by 10 ns), and a median that can only be 110 or 120 is too coarse for a ratio.
  */
 double histogram_ns(const struct histogram *h, double quantile) {
     const double rank = (double)h->count * quantile;
@@ -18,7 +18,7 @@ double histogram_ns(const struct histogram *h, double quantile) {
         if (seen + h->bucket[i] > rank) {
             for (after = i + 1; after < HISTOGRAM_BUCKETS && h->bucket[after] == 0;)
                 after++;
-            if (after == HISTOGRAM_BUCKETS) /* the largest sample: nothing is known beyond it */
+            if (after == HISTOGRAM_BUCKETS) /* the largest sample: it has no neighbour above */
                 after = i + 1;
             const double low = before == 0 ? i : (before + i) / 2.0, high = (i + after) / 2.0;
             return (low + (high - low) * (rank - seen) / h->bucket[i]) * bench_ns_per_tick();

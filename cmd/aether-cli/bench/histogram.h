@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* histogram.h - single samples in ticks, one bucket a tick. */
+/* histogram.h - counts samples in ticks, with a bucket for each tick. */
 #ifndef AETHER_CLI_BENCH_HISTOGRAM_H
 #define AETHER_CLI_BENCH_HISTOGRAM_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* latency.c - round trips of one message there and one back, each timed by itself. */
+/* latency.c - round trips: a message to the other process and its answer. Each round trip is timed. */
 #include "bench.h"
 #include "error.h"
 #include "floor.h"
@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WARM_UP 1000u      /* trips between two checks of the time; the first of them aren't counted */
-#define WARM_UP_SIZE 4096u /* larger messages: fewer, and the histogram is as much coarser */
+#define WARM_UP 1000u      /* trips between two checks of the time; the first WARM_UP trips aren't counted */
+#define WARM_UP_SIZE 4096u /* of larger messages there are fewer trips, and the histogram is coarser by as much */
 
 #define BY_SIZE(size, constant, other)                                                                                 \
     switch (size) {                                                                                                    \
@@ -50,7 +50,7 @@ static uint64_t *message_words(uint64_t size) {
     return calloc(2 * ((size + 7) / 8 + 1), sizeof(uint64_t));
 }
 
-/* Waits for one message, spinning as the library does it, and copies it out. */
+/* Waits for a message with the library's idle strategy, and copies it out. */
 static inline int __attribute__((always_inline))
 take(aether_subscriber *sub, aether_idle_state *idle, uint64_t *words, size_t size) {
     aether_message m;
@@ -84,7 +84,7 @@ struct side {
     uint64_t *words; /* two messages */
 };
 
-/* The echo's steps; it goes on until it fails or the parent ends it. */
+/* The steps of the echoing child, which runs until it fails or the parent ends it. */
 static int echo(struct bench *bench, int index, const struct bench_options *options, const struct side *side,
                 uint64_t step) {
     int rc = 0;
@@ -125,7 +125,7 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
     return status;
 }
 
-/* False: what came back isn't what was sent. */
+/* False: the answer isn't the message that was sent. */
 static inline bool __attribute__((always_inline))
 trips(const struct side *side, uint64_t *out, uint64_t *in, size_t size, uint64_t count, struct histogram *h) {
     aether_publisher *pub = side->pub;

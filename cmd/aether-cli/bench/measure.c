@@ -6,7 +6,7 @@
 #include "signals.h"
 #include <stdlib.h>
 
-#define DISCARDED_MAX 40 /* besides as many as are accepted */
+#define DISCARDED_MAX 40 /* in addition to the number of accepted runs */
 
 static bool floor_half(struct bench *bench, struct histogram *h) {
     bench_go(bench);
@@ -24,7 +24,7 @@ int bench_measure(struct bench *bench, const struct bench_options *options, cons
                   struct bench_result *results, uint64_t *discarded) {
     static struct histogram before, after;
     uint64_t accepted = 0;
-    bool warm = false; /* after a run that isn't counted every page has been touched and the cores run at their speed */
+    bool warm = false; /* after a run that isn't counted all pages are present and the cores have their full speed */
 
     *discarded = 0;
     while (accepted < options->runs) {

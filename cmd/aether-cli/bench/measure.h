@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* measure.h - runs: each between the two halves of its floor, repeated until enough were steady. */
+/* measure.h - runs, each between the two halves of its floor, until enough runs were accepted. */
 #ifndef AETHER_CLI_BENCH_MEASURE_H
 #define AETHER_CLI_BENCH_MEASURE_H
 
@@ -11,7 +11,7 @@
 
 struct bench_result {
     double floor_ns;
-    double ratio;              /* to the floor: what runs are ordered by */
+    double ratio;              /* to the floor; runs are ordered by it */
     double msgs_per_s;         /* throughput */
     uint64_t lost;             /* throughput */
     double stall_ns;           /* throughput */
@@ -20,7 +20,9 @@ struct bench_result {
 };
 
 struct bench_case {
-    /* Does one run with the children and fills in what it measures. False: an error, which was reported, or a signal. */
+    /*
+     * Does one run with the children and fills in what it measures. False: an error, which was reported, or a signal.
+     */
     bool (*run)(struct bench *bench, const struct bench_options *options, void *context, struct bench_result *result);
     double (*ratio)(const struct bench_result *result);
     const char *unit; /* of the ratio, for progress */
@@ -28,8 +30,8 @@ struct bench_case {
 };
 
 /*
- * Takes options->runs accepted runs after one that isn't counted. results: options->runs of them, ordered by ratio on
- * return. Status; an error is reported.
+ * Does a run that isn't counted, and then runs until options->runs of them were accepted. results: the accepted runs,
+ * ordered by ratio. Returns a status; an error is reported.
  */
 int bench_measure(struct bench *bench, const struct bench_options *options, const struct bench_case *bench_case,
                   struct bench_result *results, uint64_t *discarded);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* processes.c - starts the processes of a benchmark, keeps them in step, ends them. */
+/* processes.c - starts the processes of a benchmark, keeps them in step, and ends them. */
 #include "processes.h"
 #include "daemon.h"
 #include "error.h"
@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* As the throughput preset's ring: more than a core's L2, less than the shared L3. */
+/* The size of the throughput preset's ring: larger than a core's L2, smaller than the shared L3. */
 #define LANE_BYTES (UINT64_C(8) << 20)
-#define LANE_SLOTS 2048u /* of a topic with a lane: as many as its shortest messages fit in there */
+#define LANE_SLOTS 2048u /* of a topic with a lane: as many of its shortest messages fit in the lane */
 
 /* ---- steps ---- */
 
@@ -212,7 +212,7 @@ void bench_stop(struct bench *bench) {
 
 /* ---- for the report ---- */
 
-/* What decided the ring's capacity. */
+/* Which preset or option gave the ring's capacity. */
 static const char *preset_name(const struct bench_options *options) {
     return options->capacity != 0                        ? "own capacity"
            : bench_has_lane(options)                     ? "large messages"

@@ -2,9 +2,9 @@
 /*
  * processes.h - the pinned processes of a benchmark, which do their steps together.
  *
- * The parent publishes and reports; the first children subscribe, those after them publish, too. The parent starts a
- * step in all children by raising the arena's step word; a child says so when it has reached it. Step 1: all have
- * connected. Then three for each run: one half of the floor, the run itself, the other half.
+ * The parent publishes and reports. The first children subscribe; the others publish, too. The parent starts a step in
+ * all children by raising the arena's step word. A child stores each step that it has reached. Step 1: all children
+ * have connected. Then there are three steps for each run: one half of the floor, the run itself, the other half.
  */
 #ifndef AETHER_CLI_BENCH_PROCESSES_H
 #define AETHER_CLI_BENCH_PROCESSES_H
@@ -21,20 +21,20 @@
 struct bench {
     struct bench_arena *arena;
     const char *socket_path;    /* of the daemon that is used */
-    struct bench_daemon daemon; /* the private one, if none ran */
+    struct bench_daemon daemon; /* the private daemon, if no daemon ran */
     pid_t pids[BENCH_CHILDREN_MAX];
     int children;
     int cpus[2];       /* of publishers, of subscribers */
-    char topic[2][64]; /* their names; "": none */
+    char topic[2][64]; /* names of the topics; "": no topic */
     aether_client *client;
 };
 
-/* What child number index does; it ends with the returned status. */
+/* The function of child number index. Its result is the child's exit status. */
 typedef int bench_child(struct bench *bench, int index, const struct bench_options *options);
 
 /*
- * Starts a daemon if none runs, connects, creates topics, forks and pins: the first options->subscribers children to
- * one core, all others to the parent's. Status; bench_stop() in every case.
+ * Starts a daemon if none runs, connects, creates topics, forks and pins. The first options->subscribers children are
+ * pinned to one core, the others to the parent's core. Returns a status; call bench_stop() in every case.
  */
 int bench_start(struct bench *bench, const char *command, const struct bench_options *options, int topics, int children,
                 bench_child *child);
@@ -50,13 +50,15 @@ int bench_ring(struct bench *bench, const struct bench_options *options, struct 
 /* Starts the next step in all children. */
 void bench_go(struct bench *bench);
 
-/* Waits until all children, or those from `first` on, have reached it. False: one failed (reported), or a signal came. */
+/*
+ * Waits until all children from `first` on have reached the step. False: a child failed (reported), or a signal came.
+ */
 bool bench_joined(struct bench *bench);
 bool bench_joined_from(struct bench *bench, int first);
 
 /* ---- steps: the child's side ---- */
 
-/* Waits for the step after this one and returns it. The kernel ends a child whose parent is gone. */
+/* Waits for the next step and returns it. If the parent ends, the kernel ends the child. */
 uint64_t bench_next_step(struct bench *bench, uint64_t step);
 void bench_reached(struct bench *bench, int index, uint64_t step);
 
@@ -65,7 +67,7 @@ static inline bool bench_step_is_run(uint64_t step) {
     return (step - 2) % 3 == 1;
 }
 
-/* Leaves the text to the parent, which reports it. Returns CLI_FAILURE. */
+/* Stores the text for the parent, which reports it. Returns CLI_FAILURE. */
 int bench_child_error(struct bench *bench, int index, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -14,7 +14,7 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
 
 /* ---- a run ---- */
 
-/* Waits for the other publishers, then for the subscribers, and adds up. start_ns: of the run. */
+/* Waits for the other publishers, then for the subscribers, and adds up their results. start_ns: when the run began. */
 static bool end_run(struct bench *bench, const struct bench_options *options, uint64_t total, uint64_t sum,
                     uint64_t start_ns, struct bench_result *result) {
     const int subscribers = (int)options->subscribers;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * throughput.h - what the two sides of the throughput benchmark share: what a message consists of, and loops for its size.
+ * throughput.h - the common part of the throughput benchmark's two sides: the content of a message, and loops for each
+ * size.
  *
- * A message is the words n, n + 1, ...; the last one may be cut. n is its sequence. Where there are several publishers,
- * which can't know the sequence beforehand, n is the publisher's number << PUBLISHER_SHIFT and a count of its own
- * messages. Every byte is written, read and summed, unless only the first 8 are asked for.
+ * A message is the words n, n + 1, ...; the last word may be cut. n is its sequence. Several publishers can't know the
+ * sequence beforehand: then n is the publisher's number << PUBLISHER_SHIFT plus a count of its own messages. Every byte
+ * is written, read and summed, unless the options ask for the first 8 bytes only.
  */
 #ifndef AETHER_CLI_BENCH_THROUGHPUT_H
 #define AETHER_CLI_BENCH_THROUGHPUT_H
@@ -20,7 +21,7 @@
 
 #define PUBLISHER_SHIFT 48
 
-/* The compiler makes one loop of its own for each of these sizes, as in a program that publishes a struct. */
+/* The compiler makes a separate loop for each of these sizes, as in a program that publishes a struct. */
 #define BY_SIZE(size, constant, other)                                                                                 \
     switch (size) {                                                                                                    \
     case 8:                                                                                                            \
@@ -39,14 +40,14 @@
         return other(size);                                                                                            \
     }
 
-/* Short loops of a constant count become straight code, as the fields of a struct are; clang does it by itself. */
+/* Unrolls short loops of a constant count, as if the words were fields of a struct. clang does that by itself. */
 #ifdef __clang__
 #define UNROLL
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* Two words at once: word by word the loops, and not memory, would limit large messages. */
+/* Two words at a time. Word by word, the loop and not the memory would limit the speed of large messages. */
 typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
 #define PAIRS_FROM 1024u
 
@@ -90,22 +91,23 @@ static inline size_t touched_bytes(const struct bench_options *options) {
 
 struct bench_publisher {
     aether_publisher *pub;
-    uint64_t *buffer;       /* of the messages of a call; NULL: loans, and small messages one a call */
-    struct iovec *messages; /* of a batch; NULL: one a call */
+    uint64_t *buffer;       /* for the messages of a call; NULL: for loans, and for small messages one a call */
+    struct iovec *messages; /* for a batch; NULL: one message a call */
     uint64_t batch;
     size_t size;
     size_t touched; /* bytes that are written and read */
     bool alone;
-    uint64_t word; /* the first one of its next message */
+    uint64_t word; /* the first word of the next message */
 };
 
-/* number: among the publishers. NULL, or why it failed; bench_publisher_close() in every case. */
+/* number: of this publisher, from 0. Returns NULL, or why it failed; call bench_publisher_close() in every case. */
 const char *bench_publisher_open(struct bench_publisher *p, const struct bench *bench, aether_client *client,
                                  const struct bench_options *options, uint64_t number);
 void bench_publisher_close(struct bench_publisher *p);
 
 /*
- * Publishes until the run ends. *total: how many messages; *sum: of their words. False: the library reported an error.
+ * Publishes until the run ends. *total: the number of messages; *sum: the sum of their words. False: the library
+ * reported an error.
  */
 bool bench_publisher_run(struct bench_publisher *p, const struct bench *bench, const struct bench_options *options,
                          uint64_t *total, uint64_t *sum);

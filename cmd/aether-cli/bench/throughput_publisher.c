@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* throughput_publisher.c - publishes for a while: one a call, in batches, or large ones in place. */
+/* throughput_publisher.c - publishes until the run ends: one message a call, in batches, or in loans. */
 #include "error.h"
 #include "signals.h"
 #include "throughput.h"
@@ -7,12 +7,12 @@
 
 #define WORDS_MAX ((AETHER_INLINE_LIMIT + 7) / 8)
 #define CHUNK 1024u                     /* messages between two checks of the time */
-#define CHUNK_BYTES (UINT64_C(4) << 20) /* the same for large ones */
+#define CHUNK_BYTES (UINT64_C(4) << 20) /* bytes between two checks, for large messages */
 
 /*
- * Publishes CHUNK messages, one a call. words: room for one message; of a constant size it becomes registers. own: the
- * publisher's count, from which first words are taken; NULL: the sequence is taken. Returns the number of messages, as
- * all of these do; 0: the library reported an error.
+ * Publishes CHUNK messages, one a call. words: room for one message, which the compiler keeps in registers if the size
+ * is constant. own: the publisher's count, which gives the first words; NULL: the sequence gives them. This function
+ * and those below return the number of messages; 0: the library reported an error.
  */
 static inline uint64_t __attribute__((always_inline))
 publish_chunk(aether_publisher *pub, aether_idle_state *idle, uint64_t *words, size_t size, uint64_t *own,
@@ -90,7 +90,7 @@ static uint64_t publish_batches(struct bench_publisher *p, aether_idle_state *id
 
 /* ---- large messages and loans ---- */
 
-/* Writes the message of words n, n + 1, ... and returns its sum without reading it again. */
+/* Writes the words n, n + 1, ... of a message. Returns their sum, computed without reading them again. */
 static uint64_t write_message(unsigned char *data, uint64_t n, size_t size) {
     const uint64_t words = size / 8;
     uint64_t word = n, rest = 0;
@@ -109,7 +109,7 @@ static uint64_t write_message(unsigned char *data, uint64_t n, size_t size) {
     return words * n + (words % 2 == 0 ? words / 2 * (words - 1) : (words - 1) / 2 * words) + rest;
 }
 
-/* One message, copied in or in a loan; idles while there is no room. 0, or the library's error. */
+/* Publishes one message, copied or in a loan. Idles while there is no room. 0, or the library's error. */
 static int publish_one_large(struct bench_publisher *p, aether_idle_state *idle, uint64_t *sum) {
     const uint64_t n = p->word++;
     aether_loan loan;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* throughput_subscriber.c - receives and sums all messages, and checks that each is the next one of its publisher. */
+/* throughput_subscriber.c - receives and sums all messages, and checks that each is the next of its publisher. */
 #include "error.h"
 #include "floor.h"
 #include "signals.h"
 #include "throughput.h"
 #include "ticks.h"
 
-#define RECEIVE_MAX 64 /* messages a call, where they are published in batches */
-#define ROUND_MAX 256  /* messages between two calls of the idle strategy, and not many more */
+#define RECEIVE_MAX 64 /* messages a call, if they are published in batches */
+#define ROUND_MAX 256  /* about so many messages between two calls of the idle strategy */
 #define PAUSE_BUDGET_NS 20000u
 
 struct subscriber {
@@ -18,8 +18,8 @@ struct subscriber {
     uint64_t wrong;                     /* messages of another size */
     uint64_t since;                     /* ticks when messages were last received */
     uint64_t quiet;                     /* ticks without a message since then */
-    uint64_t stall;                     /* the longest such time that a message ended, in ticks */
-    uint64_t publishers;                /* 0: there is one, and its messages aren't numbered */
+    uint64_t stall;                     /* the longest time between two messages, in ticks */
+    uint64_t publishers;                /* 0: there is one publisher, and its messages have no publisher's number */
     uint64_t due[BENCH_PUBLISHERS_MAX]; /* of each publisher: the first word of its next message */
     uint64_t unexpected;                /* messages that weren't due */
 };
@@ -36,8 +36,8 @@ static inline void __attribute__((always_inline)) check_number(struct subscriber
 }
 
 /*
- * received: since the last call. A time without messages counts once a message has ended it, because none follows at
- * the end of a run.
+ * received: messages since the last call. A time without messages counts only when a message has ended it, because no
+ * message follows after the end of a run.
  */
 static void watch_silence(struct subscriber *s, uint64_t received) {
     const uint64_t now = bench_ticks();
@@ -52,7 +52,7 @@ static void watch_silence(struct subscriber *s, uint64_t received) {
     s->since = now;
 }
 
-/* Takes messages, one a call or many, until there is none or the round is full. touched: bytes of each that are read. */
+/* Receives messages, one or many a call, until there is none or the round is full. touched: bytes to read of each. */
 static inline int __attribute__((always_inline))
 receive_messages(struct subscriber *s, size_t size, size_t touched, bool numbered, bool batches) {
     uint64_t received = 0, sum = 0;
@@ -105,7 +105,7 @@ static int receive_round(struct subscriber *s, size_t size, size_t touched) {
 #undef RECEIVE
 }
 
-/* Reliable subscribers lose nothing: whatever is missing or wrong fails the benchmark. */
+/* Reliable subscribers lose nothing: if a message is missing or wrong, the benchmark fails. */
 static int check_run(struct bench *bench, int index, const struct subscriber *s, uint64_t total) {
     if (s->wrong != 0)
         return bench_child_error(bench, index, "a message arrived with another size");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ticks.c - how long a tick is. */
+/* ticks.c - measures the length of a tick. */
 #include "ticks.h"
 
 double bench_ns_per_tick(void) {

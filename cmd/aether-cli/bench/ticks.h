@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ticks.h - the CPU's counter as a clock, because a sample must cost less than what it measures. */
+/* ticks.h - the CPU's counter as a clock, because reading the clock must take less time than the measured event. */
 #ifndef AETHER_CLI_BENCH_TICKS_H
 #define AETHER_CLI_BENCH_TICKS_H
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wakeup.c - how long a subscriber that sleeps takes to have a message, beside a bare futex.
+ * wakeup.c - the time until a sleeping subscriber has a message, beside the time for a bare futex.
  *
- * Message and bare wake-up alternate, so that both meet the same kernel, cores and moment. Each is sent when the other
- * process has been at rest for a while and the kernel says that it sleeps; it is timed from before the call that sends
- * it to after the return of the call that slept.
+ * Messages and bare wake-ups alternate, so that both are measured under the same conditions. Each is sent when the
+ * other process has been at rest for a while and the kernel says that it sleeps. The time is taken from before the call
+ * that sends to after the return of the call that slept.
  */
 #include "bench.h"
 #include "error.h"
@@ -22,8 +22,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define REST_NS 1000000u             /* of the sleeper, before each wake-up */
-#define LOST_NS UINT64_C(5000000000) /* a wake-up that takes longer won't come */
+#define REST_NS 1000000u             /* the sleeper's rest before each wake-up */
+#define LOST_NS UINT64_C(5000000000) /* a wake-up that takes longer is lost */
 #define SPINS 4096u                  /* between two checks of the time */
 
 enum kind { MESSAGE, BARE };
@@ -35,8 +35,8 @@ static uint32_t *futex_word(struct bench_arena *arena) {
 }
 
 /*
- * Waits in the library for a message. Returns when it was sent, as the message says; 0: the run is over; UINT64_MAX: an
- * error. *now: when it arrived.
+ * Waits in the library for a message. Returns the time at which it was sent, from the message; 0: the run is over;
+ * UINT64_MAX: an error. *now: when the message arrived.
  */
 static uint64_t take_message(aether_subscriber *sub, uint64_t *now) {
     aether_message m;
@@ -118,7 +118,7 @@ static bool is_asleep(int stat_fd) {
     return end != NULL && end[1] == ' ' && end[2] == 'S';
 }
 
-/* Waits until the sleeper has slept for a while. False: it doesn't in time, or a signal came. */
+/* Waits until the sleeper has slept for a while. False: it took too long, or a signal came. */
 static bool wait_asleep(const struct waker *w) {
     const uint64_t start = cli_now_ns();
     uint64_t now;
@@ -144,7 +144,7 @@ static bool wait_woken(struct bench *bench, uint64_t count) {
     return true;
 }
 
-/* sent: the time that the message holds. */
+/* sent: the time for the message to state. */
 static bool wake_by_message(const struct waker *w, size_t size, uint64_t sent) {
     memcpy(w->message, &sent, sizeof sent);
     return aether_publish(w->pub, w->message, size) == 0;
