@@ -224,9 +224,9 @@ run_file() {
 run_bench() {
     local what
     for what in 'throughput --size 8' 'throughput --size 8 --publishers 2' 'throughput --size 1M --loan' 'latency --size 8' wakeup; do
-        echo "\$ aether-cli bench $what"
+        echo "\$ aether-cli bench $what --runs 3"
         # shellcheck disable=SC2086
-        timeout "$hang" "$cli" bench $what </dev/null || fail "aether-cli bench $what"
+        timeout "$hang" "$cli" bench $what --runs 3 </dev/null || fail "aether-cli bench $what"
         echo
     done
 }
