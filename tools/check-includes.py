@@ -61,6 +61,13 @@ THIRD_PARTY = {
     "cmocka.h": None,  # unit tests only
 }
 
+# Headers that declare what several files define: each of them is one of a kind, such as the commands of a program.
+TABLES = {"cmd/aether-cli/commands.h"}
+
+PROTOTYPE = re.compile(r'^(?!static|typedef|#|\s|extern "C"|\})[A-Za-z_][\w *]*?\b([a-z_]\w*)\s*\([^;{}]*\)[^;{}]*;', re.MULTILINE)
+DEFINITION = re.compile(r"^(?!typedef)[A-Za-z_][^\n;={}]*?\b([a-z_]\w*)\([^;{}]*\)\s*\{$", re.MULTILINE)
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 
 
@@ -152,12 +159,25 @@ def circle_in(edges):
     return None
 
 
+def foreign_declarations(path):
+    """Functions that a header declares and its own module doesn't define: a circle that no #include shows."""
+    if path.suffix != ".h" or is_unit_test(path) or str(path) in TABLES:
+        return []
+    own = ROOT / path.with_suffix(".c")
+    defined = set(DEFINITION.findall(own.read_text())) if own.is_file() else set()
+    return [name for name in PROTOTYPE.findall(COMMENT.sub("", (ROOT / path).read_text())) if name not in defined]
+
+
 def check(directory, files):
     for path in files:
         for line, quote, name in includes_of(path):
             text = complaint(directory, path, quote, name)
             if text:
                 yield f"{path}:{line}: {name}: {text}"
+    if directory in LAYERED and directory != "include/aether":
+        for path in files:
+            for name in foreign_declarations(path):
+                yield f"{path}: {name}() is defined in another module: declare it in that module's header"
     if directory in LAYERED:
         edges = edges_of(directory, files)
         circle = circle_in(edges)

@@ -2,7 +2,6 @@
 #include "shm/memory.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "shm/segment.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>

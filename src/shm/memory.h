@@ -12,9 +12,12 @@
 
 #include <stdint.h>
 
+/* 0, or -ENOMEM with a text that names the bytes needed, the bytes available, and the limit. */
+int ae_memory_check(uint64_t bytes);
+
 /*
- * Reads all files below the directory `root`: "" for this machine, another directory in tests. 0, or -ENOMEM with a
- * text. ae_memory_check() of segment.h is the same with root "".
+ * Reads all files below the directory `root`: "" for this machine, another directory in tests. As
+ * ae_memory_check().
  */
 int ae_memory_check_at(const char *root, uint64_t bytes);
 

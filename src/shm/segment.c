@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/socket.h"
 #include "base/text.h"
+#include "shm/memory.h"
 #include "shm/shared_map.h"
 #include <aether/detail/layout.h>
 #include <errno.h>

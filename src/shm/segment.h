@@ -51,7 +51,4 @@ void ae_segment_unmap(void *base, uint64_t bytes);
  */
 int ae_segment_populate(void *base, uint64_t offset, uint64_t bytes, bool writable);
 
-/* 0, or -ENOMEM with a text that names the bytes needed, the bytes available, and the limit. */
-int ae_memory_check(uint64_t bytes);
-
 #endif

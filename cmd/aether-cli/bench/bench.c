@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench.c - `bench`: its commands and their options. */
-#include "bench.h"
 #include "arena.h"
 #include "args.h"
 #include "commands.h"
 #include "dispatch.h"
 #include "error.h"
+#include "latency.h"
+#include "options.h"
 #include "output.h"
+#include "throughput.h"
+#include "wakeup.h"
 
 #define SIZE_MAX_BYTES (UINT64_C(64) << 20)
 

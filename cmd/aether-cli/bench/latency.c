@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* latency.c - round trips: a message to the other process and its answer. Each round trip is timed. */
-#include "bench.h"
+#include "latency.h"
 #include "error.h"
 #include "floor.h"
 #include "histogram.h"

@@ -3,7 +3,7 @@
 #ifndef AETHER_CLI_BENCH_MEASURE_H
 #define AETHER_CLI_BENCH_MEASURE_H
 
-#include "bench.h"
+#include "options.h"
 #include "processes.h"
 #include "view/measure.h"
 #include <stdbool.h>

@@ -10,7 +10,7 @@
 #define AETHER_CLI_BENCH_PROCESSES_H
 
 #include "arena.h"
-#include "bench.h"
+#include "options.h"
 #include "daemon_process.h"
 #include "view/measure.h"
 #include <aether/aether.h>

@@ -3,8 +3,11 @@
 #include "throughput.h"
 #include "error.h"
 #include "measure.h"
+#include "message.h"
 #include "output.h"
 #include "signals.h"
+#include "throughput_publisher.h"
+#include "throughput_subscriber.h"
 #include <stdlib.h>
 
 static int child(struct bench *bench, int index, const struct bench_options *options) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* throughput_publisher.c - publishes until the run ends: one message a call, in batches, or in loans. */
+#include "throughput_publisher.h"
 #include "error.h"
+#include "message.h"
 #include "signals.h"
-#include "throughput.h"
 #include <stdlib.h>
 
 #define WORDS_MAX ((AETHER_INLINE_LIMIT + 7) / 8)

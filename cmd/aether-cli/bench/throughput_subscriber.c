@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* throughput_subscriber.c - receives and sums all messages, and checks that each is the next of its publisher. */
+#include "throughput_subscriber.h"
 #include "error.h"
 #include "floor.h"
+#include "message.h"
 #include "signals.h"
-#include "throughput.h"
 #include "ticks.h"
 
 #define RECEIVE_MAX 64 /* messages a call, if they are published in batches */

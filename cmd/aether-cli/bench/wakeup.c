@@ -6,7 +6,7 @@
  * other process has been at rest for a while and the kernel says that it sleeps. The time is taken from before the call
  * that sends to after the return of the call that slept.
  */
-#include "bench.h"
+#include "wakeup.h"
 #include "error.h"
 #include "floor.h"
 #include "measure.h"

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench.h - `bench`: the options of its commands, and the measurements.
- *
- * bench.c reads the options. throughput.c (also for fan-out), latency.c and wakeup.c measure, with processes
- * (processes.h) in runs (measure.h). Each run is between two halves of its floor (floor.h). If the halves differ, the
- * cores have moved apart or together, and the run is discarded.
+ * options.h - the options of a measurement. bench.c reads them; throughput.c (also for fan-out), latency.c and wakeup.c
+ * measure, with processes (processes.h) in runs (measure.h).
  */
-#ifndef AETHER_CLI_BENCH_BENCH_H
-#define AETHER_CLI_BENCH_BENCH_H
+#ifndef AETHER_CLI_BENCH_OPTIONS_H
+#define AETHER_CLI_BENCH_OPTIONS_H
 
 #include "view/view.h"
 #include <aether/aether.h>
@@ -39,10 +36,5 @@ struct bench_options {
 static inline bool bench_has_lane(const struct bench_options *options) {
     return options->size > AETHER_INLINE_LIMIT;
 }
-
-/* Measure and show the result. Each returns an exit status; an error is reported. */
-int bench_throughput(const struct bench_options *options);
-int bench_latency(const struct bench_options *options);
-int bench_wakeup(const struct bench_options *options);
 
 #endif
