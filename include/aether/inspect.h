@@ -2,7 +2,7 @@
 /*
  * inspect.h - topics, clients and counters of a daemon, read-only; and which topics come and go.
  *
- * An inspector maps the named objects by itself: it asks nobody, works while aetherd is dead, and can change nothing.
+ * An inspector maps the named objects by itself: it needs no aetherd, and can change nothing.
  * Names derive from the owner's uid and the socket's path. Figures are snapshots: each is exact, but they are not taken
  * at one instant. Everything that is read is checked first; a record that makes no sense is left out.
  *
@@ -33,7 +33,7 @@ typedef struct aether_daemon_info {
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     uint32_t topics;     /* live */
     uint32_t topics_max;
-    uint32_t clients; /* known to the registry; dead ones until aetherd has looked */
+    uint32_t clients; /* in the registry; a dead client is in it until aetherd has noticed */
     uint32_t clients_max;
     uint64_t memory_bytes; /* of all topics' objects */
 } aether_daemon_info;
@@ -51,7 +51,7 @@ typedef struct aether_topic_info {
     uint32_t inline_max;      /* bytes: longer messages lie in a lane */
     uint64_t lane_bytes;      /* of each publisher's lane; 0: no lanes */
     uint64_t evict_lag;       /* sequences; 0: publishers wait for slow subscribers */
-    aether_publishers admits; /* whom the topic admits as publishers */
+    aether_publishers admits; /* which publishers the topic admits */
     uint64_t memory_bytes;    /* of the topic's objects: what is allocated now */
     char type_name[64];       /* NUL-terminated; "": no type stated yet */
     uint32_t type_version;
@@ -110,7 +110,7 @@ int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_t
 /*
  * Have topics come or gone, or got a type, since the last complete list began? A list begins when
  * aether_inspect_topic() is called with *cursor 0, and is complete when it returns 0; one at a time. Waits for such a
- * change for at most timeout_ns nanoseconds (0: only looks; AETHER_FOREVER: without end).
+ * change for at most timeout_ns nanoseconds (0: returns at once; AETHER_FOREVER: without end).
  *
  * Returns 1: yes, or no list has been completed yet; again and again, until a list is. No change is missed: one that
  * comes during the list counts. It may also return 1 though nothing has changed, as when aetherd has been started anew.

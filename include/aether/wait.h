@@ -3,11 +3,11 @@
  * wait.h - wait for a message without spinning. For many subscribers at once: waitset.h.
  *
  * A publish pays one load for this. A subscriber that is about to sleep leaves a note in shared memory. With
- * membarrier(2) it makes sure that every publisher either sees the note or has made its message visible. It looks once
+ * membarrier(2) it makes sure that every publisher either sees the note or has made its message visible. It checks once
  * more, and sleeps on a futex of the topic. The next publish finds the note and wakes all that sleep.
  *
  * Each sleep is bounded, to 250 ms, or to 1 ms while a publisher can't be reached by membarrier. So no death, lie or
- * lost note makes a subscriber wait for ever. Best-effort and latest subscribers can't leave a note: they look again
+ * lost note makes a subscriber wait for ever. Best-effort and latest subscribers can't leave a note: they check again
  * after naps of 50 us to 1 ms.
  */
 #ifndef AETHER_WAIT_H
@@ -20,8 +20,8 @@ extern "C" {
 #endif
 
 /*
- * Waits until there is something to receive, for at most timeout_ns nanoseconds (0: only looks; AETHER_FOREVER: without
- * end). Spins, yields, then sleeps; it learns from earlier waits how long spinning pays.
+ * Waits until there is something to receive, for at most timeout_ns nanoseconds (0: returns at once; AETHER_FOREVER:
+ * without end). Spins, yields, then sleeps; it learns from earlier waits how long spinning pays.
  * Returns 1: there is something: a message, a gap, an error, the end of the stream (once for each end), or an aborted
  * sequence, which a receive passes over. 0: timeout_ns is over, or a signal came.
  */
