@@ -36,7 +36,7 @@
  * Threads     A waitset and its subscribers are used by one thread at a time; a call that comes while another thread is
  *             in one is refused with -EBUSY. aether_waitset_wake() is the exception.
  * Closing     A subscriber that is closed, directly or by aether_disconnect(), is removed from its waitset. Waitset and
- *             subscribers may be closed in any order, also while the program handles what aether_waitset_next() returned.
+ *             subscribers may be closed in any order, also by the handler of what aether_waitset_next() returned.
  * Fork        A forked child has neither the helper thread nor the subscribers' memory. All it may do with its parent's
  *             waitset is to close it, which frees the child's copy and leaves the parent's alone; other calls return
  *             -EPERM.
@@ -75,7 +75,8 @@ void aether_waitset_close(aether_waitset *set);
 int aether_waitset_add(aether_waitset *set, aether_subscriber *subscriber, void *context);
 
 /*
- * Removes a subscriber, which stays open and isn't returned any more. Blocks no longer than a check of all members takes.
+ * Removes a subscriber, which stays open and isn't returned any more. Blocks no longer than a check of all members
+ * takes.
  * Errors: -ENOENT it isn't in this set.
  */
 int aether_waitset_remove(aether_waitset *set, aether_subscriber *subscriber);
@@ -97,9 +98,9 @@ int aether_waitset_next(aether_waitset *set, aether_ready *ready, uint64_t timeo
 int aether_waitset_fd(aether_waitset *set);
 
 /*
- * Makes aether_waitset_next() return 0: the call that waits now, or else the next call. The descriptor is readable until
- * then. With it another thread makes the set's thread do something else, such as add a subscriber or stop. Any thread and
- * any signal handler may call it. Several calls before that return count as one.
+ * Makes aether_waitset_next() return 0: the call that waits now, or else the next one. The descriptor is readable until
+ * then. With it another thread makes the set's thread do something else, such as add a subscriber or stop. Any thread
+ * and any signal handler may call it. Several calls before that return count as one.
  */
 void aether_waitset_wake(aether_waitset *set);
 
