@@ -32,7 +32,8 @@
  *             wake them. The first nap takes 50 us; naps double up to 1 ms while nothing happens. If checks would take
  *             more than about 1 % of a core, naps grow further, up to 50 ms; with a thousand subscribers to some 10 ms.
  *             Without futex_waitv(2) (before Linux 5.16, or in a sandbox that forbids it) a publish wakes the waitset
- *             for one subscriber, and all others are checked after naps.
+ *             for one subscriber, and all others are checked after naps; aether_waitset_wake() and a change of the
+ *             members then may take effect as late as after 250 ms.
  * Threads     A waitset and its subscribers are used by one thread at a time; a call that comes while another thread is
  *             in one is refused with -EBUSY. aether_waitset_wake() is the exception.
  * Closing     A subscriber that is closed, directly or by aether_disconnect(), is removed from its waitset. Waitset and

@@ -83,8 +83,7 @@ struct aether_waitset {
     uint64_t notes_ns;   /* when all notes were last left again */
     uint64_t checked_ns; /* when all members were last checked fully */
     uint64_t naps;       /* number of naps since a member had something */
-    uint64_t cpu_ns;     /* the sleeper's CPU time before the last nap */
-    uint64_t cost_ns;    /* the CPU time that it used from one nap to the next */
+    uint64_t cost_ns;    /* the CPU time of the checks before the last nap */
     pthread_t helper;
     struct ae_wake_entry entries[AE_WAKE_ENTRIES_MAX]; /* for the sleeper */
 };
@@ -155,6 +154,8 @@ static void signal_sleeper(struct aether_waitset *set) {
     /* Z7 acq_rel, pairs Z8 (sleep_once): a sleeper that sees the raised word sees the change before it. */
     (void)ae_fetch_add(&set->control, 1);
     ae_wake_futex(&set->control);
+    /* Z9 seq_cst fence, pairs Z9 (sleep_on): `control` is raised before `kick` is loaded. */
+    ae_fence_seq_cst();
     const ae_u64 *kick = (const ae_u64 *)(uintptr_t)ae_load_acquire(&set->kick); // NOLINT(performance-no-int-to-ptr)
     if (kick != NULL)
         ae_wake_futex(kick); /* only the address is used: it may be unmapped by now */
@@ -238,32 +239,47 @@ static uint64_t thread_cpu_ns(void) {
     return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec : 0;
 }
 
-/* The length of the next nap. Naps double while no member has anything, until the checks take 1 % of the time. */
-static uint64_t nap_ns(struct aether_waitset *set) {
+/*
+ * The length of the next nap. Naps double while no member has anything, until the checks take 1 % of the time.
+ * cpu_before: the sleeper's CPU time before the checks. In the set's thread the program uses CPU time between them.
+ */
+static uint64_t nap_ns(struct aether_waitset *set, uint64_t cpu_before) {
     const uint64_t cpu = thread_cpu_ns();
     uint64_t longest;
 
-    if (set->naps != 0)
-        set->cost_ns = cpu - set->cpu_ns;
-    set->cpu_ns = cpu;
+    set->cost_ns = cpu - cpu_before;
     longest = least(most(set->cost_ns * NAP_COST_FACTOR, AETHER_IDLE_NAP_NS), NAP_MAX_NS);
     return least(most(set->cost_ns, AE_NAP_FIRST_NS) << least(set->naps++, NAP_DOUBLINGS_MAX), longest);
 }
 
+/*
+ * Without futex_waitv: sleeps on the last entry alone. signal_sleeper() wakes that word, too. If it does so after the
+ * check of `control` and before the kernel waits, this sleep ends with its time, after 250 ms at most.
+ */
+static bool sleep_on_one(struct aether_waitset *set, uint64_t control, const struct ae_wake_entry *entry, uint64_t ns) {
+    const ae_u64 *word = (const ae_u64 *)(uintptr_t)entry->address; // NOLINT(performance-no-int-to-ptr)
+    bool undisturbed = true;
+
+    ae_store_release(&set->kick, entry->address);
+    /*
+     * Z9 seq_cst fence, pairs Z9 (signal_sleeper): `kick` is stored before `control` is loaded. So either this load sees
+     * the raised word, or signal_sleeper() sees which word to wake.
+     */
+    ae_fence_seq_cst();
+    pthread_mutex_unlock(&set->lock);
+    if (ae_load_acquire(&set->control) == control)
+        undisturbed = ae_wake_sleep(word, entry->value, ns);
+    pthread_mutex_lock(&set->lock);
+    ae_store_release(&set->kick, 0);
+    return undisturbed;
+}
+
 /* Sleeps on the entries and releases the lock meanwhile. False: a signal ended the sleep. */
-static bool sleep_on(struct aether_waitset *set, unsigned entries, uint64_t ns) {
+static bool sleep_on(struct aether_waitset *set, uint64_t control, unsigned entries, uint64_t ns) {
     int rc;
 
-    if (set->one_futex) {
-        const struct ae_wake_entry *last = &set->entries[entries - 1];
-        const ae_u64 *word = (const ae_u64 *)(uintptr_t)last->address; // NOLINT(performance-no-int-to-ptr)
-        ae_store_release(&set->kick, last->address);
-        pthread_mutex_unlock(&set->lock);
-        rc = ae_wake_sleep(word, last->value, ns);
-        pthread_mutex_lock(&set->lock);
-        ae_store_release(&set->kick, 0);
-        return rc;
-    }
+    if (set->one_futex)
+        return sleep_on_one(set, control, &set->entries[entries - 1], ns);
     pthread_mutex_unlock(&set->lock);
     rc = ae_wake_sleep_any(set->entries, entries, ns);
     pthread_mutex_lock(&set->lock);
@@ -283,16 +299,17 @@ static bool sleep_once(struct aether_waitset *set, uint64_t max_ns, struct membe
     *found = NULL;
     if (wake_pending(set))
         return true;
+    const uint64_t cpu_before = thread_cpu_ns();
     set->entries[0] = ae_wake_entry(&set->control, control);
     const struct sleep sleep = prepare_sleep(set);
     *found = sleep.found;
     if (sleep.found != NULL)
         return true;
     if (sleep.naps)
-        ns = least(ns, nap_ns(set));
+        ns = least(ns, nap_ns(set, cpu_before));
     if (sleep.shortly)
         ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
-    return sleep_on(set, sleep.entries, ns);
+    return sleep_on(set, control, sleep.entries, ns);
 }
 
 /* ---- the helper ---- */
@@ -357,6 +374,8 @@ static int start_helper(struct aether_waitset *set) {
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(&set->helper, &attributes, help, set);
+    if (rc == EINVAL) /* the program's thread-local variables don't fit in this stack, on which they lie */
+        rc = pthread_create(&set->helper, NULL, help, set);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return -rc;
@@ -475,19 +494,18 @@ static bool sleep_on_fd(struct aether_waitset *set, uint64_t ns, bool *found_one
 static int wait_for_ready(struct aether_waitset *set, aether_ready *ready, uint64_t timeout_ns) {
     const uint64_t start = ae_now_ns();
     uint64_t waited = 0;
-    bool found;
+    bool found, over;
 
     do {
         const uint64_t left = timeout_ns == AETHER_FOREVER ? AETHER_FOREVER : timeout_ns - waited;
         const bool undisturbed = set->fd < 0 ? sleep_here(set, left, &found) : sleep_on_fd(set, left, &found);
+        waited = ae_now_ns() - start;
+        over = !undisturbed || waited >= timeout_ns;
         if (take_wake(set))
             break;
-        if (found && find_ready(set, ready))
+        if ((found || over) && find_ready(set, ready))
             return 1;
-        if (!undisturbed)
-            break;
-        waited = ae_now_ns() - start;
-    } while (waited < timeout_ns);
+    } while (!over);
     arm(set);
     return 0;
 }

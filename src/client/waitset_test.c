@@ -685,6 +685,64 @@ static void many_take_turns(void **state) {
     close_all(f);
 }
 
+/* ---- a wait that times out ---- */
+
+#define TIMEOUTS 300u
+
+static struct {
+    uint64_t count;                  /* messages published */
+    uint64_t done_ns[TIMEOUTS * 20]; /* when each had been published */
+} timed;
+
+static void *publish_now_and_then(void *arg) {
+    struct fixture *f = arg;
+    uint64_t random = 1;
+
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        const struct timespec pause = {.tv_nsec = (long)(next_random(&random) % (4 * MS))};
+        const uint64_t n = timed.count;
+
+        nanosleep(&pause, NULL);
+        if (n < sizeof timed.done_ns / sizeof timed.done_ns[0] &&
+            aether_publish(f->pub[0].handle, &n, sizeof n) == 0) {
+            timed.done_ns[n] = ae_now_ns();
+            __atomic_store_n(&timed.count, n + 1, __ATOMIC_RELEASE);
+        }
+    }
+    return NULL;
+}
+
+static aether_policy best_effort(unsigned i) {
+    (void)i;
+    return AETHER_BEST_EFFORT;
+}
+
+/* 0 means that there was nothing at the end of the wait, also for a subscriber that no publish wakes. */
+static void a_timeout_is_no_excuse(void **state) {
+    struct fixture *f = open_all(1, best_effort);
+    uint64_t received = 0, timeouts = 0;
+    pthread_t thread;
+
+    (void)state;
+    timed.count = 0;
+    __atomic_store_n(&stop, 0, __ATOMIC_RELEASE);
+    assert_int_equal(pthread_create(&thread, NULL, publish_now_and_then, f), 0);
+    while (timeouts < TIMEOUTS) {
+        const uint64_t deadline = ae_now_ns() + 2 * MS;
+        if (next_named(f, 2 * MS) == 0) {
+            receive_all(f->sub[0]);
+            received = aether_subscriber_next(f->sub[0]);
+            continue;
+        }
+        timeouts++;
+        if (__atomic_load_n(&timed.count, __ATOMIC_ACQUIRE) > received)
+            assert_true(timed.done_ns[received] >= deadline);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    close_all(f);
+}
+
 /* ---- without futex_waitv ---- */
 
 static void forbid_futex_waitv(void) {
@@ -727,6 +785,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_missed),
         cmocka_unit_test(nothing_is_missed_of_many),
         cmocka_unit_test(many_take_turns),
+        cmocka_unit_test(a_timeout_is_no_excuse),
     };
     int failed;
 
