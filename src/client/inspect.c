@@ -33,6 +33,7 @@ struct aether_inspector {
     uint64_t listing;     /* the registry's generation when the present list began */
     uint64_t listed;      /* the registry's generation when the last complete list began */
     bool complete;        /* there has been a complete list of this registry */
+    bool listing_all;     /* the present list began in this registry */
     struct grant *grants; /* live grants of the last reading, sorted by topic */
     size_t grant_count;
 };
@@ -317,6 +318,7 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
 
     if (*cursor == 0) {
         inspector->listing = ae_registry_generation(&inspector->registry); /* before the topics are read */
+        inspector->listing_all = true;
         const int rc = read_grants(inspector);
         if (rc != 0)
             return rc;
@@ -327,8 +329,10 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
             return 1;
         }
     }
-    inspector->listed = inspector->listing;
-    inspector->complete = true;
+    if (inspector->listing_all) {
+        inspector->listed = inspector->listing;
+        inspector->complete = true;
+    }
     return 0;
 }
 
@@ -345,7 +349,7 @@ static int follow(aether_inspector *inspector) {
             return rc;
         ae_registry_close(&inspector->registry);
         inspector->registry = other;
-        inspector->complete = false;
+        inspector->complete = inspector->listing_all = false;
     }
     if (inspector->registry.header->layout_minor < AE_REGISTRY_GENERATION_MINOR)
         return ae_fail(-EOPNOTSUPP,

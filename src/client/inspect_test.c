@@ -525,6 +525,31 @@ static void another_registry(void **state) {
     ae_registry_close(&old);
 }
 
+/* A list that began in the old registry isn't a list of the new one, though both have the same generation. */
+static void another_registry_within_a_list(void **state) {
+    struct fixture *f = *state;
+    char name[AE_OBJECT_NAME_SIZE];
+    struct ae_registry old = f->registry;
+    aether_topic_info info;
+    uint32_t cursor = 0;
+
+    add_topic(f, 0, 1, "a", 0);
+    add_topic(f, 1, 2, "b", 0);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
+    ae_name_registry(&f->instance, name);
+    assert_int_equal(ae_segment_remove(name), 0);
+    assert_int_equal(ae_registry_create(&f->registry, &f->instance, TOPICS, CLIENTS, GRANTS), 0);
+    add_topic(f, 0, 1, "c", 0);
+    add_topic(f, 1, 2, "d", 0);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);
+    while (aether_inspect_topic(f->inspector, &cursor, &info) == 1)
+        ;
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1); /* "c" was in no list */
+    assert_int_equal(list(f), 2);
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 0);
+    ae_registry_close(&old);
+}
+
 static void change_errors(void **state) {
     struct fixture *f = *state;
     char name[AE_OBJECT_NAME_SIZE];
@@ -580,6 +605,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(changes, setup, teardown),
         cmocka_unit_test_setup_teardown(changes_wake, setup, teardown),
         cmocka_unit_test_setup_teardown(another_registry, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_registry_within_a_list, setup, teardown),
         cmocka_unit_test_setup_teardown(change_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(open_errors, setup, teardown),
     };

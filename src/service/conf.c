@@ -2,6 +2,7 @@
 #include "service/conf.h"
 #include "base/error.h"
 #include <aether/error.h>
+#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <inttypes.h>
@@ -203,13 +204,27 @@ static int check_section(const struct reading *r, const char *text) {
     return 0;
 }
 
-/* Checks a line from getline(). */
+/* Reads at most so much of a line that check_line() sees whether it is too long. Returns 0 at the end of the file. */
+static size_t next_line(FILE *file, char line[LINE_MAX_BYTES + 1]) {
+    size_t len = 0;
+    int c;
+
+    while (len < LINE_MAX_BYTES && (c = getc(file)) != EOF) {
+        line[len++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    line[len] = '\0';
+    return len;
+}
+
+/* Checks a line from next_line(). */
 static int check_line(const struct reading *r, const char *text, size_t len) {
     if (strlen(text) != len)
         return ae_fail(-EINVAL, "%s:%u: line holds a NUL byte: this isn't a text file", r->path, r->line);
     if (len >= LINE_MAX_BYTES - 1)
         return ae_fail(-EINVAL, "%s:%u: line is too long: at most %d bytes", r->path, r->line, LINE_MAX_BYTES - 2);
-    if ((text[0] == ' ' || text[0] == '\t') && strspn(text, " \t\r\n") != len)
+    if (isspace((unsigned char)text[0]) && strspn(text, " \t\r\n\v\f") != len)
         return ae_fail(-EINVAL, "%s:%u: line begins with a blank: begin it with a key, [section], ; or #", r->path,
                        r->line);
     return text[0] == '[' ? check_section(r, text) : 0;
@@ -218,21 +233,20 @@ static int check_line(const struct reading *r, const char *text, size_t len) {
 /* Reads a line for libinih. Counts the lines, for error texts, and refuses lines that libinih would cut. */
 static char *read_line(char *text, int size, void *stream) {
     struct reading *r = stream;
-    char *line = NULL;
-    size_t capacity = 0;
+    char line[LINE_MAX_BYTES + 1];
 
     if (r->rc != 0)
         return NULL;
-    const ssize_t len = getline(&line, &capacity, r->file);
-    if (len >= 0) {
-        r->line++;
-        r->rc_line = r->line;
-        r->rc = check_line(r, line, (size_t)len);
-        if (r->rc == 0)
-            (void)snprintf(text, (size_t)size, "%s", line);
-    }
-    free(line);
-    return len < 0 || r->rc != 0 ? NULL : text;
+    const size_t len = next_line(r->file, line);
+    if (len == 0)
+        return NULL;
+    r->line++;
+    r->rc_line = r->line;
+    r->rc = check_line(r, line, len);
+    if (r->rc != 0)
+        return NULL;
+    (void)snprintf(text, (size_t)size, "%s", line);
+    return text;
 }
 
 int ae_conf_read(const struct ae_conf *conf, const char *path) {

@@ -152,6 +152,8 @@ static void errors_name_their_line(void **state) {
         {"\n\n[other]\n", ":3: section [other] is unknown: use [daemon] or [limits]"},
         {"[limits] topics = 1\n", ":1: text follows [limits]: begin a new line"},
         {"[limits]\ntopics = 1\n 2\n", ":3: line begins with a blank: begin it with a key, [section], ; or #"},
+        {"[limits]\n\f[other]\n", ":2: line begins with a blank: begin it with a key, [section], ; or #"},
+        {"[limits]\n\v[daemon] x\n", ":2: line begins with a blank: begin it with a key, [section], ; or #"},
         {"[daemon]\nsocket =\n", ":2: socket = '' isn't a path of 1 to 106 bytes"},
         {"[daemon]\nlog_level = loud\n", ":2: log_level = 'loud' is unknown: use error, warning, info or debug"},
         {"[daemon]\ntopics = 1\n",
@@ -186,6 +188,9 @@ static void unreadable_files_are_errors(void **state) {
     assert_int_equal(ae_conf_read(&conf, "/nonexistent/aetherd.conf"), -ENOENT);
     assert_non_null(strstr(aether_errmsg(), "/nonexistent/aetherd.conf"));
     assert_true(ae_conf_read(&conf, "/") < 0);
+    /* A line without an end is refused before it takes all memory. */
+    assert_int_equal(ae_conf_read(&conf, "/dev/zero"), -EINVAL);
+    assert_non_null(strstr(aether_errmsg(), "/dev/zero:1: line holds a NUL byte"));
 }
 
 static void options_are_values_too(void **state) {
