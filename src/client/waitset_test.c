@@ -703,8 +703,7 @@ static void *publish_now_and_then(void *arg) {
         const uint64_t n = timed.count;
 
         nanosleep(&pause, NULL);
-        if (n < sizeof timed.done_ns / sizeof timed.done_ns[0] &&
-            aether_publish(f->pub[0].handle, &n, sizeof n) == 0) {
+        if (n < sizeof timed.done_ns / sizeof timed.done_ns[0] && aether_publish(f->pub[0].handle, &n, sizeof n) == 0) {
             timed.done_ns[n] = ae_now_ns();
             __atomic_store_n(&timed.count, n + 1, __ATOMIC_RELEASE);
         }
