@@ -109,7 +109,8 @@ struct call {
     aether_loan loan;
     uint64_t evict_below;
     aether_message messages[BATCH_MAX];
-    uint64_t open_before, joins_before, claim_before, evict_before; /* aetherd's steps: words when it began */
+    /* aetherd's steps: words when it began; claim_before counts an intent that may still be taken back */
+    uint64_t open_before, joins_before, claim_before, claimed_before, evict_before;
     int rc;
     unsigned char data[BATCH_MAX][LEN_MAX];
 };
