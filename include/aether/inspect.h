@@ -61,8 +61,9 @@ typedef struct aether_topic_info {
     /* reliable subscribers that have joined: they get, or are evicted from, all that is published from now on */
     uint32_t reliable;
     uint32_t best_effort; /* subscribers attached */
-    uint64_t full;        /* times that a publisher found the ring full, of the records in use */
-    uint64_t max_lag;     /* of the slowest reliable subscriber: sequences between its cursor and next_seq */
+    uint64_t full;        /* times that the publishers attached now found no room: each attempt counts */
+    /* sequences between next_seq and the slowest reliable cursor, evicted subscribers left out; at most the capacity */
+    uint64_t max_lag;
 } aether_topic_info;
 
 typedef enum aether_role {
@@ -82,7 +83,7 @@ typedef struct aether_peer_info {
     char client[64];  /* the client's name, NUL-terminated */
     uint64_t joined;  /* sequence */
     uint64_t next;    /* publisher: one past what it claimed last; reliable: its cursor */
-    uint64_t lag;     /* reliable: sequences between its cursor and the topic's next_seq */
+    uint64_t lag;     /* reliable: sequences between its cursor and the topic's next_seq, at most the capacity */
     uint64_t lost;    /* reliable: sequences reported as gaps */
     uint64_t aborted; /* reliable: aborted sequences skipped */
     uint64_t full;    /* publisher: times that it found the ring full */
@@ -114,6 +115,8 @@ int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_t
  *
  * Returns 1: yes, or no list has been completed yet; again and again, until a list is. No change is missed: one that
  * comes during the list counts. It may also return 1 though nothing has changed, as when aetherd has been started anew.
+ * The thread that waits here should make the lists, too: between a change and the next complete list this returns at
+ * once.
  * 0: no, and timeout_ns is over or a signal came.
  *
  * A sleeper is woken at once. It goes on while aetherd is dead, when nothing changes. A later aetherd that takes over

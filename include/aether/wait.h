@@ -44,8 +44,9 @@ int aether_receive_wait(aether_subscriber *subscriber, aether_message *message, 
  * A notifier is armed when it is opened, and by aether_notifier_arm(). From then on fd is unreadable until there is
  * something to receive that its subscriber hasn't received: a message, a gap, an error, or the end of the stream. If
  * there is already, fd is readable at once. Between being readable and the next arm the helper does nothing, so a busy
- * loop pays nothing. A notifier is a waitset of one subscriber: what waitset.h says of closing and of forked children
- * holds for it, too.
+ * loop pays nothing. A program that never calls aether_notifier_arm() loses nothing, but fd stays readable from the
+ * first message on, and its loop spins. If the subscriber is closed, fd stays unreadable. What waitset.h says of
+ * closing and of forked children holds for a notifier, too.
  */
 typedef struct aether_notifier aether_notifier;
 

@@ -611,7 +611,7 @@ static int add(struct aether_waitset *set, struct ae_subscriber_handle *handle, 
     if (handle->watcher != NULL)
         return ((struct member *)(void *)handle->watcher)->set == set
                    ? ae_fail(-EEXIST, "the subscriber is in this waitset already")
-                   : ae_fail(-EBUSY, "the subscriber is in another waitset, or has a notifier: remove it there first");
+                   : ae_fail(-EBUSY, "the subscriber is in another waitset or has a notifier: remove it from that, or close the notifier, first");
     if ((rc = make_room(set)) != 0)
         return rc;
     if ((m = calloc(1, sizeof *m)) == NULL)
