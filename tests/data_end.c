@@ -136,7 +136,7 @@ static void receive_rounds(unsigned me) {
         if (get(&stage->stop))
             break;
         stage->subscribers[me].state = (uint64_t)receive_to_end(&waiter, me);
-        /* Where it stands, not what it expects: a latest subscriber expects what was aborted last, and has passed it. */
+        /* Its position, not what it expects: a latest subscriber expects what was aborted last, and has passed it. */
         stage->subscribers[me].next = aether_subscriber_next(waiter.subscriber.sub);
         (void)aether_wait(waiter.subscriber.sub, 0); /* returns 1 if it hasn't reported this end yet */
         REQUIRE(aether_wait(waiter.subscriber.sub, 0) == 0);

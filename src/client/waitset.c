@@ -262,8 +262,8 @@ static bool sleep_on_one(struct aether_waitset *set, uint64_t control, const str
 
     ae_store_release(&set->kick, entry->address);
     /*
-     * Z9 seq_cst fence, pairs Z9 (signal_sleeper): `kick` is stored before `control` is loaded. So either this load sees
-     * the raised word, or signal_sleeper() sees which word to wake.
+     * Z9 seq_cst fence, pairs Z9 (signal_sleeper): `kick` is stored before `control` is loaded. Either this load sees the
+     * raised word, or signal_sleeper() sees which word to wake.
      */
     ae_fence_seq_cst();
     pthread_mutex_unlock(&set->lock);
@@ -326,7 +326,7 @@ static void make_unreadable(const struct aether_waitset *set) {
     (void)eventfd_read(set->fd, &count); /* fails if the fd isn't readable, and then there is nothing to do */
 }
 
-/* Makes the fd readable. If the reason is the end of a stream, it counts as reported: see ae_waitset_ends_reported(). */
+/* Makes the fd readable. The end of a stream, if that is why, counts as reported: see ae_waitset_ends_reported(). */
 static void fire(struct aether_waitset *set, struct member *found) {
     if (found != NULL) {
         ae_subscriber_mark_reported(&found->seen);
@@ -611,7 +611,8 @@ static int add(struct aether_waitset *set, struct ae_subscriber_handle *handle, 
     if (handle->watcher != NULL)
         return ((struct member *)(void *)handle->watcher)->set == set
                    ? ae_fail(-EEXIST, "the subscriber is in this waitset already")
-                   : ae_fail(-EBUSY, "the subscriber is in another waitset or has a notifier: remove it from that, or close the notifier, first");
+                   : ae_fail(-EBUSY, "the subscriber is in another waitset or has a notifier: remove it from that, or "
+                                     "close the notifier, first");
     if ((rc = make_room(set)) != 0)
         return rc;
     if ((m = calloc(1, sizeof *m)) == NULL)
