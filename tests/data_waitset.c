@@ -654,7 +654,7 @@ int main(void) {
     test_begin(9);
     seed = setting("AETHER_TEST_SEED", 1);
     cycles = setting("AETHER_TEST_CYCLES", SANITIZED ? 50000 : 500000);
-    seconds = setting("AETHER_TEST_SECONDS", SANITIZED ? 10 : 30);
+    seconds = setting("AETHER_TEST_SECONDS", SANITIZED ? 10 : 15);
     hunt_lost_wakeups(cycles, seconds);
     come_and_go(false);
     come_and_go(true);
