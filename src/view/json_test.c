@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json_test.c - values of each kind, nesting, text that isn't UTF-8, and memory that runs out. */
 #include "view/json.h"
+#include "view/out_test.h"
 /* cmocka.h needs these before it */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,27 +11,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static char *text;
-static size_t size;
-static struct ae_out out;
-
-static int open_out(void **state) {
-    FILE *file = open_memstream(&text, &size);
-
-    (void)state;
-    if (file == NULL)
-        return -1;
-    ae_out_init(&out, file);
-    return 0;
-}
-
-static int close_out(void **state) {
-    (void)state;
-    fclose(out.file);
-    free(text);
-    return 0;
-}
 
 static void kinds(void **state) {
     struct ae_json object = ae_json_object();

@@ -2,6 +2,7 @@
 /* view_test.c - every record in every form, byte for byte, and streams that fail. */
 #include "view/view.h"
 #include "view/measure.h"
+#include "view/out_test.h"
 /* cmocka.h needs these before it */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,27 +12,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static char *text;
-static size_t size;
-static struct ae_out out;
-
-static int open_out(void **state) {
-    FILE *file = open_memstream(&text, &size);
-
-    (void)state;
-    if (file == NULL)
-        return -1;
-    ae_out_init(&out, file);
-    return setenv("TZ", "UTC", 1);
-}
-
-static int close_out(void **state) {
-    (void)state;
-    fclose(out.file);
-    free(text);
-    return 0;
-}
 
 static const struct ae_view text_view = {.form = &ae_text_form, .out = &out};
 static const struct ae_view json_view = {.form = &ae_json_form, .out = &out};
