@@ -37,6 +37,7 @@
 #include <aether/error.h>
 #include <aether/idle.h>
 #include <aether/inspect.h>
+#include <aether/metrics.h>
 #include <aether/publish.h>
 #include <aether/subscribe.h>
 #include <aether/topic.h>

@@ -62,6 +62,18 @@ typedef enum aether_publishers {
 } aether_publishers;
 
 /*
+ * Which messages are stamped with the time of their publishing, so that latencies are known (metrics.h). The stamps
+ * take 8 bytes a slot.
+ */
+typedef enum aether_latency_mode {
+    /* each message of a slow topic, some thousands a second of a fast one: costs less than can be measured */
+    AETHER_LATENCY_SAMPLED = 0,
+    AETHER_LATENCY_OFF = 1,
+    /* each message: costs two readings of the clock a message, some 50 ns */
+    AETHER_LATENCY_ALL = 2
+} aether_latency_mode;
+
+/*
  * A topic's configuration. Zero-initialise, then set what matters to you. 0 means "the default" when the topic is
  * created and "as it is" when it exists. A value that isn't 0 and differs from an existing topic's is refused with
  * -EEXIST and a text that names both. The library keeps no reference to the struct or to type_name.
@@ -95,6 +107,7 @@ typedef struct aether_topic_config {
     aether_slow slow;
     /* with AETHER_SLOW_EVICT: sequences, capacity / 2 .. capacity; 0: capacity. Must be 0 with AETHER_SLOW_WAIT */
     uint64_t evict_lag;
+    aether_latency_mode latency;
     /* for tests: the sequence of the first message */
     uint64_t start_seq;
     /* NUL-terminated, at most 63 bytes; NULL or "": no type is stated, and the next two must be 0 */

@@ -54,7 +54,7 @@ typedef struct ae_registry_topic {
     uint32_t type_version;
     uint32_t type_size; /* bytes; 0: not stated */
     uint32_t reserved0;
-    uint8_t reserved1[72];
+    uint8_t reserved1[64];
     char name[256]; /* NUL-terminated */
     /* NUL-terminated; "": no type yet. The first byte is written last: if it isn't 0, the type is complete. */
     char type_name[64];
@@ -79,14 +79,16 @@ typedef struct ae_registry_grant {
     uint64_t client_id;
     uint32_t role;   /* AE_ROLE_* */
     uint32_t record; /* index of the publisher or cursor record; 0 for best effort */
-    uint8_t reserved[24];
+    uint32_t stats;  /* index of its record in the client's statistics */
+    uint32_t folded; /* 1: its figures are part of the topic's totals */
+    uint8_t reserved[16];
 } ae_registry_grant;
 
 _Static_assert(sizeof(ae_registry_header) == AE_PAGE, "registry header");
 _Static_assert(offsetof(ae_registry_header, generation) == 56, "generation");
 _Static_assert(offsetof(ae_registry_header, socket_path) == 128, "socket path");
 _Static_assert(sizeof(ae_registry_topic) == 512, "registry topic");
-_Static_assert(offsetof(ae_registry_topic, name_len) == 104, "registry topic name length");
+_Static_assert(offsetof(ae_registry_topic, name_len) == 112, "registry topic name length");
 _Static_assert(offsetof(ae_registry_topic, name) == 192, "registry topic name");
 _Static_assert(sizeof(ae_registry_client) == 128, "registry client");
 _Static_assert(sizeof(ae_registry_grant) == 64, "registry grant");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * detail/layout.h - the shared-memory layout, version 3. docs/layout.md draws it; the assertions below check it.
+ * detail/layout.h - the shared-memory layout, version 4. docs/layout.md draws it; the assertions below check it.
  *
  * Two objects a topic. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
  *
@@ -27,8 +27,8 @@ extern "C" {
 #define AE_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
 #endif
 
-#define AE_LAYOUT_MAJOR 3u /* a program refuses an object of another major version before it uses it */
-#define AE_LAYOUT_MINOR 1u /* grows when fields are added in reserved space */
+#define AE_LAYOUT_MAJOR 4u /* a program refuses an object of another major version before it uses it */
+#define AE_LAYOUT_MINOR 0u /* grows when fields are added in reserved space */
 
 #define AE_BLOCK 128u /* bytes: two cache lines, as x86 prefetches lines in pairs */
 #define AE_PAGE 4096u /* bytes */
@@ -55,6 +55,7 @@ extern "C" {
 #define AE_KIND_INLINE 1ull  /* the payload lies in the slot */
 #define AE_KIND_LANE 2ull    /* the payload lies in a publisher's lane; the inline area is an ae_lane_descriptor */
 #define AE_KIND_ABORTED 3ull /* seq was claimed by a publisher that died before it committed; there is no message */
+#define AE_KIND_STAMPED 8ull /* added to INLINE or LANE: the slot's stamp says when the message was published */
 
 #define AE_TAG_SEQ_SHIFT 16
 #define AE_TAG_KIND_SHIFT 12
@@ -89,6 +90,20 @@ static inline int ae_tag_pending(uint64_t tag, uint64_t seq) {
 
     return tag == 0 || ahead < 0 || (ahead == 0 && ae_tag_kind(tag) == AE_KIND_BUSY);
 }
+
+/* ---- stamps -----------------------------------------------------------------------------------------------------
+ *
+ * Slot i of a topic that measures latency has a stamp, the 8 bytes at stamps_off + 8 * i. It belongs to the message in
+ * the slot if the tag's kind has STAMPED added; otherwise it is old. It is written and read as the payload is, under
+ * the same memory-order edges.
+ *
+ *   stamp = ns << 5 | weight
+ *
+ * ns is CLOCK_MONOTONIC just before the message was committed. The message stands for 2^weight messages of its
+ * publisher, of which it is the one that was stamped.
+ */
+#define AE_STAMP_NS_SHIFT 5
+#define AE_STAMP_WEIGHT_MASK 0x1full
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------
  *
@@ -264,7 +279,8 @@ typedef struct ae_geometry {
     uint64_t log_bytes;     /* size of the file, in which only lanes that a publisher had are allocated */
     uint64_t cursors_bytes; /* size of the file */
     uint64_t slots_off;     /* bytes from the log's beginning */
-    uint64_t lanes_off;     /* bytes from the log's beginning: the end of the slots */
+    uint64_t stamps_off;    /* bytes from the log's beginning: the end of the slots; 0: no stamps, latency is off */
+    uint64_t lanes_off;     /* bytes from the log's beginning: the end of slots and stamps */
     uint64_t lane_bytes;    /* of each of the AE_PUBLISHERS_MAX lanes, a power of two; 0: no lanes */
     uint64_t capacity;      /* slots, a power of two */
     uint64_t start_seq;     /* sequence of the topic's first message */
@@ -272,12 +288,16 @@ typedef struct ae_geometry {
     uint32_t slot_size;     /* bytes, a multiple of 8 */
     uint32_t max_message;   /* bytes */
     uint32_t publishers;    /* AE_PUBLISHERS_*: how many publishers aetherd admits, and how they claim */
-    uint32_t reserved;      /* 0 */
+    uint32_t latency;       /* AE_LATENCY_*: which messages are stamped */
 } ae_geometry;
 
 #define AE_PUBLISHERS_SHARED 0u    /* up to AE_PUBLISHERS_MAX; a publisher that is alone may have the bias */
 #define AE_PUBLISHERS_EXCLUSIVE 1u /* one at a time, which has the bias */
 #define AE_PUBLISHERS_UNBIASED 2u  /* up to AE_PUBLISHERS_MAX, never with a bias */
+
+#define AE_LATENCY_SAMPLED 0u /* each message of a slow topic, some thousands a second of a fast one */
+#define AE_LATENCY_OFF 1u
+#define AE_LATENCY_ALL 2u /* each message */
 
 /* The role of a handle on its topic, in the control protocol and in the registry. */
 #define AE_ROLE_PUBLISHER 1u
@@ -305,7 +325,6 @@ AE_STATIC_ASSERT(sizeof(ae_want_block) == AE_BLOCK, "want block");
 AE_STATIC_ASSERT(sizeof(ae_publisher_record) == 2 * AE_BLOCK, "publisher record");
 AE_STATIC_ASSERT(offsetof(ae_publisher_record, proved) == AE_BLOCK, "proved has other writers");
 AE_STATIC_ASSERT(sizeof(ae_cursor_record) == 2 * AE_BLOCK, "cursor record");
-AE_STATIC_ASSERT(offsetof(ae_cursor_record, joined) == AE_BLOCK, "read-out words apart from the cursor");
 AE_STATIC_ASSERT(offsetof(ae_log, claim) == 128, "claim");
 AE_STATIC_ASSERT(offsetof(ae_log, wake) == 256, "wake");
 AE_STATIC_ASSERT(offsetof(ae_log, stream) == 384, "stream");
@@ -316,7 +335,7 @@ AE_STATIC_ASSERT(offsetof(ae_cursors, active) == 128, "active");
 AE_STATIC_ASSERT(offsetof(ae_cursors, want) == 256, "want");
 AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 4096, "records");
 AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
-AE_STATIC_ASSERT(sizeof(ae_geometry) == 80, "geometry");
+AE_STATIC_ASSERT(sizeof(ae_geometry) == 88, "geometry");
 
 #ifdef __cplusplus
 }
