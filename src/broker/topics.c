@@ -86,6 +86,7 @@ static aether_topic_config config_of(const struct ae_topic_request *request) {
         .preset = (aether_preset)request->preset,
         .publishers = (aether_publishers)request->publishers,
         .slow = (aether_slow)request->slow,
+        .latency = (aether_latency_mode)request->latency,
         .evict_lag = request->evict_lag,
         .start_seq = request->start_seq,
     };

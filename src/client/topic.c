@@ -41,6 +41,7 @@ int ae_topic_fill(struct ae_topic_request *wanted, const char *topic, const aeth
     wanted->preset = (uint32_t)config->preset;
     wanted->publishers = (uint32_t)config->publishers;
     wanted->slow = (uint32_t)config->slow;
+    wanted->latency = (uint32_t)config->latency;
     return fill_type(wanted, config);
 }
 

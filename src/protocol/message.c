@@ -31,6 +31,7 @@ static void topic_request(struct ae_wire *wire, struct ae_topic_request *request
     ae_wire_u32(wire, &request->preset);
     ae_wire_u32(wire, &request->publishers);
     ae_wire_u32(wire, &request->slow);
+    ae_wire_u32(wire, &request->latency);
     ae_wire_u32(wire, &request->type_version);
     ae_wire_u32(wire, &request->type_size);
     ae_wire_string(wire, request->type_name, 0, AE_TYPE_NAME_MAX);
@@ -40,6 +41,7 @@ static void geometry(struct ae_wire *wire, ae_geometry *g) {
     ae_wire_u64(wire, &g->log_bytes);
     ae_wire_u64(wire, &g->cursors_bytes);
     ae_wire_u64(wire, &g->slots_off);
+    ae_wire_u64(wire, &g->stamps_off);
     ae_wire_u64(wire, &g->lanes_off);
     ae_wire_u64(wire, &g->lane_bytes);
     ae_wire_u64(wire, &g->capacity);
@@ -48,6 +50,7 @@ static void geometry(struct ae_wire *wire, ae_geometry *g) {
     ae_wire_u32(wire, &g->slot_size);
     ae_wire_u32(wire, &g->max_message);
     ae_wire_u32(wire, &g->publishers);
+    ae_wire_u32(wire, &g->latency);
 }
 
 static void error_body(struct ae_wire *wire, struct ae_msg *msg) {
@@ -84,6 +87,7 @@ static bool body(struct ae_wire *wire, struct ae_msg *msg) {
         ae_wire_u64(wire, &msg->u.opened.topic_id);
         ae_wire_u32(wire, &msg->u.opened.role);
         ae_wire_u32(wire, &msg->u.opened.record);
+        ae_wire_u32(wire, &msg->u.opened.stats);
         geometry(wire, &msg->u.opened.geometry);
         return true;
     case AE_MSG_CLOSE:

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AE_PROTOCOL_VERSION 3u
+#define AE_PROTOCOL_VERSION 4u
 #define AE_PACKET_MAX 1024u
 #define AE_TEXT_MAX 511u
 
@@ -28,7 +28,7 @@ enum ae_msg_type {
 
     /* From the daemon. */
     AE_MSG_WELCOME = 2, /* with the fd of the token, unless the client is resumed */
-    AE_MSG_OPENED = 4,  /* with the fds of the log and, unless the role is best effort, the cursors */
+    AE_MSG_OPENED = 4,  /* with the fds of the log, the statistics and, unless best effort, the cursors */
     AE_MSG_DONE = 9,
     AE_MSG_ERROR = 10 /* a negative errno code and a text */
 };
@@ -39,7 +39,7 @@ struct ae_topic_request {
 
     /* As in aether_topic_config. 0: the default, or what the topic has already. */
     uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
-    uint32_t preset, publishers, slow;
+    uint32_t preset, publishers, slow, latency;
 
     /* The messages' type. type_name is "" if the client states none. */
     uint32_t type_version, type_size;
@@ -78,6 +78,7 @@ struct ae_msg {
         struct {
             uint64_t grant_id, topic_id;
             uint32_t role, record;
+            uint32_t stats; /* index of the handle's record in the client's statistics */
             ae_geometry geometry;
         } opened;
         struct {

@@ -15,6 +15,9 @@ _Static_assert(AE_PUBLISHERS_SHARED == AETHER_PUBLISHERS_SHARED &&
                    AE_PUBLISHERS_EXCLUSIVE == AETHER_PUBLISHERS_EXCLUSIVE &&
                    AE_PUBLISHERS_UNBIASED == AETHER_PUBLISHERS_UNBIASED,
                "one numbering");
+_Static_assert(AE_LATENCY_SAMPLED == AETHER_LATENCY_SAMPLED && AE_LATENCY_OFF == AETHER_LATENCY_OFF &&
+                   AE_LATENCY_ALL == AETHER_LATENCY_ALL,
+               "one numbering");
 _Static_assert(AETHER_INLINE_LIMIT == AE_INLINE_MAX, "the longest inline message fills the largest slot");
 _Static_assert(2 * AETHER_MAX_MESSAGE_LIMIT <= LANE_BYTES_MAX, "a lane has room for two of the longest messages");
 _Static_assert((AE_CAPACITY_MAX * AE_SLOT_MAX) >> 62 == 0 && (AE_PUBLISHERS_MAX * LANE_BYTES_MAX) >> 62 == 0,
@@ -54,10 +57,13 @@ static uint64_t slot_size(uint64_t inline_max, uint64_t least) {
     return size < least ? least : size;
 }
 
-/* Sets the offsets and sizes that follow from capacity, slot_size and lane_bytes. */
+/* Sets the offsets and sizes that follow from capacity, slot_size, lane_bytes and latency. */
 static void set_offsets(ae_geometry *g) {
+    const uint64_t slots_end = AE_LOG_SLOTS_OFF + round_up(g->capacity * g->slot_size, AE_PAGE);
+
     g->slots_off = AE_LOG_SLOTS_OFF;
-    g->lanes_off = g->slots_off + round_up(g->capacity * g->slot_size, AE_PAGE);
+    g->stamps_off = g->latency != AE_LATENCY_OFF ? slots_end : 0;
+    g->lanes_off = slots_end + (g->stamps_off != 0 ? round_up(g->capacity * sizeof(uint64_t), AE_PAGE) : 0);
     g->log_bytes = g->lanes_off + AE_PUBLISHERS_MAX * g->lane_bytes;
     g->cursors_bytes = AE_CURSORS_BYTES;
 }
@@ -166,6 +172,18 @@ static int make_evict_lag(ae_geometry *g, const aether_topic_config *config) {
     return 0;
 }
 
+static int check_latency(const aether_topic_config *config) {
+    return (unsigned)config->latency <= AE_LATENCY_ALL
+               ? 0
+               : ae_fail(-EINVAL, "latency %u is unknown: use 0 (sampled), 1 (off) or 2 (all)",
+                         (unsigned)config->latency);
+}
+
+static int make_latency(ae_geometry *g, const aether_topic_config *config) {
+    g->latency = (uint32_t)config->latency;
+    return check_latency(config);
+}
+
 int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config) {
     ae_geometry g = {.start_seq = config->start_seq};
     bool lanes = false;
@@ -173,7 +191,7 @@ int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config) {
 
     if ((rc = make_slots(&g, config, &lanes)) != 0 || (rc = make_capacity(&g, config)) != 0 ||
         (rc = make_lanes(&g, config, lanes)) != 0 || (rc = make_publishers(&g, config)) != 0 ||
-        (rc = make_evict_lag(&g, config)) != 0)
+        (rc = make_evict_lag(&g, config)) != 0 || (rc = make_latency(&g, config)) != 0)
         return rc;
     set_offsets(&g);
     *geometry = g;
@@ -202,8 +220,10 @@ int ae_geometry_check(const ae_geometry *geometry) {
     if (geometry->evict_lag != 0 && !is_evict_lag(geometry->evict_lag, geometry->capacity))
         return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots evicts at a lag of %" PRIu64 ": damaged",
                        geometry->capacity, geometry->evict_lag);
-    if (geometry->publishers > AE_PUBLISHERS_UNBIASED || geometry->reserved != 0)
+    if (geometry->publishers > AE_PUBLISHERS_UNBIASED)
         return ae_fail(-EBADMSG, "layout for publishers of kind %" PRIu32 ": damaged", geometry->publishers);
+    if (geometry->latency > AE_LATENCY_ALL)
+        return ae_fail(-EBADMSG, "layout for latency of kind %" PRIu32 ": damaged", geometry->latency);
     set_offsets(&expected);
     if (memcmp(&expected, geometry, sizeof expected) != 0)
         return ae_fail(-EBADMSG, "layout of %" PRIu64 " slots of %" PRIu32 " bytes is inconsistent: damaged",
@@ -270,6 +290,19 @@ static int match_slow(const ae_geometry *g, const aether_topic_config *config, c
     return 0;
 }
 
+static const char *latency_text(uint32_t latency) {
+    return latency == AE_LATENCY_SAMPLED ? "sampled" : latency == AE_LATENCY_OFF ? "off" : "all";
+}
+
+static int match_latency(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
+    const int rc = check_latency(config);
+
+    if (rc != 0 || config->latency == AETHER_LATENCY_SAMPLED || (uint32_t)config->latency == g->latency)
+        return rc;
+    return ae_fail(-EEXIST, "topic '%s' exists with latency %s, not %s: open it as it is, or remove it first", topic,
+                   latency_text(g->latency), latency_text((uint32_t)config->latency));
+}
+
 /* The default preset matches every topic. */
 static int match_preset(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
     const aether_topic_config as_is = {
@@ -302,7 +335,8 @@ int ae_geometry_match(const ae_geometry *geometry, const aether_topic_config *co
     if (config->capacity != 0 && config->capacity != geometry->capacity)
         return mismatch(topic, "capacity", config->capacity, geometry->capacity, "");
     if ((rc = match_inline(geometry, config, topic)) != 0 || (rc = match_lanes(geometry, config, topic)) != 0 ||
-        (rc = match_publishers(geometry, config, topic)) != 0 || (rc = match_slow(geometry, config, topic)) != 0)
+        (rc = match_publishers(geometry, config, topic)) != 0 || (rc = match_slow(geometry, config, topic)) != 0 ||
+        (rc = match_latency(geometry, config, topic)) != 0)
         return rc;
     return match_preset(geometry, config, topic);
 }
