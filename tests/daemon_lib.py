@@ -23,7 +23,7 @@ import traceback
 AETHERD = os.environ.get("AETHERD", "aetherd")
 DEADLINE_S = 30  # an expected event that takes longer is a failure
 
-VERSION = 3
+VERSION = 4
 HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)
 PUBLISHER, RELIABLE, BEST_EFFORT = 1, 2, 3
 PACKET_MAX = 1024
@@ -88,10 +88,10 @@ def hello(name="test", resume=(0, 0, 0, 0), request=1, version=VERSION):
 
 
 def topic_request(topic, max_message=0, capacity=0, start_seq=0, preset=0, inline_max=0, lane_bytes=0, slow=0, evict_lag=0,
-                  publishers=0, type_name="", type_version=0, type_size=0):
+                  publishers=0, latency=0, type_name="", type_version=0, type_size=0):
     return (string(topic) +
-            struct.pack("<QQQQQQIIIII", max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq, preset,
-                        publishers, slow, type_version, type_size) + string(type_name))
+            struct.pack("<QQQQQQIIIIII", max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq, preset,
+                        publishers, slow, latency, type_version, type_size) + string(type_name))
 
 
 class Reply:
@@ -104,10 +104,10 @@ class Reply:
             self.client_id, n0, n1, self.resumed, self.pid = struct.unpack("<QQQII", body)
             self.nonce = (n0, n1)
         elif self.type == OPENED:
-            fields = struct.unpack("<QQIIQQQQQQQQIII", body)
-            self.grant_id, self.topic_id, self.role, self.record = fields[:4]
-            (self.log_bytes, self.cursors_bytes, self.slots_off, self.lanes_off, self.lane_bytes, self.capacity, self.start_seq,
-             self.evict_lag, self.slot_size, self.max_message, self.publishers) = fields[4:]
+            fields = struct.unpack("<QQIIIQQQQQQQQQIIII", body)
+            self.grant_id, self.topic_id, self.role, self.record, self.stats = fields[:5]
+            (self.log_bytes, self.cursors_bytes, self.slots_off, self.stamps_off, self.lanes_off, self.lane_bytes, self.capacity,
+             self.start_seq, self.evict_lag, self.slot_size, self.max_message, self.publishers, self.latency) = fields[5:]
         elif self.type == ERROR:
             self.code, length = struct.unpack_from("<iH", body)
             self.text = body[6:].decode(errors="replace")  # it may quote the name of a topic, which can be any bytes
@@ -116,8 +116,8 @@ class Reply:
             assert self.type == DONE and body == b"", f"message type {self.type} isn't a reply"
 
     def geometry_matches(self, other):
-        names = ("log_bytes", "cursors_bytes", "slots_off", "lanes_off", "lane_bytes", "capacity", "start_seq", "evict_lag",
-                 "slot_size", "max_message", "publishers")
+        names = ("log_bytes", "cursors_bytes", "slots_off", "stamps_off", "lanes_off", "lane_bytes", "capacity", "start_seq",
+                 "evict_lag", "slot_size", "max_message", "publishers", "latency")
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def close(self):

@@ -123,8 +123,7 @@ int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_t
  * what it finds wakes it; one that begins with an empty registry, because its predecessor had ended in an orderly way
  * without topics, is noticed within 250 ms. From the next list on the inspector shows that one. Ids begin anew there.
  *
- * Errors: -EOPNOTSUPP the aetherd is of an older release and doesn't say when topics change; and those of
- *         aether_inspect_open(), which are about the registry of another aetherd than before.
+ * Errors: those of aether_inspect_open(), which are about the registry of another aetherd than before.
  */
 int aether_inspect_changed(aether_inspector *inspector, uint64_t timeout_ns);
 

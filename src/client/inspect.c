@@ -351,11 +351,6 @@ static int follow(aether_inspector *inspector) {
         inspector->registry = other;
         inspector->complete = inspector->listing_all = false;
     }
-    if (inspector->registry.header->layout_minor < AE_REGISTRY_GENERATION_MINOR)
-        return ae_fail(-EOPNOTSUPP,
-                       "aetherd at %s is of an older release and doesn't say when topics change: start it "
-                       "anew in this release",
-                       inspector->instance.socket_path);
     return 0;
 }
 

@@ -24,6 +24,7 @@ static struct ae_msg sample(uint16_t type) {
                                              .preset = 0x31323334,
                                              .publishers = 0xa1a2a3a4,
                                              .slow = 0x71727374,
+                                             .latency = 0xb1b2b3b4,
                                              .type_version = 0x81828384,
                                              .type_size = 0x91929394,
                                              .type_name = "quote"};
@@ -52,7 +53,8 @@ static struct ae_msg sample(uint16_t type) {
         m.u.opened.topic_id = 0x1112131415161718;
         m.u.opened.role = AE_ROLE_BEST_EFFORT;
         m.u.opened.record = 63;
-        m.u.opened.geometry = (ae_geometry){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0};
+        m.u.opened.stats = 64;
+        m.u.opened.geometry = (ae_geometry){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
         break;
     case AE_MSG_CLOSE:
         m.u.close.grant_id = 0x0102030405060708;
@@ -116,9 +118,9 @@ static void every_type_round_trips(void **state) {
 }
 
 static void bytes_are_as_documented(void **state) {
-    static const uint8_t close_packet[] = {5, 0, 3,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
+    static const uint8_t close_packet[] = {5, 0, 4,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
                                            0, 0, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01};
-    static const uint8_t remove_packet[] = {7, 0, 3, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
+    static const uint8_t remove_packet[] = {7, 0, 4, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
     static const uint8_t request[] = {
         10,   0,    'm',  'a',  'r',  'k',  'e',  't',  '/', 'e', 'u', 'r',               /* topic */
         0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,                                   /* max_message */
@@ -129,6 +131,7 @@ static void bytes_are_as_documented(void **state) {
         0xf8, 0xf7, 0xf6, 0xf5, 0xf4, 0xf3, 0xf2, 0xf1,                                   /* start_seq */
         0x34, 0x33, 0x32, 0x31,                                                           /* preset */
         0xa4, 0xa3, 0xa2, 0xa1, 0x74, 0x73, 0x72, 0x71,                                   /* publishers, slow */
+        0xb4, 0xb3, 0xb2, 0xb1,                                                           /* latency */
         0x84, 0x83, 0x82, 0x81, 0x94, 0x93, 0x92, 0x91, 5,   0,   'q', 'u', 'o', 't', 'e' /* type */
     };
     uint8_t buf[AE_PACKET_MAX];
@@ -138,12 +141,13 @@ static void bytes_are_as_documented(void **state) {
     assert_memory_equal(buf + 12, request, sizeof request);
     assert_int_equal(packet(AE_MSG_OPEN, buf), 16 + sizeof request);
     assert_memory_equal(buf + 16, request, sizeof request);
-    assert_int_equal(packet(AE_MSG_OPENED, buf), 112);
-    for (uint8_t i = 0; i < 8; i++) {
+    assert_int_equal(packet(AE_MSG_OPENED, buf), 128);
+    assert_memory_equal(buf + 28, ((const uint8_t[]){3, 0, 0, 0, 63, 0, 0, 0, 64, 0, 0, 0}), 12);
+    for (uint8_t i = 0; i < 9; i++) {
         const uint8_t field[8] = {(uint8_t)(i + 1)};
-        assert_memory_equal(buf + 36 + (size_t)i * 8, field, sizeof field);
+        assert_memory_equal(buf + 40 + (size_t)i * 8, field, sizeof field);
     }
-    assert_memory_equal(buf + 100, ((const uint8_t[]){9, 0, 0, 0, 10, 0, 0, 0, 11, 0, 0, 0}), 12);
+    assert_memory_equal(buf + 112, ((const uint8_t[]){10, 0, 0, 0, 11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0}), 16);
     assert_int_equal(packet(AE_MSG_CLOSE, buf), sizeof close_packet);
     assert_memory_equal(buf, close_packet, sizeof close_packet);
     assert_int_equal(packet(AE_MSG_REMOVE, buf), sizeof remove_packet);
@@ -170,7 +174,7 @@ static void every_other_length_is_refused(void **state) {
 }
 
 static void other_versions(void **state) {
-    static const unsigned int versions[] = {0, 1, 2, 4, 0x0303, 0xffff};
+    static const unsigned int versions[] = {0, 1, 3, 5, 0x0404, 0xffff};
     uint8_t buf[AE_PACKET_MAX];
     struct ae_msg out;
 
@@ -227,14 +231,14 @@ static void strings_at_their_bounds(void **state) {
     /* The longest request. */
     memset(open.u.open.topic.topic, 0xff, AE_TOPIC_NAME_MAX);
     memset(open.u.open.topic.type_name, 0xff, AE_TYPE_NAME_MAX);
-    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 68 + 2 + 63);
-    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 68 + 2 + 63), 0);
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 72 + 2 + 63);
+    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 72 + 2 + 63), 0);
     assert_memory_equal(&out.u.open, &open.u.open, sizeof open.u.open);
     open.u.open.topic.type_name[AE_TYPE_NAME_MAX] = 't'; /* not terminated */
     assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), -EINVAL);
     open.u.open.topic.type_name[0] = '\0'; /* no type is allowed */
-    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 68 + 2);
-    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 68 + 2), 0);
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 72 + 2);
+    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 72 + 2), 0);
     assert_string_equal(out.u.open.topic.type_name, "");
 
     memset(hello.u.hello.name, 'n', AE_CLIENT_NAME_MAX);

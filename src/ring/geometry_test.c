@@ -21,7 +21,13 @@ static void everything_lies_inside(const ae_geometry *g) {
     assert_true(g->capacity >= AE_CAPACITY_MIN && (g->capacity & (g->capacity - 1)) == 0);
     assert_true(g->slot_size % 8 == 0 && g->slot_size >= AE_SLOT_HEADER + inline_max && g->slot_size <= AE_SLOT_MAX);
     assert_true(g->slots_off >= sizeof(ae_log) && g->slots_off % AE_PAGE == 0);
-    assert_true(g->slots_off + g->capacity * g->slot_size <= g->lanes_off && g->lanes_off % AE_PAGE == 0);
+    const uint64_t slots_end = g->slots_off + g->capacity * g->slot_size, stamps_off = g->stamps_off;
+    if (g->latency == AE_LATENCY_OFF)
+        assert_true(stamps_off == 0 && g->lanes_off >= slots_end && g->lanes_off < slots_end + AE_PAGE);
+    else
+        assert_true(stamps_off >= slots_end && stamps_off < slots_end + AE_PAGE && stamps_off % AE_PAGE == 0 &&
+                    g->lanes_off >= stamps_off + 8 * g->capacity);
+    assert_true(g->lanes_off % AE_PAGE == 0);
     assert_true(g->log_bytes == g->lanes_off + AE_PUBLISHERS_MAX * g->lane_bytes);
     assert_int_equal(g->cursors_bytes, sizeof(ae_cursors));
     if (g->lane_bytes == 0) {
@@ -130,6 +136,32 @@ static void eviction(void **state) {
     }
 }
 
+static void latency(void **state) {
+    aether_topic_config config = {.max_message = 100, .capacity = 1024};
+    const ae_geometry sampled = made(&config);
+
+    (void)state;
+    assert_int_equal(sampled.latency, AE_LATENCY_SAMPLED);
+    assert_int_equal(sampled.lanes_off - sampled.stamps_off, 8 * 1024);
+    everything_lies_inside(&sampled);
+    config.latency = AETHER_LATENCY_ALL;
+    const ae_geometry all = made(&config);
+    assert_int_equal(all.latency, AE_LATENCY_ALL);
+    assert_int_equal(all.lanes_off, sampled.lanes_off);
+    everything_lies_inside(&all);
+    config.latency = AETHER_LATENCY_OFF;
+    const ae_geometry off = made(&config);
+    assert_int_equal(off.latency, AE_LATENCY_OFF);
+    assert_int_equal(off.lanes_off, sampled.stamps_off);
+    everything_lies_inside(&off);
+    for (uint64_t capacity = 8; capacity <= 4096; capacity *= 2) {
+        config = (aether_topic_config){.max_message = 1, .capacity = capacity};
+        const ae_geometry g = made(&config);
+        everything_lies_inside(&g);
+        assert_int_equal(g.lanes_off - g.stamps_off, (8 * capacity + AE_PAGE - 1) / AE_PAGE * AE_PAGE);
+    }
+}
+
 static void refused(const aether_topic_config *config, const char *text) {
     ae_geometry g;
 
@@ -157,6 +189,7 @@ static void wrong_configurations_are_refused(void **state) {
     refused(&(aether_topic_config){.max_message = 4088, .lane_bytes = 8192}, "there are no lanes");
     refused(&(aether_topic_config){.max_message = 20, .inline_max = 17, .lane_bytes = 8192}, "there are no lanes");
     refused(&(aether_topic_config){.slow = (aether_slow)2}, "slow policy 2");
+    refused(&(aether_topic_config){.latency = (aether_latency_mode)3}, "latency 3 is unknown");
     refused(&(aether_topic_config){.capacity = 64, .evict_lag = 64}, "evict_lag of 64");
     refused(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 31}, "use 32 to 64");
     refused(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 65}, "use 32 to 64");
@@ -167,7 +200,7 @@ static void wrong_configurations_are_refused(void **state) {
 static void damage_is_noticed(void **state) {
     const aether_topic_config configs[] = {
         {.max_message = 100, .capacity = 64, .start_seq = 5},
-        {.max_message = 1000, .capacity = 64, .slow = AETHER_SLOW_EVICT},
+        {.max_message = 1000, .capacity = 64, .slow = AETHER_SLOW_EVICT, .latency = AETHER_LATENCY_OFF},
         {.max_message = 5000, .inline_max = 100, .capacity = 64, .lane_bytes = 1 << 16, .slow = AETHER_SLOW_EVICT},
     };
 
@@ -186,13 +219,14 @@ static void damage_is_noticed(void **state) {
                                                  .start_seq = g.start_seq,
                                                  .publishers = (aether_publishers)g.publishers,
                                                  .slow = g.evict_lag != 0 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT,
-                                                 .evict_lag = g.evict_lag};
+                                                 .evict_lag = g.evict_lag,
+                                                 .latency = (aether_latency_mode)g.latency};
             const bool whole =
                 g.max_message != 0 && ae_geometry_make(&same, &by_hand) == 0 && memcmp(&same, &g, sizeof g) == 0;
             assert_int_equal(rc, whole ? 0 : -EBADMSG);
             accepted += rc == 0;
         }
-        /* Any start_seq; some lengths of messages and lags; the other two choices of publishers. */
+        /* Any start_seq; some lengths of messages and lags; the other two choices of publishers; all for sampled. */
         assert_true(accepted >= 64 && accepted < 64 + 32);
     }
 }
@@ -221,8 +255,14 @@ static void mismatch_names_both(void **state) {
     mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_EVICT}, "wait", "not evict");
     mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT}, "capacity 64",
                "not 65536 of preset throughput");
+    mismatched(&g, &(aether_topic_config){.latency = AETHER_LATENCY_ALL}, "latency sampled", "not all");
+    mismatched(&g, &(aether_topic_config){.latency = AETHER_LATENCY_OFF}, "latency sampled", "not off");
+    const ae_geometry off = made(&(aether_topic_config){.latency = AETHER_LATENCY_OFF});
+    assert_int_equal(ae_geometry_match(&off, &(aether_topic_config){0}, "t"), 0);
+    mismatched(&off, &(aether_topic_config){.latency = AETHER_LATENCY_ALL}, "latency off", "not all");
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.preset = (aether_preset)9}, "t"), -EINVAL);
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.slow = (aether_slow)9}, "t"), -EINVAL);
+    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.latency = (aether_latency_mode)9}, "t"), -EINVAL);
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.evict_lag = 64}, "t"), -EINVAL);
 }
 
@@ -263,6 +303,7 @@ int main(void) {
         cmocka_unit_test(every_inline_max),
         cmocka_unit_test(every_lane_size),
         cmocka_unit_test(eviction),
+        cmocka_unit_test(latency),
         cmocka_unit_test(wrong_configurations_are_refused),
         cmocka_unit_test(damage_is_noticed),
         cmocka_unit_test(mismatch_names_both),

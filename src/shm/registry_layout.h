@@ -25,9 +25,6 @@
 #define AE_RECORD_LIVE 2ull
 #define AE_RECORD_REMOVING 3ull /* its objects are being unlinked */
 
-/* An aetherd of an older minor version doesn't raise ae_registry_header.generation. */
-#define AE_REGISTRY_GENERATION_MINOR 1u
-
 typedef struct ae_registry_header {
     uint64_t magic;
     uint32_t layout_major;
