@@ -235,11 +235,9 @@ AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publis
 /* ---- inline hot path. Memory-order edges are labelled; docs/memory-model.md has both ends of each. ---- */
 
 /*
- * Claims the next count sequences, 1 .. AETHER_BATCH_MAX, where the inline code can't: no free slot is known, or
- * another publisher has claimed. Returns 0, AETHER_FULL or an error.
+ * The same where the inline code can't: no free slot is known, another publisher has claimed, the message is to be
+ * stamped, or it has a length that the inline code doesn't handle.
  */
-int aether_detail_claim(aether_publisher *publisher, uint64_t count);
-/* aether_publish() as a function, for messages of all lengths; a len above max_message is its error. */
 int aether_detail_publish(aether_publisher *publisher, const void *data, size_t len);
 int aether_detail_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
 int aether_detail_publish_array(aether_publisher *publisher, const void *messages, size_t len, size_t count);
@@ -312,7 +310,7 @@ AE_ALWAYS_INLINE ae_u64 *ae_claim_of(const struct aether_publisher *publisher) {
 
 /*
  * Claims the count sequences from seq on. *word is the claim word as this publisher's last claim left it. Returns 1:
- * claimed. 0: the caller must take the slow path, aether_detail_claim(); the intent is stored already.
+ * claimed. 0: the caller must take the slow path; the intent is stored already.
  *
  * The intent comes first: it says to repair and to other publishers what this claim covers.
  *
@@ -337,17 +335,17 @@ AE_ALWAYS_INLINE int ae_claim_at_once(ae_u64 *intent, ae_u64 *claim, uint64_t *w
 }
 
 /*
- * Claims count sequences. Returns 0: they are next - count .. next - 1, and the caller must write and commit all of
- * them now, in order. AETHER_FULL or an error: nothing is claimed.
+ * Claims count sequences. Returns 1: they are next - count .. next - 1, and the caller must write and commit all of
+ * them now, in order. 0: the caller must take the slow path.
  */
-AE_ALWAYS_INLINE int ae_claim_next(struct aether_publisher *publisher, uint64_t count) {
+AE_ALWAYS_INLINE int ae_claim_inline(struct aether_publisher *publisher, uint64_t count) {
     const uint64_t seq = publisher->next;
 
     if (AE_UNLIKELY(publisher->limit - seq < count ||
                     !ae_claim_at_once(publisher->intent, ae_claim_of(publisher), &publisher->word, seq, count)))
-        return aether_detail_claim(publisher, count);
+        return 0;
     publisher->next = seq + count;
-    return 0;
+    return 1;
 }
 
 /*
@@ -381,7 +379,6 @@ AE_ALWAYS_INLINE int ae_publish_outside(aether_publisher *publisher, const ae_wo
 
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len) {
     ae_words words;
-    int rc;
 
     if (AE_IS_WORDS(len)) { /* loaded into registers before the claim */
         ae_load_words(&words, data, len);
@@ -390,9 +387,10 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
     } else if (AE_UNLIKELY(len > publisher->inline_max)) {
         return aether_detail_publish(publisher, data, len);
     }
-    rc = ae_claim_next(publisher, 1);
-    if (AE_UNLIKELY(rc != 0))
-        return rc;
+    if (AE_UNLIKELY(!ae_claim_inline(publisher, 1)))
+        return AE_IS_WORDS(len) ? ae_publish_outside(publisher, &words, len)
+                                : aether_detail_publish(publisher, data, len);
+    publisher->bytes += len;
     if (AE_IS_WORDS(len))
         ae_write_words(ae_slot_of(publisher, publisher->next - 1), publisher->next - 1, &words, len,
                        publisher->store16);
@@ -467,6 +465,7 @@ AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data)
     if (AE_UNLIKELY(!ae_claim_at_once(burst->intent, burst->claim, &burst->word, seq, 1)))
         return ae_burst_slow(burst, data, &words);
     burst->publisher->next = burst->next = seq + 1;
+    burst->publisher->bytes += burst->len;
     if (AE_IS_WORDS(burst->len))
         ae_write_words(burst->slot, seq, &words, burst->len, 1);
     else
@@ -482,18 +481,21 @@ AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data)
 }
 
 AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count) {
-    uint64_t seq;
-    int rc;
+    uint64_t seq, bytes = 0;
 
-    if (AE_UNLIKELY(count == 0 || count > AETHER_BATCH_MAX || count > (publisher->mask + 1) / 2))
+    if (AE_UNLIKELY(count == 0))
+        return 0;
+    if (AE_UNLIKELY(count > AETHER_BATCH_MAX || count > (publisher->mask + 1) / 2))
         return aether_detail_publish_batch(publisher, messages, count);
     for (size_t i = 0; i < count; i++) {
         if (AE_UNLIKELY(messages[i].iov_len > publisher->inline_max))
             return aether_detail_publish_batch(publisher, messages, count);
+        bytes += messages[i].iov_len;
     }
-    rc = ae_claim_next(publisher, count);
-    if (AE_UNLIKELY(rc != 0))
-        return rc;
+    if (AE_UNLIKELY(!ae_claim_inline(publisher, count)))
+        return aether_detail_publish_batch(publisher, messages, count);
+    publisher->bytes += bytes;
+    publisher->batches++;
     seq = publisher->next - count;
     const struct aether_publisher hot = *publisher; /* a copy: the compiler needn't load it anew after each store */
     for (size_t i = 0; i < count; i++)
@@ -506,14 +508,14 @@ AETHER_INLINE int aether_publish_array(aether_publisher *publisher, const void *
     const unsigned char *data = (const unsigned char *)messages;
     unsigned char *slot;
     uint64_t seq;
-    int rc;
 
     if (AE_UNLIKELY(count == 0 || count > AETHER_BATCH_MAX || count > (publisher->mask + 1) / 2 ||
                     len > publisher->inline_max || (AE_IS_WORD(len) && !publisher->store16)))
         return aether_detail_publish_array(publisher, messages, len, count);
-    rc = ae_claim_next(publisher, count);
-    if (AE_UNLIKELY(rc != 0))
-        return rc;
+    if (AE_UNLIKELY(!ae_claim_inline(publisher, count)))
+        return aether_detail_publish_array(publisher, messages, len, count);
+    publisher->bytes += len * count;
+    publisher->batches++;
     /* In locals, so that the compiler needn't load them anew after each store to a slot. */
     const uint64_t mask = publisher->mask, slot_size = publisher->slot_size;
     unsigned char *const slots = publisher->slots;

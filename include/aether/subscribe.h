@@ -216,7 +216,7 @@ void aether_subscriber_get_stats(const aether_subscriber *subscriber, aether_sub
 
 /*
  * aether_receive() where the inline code can't: the next slot holds no whole message (nothing yet, a gap, an aborted
- * sequence, a message in a lane), or the message must be copied and validated.
+ * sequence, a message in a lane), or the message is stamped, or it must be copied and validated.
  */
 int aether_detail_receive(aether_subscriber *subscriber, aether_message *message);
 int aether_detail_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max);
@@ -259,6 +259,7 @@ AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *
         const int rc = ae_read_slot(subscriber, ae_slot_at(subscriber, seq), seq, message);
         if (AE_LIKELY(rc == 1)) {
             subscriber->next = seq + 1;
+            subscriber->bytes += message->len;
             return 1;
         }
         if (rc == 0 && subscriber->cursor_stored == seq)
@@ -269,6 +270,7 @@ AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *
 
 AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max) {
     const uint64_t seq = subscriber->next;
+    uint64_t bytes = 0;
     int n = 0;
 
     if (AE_UNLIKELY(!subscriber->zero_copy))
@@ -276,8 +278,9 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
     ae_store_cursor(subscriber, seq);
     while (n < max &&
            ae_read_slot(subscriber, ae_slot_at(subscriber, seq + (unsigned)n), seq + (unsigned)n, &messages[n]) == 1)
-        n++;
+        bytes += messages[n++].len;
     subscriber->next = seq + (unsigned)n;
+    subscriber->bytes += bytes;
     if (AE_UNLIKELY(n == 0 && max > 0))
         return aether_detail_receive_batch(subscriber, messages, max);
     return n;
@@ -286,28 +289,34 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
 AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *handler, void *context, int max) {
     /* A copy in registers, and a pointer that steps from slot to slot: through memory each step waits for the last. */
     const struct aether_subscriber hot = *subscriber;
-    const uint64_t step = hot.cursor_mask & hot.mask, end = hot.next + (hot.zero_copy && max > 0 ? (unsigned)max : 0);
-    uint64_t seq = hot.next, stop = seq;
-    int n;
+    const uint64_t step = hot.cursor_mask & hot.mask;
+    int n = 0;
 
-    while (seq == stop && seq != end) {
-        /* Up to the next sequence at which the cursor must be stored, the end of the ring, or `end`. */
-        const uint64_t left = end - seq, due = step + 1 - (seq & step);
-        const unsigned char *slot = hot.slots + (seq & hot.mask) * hot.slot_size;
-        stop = seq + (left < due ? left : due);
-        if ((seq & hot.cursor_mask) == 0)
-            ae_store_cursor(subscriber, seq);
-        for (; seq != stop; slot += hot.slot_size) {
-            aether_message message;
-            if (AE_UNLIKELY(ae_read_slot(&hot, slot, seq, &message) != 1))
-                break;
-            subscriber->next = ++seq; /* before the handler, which may not return */
-            if (AE_UNLIKELY(handler(context, &message) != 0))
-                return (int)(seq - hot.next);
-        }
-    }
-    n = (int)(seq - hot.next);
     while (n < max) {
+        const uint64_t first = subscriber->next;
+        const uint64_t end = first + (subscriber->zero_copy ? (unsigned)(max - n) : 0);
+        uint64_t seq = first, stop = seq;
+        while (seq == stop && seq != end) {
+            /* Up to the next sequence at which the cursor must be stored, the end of the ring, or `end`. */
+            const uint64_t left = end - seq, due = step + 1 - (seq & step);
+            const unsigned char *slot = hot.slots + (seq & hot.mask) * hot.slot_size;
+            stop = seq + (left < due ? left : due);
+            if ((seq & hot.cursor_mask) == 0)
+                ae_store_cursor(subscriber, seq);
+            for (; seq != stop; slot += hot.slot_size) {
+                aether_message message;
+                if (AE_UNLIKELY(ae_read_slot(&hot, slot, seq, &message) != 1))
+                    break;
+                subscriber->next = ++seq; /* before the handler, which may not return */
+                subscriber->bytes += message.len;
+                if (AE_UNLIKELY(handler(context, &message) != 0))
+                    return n + (int)(seq - first);
+            }
+        }
+        n += (int)(seq - first);
+        if (n == max)
+            break;
+        /* What the loop above can't receive: nothing yet, a gap, a stamped message ... */
         aether_message message;
         const int rc = aether_receive(subscriber, &message);
         if (rc <= 0)

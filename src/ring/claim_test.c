@@ -284,7 +284,7 @@ static void repair_case(bool won, uint64_t behind, uint64_t count, uint64_t comm
     assert_int_equal(publish(&other, 0), 0);
     const uint64_t seq = start + 2;
     if (won)
-        assert_int_equal(ae_claim_next(dead.handle, count), 0);
+        assert_int_equal(ae_claim_next(&dead.pub, count), 0);
     else
         ae_store_release(&ring.log->publishers[7].intent, ae_intent(seq, count));
     for (uint64_t i = 0; won && i < committed; i++)
@@ -412,7 +412,7 @@ static void subscribers_at_a_hole_are_not_evicted(void **state) {
     assert_int_equal(publish(&a, 0), 0);
     expect(&subscribers[0], 0, 0, 0);
     expect_nothing(&subscribers[0]); /* the other subscriber has read nothing */
-    assert_int_equal(ae_claim_next(a.handle, 1), 0);
+    assert_int_equal(ae_claim_next(&a.pub, 1), 0);
     while (publish(&b, n) == 0)
         n++;
     assert_int_equal(n, CAPACITY - 1);
@@ -450,7 +450,7 @@ static void latest_takes_what_is_committed(void **state) {
             subscriber_open(&subscriber, &ring, ring.log_ro, 0,
                             &(aether_subscribe_options){.policy = AETHER_LATEST, .from = AETHER_FROM_OLDEST});
             expect(&subscriber, 0, 0, 0);
-            assert_int_equal(ae_claim_next(a.handle, 5), 0);
+            assert_int_equal(ae_claim_next(&a.pub, 5), 0);
             for (uint64_t i = 0; i < committed; i++)
                 commit(&a, 1 + i, 1 + i);
             if (committed > 0)
@@ -525,7 +525,7 @@ static uint64_t lowest_needed(const struct world *w) {
 }
 
 static void start_claim(struct world *w, unsigned i, uint64_t count) {
-    const int rc = ae_claim_next(w->publishers[i].handle, count);
+    const int rc = ae_claim_next(&w->publishers[i].pub, count);
 
     if (rc != 0) {
         assert_int_equal(rc, AETHER_FULL);

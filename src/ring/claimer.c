@@ -2,9 +2,9 @@
 /* claimer.c - claiming sequences where the fast path in publish.h can't. */
 #include "ring/claimer.h"
 #include "base/error.h"
-#include "base/export.h"
 #include "ring/claim.h"
 #include "ring/flow.h"
+#include "ring/stats.h"
 #include "ring/wake.h"
 
 #define PROVE_TRIES 256
@@ -12,9 +12,9 @@
 
 /* ---- room ---- */
 
-/* The limit lies below seq if other publishers have claimed beyond it. */
+/* The room ends below seq if other publishers have claimed beyond it. */
 static bool within_limit(const struct ae_publisher *p, uint64_t seq, uint64_t count) {
-    const uint64_t room = p->hot.limit - seq;
+    const uint64_t room = p->room - seq;
 
     return room >= count && room <= p->geometry.capacity;
 }
@@ -24,6 +24,17 @@ static bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
         return true;
     ae_publisher_scan(p, seq, seq + count - p->window);
     return within_limit(p, seq, count);
+}
+
+/* Counts that there is no room for a claim of count sequences. */
+static int no_room(struct ae_publisher *p, uint64_t count) {
+    const struct ae_holder *holder = &p->holder;
+
+    if (holder->what == AE_WAITS_SUBSCRIBER)
+        ae_stats_no_room(p, holder->what, holder->record, ae_claim_seq(p) + count - p->window);
+    else
+        ae_stats_no_room(p, holder->what, holder->record, holder->seq);
+    return AETHER_FULL;
 }
 
 /*
@@ -36,10 +47,11 @@ uint64_t ae_claim_seq(const struct ae_publisher *p) {
 }
 
 int ae_claim_room(struct ae_publisher *p, uint64_t count) {
-    if (has_room(p, ae_claim_seq(p), count))
+    if (has_room(p, ae_claim_seq(p), count)) {
+        ae_stats_room(p);
         return 0;
-    ae_store_relaxed(&p->own->full, ++p->full);
-    return AETHER_FULL;
+    }
+    return no_room(p, count);
 }
 
 /* ---- one try to claim ---- */
@@ -58,6 +70,7 @@ static enum outcome set_won(struct ae_publisher *p, uint64_t end, uint64_t word,
     p->hot.next = end;
     p->hot.word = word;
     p->hot.biased = biased;
+    ae_stats_set_limit(p);
     return CLAIM_WON;
 }
 
@@ -86,6 +99,7 @@ static enum outcome lose_bias(struct ae_publisher *p, uint64_t count) {
 static enum outcome claim_biased(struct ae_publisher *p, uint64_t count) {
     if (!has_room(p, p->hot.next, count))
         return CLAIM_NO_ROOM;
+    ae_stats_begin_run(p, p->hot.next);
     /* P4 and P7 as in ae_claim_at_once(), which may have stored the same intent already. */
     ae_store_release(&p->own->intent, ae_intent(p->hot.next, count));
     ae_compiler_barrier();
@@ -156,6 +170,7 @@ static enum outcome claim_shared(struct ae_publisher *p, uint64_t count) {
         return CLAIM_NO_ROOM;
     if (last != p->record && last < AE_PUBLISHERS_MAX && !prove(&p->log->publishers[last].proved, seq))
         return CLAIM_LOST;
+    ae_stats_begin_run(p, seq);
     ae_store_release(&p->own->intent, ae_intent(seq, count)); /* P4 */
     bias = wants_bias(p);
     mine = ae_claim_word(seq + count, bias ? AE_MODE_BIASED : AE_MODE_SHARED, p->record);
@@ -163,16 +178,18 @@ static enum outcome claim_shared(struct ae_publisher *p, uint64_t count) {
     return ae_cas(&p->log->claim.claim, word, mine) ? set_won(p, seq + count, mine, bias) : CLAIM_LOST;
 }
 
-AE_EXPORT int aether_detail_claim(aether_publisher *handle, uint64_t count) {
-    struct ae_publisher *p = ae_publisher_of(handle);
+int ae_claim_slow(struct ae_publisher *p, uint64_t count) {
     enum outcome outcome = CLAIM_LOST;
 
     for (unsigned turn = 0; turn < AETHER_CLAIM_TRIES; turn++) {
-        outcome = handle->biased ? claim_biased(p, count) : claim_shared(p, count);
-        if (outcome == CLAIM_WON)
+        outcome = p->hot.biased ? claim_biased(p, count) : claim_shared(p, count);
+        if (outcome == CLAIM_WON) {
+            ae_stats_room(p);
             return 0;
+        }
         if (outcome == CLAIM_NO_ROOM)
-            break;
+            return no_room(p, count);
+        ae_store_relaxed(&p->stats->retries, ++p->retries);
         /* Another publisher has won. The pause doubles each time, so that its cache lines stay with it meanwhile. */
         for (unsigned pauses = 1u << (turn < PAUSE_DOUBLINGS ? turn : PAUSE_DOUBLINGS); pauses > 0; pauses--)
             ae_pause();
@@ -181,7 +198,7 @@ AE_EXPORT int aether_detail_claim(aether_publisher *handle, uint64_t count) {
         return ae_fail(-ENOSYS,
                        "another publisher has the bias of this topic and is idle, and membarrier(2), which would "
                        "end that, isn't allowed here: allow it, or create the topic as unbiased");
-    ae_store_relaxed(&p->own->full, ++p->full);
+    ae_stats_no_room(p, AE_WAITS_CLAIM, 0, 0);
     return AETHER_FULL;
 }
 

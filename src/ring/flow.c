@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/flow.h"
 #include "ring/claim.h"
+#include "ring/stats.h"
 
 /*
  * Returns how many sequences before seq record r holds publishers back; 0: it doesn't. If its cursor is below
@@ -77,7 +78,7 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
 }
 
 /*
- * Returns the first pending sequence below seq; seq, if there is none. Two things may be missed, and neither matters:
+ * Returns the first pending sequence below seq, and its publisher in holder.record; seq, if there is none. Two things may be missed, and neither matters:
  *
  *   1. An intent that is stored after it was loaded here. Its claim is at or after seq, or is lost, so it reaches no
  *      slot below the limit.
@@ -85,12 +86,17 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
  *
  * A dead publisher keeps its bit in `open` until it is repaired.
  */
-static uint64_t pending_below(const struct ae_publisher *p, uint64_t seq) {
+static uint64_t pending_below(struct ae_publisher *p, uint64_t seq) {
     uint64_t hold = seq;
 
     /* P9 acquire, pairs T1 (leave) and D4 (repair): if a bit is seen clear, its publisher's claims are finished. */
-    for (uint64_t open = ae_load_acquire(&p->log->stream.open) & ~(1ull << p->record); open != 0; open &= open - 1)
-        hold = first_pending(p, (unsigned)__builtin_ctzll(open), hold);
+    for (uint64_t open = ae_load_acquire(&p->log->stream.open) & ~(1ull << p->record); open != 0; open &= open - 1) {
+        const unsigned r = (unsigned)__builtin_ctzll(open);
+        const uint64_t pending = first_pending(p, r, hold);
+        if (pending != hold)
+            p->holder.record = r;
+        hold = pending;
+    }
     return hold;
 }
 
@@ -107,7 +113,7 @@ static uint64_t pending_below(const struct ae_publisher *p, uint64_t seq) {
  * after seq, and the new limit, which is at most seq + capacity, reaches nothing that it still has to read.
  */
 void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below) {
-    uint64_t max_lag = 0, slow_lag = 0, hold, limit;
+    uint64_t max_lag = 0, slow_lag = 0, slow_record = 0, hold, limit;
     bool evicted = true;
 
     ae_store_relaxed(&p->log->claim.position, seq); /* extends the 48-bit sequences of other words */
@@ -121,16 +127,28 @@ void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_belo
         evicted = false;
         /* F3 acquire, pairs J3 (join): a bit that is seen set comes with the cursor that was stored before it. */
         for (uint64_t active = ae_load_acquire(&p->cursors->active.active); active != 0; active &= active - 1) {
-            const uint64_t lag = lag_of(p, (unsigned)__builtin_ctzll(active), seq, evict_below, &evicted);
-            if (lag > max_lag)
+            const unsigned r = (unsigned)__builtin_ctzll(active);
+            const uint64_t lag = lag_of(p, r, seq, evict_below, &evicted);
+            if (lag > max_lag) {
                 max_lag = lag;
-            if (lag > slow_lag && (int64_t)(hold - (seq - lag)) > 0)
+                p->holder.last_record = r;
+            }
+            if (lag > slow_lag && (int64_t)(hold - (seq - lag)) > 0) {
                 slow_lag = lag;
+                slow_record = r;
+            }
         }
     }
     p->released = seq - max_lag;
     limit = seq - slow_lag + p->window;
-    if ((int64_t)(limit - hold) > (int64_t)p->geometry.capacity)
+    p->holder.what = AE_WAITS_PUBLISHER;
+    p->holder.seq = hold;
+    if ((int64_t)(limit - hold) > (int64_t)p->geometry.capacity) {
         limit = hold + p->geometry.capacity;
-    p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
+    } else {
+        p->holder.what = AE_WAITS_SUBSCRIBER;
+        p->holder.record = slow_record;
+    }
+    p->room = limit;
+    ae_stats_set_limit(p);
 }

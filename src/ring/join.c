@@ -4,6 +4,7 @@
 #include "ring/claimer.h"
 #include "ring/lane.h"
 #include "ring/loan.h"
+#include "ring/stats.h"
 #include "ring/wake.h"
 #include "shm/segment.h"
 
@@ -27,7 +28,7 @@ static uint64_t has_store16(const ae_geometry *geometry) {
 }
 
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
-                       const ae_cursors *cursors, unsigned char *buffer) {
+                       const ae_cursors *cursors, unsigned char *buffer, ae_stats_record *stats) {
     const bool registered = ae_wake_register();
     const uint64_t next = ae_claim_end(log, geometry, ae_load_relaxed(&log->claim.position));
 
@@ -53,6 +54,8 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
         .cursors = cursors,
         .geometry = *geometry,
         .record = record,
+        .stats = stats,
+        .room = next,
         /* No other publisher ends the bias of an exclusive topic, so there membarrier(2) isn't needed. */
         .may_bias = geometry->publishers == AE_PUBLISHERS_EXCLUSIVE ||
                     (geometry->publishers == AE_PUBLISHERS_SHARED && registered),
@@ -65,13 +68,14 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
      */
     if (!registered)
         (void)ae_fetch_or(&log->stream.unfenced, 1ull << record);
-    ae_store_relaxed(&p->own->joined, next);
-    ae_store_relaxed(&p->own->full, 0);
     ae_loan_init(p, buffer);
     ae_lane_init(p, record);
+    ae_stats_open_publisher(p);
 }
 
 void ae_publisher_leave(struct ae_publisher *p) {
+    ae_stats_room(p);
+    ae_stats_store_publisher(p);
     ae_claim_leave(p);
     /* T1 acq_rel, pairs T2 (stream): a subscriber that sees the bit clear sees all that was committed. */
     (void)ae_fetch_and(&p->log->stream.open, ~(1ull << p->record));
@@ -88,9 +92,6 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
     ae_cursor_record *own = &s->cursors->records[s->record];
     uint64_t joined;
 
-    ae_store_relaxed(&own->lost, 0);
-    ae_store_relaxed(&own->gaps, 0);
-    ae_store_relaxed(&own->aborted, 0);
     ae_store_relaxed(&own->cursor, ae_claim_end(s->log, &s->geometry, position));
     /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
     (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
@@ -148,7 +149,8 @@ static void populate_lanes(struct ae_subscriber *s) {
 }
 
 void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
-                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies) {
+                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies,
+                        ae_stats_record *stats) {
     const uint64_t every = geometry->capacity / 8 < CURSOR_EVERY_MAX ? geometry->capacity / 8 : CURSOR_EVERY_MAX;
     const uint64_t position = ae_load_relaxed(&log->claim.position);
     uint64_t joined, back = 0, retained;
@@ -169,10 +171,11 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
         .policy = options->policy,
         .in_place = options->views == AETHER_VIEWS_IN_PLACE,
         .evict_word = ae_load_acquire(&log->evict[record]) | 1,
+        .stats = stats,
         .copies = copies,
         .copies_size = ae_subscriber_copies_bytes(geometry, options),
     };
-    s->hot.cursor = &s->no_cursor;
+    s->hot.cursor = &stats->position;
     populate_lanes(s); /* takes milliseconds; after the join publishers would have to wait meanwhile */
     joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, geometry, position);
 
@@ -186,16 +189,15 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
     s->protected_seq = joined;
     s->joined = joined - back;
     s->hot.next = s->joined;
-    if (cursors != NULL) {
-        ae_store_relaxed(&cursors->records[record].joined, s->joined);
-        if (back != 0)
-            s->hot.cursor = &s->no_cursor; /* the shared cursor stays at the join until all retained is read */
-    }
+    if (cursors != NULL && back != 0)
+        s->hot.cursor = &stats->position; /* the shared cursor stays at the join until all retained is read */
     s->hot.zero_copy = cursors != NULL ? back == 0 && (s->in_place || geometry->evict_lag == 0)
                                        : s->in_place && s->policy != AETHER_LATEST;
+    ae_stats_open_subscriber(s);
 }
 
 void ae_subscriber_leave(struct ae_subscriber *s) {
+    ae_stats_store_subscriber(s);
     /*
      * F4 acq_rel, pairs F3 (scan): this subscriber's last load from the ring happens before a publisher sees the bit
      * clear and overwrites.

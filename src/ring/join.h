@@ -16,10 +16,11 @@
  *
  * geometry is checked. log is mapped read-write and cursors read-only, as large as geometry says, and the record's lane
  * is allocated. The record's former holder has left, or is dead and repaired. buffer: ae_publisher_buffer_bytes()
- * bytes, 64-byte aligned.
+ * bytes, 64-byte aligned. stats: the first AE_STATS_PUBLISHER bytes of its record in the statistics, zeroed but for its
+ * identity.
  */
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
-                       const ae_cursors *cursors, unsigned char *buffer);
+                       const ae_cursors *cursors, unsigned char *buffer, ae_stats_record *stats);
 
 /* Leaves the topic. If it was the last publisher, subscribers see the end of the stream. */
 void ae_publisher_leave(struct ae_publisher *p);
@@ -33,10 +34,12 @@ size_t ae_subscriber_copies_bytes(const ae_geometry *geometry, const aether_subs
 /*
  * Makes *s a subscriber, which joins here, and populates the lanes that are in use. options and geometry are checked.
  * cursors: NULL for best effort and latest. record: below AE_SUBSCRIBERS_MAX; if there are cursors, aetherd has granted
- * it. copies: ae_subscriber_copies_bytes() bytes, 8-byte aligned; NULL if that is 0.
+ * it. copies: ae_subscriber_copies_bytes() bytes, 8-byte aligned; NULL if that is 0. stats: its record in the statistics,
+ * zeroed but for its identity.
  */
 void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
-                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies);
+                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies,
+                        ae_stats_record *stats);
 
 /* Leaves the topic: publishers no longer wait for this subscriber. */
 void ae_subscriber_leave(struct ae_subscriber *s);

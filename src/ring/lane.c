@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "ring/claimer.h"
 #include "ring/flow.h"
+#include "ring/stats.h"
 #include <inttypes.h>
 
 #define CHECKPOINT_SPACING 64u /* parts of the lane */
@@ -90,7 +91,8 @@ static uint64_t wanted_seq(struct ae_publisher *p, uint64_t bytes) {
     return checkpoint(lane, i)->seq;
 }
 
-static int loans_hold_it(const struct ae_publisher *p, uint64_t bytes) {
+static int loans_hold_it(struct ae_publisher *p, uint64_t bytes) {
+    ae_stats_no_room(p, AE_WAITS_LOANS, 0, 0);
     return ae_fail(
         -ENOBUFS, "no room for %" PRIu64 " bytes in the lane of %" PRIu64 ": open loans hold it; commit or discard one",
         bytes, p->lane.size);
@@ -116,7 +118,7 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
         if (fits(lane, bytes, lane->free, position))
             return 0;
     }
-    ae_store_relaxed(&p->own->full, ++p->full);
+    ae_stats_no_room(p, AE_WAITS_LANE, p->holder.last_record, lane->count > 0 ? wanted_seq(p, bytes) : 0);
     return AETHER_FULL;
 }
 
@@ -137,6 +139,7 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
     struct ae_checkpoint *newest;
     uint64_t before;
 
+    ae_stats_store_loans(p);
     if (lane->count > 0) {
         newest = checkpoint(lane, lane->count - 1);
         before = lane->count > 1 ? checkpoint(lane, lane->count - 2)->position : lane->free;
@@ -156,17 +159,18 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
 
 /* ---- commit ---- */
 
-void ae_lane_commit(const struct ae_publisher *p, uint64_t seq, uint64_t position, uint64_t len) {
+void ae_lane_commit(struct ae_publisher *p, uint64_t seq, uint64_t position, uint64_t len) {
     unsigned char *slot = p->hot.slots + (seq & p->hot.mask) * p->hot.slot_size;
     ae_u64 *tag = (ae_u64 *)(void *)slot;
     ae_lane_descriptor *descriptor = (ae_lane_descriptor *)(void *)(slot + AE_SLOT_HEADER);
 
-    /* W1 and W2 as for a message in the slot: the payload in the lane and its descriptor come before the tag. */
+    /* W1 and W2 as for a message in the slot: the payload in the lane, descriptor and stamp come before the tag. */
     ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
     ae_fence_release();
     ae_store_relaxed(&descriptor->position, position);
     ae_store_relaxed(&descriptor->where, (uint64_t)p->record << 32 | len);
-    ae_store_release(tag, ae_tag(seq, AE_KIND_LANE, sizeof *descriptor));
+    ae_store_release(tag, ae_tag(seq, AE_KIND_LANE + ae_stamp(p, seq), sizeof *descriptor));
+    p->hot.bytes += len;
 }
 
 int ae_lane_too_large(const struct ae_publisher *p, uint64_t len) {

@@ -37,7 +37,7 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position);
 unsigned char *ae_lane_take(struct ae_publisher *p, uint64_t position, uint64_t bytes);
 
 /* Commits the slot of a claimed sequence. The slot says that the message lies in this publisher's lane at position. */
-void ae_lane_commit(const struct ae_publisher *p, uint64_t seq, uint64_t position, uint64_t len);
+void ae_lane_commit(struct ae_publisher *p, uint64_t seq, uint64_t position, uint64_t len);
 
 /*
  * Notes that all that is used of the lane becomes free, up to the lowest open loan, once every reliable cursor has

@@ -794,7 +794,8 @@ static void hostile_write(struct ring *ring, uint64_t *random) {
     aether_loan loans[4] = {0};
 
     assert_int_equal(ae_publisher_buffer_bytes(&ring->geometry), sizeof buffer);
-    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro, buffer);
+    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro, buffer,
+                      &scratch_stats);
     for (int call = 0; call < 24; call++) {
         const uint64_t r = next_random(random), next = pub.hot.next;
         const struct iovec batch[3] = {{data, r >> 8 & 127}, {data, r >> 16 & 1023}, {data, r >> 26 & 2047}};

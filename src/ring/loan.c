@@ -2,7 +2,10 @@
 #include "ring/loan.h"
 #include "base/error.h"
 #include "base/export.h"
+#include "ring/claimer.h"
+#include "ring/commit.h"
 #include "ring/lane.h"
+#include "ring/stats.h"
 #include <inttypes.h>
 
 static uint64_t loan_stride(const ae_geometry *geometry) {
@@ -38,6 +41,8 @@ AE_EXPORT int aether_loan_take(aether_publisher *handle, size_t len, aether_loan
         loan->data = ae_lane_take(p, position, ae_lane_units(len));
     }
     *entry = (struct ae_open_loan){.position = position, .len = len, .in_lane = len > handle->inline_max, .open = true};
+    loans->open_count++;
+    ae_stats_store_loans(p);
     loan->len = len;
     loan->ticket = loans->next++;
     return 0;
@@ -67,10 +72,12 @@ static void close_loan(struct ae_publisher *p, struct ae_open_loan *entry, aethe
     struct ae_loans *loans = &p->loans;
 
     entry->open = false;
+    loans->open_count--;
     while (loans->first != loans->next && !loans->entries[loans->first % AETHER_LOANS_MAX].open)
         loans->first++;
     if (entry->in_lane)
         ae_lane_checkpoint(p);
+    ae_stats_store_loans(p);
     *loan = (aether_loan){0};
 }
 
@@ -84,12 +91,12 @@ AE_EXPORT int aether_loan_commit(aether_publisher *handle, aether_loan *loan) {
     if (loan->len > entry->len)
         return ae_fail(-EINVAL, "loan of %" PRIu64 " bytes is committed with %zu: a length can only be lowered",
                        entry->len, loan->len);
-    if ((rc = ae_claim_next(handle, 1)) != 0)
+    if ((rc = ae_claim_next(p, 1)) != 0)
         return rc;
     if (entry->in_lane)
         ae_lane_commit(p, handle->next - 1, entry->position, loan->len);
     else
-        ae_write_slot(handle, handle->next - 1, loan->data, loan->len);
+        ae_commit_message(p, handle->next - 1, loan->data, loan->len);
     ae_wake_sleepers(handle);
     close_loan(p, entry, loan);
     return 0;

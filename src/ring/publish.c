@@ -3,34 +3,11 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "ring/claimer.h"
+#include "ring/commit.h"
 #include "ring/lane.h"
 #include <inttypes.h>
 
 /* ---- one message ---- */
-
-static void copy_pieces(unsigned char *dst, const struct iovec *pieces, size_t count) {
-#ifdef AE_TSAN
-    /* Under ThreadSanitizer ae_copy_in() stores whole words, so this joins pieces of any length into words. */
-    unsigned char word[8] = {0};
-    size_t off = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        for (size_t n = 0; n < pieces[i].iov_len; n++) {
-            word[off % 8] = ((const unsigned char *)pieces[i].iov_base)[n];
-            if (++off % 8 == 0)
-                ae_copy_in(dst + off - 8, word, 8);
-        }
-    }
-    if (off % 8 != 0)
-        ae_copy_in(dst + off - off % 8, word, off % 8);
-#else
-    for (size_t i = 0; i < count; i++) {
-        if (pieces[i].iov_len != 0)
-            ae_copy_in(dst, pieces[i].iov_base, pieces[i].iov_len);
-        dst += pieces[i].iov_len;
-    }
-#endif
-}
 
 /* Publishes one message of len bytes, which is above inline_max. */
 static int publish_in_lane(struct ae_publisher *p, const struct iovec *pieces, size_t count, uint64_t len) {
@@ -42,8 +19,8 @@ static int publish_in_lane(struct ae_publisher *p, const struct iovec *pieces, s
     /* Check for a slot first: lane room that is taken and then not used is free again only later. */
     if ((rc = ae_claim_room(p, 1)) != 0 || (rc = ae_lane_find(p, ae_lane_units(len), &position)) != 0)
         return rc;
-    copy_pieces(ae_lane_take(p, position, ae_lane_units(len)), pieces, count);
-    if ((rc = ae_claim_next(&p->hot, 1)) == 0) {
+    ae_copy_pieces(ae_lane_take(p, position, ae_lane_units(len)), pieces, count);
+    if ((rc = ae_claim_next(p, 1)) == 0) {
         ae_lane_commit(p, p->hot.next - 1, position, len);
         ae_wake_sleepers(&p->hot);
     }
@@ -58,20 +35,16 @@ static int publish_large(struct ae_publisher *p, const void *data, size_t len) {
 }
 
 AE_EXPORT int aether_detail_publish(aether_publisher *publisher, const void *data, size_t len) {
-    return len > publisher->inline_max ? publish_large(ae_publisher_of(publisher), data, len)
-                                       : aether_publish(publisher, data, len);
-}
+    struct ae_publisher *p = ae_publisher_of(publisher);
+    int rc;
 
-static void write_gathered(struct ae_publisher *p, uint64_t seq, const struct iovec *pieces, size_t count,
-                           uint64_t len) {
-    unsigned char *slot = p->hot.slots + (seq & p->hot.mask) * p->hot.slot_size;
-    ae_u64 *tag = (ae_u64 *)(void *)slot;
-
-    /* W1 and W2 as in ae_write_bytes(). */
-    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
-    ae_fence_release();
-    copy_pieces(slot + AE_SLOT_HEADER, pieces, count);
-    ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
+    if (len > publisher->inline_max)
+        return publish_large(p, data, len);
+    if ((rc = ae_claim_slow(p, 1)) != 0)
+        return rc;
+    ae_commit_message(p, publisher->next - 1, data, len);
+    ae_wake_sleepers(publisher);
+    return 0;
 }
 
 AE_EXPORT int aether_publish_gather(aether_publisher *handle, const struct iovec *pieces, size_t count) {
@@ -85,9 +58,9 @@ AE_EXPORT int aether_publish_gather(aether_publisher *handle, const struct iovec
     }
     if (len > handle->inline_max)
         return publish_in_lane(p, pieces, count, len);
-    if ((rc = ae_claim_next(handle, 1)) != 0)
+    if ((rc = ae_claim_next(p, 1)) != 0)
         return rc;
-    write_gathered(p, handle->next - 1, pieces, count, len);
+    ae_commit_pieces(p, handle->next - 1, pieces, count, len);
     ae_wake_sleepers(handle);
     return 0;
 }
@@ -135,7 +108,7 @@ static void fill_block(const struct ae_publisher *p, const struct batch *batch, 
     for (size_t i = 0; i < batch->count; i++) {
         const struct iovec message = message_of(batch, i);
         if (message.iov_len > p->hot.inline_max) {
-            copy_pieces(block, &message, 1);
+            ae_copy_pieces(block, &message, 1);
             block += ae_lane_units(message.iov_len);
         }
     }
@@ -153,17 +126,18 @@ static int publish_batch(struct ae_publisher *p, const struct batch *batch) {
             return rc;
         fill_block(p, batch, ae_lane_take(p, position, bytes));
     }
-    if ((rc = ae_claim_next(&p->hot, batch->count)) == 0) {
+    if ((rc = ae_claim_next(p, batch->count)) == 0) {
         const uint64_t seq = p->hot.next - batch->count;
         for (size_t i = 0; i < batch->count; i++) {
             const struct iovec message = message_of(batch, i);
             if (message.iov_len <= p->hot.inline_max) {
-                ae_write_slot(&p->hot, seq + i, message.iov_base, message.iov_len);
+                ae_commit_message(p, seq + i, message.iov_base, message.iov_len);
                 continue;
             }
             ae_lane_commit(p, seq + i, position, message.iov_len);
             position += ae_lane_units(message.iov_len);
         }
+        p->hot.batches++;
         ae_wake_sleepers(&p->hot);
     }
     if (bytes != 0)

@@ -8,6 +8,7 @@
 #ifndef AE_RING_PUBLISHER_H
 #define AE_RING_PUBLISHER_H
 
+#include "shm/stats_layout.h"
 #include <aether/publish.h>
 #include <stdbool.h>
 
@@ -47,9 +48,41 @@ struct ae_open_loan {
 struct ae_loans {
     struct ae_open_loan entries[AETHER_LOANS_MAX];
     uint64_t first, next;
+    uint64_t open_count;
     /* AETHER_LOANS_MAX blocks of `stride` bytes, for loans that fit in a slot. The publisher's opener owns them. */
     unsigned char *buffer;
     uint64_t stride;
+};
+
+/*
+ * The publisher's own messages, numbered from 0. A run is a number of claims without a claim of another publisher in
+ * between: message first + i of the run has sequence base + i.
+ */
+struct ae_run {
+    uint64_t base, first;
+};
+
+/*
+ * Which of its messages are stamped: one of each group, chosen at random, so that no pattern of the program's coincides
+ * with the choice. A group has 2^weight messages. All are numbers of messages.
+ */
+struct ae_sampling {
+    /* The next one that is stamped; UINT64_MAX: none ever is. */
+    uint64_t due;
+    /* The group in which it lies. */
+    uint64_t group, group_end;
+    unsigned weight;
+    uint64_t random;
+    /* When the last one was stamped: CLOCK_MONOTONIC. */
+    uint64_t last_ns;
+};
+
+/* What holds the publisher back, as of the last scan. */
+struct ae_holder {
+    uint64_t what, record; /* AE_WAITS_SUBSCRIBER or AE_WAITS_PUBLISHER */
+    uint64_t seq;
+    /* The subscriber that is farthest behind, which holds lane bytes. */
+    uint64_t last_record;
 };
 
 struct ae_publisher {
@@ -63,8 +96,15 @@ struct ae_publisher {
     uint32_t record;
     /* It may take the bias: the membarrier(2) of another publisher reaches it, or there is no other publisher. */
     bool may_bias;
-    /* How often there was no room; the record has a copy. */
-    uint64_t full;
+    /* In the statistics of its client. */
+    ae_stats_record *stats;
+    struct ae_run run;
+    struct ae_sampling sampling;
+    /* The figures of the statistics that change there. */
+    uint64_t joined, flips, full, retries, wakes, stalls, stall_ns, stall_longest, waits_since;
+    /* It may claim below this sequence without a scan. */
+    uint64_t room;
+    struct ae_holder holder;
     /* How many sequences a reliable subscriber may be behind: the capacity, or evict_lag. */
     uint64_t window;
     /* At the last scan every reliable subscriber had released all below this sequence. */

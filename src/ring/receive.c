@@ -5,25 +5,21 @@
 #include "base/export.h"
 #include "ring/claim.h"
 #include "ring/join.h"
+#include "ring/stats.h"
 #include <inttypes.h>
 
 #define LATEST_TRIES 8
 
-/* The counters in the record are for read-outs. Only this subscriber writes them, and only when they change. */
-static void count_lost(struct ae_subscriber *s, uint64_t lost) {
+static void count_lost(struct ae_subscriber *s, uint64_t lost, unsigned reason) {
     s->lost += lost;
+    s->lost_by[reason] += lost;
     s->gaps++;
-    if (s->cursors != NULL) {
-        ae_store_relaxed(&s->cursors->records[s->record].lost, s->lost);
-        ae_store_relaxed(&s->cursors->records[s->record].gaps, s->gaps);
-    }
 }
 
 static void skip_aborted(struct ae_subscriber *s) {
     s->hot.next++;
     s->aborted++;
-    if (s->cursors != NULL)
-        ae_store_relaxed(&s->cursors->records[s->record].aborted, s->aborted);
+    ae_stats_store_subscriber(s);
 }
 
 /* ---- a slot and its payload ---- */
@@ -32,6 +28,8 @@ static void skip_aborted(struct ae_subscriber *s) {
 struct slot {
     const unsigned char *bytes;
     uint64_t tag, kind;
+    /* The slot has a stamp. kind is that without it. */
+    bool stamped;
     /* The tag's sequence minus the sequence that was asked for. */
     int64_t ahead;
 };
@@ -41,6 +39,9 @@ static struct slot load_slot(const struct ae_subscriber *s, uint64_t seq) {
 
     slot.tag = ae_load_acquire((const ae_u64 *)(const void *)slot.bytes); /* R1 acquire, pairs W2 (publish) */
     slot.kind = ae_tag_kind(slot.tag);
+    slot.stamped = (slot.kind & AE_KIND_STAMPED) != 0 && slot.kind != AE_KIND_STAMPED;
+    if (slot.stamped)
+        slot.kind -= AE_KIND_STAMPED;
     slot.ahead = ae_tag_ahead(slot.tag, seq);
     return slot;
 }
@@ -122,6 +123,14 @@ static uint64_t skip_overwritten(const struct ae_subscriber *s, uint64_t from, u
     return from;
 }
 
+static unsigned reason_of(const struct ae_subscriber *s, uint64_t ahead) {
+    if (s->evicted)
+        return AE_LOST_EVICTED;
+    if ((int64_t)(s->protected_seq - s->hot.next) > 0)
+        return AE_LOST_RETAINED;
+    return ahead != 0 ? AE_LOST_RING : AE_LOST_LANE;
+}
+
 /*
  * Reports a gap: the message of `next` was overwritten in its slot (ahead > 0: by how many sequences the slot is newer)
  * or in its lane (ahead 0). The subscriber continues half a ring behind the newest message and half a lane behind the
@@ -146,8 +155,9 @@ static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *m
         resume = after != end ? after : skip_overwritten(s, resume, end, 0);
     }
     *message = (aether_message){.seq = next, .lost = resume - next};
-    count_lost(s, message->lost);
+    count_lost(s, message->lost, reason_of(s, ahead));
     s->hot.next = resume;
+    ae_stats_store_subscriber(s);
     return 1;
 }
 
@@ -162,7 +172,8 @@ static bool is_evicted(const struct ae_subscriber *s) {
 static int report_eviction(struct ae_subscriber *s) {
     ae_subscriber_leave(s);
     s->evicted = true;
-    s->hot.cursor = &s->no_cursor;
+    s->hot.cursor = &s->stats->position;
+    ae_stats_store_subscriber(s);
     return ae_fail(
         -EOVERFLOW,
         "evicted at sequence %" PRIu64 ": more than %" PRIu64
@@ -172,6 +183,13 @@ static int report_eviction(struct ae_subscriber *s) {
 
 /* ---- receive ---- */
 
+void ae_subscriber_release(struct ae_subscriber *s) {
+    if (s->hot.cursor_stored != s->hot.next)
+        ae_store_cursor(&s->hot, s->hot.next);
+    if (s->stored != s->hot.next)
+        ae_stats_store_subscriber(s);
+}
+
 /*
  * The slot of `next` isn't finished: returns 0, or -EOVERFLOW once after an eviction. first: this call has no entry
  * before it. Otherwise this call must neither release the views of these entries nor return -EOVERFLOW in place of
@@ -180,9 +198,7 @@ static int report_eviction(struct ae_subscriber *s) {
 static int nothing_yet(struct ae_subscriber *s, bool first) {
     if (!first)
         return 0;
-    /* The program may wait now, and publishers may need the last slot that was read. */
-    if (s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next);
+    ae_subscriber_release(s);
     if (s->cursors == NULL || s->geometry.evict_lag == 0 || s->evicted)
         return 0;
     /* Makes the next aether_receive() come here, too, instead of returning 0 after it has read the slot. */
@@ -242,12 +258,16 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
         if (!s->hot.zero_copy && place.len > room)
             return 0; /* only in a batch; the next call has all of the buffer */
         message->seq = next;
+        const uint64_t stamp = slot.stamped ? ae_stamp_load(s, next) : 0;
         if (!deliver(s, &slot, &place, s->hot.zero_copy ? NULL : copy, message)) {
             if (load_slot(s, next).tag != slot.tag)
                 continue;
             return is_evicted(s) ? (first ? report_eviction(s) : 0) : report_gap(s, 0, message);
         }
         s->hot.next = next + 1;
+        s->hot.bytes += message->len;
+        if (slot.stamped)
+            ae_stats_received(s, stamp, unchanged(&slot));
         return 1;
     }
     return 0;
@@ -255,7 +275,7 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
 
 /* At protected_seq a reliable subscriber has read the retained messages: from here on its cursor counts. */
 static void finish_catch_up(struct ae_subscriber *s) {
-    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->no_cursor ||
+    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position ||
         (int64_t)(s->hot.next - s->protected_seq) < 0)
         return;
     s->hot.cursor = &s->cursors->records[s->record].cursor;
@@ -317,16 +337,23 @@ static int receive_latest(struct ae_subscriber *s, aether_message *message) {
         if (found == PAYLOAD_INVALID || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
             return bad_slot(s, &slot);
         message->seq = seq;
+        const uint64_t stamp = slot.stamped ? ae_stamp_load(s, seq) : 0;
         if (!deliver(s, &slot, &place, s->copies, message)) {
             /* It was overwritten in its lane, and no newer message is committed yet: skip it. */
             if (load_slot(s, seq).tag == slot.tag) {
                 s->skipped += seq + 1 - s->hot.next;
                 s->hot.next = seq + 1;
+                ae_stats_store_subscriber(s);
             }
             continue;
         }
         s->skipped += seq - s->hot.next;
         s->hot.next = seq + 1;
+        s->hot.bytes += message->len;
+        if (slot.stamped)
+            ae_stats_received(s, stamp, unchanged(&slot));
+        else
+            ae_stats_store_subscriber(s);
         return 1;
     }
     return 0;
@@ -344,6 +371,11 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
     rc = receive_one(s, message, s->copies, s->copies_size, true);
     release_copied(s);
     return rc;
+}
+
+/* Does the slot of `next` hold a message that the inline path receives? */
+static bool is_plain(const struct ae_subscriber *s) {
+    return s->hot.zero_copy && ae_tag_kind(load_slot(s, s->hot.next).tag) == AE_KIND_INLINE;
 }
 
 AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_message *messages, int max) {
@@ -364,7 +396,10 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
         if (!s->hot.zero_copy && messages[n].lost == 0)
             used += (messages[n].len + 7) & ~(size_t)7;
         n++;
-        if (s->hot.cursor == &s->no_cursor && s->hot.next == s->protected_seq && s->cursors != NULL && !s->evicted)
+        if (is_plain(s))
+            break; /* the next call reads on faster */
+        if (s->hot.cursor == &s->stats->position && s->hot.next == s->protected_seq && s->cursors != NULL &&
+            !s->evicted)
             break; /* the retained messages end here; the next call reads on without copies if it can */
     }
     if (!s->hot.zero_copy)

@@ -8,4 +8,10 @@
 /* Is there an entry to receive, or an eviction that isn't reported yet? Changes nothing. Bounded. */
 bool ae_subscriber_ready(const struct ae_subscriber *s);
 
+/*
+ * Makes visible how far the subscriber is, because it has found nothing to receive and may wait: the cursor, as
+ * publishers may need the slots that were read; and its figures. Wait-free.
+ */
+void ae_subscriber_release(struct ae_subscriber *s);
+
 #endif

@@ -41,6 +41,7 @@ struct ring {
 
 /* A subscriber and its copies, which end at an inaccessible page. */
 struct test_subscriber {
+    ae_stats_record stats;
     struct ae_subscriber sub;
     unsigned char *copies;
     size_t copies_bytes;
@@ -49,6 +50,7 @@ struct test_subscriber {
 
 /* A publisher and the buffer of its loans. */
 struct test_publisher {
+    ae_stats_record stats;
     struct ae_publisher pub;
     unsigned char *buffer;
     aether_publisher *handle;
@@ -118,6 +120,9 @@ static inline void ring_free(struct ring *ring) {
     object_free(&ring->cursors_object);
 }
 
+/* For publishers and subscribers whose figures a test doesn't read. */
+static ae_stats_record scratch_stats __attribute__((unused));
+
 static inline ae_u64 *ring_tag(const struct ring *ring, uint64_t seq) {
     return (ae_u64 *)(void *)(ring->log_object.rw + ring->geometry.slots_off +
                               (seq & (ring->geometry.capacity - 1)) * ring->geometry.slot_size);
@@ -131,9 +136,10 @@ static inline void subscriber_open(struct test_subscriber *subscriber, const str
     subscriber->copies = need != 0 ? guarded_map(subscriber->copies_bytes, PROT_READ | PROT_WRITE, -1) : NULL;
     if (options->policy == AETHER_RELIABLE)
         ae_topic_admit_subscriber(ring->log, ring->cursors, record);
+    memset(&subscriber->stats, 0, sizeof subscriber->stats);
     ae_subscriber_init(&subscriber->sub, &ring->geometry, record, log,
                        options->policy == AETHER_RELIABLE ? ring->cursors : NULL, options,
-                       need != 0 ? subscriber->copies + subscriber->copies_bytes - need : NULL);
+                       need != 0 ? subscriber->copies + subscriber->copies_bytes - need : NULL, &subscriber->stats);
     subscriber->handle = &subscriber->sub.hot;
 }
 
@@ -149,7 +155,9 @@ static inline void publisher_open_as(struct test_publisher *publisher, const str
     ae_topic_admit_publisher(ring->log, record);
     publisher->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
     check_setup(publisher->buffer != NULL, "buffer");
-    ae_publisher_init(&publisher->pub, &ring->geometry, record, ring->log, cursors, publisher->buffer);
+    memset(&publisher->stats, 0, sizeof publisher->stats);
+    ae_publisher_init(&publisher->pub, &ring->geometry, record, ring->log, cursors, publisher->buffer,
+                      &publisher->stats);
     publisher->handle = &publisher->pub.hot;
 }
 

@@ -7,6 +7,7 @@
 #ifndef AE_RING_SUBSCRIBER_H
 #define AE_RING_SUBSCRIBER_H
 
+#include "shm/stats_layout.h"
 #include <aether/subscribe.h>
 #include <stdbool.h>
 
@@ -32,6 +33,15 @@ struct ae_subscriber {
     uint64_t lanes_ready;
     /* See aether_subscriber_stats. */
     uint64_t joined, lost, gaps, aborted, skipped;
+    uint64_t lost_by[AE_LOST_REASONS];
+    /*
+     * In the statistics of its client. stats->position is the cursor where publishers needn't see it: (1) for best
+     * effort and latest; (2) while messages from before the join are read; (3) after an eviction.
+     */
+    ae_stats_record *stats;
+    /* How often the figures were stored, and `next` when they were. */
+    uint64_t flips, stored;
+    uint64_t sleeps, woken;
     /* Where messages that may be overwritten are copied to; owned by its opener. NULL: no message is copied. */
     unsigned char *copies;
     size_t copies_size;
@@ -41,11 +51,6 @@ struct ae_subscriber {
     uint64_t spin_ns;
     /* wait.c: naps since there last was an entry to receive. */
     uint64_t naps;
-    /*
-     * The cursor is stored here, where no publisher sees it, (1) for best effort and latest; (2) while messages from
-     * before the join are read; (3) after an eviction.
-     */
-    ae_u64 no_cursor;
 };
 
 static inline struct ae_subscriber *ae_subscriber_of(aether_subscriber *handle) {

@@ -72,10 +72,6 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
     /* Publishers mustn't wait for the former holder's cursor, nor evict the new holder because of it. */
     ae_topic_retire_subscriber(cursors, record);
     claim = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
-    ae_store_relaxed(&own->joined, claim);
-    ae_store_relaxed(&own->lost, 0);
-    ae_store_relaxed(&own->gaps, 0);
-    ae_store_relaxed(&own->aborted, 0);
     ae_store_relaxed(&own->cursor, claim);
     /*
      * E1 acq_rel, pairs E2 (scan): with a word of this generation comes this cursor. It is an exchange because a

@@ -335,7 +335,7 @@ static void leave_behind(struct ring *ring, enum left left, bool alone) {
     if (left == INTENT)
         ae_store_relaxed(&ring->log->publishers[RECORD].intent, ae_intent(seq, 2));
     if (left == CLAIM || left == HALF || left == BEHIND)
-        assert_int_equal(ae_claim_next(publisher.handle, 3), 0);
+        assert_int_equal(ae_claim_next(&publisher.pub, 3), 0);
     if (left == HALF || left == BEHIND) {
         ae_write_slot(publisher.handle, seq, &word, sizeof word);
         ae_store_relaxed(ring_tag(ring, seq + 1), ae_tag(seq + 1, AE_KIND_BUSY, 0));

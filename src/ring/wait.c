@@ -4,6 +4,7 @@
 #include "base/export.h"
 #include "ring/nap.h"
 #include "ring/receive.h"
+#include "ring/stats.h"
 #include "ring/wake.h"
 #include <aether/wait.h>
 #include <sched.h>
@@ -123,8 +124,7 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
     if (timeout_ns == 0)
         return 0;
     /* Before a wait: publishers may need the slots that were read. */
-    if (s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next);
+    ae_subscriber_release(s);
     start = ae_now_ns();
     if (s->spin_ns == 0) {
         ae_clock_init();
@@ -136,9 +136,12 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
     }
     adapt_spin(s, false);
     while ((now = ae_now_ns()) - start < timeout_ns) {
+        ae_store_relaxed(&s->stats->sleeps, ++s->sleeps);
         const bool no_signal = ae_subscriber_sleep(s, timeout_ns - (now - start));
-        if (ae_subscriber_has_news(s))
+        if (ae_subscriber_has_news(s)) {
+            ae_store_relaxed(&s->stats->woken, ++s->woken);
             return report(s);
+        }
         if (!no_signal)
             return 0;
     }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/export.h"
 #include "ring/publisher.h"
+#include "ring/stats.h"
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -84,7 +85,12 @@ AE_EXPORT void aether_detail_wake(aether_publisher *handle) {
     handle->wake = word;
     if (want != word)
         return;
-    if (ae_cas(&p->log->wake.wake, word, word + 1)) /* else another publisher has raised it, and wakes the sleepers */
+    if (ae_cas(&p->log->wake.wake, word, word + 1)) { /* else another publisher has raised it, and wakes the sleepers */
         ae_wake_futex(&p->log->wake.wake);
+        ae_store_relaxed(&p->stats->wakes, ++p->wakes);
+    }
     handle->wake = word + 1;
+    /* Where subscribers sleep, messages are rare: the next one may have to be stamped, and the next call may be far. */
+    ae_stamp_review(p);
+    ae_stats_store_publisher(p);
 }

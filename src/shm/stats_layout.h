@@ -34,25 +34,30 @@
 /* A histogram of latencies: docs/layout.md. Values from 0 on, in ns; a value of 2^42 or more is an overflow. */
 #define AE_HISTOGRAM_BUCKETS 624u
 
-/*
- * The figures of a handle that belong together. They are stored twice. `flips` counts how often they were stored; copy
- * flips & 1 is complete. Its owner writes the other copy and then raises `flips`, so a complete copy is there also if
- * the owner is killed at any point.
- */
-typedef struct ae_stats_account {
-    ae_u64 joined; /* sequence from which it accounts */
-    ae_u64 next;   /* subscriber: all below it is accounted for; publisher: see `messages` */
-    ae_u64 bytes;  /* payload of the messages */
+/* The figures of a handle that belong together. */
+typedef struct ae_account {
+    uint64_t joined; /* sequence from which it accounts */
+    uint64_t next;   /* subscriber: all below it is accounted for; publisher: see `messages` */
+    uint64_t bytes;  /* payload of the messages */
     /* publisher: messages that it had published when it had claimed up to `next`. Since then it has claimed without
      * another publisher in between, so its intent's end - next more */
-    ae_u64 messages;
-    ae_u64 batches;               /* publisher: calls with several messages */
-    ae_u64 lost[AE_LOST_REASONS]; /* subscriber: sequences */
-    ae_u64 gaps;                  /* subscriber */
-    ae_u64 aborted;               /* subscriber: sequences */
-    ae_u64 skipped;               /* subscriber: sequences that a latest subscriber passed over */
-    ae_u64 evicted;               /* subscriber: 1 after it was evicted and a receive has reported that */
-    ae_u64 reserved[3];
+    uint64_t messages;
+    uint64_t batches;               /* publisher: calls with several messages */
+    uint64_t lost[AE_LOST_REASONS]; /* subscriber: sequences */
+    uint64_t gaps;                  /* subscriber */
+    uint64_t aborted;               /* subscriber: sequences */
+    uint64_t skipped;               /* subscriber: sequences that a latest subscriber passed over */
+    uint64_t evicted;               /* subscriber: 1 after it was evicted and a receive has reported that */
+    uint64_t reserved[3];
+} ae_account;
+
+/*
+ * They are stored twice, word by word. `flips` counts how often they were stored; copy flips & 1 is complete. Their
+ * owner writes the other copy and then raises `flips`, so a complete copy is there also if the owner is killed at any
+ * point.
+ */
+typedef struct ae_stats_account {
+    ae_u64 words[sizeof(ae_account) / sizeof(uint64_t)];
 } ae_stats_account;
 
 /* What a publisher without room waits for. */

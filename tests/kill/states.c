@@ -8,7 +8,8 @@ void make_topic(unsigned topic) {
     static const uint64_t sizes[] = {8, 16, 24, 32, 40, 56, 104};
     static const uint64_t inline_sizes[] = {16, 24, 40, 56};
     static const uint64_t large_sizes[] = {100, 200, 520, 1000, 2000};
-    aether_topic_config config = {.capacity = capacities[any_of(6)], .start_seq = any_of(3) * any_of(1000)};
+    aether_topic_config config = {
+        .capacity = capacities[any_of(6)], .start_seq = any_of(3) * any_of(1000), .latency = AETHER_LATENCY_OFF};
 
     if ((topic & LANES) != 0 || one_in(4)) {
         config.inline_max = inline_sizes[any_of(4)];

@@ -18,6 +18,7 @@ struct world world;
 static struct peer peers[PEERS_MAX];
 static struct call scratch; /* for calls that aren't stopped */
 static unsigned char *copies[SUBSCRIBERS_MAX], *buffers[PUBLISHERS_MAX];
+static ae_stats_record publisher_stats[PUBLISHERS_MAX], subscriber_stats[SUBSCRIBERS_MAX];
 
 void wrong(const char *format, ...) {
     va_list args;
@@ -424,7 +425,7 @@ void perform(void *arg) {
         break;
     case JOIN_PUBLISHER:
         ae_publisher_init(&publisher->pub, &world.geometry, publisher->record, world.log, world.cursors_ro,
-                          buffers[publisher - world.publishers]);
+                          buffers[publisher - world.publishers], &publisher_stats[publisher - world.publishers]);
         break;
     case LEAVE_PUBLISHER:
         ae_publisher_leave(&publisher->pub);
@@ -441,7 +442,7 @@ void perform(void *arg) {
     case JOIN_SUBSCRIBER:
         ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro,
                            subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL, &subscriber->options,
-                           copies[subscriber->record]);
+                           copies[subscriber->record], &subscriber_stats[subscriber->record]);
         break;
     case LEAVE_SUBSCRIBER:
         ae_subscriber_leave(&subscriber->sub);

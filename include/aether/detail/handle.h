@@ -19,7 +19,7 @@ extern "C" {
 
 struct aether_publisher {
     uint64_t next;        /* one more than the last sequence that this publisher claimed */
-    uint64_t limit;       /* it may claim below this without reading the cursors again; at least next */
+    uint64_t limit;       /* it may claim below this on the inline path; at least next */
     uint64_t word;        /* the claim word as this publisher's last claim, or its bias, left it */
     uint64_t biased;      /* 1: it has the bias; 0: it claims by compare-and-swap */
     ae_u64 *intent;       /* in the publisher's record */
@@ -31,6 +31,8 @@ struct aether_publisher {
     const ae_u64 *want;   /* the note that subscribers leave before they sleep */
     uint64_t wake;        /* the topic's wake word as last loaded */
     uint64_t max_message; /* bytes */
+    uint64_t bytes;       /* payload that it has published */
+    uint64_t batches;     /* calls that published several messages */
 };
 
 struct aether_subscriber {
@@ -43,7 +45,8 @@ struct aether_subscriber {
     uint64_t inline_max;        /* bytes: the largest length that a tag may say */
     uint64_t cursor_mask;       /* the cursor is stored whenever next & cursor_mask is 0 */
     uint64_t cursor_stored;     /* the cursor as last stored */
-    ae_u64 *cursor;             /* in the subscriber's record; if it holds nobody back, a private word */
+    ae_u64 *cursor;             /* in the subscriber's record; if it holds nobody back, in its statistics */
+    uint64_t bytes;             /* payload that it has received */
 };
 
 #ifdef __cplusplus

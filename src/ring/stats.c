@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ring/stats.h"
+#include "base/clock.h"
+#include "base/histogram.h"
+#include "ring/claim.h"
+
+/* A fast publisher stamps a message about this often, as long as a group isn't larger than GROUP_MAX. */
+#define SAMPLE_NS 100000u
+#define WEIGHT_MAX 12u
+#define READ_TRIES 64
+#define WORDS (sizeof(ae_account) / sizeof(uint64_t))
+
+/* ---- the figures that belong together ---- */
+
+/*
+ * M3 fence, pairs M4 (read): a process that has loaded a word of the copy that is written here then finds that `flips`
+ * was raised. M1 release, pairs M2 (read): with the raised `flips` comes the whole copy.
+ */
+static void store_account(ae_stats_record *record, uint64_t *flips, const ae_account *account) {
+    ae_u64 *copy = record->account[(*flips + 1) & 1].words;
+    const uint64_t *words = (const uint64_t *)(const void *)account;
+
+    ae_fence_release();
+    for (size_t i = 0; i < WORDS; i++)
+        ae_store_relaxed(&copy[i], words[i]);
+    ae_store_release(&record->flips, ++*flips);
+}
+
+bool ae_stats_read(const ae_stats_record *record, const ae_u64 *word, ae_account *account, uint64_t *value) {
+    uint64_t *words = (uint64_t *)(void *)account;
+
+    for (int turn = 0; turn < READ_TRIES; turn++) {
+        const uint64_t flips = ae_load_acquire(&record->flips); /* M2 */
+        const ae_u64 *copy = record->account[flips & 1].words;
+        for (size_t i = 0; i < WORDS; i++)
+            words[i] = ae_load_relaxed(&copy[i]);
+        /*
+         * M5 acquire, pairs F1 (receive) and P4 (claim): the figures that the owner stored before this cursor or intent
+         * are visible, so if they differ from those that were copied, `flips` does, too.
+         */
+        *value = ae_load_acquire(word);
+        ae_fence_acquire(); /* M4 */
+        if (ae_load_relaxed(&record->flips) == flips)
+            return true;
+    }
+    return false;
+}
+
+uint64_t ae_stats_published(const ae_log *log, uint32_t record, const ae_account *account, uint64_t intent) {
+    const uint64_t first = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, account->next);
+    const uint64_t end = first + (intent & AE_INTENT_COUNT_MAX), word = ae_load_acquire(&log->claim.claim);
+    const bool won = (ae_claim_has_bias(word) && ae_claim_record(word) == record) || ae_claim_was_won(log, record, end);
+    const uint64_t run = (won ? end : first) - account->next;
+
+    return account->messages + ((int64_t)run > 0 ? run : 0);
+}
+
+/* ---- publishers ---- */
+
+void ae_stats_store_publisher(struct ae_publisher *p) {
+    const ae_account account = {
+        .joined = p->joined,
+        .next = p->run.base,
+        .messages = p->run.first,
+        .bytes = p->hot.bytes,
+        .batches = p->hot.batches,
+    };
+
+    store_account(p->stats, &p->flips, &account);
+}
+
+void ae_stats_open_publisher(struct ae_publisher *p) {
+    const bool stamps = p->geometry.stamps_off != 0;
+
+    p->joined = p->hot.next;
+    p->run.base = p->hot.next;
+    p->sampling.due = stamps ? 0 : UINT64_MAX;
+    p->sampling.group_end = 1;
+    p->sampling.random = ae_now_ns() ^ (uintptr_t)p;
+    ae_stats_store_publisher(p);
+}
+
+/* The number of the message after the last one that this publisher claimed. */
+static uint64_t messages_of(const struct ae_publisher *p) {
+    const uint64_t run = p->hot.next - p->run.base;
+
+    return p->run.first + ((int64_t)run > 0 ? run : 0); /* a run may have begun whose first claim was lost */
+}
+
+void ae_stats_begin_run(struct ae_publisher *p, uint64_t seq) {
+    if (seq == p->hot.next && (int64_t)(seq - p->run.base) >= 0)
+        return;
+    p->run.first = messages_of(p);
+    p->run.base = seq;
+    ae_stats_store_publisher(p);
+}
+
+void ae_stats_store_loans(struct ae_publisher *p) {
+    ae_store_relaxed(&p->stats->loans, p->loans.open_count);
+    ae_store_relaxed(&p->stats->lane_used, p->lane.head - p->lane.free);
+}
+
+void ae_stats_no_room(struct ae_publisher *p, uint64_t what, uint64_t record, uint64_t seq) {
+    const uint64_t now = ae_now_ns();
+    ae_stats_record *stats = p->stats;
+
+    if (p->waits_since == 0) {
+        p->waits_since = now;
+        ae_store_relaxed(&stats->stalls, ++p->stalls);
+        ae_stats_store_publisher(p);
+    }
+    ae_store_relaxed(&stats->full, ++p->full);
+    ae_store_relaxed(&stats->waits_last, now);
+    ae_store_relaxed(&stats->waits_for, what);
+    ae_store_relaxed(&stats->waits_record, record);
+    ae_store_relaxed(&stats->waits_seq, seq);
+    ae_store_relaxed(&stats->waits_since, p->waits_since);
+}
+
+void ae_stats_room(struct ae_publisher *p) {
+    uint64_t ns;
+
+    if (AE_LIKELY(p->waits_since == 0))
+        return;
+    ns = ae_now_ns() - p->waits_since;
+    p->waits_since = 0;
+    p->stall_ns += ns;
+    if (ns > p->stall_longest)
+        p->stall_longest = ns;
+    ae_store_relaxed(&p->stats->waits_since, 0);
+    ae_store_relaxed(&p->stats->waits_for, AE_WAITS_NOT);
+    ae_store_relaxed(&p->stats->stall_ns, p->stall_ns);
+    ae_store_relaxed(&p->stats->stall_longest, p->stall_longest);
+}
+
+/* ---- which messages are stamped ---- */
+
+void ae_stats_set_limit(struct ae_publisher *p) {
+    uint64_t limit = p->room;
+
+    if (p->sampling.due != UINT64_MAX) {
+        const uint64_t left = p->sampling.due - messages_of(p), stamp = p->hot.next + ((int64_t)left > 0 ? left : 0);
+        if ((int64_t)(limit - stamp) > 0)
+            limit = stamp;
+    }
+    p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
+}
+
+/* xorshift64*; see Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled". */
+static uint64_t next_random(uint64_t *state) {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1dull;
+}
+
+/* The group after the present one begins. */
+static void next_group(struct ae_publisher *p) {
+    struct ae_sampling *sampling = &p->sampling;
+    const uint64_t size = 1ull << sampling->weight;
+
+    sampling->group = sampling->group_end;
+    sampling->group_end += size;
+    sampling->due = sampling->group + (sampling->weight != 0 ? next_random(&sampling->random) >> 32 & (size - 1) : 0);
+}
+
+/* A message was stamped now, ns after the one before. */
+static void adapt(struct ae_sampling *sampling, uint64_t ns) {
+    if (ns < SAMPLE_NS / 2 && sampling->weight < WEIGHT_MAX)
+        sampling->weight++;
+    for (; ns > 2 * SAMPLE_NS && sampling->weight > 0; ns /= 2)
+        sampling->weight--;
+}
+
+bool ae_stamp_due(const struct ae_publisher *p, uint64_t seq) {
+    return p->run.first + (seq - p->run.base) == p->sampling.due;
+}
+
+uint64_t ae_stamp(struct ae_publisher *p, uint64_t seq) {
+    struct ae_sampling *sampling = &p->sampling;
+    ae_u64 *stamps = (ae_u64 *)(void *)((unsigned char *)p->log + p->geometry.stamps_off);
+    uint64_t now;
+
+    if (AE_LIKELY(!ae_stamp_due(p, seq)))
+        return 0;
+    now = ae_now_ns();
+    ae_store_relaxed(&stamps[seq & p->hot.mask], now << AE_STAMP_NS_SHIFT | sampling->weight);
+    if (p->geometry.latency != AE_LATENCY_ALL)
+        adapt(sampling, now - sampling->last_ns);
+    sampling->last_ns = now;
+    next_group(p);
+    ae_stats_set_limit(p);
+    ae_store_relaxed(&p->stats->last_ns, now);
+    ae_stats_store_publisher(p);
+    return AE_KIND_STAMPED;
+}
+
+void ae_stamp_review(struct ae_publisher *p) {
+    struct ae_sampling *sampling = &p->sampling;
+    const uint64_t next = messages_of(p);
+
+    if (sampling->weight == 0 || sampling->due == UINT64_MAX || ae_now_ns() - sampling->last_ns < 2 * SAMPLE_NS)
+        return;
+    /* The group ends early, with the next message, which stands for those before it. */
+    sampling->due = next;
+    sampling->group_end = next + 1;
+    sampling->weight = 63 - (unsigned)__builtin_clzll(next + 1 - sampling->group);
+    ae_stats_set_limit(p);
+}
+
+/* ---- subscribers ---- */
+
+void ae_stats_store_subscriber(struct ae_subscriber *s) {
+    ae_account account = {
+        .joined = s->joined,
+        .next = s->hot.next,
+        .bytes = s->hot.bytes,
+        .gaps = s->gaps,
+        .aborted = s->aborted,
+        .skipped = s->skipped,
+        .evicted = s->evicted,
+    };
+
+    for (unsigned reason = 0; reason < AE_LOST_REASONS; reason++)
+        account.lost[reason] = s->lost_by[reason];
+    s->stored = s->hot.next;
+    store_account(s->stats, &s->flips, &account);
+}
+
+void ae_stats_open_subscriber(struct ae_subscriber *s) {
+    ae_store_relaxed(&s->stats->policy, (uint64_t)s->policy);
+    ae_store_relaxed(&s->stats->position, s->hot.next);
+    ae_stats_store_subscriber(s);
+}
+
+uint64_t ae_stamp_load(const struct ae_subscriber *s, uint64_t seq) {
+    const uint64_t off = s->geometry.stamps_off;
+    const ae_u64 *stamps = (const ae_u64 *)((uintptr_t)s->log + off);
+
+    return off != 0 ? ae_load_relaxed(&stamps[seq & s->hot.mask]) : 0;
+}
+
+/* Only this subscriber changes the word. */
+static void add(ae_u64 *word, uint64_t n) {
+    ae_store_relaxed(word, ae_load_relaxed(word) + n);
+}
+
+void ae_stats_received(struct ae_subscriber *s, uint64_t stamp, bool valid) {
+    const uint64_t now = ae_now_ns(), ns = now - (stamp >> AE_STAMP_NS_SHIFT);
+    const uint64_t messages = 1ull << (stamp & AE_STAMP_WEIGHT_MASK);
+    ae_stats_record *stats = s->stats;
+
+    if (!valid || stamp == 0) /* a topic without stamps, whose publisher is faulty or hostile */
+        add(&stats->missed, 1);
+    else if ((int64_t)ns < 0)
+        add(&stats->negative, 1);
+    else if (ae_histogram_index(ns) >= AE_HISTOGRAM_BUCKETS)
+        add(&stats->overflow, messages);
+    else
+        add(&stats->buckets[ae_histogram_index(ns)], messages);
+    add(&stats->samples, 1);
+    ae_store_relaxed(&stats->last_ns, now);
+    ae_stats_store_subscriber(s);
+}
