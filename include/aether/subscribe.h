@@ -219,7 +219,8 @@ void aether_subscriber_get_stats(const aether_subscriber *subscriber, aether_sub
  * sequence, a message in a lane), or the message is stamped, or it must be copied and validated.
  */
 int aether_detail_receive(aether_subscriber *subscriber, aether_message *message);
-int aether_detail_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max);
+/* n entries are there already, which this call has received; it goes on up to max, and returns their number. */
+int aether_detail_receive_batch(aether_subscriber *subscriber, aether_message *messages, int n, int max);
 
 /* F1 release, pairs F2 (scan): a publisher overwrites a slot only after the subscriber's last load from it. */
 static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_t seq) {
@@ -271,18 +272,18 @@ AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *
 AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_message *messages, int max) {
     const uint64_t seq = subscriber->next;
     uint64_t bytes = 0;
-    int n = 0;
+    int n = 0, rc = 1;
 
     if (AE_UNLIKELY(!subscriber->zero_copy))
-        return aether_detail_receive_batch(subscriber, messages, max);
+        return aether_detail_receive_batch(subscriber, messages, 0, max);
     ae_store_cursor(subscriber, seq);
-    while (n < max &&
-           ae_read_slot(subscriber, ae_slot_at(subscriber, seq + (unsigned)n), seq + (unsigned)n, &messages[n]) == 1)
+    while (n < max && (rc = ae_read_slot(subscriber, ae_slot_at(subscriber, seq + (unsigned)n), seq + (unsigned)n,
+                                         &messages[n])) == 1)
         bytes += messages[n++].len;
     subscriber->next = seq + (unsigned)n;
     subscriber->bytes += bytes;
-    if (AE_UNLIKELY(n == 0 && max > 0))
-        return aether_detail_receive_batch(subscriber, messages, max);
+    if (AE_UNLIKELY(rc < 0 || (rc == 0 && n == 0)))
+        return aether_detail_receive_batch(subscriber, messages, n, max);
     return n;
 }
 

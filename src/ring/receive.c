@@ -373,19 +373,23 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
     return rc;
 }
 
-/* Does the slot of `next` hold a message that the inline path receives? */
-static bool is_plain(const struct ae_subscriber *s) {
-    return s->hot.zero_copy && ae_tag_kind(load_slot(s, s->hot.next).tag) == AE_KIND_INLINE;
+/* Receives what the inline path can: entries from messages[n] on. Returns the number of entries, with the first n. */
+static int receive_plain(struct ae_subscriber *s, aether_message *messages, int n, int max) {
+    while (n < max && ae_read_slot(&s->hot, ae_slot_at(&s->hot, s->hot.next), s->hot.next, &messages[n]) == 1) {
+        s->hot.bytes += messages[n++].len;
+        s->hot.next++;
+    }
+    return n;
 }
 
-AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_message *messages, int max) {
+AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_message *messages, int n, int max) {
     struct ae_subscriber *s = ae_subscriber_of(handle);
     size_t used = 0;
-    int n = 0;
 
     if (s->policy == AETHER_LATEST)
         return max > 0 ? receive_latest(s, messages) : 0;
-    finish_catch_up(s);
+    if (n == 0)
+        finish_catch_up(s);
     while (n < max) {
         const int rc = receive_one(s, &messages[n], s->copies + used, s->copies_size - used, n == 0);
         if (rc <= 0) {
@@ -396,11 +400,11 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
         if (!s->hot.zero_copy && messages[n].lost == 0)
             used += (messages[n].len + 7) & ~(size_t)7;
         n++;
-        if (is_plain(s))
-            break; /* the next call reads on faster */
         if (s->hot.cursor == &s->stats->position && s->hot.next == s->protected_seq && s->cursors != NULL &&
             !s->evicted)
             break; /* the retained messages end here; the next call reads on without copies if it can */
+        if (s->hot.zero_copy)
+            n = receive_plain(s, messages, n, max);
     }
     if (!s->hot.zero_copy)
         ae_store_cursor(&s->hot, s->hot.next);

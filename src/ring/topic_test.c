@@ -512,10 +512,6 @@ static void set_cursor_record(const struct ring *ring, uint64_t cursor, uint64_t
     ae_cursor_record *own = &ring->cursors->records[RECORD];
 
     ae_store_relaxed(&own->cursor, cursor);
-    ae_store_relaxed(&own->joined, 1);
-    ae_store_relaxed(&own->lost, 2);
-    ae_store_relaxed(&own->gaps, 3);
-    ae_store_relaxed(&own->aborted, 4);
     ae_store_relaxed(&ring->log->evict[RECORD], evict);
     ae_store_relaxed(&ring->cursors->active.active, OTHER | (active ? BIT : 0));
 }
@@ -541,10 +537,6 @@ static void subscribers_are_admitted(void **state) {
             claim = ae_claim_reach(ring.log, 0);
             image_save(&expected, &ring);
             ae_store_relaxed(&wanted->cursor, claim);
-            ae_store_relaxed(&wanted->joined, claim);
-            ae_store_relaxed(&wanted->lost, 0);
-            ae_store_relaxed(&wanted->gaps, 0);
-            ae_store_relaxed(&wanted->aborted, 0);
             ae_store_relaxed(&image_cursors(&expected)->active.active, OTHER);
             cut = step_killed(&ring, ADMIT_SUBSCRIBER, n);
             /* A publisher that sees the new generation must not wait for the last holder, or evict the new one. */
