@@ -30,7 +30,7 @@ def compiler_of(program):
 def count(program, loop, messages):
     """Instructions a message of one loop."""
     ran = subprocess.run(['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null', '--collect-atstart=no',
-                          f'--toggle-collect=loop_{loop}', program, loop], capture_output=True, text=True, check=False)
+                          f'--toggle-collect=loop_{loop.removesuffix("_stamped")}', program, loop], capture_output=True, text=True, check=False)
     found = re.search(r'Collected : (\d+)', ran.stderr)
     if ran.returncode != 0 or not found or int(found[1]) == 0:
         raise RuntimeError(f'{loop}: {ran.stderr.strip().splitlines()[-1] if ran.stderr else "no output"}')

@@ -490,16 +490,17 @@ AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct
     for (size_t i = 0; i < count; i++) {
         if (AE_UNLIKELY(messages[i].iov_len > publisher->inline_max))
             return aether_detail_publish_batch(publisher, messages, count);
-        bytes += messages[i].iov_len;
     }
     if (AE_UNLIKELY(!ae_claim_inline(publisher, count)))
         return aether_detail_publish_batch(publisher, messages, count);
-    publisher->bytes += bytes;
     publisher->batches++;
     seq = publisher->next - count;
     const struct aether_publisher hot = *publisher; /* a copy: the compiler needn't load it anew after each store */
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         ae_write_slot(&hot, seq + i, messages[i].iov_base, messages[i].iov_len);
+        bytes += messages[i].iov_len;
+    }
+    publisher->bytes += bytes;
     ae_wake_sleepers(publisher);
     return 0;
 }

@@ -9,6 +9,8 @@
 #define WEIGHT_MAX 12u
 #define READ_TRIES 64
 #define WORDS (sizeof(ae_account) / sizeof(uint64_t))
+#define PUBLISHER_WORDS (offsetof(ae_account, lost) / sizeof(uint64_t)) /* the others stay 0 */
+#define SUBSCRIBER_WORDS (offsetof(ae_account, reserved) / sizeof(uint64_t))
 
 /* ---- the figures that belong together ---- */
 
@@ -16,13 +18,13 @@
  * M3 fence, pairs M4 (read): a process that has loaded a word of the copy that is written here then finds that `flips`
  * was raised. M1 release, pairs M2 (read): with the raised `flips` comes the whole copy.
  */
-static void store_account(ae_stats_record *record, uint64_t *flips, const ae_account *account) {
+static inline void store_account(ae_stats_record *record, uint64_t *flips, const ae_account *account, size_t words) {
     ae_u64 *copy = record->account[(*flips + 1) & 1].words;
-    const uint64_t *words = (const uint64_t *)(const void *)account;
+    const uint64_t *from = (const uint64_t *)(const void *)account;
 
     ae_fence_release();
-    for (size_t i = 0; i < WORDS; i++)
-        ae_store_relaxed(&copy[i], words[i]);
+    for (size_t i = 0; i < words; i++)
+        ae_store_relaxed(&copy[i], from[i]);
     ae_store_release(&record->flips, ++*flips);
 }
 
@@ -66,7 +68,7 @@ void ae_stats_store_publisher(struct ae_publisher *p) {
         .batches = p->hot.batches,
     };
 
-    store_account(p->stats, &p->flips, &account);
+    store_account(p->stats, &p->flips, &account, PUBLISHER_WORDS);
 }
 
 void ae_stats_open_publisher(struct ae_publisher *p) {
@@ -224,7 +226,7 @@ void ae_stats_store_subscriber(struct ae_subscriber *s) {
     for (unsigned reason = 0; reason < AE_LOST_REASONS; reason++)
         account.lost[reason] = s->lost_by[reason];
     s->stored = s->hot.next;
-    store_account(s->stats, &s->flips, &account);
+    store_account(s->stats, &s->flips, &account, SUBSCRIBER_WORDS);
 }
 
 void ae_stats_open_subscriber(struct ae_subscriber *s) {
