@@ -47,11 +47,7 @@ uint64_t ae_claim_seq(const struct ae_publisher *p) {
 }
 
 int ae_claim_room(struct ae_publisher *p, uint64_t count) {
-    if (has_room(p, ae_claim_seq(p), count)) {
-        ae_stats_room(p);
-        return 0;
-    }
-    return no_room(p, count);
+    return has_room(p, ae_claim_seq(p), count) ? 0 : no_room(p, count);
 }
 
 /* ---- one try to claim ---- */

@@ -171,6 +171,7 @@ void ae_lane_commit(struct ae_publisher *p, uint64_t seq, uint64_t position, uin
     ae_store_relaxed(&descriptor->where, (uint64_t)p->record << 32 | len);
     ae_store_release(tag, ae_tag(seq, AE_KIND_LANE + ae_stamp(p, seq), sizeof *descriptor));
     p->hot.bytes += len;
+    ae_stats_room(p);
 }
 
 int ae_lane_too_large(const struct ae_publisher *p, uint64_t len) {

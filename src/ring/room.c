@@ -5,6 +5,7 @@
 #include "ring/claimer.h"
 #include "ring/lane.h"
 #include "ring/nap.h"
+#include "ring/stats.h"
 #include <aether/wait.h>
 #include <sched.h>
 
@@ -19,10 +20,14 @@ static uint64_t least(uint64_t a, uint64_t b) {
 /* Returns 0: there is room for a message of len bytes. AETHER_FULL: there isn't. -ENOBUFS: loans hold it. */
 static int check_room(struct ae_publisher *p, size_t len) {
     uint64_t position;
+    int rc;
 
     if (ae_claim_room(p, 1) != 0)
         return AETHER_FULL;
-    return len > p->hot.inline_max && len <= p->hot.max_message ? ae_lane_find(p, ae_lane_units(len), &position) : 0;
+    if (len > p->hot.inline_max && (rc = ae_lane_find(p, ae_lane_units(len), &position)) != 0)
+        return rc;
+    ae_stats_room(p);
+    return 0;
 }
 
 AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64_t timeout_ns) {

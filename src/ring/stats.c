@@ -2,7 +2,6 @@
 #include "ring/stats.h"
 #include "base/clock.h"
 #include "base/histogram.h"
-#include "ring/claim.h"
 
 /* A fast publisher stamps a message about this often, as long as a group isn't larger than GROUP_MAX. */
 #define SAMPLE_NS 100000u
@@ -46,15 +45,6 @@ bool ae_stats_read(const ae_stats_record *record, const ae_u64 *word, ae_account
             return true;
     }
     return false;
-}
-
-uint64_t ae_stats_published(const ae_log *log, uint32_t record, const ae_account *account, uint64_t intent) {
-    const uint64_t first = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, account->next);
-    const uint64_t end = first + (intent & AE_INTENT_COUNT_MAX), word = ae_load_acquire(&log->claim.claim);
-    const bool won = (ae_claim_has_bias(word) && ae_claim_record(word) == record) || ae_claim_was_won(log, record, end);
-    const uint64_t run = (won ? end : first) - account->next;
-
-    return account->messages + ((int64_t)run > 0 ? run : 0);
 }
 
 /* ---- publishers ---- */

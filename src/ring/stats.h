@@ -37,7 +37,7 @@ void ae_stats_store_loans(struct ae_publisher *p);
 /* A call found no room: it waits for `what`, of this record, to pass seq. */
 void ae_stats_no_room(struct ae_publisher *p, uint64_t what, uint64_t record, uint64_t seq);
 
-/* A call found room again. */
+/* A call found room again: it has claimed, taken a loan, or waited for room with success. */
 void ae_stats_room(struct ae_publisher *p);
 
 /* ---- which messages are stamped ---- */
@@ -79,11 +79,5 @@ void ae_stats_received(struct ae_subscriber *s, uint64_t stamp, bool valid);
  * hostile. Bounded.
  */
 bool ae_stats_read(const ae_stats_record *record, const ae_u64 *word, ae_account *account, uint64_t *value);
-
-/*
- * Returns how many messages the publisher that holds the record has published. account and intent are those of one
- * ae_stats_read(). log may be mapped without the slots. With the bias, a publish that has just begun counts.
- */
-uint64_t ae_stats_published(const ae_log *log, uint32_t record, const ae_account *account, uint64_t intent);
 
 #endif
