@@ -115,6 +115,14 @@ void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char 
     snprintf(name, AE_OBJECT_NAME_SIZE, "%stoken-%" PRIu64, instance->prefix, client_id);
 }
 
+void ae_name_stats(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]) {
+    snprintf(name, AE_OBJECT_NAME_SIZE, "%sstats-%" PRIu64, instance->prefix, client_id);
+}
+
+void ae_name_totals(const struct ae_instance *instance, char name[AE_OBJECT_NAME_SIZE]) {
+    snprintf(name, AE_OBJECT_NAME_SIZE, "%stotals", instance->prefix);
+}
+
 /*
  * An open-file-description lock. Unlike flock() it can be tested without being taken, so a test never prevents a daemon
  * from starting.

@@ -32,6 +32,8 @@ void ae_name_registry(const struct ae_instance *instance, char name[AE_OBJECT_NA
 void ae_name_log(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
+void ae_name_stats(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
+void ae_name_totals(const struct ae_instance *instance, char name[AE_OBJECT_NAME_SIZE]);
 
 /*
  * aetherd: takes the instance's lock. *lock is the fd that holds it until the caller closes it. Doesn't block. Errors:

@@ -263,7 +263,17 @@ int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_re
     default:
         return 0;
     }
-    return copy->grant_id != 0 && copy->topic_id != 0 && copy->client_id != 0 && copy->record < records;
+    return copy->grant_id != 0 && copy->topic_id != 0 && copy->client_id != 0 && copy->record < records &&
+           copy->stats < registry->grants_max && copy->folded <= 1;
+}
+
+_Static_assert(offsetof(ae_registry_grant, stats) % 8 == 0 &&
+                   offsetof(ae_registry_grant, folded) == offsetof(ae_registry_grant, stats) + 4,
+               "stats and folded lie in one word");
+
+void ae_registry_set_folded(ae_registry_grant *grant) {
+    /* Released by the store of the epoch in the topic's totals: K4. */
+    ae_store_relaxed((ae_u64 *)(void *)&grant->stats, grant->stats | 1ull << 32);
 }
 
 /* Stores the next state of the same generation. */

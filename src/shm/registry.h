@@ -62,6 +62,9 @@ int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_re
  */
 void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size);
 
+/* aetherd: marks a live grant as folded. */
+void ae_registry_set_folded(ae_registry_grant *grant);
+
 /*
  * aetherd calls it after it has stored that a topic has come, has gone, or has got its type. Raises the registry's
  * generation and wakes the threads that sleep on it.

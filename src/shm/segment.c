@@ -218,7 +218,7 @@ int ae_segment_populate(void *base, uint64_t offset, uint64_t bytes, bool writab
                    : ae_fail(rc, "cannot populate %s of shared memory: %s", ae_text_size(size, bytes), strerror(-rc));
 }
 
-int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void **base) {
+int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, bool populated, void **base) {
     char size[AE_TEXT_SIZE_BYTES];
     struct stat status;
     void *map;
@@ -226,13 +226,16 @@ int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void *
 
     if (fstat(fd, &status) != 0)
         return ae_fail(-errno, "cannot look at a shared-memory object: %s", strerror(errno));
-    if (bytes == 0 || bytes > INT64_MAX || (uint64_t)status.st_size < bytes)
-        return ae_fail(-EBADMSG, "shared-memory object has %" PRIu64 " bytes where %" PRIu64 " are needed",
-                       (uint64_t)status.st_size, bytes);
+    const uint64_t has = (uint64_t)status.st_size;
+    if (bytes == 0 || offset > has || bytes > has - offset)
+        return ae_fail(-EBADMSG, "shared-memory object has %" PRIu64 " bytes where %" PRIu64 " are needed", has,
+                       offset + bytes);
 #ifdef AE_TSAN
     rc = ae_shared_map(fd, &status, &map);
+    if (rc == 0)
+        map = (unsigned char *)map + offset;
 #else
-    map = mmap(NULL, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    map = mmap(NULL, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, (off_t)offset);
     rc = map == MAP_FAILED ? -errno : 0;
 #endif
     if (rc != 0)
@@ -247,6 +250,10 @@ int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void *
     }
     *base = map;
     return 0;
+}
+
+int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void **base) {
+    return ae_segment_map_part(fd, 0, bytes, writable, populated, base);
 }
 
 void ae_segment_unmap(void *base, uint64_t bytes) {

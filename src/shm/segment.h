@@ -42,6 +42,9 @@ int ae_segment_remove(const char *name);
  */
 int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void **base);
 
+/* The same for bytes [offset, offset + bytes). offset is a multiple of the page size. */
+int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, bool populated, void **base);
+
 /* base may be NULL. */
 void ae_segment_unmap(void *base, uint64_t bytes);
 

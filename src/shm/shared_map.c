@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -88,12 +89,18 @@ unlock:
     return rc;
 }
 
-void ae_shared_unmap(void *base) {
+static bool holds(const struct entry *entry, const void *at) {
+    const unsigned char *base = entry->base, *byte = at;
+
+    return byte >= base && byte < base + entry->bytes;
+}
+
+void ae_shared_unmap(const void *at) {
     struct entry **link = &entries;
 
     pthread_mutex_lock(&lock);
     forget_parents();
-    while (*link != NULL && (*link)->base != base)
+    while (*link != NULL && !holds(*link, at))
         link = &(*link)->next;
     struct entry *entry = *link;
     if (entry != NULL && --entry->count == 0) {

@@ -14,6 +14,8 @@
 
 /* status: what fstat() says about fd. Returns 0 and *base, or -errno without a text. */
 int ae_shared_map(int fd, const struct stat *status, void **base);
-void ae_shared_unmap(void *base);
+
+/* at: any address in the mapping. */
+void ae_shared_unmap(const void *at);
 
 #endif
