@@ -296,8 +296,8 @@ def helper_main(path, role, topic):
     reply = client.open(int(role), topic)
     assert reply.type == OPENED, getattr(reply, "text", reply.type)
     if reply.role == RELIABLE:
-        active = read_word(reply.fds[1], ACTIVE_OFF)
-        write_word(reply.fds[1], ACTIVE_OFF, active | 1 << reply.record)
+        active = read_word(reply.fds[2], ACTIVE_OFF)
+        write_word(reply.fds[2], ACTIVE_OFF, active | 1 << reply.record)
     print(client.id, reply.grant_id, reply.record, flush=True)
     sys.stdin.buffer.read()
     os._exit(0)

@@ -5,6 +5,7 @@
 #include "broker/clients.h"
 #include "broker/grants.h"
 #include "broker/objects.h"
+#include "broker/totals.h"
 #include "ring/geometry.h"
 #include "service/log.h"
 #include "shm/segment.h"
@@ -138,7 +139,7 @@ static uint32_t adopt_clients(struct ae_broker *broker) {
     return kept;
 }
 
-/* Has an earlier grant the same id, or the same record of the topic? */
+/* Has an earlier grant the same id, the same record of the topic, or the same of the client's statistics? */
 static bool grant_taken(const struct ae_broker *broker, uint32_t before, const ae_registry_grant *grant) {
     ae_registry_grant other;
 
@@ -146,6 +147,8 @@ static bool grant_taken(const struct ae_broker *broker, uint32_t before, const a
         if (ae_registry_read_grant(&broker->registry, g, &other) == 0)
             continue;
         if (other.grant_id == grant->grant_id)
+            return true;
+        if (other.client_id == grant->client_id && other.stats == grant->stats)
             return true;
         if (other.topic_id == grant->topic_id && other.role == grant->role && other.record == grant->record &&
             grant->role != AE_ROLE_BEST_EFFORT)
@@ -192,10 +195,11 @@ static int collect_names(const struct ae_broker *broker, struct names *names) {
     const struct ae_registry *registry = &broker->registry;
 
     names->count = 0;
-    names->list = calloc(1 + 2 * (size_t)registry->topics_max + registry->clients_max, sizeof *names->list);
+    names->list = calloc(2 + 2 * (size_t)registry->topics_max + 2 * (size_t)registry->clients_max, sizeof *names->list);
     if (names->list == NULL)
         return -ENOMEM;
     ae_name_registry(&broker->instance, names->list[names->count++]);
+    ae_name_totals(&broker->instance, names->list[names->count++]);
     for (uint32_t t = 0; t < registry->topics_max; t++) {
         if (ae_record_state(&registry->topics[t].state) != AE_RECORD_LIVE)
             continue;
@@ -203,8 +207,10 @@ static int collect_names(const struct ae_broker *broker, struct names *names) {
         ae_name_cursors(&broker->instance, registry->topics[t].topic_id, names->list[names->count++]);
     }
     for (uint32_t i = 0; i < registry->clients_max; i++) {
-        if (ae_record_state(&registry->clients[i].state) == AE_RECORD_LIVE)
-            ae_name_token(&broker->instance, registry->clients[i].client_id, names->list[names->count++]);
+        if (ae_record_state(&registry->clients[i].state) != AE_RECORD_LIVE)
+            continue;
+        ae_name_token(&broker->instance, registry->clients[i].client_id, names->list[names->count++]);
+        ae_name_stats(&broker->instance, registry->clients[i].client_id, names->list[names->count++]);
     }
     qsort(names->list, names->count, sizeof *names->list, compare_names);
     return 0;
@@ -253,6 +259,9 @@ int ae_adopt(struct ae_broker *broker) {
     const int64_t topics = adopt_topics(broker);
     if (topics < 0)
         return (int)topics;
+    const int rc = ae_totals_adopt(broker);
+    if (rc != 0)
+        return rc;
     clients = adopt_clients(broker);
     adopt_grants(broker);
     for (uint32_t i = 0; i < registry->clients_max; i++)

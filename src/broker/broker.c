@@ -6,6 +6,7 @@
 #include "broker/clients.h"
 #include "broker/grants.h"
 #include "broker/topics.h"
+#include "broker/totals.h"
 #include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
@@ -61,6 +62,7 @@ static int open_topic(struct ae_broker *broker, uint32_t client, const struct ae
     reply->msg.u.opened.topic_id = opened.topic->topic_id;
     reply->msg.u.opened.role = opened.grant->role;
     reply->msg.u.opened.record = opened.grant->record;
+    reply->msg.u.opened.stats = opened.grant->stats;
     reply->msg.u.opened.geometry = opened.topic->geometry;
     memcpy(reply->fds, opened.fds, sizeof opened.fds);
     reply->fd_count = opened.fd_count;
@@ -106,6 +108,8 @@ void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae
 static void remove_registry(const struct ae_instance *instance) {
     char name[AE_OBJECT_NAME_SIZE];
 
+    ae_name_totals(instance, name);
+    ae_segment_remove(name);
     ae_name_registry(instance, name);
     ae_segment_remove(name);
 }
@@ -121,7 +125,9 @@ int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance
     }
     if (rc == -ENOENT || rc == -EBADMSG)
         rc = ae_registry_create(&broker->registry, instance, limits->topics, limits->clients, limits->grants);
-    return rc != 0 ? rc : ae_adopt(broker);
+    if (rc != 0 || (rc = ae_totals_start(broker)) != 0)
+        return rc;
+    return ae_adopt(broker);
 }
 
 void ae_broker_stop(struct ae_broker *broker) {
@@ -134,5 +140,6 @@ void ae_broker_stop(struct ae_broker *broker) {
         ae_clients_remove_all(broker);
         remove_registry(&broker->instance);
     }
+    ae_totals_close(&broker->totals);
     ae_registry_close(&broker->registry);
 }

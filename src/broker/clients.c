@@ -2,7 +2,9 @@
 #include "broker/clients.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/socket.h"
 #include "broker/grants.h"
+#include "broker/stats.h"
 #include "service/log.h"
 #include "shm/segment.h"
 #include "shm/token.h"
@@ -28,6 +30,7 @@ static bool free_client(struct ae_broker *broker, uint32_t client, bool died) {
     ae_record_remove(&record->state);
     ae_name_token(&broker->instance, record->client_id, name);
     ae_segment_remove(name);
+    ae_client_stats_remove(broker, record->client_id); /* its records are folded, with the grants */
     ae_record_free(&record->state);
     return true;
 }
@@ -103,9 +106,13 @@ int ae_clients_add(struct ae_broker *broker, const char client_name[AE_CLIENT_NA
     }
     ae_name_token(&broker->instance, record->client_id, name);
     *token = ae_token_create(name);
-    if (*token < 0) {
+    const int rc = *token < 0 ? *token : ae_client_stats_create(broker, record->client_id);
+    if (rc != 0) {
+        if (*token >= 0)
+            ae_segment_remove(name);
+        ae_close(token);
         ae_record_free(&record->state);
-        return *token;
+        return rc;
     }
     ae_record_commit(&record->state);
     *client = i;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clients.h - the clients of aetherd. Each has a record of the registry and a token, whose lock shows whether the
- * client lives.
+ * clients.h - the clients of aetherd. Each has a record of the registry, a token, whose lock shows whether the client
+ * lives, and a statistics object.
  *
  * Nothing is taken from a client because of a timeout or because a connection ended. Only a free token proves that it
  * is dead. Then all its grants are freed, and last its record. Here a client is identified by the index of its record.
@@ -12,9 +12,9 @@
 #include "broker/state.h"
 
 /*
- * Creates a record and a token. *token is the descriptor of the locked file, which the caller owns and sends to the
- * client. pid and uid come from the kernel. 0, or -errno: -EUSERS if no record is free; the errors of
- * ae_token_create().
+ * Creates a record, a statistics object and a token. *token is the descriptor of the locked file, which the caller owns
+ * and sends to the client. pid and uid come from the kernel. 0, or -errno: -EUSERS if no record is free; the errors of
+ * ae_token_create() and ae_client_stats_create().
  */
 int ae_clients_add(struct ae_broker *broker, const char name[AE_CLIENT_NAME_MAX + 1], uint32_t pid, uint32_t uid,
                    uint32_t *client, int *token);

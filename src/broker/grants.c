@@ -2,8 +2,10 @@
 #include "broker/grants.h"
 #include "base/error.h"
 #include "broker/objects.h"
+#include "broker/totals.h"
 #include "ring/topic.h"
 #include "service/log.h"
+#include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
 
@@ -49,8 +51,12 @@ static int retire(const struct ae_broker *broker, const ae_registry_grant *grant
 
 bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
     ae_registry_grant *record = &broker->registry.grants[grant];
-    const int rc = retire(broker, record, died);
+    int rc;
 
+    /* First: what a dead publisher has left uncommitted isn't counted, and retiring it makes that look finished. */
+    if (!ae_totals_fold(broker, grant, died))
+        return false;
+    rc = retire(broker, record, died);
     /* For other errors a retry is useless. If an object is missing, no peer can wait for the holder, either. */
     if (ae_objects_error_passes(rc))
         return false;
@@ -82,17 +88,13 @@ int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant) {
                    registry->grants_max);
 }
 
-void ae_grants_record(struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint64_t client_id, uint32_t role,
-                      uint32_t record) {
-    ae_registry_grant *new_grant = &broker->registry.grants[grant];
+void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registry_grant *new_grant) {
+    ae_registry_grant *record = &broker->registry.grants[grant];
+    const size_t off = sizeof record->state;
 
-    ae_record_begin(&new_grant->state);
-    new_grant->grant_id = ae_state_new_id(broker);
-    new_grant->topic_id = topic_id;
-    new_grant->client_id = client_id;
-    new_grant->role = role;
-    new_grant->record = record;
-    ae_record_commit(&new_grant->state);
+    ae_record_begin(&record->state);
+    ae_copy_in((unsigned char *)record + off, (const unsigned char *)new_grant + off, sizeof *record - off);
+    ae_record_commit(&record->state);
 }
 
 bool ae_grants_free_newer(struct ae_broker *broker, uint64_t client_id, uint64_t newest_kept, bool died) {
@@ -111,8 +113,12 @@ int ae_grants_close(struct ae_broker *broker, uint64_t client_id, uint64_t grant
         ae_registry_grant *grant = &broker->registry.grants[g];
         if (!is_live(grant) || grant->grant_id != grant_id || grant->client_id != client_id)
             continue;
-        if (!ae_grants_free(broker, g, false))
-            ae_record_free(&grant->state); /* the client has retired its handle before it sent the request */
+        if (!ae_grants_free(broker, g, false)) {
+            /* The client has retired its handle before it sent the request. */
+            ae_log_line(AE_LOG_WARNING, "grant %" PRIu64 " isn't counted in its topic's totals: %s", grant_id,
+                        aether_errmsg());
+            ae_record_free(&grant->state);
+        }
         return 0;
     }
     return ae_fail(-ENOENT, "grant %" PRIu64 " isn't this client's", grant_id);

@@ -2,8 +2,9 @@
 /*
  * grants.h - which client has which topic open, and in which role. Each grant is a record of the registry.
  *
- * The end of a grant retires its publisher or subscriber in the topic's words, so that no peer waits for it, and then
- * frees the record. The functions don't check clients: the caller says whether a holder is proved dead.
+ * The end of a grant adds its figures to the topic's totals, retires its publisher or subscriber in the topic's words,
+ * so that no peer waits for it, and then frees the record. The functions don't check clients: the caller says whether a
+ * holder is proved dead.
  */
 #ifndef AE_BROKER_GRANTS_H
 #define AE_BROKER_GRANTS_H
@@ -14,15 +15,15 @@
 int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant);
 
 /*
- * Records the grant and gives it an id. Call it before the reply: if the reply is lost, the client's resume frees the
+ * Records a new grant in a free record. Call it before the reply: if the reply is lost, the client's resume frees the
  * grant. The reverse order could leave a holder without a grant, which nothing would free.
  */
-void ae_grants_record(struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint64_t client_id, uint32_t role,
-                      uint32_t record);
+void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registry_grant *new_grant);
 
 /*
- * Retires and frees. died: the holder is proved dead; then the topic's subscribers see that a publisher has died,
- * unless it had closed before. False: no descriptor or memory is left; the grant stays, and the call must be repeated.
+ * Folds, retires and frees. died: the holder is proved dead; then the topic's subscribers see that a publisher has
+ * died, unless it had closed before. False: no descriptor or memory is left; the grant stays, and the call must be
+ * repeated.
  */
 bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died);
 

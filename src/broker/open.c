@@ -5,6 +5,7 @@
 #include "broker/clients.h"
 #include "broker/grants.h"
 #include "broker/objects.h"
+#include "broker/stats.h"
 #include "broker/topics.h"
 #include "ring/topic.h"
 #include <aether/error.h>
@@ -35,20 +36,23 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
     return 0;
 }
 
-static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role,
-                    struct ae_opened *opened) {
-    int fd = ae_objects_open_log(broker, topic, role == AE_ROLE_PUBLISHER);
-
-    if (fd < 0)
-        return fd;
-    opened->fds[opened->fd_count++] = fd;
-    if (role == AE_ROLE_BEST_EFFORT)
-        return 0;
-    fd = ae_objects_open_cursors(broker, topic, role == AE_ROLE_RELIABLE);
+static int add_fd(struct ae_opened *opened, int fd) {
     if (fd < 0)
         return fd;
     opened->fds[opened->fd_count++] = fd;
     return 0;
+}
+
+static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, const ae_registry_grant *grant,
+                    struct ae_opened *opened) {
+    const uint32_t role = grant->role;
+    int rc = add_fd(opened, ae_objects_open_log(broker, topic, role == AE_ROLE_PUBLISHER));
+
+    if (rc == 0 && (rc = add_fd(opened, ae_client_stats_prepare(broker, grant))) != 0)
+        return ae_fail(rc, "no statistics for topic '%s': %s", topic->name, aether_errmsg());
+    if (rc == 0 && role != AE_ROLE_BEST_EFFORT)
+        rc = add_fd(opened, ae_objects_open_cursors(broker, topic, role == AE_ROLE_RELIABLE));
+    return rc;
 }
 
 /* Does all steps of an admission that can fail. *objects: the mappings for admit(). */
@@ -68,9 +72,10 @@ static int prepare(const struct ae_broker *broker, const ae_registry_topic *topi
 int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const struct ae_topic_request *request,
             struct ae_opened *opened) {
     const struct ae_registry *registry = &broker->registry;
+    ae_registry_grant new = {.client_id = registry->clients[client].client_id, .role = role};
     struct ae_objects objects = {0};
     ae_registry_topic *topic = NULL;
-    uint32_t record = 0, grant;
+    uint32_t grant;
     int rc;
 
     *opened = (struct ae_opened){0};
@@ -78,22 +83,24 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
         return ae_fail(-EPROTO, "role %" PRIu32 " is unknown: use 1 to 3", role);
     if ((rc = ae_grants_find_free(broker, &grant)) != 0 || (rc = ae_topics_provide(broker, request, &topic)) != 0)
         return rc;
-    if ((rc = choose_record(broker, topic, role, &record)) != 0 || (rc = open_fds(broker, topic, role, opened)) != 0)
-        goto failed;
+    if ((rc = choose_record(broker, topic, role, &new.record)) != 0)
+        return rc;
     /* The requesting client may have been among the dead holders that were freed. */
-    if (!ae_clients_is_live(broker, client)) {
-        rc = ae_fail(-ESRCH, "the client that asks is dead");
-        goto failed;
-    }
-    if ((rc = prepare(broker, topic, role, record, opened->fds[0], &objects)) != 0)
+    if (!ae_clients_is_live(broker, client))
+        return ae_fail(-ESRCH, "the client that asks is dead");
+    new.grant_id = ae_state_new_id(broker);
+    new.topic_id = topic->topic_id;
+    new.stats = ae_client_stats_choose(broker, new.client_id);
+    if ((rc = open_fds(broker, topic, &new, opened)) != 0 ||
+        (rc = prepare(broker, topic, role, new.record, opened->fds[0], &objects)) != 0)
         goto failed;
     ae_topics_take_type(broker, topic, request);
     /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */
     if (role == AE_ROLE_RELIABLE)
-        ae_topic_admit_subscriber(objects.log, objects.cursors, record);
-    ae_grants_record(broker, grant, topic->topic_id, registry->clients[client].client_id, role, record);
+        ae_topic_admit_subscriber(objects.log, objects.cursors, new.record);
+    ae_grants_record(broker, grant, &new);
     if (role == AE_ROLE_PUBLISHER)
-        ae_topic_admit_publisher(objects.log, record);
+        ae_topic_admit_publisher(objects.log, new.record);
     ae_objects_unmap(&objects);
     opened->grant = &registry->grants[grant];
     opened->topic = topic;

@@ -6,12 +6,12 @@
 #include "broker/state.h"
 #include "protocol/message.h"
 
-#define AE_OPEN_FDS 2
+#define AE_OPEN_FDS 3
 
 struct ae_opened {
     const ae_registry_grant *grant;
     const ae_registry_topic *topic;
-    int fds[AE_OPEN_FDS]; /* log, and cursors unless the role is best effort; owned by the caller */
+    int fds[AE_OPEN_FDS]; /* log, statistics, and cursors unless the role is best effort; owned by the caller */
     int fd_count;
 };
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state.h - the broker's state: the instance, the registry with all topics, clients and grants, and the limits.
+ * state.h - the broker's state: the instance, the registry with all topics, clients and grants, the topics' totals, and
+ * the limits.
  *
- * The registry is shared memory that only aetherd writes, and it outlives aetherd. So every part of the broker changes
- * a record in such an order that a successor can tell which change was incomplete. Everything in this folder runs in
- * one thread.
+ * Registry and totals are shared memory that only aetherd writes, and they outlive aetherd. So every part of the broker
+ * changes a record in such an order that a successor can tell which change was incomplete. Everything in this folder
+ * runs in one thread.
  */
 #ifndef AE_BROKER_STATE_H
 #define AE_BROKER_STATE_H
 
 #include "shm/registry.h"
+#include "shm/totals.h"
 
 struct ae_limits {
     uint32_t topics, clients, grants;
@@ -19,6 +21,7 @@ struct ae_limits {
 struct ae_broker {
     struct ae_instance instance;
     struct ae_registry registry;
+    struct ae_totals totals;
     struct ae_limits limits;
 };
 

@@ -6,6 +6,7 @@
 #include "broker/clients.h"
 #include "broker/grants.h"
 #include "broker/objects.h"
+#include "broker/totals.h"
 #include "ring/geometry.h"
 #include "service/log.h"
 #include <errno.h>
@@ -113,7 +114,9 @@ static int create_topic(struct ae_broker *broker, const char *name, const ae_geo
     memset(record->type_name, 0, sizeof record->type_name);
     memset(record->name, 0, sizeof record->name);
     memcpy(record->name, name, record->name_len);
-    const int rc = ae_objects_create(broker, record);
+    int rc = ae_totals_add_topic(broker, record);
+    if (rc == 0)
+        rc = ae_objects_create(broker, record);
     if (rc != 0) {
         ae_record_free(&record->state);
         return rc;
@@ -159,8 +162,9 @@ int ae_topics_provide(struct ae_broker *broker, const struct ae_topic_request *r
 
 /* ---- removing ---- */
 
-static void remove_topic(const struct ae_broker *broker, ae_registry_topic *topic) {
+static void remove_topic(struct ae_broker *broker, ae_registry_topic *topic) {
     ae_record_remove(&topic->state);
+    ae_totals_remove_topic(broker, topic);
     ae_objects_remove(broker, topic->topic_id);
     ae_record_free(&topic->state);
     ae_registry_changed(&broker->registry);

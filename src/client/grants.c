@@ -3,16 +3,24 @@
 #include "base/error.h"
 #include "client/topic.h"
 #include "ring/geometry.h"
+#include "shm/registry.h"
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Bytes of its record that the handle uses. */
+static uint64_t stats_bytes(const struct ae_grant *grant) {
+    return grant->role == AE_ROLE_PUBLISHER ? AE_STATS_PUBLISHER : AE_STATS_RECORD;
+}
+
 static void unmap(struct ae_grant *grant) {
+    ae_segment_unmap(grant->stats, stats_bytes(grant));
     ae_segment_unmap(grant->cursors, grant->geometry.cursors_bytes);
     ae_segment_unmap(grant->log, grant->geometry.log_bytes);
     free(grant->buffer);
+    grant->stats = NULL;
     grant->cursors = NULL;
     grant->log = NULL;
     grant->buffer = NULL;
@@ -34,12 +42,17 @@ static int populate_log(const struct ae_grant *grant, bool publisher) {
 
 static int map(struct ae_grant *grant, const struct ae_reply *reply) {
     const bool publisher = grant->role == AE_ROLE_PUBLISHER;
+    const uint64_t stats_off = AE_STATS_RECORDS_OFF + (uint64_t)reply->msg.u.opened.stats * AE_STATS_RECORD;
+    void *stats = NULL;
     int rc = ae_segment_map(reply->fds[0], grant->geometry.log_bytes, publisher, false, &grant->log);
 
     if (rc == 0)
         rc = populate_log(grant, publisher);
+    if (rc == 0)
+        rc = ae_segment_map_part(reply->fds[1], stats_off, stats_bytes(grant), true, true, &stats);
+    grant->stats = stats;
     if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)
-        rc = ae_segment_map(reply->fds[1], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
+        rc = ae_segment_map(reply->fds[2], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
     if (rc != 0)
         unmap(grant);
     return rc;
@@ -53,7 +66,9 @@ static int check_opened(struct ae_grant *grant, const struct ae_reply *reply) {
     if (reply->msg.u.opened.role != grant->role || grant->record >= records)
         return ae_fail(-EPROTO, "aetherd granted role %u, record %u: not what was asked for", reply->msg.u.opened.role,
                        grant->record);
-    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? 1 : 2))
+    if (reply->msg.u.opened.stats >= AE_REGISTRY_GRANTS_LIMIT)
+        return ae_fail(-EPROTO, "aetherd granted statistics record %u: there is none", reply->msg.u.opened.stats);
+    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? 2 : 3))
         return ae_fail(-EMFILE, "topic's file descriptors didn't arrive: raise this program's limit (ulimit -n)");
     return ae_geometry_check(&grant->geometry);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grants.h - what a publisher and a subscriber have in common: the grant from aetherd, and the topic's mapped objects.
+ * grants.h - what a publisher and a subscriber have in common: the grant from aetherd, the topic's mapped objects, and
+ * the mapped record in the client's statistics.
  *
  * The functions block for at most 5 seconds for each step with aetherd.
  */
@@ -8,6 +9,7 @@
 #define AE_CLIENT_GRANTS_H
 
 #include "client/client.h"
+#include "shm/stats_layout.h"
 #include <aether/topic.h>
 
 struct ae_grant {
@@ -16,9 +18,10 @@ struct ae_grant {
     struct ae_grant *next; /* in the list of its client */
     struct aether_client *client;
     uint32_t role, record;
-    ae_geometry geometry; /* checked */
-    void *log, *cursors;  /* mappings; cursors is NULL for best effort */
-    void *buffer;         /* private memory of the handle, freed when the objects are unmapped; may be NULL */
+    ae_geometry geometry;   /* checked */
+    void *log, *cursors;    /* mappings; cursors is NULL for best effort */
+    ae_stats_record *stats; /* its record in the client's statistics, mapped */
+    void *buffer;           /* private memory of the handle, freed when the objects are unmapped; may be NULL */
     void (*leave)(struct ae_grant *grant); /* leaves the topic; called before the objects are unmapped */
 };
 

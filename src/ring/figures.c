@@ -14,22 +14,21 @@ static bool take(uint64_t *left, uint64_t part) {
     return true;
 }
 
-bool ae_figures_of_subscriber(const ae_stats_account *account, uint64_t position, uint64_t end,
-                              struct ae_figures *figures) {
-    const uint64_t joined = account->joined.v, next = account->next.v;
+bool ae_figures_of_subscriber(const ae_account *account, uint64_t position, uint64_t end, struct ae_figures *figures) {
+    const uint64_t joined = account->joined, next = account->next;
     struct ae_figures f = {.joined = joined,
                            .next = at_or_after(position, next) ? position : next,
-                           .bytes = account->bytes.v,
-                           .gaps = account->gaps.v,
-                           .aborted = account->aborted.v,
-                           .skipped = account->skipped.v,
-                           .evicted = account->evicted.v != 0};
+                           .bytes = account->bytes,
+                           .gaps = account->gaps,
+                           .aborted = account->aborted,
+                           .skipped = account->skipped,
+                           .evicted = account->evicted != 0};
 
     if (!at_or_after(next, joined) || !at_or_after(end, f.next))
         return false;
     f.messages = f.next - joined;
     for (unsigned i = 0; i < AE_LOST_REASONS; i++) {
-        f.lost_by[i] = account->lost[i].v;
+        f.lost_by[i] = account->lost[i];
         if (!take(&f.messages, f.lost_by[i]))
             return false;
         f.lost += f.lost_by[i];
@@ -40,18 +39,18 @@ bool ae_figures_of_subscriber(const ae_stats_account *account, uint64_t position
     return true;
 }
 
-bool ae_figures_of_publisher(const ae_stats_account *account, uint64_t since, uint64_t start, uint64_t end,
+bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t start, uint64_t end,
                              struct ae_figures *figures) {
-    const uint64_t next = account->next.v, most = end - start;
+    const uint64_t next = account->next, most = end - start;
 
-    if (!at_or_after(next, account->joined.v) || !at_or_after(account->joined.v, start) || !at_or_after(end, next) ||
-        account->messages.v > most || since > most - account->messages.v)
+    if (!at_or_after(next, account->joined) || !at_or_after(account->joined, start) || !at_or_after(end, next) ||
+        account->messages > most || since > most - account->messages)
         return false;
-    *figures = (struct ae_figures){.joined = account->joined.v,
+    *figures = (struct ae_figures){.joined = account->joined,
                                    .next = next + since,
-                                   .messages = account->messages.v + since,
-                                   .bytes = account->bytes.v,
-                                   .batches = account->batches.v};
+                                   .messages = account->messages + since,
+                                   .bytes = account->bytes,
+                                   .batches = account->batches};
     return true;
 }
 

@@ -22,23 +22,23 @@ struct ae_figures {
 };
 
 /*
- * A subscriber's. position: its cursor at the moment of the account; what lies between the account's next and the cursor
- * has been delivered. end: what publishers have claimed.
+ * A subscriber's. position: its cursor at the moment of the account; what lies between the account's next and the
+ * cursor has been delivered. end: what publishers have claimed.
  */
-bool ae_figures_of_subscriber(const ae_stats_account *account, uint64_t position, uint64_t end,
-                              struct ae_figures *figures);
+bool ae_figures_of_subscriber(const ae_account *account, uint64_t position, uint64_t end, struct ae_figures *figures);
 
 /*
  * A publisher's. since: ae_figures_since() for the account's next. start and end: the topic's first sequence, and what
  * publishers have claimed.
  */
-bool ae_figures_of_publisher(const ae_stats_account *account, uint64_t since, uint64_t start, uint64_t end,
+bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t start, uint64_t end,
                              struct ae_figures *figures);
 
 /*
- * Counts the messages that the publisher of a record has published since its account said `next`. It doesn't count those
- * that it has claimed but not committed yet, so the number doesn't go back if it dies and they are aborted. log is mapped
- * up to the end of the slots; without them, if geometry is NULL, and then what is claimed counts as committed. Bounded.
+ * Counts the messages that the publisher of a record has published since its account said `next`. It doesn't count
+ * those that it has claimed but not committed yet, so the number doesn't go back if it dies and they are aborted. log
+ * is mapped up to the end of the slots; without them, if geometry is NULL, and then what is claimed counts as
+ * committed. Bounded.
  */
 uint64_t ae_figures_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next);
 

@@ -112,8 +112,8 @@ int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id
         return 0;
     const ae_totals_topic *record = record_at(totals, t);
     /*
-     * K3 acquire, pairs K1 and K4 (change): with an odd epoch comes the whole journal; with an even one the whole record,
-     * and the mark of every grant that was folded before.
+     * K3 acquire, pairs K1 and K4 (change): with an odd epoch comes the whole journal; with an even one the whole
+     * record, and the mark of every grant that was folded before.
      */
     const uint64_t epoch = ae_load_acquire(&record->epoch);
     if ((epoch & 1) == 0)
@@ -128,8 +128,8 @@ int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id
 
 bool ae_totals_current(const struct ae_totals *totals, uint32_t t, uint64_t epoch) {
     /*
-     * K2 fence, pairs K1, K4 and K5 (change): if one byte that was copied is of a later change, or a grant was found marked or
-     * gone because of one, the epoch that is loaded now is another.
+     * K2 fence, pairs K1, K4 and K5 (change): if one byte that was copied is of a later change, or a grant was found
+     * marked or gone because of one, the epoch that is loaded now is another.
      */
     ae_fence_acquire();
     return ae_load_relaxed(&record_at(totals, t)->epoch) == epoch;
@@ -189,8 +189,8 @@ static void mark_folded(const struct ae_registry *registry, uint64_t grant_id) {
 }
 
 /*
- * From step 2 on only the journal is used, and any of these steps may be done again. So if aetherd was killed after step
- * 1, its successor does steps 2 to 6. If it was killed before, the record is as it was.
+ * From step 2 on only the journal is used, and any of these steps may be done again. So if aetherd was killed after
+ * step 1, its successor does steps 2 to 6. If it was killed before, the record is as it was.
  */
 void ae_totals_step(struct ae_totals *totals, const struct ae_registry *registry, uint32_t t,
                     const ae_totals_topic *next, unsigned step) {

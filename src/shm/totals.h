@@ -3,8 +3,8 @@
  * totals.h - the totals object of an instance: how aetherd changes it, and how other processes read it.
  *
  * Record i has the totals of the topic in record i of the registry. Only one thread of one aetherd changes them, one
- * record at a time. Any process may read them meanwhile. If aetherd is killed during a change, a reader uses the journal
- * until a successor finishes the change. So a reader never has to wait for an aetherd.
+ * record at a time. Any process may read them meanwhile. If aetherd is killed during a change, a reader uses the
+ * journal until a successor finishes the change. So a reader never has to wait for an aetherd.
  *
  * Functions that make system calls return -errno codes and set aether_errmsg(). Nothing blocks, except that the
  * allocation of memory takes time.
@@ -38,8 +38,8 @@ void ae_totals_close(struct ae_totals *totals);
  * Copies the totals of a topic, whose registry record is t. Returns 1: copy->epoch is odd if the copy is from the
  * journal. 0: there are none, or aetherd is changing them right now: try again.
  *
- * Only records of topics that are live in the registry have memory. The caller has checked that: otherwise this allocates
- * some or, if there is none, raises SIGBUS.
+ * Only records of topics that are live in the registry have memory. The caller has checked that: otherwise this
+ * allocates some or, if there is none, raises SIGBUS.
  */
 int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id, ae_totals_topic *copy);
 
@@ -61,8 +61,8 @@ void ae_totals_reset(struct ae_totals *totals, uint32_t t, uint64_t topic_id);
 const ae_totals_topic *ae_totals_record(const struct ae_totals *totals, uint32_t t);
 
 /*
- * Replaces record t by *next, and marks the grant next->last_folded as folded: either both have happened or neither, for
- * readers as well as for a successor of a killed aetherd. next->epoch is ignored.
+ * Replaces record t by *next, and marks the grant next->last_folded as folded: either both have happened or neither,
+ * for readers as well as for a successor of a killed aetherd. next->epoch is ignored.
  */
 void ae_totals_change(struct ae_totals *totals, const struct ae_registry *registry, uint32_t t,
                       const ae_totals_topic *next);
