@@ -10,7 +10,6 @@
 struct ae_publisher_handle {
     struct ae_grant grant; /* first: ae_grant_close() frees from here */
     struct ae_publisher ring;
-    ae_stats_record stats;
 };
 
 /* Must be called before a subscriber's memory is freed: a waitset reads it. */
@@ -21,7 +20,6 @@ struct ae_watcher {
 struct ae_subscriber_handle {
     struct ae_grant grant; /* first: ae_grant_close() frees from here */
     struct ae_subscriber ring;
-    ae_stats_record stats;
     struct ae_watcher *watcher; /* NULL: none */
 };
 
