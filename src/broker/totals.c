@@ -95,7 +95,7 @@ static bool publisher_figures(const struct ae_objects *objects, const ae_geometr
 static bool subscriber_figures(const struct ae_objects *objects, const ae_registry_grant *grant, uint64_t end,
                                struct last *last) {
     const ae_account account = account_of(&last->copy);
-    const uint64_t position = grant->role == AE_ROLE_RELIABLE
+    const uint64_t position = grant->role == AE_ROLE_RELIABLE && account.by_position == 0
                                   ? ae_load_acquire(&objects->cursors->records[grant->record].cursor)
                                   : last->copy.position.v;
 

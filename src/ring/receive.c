@@ -281,6 +281,7 @@ static void finish_catch_up(struct ae_subscriber *s) {
     s->hot.cursor = &s->cursors->records[s->record].cursor;
     s->hot.zero_copy = s->in_place || s->geometry.evict_lag == 0;
     ae_store_cursor(&s->hot, s->hot.next);
+    ae_stats_store_subscriber(s); /* says where the cursor is now */
 }
 
 /*

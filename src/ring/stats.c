@@ -211,6 +211,7 @@ void ae_stats_store_subscriber(struct ae_subscriber *s) {
         .aborted = s->aborted,
         .skipped = s->skipped,
         .evicted = s->evicted,
+        .by_position = s->hot.cursor == &s->stats->position,
     };
 
     for (unsigned reason = 0; reason < AE_LOST_REASONS; reason++)

@@ -48,7 +48,9 @@ typedef struct ae_account {
     uint64_t aborted;               /* subscriber: sequences */
     uint64_t skipped;               /* subscriber: sequences that a latest subscriber passed over */
     uint64_t evicted;               /* subscriber: 1 after it was evicted and a receive has reported that */
-    uint64_t reserved[3];
+    /* subscriber: 1: its cursor is the record's `position`; 0: it is in the cursors object */
+    uint64_t by_position;
+    uint64_t reserved[2];
 } ae_account;
 
 /*
@@ -77,7 +79,8 @@ typedef struct ae_stats_record {
 
     /* ---- the handle's owner alone writes from here on; aetherd has zeroed it before ---- */
 
-    /* block 1: hot. Best effort and latest: the cursor. 0 for others, whose cursor is in the cursors object */
+    /* block 1: hot. Subscriber: the cursor if the account says by_position: best effort and latest, and a reliable one
+     * that still reads retained messages or was evicted */
     ae_u64 position;
     uint8_t reserved1[120];
 
