@@ -67,10 +67,10 @@ struct ae_run {
  * with the choice. A group has 2^weight messages. All are numbers of messages.
  */
 struct ae_sampling {
-    /* The next one that is stamped; UINT64_MAX: none ever is. */
+    /* The next one that is stamped. */
     uint64_t due;
-    /* The group in which it lies. */
-    uint64_t group, group_end;
+    /* Where the group in which it lies ends. */
+    uint64_t group_end;
     unsigned weight;
     uint64_t random;
     /* When the last one was stamped: CLOCK_MONOTONIC. */

@@ -7,6 +7,7 @@
 #define SAMPLE_NS 100000u
 #define WEIGHT_MAX 12u
 #define READ_TRIES 64
+#define NEVER INT64_MAX /* no message has this number */
 #define WORDS (sizeof(ae_account) / sizeof(uint64_t))
 #define PUBLISHER_WORDS (offsetof(ae_account, lost) / sizeof(uint64_t)) /* the others stay 0 */
 #define SUBSCRIBER_WORDS (offsetof(ae_account, reserved) / sizeof(uint64_t))
@@ -62,11 +63,9 @@ void ae_stats_store_publisher(struct ae_publisher *p) {
 }
 
 void ae_stats_open_publisher(struct ae_publisher *p) {
-    const bool stamps = p->geometry.stamps_off != 0;
-
     p->joined = p->hot.next;
     p->run.base = p->hot.next;
-    p->sampling.due = stamps ? 0 : UINT64_MAX;
+    p->sampling.due = p->geometry.stamps_off != 0 ? 0 : NEVER;
     p->sampling.group_end = 1;
     p->sampling.random = ae_now_ns() ^ (uintptr_t)p;
     ae_stats_store_publisher(p);
@@ -130,11 +129,10 @@ void ae_stats_room(struct ae_publisher *p) {
 void ae_stats_set_limit(struct ae_publisher *p) {
     uint64_t limit = p->room;
 
-    if (p->sampling.due != UINT64_MAX) {
-        const uint64_t left = p->sampling.due - messages_of(p), stamp = p->hot.next + ((int64_t)left > 0 ? left : 0);
-        if ((int64_t)(limit - stamp) > 0)
-            limit = stamp;
-    }
+    const uint64_t left = p->sampling.due - messages_of(p), stamp = p->hot.next + ((int64_t)left > 0 ? left : 0);
+
+    if ((int64_t)(limit - stamp) > 0)
+        limit = stamp;
     p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
 }
 
@@ -151,9 +149,10 @@ static void next_group(struct ae_publisher *p) {
     struct ae_sampling *sampling = &p->sampling;
     const uint64_t size = 1ull << sampling->weight;
 
-    sampling->group = sampling->group_end;
+    sampling->due = sampling->group_end;
+    if (size > 1)
+        sampling->due += next_random(&sampling->random) >> 32 & (size - 1);
     sampling->group_end += size;
-    sampling->due = sampling->group + (sampling->weight != 0 ? next_random(&sampling->random) >> 32 & (size - 1) : 0);
 }
 
 /* A message was stamped now, ns after the one before. */
@@ -165,7 +164,7 @@ static void adapt(struct ae_sampling *sampling, uint64_t ns) {
 }
 
 bool ae_stamp_due(const struct ae_publisher *p, uint64_t seq) {
-    return p->run.first + (seq - p->run.base) == p->sampling.due;
+    return (int64_t)(p->run.first + (seq - p->run.base) - p->sampling.due) >= 0;
 }
 
 uint64_t ae_stamp(struct ae_publisher *p, uint64_t seq) {
@@ -191,12 +190,15 @@ void ae_stamp_review(struct ae_publisher *p) {
     struct ae_sampling *sampling = &p->sampling;
     const uint64_t next = messages_of(p);
 
-    if (sampling->weight == 0 || sampling->due == UINT64_MAX || ae_now_ns() - sampling->last_ns < 2 * SAMPLE_NS)
+    if (sampling->weight == 0 || ae_now_ns() - sampling->last_ns < 2 * SAMPLE_NS)
         return;
-    /* The group ends early, with the next message, which stands for those before it. */
+    /*
+     * The present group ends early. If its message was stamped it counts for the whole group, if not nothing counts for
+     * what there was of it: on the average that is right.
+     */
     sampling->due = next;
     sampling->group_end = next + 1;
-    sampling->weight = 63 - (unsigned)__builtin_clzll(next + 1 - sampling->group);
+    sampling->weight = 0;
     ae_stats_set_limit(p);
 }
 
