@@ -9,33 +9,20 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "base/socket.h"
-#include "ring/claim.h"
-#include "ring/geometry.h"
+#include "client/survey.h"
 #include "ring/wake.h"
-#include "shm/names.h"
-#include "shm/registry.h"
 #include "shm/segment.h"
-#include <aether/inspect.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-struct grant {
-    uint64_t topic_id, grant_id, client_id;
-    uint32_t role, record;
-};
 
 struct aether_inspector {
-    struct ae_instance instance;
-    struct ae_registry registry;
-    uint64_t listing;     /* the registry's generation when the present list began */
-    uint64_t listed;      /* the registry's generation when the last complete list began */
-    bool complete;        /* there has been a complete list of this registry */
-    bool listing_all;     /* the present list began in this registry */
-    struct grant *grants; /* live grants of the last reading, sorted by topic */
-    size_t grant_count;
+    struct ae_survey survey;
+    uint64_t listing; /* the registry's generation when the present list began */
+    uint64_t listed;  /* the registry's generation when the last complete list began */
+    bool complete;    /* there has been a complete list of this registry */
+    bool listing_all; /* the present list began in this registry */
 };
 
 /* The two objects of a topic. NULL: the object can't be opened. */
@@ -44,65 +31,6 @@ struct objects {
     const ae_cursors *cursors;
     uint64_t memory_bytes; /* allocated for both; if one can't be opened, its first allocation by the registry */
 };
-
-/* ---- grants ------------------------------------------------------------------------------------------------------ */
-
-static int by_topic(const void *a, const void *b) {
-    const struct grant *x = a, *y = b;
-
-    if (x->topic_id != y->topic_id)
-        return x->topic_id < y->topic_id ? -1 : 1;
-    return x->grant_id < y->grant_id ? -1 : x->grant_id > y->grant_id;
-}
-
-/* Copies the live grants once, so that a list of topics doesn't search the registry for each topic. */
-static int read_grants(aether_inspector *inspector) {
-    size_t room = 0, count = 0;
-    struct grant *grants = NULL;
-
-    for (uint32_t i = 0; i < inspector->registry.grants_max; i++) {
-        ae_registry_grant copy;
-        if (ae_registry_read_grant(&inspector->registry, i, &copy) != 1)
-            continue;
-        if (count == room) {
-            room = room > 0 ? room * 2 : 64;
-            struct grant *more = realloc(grants, room * sizeof *more);
-            if (more == NULL) {
-                free(grants);
-                return ae_fail(-ENOMEM, "out of memory for a copy of %zu grants", room);
-            }
-            grants = more;
-        }
-        grants[count++] = (struct grant){.topic_id = copy.topic_id,
-                                         .grant_id = copy.grant_id,
-                                         .client_id = copy.client_id,
-                                         .role = copy.role,
-                                         .record = copy.record};
-    }
-    if (count > 0)
-        qsort(grants, count, sizeof *grants, by_topic);
-    free(inspector->grants);
-    inspector->grants = grants;
-    inspector->grant_count = count;
-    return 0;
-}
-
-/* Returns the topic's first grant, and their number in *count. */
-static const struct grant *topic_grants(const aether_inspector *inspector, uint64_t topic_id, size_t *count) {
-    size_t low = 0, high = inspector->grant_count;
-
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (inspector->grants[middle].topic_id < topic_id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (high = low; high < inspector->grant_count && inspector->grants[high].topic_id == topic_id;)
-        high++;
-    *count = high - low;
-    return *count > 0 ? inspector->grants + low : NULL;
-}
 
 /* ---- topics' objects --------------------------------------------------------------------------------------------- */
 
@@ -118,17 +46,17 @@ static int open_object(const char *name, uint32_t uid, uint64_t bytes, uint64_t 
 static int open_log(const aether_inspector *inspector, const ae_registry_topic *topic, uint64_t *memory_bytes) {
     char name[AE_OBJECT_NAME_SIZE];
 
-    ae_name_log(&inspector->instance, topic->topic_id, name);
-    return open_object(name, inspector->instance.uid, topic->geometry.log_bytes, topic->geometry.lanes_off,
+    ae_name_log(&inspector->survey.instance, topic->topic_id, name);
+    return open_object(name, inspector->survey.instance.uid, topic->geometry.log_bytes, topic->geometry.lanes_off,
                        memory_bytes);
 }
 
 static int open_cursors(const aether_inspector *inspector, const ae_registry_topic *topic, uint64_t *memory_bytes) {
     char name[AE_OBJECT_NAME_SIZE];
 
-    ae_name_cursors(&inspector->instance, topic->topic_id, name);
-    return open_object(name, inspector->instance.uid, topic->geometry.cursors_bytes, topic->geometry.cursors_bytes,
-                       memory_bytes);
+    ae_name_cursors(&inspector->survey.instance, topic->topic_id, name);
+    return open_object(name, inspector->survey.instance.uid, topic->geometry.cursors_bytes,
+                       topic->geometry.cursors_bytes, memory_bytes);
 }
 
 /* Maps the first `bytes` bytes and closes fd, which may be a negative error code. NULL on an error. */
@@ -166,142 +94,52 @@ static void close_objects(struct objects *objects) {
     ae_segment_unmap((void *)(uintptr_t)objects->cursors, sizeof(ae_cursors));
 }
 
-/* ---- figures ----------------------------------------------------------------------------------------------------- */
-
-static uint64_t at_most(uint64_t value, uint64_t limit) {
-    return value < limit ? value : limit;
-}
-
-/* The topic's next sequence. A claim before the topic's first sequence is impossible and means nothing published. */
-static uint64_t next_seq(const ae_log *log, const ae_geometry *geometry) {
-    if (log == NULL)
-        return geometry->start_seq;
-    const uint64_t seq = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
-    return seq > geometry->start_seq ? seq : geometry->start_seq;
-}
-
-/* The sequences from cursor to next, at most the capacity. The cursor was loaded first. */
-static uint64_t lag_of(uint64_t cursor, uint64_t next, const ae_geometry *geometry) {
-    return cursor < next ? at_most(next - cursor, geometry->capacity) : 0;
-}
-
-static int is_active(const ae_cursors *cursors, uint32_t record) {
-    return (ae_load_acquire(&cursors->active.active) >> record & 1) != 0;
-}
-
-/* True if publishers don't wait for the subscriber any more. On a topic that doesn't evict the word is ignored. */
-static int is_evicted(const ae_log *log, uint32_t record, const ae_geometry *geometry) {
-    return log != NULL && geometry->evict_lag != 0 && (ae_load_acquire(&log->evict[record]) & 1) != 0;
-}
-
-/* Fills in what the registry's record states. */
-static void fill_record(const ae_registry_topic *topic, aether_topic_info *info) {
-    const ae_geometry *geometry = &topic->geometry;
-
-    memset(info, 0, sizeof *info);
-    info->id = topic->topic_id;
-    memcpy(info->name, topic->name, sizeof info->name);
-    info->created_ns = topic->created_ns;
-    info->start_seq = geometry->start_seq;
-    info->capacity = geometry->capacity;
-    info->slot_size = geometry->slot_size;
-    info->max_message = geometry->max_message;
-    info->inline_max = (uint32_t)ae_inline_max(geometry);
-    info->lane_bytes = geometry->lane_bytes;
-    info->evict_lag = geometry->evict_lag;
-    info->admits = (aether_publishers)geometry->publishers;
-    memcpy(info->type_name, topic->type_name, sizeof info->type_name);
-    info->type_version = topic->type_version;
-    info->type_size = topic->type_size;
-}
-
 static void fill_topic(const aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
-    const ae_geometry *geometry = &topic->geometry;
     struct objects objects = open_objects(inspector, topic);
-    uint64_t slowest = UINT64_MAX;
     size_t count;
-    const struct grant *grants = topic_grants(inspector, topic->topic_id, &count);
+    const struct ae_survey_grant *grants = ae_survey_grants(&inspector->survey, topic->topic_id, &count);
 
-    fill_record(topic, info);
+    ae_survey_fill(topic, objects.log, objects.cursors, grants, count, info);
     info->memory_bytes = objects.memory_bytes;
-    if (objects.log != NULL)
-        info->joins = ae_load_relaxed(&objects.log->stream.joins);
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t record = grants[i].record;
-        if (grants[i].role == AE_ROLE_PUBLISHER) {
-            info->publishers++;
-            if (objects.log != NULL)
-                info->full += ae_load_relaxed(&objects.log->publishers[record].full);
-        } else if (grants[i].role == AE_ROLE_RELIABLE) {
-            const int evicted = is_evicted(objects.log, record, geometry);
-            const int active = objects.cursors != NULL && is_active(objects.cursors, record);
-            info->reliable += objects.cursors == NULL || active || evicted;
-            if (active && !evicted)
-                slowest = at_most(ae_load_acquire(&objects.cursors->records[record].cursor), slowest);
-        } else {
-            info->best_effort++;
-        }
-    }
-    /* Loaded last, so that it isn't behind the cursors. */
-    info->next_seq = next_seq(objects.log, geometry);
-    info->messages = info->next_seq - info->start_seq;
-    info->max_lag = lag_of(slowest, info->next_seq, geometry);
     close_objects(&objects);
-}
-
-/* Copies a topic's record of the registry. 1 if it is live and valid. */
-static int read_topic(const aether_inspector *inspector, uint32_t i, ae_registry_topic *topic) {
-    return ae_registry_read_topic(&inspector->registry, i, topic) == 1 && ae_geometry_check(&topic->geometry) == 0;
 }
 
 /* ---- the interface ----------------------------------------------------------------------------------------------- */
 
 AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *socket_path) {
-    struct stat st;
     aether_inspector *new = calloc(1, sizeof *new);
 
     *inspector = NULL;
     if (new == NULL)
         return ae_fail(-ENOMEM, "out of memory for an inspector");
-    int rc = ae_instance_init(&new->instance, socket_path, getuid());
-    if (rc != 0)
-        goto fail;
-    /* The instance belongs to the user who owns its socket. If there is no socket, it is ours. */
-    if (lstat(new->instance.socket_path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid != getuid()) {
-        rc = ae_instance_init(&new->instance, socket_path, st.st_uid);
-        if (rc != 0)
-            goto fail;
+    const int rc = ae_survey_open(&new->survey, socket_path);
+    if (rc != 0) {
+        free(new);
+        return rc;
     }
-    rc = ae_registry_open(&new->registry, &new->instance, false);
-    if (rc != 0)
-        goto fail;
     *inspector = new;
     return 0;
-fail:
-    free(new);
-    return rc;
 }
 
 AE_EXPORT void aether_inspect_close(aether_inspector *inspector) {
     if (inspector == NULL)
         return;
-    ae_registry_close(&inspector->registry);
-    free(inspector->grants);
+    ae_survey_close(&inspector->survey);
     free(inspector);
 }
 
 AE_EXPORT int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info) {
-    const struct ae_registry *registry = &inspector->registry;
+    const struct ae_registry *registry = &inspector->survey.registry;
 
     memset(info, 0, sizeof *info);
-    info->running = ae_instance_running(&inspector->instance) == 1;
+    info->running = ae_instance_running(&inspector->survey.instance) == 1;
     info->pid = registry->header->daemon_pid;
     info->started_ns = registry->header->started_ns;
     info->topics_max = registry->topics_max;
     info->clients_max = registry->clients_max;
     for (uint32_t i = 0; i < registry->topics_max; i++) {
         ae_registry_topic topic;
-        if (!read_topic(inspector, i, &topic))
+        if (!ae_survey_topic(&inspector->survey, i, &topic))
             continue;
         info->topics++;
         info->memory_bytes += memory_of(inspector, &topic);
@@ -317,14 +155,14 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
     ae_registry_topic topic;
 
     if (*cursor == 0) {
-        inspector->listing = ae_registry_generation(&inspector->registry); /* before the topics are read */
+        inspector->listing = ae_registry_generation(&inspector->survey.registry); /* before the topics are read */
         inspector->listing_all = true;
-        const int rc = read_grants(inspector);
+        const int rc = ae_survey_read(&inspector->survey);
         if (rc != 0)
             return rc;
     }
-    while (*cursor < inspector->registry.topics_max) {
-        if (read_topic(inspector, (*cursor)++, &topic)) {
+    while (*cursor < inspector->survey.registry.topics_max) {
+        if (ae_survey_topic(&inspector->survey, (*cursor)++, &topic)) {
             fill_topic(inspector, &topic, info);
             return 1;
         }
@@ -338,19 +176,12 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
 
 /* If another aetherd has created a new registry, maps that one. */
 static int follow(aether_inspector *inspector) {
-    struct ae_registry other;
-    int rc;
+    const int rc = ae_survey_follow(&inspector->survey);
 
-    if (ae_registry_replaced(&inspector->registry, &inspector->instance)) {
-        rc = ae_registry_open(&other, &inspector->instance, false);
-        if (rc == -ENOENT || rc == -EBADMSG)
-            return 0; /* it isn't finished, or is gone again: try later */
-        if (rc != 0)
-            return rc;
-        ae_registry_close(&inspector->registry);
-        inspector->registry = other;
+    if (rc < 0)
+        return rc;
+    if (rc == 1)
         inspector->complete = inspector->listing_all = false;
-    }
     return 0;
 }
 
@@ -361,11 +192,11 @@ AE_EXPORT int aether_inspect_changed(aether_inspector *inspector, uint64_t timeo
         const int rc = follow(inspector);
         if (rc != 0)
             return rc;
-        const uint64_t generation = ae_registry_generation(&inspector->registry);
+        const uint64_t generation = ae_registry_generation(&inspector->survey.registry);
         if (!inspector->complete || generation != inspector->listed)
             return 1;
         const uint64_t waited = ae_now_ns() - start, left = timeout_ns - waited;
-        if (waited >= timeout_ns || !ae_wake_sleep(&inspector->registry.header->generation, generation,
+        if (waited >= timeout_ns || !ae_wake_sleep(&inspector->survey.registry.header->generation, generation,
                                                    left < AE_WAKE_SLEEP_NS ? left : AE_WAKE_SLEEP_NS))
             return 0;
     }
@@ -373,12 +204,12 @@ AE_EXPORT int aether_inspect_changed(aether_inspector *inspector, uint64_t timeo
 
 AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info) {
     ae_registry_topic record;
-    const int rc = read_grants(inspector);
+    const int rc = ae_survey_read(&inspector->survey);
 
     if (rc != 0)
         return rc;
-    for (uint32_t i = 0; i < inspector->registry.topics_max; i++) {
-        if (read_topic(inspector, i, &record) && strcmp(record.name, topic) == 0) {
+    for (uint32_t i = 0; i < inspector->survey.registry.topics_max; i++) {
+        if (ae_survey_topic(&inspector->survey, i, &record) && strcmp(record.name, topic) == 0) {
             fill_topic(inspector, &record, info);
             return 1;
         }
@@ -386,16 +217,8 @@ AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic
     return 0;
 }
 
-static void fill_client(const aether_inspector *inspector, uint64_t client_id, aether_peer_info *info) {
-    ae_registry_client client;
-
-    for (uint32_t i = 0; i < inspector->registry.clients_max; i++) {
-        if (ae_registry_read_client(&inspector->registry, i, &client) == 1 && client.client_id == client_id) {
-            info->pid = client.pid;
-            memcpy(info->client, client.name, sizeof info->client);
-            return;
-        }
-    }
+static uint64_t at_most(uint64_t value, uint64_t limit) {
+    return value < limit ? value : limit;
 }
 
 /* One more than the last sequence that a publisher has claimed or is about to claim; at first, where it joined. */
@@ -406,25 +229,25 @@ static uint64_t claimed_by(const ae_publisher_record *record, uint64_t joined, u
     return end > joined ? at_most(end, next) : joined;
 }
 
-static void fill_peer(const ae_registry_topic *topic, const struct objects *objects, const struct grant *grant,
-                      aether_peer_info *info) {
+static void fill_peer(const ae_registry_topic *topic, const struct objects *objects,
+                      const struct ae_survey_grant *grant, aether_peer_info *info) {
     if (grant->role == AE_ROLE_PUBLISHER && objects->log != NULL) {
         const ae_publisher_record *record = &objects->log->publishers[grant->record];
-        const uint64_t next = next_seq(objects->log, &topic->geometry);
+        const uint64_t next = ae_survey_next_seq(objects->log, &topic->geometry);
         info->joined = at_most(ae_load_relaxed(&record->joined), next);
         info->full = ae_load_relaxed(&record->full);
         info->next = claimed_by(record, info->joined, next);
     } else if (grant->role == AE_ROLE_RELIABLE && objects->cursors != NULL) {
         const ae_cursor_record *record = &objects->cursors->records[grant->record];
-        const int active = is_active(objects->cursors, grant->record);
+        const bool active = ae_survey_is_active(objects->cursors, grant->record);
         const uint64_t cursor = ae_load_acquire(&record->cursor);
-        const uint64_t next = next_seq(objects->log, &topic->geometry);
+        const uint64_t next = ae_survey_next_seq(objects->log, &topic->geometry);
         info->joined = at_most(ae_load_relaxed(&record->joined), next);
         info->lost = at_most(ae_load_relaxed(&record->lost), next - info->joined);
         info->aborted = at_most(ae_load_relaxed(&record->aborted), next - info->joined);
         info->next = at_most(cursor, next);
-        info->evicted = (uint32_t)is_evicted(objects->log, grant->record, &topic->geometry);
-        info->lag = active ? lag_of(cursor, next, &topic->geometry) : 0;
+        info->evicted = (uint32_t)ae_survey_is_evicted(objects->log, grant->record, &topic->geometry);
+        info->lag = active && cursor < next ? at_most(next - cursor, topic->geometry.capacity) : 0;
     }
 }
 
@@ -435,24 +258,29 @@ AE_EXPORT int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id
     size_t count;
 
     if (*cursor == 0) {
-        const int rc = read_grants(inspector);
+        const int rc = ae_survey_read(&inspector->survey);
         if (rc != 0)
             return rc;
     }
-    const struct grant *grants = topic_grants(inspector, topic_id, &count);
+    const struct ae_survey_grant *grants = ae_survey_grants(&inspector->survey, topic_id, &count);
     if (*cursor >= count)
         return 0;
-    while (i < inspector->registry.topics_max && !(read_topic(inspector, i, &topic) && topic.topic_id == topic_id))
+    while (i < inspector->survey.registry.topics_max &&
+           !(ae_survey_topic(&inspector->survey, i, &topic) && topic.topic_id == topic_id))
         i++;
-    if (i == inspector->registry.topics_max)
+    if (i == inspector->survey.registry.topics_max)
         return 0;
 
-    const struct grant *grant = &grants[(*cursor)++];
+    const struct ae_survey_grant *grant = &grants[(*cursor)++];
+    const struct ae_survey_client *client = ae_survey_client(&inspector->survey, grant->client_id);
     struct objects objects = open_objects(inspector, &topic);
     memset(info, 0, sizeof *info);
     info->role = (aether_role)grant->role;
     info->client_id = grant->client_id;
-    fill_client(inspector, grant->client_id, info);
+    if (client != NULL) {
+        info->pid = client->pid;
+        memcpy(info->client, client->name, sizeof info->client);
+    }
     fill_peer(&topic, &objects, grant, info);
     close_objects(&objects);
     return 1;

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/survey.h"
+#include "base/error.h"
+#include "ring/claim.h"
+#include "ring/geometry.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the registry ------------------------------------------------------------------------------------------------ */
+
+int ae_survey_open(struct ae_survey *survey, const char *socket_path) {
+    struct stat st;
+
+    memset(survey, 0, sizeof *survey);
+    int rc = ae_instance_init(&survey->instance, socket_path, getuid());
+    if (rc != 0)
+        return rc;
+    /* The instance belongs to the user who owns its socket. If there is no socket, it is ours. */
+    if (lstat(survey->instance.socket_path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid != getuid()) {
+        rc = ae_instance_init(&survey->instance, socket_path, st.st_uid);
+        if (rc != 0)
+            return rc;
+    }
+    return ae_registry_open(&survey->registry, &survey->instance, false);
+}
+
+void ae_survey_close(struct ae_survey *survey) {
+    ae_registry_close(&survey->registry);
+    free(survey->grants);
+    free(survey->clients);
+}
+
+int ae_survey_follow(struct ae_survey *survey) {
+    struct ae_registry other;
+
+    if (!ae_registry_replaced(&survey->registry, &survey->instance))
+        return 0;
+    const int rc = ae_registry_open(&other, &survey->instance, false);
+    if (rc == -ENOENT || rc == -EBADMSG)
+        return 0; /* it isn't finished, or is gone again: try later */
+    if (rc != 0)
+        return rc;
+    ae_registry_close(&survey->registry);
+    survey->registry = other;
+    return 1;
+}
+
+static int by_topic(const void *a, const void *b) {
+    const struct ae_survey_grant *x = a, *y = b;
+
+    if (x->topic_id != y->topic_id)
+        return x->topic_id < y->topic_id ? -1 : 1;
+    return x->grant_id < y->grant_id ? -1 : x->grant_id > y->grant_id;
+}
+
+static int by_client(const void *a, const void *b) {
+    const struct ae_survey_client *x = a, *y = b;
+
+    return x->client_id < y->client_id ? -1 : x->client_id > y->client_id;
+}
+
+/* Returns the list with room for one more entry of `size` bytes; NULL: out of memory, and the list is as it was. */
+static void *grow(void *list, size_t count, size_t *room, size_t size) {
+    if (count < *room)
+        return list;
+    const size_t more = *room > 0 ? *room * 2 : 64;
+    void *new = realloc(list, more * size);
+    if (new != NULL)
+        *room = more;
+    return new;
+}
+
+static int read_clients(struct ae_survey *survey) {
+    ae_registry_client copy;
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < survey->registry.clients_max; i++) {
+        if (ae_registry_read_client(&survey->registry, i, &copy) != 1)
+            continue;
+        struct ae_survey_client *clients = grow(survey->clients, count, &survey->client_room, sizeof *clients);
+        if (clients == NULL)
+            return ae_fail(-ENOMEM, "out of memory for a copy of %zu clients", count + 1);
+        survey->clients = clients;
+        clients[count] = (struct ae_survey_client){
+            .client_id = copy.client_id, .created_ns = copy.created_ns, .pid = copy.pid, .uid = copy.uid};
+        memcpy(clients[count].name, copy.name, sizeof copy.name);
+        count++;
+    }
+    if (count > 0)
+        qsort(survey->clients, count, sizeof *survey->clients, by_client);
+    survey->client_count = count;
+    return 0;
+}
+
+static int read_grants(struct ae_survey *survey) {
+    ae_registry_grant copy;
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < survey->registry.grants_max; i++) {
+        if (ae_registry_read_grant(&survey->registry, i, &copy) != 1)
+            continue;
+        struct ae_survey_grant *grants = grow(survey->grants, count, &survey->grant_room, sizeof *grants);
+        if (grants == NULL)
+            return ae_fail(-ENOMEM, "out of memory for a copy of %zu grants", count + 1);
+        survey->grants = grants;
+        grants[count++] = (struct ae_survey_grant){.topic_id = copy.topic_id,
+                                                   .grant_id = copy.grant_id,
+                                                   .client_id = copy.client_id,
+                                                   .role = copy.role,
+                                                   .record = copy.record,
+                                                   .index = i};
+        struct ae_survey_client *client = ae_survey_client(survey, copy.client_id);
+        if (client != NULL && copy.role == AE_ROLE_PUBLISHER)
+            client->publishers++;
+        else if (client != NULL)
+            client->subscribers++;
+    }
+    if (count > 0)
+        qsort(survey->grants, count, sizeof *survey->grants, by_topic);
+    survey->grant_count = count;
+    return 0;
+}
+
+int ae_survey_read(struct ae_survey *survey) {
+    survey->client_count = survey->grant_count = 0;
+    int rc = read_clients(survey);
+    if (rc == 0)
+        rc = read_grants(survey);
+    return rc;
+}
+
+const struct ae_survey_grant *ae_survey_grants(const struct ae_survey *survey, uint64_t topic_id, size_t *count) {
+    size_t low = 0, high = survey->grant_count;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (survey->grants[middle].topic_id < topic_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (high = low; high < survey->grant_count && survey->grants[high].topic_id == topic_id;)
+        high++;
+    *count = high - low;
+    return *count > 0 ? survey->grants + low : NULL;
+}
+
+struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64_t client_id) {
+    const struct ae_survey_client key = {.client_id = client_id};
+
+    return survey->client_count == 0
+               ? NULL
+               : bsearch(&key, survey->clients, survey->client_count, sizeof *survey->clients, by_client);
+}
+
+int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {
+    return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_geometry_check(&topic->geometry) == 0;
+}
+
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
+
+uint64_t ae_survey_next_seq(const ae_log *log, const ae_geometry *geometry) {
+    if (log == NULL)
+        return geometry->start_seq;
+    const uint64_t seq = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
+    return seq > geometry->start_seq ? seq : geometry->start_seq;
+}
+
+bool ae_survey_is_active(const ae_cursors *cursors, uint32_t record) {
+    return cursors != NULL && (ae_load_acquire(&cursors->active.active) >> record & 1) != 0;
+}
+
+bool ae_survey_is_evicted(const ae_log *log, uint32_t record, const ae_geometry *geometry) {
+    return log != NULL && geometry->evict_lag != 0 && (ae_load_acquire(&log->evict[record]) & 1) != 0;
+}
+
+/* Fills in what the registry's record states. */
+static void fill_record(const ae_registry_topic *topic, aether_topic_info *info) {
+    const ae_geometry *geometry = &topic->geometry;
+
+    memset(info, 0, sizeof *info);
+    info->id = topic->topic_id;
+    memcpy(info->name, topic->name, sizeof info->name);
+    info->created_ns = topic->created_ns;
+    info->start_seq = geometry->start_seq;
+    info->capacity = geometry->capacity;
+    info->slot_size = geometry->slot_size;
+    info->max_message = geometry->max_message;
+    info->inline_max = (uint32_t)ae_inline_max(geometry);
+    info->lane_bytes = geometry->lane_bytes;
+    info->evict_lag = geometry->evict_lag;
+    info->admits = (aether_publishers)geometry->publishers;
+    memcpy(info->type_name, topic->type_name, sizeof info->type_name);
+    info->type_version = topic->type_version;
+    info->type_size = topic->type_size;
+}
+
+void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_cursors *cursors,
+                    const struct ae_survey_grant *grants, size_t count, aether_topic_info *info) {
+    const ae_geometry *geometry = &topic->geometry;
+    uint64_t slowest = UINT64_MAX;
+
+    fill_record(topic, info);
+    if (log != NULL)
+        info->joins = ae_load_relaxed(&log->stream.joins);
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t record = grants[i].record;
+        if (grants[i].role == AE_ROLE_PUBLISHER) {
+            info->publishers++;
+            if (log != NULL)
+                info->full += ae_load_relaxed(&log->publishers[record].full);
+        } else if (grants[i].role == AE_ROLE_RELIABLE) {
+            const bool evicted = ae_survey_is_evicted(log, record, geometry);
+            const bool active = ae_survey_is_active(cursors, record);
+            info->reliable += cursors == NULL || active || evicted;
+            if (active && !evicted) {
+                const uint64_t cursor = ae_load_acquire(&cursors->records[record].cursor);
+                slowest = cursor < slowest ? cursor : slowest;
+            }
+        } else {
+            info->best_effort++;
+        }
+    }
+    /* Loaded last, so that it isn't behind the cursors. */
+    info->next_seq = ae_survey_next_seq(log, geometry);
+    info->messages = info->next_seq - info->start_seq;
+    if (slowest < info->next_seq) {
+        const uint64_t lag = info->next_seq - slowest;
+        info->max_lag = lag < geometry->capacity ? lag : geometry->capacity;
+    }
+}

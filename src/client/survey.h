@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * survey.h - what the registry says about an instance, and the figures in topics' objects that the inspector and the
+ * reader of metrics share.
+ *
+ * Nothing in a topic's objects is trusted: geometry comes from the registry, and each figure is loaded once and limited
+ * to the possible range. A survey is used by one thread at a time. Functions with errors return -errno codes and set
+ * aether_errmsg(). Nothing blocks.
+ */
+#ifndef AE_CLIENT_SURVEY_H
+#define AE_CLIENT_SURVEY_H
+
+#include "shm/names.h"
+#include "shm/registry.h"
+#include <aether/inspect.h>
+#include <stdbool.h>
+
+struct ae_survey_grant {
+    uint64_t topic_id, grant_id, client_id;
+    uint32_t role, record;
+    uint32_t index; /* of its record in the registry */
+};
+
+struct ae_survey_client {
+    uint64_t client_id, created_ns;
+    uint32_t pid, uid;
+    uint32_t publishers, subscribers; /* open */
+    char process;                     /* for the reader of metrics; '\0' after each reading */
+    char name[64];                    /* NUL-terminated */
+};
+
+struct ae_survey {
+    struct ae_instance instance;
+    struct ae_registry registry;
+    struct ae_survey_grant *grants; /* live grants of the last reading, sorted by topic, then by grant */
+    size_t grant_count, grant_room;
+    struct ae_survey_client *clients; /* clients of the last reading, sorted by id */
+    size_t client_count, client_room;
+};
+
+/* Maps the registry; socket_path and errors as in aether_inspect_open(). The survey owns the mapping until its close. */
+int ae_survey_open(struct ae_survey *survey, const char *socket_path);
+void ae_survey_close(struct ae_survey *survey);
+
+/*
+ * If another aetherd has created a new registry, maps that one and returns 1; else 0. Errors are about the new registry;
+ * then the old one stays mapped.
+ */
+int ae_survey_follow(struct ae_survey *survey);
+
+/* Copies clients and grants, so that nothing searches the registry for each topic. -ENOMEM: both lists are empty. */
+int ae_survey_read(struct ae_survey *survey);
+
+/* Returns the topic's first grant, and their number in *count. Valid until the next reading. */
+const struct ae_survey_grant *ae_survey_grants(const struct ae_survey *survey, uint64_t topic_id, size_t *count);
+
+/* NULL: there is none. Valid until the next reading. */
+struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64_t client_id);
+
+/* Copies record i of the registry's topics. Returns 1 if it is live and valid, also its geometry. */
+int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);
+
+/*
+ * Fills in *info, all but memory_bytes. log and cursors are those of the topic, mapped at least up to the slots; NULL:
+ * the object can't be opened, and what it would say is 0.
+ */
+void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_cursors *cursors,
+                    const struct ae_survey_grant *grants, size_t count, aether_topic_info *info);
+
+/* The topic's next sequence. If log is NULL or the claim makes no sense: the topic's first sequence. */
+uint64_t ae_survey_next_seq(const ae_log *log, const ae_geometry *geometry);
+
+/* Does the subscriber with this cursor record hold publishers back, apart from evictions? */
+bool ae_survey_is_active(const ae_cursors *cursors, uint32_t record);
+
+/* Do publishers no longer wait for it? On a topic that doesn't evict the word in the log is ignored. */
+bool ae_survey_is_evicted(const ae_log *log, uint32_t record, const ae_geometry *geometry);
+
+#endif
