@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct aether_inspector {
     struct ae_survey survey;
@@ -25,68 +24,35 @@ struct aether_inspector {
     bool listing_all; /* the present list began in this registry */
 };
 
-/* The two objects of a topic. NULL: the object can't be opened. */
+/* The two objects of a topic, without the slots. NULL: the object can't be opened. */
 struct objects {
-    const ae_log *log; /* without the slots */
+    const ae_log *log;
     const ae_cursors *cursors;
-    uint64_t memory_bytes; /* allocated for both; if one can't be opened, its first allocation by the registry */
 };
 
 /* ---- topics' objects --------------------------------------------------------------------------------------------- */
 
-/* Opens an object and adds its allocated bytes to *memory_bytes: `least` if they can't be found out. */
-static int open_object(const char *name, uint32_t uid, uint64_t bytes, uint64_t least, uint64_t *memory_bytes) {
-    struct stat st;
-    int fd = ae_segment_open(name, false, uid, bytes, NULL);
-
-    *memory_bytes += fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : least;
-    return fd;
-}
-
-static int open_log(const aether_inspector *inspector, const ae_registry_topic *topic, uint64_t *memory_bytes) {
-    char name[AE_OBJECT_NAME_SIZE];
-
-    ae_name_log(&inspector->survey.instance, topic->topic_id, name);
-    return open_object(name, inspector->survey.instance.uid, topic->geometry.log_bytes, topic->geometry.lanes_off,
-                       memory_bytes);
-}
-
-static int open_cursors(const aether_inspector *inspector, const ae_registry_topic *topic, uint64_t *memory_bytes) {
-    char name[AE_OBJECT_NAME_SIZE];
-
-    ae_name_cursors(&inspector->survey.instance, topic->topic_id, name);
-    return open_object(name, inspector->survey.instance.uid, topic->geometry.cursors_bytes,
-                       topic->geometry.cursors_bytes, memory_bytes);
-}
-
-/* Maps the first `bytes` bytes and closes fd, which may be a negative error code. NULL on an error. */
-static const void *map_object(int fd, uint64_t bytes) {
+/* Maps the first `bytes` bytes of an object of file_bytes bytes. NULL on an error. */
+static const void *map_object(const aether_inspector *inspector, const char *name, uint64_t file_bytes,
+                              uint64_t bytes) {
+    int fd = ae_segment_open(name, false, inspector->survey.instance.uid, file_bytes, NULL);
     void *base = NULL;
 
-    if (fd < 0)
-        return NULL;
-    if (ae_segment_map(fd, bytes, false, false, &base) != 0)
+    if (fd >= 0 && ae_segment_map(fd, bytes, false, false, &base) != 0)
         base = NULL;
     ae_close(&fd);
     return base;
 }
 
 static struct objects open_objects(const aether_inspector *inspector, const ae_registry_topic *topic) {
-    struct objects objects = {.memory_bytes = 0};
+    char name[AE_OBJECT_NAME_SIZE];
+    struct objects objects;
 
-    objects.log = map_object(open_log(inspector, topic, &objects.memory_bytes), sizeof(ae_log));
-    objects.cursors = map_object(open_cursors(inspector, topic, &objects.memory_bytes), sizeof(ae_cursors));
+    ae_name_log(&inspector->survey.instance, topic->topic_id, name);
+    objects.log = map_object(inspector, name, topic->geometry.log_bytes, sizeof(ae_log));
+    ae_name_cursors(&inspector->survey.instance, topic->topic_id, name);
+    objects.cursors = map_object(inspector, name, topic->geometry.cursors_bytes, sizeof(ae_cursors));
     return objects;
-}
-
-static uint64_t memory_of(const aether_inspector *inspector, const ae_registry_topic *topic) {
-    uint64_t bytes = 0;
-    int fd = open_log(inspector, topic, &bytes);
-
-    ae_close(&fd);
-    fd = open_cursors(inspector, topic, &bytes);
-    ae_close(&fd);
-    return bytes;
 }
 
 static void close_objects(struct objects *objects) {
@@ -100,7 +66,7 @@ static void fill_topic(const aether_inspector *inspector, const ae_registry_topi
     const struct ae_survey_grant *grants = ae_survey_grants(&inspector->survey, topic->topic_id, &count);
 
     ae_survey_fill(topic, objects.log, objects.cursors, grants, count, info);
-    info->memory_bytes = objects.memory_bytes;
+    info->memory_bytes = ae_survey_memory(&inspector->survey, topic);
     close_objects(&objects);
 }
 
@@ -129,25 +95,7 @@ AE_EXPORT void aether_inspect_close(aether_inspector *inspector) {
 }
 
 AE_EXPORT int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info) {
-    const struct ae_registry *registry = &inspector->survey.registry;
-
-    memset(info, 0, sizeof *info);
-    info->running = ae_instance_running(&inspector->survey.instance) == 1;
-    info->pid = registry->header->daemon_pid;
-    info->started_ns = registry->header->started_ns;
-    info->topics_max = registry->topics_max;
-    info->clients_max = registry->clients_max;
-    for (uint32_t i = 0; i < registry->topics_max; i++) {
-        ae_registry_topic topic;
-        if (!ae_survey_topic(&inspector->survey, i, &topic))
-            continue;
-        info->topics++;
-        info->memory_bytes += memory_of(inspector, &topic);
-    }
-    for (uint32_t i = 0; i < registry->clients_max; i++) {
-        ae_registry_client client;
-        info->clients += ae_registry_read_client(registry, i, &client) == 1;
-    }
+    ae_survey_daemon(&inspector->survey, info);
     return 0;
 }
 

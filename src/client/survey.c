@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/survey.h"
 #include "base/error.h"
+#include "base/socket.h"
 #include "ring/claim.h"
 #include "ring/geometry.h"
+#include "shm/segment.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -156,8 +160,71 @@ struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64
                : bsearch(&key, survey->clients, survey->client_count, sizeof *survey->clients, by_client);
 }
 
+char ae_survey_process(struct ae_survey_client *client) {
+    char path[32], text[512];
+    ssize_t len = -1;
+
+    if (client->process != '\0')
+        return client->process;
+    client->process = '?';
+    if (client->pid == 0)
+        return client->process;
+    snprintf(path, sizeof path, "/proc/%u/stat", client->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        len = read(fd, text, sizeof text - 1);
+    ae_close(&fd);
+    if (len <= 0)
+        return client->process;
+    text[len] = '\0';
+    /* The second field is the program's name in parentheses, which may hold any character. */
+    const char *end = strrchr(text, ')');
+    if (end != NULL && end[1] == ' ' && ((end[2] >= 'A' && end[2] <= 'Z') || (end[2] >= 'a' && end[2] <= 'z')))
+        client->process = end[2];
+    return client->process;
+}
+
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {
     return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_geometry_check(&topic->geometry) == 0;
+}
+
+uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topic *topic) {
+    const ae_geometry *geometry = &topic->geometry;
+    uint64_t log_bytes = geometry->lanes_off;
+    char name[AE_OBJECT_NAME_SIZE];
+    struct stat st;
+
+    /* All is allocated when the topic is created, except lanes. */
+    if (geometry->lane_bytes != 0) {
+        ae_name_log(&survey->instance, topic->topic_id, name);
+        int fd = ae_segment_open(name, false, survey->instance.uid, geometry->log_bytes, NULL);
+        if (fd >= 0 && fstat(fd, &st) == 0)
+            log_bytes = (uint64_t)st.st_blocks * 512;
+        ae_close(&fd);
+    }
+    return log_bytes + geometry->cursors_bytes;
+}
+
+void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info) {
+    const struct ae_registry *registry = &survey->registry;
+
+    memset(info, 0, sizeof *info);
+    info->running = ae_instance_running(&survey->instance) == 1;
+    info->pid = registry->header->daemon_pid;
+    info->started_ns = registry->header->started_ns;
+    info->topics_max = registry->topics_max;
+    info->clients_max = registry->clients_max;
+    for (uint32_t i = 0; i < registry->topics_max; i++) {
+        ae_registry_topic topic;
+        if (!ae_survey_topic(survey, i, &topic))
+            continue;
+        info->topics++;
+        info->memory_bytes += ae_survey_memory(survey, &topic);
+    }
+    for (uint32_t i = 0; i < registry->clients_max; i++) {
+        ae_registry_client client;
+        info->clients += ae_registry_read_client(registry, i, &client) == 1;
+    }
 }
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */

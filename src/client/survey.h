@@ -25,7 +25,7 @@ struct ae_survey_client {
     uint64_t client_id, created_ns;
     uint32_t pid, uid;
     uint32_t publishers, subscribers; /* open */
-    char process;                     /* for the reader of metrics; '\0' after each reading */
+    char process;                     /* ae_survey_process(); '\0': not read yet */
     char name[64];                    /* NUL-terminated */
 };
 
@@ -57,8 +57,20 @@ const struct ae_survey_grant *ae_survey_grants(const struct ae_survey *survey, u
 /* NULL: there is none. Valid until the next reading. */
 struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64_t client_id);
 
+/*
+ * The state of the client's process: the third field of /proc/PID/stat; '?' if it can't be read. It is read once after
+ * each reading of the clients.
+ */
+char ae_survey_process(struct ae_survey_client *client);
+
 /* Copies record i of the registry's topics. Returns 1 if it is live and valid, also its geometry. */
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);
+
+/* The topic's shared memory that is allocated now, in bytes. */
+uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topic *topic);
+
+/* Fills in *info. */
+void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info);
 
 /*
  * Fills in *info, all but memory_bytes. log and cursors are those of the topic, mapped at least up to the slots; NULL:

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/mappings.h"
+#include "base/error.h"
+#include "base/socket.h"
+#include "shm/segment.h"
+#include <errno.h>
+#include <stdlib.h>
+
+struct ae_mapped {
+    uint64_t id;
+    enum ae_mapped_kind kind;
+    uint32_t pass; /* the last one in which it was used */
+    uint32_t next; /* of the same hash: 1 + index; 0: none */
+    struct ae_mapping mapping;
+};
+
+int ae_mappings_init(struct ae_mappings *mappings, uint32_t room) {
+    *mappings = (struct ae_mappings){.entries = calloc(room, sizeof *mappings->entries),
+                                     .heads = calloc(room, sizeof *mappings->heads),
+                                     .room = room};
+    if (mappings->entries != NULL && mappings->heads != NULL)
+        return 0;
+    ae_mappings_close(mappings);
+    return ae_fail(-ENOMEM, "out of memory for a list of %u mappings", room);
+}
+
+void ae_mappings_close(struct ae_mappings *mappings) {
+    ae_mappings_clear(mappings);
+    free(mappings->entries);
+    free(mappings->heads);
+    *mappings = (struct ae_mappings){0};
+}
+
+static uint32_t *head_of(struct ae_mappings *mappings, enum ae_mapped_kind kind, uint64_t id) {
+    const uint64_t mixed = (id << 2 | (unsigned)kind) * 0x9e3779b97f4a7c15ull;
+
+    return &mappings->heads[mixed >> 32 & (mappings->room - 1)];
+}
+
+static void link_entry(struct ae_mappings *mappings, uint32_t i) {
+    struct ae_mapped *entry = &mappings->entries[i];
+    uint32_t *head = head_of(mappings, entry->kind, entry->id);
+
+    entry->next = *head;
+    *head = i + 1;
+}
+
+static void unmap(const struct ae_mapping *mapping) {
+    ae_segment_unmap((void *)(uintptr_t)mapping->base, mapping->bytes);
+}
+
+/* Unmaps all entries whose last pass isn't `pass`, and moves the others together. */
+static void keep_only(struct ae_mappings *mappings, uint32_t pass) {
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < mappings->room && mappings->heads != NULL; i++)
+        mappings->heads[i] = 0;
+    for (uint32_t i = 0; i < mappings->count; i++) {
+        if (mappings->entries[i].pass != pass) {
+            unmap(&mappings->entries[i].mapping);
+            continue;
+        }
+        mappings->entries[kept] = mappings->entries[i];
+        link_entry(mappings, kept++);
+    }
+    mappings->count = kept;
+}
+
+void ae_mappings_begin(struct ae_mappings *mappings) {
+    keep_only(mappings, mappings->pass++);
+}
+
+void ae_mappings_clear(struct ae_mappings *mappings) {
+    keep_only(mappings, mappings->pass + 1);
+}
+
+static void set_name(const struct ae_instance *instance, enum ae_mapped_kind kind, uint64_t id,
+                     char name[AE_OBJECT_NAME_SIZE]) {
+    switch (kind) {
+    case AE_MAPPED_LOG:
+        ae_name_log(instance, id, name);
+        break;
+    case AE_MAPPED_CURSORS:
+        ae_name_cursors(instance, id, name);
+        break;
+    case AE_MAPPED_STATS:
+        ae_name_stats(instance, id, name);
+        break;
+    }
+}
+
+static struct ae_mapping map(const struct ae_instance *instance, enum ae_mapped_kind kind, uint64_t id,
+                             uint64_t file_bytes, uint64_t bytes) {
+    struct ae_mapping mapping = {.bytes = bytes};
+    char name[AE_OBJECT_NAME_SIZE];
+    uint64_t size;
+    void *base;
+
+    set_name(instance, kind, id, name);
+    int fd = ae_segment_open(name, false, instance->uid, file_bytes, &size);
+    if (fd < 0)
+        return mapping;
+    if (file_bytes == 0)
+        mapping.bytes = size;
+    if (ae_segment_map(fd, mapping.bytes, false, false, &base) == 0)
+        mapping.base = base;
+    ae_close(&fd);
+    return mapping;
+}
+
+struct ae_mapping ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *instance,
+                                   enum ae_mapped_kind kind, uint64_t id, uint64_t file_bytes, uint64_t bytes) {
+    for (uint32_t i = *head_of(mappings, kind, id); i != 0; i = mappings->entries[i - 1].next) {
+        struct ae_mapped *entry = &mappings->entries[i - 1];
+        if (entry->id == id && entry->kind == kind && (file_bytes == 0 || entry->mapping.bytes == bytes)) {
+            entry->pass = mappings->pass;
+            return entry->mapping;
+        }
+    }
+    struct ae_mapping mapping = map(instance, kind, id, file_bytes, bytes);
+    if (mapping.base != NULL && mappings->count < mappings->room) {
+        mapping.kept = true;
+        mappings->entries[mappings->count] =
+            (struct ae_mapped){.id = id, .kind = kind, .pass = mappings->pass, .mapping = mapping};
+        link_entry(mappings, mappings->count++);
+    }
+    return mapping;
+}
+
+void ae_mappings_drop(struct ae_mapping *mapping) {
+    if (!mapping->kept)
+        unmap(mapping);
+    *mapping = (struct ae_mapping){0};
+}

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * metrics_topic.c - reads one topic: what its publishers and subscribers say now, what those that have gone had said,
+ * and what follows from both.
+ */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/histogram.h"
+#include "client/metrics_topic.h"
+#include "ring/claim.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_TRIES 8
+#define STUCK_NS 1000000000ull    /* a subscriber that receives nothing for so long is stuck */
+#define GIVEN_UP_NS 2000000000ull /* a publisher that hasn't tried for so long doesn't wait */
+#define AGE_TAGS 65536u           /* how many slots are searched for a stamp */
+
+/* A topic while it is read. */
+struct reading {
+    aether_metrics *metrics;
+    aether_topic_metrics *out;
+    const ae_registry_topic *topic;
+    const ae_geometry *geometry;
+    struct ae_record_topic objects;
+    const struct ae_survey_grant *grants;
+    size_t grant_count;
+    uint64_t now; /* CLOCK_MONOTONIC */
+    /* Index of the publisher or subscriber that holds a record; -1: none. */
+    int32_t by_publisher[AE_PUBLISHERS_MAX], by_cursor[AE_SUBSCRIBERS_MAX];
+};
+
+static uint64_t at_most(uint64_t value, uint64_t limit) {
+    return value < limit ? value : limit;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+static void add(uint64_t *to, uint64_t value) {
+    *to = ae_saturating_add(*to, value);
+}
+
+/* How long ago that was. A time that lies in the future was just now. */
+static uint64_t since(const struct reading *r, uint64_t then) {
+    return r->now > then ? r->now - then : 0;
+}
+
+static void fill_owner(const struct reading *r, const ae_registry_grant *grant, aether_owner *owner) {
+    struct ae_survey_client *client = ae_survey_client(&r->metrics->survey, grant->client_id);
+
+    *owner = (aether_owner){.grant_id = grant->grant_id, .client_id = grant->client_id, .process = '?'};
+    if (client == NULL)
+        return;
+    memcpy(owner->client, client->name, sizeof owner->client);
+    owner->pid = client->pid;
+    owner->process = ae_survey_process(client);
+}
+
+/* ---- publishers -------------------------------------------------------------------------------------------------- */
+
+/* Is what the publisher waited for at its last try still so? The words of the record are as they were copied. */
+static bool still_waits(const struct reading *r, const ae_stats_record *copy) {
+    const uint64_t record = copy->waits_record.v, seq = copy->waits_seq.v;
+
+    switch (copy->waits_for.v) {
+    case AE_WAITS_SUBSCRIBER:
+    case AE_WAITS_LANE:
+        return record < AE_SUBSCRIBERS_MAX &&
+               (r->objects.cursors == NULL ||
+                (ae_survey_is_active(r->objects.cursors, (uint32_t)record) &&
+                 (int64_t)(seq - ae_load_acquire(&r->objects.cursors->records[record].cursor)) > 0));
+    case AE_WAITS_PUBLISHER:
+        return record < AE_PUBLISHERS_MAX &&
+               (r->objects.log == NULL ||
+                ae_tag_pending(ae_load_acquire(ae_slot_tag(r->objects.log, r->geometry, seq)), seq));
+    case AE_WAITS_LOANS:
+        return copy->loans.v != 0;
+    case AE_WAITS_CLAIM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void fill_waits(const struct reading *r, const ae_stats_record *copy, aether_publisher_metrics *p) {
+    const bool waits = copy->waits_since.v != 0 && since(r, copy->waits_last.v) < GIVEN_UP_NS && still_waits(r, copy);
+
+    p->waits_subscriber = p->waits_publisher = -1;
+    p->tried_ns = AETHER_UNKNOWN;
+    if (!waits)
+        return;
+    p->waits = (aether_waits)copy->waits_for.v;
+    p->waited_ns = since(r, copy->waits_since.v);
+    p->tried_ns = since(r, copy->waits_last.v);
+    /* Record numbers for now; find_holders() replaces them. */
+    if (p->waits == AETHER_WAITS_PUBLISHER)
+        p->waits_publisher = (int32_t)copy->waits_record.v;
+    else if (p->waits == AETHER_WAITS_SUBSCRIBER || p->waits == AETHER_WAITS_LANE)
+        p->waits_subscriber = (int32_t)copy->waits_record.v;
+}
+
+static void add_publisher(struct reading *r, const ae_registry_grant *grant, const struct ae_record *record) {
+    aether_topic_metrics *out = r->out;
+    const struct ae_figures *figures = &record->figures;
+    const ae_stats_record *copy = &record->copy;
+    uint64_t longest;
+
+    if (out->publisher_count == AE_PUBLISHERS_MAX) /* more than there are records */
+        return;
+    r->by_publisher[grant->record] = (int32_t)out->publisher_count;
+    aether_publisher_metrics *p = &r->metrics->publishers[out->publisher_count++];
+    *p = (aether_publisher_metrics){.joined = figures->joined,
+                                    .next = figures->next,
+                                    .messages = figures->messages,
+                                    .bytes = figures->bytes,
+                                    .batches = figures->batches,
+                                    .full = copy->full.v,
+                                    .stalls = copy->stalls.v,
+                                    .stall_ns = ae_figures_stalled(copy, r->now, &longest),
+                                    .stall_longest = copy->stall_longest.v,
+                                    .retries = copy->retries.v,
+                                    .wakes = copy->wakes.v,
+                                    .loans = copy->loans.v,
+                                    .lane_bytes = r->geometry->lane_bytes,
+                                    .lane_used = at_most(copy->lane_used.v, r->geometry->lane_bytes)};
+    fill_owner(r, grant, &p->owner);
+    fill_waits(r, copy, p);
+    add(&out->published, p->messages);
+    add(&out->published_bytes, p->bytes);
+    add(&out->batches, p->batches);
+    add(&out->full, p->full);
+    add(&out->stalls, p->stalls);
+    add(&out->stall_ns, p->stall_ns);
+    add(&out->retries, p->retries);
+    add(&out->wakes, p->wakes);
+    out->stall_longest = larger(out->stall_longest, longest);
+}
+
+/* ---- subscribers ------------------------------------------------------------------------------------------------- */
+
+static int grow_subscribers(struct reading *r) {
+    aether_metrics *metrics = r->metrics;
+
+    if (r->out->subscriber_count < metrics->subscriber_room)
+        return 0;
+    const size_t room = metrics->subscriber_room > 0 ? 2 * metrics->subscriber_room : 8;
+    aether_subscriber_metrics *more = realloc(metrics->subscribers, room * sizeof *more);
+    if (more == NULL)
+        return ae_fail(-ENOMEM, "out of memory for %zu subscribers of a topic", room);
+    metrics->subscribers = more;
+    metrics->subscriber_room = room;
+    return 0;
+}
+
+/* record: the shared one. copy: what was copied of it. */
+static void fill_latency(const ae_stats_record *record, const ae_stats_record *copy, aether_latency *latency) {
+    latency->samples = copy->samples.v;
+    latency->negative = copy->negative.v;
+    latency->missed = copy->missed.v;
+    latency->overflow = copy->overflow.v;
+    if (latency->samples == 0) {
+        memset(latency->buckets, 0, sizeof latency->buckets);
+        return;
+    }
+    for (unsigned i = 0; i < AE_HISTOGRAM_BUCKETS; i++)
+        latency->buckets[i] = ae_load_relaxed(&record->buckets[i]);
+}
+
+static void fill_subscriber(const struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
+                            aether_subscriber_metrics *s) {
+    const struct ae_figures *figures = &record->figures;
+    const ae_stats_record *copy = &record->copy;
+
+    memset(s, 0, offsetof(aether_subscriber_metrics, latency));
+    fill_owner(r, grant, &s->owner);
+    if (grant->role != AE_ROLE_RELIABLE)
+        s->policy = copy->policy.v == AETHER_LATEST ? AETHER_LATEST : AETHER_BEST_EFFORT;
+    s->joined = figures->joined;
+    s->next = figures->next;
+    s->delivered = figures->messages;
+    s->bytes = figures->bytes;
+    s->lost = figures->lost;
+    for (unsigned i = 0; i < AETHER_LOST_REASONS; i++)
+        s->lost_by[i] = figures->lost_by[i];
+    s->gaps = figures->gaps;
+    s->aborted = figures->aborted;
+    s->skipped = figures->skipped;
+    s->evictions = figures->evicted;
+    s->received_ns = copy->last_ns.v != 0 ? since(r, copy->last_ns.v) : AETHER_UNKNOWN;
+    s->sleeps = copy->sleeps.v;
+    s->woken = copy->woken.v;
+    if (grant->role == AE_ROLE_RELIABLE &&
+        (s->evictions != 0 || ae_survey_is_evicted(r->objects.log, grant->record, r->geometry)))
+        s->state = AETHER_SUBSCRIBER_EVICTED;
+}
+
+static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_metrics *s) {
+    add(&out->delivered, s->delivered);
+    add(&out->delivered_bytes, s->bytes);
+    add(&out->lost, s->lost);
+    for (unsigned i = 0; i < AETHER_LOST_REASONS; i++)
+        add(&out->lost_by[i], s->lost_by[i]);
+    add(&out->gaps, s->gaps);
+    add(&out->aborted, s->aborted);
+    add(&out->skipped, s->skipped);
+    add(&out->evictions, s->evictions);
+    add(&out->sleeps, s->sleeps);
+    add(&out->woken, s->woken);
+    add(&out->accounted, s->next - s->joined);
+    if (s->latency.samples != 0)
+        aether_latency_add(&out->latency, &s->latency);
+}
+
+static int add_subscriber(struct reading *r, const ae_registry_grant *grant, const ae_stats_record *shared,
+                          const struct ae_record *record) {
+    const int rc = grow_subscribers(r);
+
+    if (rc != 0)
+        return rc;
+    if (grant->role == AE_ROLE_RELIABLE)
+        r->by_cursor[grant->record] = (int32_t)r->out->subscriber_count;
+    aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count++];
+    fill_subscriber(r, grant, record, s);
+    fill_latency(shared, &record->copy, &s->latency);
+    sum_subscriber(r->out, s);
+    return 0;
+}
+
+/* ---- those that have gone ---------------------------------------------------------------------------------------- */
+
+static void add_totals(aether_topic_metrics *out, const ae_totals_topic *sums) {
+    out->published = sums->published;
+    out->published_bytes = sums->published_bytes;
+    out->batches = sums->batches;
+    out->full = sums->full;
+    out->stalls = sums->stalls;
+    out->stall_ns = sums->stall_ns;
+    out->stall_longest = sums->stall_longest;
+    out->retries = sums->retries;
+    out->wakes = sums->wakes;
+    out->delivered = sums->delivered;
+    out->delivered_bytes = sums->delivered_bytes;
+    for (unsigned i = 0; i < AETHER_LOST_REASONS; i++) {
+        out->lost_by[i] = sums->lost[i];
+        add(&out->lost, sums->lost[i]);
+    }
+    out->gaps = sums->gaps;
+    out->aborted = sums->aborted;
+    out->skipped = sums->skipped;
+    out->evictions = sums->evictions;
+    out->sleeps = sums->sleeps;
+    out->woken = sums->woken;
+    out->accounted = sums->accounted;
+    out->latency.samples = sums->samples;
+    out->latency.negative = sums->negative;
+    out->latency.missed = sums->missed;
+    out->latency.overflow = sums->overflow;
+    memcpy(out->latency.buckets, sums->buckets, sizeof out->latency.buckets);
+}
+
+static void add_departed(struct reading *r, const ae_totals_topic *sums) {
+    const uint64_t count = sums->departed_count;
+
+    for (uint64_t i = 1; i <= count && i <= AE_DEPARTED_MAX; i++) {
+        const ae_departed *from = &sums->departed[(count - i) % AE_DEPARTED_MAX];
+        aether_departed_metrics *to = &r->metrics->departed[r->out->departed_count++];
+        *to = (aether_departed_metrics){
+            .owner = {.grant_id = from->grant_id, .client_id = from->client_id, .pid = from->pid, .process = '?'},
+            .role = (aether_role)from->role,
+            .died = from->died != 0,
+            .evicted = from->evicted != 0,
+            .left_ns = from->left_ns,
+            .messages = from->messages,
+            .lost = from->lost,
+            .aborted = from->aborted,
+            .skipped = from->skipped,
+            .full = from->full,
+            .stall_ns = from->stall_ns};
+        memcpy(to->owner.client, from->client, sizeof to->owner.client - 1);
+    }
+}
+
+/* ---- what follows ------------------------------------------------------------------------------------------------ */
+
+/* How long ago the oldest message from `next` on that has a stamp was published. */
+static uint64_t age_of(const struct reading *r, uint64_t next, uint64_t end) {
+    const ae_log *log = r->objects.log;
+    const uint64_t lag = at_most(end - next, r->geometry->capacity), from = end - lag;
+    const ae_u64 *stamps = (const ae_u64 *)((uintptr_t)log + r->geometry->stamps_off);
+
+    if (log == NULL || r->geometry->stamps_off == 0)
+        return AETHER_UNKNOWN;
+    for (uint64_t seq = from; seq - from < at_most(lag, AGE_TAGS); seq++) {
+        const ae_u64 *word = ae_slot_tag(log, r->geometry, seq);
+        const uint64_t tag = ae_load_acquire(word);
+        if (ae_tag_ahead(tag, seq) != 0 || ae_tag_kind(tag) <= AE_KIND_STAMPED)
+            continue;
+        const uint64_t stamp = ae_load_relaxed(&stamps[seq & (r->geometry->capacity - 1)]);
+        ae_fence_acquire();
+        if (ae_load_relaxed(word) == tag)
+            return since(r, stamp >> AE_STAMP_NS_SHIFT);
+    }
+    return AETHER_UNKNOWN;
+}
+
+static void judge_subscriber(const struct reading *r, aether_subscriber_metrics *s) {
+    const uint64_t end = r->out->info.next_seq;
+
+    s->lag = s->next < end ? end - s->next : 0;
+    s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
+    if (s->state == AETHER_SUBSCRIBER_EVICTED)
+        return;
+    if (s->lag > 0)
+        s->state = s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS && s->received_ns >= STUCK_NS
+                       ? AETHER_SUBSCRIBER_STUCK
+                       : AETHER_SUBSCRIBER_BEHIND;
+}
+
+static void judge_subscribers(const struct reading *r) {
+    aether_topic_metrics *out = r->out;
+    bool unknown = false;
+
+    for (size_t i = 0; i < out->subscriber_count; i++) {
+        aether_subscriber_metrics *s = &r->metrics->subscribers[i];
+        judge_subscriber(r, s);
+        out->lag = larger(out->lag, s->lag);
+        out->stuck += s->state == AETHER_SUBSCRIBER_STUCK;
+        if (s->age_ns == AETHER_UNKNOWN)
+            unknown = true;
+        else
+            out->age_ns = larger(out->age_ns, s->age_ns);
+    }
+    if (unknown && out->age_ns == 0)
+        out->age_ns = AETHER_UNKNOWN;
+}
+
+/* Finds whom each publisher waits for, and so who holds publishers up. */
+static void find_holders(const struct reading *r) {
+    aether_topic_metrics *out = r->out;
+
+    for (size_t i = 0; i < out->publisher_count; i++) {
+        aether_publisher_metrics *p = &r->metrics->publishers[i];
+        if (p->waits_subscriber >= 0)
+            p->waits_subscriber = r->by_cursor[p->waits_subscriber];
+        if (p->waits_publisher >= 0)
+            p->waits_publisher = r->by_publisher[p->waits_publisher];
+        out->waiting += p->waits != AETHER_WAITS_NOT;
+        out->waited_ns = larger(out->waited_ns, p->waited_ns);
+        if (p->waits_subscriber < 0)
+            continue;
+        aether_subscriber_metrics *s = &r->metrics->subscribers[p->waits_subscriber];
+        s->holds_up++;
+        s->held_up_ns = larger(s->held_up_ns, p->waited_ns);
+    }
+}
+
+/* ---- a topic ----------------------------------------------------------------------------------------------------- */
+
+/* Adds what one grant says, if it isn't in the totals that were copied. */
+static int add_grant(struct reading *r, const struct ae_survey_grant *listed, bool has_sums) {
+    aether_metrics *metrics = r->metrics;
+    ae_registry_grant grant;
+
+    if (ae_registry_read_grant(&metrics->survey.registry, listed->index, &grant) != 1 ||
+        grant.grant_id != listed->grant_id || grant.topic_id != r->topic->topic_id || grant.folded != 0 ||
+        (has_sums && grant.grant_id == metrics->sums.last_folded))
+        return 0;
+    struct ae_mapping stats =
+        ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id, 0, 0);
+    const ae_stats_record *shared = ae_record_find(&stats, &grant);
+    int rc = 0;
+    ae_record_read(shared, &grant, &r->objects, &metrics->record);
+    r->now = ae_now_ns();
+    if (grant.role == AE_ROLE_PUBLISHER)
+        add_publisher(r, &grant, &metrics->record);
+    else
+        rc = add_subscriber(r, &grant, shared, &metrics->record);
+    ae_mappings_drop(&stats);
+    return rc;
+}
+
+static int add_all(struct reading *r, bool has_sums) {
+    aether_topic_metrics *out = r->out;
+    int rc = 0;
+
+    memset(out, 0, sizeof *out);
+    memset(r->by_publisher, 0xff, sizeof r->by_publisher);
+    memset(r->by_cursor, 0xff, sizeof r->by_cursor);
+    if (has_sums) {
+        add_totals(out, &r->metrics->sums);
+        add_departed(r, &r->metrics->sums);
+    }
+    for (size_t i = 0; i < r->grant_count && rc == 0; i++)
+        rc = add_grant(r, &r->grants[i], has_sums);
+    return rc;
+}
+
+/*
+ * Adds the totals and what the live grants say. If aetherd folds a grant of this topic meanwhile, its figures could be
+ * missing, or be in both: then all is read again.
+ */
+static int add_consistently(struct reading *r, uint32_t index) {
+    const struct ae_totals *totals = &r->metrics->totals;
+    bool has_sums = false;
+    int rc = 0;
+
+    for (int turn = 0; turn < READ_TRIES && rc == 0; turn++) {
+        has_sums = totals->header != NULL && ae_totals_read(totals, index, r->topic->topic_id, &r->metrics->sums) == 1;
+        rc = add_all(r, has_sums);
+        if (totals->header == NULL || (has_sums && ae_totals_current(totals, index, r->metrics->sums.epoch.v)))
+            break;
+    }
+    return rc;
+}
+
+int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_registry_topic *topic,
+                          aether_topic_metrics *out) {
+    const ae_geometry *geometry = &topic->geometry;
+    const struct ae_instance *instance = &metrics->survey.instance;
+    struct reading r = {.metrics = metrics, .out = out, .topic = topic, .geometry = geometry};
+    struct ae_mapping log = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_LOG, topic->topic_id,
+                                             geometry->log_bytes, geometry->lanes_off);
+    struct ae_mapping cursors = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_CURSORS, topic->topic_id,
+                                                 geometry->cursors_bytes, geometry->cursors_bytes);
+
+    r.objects = (struct ae_record_topic){.geometry = geometry, .log = log.base, .cursors = cursors.base};
+    r.grants = ae_survey_grants(&metrics->survey, topic->topic_id, &r.grant_count);
+    const int rc = add_consistently(&r, index);
+    if (rc == 0) {
+        /* Loads the topic's end, after all cursors. */
+        ae_survey_fill(topic, log.base, cursors.base, r.grants, r.grant_count, &out->info);
+        out->info.memory_bytes = ae_survey_memory(&metrics->survey, topic);
+        r.now = ae_now_ns();
+        judge_subscribers(&r);
+        find_holders(&r);
+        out->publishers = metrics->publishers;
+        out->subscribers = metrics->subscribers;
+        out->departed = metrics->departed;
+    }
+    ae_mappings_drop(&log);
+    ae_mappings_drop(&cursors);
+    return rc;
+}
