@@ -73,33 +73,24 @@ int ae_totals_adopt(struct ae_broker *broker) {
 
 struct last {
     ae_stats_record copy;
+    ae_account account;
     struct ae_figures figures;
 };
 
-static ae_account account_of(const ae_stats_record *copy) {
-    ae_account account;
-
-    memcpy(&account, &copy->account[copy->flips.v & 1], sizeof account);
-    return account;
-}
-
 static bool publisher_figures(const struct ae_objects *objects, const ae_geometry *geometry,
                               const ae_registry_grant *grant, bool died, uint64_t end, struct last *last) {
-    const ae_account account = account_of(&last->copy);
     /* A dead publisher may have claimed sequences that are going to be aborted. */
-    const uint64_t since = ae_figures_since(objects->log, died ? geometry : NULL, grant->record, account.next);
+    const uint64_t since = ae_figures_since(objects->log, died ? geometry : NULL, grant->record, last->account.next);
 
-    return ae_figures_of_publisher(&account, since, geometry->start_seq, end, &last->figures);
+    return ae_figures_of_publisher(&last->account, since, geometry->start_seq, end, &last->figures);
 }
 
-static bool subscriber_figures(const struct ae_objects *objects, const ae_registry_grant *grant, uint64_t end,
-                               struct last *last) {
-    const ae_account account = account_of(&last->copy);
-    const uint64_t position = grant->role == AE_ROLE_RELIABLE && account.by_position == 0
-                                  ? ae_load_acquire(&objects->cursors->records[grant->record].cursor)
-                                  : last->copy.position.v;
+static bool subscriber_figures(const struct ae_objects *objects, const ae_geometry *geometry,
+                               const ae_registry_grant *grant, uint64_t end, struct last *last) {
+    const ae_cursor_record *shared = objects->cursors != NULL ? &objects->cursors->records[grant->record] : NULL;
+    const uint64_t position = ae_load_acquire(ae_figures_cursor(&last->copy, &last->account, grant->role, shared));
 
-    return ae_figures_of_subscriber(&account, position, end, &last->figures);
+    return ae_figures_of_subscriber(&last->account, position, geometry->start_seq, end, &last->figures);
 }
 
 /* 1: *last has the figures. 0: there are none; with a line in the log if they make no sense. -errno: try again. */
@@ -110,7 +101,7 @@ static int read_last(const struct ae_broker *broker, const ae_registry_topic *to
     struct ae_objects objects;
     int rc = ae_client_stats_read(broker, grant, &last->copy);
 
-    if (rc < 0 || (rc == 1 && last->copy.flips.v == 0))
+    if (rc < 0 || (rc == 1 && ae_figures_copy(&last->copy, &last->account) == 0))
         return rc < 0 ? rc : 0; /* 0: the client has never used it */
     if (rc == 1) {
         rc = ae_objects_map(broker, topic, publisher && died ? geometry->lanes_off : sizeof(ae_log),
@@ -119,7 +110,7 @@ static int read_last(const struct ae_broker *broker, const ae_registry_topic *to
             return ae_objects_error_passes(rc) ? rc : 0;
         const uint64_t end = ae_claim_reach(objects.log, ae_load_relaxed(&objects.log->claim.position));
         rc = publisher ? publisher_figures(&objects, geometry, grant, died, end, last)
-                       : subscriber_figures(&objects, grant, end, last);
+                       : subscriber_figures(&objects, geometry, grant, end, last);
         ae_objects_unmap(&objects);
     }
     if (rc == 0)
@@ -134,23 +125,16 @@ static void add(uint64_t *sum, uint64_t value) {
     *sum = value > UINT64_MAX - *sum ? UINT64_MAX : *sum + value;
 }
 
-/* Bytes of so many messages, which the client has counted. */
-static uint64_t limited_bytes(const struct ae_figures *figures, const ae_geometry *geometry) {
-    const uint64_t most =
-        figures->messages > UINT64_MAX / geometry->max_message ? UINT64_MAX : figures->messages * geometry->max_message;
-
-    return figures->bytes < most ? figures->bytes : most;
-}
-
 static void add_publisher(ae_totals_topic *sum, const struct last *last, const ae_geometry *geometry,
                           ae_departed *departed) {
     const struct ae_figures *figures = &last->figures;
     const ae_stats_record *copy = &last->copy;
-    uint64_t longest;
-    const uint64_t stalled = ae_figures_stalled(copy, ae_now_ns(), &longest);
+    uint64_t present;
+    const uint64_t stalled = ae_figures_stalled(&last->account, ae_now_ns(), &present);
+    const uint64_t longest = copy->stall_longest.v > present ? copy->stall_longest.v : present;
 
     add(&sum->published, figures->messages);
-    add(&sum->published_bytes, limited_bytes(figures, geometry));
+    add(&sum->published_bytes, ae_figures_bytes(figures, geometry));
     add(&sum->batches, figures->batches);
     add(&sum->full, copy->full.v);
     add(&sum->stalls, copy->stalls.v);
@@ -170,7 +154,7 @@ static void add_subscriber(ae_totals_topic *sum, const struct last *last, const 
 
     add(&sum->accounted, figures->next - figures->joined);
     add(&sum->delivered, figures->messages);
-    add(&sum->delivered_bytes, limited_bytes(figures, geometry));
+    add(&sum->delivered_bytes, ae_figures_bytes(figures, geometry));
     for (unsigned i = 0; i < AE_LOST_REASONS; i++)
         add(&sum->lost[i], figures->lost_by[i]);
     add(&sum->gaps, figures->gaps);

@@ -106,7 +106,7 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
     aether_topic_metrics *out = r->out;
     const struct ae_figures *figures = &record->figures;
     const ae_stats_record *copy = &record->copy;
-    uint64_t longest;
+    uint64_t present;
 
     if (out->publisher_count == AE_PUBLISHERS_MAX) /* more than there are records */
         return;
@@ -119,7 +119,7 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
                                     .batches = figures->batches,
                                     .full = copy->full.v,
                                     .stalls = copy->stalls.v,
-                                    .stall_ns = ae_figures_stalled(copy, r->now, &longest),
+                                    .stall_ns = ae_figures_stalled(&record->account, r->now, &present),
                                     .stall_longest = copy->stall_longest.v,
                                     .retries = copy->retries.v,
                                     .wakes = copy->wakes.v,
@@ -136,7 +136,7 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
     add(&out->stall_ns, p->stall_ns);
     add(&out->retries, p->retries);
     add(&out->wakes, p->wakes);
-    out->stall_longest = larger(out->stall_longest, longest);
+    out->stall_longest = larger(out->stall_longest, larger(p->stall_longest, present));
 }
 
 /* ---- subscribers ------------------------------------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
 #include "client/survey.h"
 #include <string.h>
 
-#define READ_TRIES 64 /* a few are enough unless the client is hostile */
+#define READ_TRIES 64         /* a few are enough unless the client is hostile */
+#define COPIED (8 * AE_BLOCK) /* bytes of a record */
 
 const ae_stats_record *ae_record_find(const struct ae_mapping *stats, const ae_registry_grant *grant) {
     const ae_stats_header *header = stats->base;
@@ -30,56 +31,63 @@ static void copy_words(void *to, const void *from, size_t bytes) {
         words[i] = ae_load_relaxed(&shared[i]);
 }
 
-/* Where a subscriber is, by the word that it stores most often. */
-static uint64_t position_of(const ae_stats_record *record, const ae_registry_grant *grant,
-                            const struct ae_record_topic *topic) {
-    if (grant->role == AE_ROLE_RELIABLE && topic->cursors != NULL)
-        return ae_load_acquire(&topic->cursors->records[grant->record].cursor);
-    return record != NULL ? ae_load_acquire(&record->position) : 0;
-}
-
 /*
  * Copies the figures that belong together, and what has happened since they were stored: of a subscriber its position,
  * of a publisher the number of messages. False: the owner has stored no figures yet, or stores them at each try.
  */
 static bool read_account(const ae_stats_record *record, const ae_registry_grant *grant,
-                         const struct ae_record_topic *topic, ae_stats_account *account, uint64_t *since) {
+                         const struct ae_record_topic *topic, ae_account *account, uint64_t *since) {
+    const ae_cursor_record *shared = topic->cursors != NULL ? &topic->cursors->records[grant->record] : NULL;
+
     for (int turn = 0; turn < READ_TRIES; turn++) {
-        const uint64_t flips = ae_load_acquire(&record->flips);
+        const uint64_t flips = ae_figures_copy(record, account);
         if (flips == 0)
             return false;
-        copy_words(account, &record->account[flips & 1], sizeof *account);
         if (grant->role != AE_ROLE_PUBLISHER)
-            *since = position_of(record, grant, topic);
+            *since = ae_load_acquire(ae_figures_cursor(record, account, grant->role, shared));
         else
             *since =
-                topic->log != NULL ? ae_figures_since(topic->log, topic->geometry, grant->record, account->next.v) : 0;
-        ae_fence_acquire();
-        if (ae_load_relaxed(&record->flips) == flips)
+                topic->log != NULL ? ae_figures_since(topic->log, topic->geometry, grant->record, account->next) : 0;
+        if (ae_figures_current(record, flips))
             return true;
     }
     return false;
 }
 
+/* A handle without figures: a reliable subscriber has a cursor, which says how far it is behind. */
+static struct ae_figures without_account(const ae_registry_grant *grant, const struct ae_record_topic *topic) {
+    uint64_t at = topic->geometry->start_seq - 1;
+
+    if (grant->role == AE_ROLE_RELIABLE && topic->cursors != NULL)
+        at = ae_load_acquire(&topic->cursors->records[grant->record].cursor);
+    /* Loaded after the cursor, so that it isn't behind it. */
+    const uint64_t end = ae_survey_next_seq(topic->log, topic->geometry);
+    if (at - topic->geometry->start_seq > end - topic->geometry->start_seq)
+        at = end;
+    return (struct ae_figures){.joined = at, .next = at};
+}
+
 void ae_record_read(const ae_stats_record *record, const ae_registry_grant *grant, const struct ae_record_topic *topic,
                     struct ae_record *out) {
     const uint64_t start = topic->geometry->start_seq;
-    ae_stats_account account;
     uint64_t since = 0;
+    bool known = false;
 
-    memset(&out->copy, 0, offsetof(ae_stats_record, buckets));
-    if (record != NULL)
-        copy_words(&out->copy, record, 8 * AE_BLOCK);
-    out->known = record != NULL && read_account(record, grant, topic, &account, &since);
-    const uint64_t position = out->known || grant->role == AE_ROLE_PUBLISHER ? 0 : position_of(record, grant, topic);
-    /* Loaded after the position, so that it isn't behind it. */
+    memset(out, 0, COPIED + offsetof(struct ae_record, copy));
+    if (record != NULL) {
+        copy_words(&out->copy, record, COPIED);
+        known = read_account(record, grant, topic, &out->account, &since);
+    }
+    /* Loaded after the cursor or the intent, so that it isn't behind it. */
     const uint64_t end = ae_survey_next_seq(topic->log, topic->geometry);
-    if (out->known && grant->role == AE_ROLE_PUBLISHER)
-        out->known = ae_figures_of_publisher(&account, since, start, end, &out->figures);
-    else if (out->known)
-        out->known = ae_figures_of_subscriber(&account, since, end, &out->figures);
-    if (!out->known) {
-        const uint64_t at = grant->role == AE_ROLE_RELIABLE && position >= start && position < end ? position : end;
-        out->figures = (struct ae_figures){.joined = at, .next = at};
+    if (known && grant->role == AE_ROLE_PUBLISHER)
+        known = ae_figures_of_publisher(&out->account, since, start, end, &out->figures);
+    else if (known)
+        known = ae_figures_of_subscriber(&out->account, since, start, end, &out->figures);
+    if (known) {
+        out->figures.bytes = ae_figures_bytes(&out->figures, topic->geometry);
+    } else {
+        out->figures = without_account(grant, topic);
+        out->account = (ae_account){0};
     }
 }

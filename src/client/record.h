@@ -20,9 +20,9 @@ struct ae_record_topic {
 };
 
 struct ae_record {
-    bool known; /* the figures are there; otherwise only joined and next are, and both are the position */
-    struct ae_figures figures;
-    ae_stats_record copy; /* all up to the buckets; without a record, zeros */
+    ae_account account;        /* zeros without one */
+    struct ae_figures figures; /* without an account only joined and next, and both are where the handle is */
+    ae_stats_record copy;      /* blocks 0 to 7; without a record zeros */
 };
 
 /*

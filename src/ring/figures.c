@@ -2,6 +2,34 @@
 #include "ring/figures.h"
 #include "ring/claim.h"
 
+#define CLAIM_TRIES 64 /* a few are enough unless a peer is hostile */
+
+uint64_t ae_figures_copy(const ae_stats_record *record, ae_account *account) {
+    uint64_t *words = (uint64_t *)(void *)account;
+    const uint64_t flips = ae_load_acquire(&record->flips); /* M2 acquire, pairs M1 (store) */
+    const ae_u64 *copy = record->account[flips & 1].words;
+
+    for (size_t i = 0; i < sizeof *account / sizeof *words; i++)
+        words[i] = ae_load_relaxed(&copy[i]);
+    return flips;
+}
+
+/*
+ * M4 fence, pairs M3 (store): if one word that was copied is of a later account, `flips` is another now. The cursor or
+ * intent was loaded with acquire (M5, pairs F1 (receive) and P4 (claim)): the accounts that the owner stored before it
+ * are visible, so if they differ from the one that was copied, `flips` does, too.
+ */
+bool ae_figures_current(const ae_stats_record *record, uint64_t flips) {
+    ae_fence_acquire();
+    return ae_load_relaxed(&record->flips) == flips;
+}
+
+const ae_u64 *ae_figures_cursor(const ae_stats_record *record, const ae_account *account, uint32_t role,
+                                const ae_cursor_record *shared) {
+    return role == AE_ROLE_RELIABLE && account->by_position == 0 && shared != NULL ? &shared->cursor
+                                                                                   : &record->position;
+}
+
 static bool at_or_after(uint64_t seq, uint64_t other) {
     return (int64_t)(seq - other) >= 0;
 }
@@ -14,17 +42,18 @@ static bool take(uint64_t *left, uint64_t part) {
     return true;
 }
 
-bool ae_figures_of_subscriber(const ae_account *account, uint64_t position, uint64_t end, struct ae_figures *figures) {
+bool ae_figures_of_subscriber(const ae_account *account, uint64_t position, uint64_t start, uint64_t end,
+                              struct ae_figures *figures) {
     const uint64_t joined = account->joined, next = account->next;
     struct ae_figures f = {.joined = joined,
-                           .next = at_or_after(position, next) ? position : next,
+                           .next = position - start > next - start && position - start <= end - start ? position : next,
                            .bytes = account->bytes,
                            .gaps = account->gaps,
                            .aborted = account->aborted,
                            .skipped = account->skipped,
                            .evicted = account->evicted != 0};
 
-    if (!at_or_after(next, joined) || !at_or_after(end, f.next))
+    if (joined - start > next - start || next - start > end - start)
         return false;
     f.messages = f.next - joined;
     for (unsigned i = 0; i < AE_LOST_REASONS; i++) {
@@ -43,8 +72,8 @@ bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t
                              struct ae_figures *figures) {
     const uint64_t next = account->next, most = end - start;
 
-    if (!at_or_after(next, account->joined) || !at_or_after(account->joined, start) || !at_or_after(end, next) ||
-        account->messages > most || since > most - account->messages)
+    if (account->joined - start > next - start || next - start > most || since > end - next ||
+        account->messages > most - since)
         return false;
     *figures = (struct ae_figures){.joined = account->joined,
                                    .next = next + since,
@@ -61,26 +90,61 @@ static bool is_committed(const ae_log *log, const ae_geometry *geometry, uint64_
     return !ae_tag_pending(tag, seq) && tag != ae_tag(seq, AE_KIND_ABORTED, 0);
 }
 
-uint64_t ae_figures_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next) {
-    const uint64_t word = ae_load_acquire(&log->claim.claim);
-    const struct ae_span intent = ae_claim_intent(log, record, ae_load_relaxed(&log->claim.position));
-    const bool biased = ae_claim_has_bias(word) && ae_claim_record(word) == record;
-    uint64_t first = at_or_after(intent.first, next) ? intent.first : next, count = first - next;
+/* Counts the committed sequences of a won intent from `first` on: they are committed in order, and aborted from behind. */
+static uint64_t count_committed(const ae_log *log, const ae_geometry *geometry, uint64_t first, uint64_t end) {
+    uint64_t low = first, high = end;
 
+    if (geometry == NULL || first == end || is_committed(log, geometry, end - 1))
+        return end - first;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (is_committed(log, geometry, middle))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - first;
+}
+
+/* As ae_figures_since(). *sure: it is right although the bias may have ended meanwhile. */
+static uint64_t count_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next,
+                            bool *sure) {
+    const uint64_t word = ae_load_acquire(&log->claim.claim);
+    const struct ae_span intent = ae_claim_intent(log, record, next);
+    const bool biased = ae_claim_has_bias(word) && ae_claim_record(word) == record;
+    const uint64_t first = at_or_after(intent.first, next) ? intent.first : next;
+    uint64_t count = first - next;
+
+    *sure = true;
     if (!at_or_after(intent.end, next))
         return 0;
-    if (!biased && !ae_claim_was_won(log, record, intent.end))
-        return count;
-    if (geometry == NULL)
-        return intent.end - next;
-    for (; first != intent.end; first++)
-        count += is_committed(log, geometry, first);
+    if (biased || ae_claim_was_won(log, record, intent.end))
+        count += count_committed(log, geometry, first, intent.end);
+    /* A publisher whose bias ends may take its last intent back; then the slots are those of another publisher. */
+    *sure = !biased || ae_load_acquire(&log->claim.claim) == word;
     return count;
 }
 
-uint64_t ae_figures_stalled(const ae_stats_record *copy, uint64_t now_ns, uint64_t *longest) {
-    const uint64_t since = copy->waits_since.v, present = since != 0 && since <= now_ns ? now_ns - since : 0;
+uint64_t ae_figures_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next) {
+    uint64_t count = 0;
+    bool sure = false;
 
-    *longest = copy->stall_longest.v > present ? copy->stall_longest.v : present;
-    return copy->stall_ns.v > UINT64_MAX - present ? UINT64_MAX : copy->stall_ns.v + present;
+    for (int turn = 0; turn < CLAIM_TRIES && !sure; turn++)
+        count = count_since(log, geometry, record, next, &sure);
+    return count;
+}
+
+uint64_t ae_figures_stalled(const ae_account *account, uint64_t now_ns, uint64_t *present) {
+    const uint64_t since = account->stalled_since;
+
+    *present = since != 0 && since <= now_ns ? now_ns - since : 0;
+    return account->stall_ns > UINT64_MAX - *present ? UINT64_MAX : account->stall_ns + *present;
+}
+
+uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *geometry) {
+    uint64_t most;
+
+    if (__builtin_mul_overflow(figures->messages, geometry->max_message, &most))
+        return figures->bytes;
+    return figures->bytes < most ? figures->bytes : most;
 }

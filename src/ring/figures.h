@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * figures.h - turns the figures of a publisher or subscriber, as its record of statistics has them, into figures that
- * make sense on their own. aetherd uses it when it folds a record, a reader while the owner lives; so both come to the
- * same result.
+ * figures.h - reads the figures of a publisher or subscriber in its record of statistics, and turns them into figures
+ * that make sense on their own. aetherd uses it when it folds a record, a reader while the owner lives; so both come to
+ * the same result.
  *
- * The account comes from another process and isn't trusted: a function returns false if the values contradict each
- * other or the topic. The functions keep nothing, and may be called on any thread. An account that was never stored, of
- * a record whose `flips` is 0, has no figures: the caller doesn't pass it.
+ * The record comes from another process and isn't trusted: a function returns false if the values contradict each
+ * other or the topic. The functions keep nothing, and may be called on any thread. Wait-free.
+ *
+ * The account says little about the fast path: what has happened there since it was stored follows from the cursor or
+ * the intent. These belong to the account if they are loaded between the two calls:
+ *
+ *     flips = ae_figures_copy(record, &account);
+ *     position = load ae_figures_cursor(...), or since = ae_figures_since(...)
+ *     if (!ae_figures_current(record, flips)) again;
  */
 #ifndef AE_RING_FIGURES_H
 #define AE_RING_FIGURES_H
@@ -21,16 +27,28 @@ struct ae_figures {
     uint64_t lost, lost_by[AE_LOST_REASONS], gaps, aborted, skipped, evicted;
 };
 
-/*
- * A subscriber's. position: its cursor at the moment of the account; what lies between the account's next and the
- * cursor has been delivered. end: what publishers have claimed.
- */
-bool ae_figures_of_subscriber(const ae_account *account, uint64_t position, uint64_t end, struct ae_figures *figures);
+/* Copies the account. Returns a number for ae_figures_current(); 0: the owner has never stored an account. */
+uint64_t ae_figures_copy(const ae_stats_record *record, ae_account *account);
+
+/* Is it still the record's account? If not, the owner has stored another one since, or is hostile. */
+bool ae_figures_current(const ae_stats_record *record, uint64_t flips);
 
 /*
- * A publisher's. since: ae_figures_since() for the account's next. start and end: the topic's first sequence, and what
- * publishers have claimed.
+ * The word with a subscriber's cursor. shared: its record in the cursors object; NULL: it has none, or that isn't
+ * mapped. Load it with acquire.
  */
+const ae_u64 *ae_figures_cursor(const ae_stats_record *record, const ae_account *account, uint32_t role,
+                                const ae_cursor_record *shared);
+
+/*
+ * A subscriber's. position: its cursor at the moment of the account; what lies between the account's next and the
+ * cursor has been delivered. start and end: the topic's first sequence, and what publishers have claimed, loaded after
+ * the cursor.
+ */
+bool ae_figures_of_subscriber(const ae_account *account, uint64_t position, uint64_t start, uint64_t end,
+                              struct ae_figures *figures);
+
+/* A publisher's. since: ae_figures_since() for the account's next. start and end: as above. */
 bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t start, uint64_t end,
                              struct ae_figures *figures);
 
@@ -42,10 +60,10 @@ bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t
  */
 uint64_t ae_figures_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next);
 
-/*
- * The time in ns that a publisher was without room, with its present stall up to now_ns, from a copy of its record. The
- * longest stall is stored in *longest, with the present one.
- */
-uint64_t ae_figures_stalled(const ae_stats_record *copy, uint64_t now_ns, uint64_t *longest);
+/* The time in ns that a publisher was without room, with its present stall up to now_ns, which is *present. */
+uint64_t ae_figures_stalled(const ae_account *account, uint64_t now_ns, uint64_t *present);
+
+/* The bytes of so many messages, which the client has counted; limited to what so many messages can have. */
+uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *geometry);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ring/figures.h"
 #include "ring/ring_test.h"
 #include "ring/stats.h"
 #include <errno.h>
@@ -73,8 +74,8 @@ static void drain(aether_subscriber *sub, enum form form, struct account *accoun
 
 static void assert_conserved(const struct test_subscriber *subscriber, const struct account *account) {
     aether_subscriber_stats stats;
+    const struct ae_subscriber *sub = &subscriber->sub;
     ae_account seen;
-    uint64_t cursor;
 
     aether_subscriber_get_stats(subscriber->handle, &stats);
     assert_int_equal(stats.delivered, account->delivered);
@@ -83,12 +84,18 @@ static void assert_conserved(const struct test_subscriber *subscriber, const str
     assert_int_equal(stats.delivered + stats.lost + stats.aborted, stats.next - stats.joined);
     assert_int_equal(stats.next, aether_subscriber_next(subscriber->handle));
     /* What other processes see, when the subscriber has found nothing to receive. */
-    assert_true(ae_stats_read(&subscriber->stats, subscriber->sub.hot.cursor, &seen, &cursor));
+    const uint64_t flips = ae_figures_copy(&subscriber->stats, &seen);
+    const ae_cursor_record *shared = sub->cursors != NULL ? &sub->cursors->records[sub->record] : NULL;
+    const uint32_t role = sub->cursors != NULL ? AE_ROLE_RELIABLE : AE_ROLE_BEST_EFFORT;
+    const ae_u64 *word = ae_figures_cursor(&subscriber->stats, &seen, role, shared);
+    const uint64_t cursor = ae_load_acquire(word);
+    assert_ptr_equal(word, sub->hot.cursor);
+    assert_true(flips != 0 && ae_figures_current(&subscriber->stats, flips));
     assert_int_equal(seen.joined, stats.joined);
     assert_int_equal(seen.lost[0] + seen.lost[1] + seen.lost[2] + seen.lost[3], stats.lost);
     assert_int_equal(seen.gaps, stats.gaps);
     assert_int_equal(seen.aborted, stats.aborted);
-    if (subscriber->sub.policy != AETHER_LATEST)
+    if (sub->policy != AETHER_LATEST)
         assert_int_equal((int64_t)(cursor - seen.next) > 0 ? cursor : seen.next, stats.next);
 }
 

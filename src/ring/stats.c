@@ -6,17 +6,14 @@
 /* A fast publisher stamps a message about this often, as long as a group isn't larger than GROUP_MAX. */
 #define SAMPLE_NS 100000u
 #define WEIGHT_MAX 12u
-#define READ_TRIES 64
 #define NEVER INT64_MAX /* no message has this number */
-#define WORDS (sizeof(ae_account) / sizeof(uint64_t))
 #define PUBLISHER_WORDS (offsetof(ae_account, lost) / sizeof(uint64_t)) /* the others stay 0 */
-#define SUBSCRIBER_WORDS (offsetof(ae_account, reserved) / sizeof(uint64_t))
 
 /* ---- the figures that belong together ---- */
 
 /*
- * M3 fence, pairs M4 (read): a process that has loaded a word of the copy that is written here then finds that `flips`
- * was raised. M1 release, pairs M2 (read): with the raised `flips` comes the whole copy.
+ * M3 fence, pairs M4 (current): a process that has loaded a word of the copy that is written here then finds that
+ * `flips` was raised. M1 release, pairs M2 (copy): with the raised `flips` comes the whole copy.
  */
 static inline void store_account(ae_stats_record *record, uint64_t *flips, const ae_account *account, size_t words) {
     ae_u64 *copy = record->account[(*flips + 1) & 1].words;
@@ -28,26 +25,6 @@ static inline void store_account(ae_stats_record *record, uint64_t *flips, const
     ae_store_release(&record->flips, ++*flips);
 }
 
-bool ae_stats_read(const ae_stats_record *record, const ae_u64 *word, ae_account *account, uint64_t *value) {
-    uint64_t *words = (uint64_t *)(void *)account;
-
-    for (int turn = 0; turn < READ_TRIES; turn++) {
-        const uint64_t flips = ae_load_acquire(&record->flips); /* M2 */
-        const ae_u64 *copy = record->account[flips & 1].words;
-        for (size_t i = 0; i < WORDS; i++)
-            words[i] = ae_load_relaxed(&copy[i]);
-        /*
-         * M5 acquire, pairs F1 (receive) and P4 (claim): the figures that the owner stored before this cursor or intent
-         * are visible, so if they differ from those that were copied, `flips` does, too.
-         */
-        *value = ae_load_acquire(word);
-        ae_fence_acquire(); /* M4 */
-        if (ae_load_relaxed(&record->flips) == flips)
-            return true;
-    }
-    return false;
-}
-
 /* ---- publishers ---- */
 
 void ae_stats_store_publisher(struct ae_publisher *p) {
@@ -57,6 +34,8 @@ void ae_stats_store_publisher(struct ae_publisher *p) {
         .messages = p->run.first,
         .bytes = p->hot.bytes,
         .batches = p->hot.batches,
+        .stall_ns = p->stall_ns,
+        .stalled_since = p->waits_since,
     };
 
     store_account(p->stats, &p->flips, &account, PUBLISHER_WORDS);
@@ -120,8 +99,8 @@ void ae_stats_room(struct ae_publisher *p) {
         p->stall_longest = ns;
     ae_store_relaxed(&p->stats->waits_since, 0);
     ae_store_relaxed(&p->stats->waits_for, AE_WAITS_NOT);
-    ae_store_relaxed(&p->stats->stall_ns, p->stall_ns);
     ae_store_relaxed(&p->stats->stall_longest, p->stall_longest);
+    ae_stats_store_publisher(p);
 }
 
 /* ---- which messages are stamped ---- */
@@ -219,7 +198,7 @@ void ae_stats_store_subscriber(struct ae_subscriber *s) {
     for (unsigned reason = 0; reason < AE_LOST_REASONS; reason++)
         account.lost[reason] = s->lost_by[reason];
     s->stored = s->hot.next;
-    store_account(s->stats, &s->flips, &account, SUBSCRIBER_WORDS);
+    store_account(s->stats, &s->flips, &account, sizeof account / sizeof(uint64_t));
 }
 
 void ae_stats_open_subscriber(struct ae_subscriber *s) {

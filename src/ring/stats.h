@@ -70,14 +70,4 @@ uint64_t ae_stamp_load(const struct ae_subscriber *s, uint64_t seq);
 /* A stamped message is received now. valid: the stamp is its own. */
 void ae_stats_received(struct ae_subscriber *s, uint64_t stamp, bool valid);
 
-/* ---- for readers of a record that they don't trust ---- */
-
-/*
- * Copies the figures that belong together, and in *value a word that goes on while they stay as they are: a
- * subscriber's cursor, in the cursors object or in record->position; or a publisher's intent. The subscriber has
- * received all from account->next up to a cursor above it. False: the owner has stored figures at each try, or is
- * hostile. Bounded.
- */
-bool ae_stats_read(const ae_stats_record *record, const ae_u64 *word, ae_account *account, uint64_t *value);
-
 #endif

@@ -43,6 +43,8 @@ typedef struct ae_account {
      * another publisher in between, so its intent's end - next more */
     uint64_t messages;
     uint64_t batches;               /* publisher: calls with several messages */
+    uint64_t stall_ns;              /* publisher: total of the stalls that have ended */
+    uint64_t stalled_since;         /* publisher: CLOCK_MONOTONIC ns: the present stall began; 0: it has room */
     uint64_t lost[AE_LOST_REASONS]; /* subscriber: sequences */
     uint64_t gaps;                  /* subscriber */
     uint64_t aborted;               /* subscriber: sequences */
@@ -50,7 +52,6 @@ typedef struct ae_account {
     uint64_t evicted;               /* subscriber: 1 after it was evicted and a receive has reported that */
     /* subscriber: 1: its cursor is the record's `position`; 0: it is in the cursors object */
     uint64_t by_position;
-    uint64_t reserved[2];
 } ae_account;
 
 /*
@@ -94,8 +95,7 @@ typedef struct ae_stats_record {
     /* block 5: publisher */
     ae_u64 full;          /* calls that found no room */
     ae_u64 stalls;        /* times that it ran out of room; several calls may find one stall */
-    ae_u64 stall_ns;      /* total of the stalls that have ended */
-    ae_u64 stall_longest; /* ns, of those */
+    ae_u64 stall_longest; /* ns, of the stalls that have ended */
     ae_u64 waits_since;   /* CLOCK_MONOTONIC ns: the present stall began; 0: it has room */
     ae_u64 waits_last;    /* CLOCK_MONOTONIC ns: the last call that found no room */
     ae_u64 waits_for;     /* AE_WAITS_* */
@@ -105,7 +105,7 @@ typedef struct ae_stats_record {
     ae_u64 wakes;     /* wake-ups of subscribers */
     ae_u64 loans;     /* open now */
     ae_u64 lane_used; /* bytes of its lane that hold messages or loans, as of the last change */
-    uint8_t reserved3[24];
+    uint8_t reserved3[32];
 
     /* block 6: subscriber */
     ae_u64 sleeps; /* times that it slept until a message comes */
