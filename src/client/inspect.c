@@ -8,7 +8,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/export.h"
+#include "base/histogram.h"
 #include "base/socket.h"
+#include "client/mappings.h"
+#include "client/record.h"
 #include "client/survey.h"
 #include "ring/wake.h"
 #include "shm/segment.h"
@@ -16,17 +19,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Statistics of clients that stay mapped from list to list. */
+#define CLIENT_MAPPINGS 256u
+
 struct aether_inspector {
     struct ae_survey survey;
-    uint64_t listing; /* the registry's generation when the present list began */
-    uint64_t listed;  /* the registry's generation when the last complete list began */
-    bool complete;    /* there has been a complete list of this registry */
-    bool listing_all; /* the present list began in this registry */
+    uint64_t listing;           /* the registry's generation when the present list began */
+    uint64_t listed;            /* the registry's generation when the last complete list began */
+    bool complete;              /* there has been a complete list of this registry */
+    bool listing_all;           /* the present list began in this registry */
+    struct ae_mappings clients; /* statistics */
+    struct ae_record record;    /* that was read last: too large for the stack */
 };
 
-/* The two objects of a topic, without the slots. NULL: the object can't be opened. */
+/* The two objects of a topic. NULL: the object can't be opened. */
 struct objects {
-    const ae_log *log;
+    const ae_log *log; /* up to the lanes */
     const ae_cursors *cursors;
 };
 
@@ -45,29 +53,54 @@ static const void *map_object(const aether_inspector *inspector, const char *nam
 }
 
 static struct objects open_objects(const aether_inspector *inspector, const ae_registry_topic *topic) {
+    const ae_geometry *geometry = &topic->geometry;
     char name[AE_OBJECT_NAME_SIZE];
     struct objects objects;
 
     ae_name_log(&inspector->survey.instance, topic->topic_id, name);
-    objects.log = map_object(inspector, name, topic->geometry.log_bytes, sizeof(ae_log));
+    objects.log = map_object(inspector, name, geometry->log_bytes, geometry->lanes_off);
     ae_name_cursors(&inspector->survey.instance, topic->topic_id, name);
-    objects.cursors = map_object(inspector, name, topic->geometry.cursors_bytes, sizeof(ae_cursors));
+    objects.cursors = map_object(inspector, name, geometry->cursors_bytes, geometry->cursors_bytes);
     return objects;
 }
 
-static void close_objects(struct objects *objects) {
-    ae_segment_unmap((void *)(uintptr_t)objects->log, sizeof(ae_log));
-    ae_segment_unmap((void *)(uintptr_t)objects->cursors, sizeof(ae_cursors));
+static void close_objects(const ae_registry_topic *topic, struct objects *objects) {
+    ae_segment_unmap((void *)(uintptr_t)objects->log, topic->geometry.lanes_off);
+    ae_segment_unmap((void *)(uintptr_t)objects->cursors, topic->geometry.cursors_bytes);
 }
 
-static void fill_topic(const aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
+
+/* Reads the figures of a grant. False: the handle has gone meanwhile. */
+static bool read_figures(aether_inspector *inspector, const ae_registry_topic *topic, const struct objects *objects,
+                         const struct ae_survey_grant *listed, struct ae_record *record) {
+    const struct ae_record_topic place = {
+        .geometry = &topic->geometry, .log = objects->log, .cursors = objects->cursors};
+    ae_registry_grant grant;
+
+    if (ae_registry_read_grant(&inspector->survey.registry, listed->index, &grant) != 1 ||
+        grant.grant_id != listed->grant_id)
+        return false;
+    struct ae_mapping stats =
+        ae_mappings_take(&inspector->clients, &inspector->survey.instance, AE_MAPPED_STATS, grant.client_id, 0, 0);
+    ae_record_read(ae_record_find(&stats, &grant), &grant, &place, record);
+    ae_mappings_drop(&stats);
+    return true;
+}
+
+static void fill_topic(aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
     struct objects objects = open_objects(inspector, topic);
     size_t count;
     const struct ae_survey_grant *grants = ae_survey_grants(&inspector->survey, topic->topic_id, &count);
 
     ae_survey_fill(topic, objects.log, objects.cursors, grants, count, info);
     info->memory_bytes = ae_survey_memory(&inspector->survey, topic);
-    close_objects(&objects);
+    for (size_t i = 0; i < count; i++) {
+        if (grants[i].role == AE_ROLE_PUBLISHER &&
+            read_figures(inspector, topic, &objects, &grants[i], &inspector->record))
+            info->full = ae_saturating_add(info->full, inspector->record.copy.full.v);
+    }
+    close_objects(topic, &objects);
 }
 
 /* ---- the interface ----------------------------------------------------------------------------------------------- */
@@ -78,9 +111,11 @@ AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *sock
     *inspector = NULL;
     if (new == NULL)
         return ae_fail(-ENOMEM, "out of memory for an inspector");
-    const int rc = ae_survey_open(&new->survey, socket_path);
+    int rc = ae_survey_open(&new->survey, socket_path);
+    if (rc == 0)
+        rc = ae_mappings_init(&new->clients, CLIENT_MAPPINGS);
     if (rc != 0) {
-        free(new);
+        aether_inspect_close(new);
         return rc;
     }
     *inspector = new;
@@ -90,6 +125,7 @@ AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *sock
 AE_EXPORT void aether_inspect_close(aether_inspector *inspector) {
     if (inspector == NULL)
         return;
+    ae_mappings_close(&inspector->clients);
     ae_survey_close(&inspector->survey);
     free(inspector);
 }
@@ -99,13 +135,18 @@ AE_EXPORT int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_i
     return 0;
 }
 
+static int read_registry(aether_inspector *inspector) {
+    ae_mappings_begin(&inspector->clients);
+    return ae_survey_read(&inspector->survey);
+}
+
 AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info) {
     ae_registry_topic topic;
 
     if (*cursor == 0) {
         inspector->listing = ae_registry_generation(&inspector->survey.registry); /* before the topics are read */
         inspector->listing_all = true;
-        const int rc = ae_survey_read(&inspector->survey);
+        const int rc = read_registry(inspector);
         if (rc != 0)
             return rc;
     }
@@ -128,8 +169,10 @@ static int follow(aether_inspector *inspector) {
 
     if (rc < 0)
         return rc;
-    if (rc == 1)
+    if (rc == 1) {
+        ae_mappings_clear(&inspector->clients);
         inspector->complete = inspector->listing_all = false;
+    }
     return 0;
 }
 
@@ -152,7 +195,7 @@ AE_EXPORT int aether_inspect_changed(aether_inspector *inspector, uint64_t timeo
 
 AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info) {
     ae_registry_topic record;
-    const int rc = ae_survey_read(&inspector->survey);
+    const int rc = read_registry(inspector);
 
     if (rc != 0)
         return rc;
@@ -169,33 +212,24 @@ static uint64_t at_most(uint64_t value, uint64_t limit) {
     return value < limit ? value : limit;
 }
 
-/* One more than the last sequence that a publisher has claimed or is about to claim; at first, where it joined. */
-static uint64_t claimed_by(const ae_publisher_record *record, uint64_t joined, uint64_t next) {
-    const uint64_t intent = ae_load_acquire(&record->intent);
-    const uint64_t end = ae_seq_extend(intent >> AE_CLAIM_SEQ_SHIFT, next) + (intent & AE_INTENT_COUNT_MAX);
-
-    return end > joined ? at_most(end, next) : joined;
-}
-
-static void fill_peer(const ae_registry_topic *topic, const struct objects *objects,
+static void fill_peer(aether_inspector *inspector, const ae_registry_topic *topic, const struct objects *objects,
                       const struct ae_survey_grant *grant, aether_peer_info *info) {
-    if (grant->role == AE_ROLE_PUBLISHER && objects->log != NULL) {
-        const ae_publisher_record *record = &objects->log->publishers[grant->record];
-        const uint64_t next = ae_survey_next_seq(objects->log, &topic->geometry);
-        info->joined = at_most(ae_load_relaxed(&record->joined), next);
-        info->full = ae_load_relaxed(&record->full);
-        info->next = claimed_by(record, info->joined, next);
-    } else if (grant->role == AE_ROLE_RELIABLE && objects->cursors != NULL) {
-        const ae_cursor_record *record = &objects->cursors->records[grant->record];
-        const bool active = ae_survey_is_active(objects->cursors, grant->record);
-        const uint64_t cursor = ae_load_acquire(&record->cursor);
-        const uint64_t next = ae_survey_next_seq(objects->log, &topic->geometry);
-        info->joined = at_most(ae_load_relaxed(&record->joined), next);
-        info->lost = at_most(ae_load_relaxed(&record->lost), next - info->joined);
-        info->aborted = at_most(ae_load_relaxed(&record->aborted), next - info->joined);
-        info->next = at_most(cursor, next);
+    const struct ae_record *record = &inspector->record;
+    const struct ae_figures *figures = &record->figures;
+
+    if (grant->role == AE_ROLE_BEST_EFFORT || !read_figures(inspector, topic, objects, grant, &inspector->record))
+        return;
+    const uint64_t next = ae_survey_next_seq(objects->log, &topic->geometry);
+    info->joined = figures->joined;
+    info->next = figures->next;
+    if (grant->role == AE_ROLE_PUBLISHER) {
+        info->full = record->copy.full.v;
+    } else {
+        info->lost = figures->lost;
+        info->aborted = figures->aborted;
         info->evicted = (uint32_t)ae_survey_is_evicted(objects->log, grant->record, &topic->geometry);
-        info->lag = active && cursor < next ? at_most(next - cursor, topic->geometry.capacity) : 0;
+        if (ae_survey_is_active(objects->cursors, grant->record) && (int64_t)(next - figures->next) > 0)
+            info->lag = at_most(next - figures->next, topic->geometry.capacity);
     }
 }
 
@@ -206,7 +240,7 @@ AE_EXPORT int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id
     size_t count;
 
     if (*cursor == 0) {
-        const int rc = ae_survey_read(&inspector->survey);
+        const int rc = read_registry(inspector);
         if (rc != 0)
             return rc;
     }
@@ -229,7 +263,7 @@ AE_EXPORT int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id
         info->pid = client->pid;
         memcpy(info->client, client->name, sizeof info->client);
     }
-    fill_peer(&topic, &objects, grant, info);
-    close_objects(&objects);
+    fill_peer(inspector, &topic, &objects, grant, info);
+    close_objects(&topic, &objects);
     return 1;
 }

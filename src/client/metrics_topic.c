@@ -309,7 +309,7 @@ static uint64_t age_of(const struct reading *r, uint64_t next, uint64_t end) {
 static void judge_subscriber(const struct reading *r, aether_subscriber_metrics *s) {
     const uint64_t end = r->out->info.next_seq;
 
-    s->lag = s->next < end ? end - s->next : 0;
+    s->lag = (int64_t)(end - s->next) > 0 ? end - s->next : 0;
     s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
     if (s->state == AETHER_SUBSCRIBER_EVICTED)
         return;
@@ -433,6 +433,8 @@ int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_regi
         /* Loads the topic's end, after all cursors. */
         ae_survey_fill(topic, log.base, cursors.base, r.grants, r.grant_count, &out->info);
         out->info.memory_bytes = ae_survey_memory(&metrics->survey, topic);
+        for (size_t i = 0; i < out->publisher_count; i++)
+            add(&out->info.full, metrics->publishers[i].full);
         r.now = ae_now_ns();
         judge_subscribers(&r);
         find_holders(&r);

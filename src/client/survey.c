@@ -233,7 +233,7 @@ uint64_t ae_survey_next_seq(const ae_log *log, const ae_geometry *geometry) {
     if (log == NULL)
         return geometry->start_seq;
     const uint64_t seq = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
-    return seq > geometry->start_seq ? seq : geometry->start_seq;
+    return (int64_t)(seq - geometry->start_seq) > 0 ? seq : geometry->start_seq;
 }
 
 bool ae_survey_is_active(const ae_cursors *cursors, uint32_t record) {
@@ -277,8 +277,6 @@ void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_
         const uint32_t record = grants[i].record;
         if (grants[i].role == AE_ROLE_PUBLISHER) {
             info->publishers++;
-            if (log != NULL)
-                info->full += ae_load_relaxed(&log->publishers[record].full);
         } else if (grants[i].role == AE_ROLE_RELIABLE) {
             const bool evicted = ae_survey_is_evicted(log, record, geometry);
             const bool active = ae_survey_is_active(cursors, record);

@@ -73,7 +73,7 @@ uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topi
 void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info);
 
 /*
- * Fills in *info, all but memory_bytes. log and cursors are those of the topic, mapped at least up to the slots; NULL:
+ * Fills in *info, all but memory_bytes and full. log and cursors are those of the topic, mapped at least up to the slots; NULL:
  * the object can't be opened, and what it would say is 0.
  */
 void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_cursors *cursors,
