@@ -45,9 +45,10 @@ static int teardown_group(void **state) {
     return rmdir(directory);
 }
 
-/* As if the daemon was killed: its mapping is gone, the objects stay. */
+/* As if the daemon was killed: its mappings are gone, the objects stay. */
 static void vanish(void) {
     ae_registry_close(&broker.registry);
+    ae_totals_close(&broker.totals);
 }
 
 static void start(void) {

@@ -389,6 +389,7 @@ static void dead_publishers_claims_are_aborted(void **state) {
             assert_true(ae_clients_free_if_dead(&broker, b.index));
         } else {
             ae_registry_close(&broker.registry);
+            ae_totals_close(&broker.totals);
             assert_int_equal(ae_broker_start(&broker, &instance, &limits), 0);
         }
         stream_is(log, 1, 2, 2);
