@@ -283,7 +283,7 @@ def case_leftovers():
             client.create("t")
             daemon.kill()
         foreign = daemon.object("")[:-1] + "0.log-1"  # of another instance
-        for name in ("log-999", "cursors-999", "token-999", "junk"):
+        for name in ("log-999", "cursors-999", "token-999", "stats-999", "junk"):
             with open(daemon.object(name), "w", encoding="utf-8") as f:
                 f.write("x")
         with open(foreign, "w", encoding="utf-8") as f:
@@ -455,13 +455,52 @@ def case_limits_kept():
 # ---- no room ----
 
 
-def case_small_shm():
-    """a topic that is too large for /dev/shm is refused with a text that names the sizes; smaller topics still work"""
+def small_shm():
+    """A wrapper that gives a daemon a /dev/shm of 2 MiB."""
     script = 'mount -t tmpfs -o size=2m,mode=1777 tmpfs /dev/shm && exec "$@"'
     probe = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", "true"], stderr=subprocess.DEVNULL, check=False)
     if probe.returncode != 0:
         raise Skip("no permission to mount")
-    with Daemon(wrapper=["unshare", "-m", "sh", "-c", script, "sh"]) as daemon, Client(daemon.path) as client:
+    return ["unshare", "-m", "sh", "-c", script, "sh"]
+
+
+def case_no_room_for_statistics():
+    """without room for statistics or totals a request is refused with a text, and leaves nothing behind"""
+    with Daemon(wrapper=small_shm()) as daemon, Client(daemon.path) as client:
+        shm = f"/proc/{daemon.pid}/root/dev/shm"
+        assert client.create("t", capacity=8).type == lib.DONE
+        refused(client.remove("u"), errno.ENOENT)  # by now nothing of the requests before is under way
+        with open(os.path.join(shm, "filler"), "wb") as f:
+            fs = os.statvfs(shm)
+            os.posix_fallocate(f.fileno(), 0, fs.f_bavail * fs.f_frsize - 4096)
+        before = set(os.listdir(shm))
+        for role in (BEST_EFFORT, RELIABLE):
+            refused(client.open(role, "t"), errno.ENOSPC, "no statistics for topic 't'", "needs 8 KiB, 4 KiB free", "/dev/shm")
+        refused(client.create("new", capacity=8), errno.ENOSPC, "totals", "needs 8 KiB, 4 KiB free")
+        sock = lib.connect(daemon.path)
+        sock.send(lib.hello())
+        refused(lib.receive(sock), errno.ENOSPC, "stats-")
+        sock.close()
+        assert set(os.listdir(shm)) == before
+        publisher = client.open(PUBLISHER, "t")  # needs no more than that page
+        assert publisher.type == lib.OPENED, publisher.text
+        refused(client.open(PUBLISHER, "t"), errno.ENOSPC, "no statistics")
+        os.unlink(os.path.join(shm, "filler"))
+        replies = [publisher] + [client.open(role, "t") for role in (BEST_EFFORT, RELIABLE)]
+        assert [reply.stats for reply in replies] == [0, 1, 2]
+        assert lib.Stream(publisher.fds[0]).joins == 1
+        for reply in replies:
+            reply.close()
+            assert client.give_back(reply.grant_id).type == lib.DONE
+        assert client.create("new", capacity=8).type == lib.DONE
+        assert client.remove("t").type == lib.DONE
+        with Client(daemon.path) as later:
+            assert later.create("more", capacity=8).type == lib.DONE
+
+
+def case_small_shm():
+    """a topic that is too large for /dev/shm is refused with a text that names the sizes; smaller topics still work"""
+    with Daemon(wrapper=small_shm()) as daemon, Client(daemon.path) as client:
         refused(client.create("big", max_message=1016, capacity=4096), errno.ENOSPC, "MiB", "/dev/shm")
         fitting = []
         while True:  # fill it up
