@@ -507,7 +507,7 @@ def case_few_fds():
         assert clients and pending
         spent = cpu_ticks(daemon)
         time.sleep(1)  # the time in which CPU ticks are counted, not a wait for an event
-        assert cpu_ticks(daemon) - spent <= 10, "it doesn't spin"
+        assert cpu_ticks(daemon) - spent <= 50, "it doesn't spin"  # which would take 100
         for sock in clients + pending:
             sock.close()
         await_true(lambda: client_again(daemon), "it serves again")
@@ -524,19 +524,16 @@ def case_idle():
     with Daemon() as daemon:
         clients = [Client(daemon.path) for _ in range(5)]
         opened = clients[0].open(PUBLISHER, "t")
-        await_true(lambda: asleep(daemon), "it is idle")
-        before = daemon.proc("voluntary_ctxt_switches")
-        time.sleep(1.5)  # the time in which wake-ups are counted, not a wait for an event
-        assert daemon.proc("voluntary_ctxt_switches") == before
+        await_true(lambda: asleep(daemon), "it doesn't wake up for 1.5 s")
         opened.close()
         for client in clients:
             client.end()
 
 
 def asleep(daemon):
-    """Did the daemon not wake up for 0.2 s? Then the timers that wait for HELLO have been disarmed."""
+    """Did the daemon not wake up for 1.5 s? On a busy machine what it had to do before may take some of that."""
     before = daemon.proc("voluntary_ctxt_switches")
-    time.sleep(0.2)
+    time.sleep(1.5)  # the time in which wake-ups are counted, not a wait for an event
     return daemon.proc("voluntary_ctxt_switches") == before
 
 
