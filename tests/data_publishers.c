@@ -699,19 +699,6 @@ static void ends(bool last_is_killed) {
        last_is_killed ? "is killed" : "closes", (unsigned long long)aborted);
 }
 
-static uint64_t process_held_up_ns(pid_t pid) {
-    char path[64];
-    uint64_t ns;
-    int fd;
-
-    snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    ns = held_up_ns(fd);
-    if (fd >= 0)
-        close(fd);
-    return ns;
-}
-
 /*
  * A publisher is stopped with an open claim, a subscriber sleeps until that is committed, and then the publisher is
  * killed. If the repair didn't wake the subscriber, most sleeps would last to the end of their 250 ms.

@@ -9,6 +9,7 @@
 
 #include <aether/aether.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -221,6 +222,20 @@ static inline uint64_t held_up_ns(int fd) {
         return 0;
     text[n] = '\0';
     return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+}
+
+/* As held_up_ns(), of a process with one thread. */
+static inline uint64_t process_held_up_ns(pid_t pid) {
+    char path[64];
+    uint64_t ns;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    ns = held_up_ns(fd);
+    if (fd >= 0)
+        close(fd);
+    return ns;
 }
 
 /* ---- daemon ---- */
