@@ -129,6 +129,8 @@ quiet_pair() {
     ended_well "$1 pub" && [ ! -s "$tmp/out" ]
 }
 
+has_lines() { [ "$(wc -l <"$tmp/sub.out")" -ge "$1" ]; }
+
 # It finds what is there, and sleeps until it is woken for what comes and goes.
 discovers() {
     "$AETHER_CLI" topic create found/a >/dev/null && "$AETHER_CLI" topic create lost/a >/dev/null || return 1
@@ -138,7 +140,7 @@ discovers() {
     until_true grep -qx '+ found/a' "$tmp/sub.out" && "$AETHER_CLI" topic create found/b >/dev/null &&
         until_true grep -qx '+ found/b' "$tmp/sub.out" && "$AETHER_CLI" topic rm found/a >/dev/null &&
         until_true grep -qx -e '- found/a' "$tmp/sub.out" && "$AETHER_CLI" topic create found/a >/dev/null &&
-        until_true test "$(wc -l <"$tmp/sub.out")" -ge 3 && "$AETHER_CLI" topic rm found/b >/dev/null &&
+        until_true has_lines 4 && "$AETHER_CLI" topic rm found/b >/dev/null &&
         end && ended_well discover &&
         [ "$(cat "$tmp/out")" = $'+ found/a\n+ found/b\n- found/a\n+ found/a\n- found/b' ] && return
     echo "# discover printed:"
