@@ -372,8 +372,9 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed, bo
         ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id, 0, 0);
     const ae_stats_record *shared = ae_record_find(&stats, &grant);
     int rc = 0;
-    ae_record_read(shared, &grant, &r->objects, &metrics->record);
+    /* Read before the record: a stall that ends meanwhile is at least as long as it is counted here. */
     r->now = ae_now_ns();
+    ae_record_read(shared, &grant, &r->objects, &metrics->record);
     if (grant.role == AE_ROLE_PUBLISHER)
         add_publisher(r, &grant, &metrics->record);
     else
