@@ -114,7 +114,7 @@ typedef struct aether_owner {
 typedef struct aether_publisher_metrics {
     aether_owner owner;
     uint64_t joined;          /* sequence */
-    uint64_t next;            /* one more than the last sequence that it claimed */
+    uint64_t next;            /* one more than the last sequence that it published; at first where it joined */
     uint64_t messages;        /* published */
     uint64_t bytes;           /* payload of those, as of its last visit to the slow path: up to a moment old */
     uint64_t batches;         /* calls that published several messages */
@@ -233,6 +233,9 @@ int aether_metrics_begin(aether_metrics *metrics, aether_instance_metrics *insta
 /*
  * The next topic of the pass, in no particular order. Returns 1: *topic is filled in; 0: no more. The memory that a
  * pass needs doesn't grow with the number of topics. Errors: -ENOMEM.
+ *
+ * A reader keeps up to some 5000 objects mapped until the next pass, which unmaps those that it doesn't use. So the
+ * memory of a topic that is removed meanwhile is free after the next pass that is read to its end, or after the close.
  */
 int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics *topic);
 
@@ -242,7 +245,20 @@ int aether_metrics_find(aether_metrics *metrics, const char *name, aether_topic_
 /* The clients: *cursor starts at 0 and is advanced. Returns 1: *client is filled in; 0: no more. Errors: -ENOMEM. */
 int aether_metrics_client(aether_metrics *metrics, uint32_t *cursor, aether_client_metrics *client);
 
-/* ---- the table of metrics ---- */
+/*
+ * ---- the table of metrics ----
+ *
+ * One table for all programs that show metrics. Exporters call a metric
+ *
+ *     aether_SCOPE_NAME_UNIT_total    aether_topic_published_messages_total, aether_publisher_stall_seconds_total
+ *
+ * SCOPE is "daemon" for AETHER_SCOPE_INSTANCE, else "topic", "publisher", "subscriber" or "client". UNIT is "messages",
+ * "bytes" or "seconds", the last for nanoseconds and for times of day; it is left out, with its underscore, for
+ * AETHER_UNIT_ONE. "_total" is added to counters only. So name and unit together name a metric of a scope. Rows that
+ * differ in their label only, such as the reasons of losses, are one metric.
+ *
+ * Sequences and ids aren't metrics. Neither is a sum of others: the messages lost for all reasons.
+ */
 
 /* What a metric belongs to: the struct that its offset is in. */
 typedef enum aether_scope {
@@ -254,7 +270,7 @@ typedef enum aether_scope {
 } aether_scope;
 
 typedef enum aether_kind {
-    AETHER_COUNTER = 0,  /* only grows, while its topic, publisher or subscriber is there */
+    AETHER_COUNTER = 0,  /* only grows while its topic, publisher or subscriber is there */
     AETHER_GAUGE = 1,    /* goes up and down */
     AETHER_HISTOGRAM = 2 /* an aether_latency */
 } aether_kind;
@@ -276,10 +292,10 @@ typedef struct aether_metric {
     aether_unit unit;
     size_t offset;                   /* of the value in the scope's struct */
     size_t size;                     /* bytes: 4 or 8, an unsigned integer; or sizeof(aether_latency) */
-    const char *label, *label_value; /* "reason", "ring": one of several metrics of this name; NULL: it stands alone */
+    const char *label, *label_value; /* "reason", "ring": one of several rows of this metric; NULL: it stands alone */
 } aether_metric;
 
-/* All metrics, ordered by scope and name. The table is constant. */
+/* All metrics, ordered by scope, name, unit and label. The table is constant. */
 const aether_metric *aether_metrics_table(size_t *count);
 
 /* The value of an integer metric in the struct of its scope. */
