@@ -106,19 +106,29 @@ static uint64_t count_committed(const ae_log *log, const ae_geometry *geometry, 
     return low - first;
 }
 
-/* As ae_figures_since(). *sure: it is right although the bias may have ended meanwhile. */
+/*
+ * As ae_figures_since(). *sure: it is right although the bias may have ended meanwhile.
+ *
+ * D2 acquire, pairs P3 (prove), for a publisher that may be claiming: the claim word is loaded before `proved`, and both
+ * before the intent. If they say that the intent was won, it was. If they don't, they are older than its claim, or it was
+ * lost; then everything that the publisher had claimed before lies below the intent. In the other order the publisher
+ * could replace the claim that the intent made by its next one in between: then nothing would say that it was won, and
+ * the number would go back.
+ */
 static uint64_t count_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next,
                             bool *sure) {
     const uint64_t word = ae_load_acquire(&log->claim.claim);
+    const uint64_t proved = ae_load_acquire(&log->publishers[record].proved);
     const struct ae_span intent = ae_claim_intent(log, record, next);
     const bool biased = ae_claim_has_bias(word) && ae_claim_record(word) == record;
+    const bool won = word == ae_claim_word(intent.end, AE_MODE_SHARED, record) || at_or_after(proved, intent.end);
     const uint64_t first = at_or_after(intent.first, next) ? intent.first : next;
     uint64_t count = first - next;
 
     *sure = true;
     if (!at_or_after(intent.end, next))
         return 0;
-    if (biased || ae_claim_was_won(log, record, intent.end))
+    if (biased || won)
         count += count_committed(log, geometry, first, intent.end);
     /* A publisher whose bias ends may take its last intent back; then the slots are those of another publisher. */
     *sure = !biased || ae_load_acquire(&log->claim.claim) == word;
