@@ -401,7 +401,7 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
 }
 
 /*
- * Copies the publisher's state into the burst: when the burst begins, and after each call of the slow path.
+ * Copies the publisher's state into the burst: when the burst begins, and after each call that isn't inline.
  *
  * A burst whose messages the fast path can't write gets a limit without room, so that the comparison with the limit
  * also sends these to the slow path: messages above inline_max, and 8-byte messages where the CPU or the slot doesn't
@@ -475,7 +475,7 @@ AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data)
         burst->slot = burst->slots;
     if (AE_UNLIKELY(ae_sleeper_wants(burst->want, burst->wake))) {
         aether_detail_wake(burst->publisher);
-        burst->wake = burst->publisher->wake;
+        ae_burst_refresh(burst); /* the wake word, and the limit: the next message may have to be stamped */
     }
     return 0;
 }

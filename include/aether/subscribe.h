@@ -223,8 +223,12 @@ int aether_detail_receive(aether_subscriber *subscriber, aether_message *message
 int aether_detail_receive_batch(aether_subscriber *subscriber, aether_message *messages, int n, int max);
 
 /* F1 release, pairs F2 (scan): a publisher overwrites a slot only after the subscriber's last load from it. */
-static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_t seq) {
+static inline void ae_show_cursor(const struct aether_subscriber *subscriber, uint64_t seq) {
     ae_store_release(subscriber->cursor, seq);
+}
+
+static inline void ae_store_cursor(struct aether_subscriber *subscriber, uint64_t seq) {
+    ae_show_cursor(subscriber, seq);
     subscriber->cursor_stored = seq;
 }
 
@@ -256,14 +260,14 @@ AETHER_INLINE int aether_receive(aether_subscriber *subscriber, aether_message *
 
     if (AE_LIKELY(subscriber->zero_copy)) {
         if (AE_UNLIKELY((seq & subscriber->cursor_mask) == 0))
-            ae_store_cursor(subscriber, seq);
+            ae_show_cursor(subscriber, seq);
         const int rc = ae_read_slot(subscriber, ae_slot_at(subscriber, seq), seq, message);
         if (AE_LIKELY(rc == 1)) {
             subscriber->next = seq + 1;
             subscriber->bytes += message->len;
             return 1;
         }
-        if (rc == 0 && subscriber->cursor_stored == seq)
+        if (rc == 0 && subscriber->cursor_stored == seq) /* the figures are stored, too */
             return 0;
     }
     return aether_detail_receive(subscriber, message);
@@ -303,7 +307,7 @@ AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *han
             const unsigned char *slot = hot.slots + (seq & hot.mask) * hot.slot_size;
             stop = seq + (left < due ? left : due);
             if ((seq & hot.cursor_mask) == 0)
-                ae_store_cursor(subscriber, seq);
+                ae_show_cursor(subscriber, seq);
             for (; seq != stop; slot += hot.slot_size) {
                 aether_message message;
                 if (AE_UNLIKELY(ae_read_slot(&hot, slot, seq, &message) != 1))

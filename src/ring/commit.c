@@ -34,8 +34,8 @@ void ae_commit_pieces(struct ae_publisher *p, uint64_t seq, const struct iovec *
     ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
     ae_fence_release();
     ae_copy_pieces(slot + AE_SLOT_HEADER, pieces, count);
+    p->hot.bytes += len; /* before ae_stamp(), which stores the figures */
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE + ae_stamp(p, seq), len));
-    p->hot.bytes += len;
 }
 
 void ae_commit_message(struct ae_publisher *p, uint64_t seq, const void *data, size_t len) {

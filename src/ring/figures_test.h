@@ -27,8 +27,10 @@ static inline int read_subscriber(const ae_stats_record *record, const ae_cursor
         if (flips == 0)
             return 0;
         if (ae_figures_current(record, flips))
-            return ae_figures_of_subscriber(&account, position, later_of(position, account.next), figures) ? 1
-                                                                                                           : -EBADMSG;
+            return ae_figures_of_subscriber(&account, position, account.joined, later_of(position, account.next),
+                                            figures)
+                       ? 1
+                       : -EBADMSG;
     }
     return -EAGAIN;
 }

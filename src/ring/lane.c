@@ -169,8 +169,8 @@ void ae_lane_commit(struct ae_publisher *p, uint64_t seq, uint64_t position, uin
     ae_fence_release();
     ae_store_relaxed(&descriptor->position, position);
     ae_store_relaxed(&descriptor->where, (uint64_t)p->record << 32 | len);
+    p->hot.bytes += len; /* before ae_stamp(), which stores the figures */
     ae_store_release(tag, ae_tag(seq, AE_KIND_LANE + ae_stamp(p, seq), sizeof *descriptor));
-    p->hot.bytes += len;
     ae_stats_room(p);
 }
 

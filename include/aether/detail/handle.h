@@ -44,7 +44,7 @@ struct aether_subscriber {
     uint64_t slot_size;         /* bytes */
     uint64_t inline_max;        /* bytes: the largest length that a tag may say */
     uint64_t cursor_mask;       /* the cursor is stored whenever next & cursor_mask is 0 */
-    uint64_t cursor_stored;     /* the cursor as last stored */
+    uint64_t cursor_stored;     /* the cursor as last stored on the slow path */
     ae_u64 *cursor;             /* in the subscriber's record; if it holds nobody back, in its statistics */
     uint64_t bytes;             /* payload that it has received */
 };
