@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * holdup.h - who holds up whom: each publisher that waits for room and what it waits for, and each subscriber that is
+ * stuck, as records and as sentences.
+ */
+#ifndef AE_WATCH_HOLDUP_H
+#define AE_WATCH_HOLDUP_H
+
+#include <aether/metrics.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ae_watch_holdup {
+    char topic[256];     /* its name, NUL-terminated */
+    bool stuck;          /* false: a publisher waits; true: a subscriber is stuck, and no publisher waits for it */
+    aether_owner victim; /* the publisher that waits, or the stuck subscriber */
+    uint64_t for_ns;     /* for how long it has waited, or the age of its oldest message; AETHER_UNKNOWN */
+    uint64_t behind;     /* messages: lag of the subscriber that is waited for, or that is stuck; else 0 */
+    uint64_t others;     /* more publishers of the topic that wait for the same culprit, for less time */
+    aether_waits waits;  /* what the publisher waits for */
+    bool known;          /* the culprit is known */
+    aether_owner culprit;
+};
+
+/*
+ * The hold-ups of one topic, the longest first, up to max. Returns their number. Publishers that wait for the same
+ * subscriber or publisher are one record.
+ */
+size_t ae_watch_holdups(const aether_topic_metrics *topic, struct ae_watch_holdup *list, size_t max);
+
+/* Is a worse than b? Longer is worse; an unknown time is the least bad. */
+bool ae_watch_holdup_worse(const struct ae_watch_holdup *a, const struct ae_watch_holdup *b);
+
+/*
+ * Writes the sentence, without the topic and without a full stop, NUL-terminated and escaped for terminals:
+ *
+ *     publisher feed (pid 812) has waited 3.20 s for subscriber risk (pid 790), which is stopped, 65,536 behind
+ *     subscriber risk (pid 790) is stuck: 12,000 messages wait, the oldest for 2 s
+ *
+ * Returns text. If it is longer than the room, its end is left out.
+ */
+#define AE_WATCH_HOLDUP_TEXT 768
+char *ae_watch_holdup_text(char text[AE_WATCH_HOLDUP_TEXT], const struct ae_watch_holdup *holdup);
+
+#endif

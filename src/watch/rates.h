@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rates.h - what a counter has grown by a second, and what a histogram has gained.
+ *
+ * Figures come from other programs' memory. A counter that went back, which only damage does, counts as unchanged; so
+ * no rate is negative.
+ */
+#ifndef AE_WATCH_RATES_H
+#define AE_WATCH_RATES_H
+
+#include <aether/metrics.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A second, since the pass before. Of a publisher or subscriber, only what it has. */
+struct ae_watch_rates {
+    bool known; /* false: there is nothing to compare with yet, and the others are 0 */
+    double published, published_bytes;
+    double delivered, delivered_bytes;
+    double lost;
+    double stalled; /* seconds that publishers had no room, a second: of one publisher the share of the time */
+};
+
+/* The counters behind them, and when they were read. */
+struct ae_watch_counters {
+    uint64_t taken_ns;
+    uint64_t published, published_bytes, delivered, delivered_bytes, lost, stall_ns;
+};
+
+struct ae_watch_counters ae_watch_counters_of_topic(const aether_topic_metrics *topic, uint64_t taken_ns);
+struct ae_watch_counters ae_watch_counters_of_publisher(const aether_publisher_metrics *publisher, uint64_t taken_ns);
+struct ae_watch_counters ae_watch_counters_of_subscriber(const aether_subscriber_metrics *subscriber,
+                                                         uint64_t taken_ns);
+
+/* The rates between two readings. Unknown if the second one isn't later. */
+struct ae_watch_rates ae_watch_rates_between(const struct ae_watch_counters *before,
+                                             const struct ae_watch_counters *now);
+
+/* Adds `from` to `to`, which becomes known if `from` is. */
+void ae_watch_rates_add(struct ae_watch_rates *to, const struct ae_watch_rates *from);
+
+/* What `now` has more than `before`, bucket by bucket: the messages that were received in between. */
+void ae_watch_latency_between(aether_latency *recent, const aether_latency *before, const aether_latency *now);
+
+#endif
