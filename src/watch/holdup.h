@@ -17,6 +17,8 @@ struct ae_watch_holdup {
     aether_owner victim; /* the publisher that waits, or the stuck subscriber */
     uint64_t for_ns;     /* for how long it has waited, or the age of its oldest message; AETHER_UNKNOWN */
     uint64_t behind;     /* messages: lag of the subscriber that is waited for, or that is stuck; else 0 */
+    uint64_t tried_ns;   /* how long ago the publisher last found no room; AETHER_UNKNOWN */
+    uint64_t loans;      /* open ones of the publisher */
     uint64_t others;     /* more publishers of the topic that wait for the same culprit, for less time */
     aether_waits waits;  /* what the publisher waits for */
     bool known;          /* the culprit is known */
@@ -24,10 +26,11 @@ struct ae_watch_holdup {
 };
 
 /*
- * The hold-ups of one topic, the longest first, up to max. Returns their number. Publishers that wait for the same
- * subscriber or publisher are one record.
+ * Adds the hold-ups of a topic to a list of `count` records, which is sorted, the worst first, and keeps the `max`
+ * worst ones. Returns how many there are then. Publishers of a topic that wait for the same subscriber or publisher are
+ * one record.
  */
-size_t ae_watch_holdups(const aether_topic_metrics *topic, struct ae_watch_holdup *list, size_t max);
+size_t ae_watch_holdups(const aether_topic_metrics *topic, struct ae_watch_holdup *list, size_t count, size_t max);
 
 /* Is a worse than b? Longer is worse; an unknown time is the least bad. */
 bool ae_watch_holdup_worse(const struct ae_watch_holdup *a, const struct ae_watch_holdup *b);

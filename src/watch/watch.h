@@ -21,6 +21,7 @@
 #include "watch/holdup.h"
 #include "watch/rates.h"
 #include "watch/source.h"
+#include "watch/topic.h"
 #include <aether/metrics.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,9 +31,9 @@ struct ae_watch;
 
 /* Largest first, but by name: a to z. Equal topics are ordered by name. */
 enum ae_watch_order {
-    AE_WATCH_BY_RATE = 0, /* messages published a second, then delivered */
+    AE_WATCH_BY_RATE = 0, /* messages published a second, then delivered, then published in total */
     AE_WATCH_BY_LAG = 1,
-    AE_WATCH_BY_AGE = 2,  /* of the oldest unread message; unknown last */
+    AE_WATCH_BY_AGE = 2,  /* of the oldest unread message; unknown counts as less than 0 */
     AE_WATCH_BY_LOSS = 3, /* messages lost a second, then in total */
     AE_WATCH_BY_P99 = 4,  /* of the latencies since the pass before; of all in the first pass */
     AE_WATCH_BY_NAME = 5
@@ -53,36 +54,11 @@ struct ae_watch_options {
 };
 #define AE_WATCH_HISTORY_MAX 3600
 
-/* A topic in one pass. */
-struct ae_watch_sample {
-    uint64_t taken_ns; /* by the source's clock */
-    double published;  /* messages a second */
-    uint64_t lag;
-    double p99_ns; /* of the latencies since the pass before; -1: none */
-};
-
-/*
- * A topic, or the sum of several. In a sum figures.info has the sums of its counts and of memory_bytes, and no name;
- * lag, ages and times are the largest ones; counters, `waiting` and `stuck` are added, and so are histograms; there are
- * no publishers, subscribers and departed, no history, and latencies are all in figures.latency.
- */
-struct ae_watch_topic {
-    aether_topic_metrics figures;
-    uint64_t taken_ns; /* when they were read, by the source's clock */
-    struct ae_watch_rates rates;
-    const struct ae_watch_rates *publisher_rates;  /* index as figures.publishers */
-    const struct ae_watch_rates *subscriber_rates; /* index as figures.subscribers */
-    bool has_recent;                               /* the topic was seen with its histogram before */
-    aether_latency recent;                         /* latencies since the pass before, of all subscribers */
-    const struct ae_watch_sample *samples;         /* the oldest first; the last one is of this pass */
-    size_t sample_count;
-};
-
 /* A publisher or subscriber of the client that options.client_id names. */
 struct ae_watch_part {
     char topic[256];
     aether_role role;
-    struct ae_watch_rates rates;          /* not known for topics that weren't selected before */
+    struct ae_watch_rates rates;          /* known from the second pass on that asks for the client */
     aether_publisher_metrics publisher;   /* if role is AETHER_ROLE_PUBLISHER */
     aether_subscriber_metrics subscriber; /* else */
 };

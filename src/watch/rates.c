@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rates.c - differences of counters and histograms. */
+#include "watch/rates.h"
+
+struct ae_watch_counters ae_watch_counters_of_topic(const aether_topic_metrics *topic, uint64_t taken_ns) {
+    return (struct ae_watch_counters){.taken_ns = taken_ns,
+                                      .published = topic->published,
+                                      .published_bytes = topic->published_bytes,
+                                      .delivered = topic->delivered,
+                                      .delivered_bytes = topic->delivered_bytes,
+                                      .lost = topic->lost,
+                                      .stall_ns = topic->stall_ns};
+}
+
+struct ae_watch_counters ae_watch_counters_of_publisher(const aether_publisher_metrics *publisher, uint64_t taken_ns) {
+    return (struct ae_watch_counters){.taken_ns = taken_ns,
+                                      .published = publisher->messages,
+                                      .published_bytes = publisher->bytes,
+                                      .stall_ns = publisher->stall_ns};
+}
+
+struct ae_watch_counters ae_watch_counters_of_subscriber(const aether_subscriber_metrics *subscriber,
+                                                         uint64_t taken_ns) {
+    return (struct ae_watch_counters){.taken_ns = taken_ns,
+                                      .delivered = subscriber->delivered,
+                                      .delivered_bytes = subscriber->bytes,
+                                      .lost = subscriber->lost};
+}
+
+static uint64_t grown(uint64_t before, uint64_t now) {
+    return now > before ? now - before : 0;
+}
+
+struct ae_watch_rates ae_watch_rates_between(const struct ae_watch_counters *before,
+                                             const struct ae_watch_counters *now) {
+    struct ae_watch_rates rates = {0};
+
+    if (now->taken_ns <= before->taken_ns)
+        return rates;
+    const double seconds = (double)(now->taken_ns - before->taken_ns) / 1e9;
+    rates.known = true;
+    rates.published = (double)grown(before->published, now->published) / seconds;
+    rates.published_bytes = (double)grown(before->published_bytes, now->published_bytes) / seconds;
+    rates.delivered = (double)grown(before->delivered, now->delivered) / seconds;
+    rates.delivered_bytes = (double)grown(before->delivered_bytes, now->delivered_bytes) / seconds;
+    rates.lost = (double)grown(before->lost, now->lost) / seconds;
+    rates.stalled = (double)grown(before->stall_ns, now->stall_ns) / 1e9 / seconds;
+    return rates;
+}
+
+void ae_watch_rates_add(struct ae_watch_rates *to, const struct ae_watch_rates *from) {
+    to->known = to->known || from->known;
+    to->published += from->published;
+    to->published_bytes += from->published_bytes;
+    to->delivered += from->delivered;
+    to->delivered_bytes += from->delivered_bytes;
+    to->lost += from->lost;
+    to->stalled += from->stalled;
+}
+
+void ae_watch_latency_between(aether_latency *recent, const aether_latency *before, const aether_latency *now) {
+    recent->samples = grown(before->samples, now->samples);
+    recent->negative = grown(before->negative, now->negative);
+    recent->missed = grown(before->missed, now->missed);
+    recent->overflow = grown(before->overflow, now->overflow);
+    for (unsigned i = 0; i < AETHER_LATENCY_BUCKETS; i++)
+        recent->buckets[i] = grown(before->buckets[i], now->buckets[i]);
+}
