@@ -57,7 +57,9 @@ LAYERED = [directory for directory in RULES if directory.startswith(("src/", "cm
 THIRD_PARTY = {
     "ini.h": "src/service/",
     "jansson.h": "src/view/",
+    "ncurses.h": "cmd/aether-cli/top/",
     "seccomp.h": "tests/",
+    "term.h": "cmd/aether-cli/top/",
     "uv.h": "examples/",
     "cmocka.h": None,  # unit tests only
 }

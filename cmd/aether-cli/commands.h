@@ -13,6 +13,7 @@ int cmd_topic(int argc, char **argv);
 int cmd_pub(int argc, char **argv);
 int cmd_sub(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
 

@@ -15,6 +15,7 @@ static const struct cli_command all_commands[] = {
     {"pub", "TOPIC [MESSAGE]", "publish a message, files, or each line of stdin", cmd_pub},
     {"sub", "TOPIC", "print the messages of a topic", cmd_sub},
     {"stats", "", "counters of the daemon and its topics", cmd_stats},
+    {"top", "", "what all topics are doing, on a screen", cmd_top},
     {"bench", "throughput|latency|fanout|wakeup", "measure this machine", cmd_bench},
     {"shutdown", "", "stop the daemon", cmd_shutdown},
 };

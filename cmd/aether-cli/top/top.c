@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* top.c - `top`: its options, and which form it takes. */
+#include "args.h"
+#include "batch.h"
+#include "commands.h"
+#include "error.h"
+#include "interactive.h"
+#include "run.h"
+#include "state.h"
+#include "text.h"
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+struct top_options {
+    double interval_s, batch;
+    uint64_t count, topics;
+    int order;
+    const char *filter;
+    bool reverse, json, is_batch;
+};
+
+static int run_top(const struct top_options *o) {
+    struct top_state state;
+    struct top_run run;
+
+    top_text_init();
+    top_state_init(&state, o->interval_s);
+    state.order = (enum ae_watch_order)o->order;
+    state.reverse = o->reverse;
+    memcpy(state.filter, o->filter, strlen(o->filter) + 1);
+    int status = top_run_open(&run);
+    if (status == CLI_OK) {
+        if (o->json || o->is_batch || !isatty(STDOUT_FILENO))
+            status = top_batch(&run, &state, o->json, o->topics, o->count > 0 ? o->count : (uint64_t)o->batch);
+        else
+            status = top_interactive(&run, &state, o->count);
+    }
+    top_run_close(&run);
+    return status;
+}
+
+int cmd_top(int argc, char **argv) {
+    struct top_options o = {.interval_s = 1, .topics = 50, .filter = ""};
+    const struct args_option options[] = {
+        {.name = "interval",
+         .kind = ARGS_NUMBER,
+         .target = &o.interval_s,
+         .min = 0,
+         .max = 3600,
+         .value = "SECONDS",
+         .help = "time between two passes, 0.1 to 3600; default 1"},
+        {.name = "sort",
+         .kind = ARGS_CHOICE,
+         .target = &o.order,
+         .choices = ae_watch_order_names,
+         .value = "ORDER",
+         .help = "rate (default), lag, age, loss, p99 or name"},
+        {.name = "reverse", .kind = ARGS_FLAG, .target = &o.reverse, .help = "the other way round"},
+        {.name = "filter",
+         .kind = ARGS_TEXT,
+         .target = &o.filter,
+         .value = "TEXT",
+         .help = "only topics with TEXT in their names; with * or ?: whose names match it"},
+        {.name = "count",
+         .kind = ARGS_COUNT,
+         .target = &o.count,
+         .min = 1,
+         .max = UINT64_MAX,
+         .value = "N",
+         .help = "end after N passes"},
+        {.name = "batch",
+         .kind = ARGS_INTERVAL,
+         .target = &o.batch,
+         .min = 1,
+         .max = 1000000000,
+         .fallback = 0,
+         .value = "N",
+         .given = &o.is_batch,
+         .help = "print tables instead of a screen; end after N of them"},
+        {.name = "json", .kind = ARGS_FLAG, .target = &o.json, .help = "print one object a line for each pass"},
+        {.name = "topics",
+         .kind = ARGS_COUNT,
+         .target = &o.topics,
+         .min = 0,
+         .max = 1000000,
+         .value = "N",
+         .help = "with --batch or --json: show N topics, default 50, and the sum of the others"},
+    };
+    const struct args_spec spec = {
+        .command = "top",
+        .words = "",
+        .options = options,
+        .option_count = sizeof options / sizeof options[0],
+        .summary =
+            "Shows what all topics are doing, the most active ones first, and who holds up whom. Reads shared memory "
+            "only,\nso it works beside a dead daemon.",
+        .notes =
+            "On a terminal it fills the screen; the key ? lists the keys. Otherwise it prints a table for each pass."};
+    const char *words[ARGS_WORDS_MAX + 1];
+
+    const int status = args_parse(&spec, argc, argv, words);
+    if (status != ARGS_RUN)
+        return status;
+    if (o.interval_s < 0.1)
+        return cli_error(CLI_USAGE, "--interval: use a number of seconds from 0.1 to 3600");
+    if (o.batch != floor(o.batch))
+        return cli_error(CLI_USAGE, "--batch: use a whole number of tables");
+    if (strlen(o.filter) >= TOP_FILTER_SIZE)
+        return cli_error(CLI_USAGE, "--filter: use at most %d bytes", TOP_FILTER_SIZE - 1);
+    return run_top(&o);
+}
