@@ -24,8 +24,12 @@ static void set(struct ae_json *object, const char *key, json_t *value) {
         fail(object);
 }
 
+static json_t *integer(uint64_t value) {
+    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
 void ae_json_u64(struct ae_json *object, const char *key, uint64_t value) {
-    set(object, key, json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
+    set(object, key, integer(value));
 }
 
 void ae_json_real(struct ae_json *object, const char *key, double value) {
@@ -38,6 +42,10 @@ void ae_json_bool(struct ae_json *object, const char *key, bool value) {
 
 void ae_json_text(struct ae_json *object, const char *key, const char *text) {
     set(object, key, json_string(text));
+}
+
+void ae_json_null(struct ae_json *object, const char *key) {
+    set(object, key, json_null());
 }
 
 void ae_json_bytes(struct ae_json *object, const char *key, const void *data, size_t len) {
@@ -65,6 +73,10 @@ void ae_json_nest(struct ae_json *object, const char *key, struct ae_json inner)
 void ae_json_append(struct ae_json *array, struct ae_json inner) {
     if (json_array_append_new(array->value, inner.value) != 0)
         fail(array);
+}
+
+void ae_json_append_u64(struct ae_json *array, uint64_t value) {
+    ae_json_append(array, (struct ae_json){integer(value)});
 }
 
 int ae_json_line(struct ae_json value, struct ae_out *out) {

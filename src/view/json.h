@@ -28,6 +28,7 @@ void ae_json_u64(struct ae_json *object, const char *key, uint64_t value);
 void ae_json_real(struct ae_json *object, const char *key, double value); /* finite */
 void ae_json_bool(struct ae_json *object, const char *key, bool value);
 void ae_json_text(struct ae_json *object, const char *key, const char *text); /* UTF-8 */
+void ae_json_null(struct ae_json *object, const char *key);
 
 /* Sets object[key] to the bytes if they are UTF-8, else object[key_b64] to their base64. */
 void ae_json_bytes(struct ae_json *object, const char *key, const void *data, size_t len);
@@ -35,6 +36,8 @@ void ae_json_bytes(struct ae_json *object, const char *key, const void *data, si
 /* These take over the inner value. */
 void ae_json_nest(struct ae_json *object, const char *key, struct ae_json inner);
 void ae_json_append(struct ae_json *array, struct ae_json inner);
+
+void ae_json_append_u64(struct ae_json *array, uint64_t value); /* as ae_json_u64() */
 
 /*
  * Writes the value as one line and frees it. Returns 0; -ENOMEM: memory had run out, and nothing was written; or the

@@ -54,6 +54,9 @@ struct ae_view_message {
     const char *file; /* the payload was written to this file and isn't shown; NULL: it is shown */
 };
 
+/* All metrics of an instance at one moment: metrics.h. */
+struct ae_view_metrics;
+
 /* The results of measurements: measure.h. */
 struct ae_view_run;
 struct ae_view_throughput;
@@ -75,6 +78,7 @@ struct ae_view_form {
     int (*topic)(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
                  size_t count);
     int (*sample)(const struct ae_view *view, const struct ae_view_sample *sample);
+    int (*metrics)(const struct ae_view *view, const struct ae_view_metrics *metrics);
 
     int (*message)(const struct ae_view *view, const struct ae_view_message *message);
     int (*gap)(const struct ae_view *view, uint64_t first, uint64_t count);
@@ -86,9 +90,11 @@ struct ae_view_form {
     int (*wakeup)(const struct ae_view *view, const struct ae_view_wakeup *result);
 };
 
-extern const struct ae_view_form ae_text_form; /* for people: lines and tables */
-extern const struct ae_view_form ae_json_form; /* one JSON object a line */
-extern const struct ae_view_form ae_raw_form;  /* payloads, each followed by a newline, and nothing else */
+extern const struct ae_view_form ae_text_form;        /* for people: lines and tables */
+extern const struct ae_view_form ae_json_form;        /* one JSON object a line */
+extern const struct ae_view_form ae_raw_form;         /* payloads, each followed by a newline, and nothing else */
+extern const struct ae_view_form ae_openmetrics_form; /* OpenMetrics 1.0 */
+extern const struct ae_view_form ae_prometheus_form;  /* the text format 0.0.4 of Prometheus */
 
 /* ---- showing a record -------------------------------------------------------------------------------------------- */
 
@@ -105,6 +111,10 @@ static inline int ae_view_topic(const struct ae_view *view, const struct ae_view
 
 static inline int ae_view_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
     return view->form->sample != NULL ? view->form->sample(view, sample) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_metrics(const struct ae_view *view, const struct ae_view_metrics *metrics) {
+    return view->form->metrics != NULL ? view->form->metrics(view, metrics) : AE_VIEW_SKIPPED;
 }
 
 static inline int ae_view_message(const struct ae_view *view, const struct ae_view_message *message) {
