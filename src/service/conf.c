@@ -95,8 +95,10 @@ static int set_value(const struct ae_conf_key *key, const char *text, const char
 
     switch (key->kind) {
     case AE_CONF_PATH:
+    case AE_CONF_TEXT:
         if (text[0] == '\0' || strlen(text) > key->max)
-            return ae_fail(-EINVAL, "%s'%s' isn't a path of 1 to %" PRIu64 " bytes", place, text, key->max);
+            return ae_fail(-EINVAL, "%s'%s' isn't %s of 1 to %" PRIu64 " bytes", place, text,
+                           key->kind == AE_CONF_PATH ? "a path" : key->what, key->max);
         memcpy(key->target.path, text, strlen(text) + 1);
         return 0;
     case AE_CONF_WORD:
@@ -111,10 +113,14 @@ static int set_value(const struct ae_conf_key *key, const char *text, const char
     }
 }
 
+static bool is_text(const struct ae_conf_key *key) {
+    return key->kind == AE_CONF_PATH || key->kind == AE_CONF_TEXT;
+}
+
 int ae_conf_defaults(const struct ae_conf *conf) {
     for (size_t i = 0; i < conf->count; i++) {
         const struct ae_conf_key *key = &conf->keys[i];
-        if (key->value == NULL && key->kind == AE_CONF_PATH)
+        if (key->value == NULL && is_text(key))
             key->target.path[0] = '\0';
         else if (key->value == NULL || set_value(key, key->value, "") != 0)
             return ae_fail(-EINVAL, "the default of [%s] %s is impossible", key->section, key->name);
@@ -127,7 +133,7 @@ int ae_conf_option(const struct ae_conf_key *key, const char *text) {
     unsigned word;
 
     if (key->kind == AE_CONF_WORD && !find_word(key, text, &word)) {
-        (void)snprintf(place, sizeof place, "%s", key->name);
+        (void)snprintf(place, sizeof place, "%s", key->what != NULL ? key->what : key->name);
         for (char *p = place; (p = strchr(p, '_')) != NULL;)
             *p = ' ';
         ae_conf_join_words(key->words, ", ", " or ", words, sizeof words);
@@ -286,6 +292,7 @@ static bool survives_file(const char *text) {
 static const char *present_value(const struct ae_conf_key *key, char number[24]) {
     switch (key->kind) {
     case AE_CONF_PATH:
+    case AE_CONF_TEXT:
         return key->target.path;
     case AE_CONF_WORD:
         return key->words[*key->target.word];
@@ -304,8 +311,9 @@ static void print_help(const struct ae_conf_key *key, FILE *out) {
     (void)fputs("# ", out);
     for (const char *p = key->help; *p != '\0'; p++)
         (void)fputs(*p == '\n' ? "\n# " : (const char[]){*p, '\0'}, out);
-    if (key->kind == AE_CONF_PATH) {
-        (void)fprintf(out, "\n# A path of 1 to %" PRIu64 " bytes.\n", key->max);
+    if (is_text(key)) {
+        (void)fprintf(out, "\n# %s of 1 to %" PRIu64 " bytes.\n", key->kind == AE_CONF_PATH ? "A path" : key->what,
+                      key->max);
     } else if (key->kind == AE_CONF_WORD) {
         ae_conf_join_words(key->words, ", ", " or ", words, sizeof words);
         (void)fprintf(out, "\n# One of %s.\n", words);

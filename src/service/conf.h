@@ -17,6 +17,7 @@
 
 enum ae_conf_kind {
     AE_CONF_PATH, /* 1 to max bytes; target.path: char[max + 1] */
+    AE_CONF_TEXT, /* as a path, but it is called `what`; the service checks it further */
     AE_CONF_WORD, /* one of `words`; target.word: its index */
     AE_CONF_U32,  /* a decimal number from min to max */
     AE_CONF_U64,
@@ -34,6 +35,7 @@ struct ae_conf_key {
     } target;
     uint64_t min, max;
     const char *const *words; /* ends with NULL */
+    const char *what;         /* for error texts and the usage, what a text or word is; NULL: a word is its name */
     const char *value;        /* the default, as it is written in a file; NULL: an empty path */
     const char *example;      /* for the sample, if there is no default */
     const char *help;         /* for the sample; '\n' begins a new line */

@@ -210,6 +210,47 @@ static void options_are_values_too(void **state) {
     assert_string_equal(aether_errmsg(), "--topics 'x' isn't a number from 1 to 65536");
 }
 
+static void texts_are_called_what_they_are(void **state) {
+    static char place[9];
+    static unsigned on;
+    static const char *const switches[] = {"off", "on", NULL};
+    static const struct ae_conf_key own[] = {{.section = "s",
+                                              .name = "listen",
+                                              .option = "listen",
+                                              .kind = AE_CONF_TEXT,
+                                              .target.path = place,
+                                              .max = 8,
+                                              .what = "ADDRESS:PORT",
+                                              .value = "1.2:3",
+                                              .help = "Where."},
+                                             {.section = "s",
+                                              .name = "on",
+                                              .option = "on",
+                                              .kind = AE_CONF_WORD,
+                                              .target.word = &on,
+                                              .words = switches,
+                                              .what = "value of --on",
+                                              .value = "off",
+                                              .help = "Whether."}};
+    static const struct ae_conf own_conf = {own, 2};
+    char printed[512];
+
+    (void)state;
+    assert_int_equal(ae_conf_defaults(&own_conf), 0);
+    assert_string_equal(place, "1.2:3");
+    assert_int_equal(ae_conf_option(&own[0], "12345:678"), -EINVAL);
+    assert_string_equal(aether_errmsg(), "--listen '12345:678' isn't ADDRESS:PORT of 1 to 8 bytes");
+    assert_int_equal(ae_conf_option(&own[1], "maybe"), -EINVAL);
+    assert_string_equal(aether_errmsg(), "\"maybe\" isn't a value of --on: use off or on");
+    assert_int_equal(ae_conf_option(&own[0], "a"), 0);
+    FILE *out = fmemopen(printed, sizeof printed, "w");
+    assert_non_null(out);
+    assert_int_equal(ae_conf_print(&own_conf, out), 0);
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(printed, "\n[s]\n\n# Where.\n# ADDRESS:PORT of 1 to 8 bytes.\nlisten = a\n"
+                                 "\n# Whether.\n# One of off or on.\n#on = off\n");
+}
+
 static void impossible_default_is_an_error(void **state) {
     static uint32_t number;
     static const struct ae_conf_key bad[] = {
@@ -273,11 +314,17 @@ static void what_a_file_would_change_is_not_printed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(empty_file_changes_nothing), cmocka_unit_test(every_key_is_read),
-        cmocka_unit_test(longest_path_fits),          cmocka_unit_test(errors_name_their_line),
-        cmocka_unit_test(lists_of_three_have_commas), cmocka_unit_test(unreadable_files_are_errors),
-        cmocka_unit_test(options_are_values_too),     cmocka_unit_test(impossible_default_is_an_error),
-        cmocka_unit_test(printed_settings_read_back), cmocka_unit_test(what_a_file_would_change_is_not_printed),
+        cmocka_unit_test(empty_file_changes_nothing),
+        cmocka_unit_test(every_key_is_read),
+        cmocka_unit_test(longest_path_fits),
+        cmocka_unit_test(errors_name_their_line),
+        cmocka_unit_test(lists_of_three_have_commas),
+        cmocka_unit_test(unreadable_files_are_errors),
+        cmocka_unit_test(options_are_values_too),
+        cmocka_unit_test(impossible_default_is_an_error),
+        cmocka_unit_test(printed_settings_read_back),
+        cmocka_unit_test(what_a_file_would_change_is_not_printed),
+        cmocka_unit_test(texts_are_called_what_they_are),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

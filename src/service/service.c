@@ -74,6 +74,7 @@ static void usage(const struct program *p, FILE *out) {
         (void)fprintf(out, " [--%s %s]", key->option,
                       key->kind == AE_CONF_WORD   ? words
                       : key->kind == AE_CONF_PATH ? "PATH"
+                      : key->kind == AE_CONF_TEXT ? key->what
                                                   : "NUMBER");
     }
     (void)fprintf(out, "\n       %*s [--print-config]\n       %s -h | --help | --version\n\n%s\n", (int)strlen(name),
@@ -123,6 +124,8 @@ static int read_settings(struct program *p, const char *file, bool print) {
         if (p->given[i] != NULL && ae_conf_option(&p->keys[i], p->given[i]) != 0)
             return fail(p, AE_EXIT_USAGE);
     }
+    if (p->service->check != NULL && p->service->check() != 0)
+        return fail(p, AE_EXIT_USAGE);
     return print ? print_config(p) : GO_ON;
 }
 

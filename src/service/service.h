@@ -36,6 +36,9 @@ struct ae_service {
     const struct ae_conf_key *keys;           /* the service's own settings */
     size_t key_count;
 
+    /* Checks settings that depend on each other. 0, or -EINVAL with a text. NULL: there are none. */
+    int (*check)(void);
+
     /*
      * Adds sources and timers to run->loop, and returns when the service is ready. 0, or -errno with a text: -EALREADY
      * if the same service runs already.
