@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "export/others.h"
+#include "base/error.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define COUNTERS_MAX 40 /* of a topic; a unit test checks it */
+#define BUCKETS_MIN 256
+
+/* The counters of a topic. */
+struct counters {
+    uint64_t values[COUNTERS_MAX];
+    struct ae_powers latency;
+};
+
+struct topic {
+    struct topic *next;       /* in its bucket */
+    uint64_t id, created_ns;  /* name the topic for ever */
+    uint64_t pass;            /* that saw it last */
+    bool named;               /* in that pass */
+    struct counters now, add; /* of the last pass, and what they have gained in it */
+};
+
+struct ae_others {
+    uint64_t since_ns, pass;
+    size_t rows[COUNTERS_MAX], row_count; /* the counters among the rows of a topic */
+    const aether_metric *table;
+    struct topic **buckets;
+    size_t bucket_count, count; /* a power of two; topics */
+    struct ae_view_sum sum;
+};
+
+struct ae_others *ae_others_open(uint64_t since_ns) {
+    struct ae_others *o = calloc(1, sizeof *o);
+    size_t count;
+
+    if (o == NULL)
+        return NULL;
+    o->since_ns = since_ns;
+    o->bucket_count = BUCKETS_MIN;
+    o->buckets = calloc(o->bucket_count, sizeof *o->buckets);
+    if (o->buckets == NULL) {
+        free(o);
+        return NULL;
+    }
+    o->table = ae_metrics_of(AETHER_SCOPE_TOPIC, &count);
+    for (size_t i = 0; i < count && o->row_count < COUNTERS_MAX; i++)
+        if (o->table[i].kind == AETHER_COUNTER)
+            o->rows[o->row_count++] = i;
+    return o;
+}
+
+void ae_others_close(struct ae_others *others) {
+    if (others == NULL)
+        return;
+    for (size_t i = 0; i < others->bucket_count; i++) {
+        for (struct topic *t = others->buckets[i], *next; t != NULL; t = next) {
+            next = t->next;
+            free(t);
+        }
+    }
+    free(others->buckets);
+    free(others);
+}
+
+/* ---- topics by their id ------------------------------------------------------------------------------------------ */
+
+static struct topic **bucket_of(const struct ae_others *o, uint64_t id) {
+    return &o->buckets[(id * 0x9e3779b97f4a7c15u) >> 32 & (o->bucket_count - 1)];
+}
+
+static struct topic *find(const struct ae_others *o, const aether_topic_info *info) {
+    struct topic *t = *bucket_of(o, info->id);
+
+    while (t != NULL && (t->id != info->id || t->created_ns != info->created_ns))
+        t = t->next;
+    return t;
+}
+
+/* Doubles the buckets. Without memory the lists become longer instead. */
+static void grow(struct ae_others *o) {
+    struct ae_others wider = *o;
+
+    wider.bucket_count = 2 * o->bucket_count;
+    wider.buckets = calloc(wider.bucket_count, sizeof *wider.buckets);
+    if (wider.buckets == NULL)
+        return;
+    for (size_t i = 0; i < o->bucket_count; i++) {
+        for (struct topic *t = o->buckets[i], *next; t != NULL; t = next) {
+            struct topic **bucket = bucket_of(&wider, t->id);
+            next = t->next;
+            t->next = *bucket;
+            *bucket = t;
+        }
+    }
+    free(o->buckets);
+    *o = wider;
+}
+
+static struct topic *add(struct ae_others *o, const aether_topic_info *info) {
+    struct topic *t = calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return NULL;
+    if (o->count >= o->bucket_count)
+        grow(o);
+    struct topic **bucket = bucket_of(o, info->id);
+    t->id = info->id;
+    t->created_ns = info->created_ns;
+    t->next = *bucket;
+    *bucket = t;
+    o->count++;
+    return t;
+}
+
+/* ---- a pass ------------------------------------------------------------------------------------------------------ */
+
+static void read_counters(const struct ae_others *o, struct counters *counters, const aether_topic_metrics *topic) {
+    for (size_t i = 0; i < o->row_count; i++)
+        counters->values[i] = aether_metric_value(&o->table[o->rows[i]], topic);
+    ae_powers_from(&counters->latency, &topic->latency);
+}
+
+/* A counter that went back, which only damage does, has gained nothing. */
+static uint64_t gain(uint64_t before, uint64_t now) {
+    return now > before ? now - before : 0;
+}
+
+static void subtract(struct counters *add, const struct counters *before, const struct counters *now) {
+    for (size_t i = 0; i < COUNTERS_MAX; i++)
+        add->values[i] = gain(before->values[i], now->values[i]);
+    for (size_t i = 0; i <= AE_POWERS; i++)
+        add->latency.counts[i] = gain(before->latency.counts[i], now->latency.counts[i]);
+    add->latency.samples = gain(before->latency.samples, now->latency.samples);
+    add->latency.negative = gain(before->latency.negative, now->latency.negative);
+    add->latency.missed = gain(before->latency.missed, now->latency.missed);
+    add->latency.sum_ns =
+        now->latency.sum_ns > before->latency.sum_ns ? now->latency.sum_ns - before->latency.sum_ns : 0;
+}
+
+void ae_others_begin(struct ae_others *others) {
+    others->pass++;
+}
+
+int ae_others_topic(struct ae_others *others, const aether_topic_metrics *topic) {
+    struct topic *t = find(others, &topic->info);
+    const bool new = t == NULL;
+    struct counters now = {0};
+
+    if (new && (t = add(others, &topic->info)) == NULL)
+        return ae_fail(-ENOMEM, "no memory for the counters of %zu topics", others->count + 1);
+    read_counters(others, &now, topic);
+    if (new && topic->info.created_ns < others->since_ns)
+        t->now = now;
+    subtract(&t->add, &t->now, &now);
+    t->now = now;
+    t->pass = others->pass;
+    t->named = false;
+    return 0;
+}
+
+void ae_others_named(struct ae_others *others, const aether_topic_info *info) {
+    struct topic *t = find(others, info);
+
+    if (t != NULL)
+        t->named = true;
+}
+
+static uint64_t plus(uint64_t a, uint64_t b) {
+    return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
+static void add_to_sum(struct ae_others *o, const struct counters *add) {
+    for (size_t i = 0; i < o->row_count; i++)
+        o->sum.values[o->rows[i]] = plus(o->sum.values[o->rows[i]], add->values[i]);
+    for (size_t i = 0; i <= AE_POWERS; i++)
+        o->sum.latency.counts[i] = plus(o->sum.latency.counts[i], add->latency.counts[i]);
+    o->sum.latency.samples = plus(o->sum.latency.samples, add->latency.samples);
+    o->sum.latency.negative = plus(o->sum.latency.negative, add->latency.negative);
+    o->sum.latency.missed = plus(o->sum.latency.missed, add->latency.missed);
+    o->sum.latency.sum_ns += add->latency.sum_ns;
+}
+
+const struct ae_view_sum *ae_others_end(struct ae_others *others) {
+    for (size_t i = 0; i < others->bucket_count; i++) {
+        for (struct topic **link = &others->buckets[i]; *link != NULL;) {
+            struct topic *t = *link;
+            if (t->pass != others->pass) {
+                *link = t->next;
+                free(t);
+                others->count--;
+                continue;
+            }
+            if (!t->named)
+                add_to_sum(others, &t->add);
+            link = &t->next;
+        }
+    }
+    return &others->sum;
+}
