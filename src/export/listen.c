@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 64
+#define BACKLOG 128
 #define SOCKET_MODE 0660
 
 /* ---- addresses --------------------------------------------------------------------------------------------------- */

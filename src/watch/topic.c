@@ -20,6 +20,7 @@ static void raise_age(uint64_t *to, uint64_t from) {
 
 static void add_info(aether_topic_info *to, const aether_topic_info *from) {
     add(&to->messages, from->messages);
+    add(&to->capacity, from->capacity);
     add(&to->memory_bytes, from->memory_bytes);
     add(&to->joins, from->joins);
     add(&to->full, from->full);
