@@ -31,6 +31,7 @@ need_build() {
     need pkg-config have pkg-config
     need libinih-dev library inih
     need libjansson-dev library jansson
+    need libmicrohttpd-dev library libmicrohttpd # for aether-metrics
 }
 
 # The demo downloads a data set from PyPI.
@@ -68,6 +69,8 @@ need_test() {
     need libcmocka-dev library cmocka
     need libseccomp-dev library libseccomp # to prove that the hot path makes no system call
     need libuv1-dev library libuv          # for an example
+    need prometheus have promtool          # for aether-metrics
+    need python3-prometheus-client false   # for aether-metrics; seen by /usr/bin/python3 only
     need g++ have g++                      # to compile the headers as C++
     need clang have clang
     need libclang-rt-dev clang_sanitizers

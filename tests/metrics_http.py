@@ -1,0 +1,508 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""aether-metrics as a real process: paths, methods, headers, limits, bad requests, a daemon that comes and goes."""
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+sys.dont_write_bytecode = True
+import daemon_lib as lib  # noqa: E402
+from daemon_lib import Daemon  # noqa: E402
+import metrics_lib  # noqa: E402
+from metrics_lib import Metrics, cli  # noqa: E402
+
+SCRATCH = tempfile.mkdtemp(prefix="aether-test-")
+NOWHERE = os.path.join(SCRATCH, "nowhere.sock")
+SOURCE = os.environ.get("SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+# Connections that do nothing, or too slowly, run while the other cases do; the last case sees what became of them.
+SLOW = Metrics(NOWHERE)
+
+
+class Slow:
+    def __init__(self, first, piece):
+        self.sock, self.piece, self.start = SLOW.socket(), piece, time.monotonic()
+        self.sock.sendall(first)
+        self.sock.setblocking(False)
+
+    def ended(self):
+        """Sends a piece now and then, so that the connection is never silent. Has the server closed it?"""
+        try:
+            if self.piece:
+                self.sock.send(self.piece)
+            return self.sock.recv(4096) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+SILENT = Slow(b"GET /healthz HTTP/1.1\r\n", b"")
+DRIBBLING = Slow(b"GET /healthz HTTP/1.1\r\nX: ", b"x")
+
+
+# ---- paths, methods, headers ----
+
+
+def case_paths():
+    """each path answers, with the headers that keep a browser from keeping, framing and sharing it"""
+    expected = {
+        "/": "text/html; charset=utf-8",
+        "/metrics": "text/plain; version=0.0.4; charset=utf-8",
+        "/api/topics.json": "application/json",
+        "/healthz": "text/plain; charset=utf-8",
+        "/readyz": "text/plain; charset=utf-8",
+        "/favicon.ico": "image/svg+xml",
+        "/nothing": "text/plain; charset=utf-8",
+    }
+    with Daemon() as daemon, Metrics(daemon.path) as metrics:
+        for path, content_type in expected.items():
+            response = metrics.request(path)
+            headers = response.headers
+            assert response.status == (404 if path == "/nothing" else 200), f"{path}: {response.status}"
+            assert headers["Content-Type"] == content_type, f"{path}: {headers['Content-Type']}"
+            assert headers["Cache-Control"] == "no-store"
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "no-referrer"
+            assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+            assert "unsafe" not in headers["Content-Security-Policy"]
+            assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+            assert headers["Connection"] == "close"
+            assert not any(name.lower().startswith("access-control-") for name in headers)
+            assert int(headers["Content-Length"]) == len(response.body) > 0
+            head = metrics.request(path, "HEAD")
+            assert (head.status, head.body) == (response.status, b"")
+            assert head.headers["Content-Type"] == content_type
+        assert metrics.get("/healthz") == "ok\n" and metrics.get("/readyz") == "ready\n"
+        assert metrics.get("/healthz?x=1&topic=y") == "ok\n"
+
+
+def case_methods():
+    """other methods are 405, also with a body, and change nothing"""
+    with Metrics(NOWHERE) as metrics:
+        for path in ("/metrics", "/", "/nothing"):
+            for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "QUERY"):
+                response = metrics.request(path, method)
+                assert response.status == 405, f"{method} {path}: {response.status}"
+                assert response.headers["Allow"] == "GET, HEAD"
+        assert b" 405 " in metrics.raw(b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello")
+        assert b" 400 " in metrics.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello")
+        assert b" 400 " in metrics.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+
+
+def case_negotiation():
+    """OpenMetrics is given to those that ask for it, such as Prometheus, and is the same metrics"""
+    accept = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75," \
+             "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    with Daemon() as daemon, Metrics(daemon.path) as metrics:
+        cli(daemon, "pub", "t", "x")
+        response = metrics.request("/metrics", headers={"Accept": accept})
+        text = response.body.decode()
+        assert response.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        assert response.headers["Vary"] == "Accept"
+        assert text.endswith("\n# EOF\n") and text.count("# EOF") == 1
+        plain = metrics.get("/metrics", Accept="text/plain")
+        assert "# EOF" not in plain and "# UNIT" not in plain
+        assert metrics_lib.samples(text).keys() == metrics_lib.samples(plain).keys()
+
+
+def case_host():
+    """requests for other names are refused: a web page can't read the metrics by a name of its own"""
+    with Metrics(NOWHERE) as metrics:
+        port = metrics.address[1]
+        for host in ("localhost", f"localhost:{port}", "127.0.0.1", f"127.0.0.1:{port}", f"[::1]:{port}", "127.0.0.2"):
+            assert metrics.request("/metrics", headers={"Host": host}).status == 200, host
+        for host in ("evil.example", f"evil.example:{port}", "localhost.evil.example", "10.0.0.1", "", "::1", "a b"):
+            for path in ("/metrics", "/", "/healthz", "/api/topics.json"):
+                response = metrics.request(path, headers={"Host": host})
+                assert response.status == 403 and b"Host" in response.body, f"{host!r}: {response.status}"
+        assert b" 200 " in metrics.raw(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert b" 400 " in metrics.raw(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert b" 400 " in metrics.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+
+
+# ---- bad requests and limits ----
+
+
+def case_bad_requests():
+    """whatever bytes come, the answer is an error or an end, and the next request is answered"""
+    bad = [
+        b"", b"\r\n", b"\r\n\r\n\r\n", b"GET\r\n\r\n", b"GET /metrics\r\n\r\n", b"GET /metrics HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        b"\0" * 100, b"\xff" * 1000, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET " + b"/" * 20000,
+        b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(5000)) + b"\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 200000 + b"\r\n\r\n",
+        b"GET /metrics HTTP/1.1\nHost localhost\n\n", b"GET /metrics HTTP/1.1\r\n Host: localhost\r\n\r\n",
+        b"A" * 100 + b" /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /metrics%0a HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET //metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFFFF\r\n",
+        b"GET /api/topics.json?topic HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /api/topics.json?topic= HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/topics.json?topic=%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/topics.json?topic=a%00b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/topics.json?topic=" + b"x" * 256 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ]
+    with Metrics(NOWHERE) as metrics:
+        for data in bad:
+            answer = metrics.raw(data)
+            status = answer.split(b" ", 2)[1] if answer.startswith(b"HTTP/1.") else b"none"
+            assert status in (b"none", b"400", b"403", b"404", b"405", b"413", b"414", b"431", b"505", b"501"), f"{data[:60]}: {answer[:200]}"
+            assert metrics.get("/healthz") == "ok\n"
+        for query in ("?topic=%FF%FE", "?topic=%", "?topic=%zz", "?topic=a&topic=b", "?other=1", "?topic=" + "%ff" * 255):
+            assert metrics.json(query)["topics"] == [], query
+        assert metrics.log().count("\n") <= 2, metrics.log()  # ready, and that there is no instance
+        assert metrics.stop() == 0
+
+
+def case_many_connections():
+    """more connections than are served wait, and end nobody else's request; a scrape by all of them at once works"""
+    request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with Daemon() as daemon, Metrics(daemon.path) as metrics:
+        cli(daemon, "pub", "t", "x")
+        socks = [metrics.socket() for _ in range(120)]
+        for sock in socks:
+            sock.sendall(request)
+        for sock in socks:
+            assert b"aether_daemon_running 1" in metrics_lib.read_all(sock)
+            sock.close()
+        # Clients that hold all places, and go: their places are free again.
+        socks = [metrics.socket() for _ in range(120)]
+        for sock in socks[:-1]:
+            sock.close()
+        socks[-1].sendall(request)
+        assert b" 200 OK" in metrics_lib.read_all(socks[-1])
+        socks[-1].close()
+        # Clients that go before their answer.
+        for _ in range(100):
+            with metrics.socket() as sock:
+                sock.sendall(request)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        assert metrics.get("/healthz") == "ok\n"
+        lib.await_true(lambda: len(os.listdir(f"/proc/{metrics.process.pid}/fd")) < 25, "connections are closed")
+
+
+def case_slow_readers():
+    """clients that don't read their answers hold up nobody"""
+    with Daemon() as daemon, Metrics(daemon.path) as metrics:
+        for i in range(60):
+            cli(daemon, "topic", "create", f"topic/with/a/name/that/makes/the/answer/longer/{i}")
+        socks = []
+        for _ in range(50):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(metrics.address)
+            sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            socks.append(sock)
+        for _ in range(20):
+            assert metrics.get("/healthz") == "ok\n"
+            assert "aether_daemon_running 1" in metrics.get("/metrics")
+        for sock in socks:
+            sock.close()
+
+
+# ---- what is read ----
+
+
+def case_daemon_comes_and_goes():
+    """without aetherd, with one, after a kill, a new start and a clean stop"""
+    with Daemon(start=False) as daemon, Metrics(daemon.path) as metrics:
+        found = metrics.samples()
+        assert found["aether_daemon_running"] == 0 and found["aether_metrics_readable"] == 0
+        assert "aether_daemon_topics" not in found and not any(name.startswith("aether_topic") for name in found)
+        response = metrics.request("/readyz")
+        assert response.status == 503 and response.body.count(b"\n") == 1 and len(response.body) > 10
+        document = metrics.json()
+        assert document["instance"] is None and document["topics"] == [] and len(document["error"]) > 10
+        assert metrics.get("/healthz") == "ok\n"
+
+        daemon.start()
+        cli(daemon, "pub", "t", "hello")
+        found = metrics.samples()
+        assert found["aether_daemon_running"] == 1 and found["aether_metrics_readable"] == 1
+        assert found["aether_daemon_topics"] == 1 and found['aether_topic_capacity_messages{topic="t"}'] == 1024
+        assert metrics.get("/readyz") == "ready\n"
+        assert metrics.json()["error"] is None
+
+        daemon.kill()
+        found = metrics.samples()
+        assert found["aether_daemon_running"] == 0 and found["aether_metrics_readable"] == 1
+        assert found['aether_topic_capacity_messages{topic="t"}'] == 1024
+        assert metrics.get("/readyz") == "ready\n"
+
+        daemon.start()
+        assert metrics.samples()["aether_daemon_running"] == 1
+        daemon.stop()
+        assert metrics.samples()["aether_daemon_running"] == 0
+        daemon.start()
+        cli(daemon, "topic", "create", "u")
+        found = metrics.samples()
+        assert found["aether_daemon_running"] == 1 and 'aether_topic_capacity_messages{topic="u"}' in found
+        assert 'aether_topic_capacity_messages{topic="t"}' not in found
+
+
+def case_document():
+    """/api/topics.json has the topics, one topic has its buckets, and unknown values are null"""
+    with Daemon() as daemon, Metrics(daemon.path) as metrics:
+        cli(daemon, "pub", "a/b", "hello", "--type", "quote:2:5")
+        cli(daemon, "topic", "create", "c")
+        document = metrics.json()
+        assert [topic["topic"] for topic in document["topics"]] == ["a/b", "c"]
+        topic = document["topics"][0]
+        assert topic["published"] == 1 and topic["type_name"] == "quote" and topic["type_version"] == 2
+        assert topic["capacity"] == 1024 and topic["publishers_mode"] == "shared" and topic["slow"] == "wait"
+        assert topic["publishers"] == [] and topic["subscribers"] == []
+        assert topic["latency"]["p50_ns"] is None and "buckets" not in topic["latency"]
+        assert topic["lost"] == 0 and set(topic["lost_by"]) == {"ring", "lane", "retained", "evicted"}
+        assert document["instance"]["running"] == 1 and document["instance"]["socket"] == daemon.path
+        assert document["instance"]["topics"] == 2 and document["topics_left_out"] == 0 and document["other"] is None
+        one = metrics.json("?topic=a%2Fb")
+        assert [topic["topic"] for topic in one["topics"]] == ["a/b"] and "buckets" in one["topics"][0]["latency"]
+        assert metrics.json("?topic=a/b")["topics"][0]["id"] == topic["id"]
+        assert metrics.json("?topic=nothing")["topics"] == []
+        assert metrics.json("?topic=a/b")["time_ns"] > document["time_ns"]
+
+
+def case_peers():
+    """publishers and subscribers are in the document always, and have series only if they are asked for"""
+    with Daemon() as daemon, Metrics(daemon.path, "--clients", "on") as named, Metrics(daemon.path) as plain:
+        subscriber = subprocess.Popen([metrics_lib.CLI, "sub", "t", "--socket", daemon.path], stdout=subprocess.DEVNULL)
+        try:
+            lib.await_true(lambda: [1 for topic in plain.json()["topics"] for _ in topic["subscribers"]], "it subscribes")
+            peer = plain.json()["topics"][0]["subscribers"][0]
+            assert peer["pid"] == subscriber.pid and peer["policy"] == "reliable" and peer["state"] == "idle"
+            assert peer["lag"] == 0 and "process" in peer
+            assert not any("client=" in name for name in plain.samples())
+            labels = f'{{topic="t",client="{peer["client"]}",pid="{subscriber.pid}",grant="{peer["grant_id"]}"}}'
+            assert named.samples()["aether_subscriber_lag_messages" + labels] == 0
+            assert named.samples()["aether_metrics_left_out"] == 0
+        finally:
+            subscriber.kill()
+            subscriber.wait()
+
+
+def case_hostile_names():
+    """names of any bytes: labels are UTF-8 and one line, JSON has their bytes, and no two become one"""
+    names = [b"plain", b"a b", b'q"uote', b"back\\slash", b"new\nline", b"\x01\x1b[31m", b"\xff\xfe", b"\\xff\\xfe", b"<script>alert(1)</script>",
+             "\u20ac/\u202e/\U0001f600".encode(), b"{}=,", b"other", b"a\tb", b"\x7f\xc2\x85", b"x" * 255, b"\xff" * 255]
+    with Daemon() as daemon, Metrics(daemon.path) as metrics, lib.Client(daemon.path) as client:
+        for name in names:
+            assert client.create(name, capacity=8, max_message=8).type == lib.DONE, name
+        for accept in ("text/plain", "application/openmetrics-text"):
+            text = metrics.get("/metrics", Accept=accept)
+            series = [line for line in text.split("\n") if line.startswith("aether_topic_capacity_messages{")]
+            assert len(series) == len(set(series)) == len(names)
+            assert all(line.isprintable() for line in text.split("\n"))
+        document = metrics.request("/api/topics.json").body
+        assert b"\n" not in document[:-1]
+        found = [topic["topic"].encode() if "topic" in topic else base64.b64decode(topic["topic_b64"])
+                 for topic in json.loads(document)["topics"]]
+        assert sorted(found) == sorted(names)
+        for name in names:
+            topics = metrics.json("?topic=" + urllib.parse.quote(name))["topics"]
+            assert len(topics) == 1, name
+
+
+def case_other():
+    """topics beyond the limit are one series, whose counters never go back while topics come and go"""
+    with Daemon() as daemon, Metrics(daemon.path, "--topics", "3") as metrics:
+        for i in range(5):
+            cli(daemon, "topic", "create", f"t{i}")
+        found = metrics.samples()
+        shown = [name for name in found if name.startswith("aether_topic_published_messages_total")]
+        assert len(shown) == 4 and 'aether_topic_published_messages_total{topic="#other"}' in shown
+        assert found["aether_metrics_topics_left_out"] == 2
+        assert found['aether_topic_capacity_messages{topic="#other"}'] == 2048
+        document = metrics.json()
+        assert len(document["topics"]) == 3 and document["topics_left_out"] == 2 and document["other"]["capacity"] == 2048
+
+        total = 'aether_topic_published_messages_total{topic="#other"}'
+        before, published = 0, 0
+        for turn in range(6):
+            name = f"t{turn % 5}"
+            cli(daemon, "pub", name, "x", "--count", "7")
+            published += 7
+            now = metrics.samples()[total]
+            assert before <= now <= published, f"{before} {now}"
+            before = now
+            if turn % 2:
+                cli(daemon, "topic", "rm", name)
+                assert metrics.samples()[total] == now
+                cli(daemon, "topic", "create", name)
+                assert metrics.samples()[total] >= now
+        assert len(metrics.json("?topic=t4")["topics"]) == 1, "also a topic that isn't shown by name"
+
+
+def case_interval():
+    """requests within the interval get the same reading"""
+    with Daemon() as daemon, Metrics(daemon.path, interval=60000) as metrics:
+        first = metrics.get("/metrics")
+        cli(daemon, "topic", "create", "t")
+        assert metrics.get("/metrics") == first
+        assert metrics.json()["topics"] == []
+        assert metrics.json("?topic=t")["topics"][0]["topic"] == "t", "one topic by its name is read anew"
+
+
+# ---- listening ----
+
+
+def case_unix():
+    """a Unix socket, its mode, a stale one, a second process, and paths that aren't its own"""
+    path = os.path.join(SCRATCH, "m.sock")
+    with Metrics(NOWHERE, listen="unix:" + path) as metrics:
+        assert metrics.where == "unix:" + path
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+        assert metrics.get("/healthz") == "ok\n"
+        assert metrics.request("/metrics", headers={"Host": "any.example"}).status == 200
+        done = metrics_lib.run("--socket", NOWHERE, "--listen", "unix:" + path)
+        assert done.returncode == 3 and done.stderr.decode() == f"aether-metrics: another aether-metrics listens at unix:{path}\n"
+        assert metrics.get("/healthz") == "ok\n"
+        metrics.stop(signal.SIGKILL)
+        assert os.path.exists(path)
+    with Metrics(NOWHERE, listen="unix:" + path) as metrics:
+        assert metrics.get("/healthz") == "ok\n"
+        assert metrics.stop() == 0
+        assert not os.path.exists(path)
+    with Daemon() as daemon:
+        done = metrics_lib.run("--socket", NOWHERE, "--listen", "unix:" + daemon.path)
+        assert done.returncode == 1 and b"another program" in done.stderr, done.stderr
+        assert cli(daemon, "topic", "ls") is not None
+    for kind in (lambda: open(path, "w", encoding="utf-8").close(), lambda: os.mkdir(path), lambda: os.symlink("/nonexistent", path)):
+        kind()
+        done = metrics_lib.run("--socket", NOWHERE, "--listen", "unix:" + path)
+        assert done.returncode == 1 and b"isn't a socket" in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
+        os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    done = metrics_lib.run("--socket", NOWHERE, "--listen", "unix:" + os.path.join(SCRATCH, "no/such/directory"))
+    assert done.returncode == 1 and b"No such file" in done.stderr
+
+
+def case_ports():
+    """port 0, IPv6, and two processes at one port"""
+    with Metrics(NOWHERE) as metrics:
+        host, port = metrics.address
+        assert host == "127.0.0.1" and port > 0
+        done = metrics_lib.run("--socket", NOWHERE, "--listen", f"127.0.0.1:{port}")
+        text = done.stderr.decode()
+        assert done.returncode == 1 and text.count("\n") == 1, text
+        assert f"http://127.0.0.1:{port}/: another program listens there" in text
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return  # this machine has no IPv6
+    with Metrics(NOWHERE, listen="[::1]:0") as metrics:
+        assert metrics.get("/healthz") == "ok\n"
+
+
+def case_remote():
+    """an address that other machines can reach must be permitted"""
+    for listen in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
+        done = metrics_lib.run("--listen", listen)
+        text = done.stderr.decode()
+        assert done.returncode == 2 and text.count("\n") == 1 and "--remote on" in text and listen in text, text
+    with Metrics(NOWHERE, "--remote", "on", listen="0.0.0.0:0") as metrics:
+        assert metrics.request("/healthz", headers={"Host": "192.0.2.7:80"}).status == 200
+        assert metrics.request("/healthz", headers={"Host": "evil.example"}).status == 403
+
+
+# ---- settings ----
+
+BAD_FILES = [
+    ("[metrics]\nlisten = localhost:9477\n", ("listen", "localhost:9477")),
+    ("[metrics]\nlisten = 9477\n", ("listen", "'9477'")),
+    ("[metrics]\nlisten = unix:\n", ("listen", "unix:")),
+    ("[metrics]\nlisten = 0.0.0.0:9477\n", ("0.0.0.0:9477", "remote")),
+    ("[metrics]\nlisten =\n", (":2:", "listen")),
+    ("[metrics]\nlisten = unix:/" + "x" * 120 + "\n", (":2:", "listen")),
+    ("[metrics]\nremote = yes\n", (":2:", "yes", "off or on")),
+    ("[metrics]\ntopics = 0\n", (":2:", "topics", "10000")),
+    ("[metrics]\ntopics = 10001\n", (":2:", "topics", "10000")),
+    ("[metrics]\nclients = 1\n", (":2:", "clients")),
+    ("[metrics]\ninterval = -1\n", (":2:", "interval", "60000")),
+    ("[metrics]\nport = 9477\n", (":2:", "port", "listen")),
+    ("[daemon]\nsocket = /x\n", ("daemon", "[metrics]")),
+]
+BAD_WORDS = [
+    (["--listen"], "--listen"), (["--listen", ""], "listen"), (["--listen", "127.0.0.1"], "127.0.0.1"), (["--port", "1"], "--port"),
+    (["--listen", "127.0.0.1:65536"], "65535"), (["--listen", "[::1"], "[::1"), (["--topics", "many"], "many"),
+    (["--clients", "yes"], "off or on"), (["--remote", "yes"], "--remote"), (["--interval", "1"], "--interval"), (["start"], "start"),
+    (["--listen", "127.0.0.1:80 "], "127.0.0.1:80 "), (["--config", "/nonexistent"], "/nonexistent"),
+]
+
+
+def case_settings():
+    """bad settings end it with 2, and one line says which"""
+    path = os.path.join(SCRATCH, "conf")
+    for text, words in BAD_FILES:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        for more in ([], ["--print-config"]):
+            done = metrics_lib.run("--config", path, *more)
+            report = done.stderr.decode()
+            assert done.returncode == 2 and report.count("\n") == 1 and done.stdout == b"", f"{text!r}: {report}"
+            assert all(word in report for word in words), f"{text!r}: {report}"
+    for words, word in BAD_WORDS:
+        done = metrics_lib.run(*words)
+        report = done.stderr.decode()
+        assert done.returncode == 2 and report.count("\n") == 1 and word in report, f"{words}: {report}"
+
+
+def case_print():
+    """--print-config, --help, --version, and the sample configuration"""
+    text = metrics_lib.run("--print-config").stdout.decode()
+    with open(os.path.join(SOURCE, "data/aether-metrics.conf"), encoding="utf-8") as f:
+        assert f.read() == text, "data/aether-metrics.conf is old: aether-metrics --print-config >data/aether-metrics.conf"
+    for line in ("#listen = 127.0.0.1:9477", "#remote = off", "#topics = 200", "#clients = off", "#interval = 250"):
+        assert f"\n{line}\n" in text
+    set_text = metrics_lib.run("--print-config", "--listen", "unix:/a b;c", "--topics", "7", "--clients", "on").stdout.decode()
+    for line in ("listen = unix:/a b;c", "topics = 7", "clients = on", "#remote = off"):
+        assert f"\n{line}\n" in set_text
+    path = os.path.join(SCRATCH, "conf")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(set_text)
+    assert metrics_lib.run("--config", path, "--print-config").stdout.decode() == set_text
+    usage = metrics_lib.run("--help").stdout.decode()
+    assert "[--listen ADDRESS:PORT|unix:PATH]" in usage and "[--clients off|on]" in usage and "Exit codes" in usage
+    assert metrics_lib.run("--version").stdout.startswith(b"aether-metrics ")
+
+
+def case_stop():
+    """SIGTERM ends it with 0, also with open connections and unanswered requests"""
+    with Daemon() as daemon:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Metrics(daemon.path) as metrics:
+                socks = [metrics.socket() for _ in range(100)]
+                for i, sock in enumerate(socks):
+                    sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + b"\r\n" * (i % 3 > 0))
+                assert metrics.stop(number) == 0
+                assert "stopped" in metrics.log()
+                for sock in socks:
+                    metrics_lib.read_all(sock)
+                    sock.close()
+
+
+def case_slow():
+    """a connection that is silent, or never finishes its request, is closed"""
+    for name, slow in (("silent", SILENT), ("dribbling", DRIBBLING)):
+        end = time.monotonic() + 120
+        while not slow.ended():
+            assert time.monotonic() < end, f"the {name} connection is still open"
+            time.sleep(0.05)
+        slow.sock.close()
+    assert SLOW.get("/healthz") == "ok\n"
+
+
+try:
+    lib.run([value for name, value in list(globals().items()) if name.startswith("case_")])
+finally:
+    SLOW.__exit__()
+    shutil.rmtree(SCRATCH)
