@@ -85,7 +85,7 @@ static struct ae_json daemon_object(const struct ae_view_sample *sample) {
     const aether_daemon_info *d = &sample->daemon;
     struct ae_json inner = ae_json_object(), o = ae_json_object();
 
-    ae_json_text(&inner, "socket", sample->socket_path);
+    ae_json_bytes(&inner, "socket", sample->socket_path, strlen(sample->socket_path));
     ae_json_bool(&inner, "running", d->running != 0);
     ae_json_u64(&inner, "pid", d->pid);
     ae_json_u64(&inner, "started_ns", d->started_ns);

@@ -6,7 +6,9 @@
 #include "view/names.h"
 #include "view/table.h"
 #include "view/view.h"
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -148,17 +150,24 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
 
 /* ---- the daemon and its topics ----------------------------------------------------------------------------------- */
 
-static void print_daemon(FILE *f, const struct ae_view_sample *sample) {
+/* Returns -ENOMEM if there was no memory for the escaped path; then nothing was written. */
+static int print_daemon(FILE *f, const struct ae_view_sample *sample) {
     const aether_daemon_info *d = &sample->daemon;
+    const size_t len = strlen(sample->socket_path);
     char amount[AE_AMOUNT_SIZE];
+    char *path = malloc(AE_ESCAPED_SIZE(len));
 
+    if (path == NULL)
+        return -ENOMEM;
+    ae_escape(path, sample->socket_path, len);
     if (d->running)
-        fprintf(f, "aetherd at %s: pid %" PRIu32 ", up %s", sample->socket_path, d->pid,
-                ae_amount_duration(amount, sample->uptime_s));
+        fprintf(f, "aetherd at %s: pid %" PRIu32 ", up %s", path, d->pid, ae_amount_duration(amount, sample->uptime_s));
     else
-        fprintf(f, "aetherd at %s: not running (last: pid %" PRIu32 ")", sample->socket_path, d->pid);
+        fprintf(f, "aetherd at %s: not running (last: pid %" PRIu32 ")", path, d->pid);
     fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics, %" PRIu32 " of %" PRIu32 " clients, %s\n", d->topics,
             d->topics_max, d->clients, d->clients_max, ae_amount_bytes(amount, d->memory_bytes));
+    free(path);
+    return 0;
 }
 
 static int show_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
@@ -167,9 +176,9 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
     char amount[AE_AMOUNT_SIZE];
 
     fputs(redraw ? "\033[H\033[J" : sample->index > 0 ? "\n" : "", view->out->file);
-    print_daemon(view->out->file, sample);
-    if (sample->count == 0)
-        return ae_out_result(view->out);
+    const int rc = print_daemon(view->out->file, sample);
+    if (rc != 0 || sample->count == 0)
+        return rc != 0 ? rc : ae_out_result(view->out);
     ae_table_init(&table, "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>MEMORY");
     for (size_t i = 0; i < sample->count; i++) {
         const struct ae_view_topic *topic = &sample->topics[i];

@@ -40,7 +40,7 @@ struct ae_view_topic {
 struct ae_view_sample {
     uint64_t index; /* number of samples that were shown before */
     bool watched;   /* on a terminal each sample replaces the sample before */
-    const char *socket_path;
+    const char *socket_path; /* any bytes */
     aether_daemon_info daemon;
     double uptime_s; /* 0 if the daemon doesn't run */
     const struct ae_view_topic *topics;

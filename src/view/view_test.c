@@ -193,6 +193,17 @@ static void samples(void **state) {
            ",\"rate\":1250000.0}\n");
     expect(ae_view_sample(&raw_view, &sample), AE_VIEW_SKIPPED, "");
 
+    /* A path may hold any byte but NUL. */
+    sample.socket_path = "/s\xff\n";
+    sample.count = 0;
+    expect(ae_view_sample(&text_view, &sample), 0,
+           "aetherd at /s\\xff\\n: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
+    expect(ae_view_sample(&json_view, &sample), 0,
+           "{\"daemon\":{\"socket_b64\":\"L3P/Cg==\",\"running\":true,\"pid\":42,\"started_ns\":5,"
+           "\"uptime_s\":7500.0,\"topics\":1,\"topics_max\":1024,\"clients\":2,\"clients_max\":256,"
+           "\"memory_bytes\":8192}}\n");
+
+    sample.socket_path = "/s";
     sample.daemon.running = 0;
     sample.uptime_s = 0;
     sample.count = 0;
