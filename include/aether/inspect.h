@@ -64,6 +64,7 @@ typedef struct aether_topic_info {
     uint64_t full;        /* times that the publishers attached now found no room: each attempt counts */
     /* sequences between next_seq and the slowest reliable cursor, evicted subscribers left out; at most the capacity */
     uint64_t max_lag;
+    aether_latency_mode latency; /* which messages are stamped with the time of their publishing */
 } aether_topic_info;
 
 typedef enum aether_role {
