@@ -31,15 +31,17 @@ ok "create again, as it is" succeeds topic create a/b
 ok "create again, another size" refuses 1 200 topic create a/b --max-message 200
 ok "create with a bad capacity" refuses 2 "power of two" topic create c --capacity 100
 ok "create with all options" succeeds topic create all --max-message 1M --inline 120 --capacity 16 --lane 4M --slow evict --evict-lag 12 \
-    --publishers unbiased --type 'std::quote:7:64'
+    --publishers unbiased --latency all --type 'std::quote:7:64'
 ok "create with all options: figures" informs all 'rows[0]["max_message"] == 1 << 20 and rows[0]["inline_max"] == 120 and rows[0]["slot_size"] == 128
     and rows[0]["capacity"] == 16 and rows[0]["lane_bytes"] == 4 << 20 and rows[0]["slow"] == "evict" and rows[0]["evict_lag"] == 12
     and rows[0]["type_name"] == "std::quote" and rows[0]["type_version"] == 7 and rows[0]["type_size"] == 64
-    and rows[0]["publishers_mode"] == "unbiased" and rows[0]["publishers"] == 0 and rows[0]["joins"] == 0 and rows[0]["evicted"] == 0 and rows[0]["memory_bytes"] < 1 << 20'
+    and rows[0]["publishers_mode"] == "unbiased" and rows[0]["latency_mode"] == "all" and rows[0]["publishers"] == 0 and rows[0]["joins"] == 0 and rows[0]["evicted"] == 0 and rows[0]["memory_bytes"] < 1 << 20'
 ok "create with all options: info" shows 'longer ones in a lane of 4 MiB a publisher' info all
 ok "create with all options: slow" shows '^slow .* from a lag of 12 on; 0 of those attached are evicted' info all
 ok "create with all options: ls" shows '^all .* evict  std::quote:7:64$' ls
 ok "create with all options: publishers" shows '^publishers +up to 64, unbiased; 0 attached, 0 since' info all
+ok "create with all options: latency" shows '^latency +measured with each message$' info all
+ok "create again, other latencies" refuses 1 "" topic create all --latency off
 ok "create again, other publishers" refuses 1 "exists as unbiased, not exclusive" topic create all --publishers exclusive
 ok "create again, another lane" refuses 1 "" topic create all --lane 8M
 ok "create again, another type" refuses 1 "std::quote" topic create all --type other

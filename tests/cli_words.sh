@@ -72,6 +72,10 @@ for command in "topic create t" "pub t m" "sub t"; do
     # shellcheck disable=SC2086 # several words
     ok "$command --publishers" refuses 2 "--publishers 'many': use shared, exclusive or unbiased" $command --publishers many
 done
+for command in "topic create t" "pub t m" "sub t"; do
+    # shellcheck disable=SC2086 # several words
+    ok "$command --latency" refuses 2 "--latency 'some': use sampled, off or all" $command --latency some
+done
 ok "--slow" refuses 2 "wait or evict" topic create t --slow never
 ok "--slow wait --evict-lag" refuses 2 "use --slow evict" topic create t --slow wait --evict-lag 8
 for bad in "" : :1 t: t:x t:1: t:1:x t:1:2:3 t:-1 t:4294967296 t:1:4G "$(printf 't%.0s' {1..64})"; do

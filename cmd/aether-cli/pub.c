@@ -161,6 +161,7 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
         OPTION_MAX_MESSAGE(*topic),
         OPTION_PRESET(*topic),
         OPTION_PUBLISHERS(*topic),
+        OPTION_LATENCY(*topic),
         OPTION_TYPE(*topic),
         {.name = "verbose",
          .letter = 'v',

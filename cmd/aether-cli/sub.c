@@ -247,6 +247,7 @@ static int read_request(struct request *r, int argc, char **argv) {
          .help = "write each payload to a file of its own, DIR/SEQUENCE, and print the file's name instead"},
         OPTION_MAX_MESSAGE(r->topic),
         OPTION_PUBLISHERS(r->topic),
+        OPTION_LATENCY(r->topic),
         OPTION_TYPE(r->topic),
         {.name = "verbose",
          .letter = 'v',

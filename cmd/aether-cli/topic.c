@@ -128,6 +128,7 @@ static int topic_create(int argc, char **argv) {
          .max = UINT64_C(1) << 32,
          .value = "N",
          .help = "evict from a lag of N messages on, capacity / 2 to capacity (default); implies --slow evict"},
+        OPTION_LATENCY(o),
         OPTION_TYPE(o),
     };
     const struct args_spec spec = {.command = "topic create",

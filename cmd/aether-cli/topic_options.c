@@ -40,6 +40,7 @@ int topic_options_read(struct topic_options *options) {
     options->config.preset = (aether_preset)options->preset;
     options->config.publishers = (aether_publishers)options->publishers;
     options->config.slow = (aether_slow)options->slow;
+    options->config.latency = (aether_latency_mode)options->latency;
     if (options->config.evict_lag != 0) {
         if (options->slow_given && options->slow == AETHER_SLOW_WAIT)
             return cli_error(CLI_USAGE, "--slow wait and --evict-lag exclude each other: use --slow evict");

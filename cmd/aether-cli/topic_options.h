@@ -11,8 +11,8 @@
 extern const char *const topic_preset_names[]; /* index: aether_preset; ends with NULL */
 
 struct topic_options {
-    aether_topic_config config;   /* for the library; complete after topic_options_read() */
-    int preset, publishers, slow; /* indices into the choices */
+    aether_topic_config config;            /* for the library; complete after topic_options_read() */
+    int preset, publishers, slow, latency; /* indices into the choices */
     bool slow_given;
     const char *type; /* NULL: none */
     char type_name[64];
@@ -36,6 +36,12 @@ int topic_options_read(struct topic_options *options);
         .name = "publishers", .kind = ARGS_CHOICE, .target = &(options).publishers, .choices = ae_publishers_names,    \
         .value = "KIND",                                                                                               \
         .help = "how many publishers a new topic admits: shared (up to 64; default), exclusive (one) or unbiased"      \
+    }
+#define OPTION_LATENCY(options)                                                                                        \
+    {                                                                                                                  \
+        .name = "latency", .kind = ARGS_CHOICE, .target = &(options).latency, .choices = ae_latency_names,             \
+        .value = "KIND",                                                                                               \
+        .help = "messages of a new topic whose latency is measured: sampled (default), off (none) or all"              \
     }
 #define OPTION_TYPE(options)                                                                                           \
     {                                                                                                                  \

@@ -31,6 +31,7 @@ static struct ae_json topic_object(const struct ae_view_topic *topic) {
     ae_json_u64(&o, "max_message", t->max_message);
     ae_json_u64(&o, "inline_max", t->inline_max);
     ae_json_u64(&o, "lane_bytes", t->lane_bytes);
+    ae_json_text(&o, "latency_mode", ae_latency_name(t->latency));
     ae_json_text(&o, "slow", ae_slow_names[t->evict_lag != 0]);
     ae_json_u64(&o, "evict_lag", t->evict_lag);
     ae_json_bytes(&o, "type_name", t->type_name, strlen(t->type_name));

@@ -81,6 +81,13 @@ static const char *admits_text(aether_publishers admits) {
     return admits <= AETHER_PUBLISHERS_UNBIASED ? texts[admits] : "?";
 }
 
+static const char *latency_text(aether_latency_mode mode) {
+    static const char *const texts[] = {"measured with samples of the messages", "not measured",
+                                        "measured with each message"};
+
+    return mode <= AETHER_LATENCY_ALL ? texts[mode] : "?";
+}
+
 static void print_topic(FILE *f, const struct ae_view_topic *topic) {
     const aether_topic_info *t = &topic->info;
     char name[AE_ESCAPED_SIZE(sizeof t->name)], created[DATE_SIZE], lag[AE_AMOUNT_SIZE];
@@ -103,6 +110,7 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
                 "slow          reliable subscribers are evicted from a lag of %" PRIu64 " on; %" PRIu32
                 " of those attached %s evicted\n",
                 t->evict_lag, topic->evicted, topic->evicted == 1 ? "is" : "are");
+    fprintf(f, "latency       %s\n", latency_text(t->latency));
     fprintf(f, "lag           %s of the slowest reliable subscriber\n", ae_amount_count(lag, t->max_lag));
     fprintf(f, "publishers    %s; %" PRIu32 " attached, %" PRIu64 " since the topic was created\n",
             admits_text(t->admits), t->publishers, t->joins);

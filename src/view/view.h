@@ -38,8 +38,8 @@ struct ae_view_topic {
 
 /* The daemon and all its topics, at one moment. */
 struct ae_view_sample {
-    uint64_t index; /* number of samples that were shown before */
-    bool watched;   /* on a terminal each sample replaces the sample before */
+    uint64_t index;          /* number of samples that were shown before */
+    bool watched;            /* on a terminal each sample replaces the sample before */
     const char *socket_path; /* any bytes */
     aether_daemon_info daemon;
     double uptime_s; /* 0 if the daemon doesn't run */

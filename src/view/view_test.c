@@ -52,7 +52,8 @@ static struct ae_view_topic odd_topic(void) {
                                            .reliable = 2,
                                            .best_effort = 1,
                                            .full = 1,
-                                           .max_lag = 1234},
+                                           .max_lag = 1234,
+                                           .latency = AETHER_LATENCY_ALL},
                                   .evicted = 1,
                                   .rate = 1250000};
 }
@@ -87,12 +88,14 @@ static const aether_peer_info peers[] = {
     "{\"topic_b64\":\"ev8bWzJK\",\"id\":7,\"created_ns\":1700000000123456789,\"start_seq\":100,\"next_seq\":112,"      \
     "\"messages\":12,\"publishers\":1,\"publishers_mode\":\"unbiased\",\"joins\":3,\"reliable\":2,"                    \
     "\"best_effort\":1,\"evicted\":1,\"lag\":1234,\"full\":1,\"capacity\":16,\"slot_size\":128,"                       \
-    "\"max_message\":1048576,\"inline_max\":120,\"lane_bytes\":4194304,\"slow\":\"evict\",\"evict_lag\":12,"           \
+    "\"max_message\":1048576,\"inline_max\":120,\"lane_bytes\":4194304,\"latency_mode\":\"all\",\"slow\":\"evict\","   \
+    "\"evict_lag\":12,"                                                                                                \
     "\"type_name_b64\":\"cf8=\",\"type_version\":7,\"type_size\":64,\"memory_bytes\":8192"
 #define PLAIN_JSON                                                                                                     \
     "{\"topic\":\"a/b\",\"id\":1,\"created_ns\":0,\"start_seq\":0,\"next_seq\":0,\"messages\":0,\"publishers\":0,"     \
     "\"publishers_mode\":\"shared\",\"joins\":0,\"reliable\":0,\"best_effort\":0,\"evicted\":0,\"lag\":0,\"full\":0,"  \
-    "\"capacity\":64,\"slot_size\":112,\"max_message\":100,\"inline_max\":100,\"lane_bytes\":0,\"slow\":\"wait\","     \
+    "\"capacity\":64,\"slot_size\":112,\"max_message\":100,\"inline_max\":100,\"lane_bytes\":0,\"latency_mode\":"      \
+    "\"sampled\",\"slow\":\"wait\","                                                                                   \
     "\"evict_lag\":0,\"type_name\":\"\",\"type_version\":0,\"type_size\":0,\"memory_bytes\":4096"
 
 /* ---- topics and daemon ------------------------------------------------------------------------------------------- */
@@ -124,6 +127,7 @@ static void one_topic_as_text(void **state) {
            "ring          16 slots of 128 B, 2 KiB\n"
            "memory        8 KiB allocated now\n"
            "slow          reliable subscribers are evicted from a lag of 12 on; 1 of those attached is evicted\n"
+           "latency       measured with each message\n"
            "lag           1,234 of the slowest reliable subscriber\n"
            "publishers    up to 64, unbiased; 1 attached, 3 since the topic was created\n"
            "found full    1 time\n"
@@ -135,6 +139,7 @@ static void one_topic_as_text(void **state) {
            "?                -  damaged       -     -    -     -        -     -  -\n");
     topic = plain_topic();
     topic.info.admits = (aether_publishers)9;
+    topic.info.latency = (aether_latency_mode)9;
     expect(ae_view_topic(&text_view, &topic, NULL, 0), 0,
            "topic         a/b\n"
            "created       1970-01-01 00:00:00\n"
@@ -144,6 +149,7 @@ static void one_topic_as_text(void **state) {
            "ring          64 slots of 112 B, 7 KiB\n"
            "memory        4 KiB allocated now\n"
            "slow          publishers wait for slow reliable subscribers\n"
+           "latency       ?\n"
            "lag           0 of the slowest reliable subscriber\n"
            "publishers    ?; 0 attached, 0 since the topic was created\n"
            "found full    0 times\n"
