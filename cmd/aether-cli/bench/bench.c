@@ -150,7 +150,7 @@ static int run(int argc, char **argv, const struct bench_command *command) {
     return command->measure(&o);
 }
 
-static int cmd_throughput(int argc, char **argv) {
+static int run_throughput(int argc, char **argv) {
     static const struct bench_command command = {
         .name = "bench throughput",
         .summary = "Messages a second from one publisher, or several that share a core, to one reliable subscriber.",
@@ -171,7 +171,7 @@ static int cmd_throughput(int argc, char **argv) {
     return run(argc, argv, &command);
 }
 
-static int cmd_fanout(int argc, char **argv) {
+static int run_fanout(int argc, char **argv) {
     static const struct bench_command command = {
         .name = "bench fanout",
         .summary = "Messages a second from one publisher to several reliable subscribers.",
@@ -192,7 +192,7 @@ static int cmd_fanout(int argc, char **argv) {
     return run(argc, argv, &command);
 }
 
-static int cmd_latency(int argc, char **argv) {
+static int run_latency(int argc, char **argv) {
     static const struct bench_command command = {
         .name = "bench latency",
         .summary = "Round trip of one message there and one back, two topics.",
@@ -204,7 +204,7 @@ static int cmd_latency(int argc, char **argv) {
     return run(argc, argv, &command);
 }
 
-static int cmd_wakeup(int argc, char **argv) {
+static int run_wakeup(int argc, char **argv) {
     static const struct bench_command command = {
         .name = "bench wakeup",
         .summary = "From a publish until a subscriber that slept in aether_wait() has the message, and beside it the\n"
@@ -219,10 +219,10 @@ static int cmd_wakeup(int argc, char **argv) {
 
 int cmd_bench(int argc, char **argv) {
     static const struct cli_command commands[] = {
-        {"throughput", "", "messages a second to one subscriber", cmd_throughput},
-        {"latency", "", "round trip of a message", cmd_latency},
-        {"fanout", "", "messages a second to several subscribers", cmd_fanout},
-        {"wakeup", "", "from a publish to a subscriber that slept", cmd_wakeup},
+        {"throughput", "", "messages a second to one subscriber", run_throughput},
+        {"latency", "", "round trip of a message", run_latency},
+        {"fanout", "", "messages a second to several subscribers", run_fanout},
+        {"wakeup", "", "from a publish to a subscriber that slept", run_wakeup},
     };
 
     return cli_dispatch(commands, sizeof commands / sizeof commands[0], "bench", argc, argv);
