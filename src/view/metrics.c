@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view/metrics.h"
+#include "view/quantiles.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -123,10 +124,6 @@ static struct ae_json all_buckets(const aether_latency *latency) {
 }
 
 struct ae_json ae_json_latency(const aether_latency *latency, bool all) {
-    static const struct {
-        const char *key;
-        double q;
-    } quantiles[] = {{"p50_ns", 0.5}, {"p90_ns", 0.9}, {"p99_ns", 0.99}, {"p999_ns", 0.999}, {"max_ns", 1}};
     struct ae_json o = ae_json_object();
 
     ae_json_u64(&o, "count", aether_latency_count(latency));
@@ -134,12 +131,12 @@ struct ae_json ae_json_latency(const aether_latency *latency, bool all) {
     ae_json_u64(&o, "negative", latency->negative);
     ae_json_u64(&o, "missed", latency->missed);
     ae_json_u64(&o, "overflow", latency->overflow);
-    for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++) {
-        const double value = aether_latency_quantile(latency, quantiles[i].q);
+    for (size_t i = 0; i < AE_QUANTILES; i++) {
+        const double value = aether_latency_quantile(latency, ae_quantiles[i].share);
         if (value >= 0)
-            ae_json_real(&o, quantiles[i].key, value);
+            ae_json_real(&o, ae_quantiles[i].key, value);
         else
-            ae_json_null(&o, quantiles[i].key);
+            ae_json_null(&o, ae_quantiles[i].key);
     }
     ae_json_nest(&o, "powers", power_buckets(latency));
     if (all)

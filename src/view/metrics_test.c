@@ -146,12 +146,12 @@ static void latency_as_json(void **state) {
     assert_int_equal(ae_json_line(ae_json_latency(&latency, false), &out), 0);
     assert_int_equal(ae_json_line(ae_json_latency(&latency, true), &out), 0);
     assert_true(ae_out_flush(&out));
-    assert_ptr_equal(strstr(text,
-                            "{\"count\":0,\"samples\":0,\"negative\":0,\"missed\":0,\"overflow\":0,\"p50_ns\":null,"
-                            "\"p90_ns\":null,\"p99_ns\":null,\"p999_ns\":null,\"max_ns\":null,\"powers\":[],"
-                            "\"buckets\":[]}\n{\"count\":100,\"samples\":4,\"negative\":1,\"missed\":2,"
-                            "\"overflow\":3,\"p50_ns\":"),
-                     text);
+    assert_ptr_equal(
+        strstr(text, "{\"count\":0,\"samples\":0,\"negative\":0,\"missed\":0,\"overflow\":0,\"p50_ns\":null,"
+                     "\"p90_ns\":null,\"p99_ns\":null,\"p999_ns\":null,\"p9999_ns\":null,\"max_ns\":null,\"powers\":[],"
+                     "\"buckets\":[]}\n{\"count\":100,\"samples\":4,\"negative\":1,\"missed\":2,"
+                     "\"overflow\":3,\"p50_ns\":"),
+        text);
     assert_non_null(strstr(text, "\"powers\":[[64,30],[128,30],[4398046511104,40]]}\n"));
     assert_non_null(strstr(text, "\"powers\":[[64,30],[128,30],[4398046511104,40]],"
                                  "\"buckets\":[[11,10],[64,20],[68,30],[4398046511104,40]]}\n"));
