@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect.c - reads all topics and peers that the inspector finds into lists. */
+/* inspect.c - reads all topics that the inspector finds into a list. */
 #include "inspect.h"
 #include "daemon.h"
 #include "error.h"
@@ -7,16 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+int inspect_error(int rc) {
+    if (rc == -ENOENT)
+        return cli_error(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
+                         cli_socket(), cli_start_command());
+    return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+}
+
 int inspect_open(aether_inspector **inspector) {
     const int rc = aether_inspect_open(inspector, cli_socket());
 
     if (rc == 0)
         return CLI_OK;
     *inspector = NULL;
-    if (rc == -ENOENT)
-        return cli_error(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
-                         cli_socket(), cli_start_command());
-    return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+    return inspect_error(rc);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -55,6 +59,7 @@ int topics_read(aether_inspector *inspector, struct topics *topics) {
             break;
         topic->evicted = count_evicted(inspector, &topic->info);
         topic->rate = 0;
+        topic->figures = NULL;
         topics->count++;
     }
     if (rc < 0) {
@@ -69,54 +74,4 @@ void topics_free(struct topics *topics) {
     free(topics->list);
     topics->list = NULL;
     topics->count = 0;
-}
-
-const struct ae_view_topic *topics_find(const struct topics *topics, const char *name) {
-    size_t low = 0, high = topics->count;
-
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = strcmp(name, topics->list[middle].info.name);
-        if (order == 0)
-            return &topics->list[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-int peers_read(aether_inspector *inspector, uint64_t topic_id, struct peers *peers) {
-    uint32_t cursor = 0;
-    size_t room = 0;
-    int rc;
-
-    memset(peers, 0, sizeof *peers);
-    for (;;) {
-        if (peers->count == room) {
-            room = room > 0 ? room * 2 : 32;
-            aether_peer_info *more = realloc(peers->list, room * sizeof *more);
-            if (more == NULL) {
-                peers_free(peers);
-                return cli_error(CLI_FAILURE, "out of memory for the list of peers");
-            }
-            peers->list = more;
-        }
-        rc = aether_inspect_peer(inspector, topic_id, &cursor, &peers->list[peers->count]);
-        if (rc <= 0)
-            break;
-        peers->count++;
-    }
-    if (rc < 0) {
-        peers_free(peers);
-        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
-    }
-    return CLI_OK;
-}
-
-void peers_free(struct peers *peers) {
-    free(peers->list);
-    peers->list = NULL;
-    peers->count = 0;
 }

@@ -7,6 +7,9 @@
 #include <aether/aether.h>
 #include <stddef.h>
 
+/* Reports the error of the functions that open an instance's objects, and returns its status. */
+int inspect_error(int rc);
+
 /* Opens the inspector on cli_socket(); the caller closes it. CLI_OK, or reports the error and returns its status. */
 int inspect_open(aether_inspector **inspector);
 
@@ -18,17 +21,6 @@ struct topics {
 
 /* Reads all topics. CLI_OK, or reports the error; *topics is then empty. */
 int topics_read(aether_inspector *inspector, struct topics *topics);
-const struct ae_view_topic *topics_find(const struct topics *topics, const char *name); /* NULL: there is none */
 void topics_free(struct topics *topics);
-
-/* The publishers and subscribers of a topic. Call peers_free(), also if reading failed. */
-struct peers {
-    aether_peer_info *list;
-    size_t count;
-};
-
-/* Reads a topic's peers. CLI_OK, or reports the error; *peers is then empty. */
-int peers_read(aether_inspector *inspector, uint64_t topic_id, struct peers *peers);
-void peers_free(struct peers *peers);
 
 #endif

@@ -4,49 +4,13 @@
 #include "commands.h"
 #include "daemon.h"
 #include "error.h"
-#include "inspect.h"
+#include "observe.h"
 #include "output.h"
 #include "signals.h"
-#include <string.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define FIRST_NS UINT64_C(250000000) /* the time for which the rates of the first sample are measured */
-
-/* All counters at one moment. */
-struct counters {
-    aether_daemon_info daemon;
-    struct topics topics;
-    uint64_t taken_ns;
-};
-
-/* Reads the counters. CLI_OK, or reports the error. Call topics_free() in both cases. */
-static int read_counters(struct counters *counters) {
-    aether_inspector *inspector;
-
-    memset(counters, 0, sizeof *counters);
-    /* Opened again each time, because a successor of the daemon may have created new objects. */
-    int status = inspect_open(&inspector);
-    if (status != CLI_OK)
-        return status;
-    const int rc = aether_inspect_daemon(inspector, &counters->daemon);
-    if (rc < 0)
-        status = cli_error(CLI_FAILURE, "%s", aether_errmsg());
-    if (status == CLI_OK)
-        status = topics_read(inspector, &counters->topics);
-    counters->taken_ns = cli_now_ns();
-    aether_inspect_close(inspector);
-    return status;
-}
-
-/* A topic's messages a second since the earlier counters; 0 if the topic didn't exist then. */
-static double rate(const struct counters *before, const struct counters *now, const struct ae_view_topic *topic) {
-    const double seconds = (double)(now->taken_ns - before->taken_ns) / 1e9;
-    const struct ae_view_topic *old = topics_find(&before->topics, topic->info.name);
-
-    if (old == NULL || old->info.id != topic->info.id || topic->info.messages < old->info.messages || seconds <= 0)
-        return 0;
-    return (double)(topic->info.messages - old->info.messages) / seconds;
-}
 
 static double uptime(const aether_daemon_info *daemon) {
     struct timespec now;
@@ -58,42 +22,51 @@ static double uptime(const aether_daemon_info *daemon) {
     return seconds > 0 ? seconds : 0;
 }
 
-static int show_sample(const struct ae_view *view, bool watch, uint64_t index, const struct counters *before,
-                       struct counters *now) {
-    for (size_t i = 0; i < now->topics.count; i++)
-        now->topics.list[i].rate = rate(before, now, &now->topics.list[i]);
+/* Shows the last pass. CLI_OK, or reports the error. */
+static int show_sample(const struct ae_view *view, bool watch, uint64_t index, const struct observer *observer) {
+    struct ae_view_topic *topics = calloc(observer->count + 1, sizeof *topics);
+
+    if (topics == NULL)
+        return cli_error(CLI_FAILURE, "out of memory for a list of %zu topics", observer->count);
+    for (size_t i = 0; i < observer->count; i++) {
+        const struct ae_watch_topic *topic = observer->topics[i];
+        topics[i] = (struct ae_view_topic){.info = topic->figures.info,
+                                           .evicted = evicted_count(&topic->figures),
+                                           .rate = topic->rates.published,
+                                           .figures = &topic->figures};
+    }
+    const aether_instance_metrics *instance = &observer->pass->instance;
     const struct ae_view_sample sample = {.index = index,
                                           .watched = watch,
                                           .socket_path = cli_socket(),
-                                          .daemon = now->daemon,
-                                          .uptime_s = uptime(&now->daemon),
-                                          .topics = now->topics.list,
-                                          .count = now->topics.count};
-    return out_check(view, ae_view_sample(view, &sample));
+                                          .instance = *instance,
+                                          .uptime_s = uptime(&instance->daemon),
+                                          .topics = topics,
+                                          .count = observer->count};
+    const int status = out_check(view, ae_view_sample(view, &sample));
+    free(topics);
+    return status;
 }
 
 /* Shows count samples (0: without end), one in watch seconds. */
-static int show_samples(const struct ae_view *view, bool watch, double seconds, uint64_t count) {
-    struct counters before, now;
-    uint64_t wait_ns = FIRST_NS;
-    int status = read_counters(&before);
+static int show_samples(struct observer *observer, const struct ae_view *view, bool watch, double seconds,
+                        uint64_t count) {
+    const struct args_list all = {0};
+    uint64_t wait_ns = FIRST_NS, taken_ns = cli_now_ns();
+    int status = observer_pass(observer, &all);
 
     for (uint64_t i = 0; status == CLI_OK && (count == 0 || i < count); i++) {
-        cli_sleep_until(before.taken_ns + wait_ns);
-        if (cli_signal != 0) {
-            status = cli_signal_status();
-            break;
-        }
-        status = read_counters(&now);
+        cli_sleep_until(taken_ns + wait_ns);
+        if (cli_signal != 0)
+            return cli_signal_status();
+        taken_ns = cli_now_ns();
+        status = observer_pass(observer, &all);
         if (status == CLI_OK)
-            status = show_sample(view, watch, i, &before, &now);
-        topics_free(&before.topics);
-        before = now;
+            status = show_sample(view, watch, i, observer);
         if (!out_flush())
             break;
         wait_ns = (uint64_t)(seconds * 1e9);
     }
-    topics_free(&before.topics);
     return status;
 }
 
@@ -131,7 +104,9 @@ int cmd_stats(int argc, char **argv) {
         .notes = "Rates are those since the block before; the first block's are measured over 0.25 s."};
     const char *words[ARGS_WORDS_MAX + 1];
 
-    const int status = args_parse(&spec, argc, argv, words);
+    struct observer observer;
+
+    int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
     if (watch && seconds < 0.01)
@@ -140,5 +115,9 @@ int cmd_stats(int argc, char **argv) {
         return cli_error(CLI_USAGE, "stats takes --count with --watch only");
     cli_catch_signals();
     const struct ae_view view = out_view(&output);
-    return show_samples(&view, watch, seconds, watch ? count : 1);
+    status = observer_open(&observer);
+    if (status == CLI_OK)
+        status = show_samples(&observer, &view, watch, seconds, watch ? count : 1);
+    observer_close(&observer);
+    return status;
 }

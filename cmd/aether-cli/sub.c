@@ -212,12 +212,11 @@ struct request {
 };
 
 static int read_request(struct request *r, int argc, char **argv) {
-    static const char *const policies[] = {"reliable", "best-effort", "latest", NULL};
     const struct args_option options[] = {
         {.name = "policy",
          .kind = ARGS_CHOICE,
          .target = &r->policy,
-         .choices = policies,
+         .choices = ae_policy_names,
          .value = "NAME",
          .help = "reliable (default), best-effort: publishers never wait, or latest: the newest message only"},
         {.name = "from",

@@ -6,6 +6,7 @@
 #include "dispatch.h"
 #include "error.h"
 #include "inspect.h"
+#include "observe.h"
 #include "output.h"
 #include "topic_options.h"
 
@@ -38,24 +39,15 @@ static int topic_ls(int argc, char **argv) {
     return status;
 }
 
-/* Reads the topic and its peers and shows them. */
-static int show_topic(aether_inspector *inspector, const char *name, const struct ae_view *view) {
-    struct ae_view_topic topic = {.evicted = 0};
-    struct peers peers;
-    const int rc = aether_inspect_find(inspector, name, &topic.info);
+/* Reads the topic's metrics and shows them. */
+static int show_topic(aether_metrics *metrics, const char *name, const struct ae_view *view) {
+    aether_topic_metrics figures;
+    const int status = metrics_topic(metrics, name, &figures);
 
-    if (rc < 0)
-        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
-    if (rc == 0)
-        return cli_error(CLI_NO_TOPIC, "no topic '%s' at %s: see aether-cli topic ls", name, cli_socket());
-    int status = peers_read(inspector, topic.info.id, &peers);
     if (status != CLI_OK)
         return status;
-    for (size_t i = 0; i < peers.count; i++)
-        topic.evicted += peers.list[i].evicted != 0;
-    status = out_check(view, ae_view_topic(view, &topic, peers.list, peers.count));
-    peers_free(&peers);
-    return status;
+    const struct ae_view_topic topic = {.info = figures.info, .evicted = evicted_count(&figures), .figures = &figures};
+    return out_check(view, ae_view_topic(view, &topic));
 }
 
 static int topic_info(int argc, char **argv) {
@@ -71,7 +63,7 @@ static int topic_info(int argc, char **argv) {
         .summary =
             "Shows a topic and who is attached to it. Reads shared memory only, so it works beside a dead daemon."};
     const char *words[ARGS_WORDS_MAX + 1];
-    aether_inspector *inspector;
+    aether_metrics *metrics;
 
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
@@ -79,11 +71,11 @@ static int topic_info(int argc, char **argv) {
     if (words[0][0] == '\0')
         return cli_error(CLI_USAGE, "topic info: the topic's name is empty: see aether-cli topic ls");
     const struct ae_view view = out_view(&output);
-    status = inspect_open(&inspector);
+    status = metrics_open(&metrics);
     if (status != CLI_OK)
         return status;
-    status = show_topic(inspector, words[0], &view);
-    aether_inspect_close(inspector);
+    status = show_topic(metrics, words[0], &view);
+    aether_metrics_close(metrics);
     return status;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json_view.c - the JSON form: one object a line. aether-cli(1) lists the keys. */
 #include "view/json.h"
+#include "view/json_observe.h"
 #include "view/measure.h"
+#include "view/metrics.h"
 #include "view/names.h"
 #include "view/view.h"
 #include <string.h>
@@ -41,28 +43,6 @@ static struct ae_json topic_object(const struct ae_view_topic *topic) {
     return o;
 }
 
-static struct ae_json peer_object(const aether_peer_info *p) {
-    struct ae_json o = ae_json_object();
-
-    ae_json_text(&o, "role", ae_role_name(p->role));
-    ae_json_u64(&o, "pid", p->pid);
-    ae_json_u64(&o, "client_id", p->client_id);
-    ae_json_bytes(&o, "client", p->client, strlen(p->client));
-    if (p->role != AETHER_ROLE_BEST_EFFORT) {
-        ae_json_u64(&o, "joined", p->joined);
-        ae_json_u64(&o, "next", p->next);
-    }
-    if (p->role == AETHER_ROLE_RELIABLE) {
-        ae_json_u64(&o, "lag", p->lag);
-        ae_json_u64(&o, "lost", p->lost);
-        ae_json_u64(&o, "aborted", p->aborted);
-        ae_json_bool(&o, "evicted", p->evicted != 0);
-    }
-    if (p->role == AETHER_ROLE_PUBLISHER)
-        ae_json_u64(&o, "full", p->full);
-    return o;
-}
-
 static int show_topics(const struct ae_view *view, const struct ae_view_topic *topics, size_t count) {
     int rc = 0;
 
@@ -71,31 +51,22 @@ static int show_topics(const struct ae_view *view, const struct ae_view_topic *t
     return rc;
 }
 
-static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
-                      size_t count) {
+static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic) {
     struct ae_json o = topic_object(topic);
-    struct ae_json array = ae_json_array();
 
-    for (size_t i = 0; i < count; i++)
-        ae_json_append(&array, peer_object(&peers[i]));
-    ae_json_nest(&o, "peers", array);
+    ae_json_topic_figures(&o, topic->figures);
     return ae_json_line(o, view->out);
 }
 
 static struct ae_json daemon_object(const struct ae_view_sample *sample) {
-    const aether_daemon_info *d = &sample->daemon;
+    const aether_daemon_info *d = &sample->instance.daemon;
     struct ae_json inner = ae_json_object(), o = ae_json_object();
 
     ae_json_bytes(&inner, "socket", sample->socket_path, strlen(sample->socket_path));
-    ae_json_bool(&inner, "running", d->running != 0);
+    ae_json_figures(&inner, AETHER_SCOPE_INSTANCE, &sample->instance);
+    ae_json_bool(&inner, "running", d->running != 0); /* in place of the metric, a number */
     ae_json_u64(&inner, "pid", d->pid);
-    ae_json_u64(&inner, "started_ns", d->started_ns);
     ae_json_real(&inner, "uptime_s", sample->uptime_s);
-    ae_json_u64(&inner, "topics", d->topics);
-    ae_json_u64(&inner, "topics_max", d->topics_max);
-    ae_json_u64(&inner, "clients", d->clients);
-    ae_json_u64(&inner, "clients_max", d->clients_max);
-    ae_json_u64(&inner, "memory_bytes", d->memory_bytes);
     ae_json_nest(&o, "daemon", inner);
     return o;
 }
@@ -106,6 +77,7 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
     for (size_t i = 0; i < sample->count && rc == 0; i++) {
         struct ae_json o = topic_object(&sample->topics[i]);
         ae_json_real(&o, "rate", sample->topics[i].rate);
+        ae_json_figures(&o, AETHER_SCOPE_TOPIC, sample->topics[i].figures);
         rc = ae_json_line(o, view->out);
     }
     return rc;
@@ -218,6 +190,11 @@ const struct ae_view_form ae_json_form = {
     .topics = show_topics,
     .topic = show_topic,
     .sample = show_sample,
+    .latencies = ae_json_show_latencies,
+    .lag = ae_json_show_lag,
+    .rates = ae_json_show_rates,
+    .clients = ae_json_show_clients,
+    .check = ae_json_show_check,
     .message = show_message,
     .gap = show_gap,
     .evicted = show_evicted,

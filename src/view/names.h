@@ -3,6 +3,7 @@
 #ifndef AE_VIEW_NAMES_H
 #define AE_VIEW_NAMES_H
 
+#include "view/observe.h"
 #include <aether/inspect.h>
 #include <aether/subscribe.h>
 
@@ -10,11 +11,17 @@ extern const char *const ae_publishers_names[]; /* index: aether_publishers; end
 extern const char *const ae_slow_names[];       /* index: aether_slow; ends with NULL */
 extern const char *const ae_policy_names[];     /* index: aether_policy; ends with NULL */
 extern const char *const ae_latency_names[];    /* index: aether_latency_mode; ends with NULL */
+extern const char *const ae_policy_names[];     /* index: aether_policy; ends with NULL */
 
 /* "?" for an unknown value: the records come from shared memory. */
 const char *ae_publishers_name(aether_publishers admits);
 const char *ae_policy_name(aether_policy policy);
 const char *ae_latency_name(aether_latency_mode mode);
+const char *ae_policy_name(aether_policy policy);
 const char *ae_role_name(aether_role role);
+const char *ae_health_name(enum ae_view_health health); /* "OK", "WARNING", "CRITICAL", "UNKNOWN" */
+
+/* A process's state as in /proc/PID/stat, as a word: "sleeping"; "-" for '?'. */
+const char *ae_process_name(char state);
 
 #endif

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* text_view.c - the form for people: lines and tables. */
 #include "view/amount.h"
+#include "view/date.h"
 #include "view/escape.h"
 #include "view/measure.h"
 #include "view/names.h"
 #include "view/table.h"
+#include "view/text_observe.h"
 #include "view/view.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define DATE_SIZE 32
 #define TYPE_SIZE (sizeof((aether_topic_info *)0)->type_name + 24)
 #define PAYLOAD_BYTES 4096u /* shown of a message */
 
@@ -53,14 +53,6 @@ static int show_topics(const struct ae_view *view, const struct ae_view_topic *t
 
 /* ---- one topic --------------------------------------------------------------------------------------------------- */
 
-static void date_text(char text[DATE_SIZE], uint64_t ns) {
-    const time_t seconds = (time_t)(ns / 1000000000u);
-    struct tm tm;
-
-    if (localtime_r(&seconds, &tm) == NULL || strftime(text, DATE_SIZE, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-        memcpy(text, "-", 2);
-}
-
 static void print_sizes(FILE *f, const aether_topic_info *t) {
     char largest[AE_AMOUNT_SIZE], ring[AE_AMOUNT_SIZE], lane[AE_AMOUNT_SIZE];
 
@@ -90,15 +82,14 @@ static const char *latency_text(aether_latency_mode mode) {
 
 static void print_topic(FILE *f, const struct ae_view_topic *topic) {
     const aether_topic_info *t = &topic->info;
-    char name[AE_ESCAPED_SIZE(sizeof t->name)], created[DATE_SIZE], lag[AE_AMOUNT_SIZE];
+    char name[AE_ESCAPED_SIZE(sizeof t->name)], created[AE_DATE_SIZE], lag[AE_AMOUNT_SIZE];
     char type[TYPE_SIZE], type_escaped[AE_ESCAPED_SIZE(TYPE_SIZE)];
 
     ae_escape(name, t->name, strlen(t->name));
     type_text(type, t);
     ae_escape(type_escaped, type, strlen(type));
-    date_text(created, t->created_ns);
     fprintf(f, "topic         %s\n", name);
-    fprintf(f, "created       %s\n", created);
+    fprintf(f, "created       %s\n", ae_date(created, t->created_ns));
     fprintf(f, "type          %s\n", t->type_name[0] != '\0' ? type_escaped : "none stated yet");
     fprintf(f, "messages      %" PRIu64 " (sequences from %" PRIu64 ", next %" PRIu64 ")\n", t->messages, t->start_seq,
             t->next_seq);
@@ -111,56 +102,64 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
                 " of those attached %s evicted\n",
                 t->evict_lag, topic->evicted, topic->evicted == 1 ? "is" : "are");
     fprintf(f, "latency       %s\n", latency_text(t->latency));
-    fprintf(f, "lag           %s of the slowest reliable subscriber\n", ae_amount_count(lag, t->max_lag));
+    fprintf(f, "lag           %s of the slowest subscriber\n", ae_amount_count(lag, topic->figures->lag));
     fprintf(f, "publishers    %s; %" PRIu32 " attached, %" PRIu64 " since the topic was created\n",
             admits_text(t->admits), t->publishers, t->joins);
-    fprintf(f, "found full    %" PRIu64 " time%s\n", t->full, t->full == 1 ? "" : "s");
+    fprintf(f, "found full    %" PRIu64 " time%s\n", topic->figures->full, topic->figures->full == 1 ? "" : "s");
 }
 
-/* A figure that the role doesn't have, or that isn't known, is "-". */
-static void add_peer(struct ae_table *table, const aether_peer_info *p) {
-    const bool publisher = p->role == AETHER_ROLE_PUBLISHER;
-    const bool reliable = p->role == AETHER_ROLE_RELIABLE;
-    const uint64_t values[] = {p->joined, p->next, p->lag, p->lost, p->aborted, p->full};
-    const bool known[] = {publisher || reliable, publisher || reliable, reliable, reliable, reliable, publisher};
+/* A row of the table of all publishers and subscribers. A figure that the role doesn't have is "-". */
+static void add_peer(struct ae_table *table, const aether_owner *owner, aether_role role, const uint64_t values[6]) {
+    const bool publisher = role == AETHER_ROLE_PUBLISHER;
 
-    ae_table_cell(table, "%s", ae_role_name(p->role));
-    if (p->pid != 0)
-        ae_table_cell(table, "%" PRIu32, p->pid);
+    ae_table_cell(table, "%s", ae_role_name(role));
+    if (owner->pid != 0)
+        ae_table_cell(table, "%" PRIu32, owner->pid);
     else
         ae_table_cell(table, "-");
-    ae_table_text(table, p->client, strlen(p->client));
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-        if (known[i])
+    ae_table_text(table, owner->client, strlen(owner->client));
+    for (size_t i = 0; i < 6; i++) {
+        if (i < 2 || publisher == (i == 5))
             ae_table_cell(table, "%" PRIu64, values[i]);
         else
             ae_table_cell(table, "-");
     }
-    ae_table_cell(table, "%s", !reliable ? "-" : p->evicted != 0 ? "yes" : "no");
 }
 
-static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
-                      size_t count) {
+static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic) {
+    const aether_topic_metrics *figures = topic->figures;
     FILE *f = view->out->file;
     struct ae_table table;
 
     print_topic(f, topic);
-    if (count == 0) {
+    ae_text_totals(f, figures);
+    if (figures->publisher_count + figures->subscriber_count == 0) {
         fprintf(f, "\nNobody is attached.\n");
-        return ae_out_result(view->out);
+        return ae_text_peers(view, figures);
     }
     fputc('\n', f);
     ae_table_init(&table, "ROLE|>PID|CLIENT|>JOINED|>NEXT|>LAG|>LOST|>ABORTED|>FULL|EVICTED");
-    for (size_t i = 0; i < count; i++)
-        add_peer(&table, &peers[i]);
-    return ae_table_print(&table, view->out);
+    for (size_t i = 0; i < figures->publisher_count; i++) {
+        const aether_publisher_metrics *p = &figures->publishers[i];
+        add_peer(&table, &p->owner, AETHER_ROLE_PUBLISHER, (const uint64_t[6]){p->joined, p->next, 0, 0, 0, p->full});
+        ae_table_cell(&table, "-");
+    }
+    for (size_t i = 0; i < figures->subscriber_count; i++) {
+        const aether_subscriber_metrics *s = &figures->subscribers[i];
+        const bool reliable = s->policy == AETHER_RELIABLE;
+        add_peer(&table, &s->owner, reliable ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT,
+                 (const uint64_t[6]){s->joined, s->next, s->lag, s->lost, s->aborted, 0});
+        ae_table_cell(&table, "%s", !reliable ? "-" : s->state == AETHER_SUBSCRIBER_EVICTED ? "yes" : "no");
+    }
+    const int rc = ae_table_print(&table, view->out);
+    return rc == 0 ? ae_text_peers(view, figures) : rc;
 }
 
 /* ---- the daemon and its topics ----------------------------------------------------------------------------------- */
 
 /* Returns -ENOMEM if there was no memory for the escaped path; then nothing was written. */
 static int print_daemon(FILE *f, const struct ae_view_sample *sample) {
-    const aether_daemon_info *d = &sample->daemon;
+    const aether_daemon_info *d = &sample->instance.daemon;
     const size_t len = strlen(sample->socket_path);
     char amount[AE_AMOUNT_SIZE];
     char *path = malloc(AE_ESCAPED_SIZE(len));
@@ -179,15 +178,15 @@ static int print_daemon(FILE *f, const struct ae_view_sample *sample) {
 }
 
 static int show_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
-    const bool redraw = sample->watched && view->out->terminal;
     struct ae_table table;
     char amount[AE_AMOUNT_SIZE];
 
-    fputs(redraw ? "\033[H\033[J" : sample->index > 0 ? "\n" : "", view->out->file);
+    ae_text_begin(view, sample->index, sample->watched);
     const int rc = print_daemon(view->out->file, sample);
     if (rc != 0 || sample->count == 0)
         return rc != 0 ? rc : ae_out_result(view->out);
-    ae_table_init(&table, "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>MEMORY");
+    ae_table_init(&table,
+                  "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>LOST|>P99|>MEMORY");
     for (size_t i = 0; i < sample->count; i++) {
         const struct ae_view_topic *topic = &sample->topics[i];
         const aether_topic_info *t = &topic->info;
@@ -198,9 +197,12 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
         ae_table_cell(&table, "%" PRIu32, t->reliable);
         ae_table_cell(&table, "%" PRIu32, t->best_effort);
         ae_table_cell(&table, "%" PRIu32, topic->evicted);
-        ae_table_cell(&table, "%" PRIu64, t->max_lag);
+        ae_table_cell(&table, "%" PRIu64, topic->figures->lag);
         ae_table_cell(&table, "%" PRIu64, t->capacity);
-        ae_table_cell(&table, "%" PRIu64, t->full);
+        ae_table_cell(&table, "%" PRIu64, topic->figures->full);
+        ae_table_cell(&table, "%" PRIu64, topic->figures->lost);
+        const double p99 = aether_latency_quantile(&topic->figures->latency, 0.99);
+        ae_table_cell(&table, "%s", p99 >= 0 ? ae_amount_duration(amount, p99 * 1e-9) : "-");
         ae_table_cell(&table, "%s", ae_amount_bytes(amount, t->memory_bytes));
     }
     return ae_table_print(&table, view->out);
@@ -329,6 +331,11 @@ const struct ae_view_form ae_text_form = {
     .topics = show_topics,
     .topic = show_topic,
     .sample = show_sample,
+    .latencies = ae_text_show_latencies,
+    .lag = ae_text_show_lag,
+    .rates = ae_text_show_rates,
+    .clients = ae_text_show_clients,
+    .check = ae_text_show_check,
     .message = show_message,
     .gap = show_gap,
     .run = show_run,

@@ -20,7 +20,7 @@
 #define AE_VIEW_VIEW_H
 
 #include "view/out.h"
-#include <aether/inspect.h>
+#include <aether/metrics.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,8 +32,9 @@
 
 struct ae_view_topic {
     aether_topic_info info;
-    uint32_t evicted; /* number of attached subscribers that publishers have evicted */
-    double rate;      /* messages a second since the sample before; only samples show it */
+    uint32_t evicted;                    /* number of attached subscribers that publishers have evicted */
+    double rate;                         /* messages a second since the sample before; only samples show it */
+    const aether_topic_metrics *figures; /* NULL in a list of topics */
 };
 
 /* The daemon and all its topics, at one moment. */
@@ -41,11 +42,18 @@ struct ae_view_sample {
     uint64_t index;          /* number of samples that were shown before */
     bool watched;            /* on a terminal each sample replaces the sample before */
     const char *socket_path; /* any bytes */
-    aether_daemon_info daemon;
+    aether_instance_metrics instance;
     double uptime_s; /* 0 if the daemon doesn't run */
     const struct ae_view_topic *topics;
     size_t count;
 };
+
+/* What an instance is doing: observe.h. */
+struct ae_view_latencies;
+struct ae_view_lag;
+struct ae_view_rates;
+struct ae_view_clients;
+struct ae_view_check;
 
 struct ae_view_message {
     uint64_t seq;
@@ -75,10 +83,15 @@ struct ae_view_form {
     const char *part; /* the part that is left out if memory runs out: "a line" */
 
     int (*topics)(const struct ae_view *view, const struct ae_view_topic *topics, size_t count);
-    int (*topic)(const struct ae_view *view, const struct ae_view_topic *topic, const aether_peer_info *peers,
-                 size_t count);
+    int (*topic)(const struct ae_view *view, const struct ae_view_topic *topic);
     int (*sample)(const struct ae_view *view, const struct ae_view_sample *sample);
     int (*metrics)(const struct ae_view *view, const struct ae_view_metrics *metrics);
+
+    int (*latencies)(const struct ae_view *view, const struct ae_view_latencies *latencies);
+    int (*lag)(const struct ae_view *view, const struct ae_view_lag *lag);
+    int (*rates)(const struct ae_view *view, const struct ae_view_rates *rates);
+    int (*clients)(const struct ae_view *view, const struct ae_view_clients *clients);
+    int (*check)(const struct ae_view *view, const struct ae_view_check *check);
 
     int (*message)(const struct ae_view *view, const struct ae_view_message *message);
     int (*gap)(const struct ae_view *view, uint64_t first, uint64_t count);
@@ -103,10 +116,9 @@ static inline int ae_view_topics(const struct ae_view *view, const struct ae_vie
     return view->form->topics != NULL ? view->form->topics(view, topics, count) : AE_VIEW_SKIPPED;
 }
 
-/* One topic with all its figures and its publishers and subscribers. */
-static inline int ae_view_topic(const struct ae_view *view, const struct ae_view_topic *topic,
-                                const aether_peer_info *peers, size_t count) {
-    return view->form->topic != NULL ? view->form->topic(view, topic, peers, count) : AE_VIEW_SKIPPED;
+/* One topic with all its figures, which it must have, and its publishers and subscribers. */
+static inline int ae_view_topic(const struct ae_view *view, const struct ae_view_topic *topic) {
+    return view->form->topic != NULL ? view->form->topic(view, topic) : AE_VIEW_SKIPPED;
 }
 
 static inline int ae_view_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
@@ -115,6 +127,28 @@ static inline int ae_view_sample(const struct ae_view *view, const struct ae_vie
 
 static inline int ae_view_metrics(const struct ae_view *view, const struct ae_view_metrics *metrics) {
     return view->form->metrics != NULL ? view->form->metrics(view, metrics) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_latencies(const struct ae_view *view, const struct ae_view_latencies *latencies) {
+    return view->form->latencies != NULL ? view->form->latencies(view, latencies) : AE_VIEW_SKIPPED;
+}
+
+/* Subscribers, how far they are behind, and who holds up whom. */
+static inline int ae_view_lag(const struct ae_view *view, const struct ae_view_lag *lag) {
+    return view->form->lag != NULL ? view->form->lag(view, lag) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_rates(const struct ae_view *view, const struct ae_view_rates *rates) {
+    return view->form->rates != NULL ? view->form->rates(view, rates) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_clients(const struct ae_view *view, const struct ae_view_clients *clients) {
+    return view->form->clients != NULL ? view->form->clients(view, clients) : AE_VIEW_SKIPPED;
+}
+
+/* The result of a check, in text as the line that monitoring systems read. */
+static inline int ae_view_check(const struct ae_view *view, const struct ae_view_check *check) {
+    return view->form->check != NULL ? view->form->check(view, check) : AE_VIEW_SKIPPED;
 }
 
 static inline int ae_view_message(const struct ae_view *view, const struct ae_view_message *message) {

@@ -2,7 +2,6 @@
 /* view_test.c - every record in every form, byte for byte, and streams that fail. */
 #include "view/view.h"
 #include "view/measure.h"
-#include "view/out_test.h"
 /* cmocka.h needs these before it */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,18 +12,11 @@
 
 #include <cmocka.h>
 
+#include "view/form_test.h"
+
 static const struct ae_view text_view = {.form = &ae_text_form, .out = &out};
 static const struct ae_view json_view = {.form = &ae_json_form, .out = &out};
 static const struct ae_view raw_view = {.form = &ae_raw_form, .out = &out};
-
-/* Asserts that the last call returned rc and wrote this text. The next call begins with an empty stream. */
-static void expect(int rc, int expected_rc, const char *expected) {
-    assert_int_equal(rc, expected_rc);
-    assert_true(ae_out_flush(&out));
-    assert_string_equal(text, expected);
-    rewind(out.file);
-    memset(text, 0, size);
-}
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
@@ -68,21 +60,107 @@ static struct ae_view_topic plain_topic(void) {
                                            .memory_bytes = 4096}};
 }
 
-static const aether_peer_info peers[] = {
-    {.role = AETHER_ROLE_PUBLISHER, .pid = 1234, .client_id = 1, .client = "pub\n", .joined = 5, .next = 9, .full = 2},
-    {.role = AETHER_ROLE_RELIABLE,
-     .client_id = 2,
-     .client = "sub",
+/* All figures of odd_topic(). */
+static const aether_publisher_metrics publishers[] = {
+    {.owner = {.grant_id = 1, .client_id = 1, .client = "pub\n", .pid = 1234, .process = 'S'},
+     .joined = 5,
+     .next = 9,
+     .messages = 4,
+     .bytes = 2048,
+     .batches = 1,
+     .full = 2,
+     .stalls = 1,
+     .stall_ns = 2500000000,
+     .stall_longest = 1500000000,
+     .retries = 7,
+     .wakes = 6,
+     .loans = 1,
+     .lane_bytes = 1 << 20,
+     .lane_used = 1536,
+     .waits = AETHER_WAITS_SUBSCRIBER,
+     .waited_ns = 1250000000,
+     .tried_ns = AETHER_UNKNOWN,
+     .waits_subscriber = 0,
+     .waits_publisher = -1},
+    {.owner = {.grant_id = 2, .client_id = 9, .client = "idle", .process = '?'},
+     .tried_ns = AETHER_UNKNOWN,
+     .waits_subscriber = -1,
+     .waits_publisher = -1},
+    /* damaged: nothing is at these indices */
+    {.owner = {.process = 'x'}, .waits = AETHER_WAITS_PUBLISHER, .waits_subscriber = 77, .waits_publisher = 77},
+};
+static const aether_subscriber_metrics subscribers[] = {
+    {.owner = {.grant_id = 3, .client_id = 2, .client = "sub", .process = 'T'},
+     .policy = AETHER_RELIABLE,
+     .state = AETHER_SUBSCRIBER_EVICTED,
      .joined = 5,
      .next = 8,
-     .lag = 1,
+     .delivered = 1000000,
+     .bytes = 3 << 20,
      .lost = 3,
+     .lost_by = {[AETHER_LOST_RING] = 3},
      .aborted = 4,
-     .evicted = 1},
-    {.role = AETHER_ROLE_BEST_EFFORT, .pid = 99999, .client_id = 3, .client = "other"},
-    {.role = (aether_role)9, .client = "damaged"},
+     .evictions = 1,
+     .lag = 1234,
+     .age_ns = 3200000000,
+     .received_ns = 5,
+     .sleeps = 2,
+     .holds_up = 1,
+     .latency = {.samples = 2, .buckets = {[100] = 10}}},
+    {.owner = {.grant_id = 4, .client_id = 3, .client = "other", .pid = 99999, .process = 'R'},
+     .policy = AETHER_LATEST,
+     .state = AETHER_SUBSCRIBER_BEHIND,
+     .age_ns = AETHER_UNKNOWN,
+     .received_ns = AETHER_UNKNOWN,
+     .skipped = 12},
+    {.owner = {.client = "damaged"}, .policy = (aether_policy)9, .state = (aether_subscriber_state)9},
 };
-#define PEERS (sizeof peers / sizeof peers[0])
+static const aether_departed_metrics departed[] = {
+    {.owner = {.client_id = 4, .client = "gone\x1b", .pid = 7, .process = '?'},
+     .role = AETHER_ROLE_RELIABLE,
+     .died = 1,
+     .evicted = 1,
+     .left_ns = UINT64_C(1700000001000000000),
+     .messages = 10,
+     .lost = 1,
+     .aborted = 2,
+     .skipped = 3},
+    {.owner = {.client_id = 5, .client = "p", .process = '?'},
+     .role = AETHER_ROLE_PUBLISHER,
+     .messages = 11,
+     .full = 12,
+     .stall_ns = 13000},
+};
+
+static aether_topic_metrics odd_figures(void) {
+    return (aether_topic_metrics){.info = odd_topic().info,
+                                  .published = 12,
+                                  .published_bytes = 4096,
+                                  .full = 5,
+                                  .stalls = 2,
+                                  .stall_ns = 3500000000,
+                                  .stall_longest = 1500000000,
+                                  .waiting = 1,
+                                  .waited_ns = 1250000000,
+                                  .delivered = 36,
+                                  .delivered_bytes = 10240,
+                                  .lost = 5,
+                                  .lost_by = {[AETHER_LOST_RING] = 3, [AETHER_LOST_RETAINED] = 2},
+                                  .gaps = 1,
+                                  .aborted = 4,
+                                  .skipped = 12,
+                                  .evictions = 1,
+                                  .lag = 1234,
+                                  .age_ns = 3200000000,
+                                  .stuck = 1,
+                                  .latency = {.samples = 2, .buckets = {[100] = 10}},
+                                  .publishers = publishers,
+                                  .publisher_count = 3,
+                                  .subscribers = subscribers,
+                                  .subscriber_count = 3,
+                                  .departed = departed,
+                                  .departed_count = 2};
+}
 
 #define ODD_JSON                                                                                                       \
     "{\"topic_b64\":\"ev8bWzJK\",\"id\":7,\"created_ns\":1700000000123456789,\"start_seq\":100,\"next_seq\":112,"      \
@@ -116,31 +194,70 @@ static void topics(void **state) {
 
 static void one_topic_as_text(void **state) {
     struct ae_view_topic topic = odd_topic();
+    aether_topic_metrics figures = odd_figures();
 
     (void)state;
-    expect(ae_view_topic(&text_view, &topic, peers, PEERS), 0,
-           "topic         z\\xff\\x1b[2J\n"
-           "created       2023-11-14 22:13:20\n"
-           "type          q\\xff:7:64\n"
-           "messages      12 (sequences from 100, next 112)\n"
-           "max message   1 MiB, up to 120 B in the ring, longer ones in a lane of 4 MiB a publisher\n"
-           "ring          16 slots of 128 B, 2 KiB\n"
-           "memory        8 KiB allocated now\n"
-           "slow          reliable subscribers are evicted from a lag of 12 on; 1 of those attached is evicted\n"
-           "latency       measured with each message\n"
-           "lag           1,234 of the slowest reliable subscriber\n"
-           "publishers    up to 64, unbiased; 1 attached, 3 since the topic was created\n"
-           "found full    1 time\n"
-           "\n"
-           "ROLE           PID  CLIENT   JOINED  NEXT  LAG  LOST  ABORTED  FULL  EVICTED\n"
-           "publisher     1234  pub\\n         5     9    -     -        -     2  -\n"
-           "reliable         -  sub           5     8    1     3        4     -  yes\n"
-           "best-effort  99999  other         -     -    -     -        -     -  -\n"
-           "?                -  damaged       -     -    -     -        -     -  -\n");
+    topic.figures = &figures;
+    expect(
+        ae_view_topic(&text_view, &topic), 0,
+        "topic         z\\xff\\x1b[2J\n"
+        "created       2023-11-14 22:13:20\n"
+        "type          q\\xff:7:64\n"
+        "messages      12 (sequences from 100, next 112)\n"
+        "max message   1 MiB, up to 120 B in the ring, longer ones in a lane of 4 MiB a publisher\n"
+        "ring          16 slots of 128 B, 2 KiB\n"
+        "memory        8 KiB allocated now\n"
+        "slow          reliable subscribers are evicted from a lag of 12 on; 1 of those attached is evicted\n"
+        "latency       measured with each message\n"
+        "lag           1,234 of the slowest subscriber\n"
+        "publishers    up to 64, unbiased; 1 attached, 3 since the topic was created\n"
+        "found full    5 times\n"
+        "stalls        2 without room, 3.50 s in total, the longest 1.50 s; 1 publisher waits now, for up to 1.25 s\n"
+        "published     12 messages, 4 KiB\n"
+        "delivered     36 messages, 10 KiB, to all subscribers together\n"
+        "lost          5 in 1 gap: ring 3, retained 2\n"
+        "passed over   12 skipped by latest subscribers, 4 aborted by a publisher's death\n"
+        "unread        for up to 3.20 s; 1 subscriber is stuck\n"
+        "latencies     p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, max 656 ns; from 2 samples\n"
+        "\n"
+        "ROLE           PID  CLIENT   JOINED  NEXT   LAG  LOST  ABORTED  FULL  EVICTED\n"
+        "publisher     1234  pub\\n         5     9     -     -        -     2  -\n"
+        "publisher        -  idle          0     0     -     -        -     0  -\n"
+        "publisher        -                0     0     -     -        -     0  -\n"
+        "reliable         -  sub           5     8  1234     3        4     -  yes\n"
+        "best-effort  99999  other         0     0     0     0        0     -  -\n"
+        "best-effort      -  damaged       0     0     0     0        0     -  -\n"
+        "\n"
+        "PUBLISHER   PID  PROCESS   MESSAGES  BYTES  BATCHES  STALLS  STALLED  LONGEST  RETRIES  WAKES  LOANS  LANE    "
+        "           WAITS FOR\n"
+        "pub\\n      1234  sleeping         4  2 KiB        1       1   2.50 s   1.50 s        7      6      1  1.50 "
+        "KiB of 1 MiB  subscriber sub, 1.25 s\n"
+        "idle          -  -                0    0 B        0       0     0 ns     0 ns        0      0      0  -       "
+        "           -\n"
+        "              -  -                0    0 B        0       0     0 ns     0 ns        0      0      0  -       "
+        "           publisher, 0 ns\n"
+        "\n"
+        "SUBSCRIBER    PID  POLICY    STATE              MESSAGES  BYTES    LAG     AGE  LOST  SKIPPED  SLEEPS  HOLDS "
+        "UP     P50     P99     MAX\n"
+        "sub             -  reliable  evicted, stopped  1,000,000  3 MiB  1,234  3.20 s     3        0       2         "
+        "1  656 ns  656 ns  656 ns\n"
+        "other       99999  latest    behind                    0    0 B      0       -     0       12       0         "
+        "0       -       -       -\n"
+        "damaged         -  ?         ?                         0    0 B      0    0 ns     0        0       0         "
+        "0       -       -       -\n"
+        "\n"
+        "DEPARTED   PID  CLIENT    LEFT                 HOW            MESSAGES  LOST  ABORTED  SKIPPED  FULL  "
+        "STALLED\n"
+        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted        10     1        2        3     -        "
+        "-\n"
+        "publisher    -  p         1970-01-01 00:00:00  closed               11     -        -        -    12  13.0 "
+        "us\n");
     topic = plain_topic();
     topic.info.admits = (aether_publishers)9;
     topic.info.latency = (aether_latency_mode)9;
-    expect(ae_view_topic(&text_view, &topic, NULL, 0), 0,
+    figures = (aether_topic_metrics){.info = topic.info, .age_ns = AETHER_UNKNOWN};
+    topic.figures = &figures;
+    expect(ae_view_topic(&text_view, &topic), 0,
            "topic         a/b\n"
            "created       1970-01-01 00:00:00\n"
            "type          none stated yet\n"
@@ -150,53 +267,133 @@ static void one_topic_as_text(void **state) {
            "memory        4 KiB allocated now\n"
            "slow          publishers wait for slow reliable subscribers\n"
            "latency       ?\n"
-           "lag           0 of the slowest reliable subscriber\n"
+           "lag           0 of the slowest subscriber\n"
            "publishers    ?; 0 attached, 0 since the topic was created\n"
            "found full    0 times\n"
+           "stalls        0 without room, 0 ns in total, the longest 0 ns\n"
+           "published     0 messages, 0 B\n"
+           "delivered     0 messages, 0 B, to all subscribers together\n"
+           "lost          0 in 0 gaps\n"
+           "passed over   0 skipped by latest subscribers, 0 aborted by a publisher's death\n"
+           "unread        for an unknown time; 0 subscribers are stuck\n"
            "\n"
            "Nobody is attached.\n");
 }
 
 static void one_topic_as_json(void **state) {
-    const struct ae_view_topic odd = odd_topic(), plain = plain_topic();
+    struct ae_view_topic topic = odd_topic();
+    const aether_topic_metrics figures = odd_figures();
 
     (void)state;
-    expect(ae_view_topic(&json_view, &odd, peers, PEERS), 0,
-           ODD_JSON ",\"peers\":["
-                    "{\"role\":\"publisher\",\"pid\":1234,\"client_id\":1,\"client\":\"pub\\n\",\"joined\":5,"
-                    "\"next\":9,\"full\":2},"
-                    "{\"role\":\"reliable\",\"pid\":0,\"client_id\":2,\"client\":\"sub\",\"joined\":5,\"next\":8,"
-                    "\"lag\":1,\"lost\":3,\"aborted\":4,\"evicted\":true},"
-                    "{\"role\":\"best-effort\",\"pid\":99999,\"client_id\":3,\"client\":\"other\"},"
-                    "{\"role\":\"?\",\"pid\":0,\"client_id\":0,\"client\":\"damaged\",\"joined\":0,\"next\":0}]}\n");
-    expect(ae_view_topic(&json_view, &plain, NULL, 0), 0, PLAIN_JSON ",\"peers\":[]}\n");
-    expect(ae_view_topic(&raw_view, &plain, NULL, 0), AE_VIEW_SKIPPED, "");
+    topic.figures = &figures;
+    json_t *o = parse(ae_view_topic(&json_view, &topic));
+    /* Metrics from the table; a metric in place of the key that the inspector had. */
+    assert_int_equal(number(o, "published"), 12);
+    assert_int_equal(number(o, "published_bytes"), 4096);
+    assert_int_equal(number(o, "full"), 5);
+    assert_int_equal(number(o, "lag"), 1234);
+    assert_int_equal(number(o, "age_ns"), 3200000000);
+    assert_int_equal(number(o, "lost"), 5);
+    assert_int_equal(number(o, "lost_by.ring"), 3);
+    assert_int_equal(number(o, "lost_by.lane"), 0);
+    assert_int_equal(number(o, "latency.samples"), 2);
+    assert_int_equal(number(o, "publishers"), 1);
+    assert_string_equal(string(o, "publishers_mode"), "unbiased");
+    assert_int_equal(number(o, "memory_bytes"), 8192);
+
+    assert_string_equal(string(o, "peers.0.role"), "publisher");
+    assert_string_equal(string(o, "peers.0.client"), "pub\n");
+    assert_int_equal(number(o, "peers.0.pid"), 1234);
+    assert_string_equal(string(o, "peers.0.process"), "S");
+    assert_int_equal(number(o, "peers.0.joined"), 5);
+    assert_int_equal(number(o, "peers.0.next"), 9);
+    assert_int_equal(number(o, "peers.0.full"), 2);
+    assert_int_equal(number(o, "peers.0.published"), 4);
+    assert_int_equal(number(o, "peers.0.stall_ns"), 2500000000);
+    assert_int_equal(number(o, "peers.0.lane_used_bytes"), 1536);
+    assert_string_equal(string(o, "peers.0.waits"), "subscriber");
+    assert_string_equal(string(o, "peers.0.waits_for.client"), "sub");
+    assert_true(json_is_null(at(o, "peers.0.tried_ns")));
+    assert_string_equal(string(o, "peers.1.waits"), "nothing");
+    assert_true(json_is_null(at(o, "peers.1.waits_for")));
+    assert_true(json_is_null(at(o, "peers.1.process")));
+    assert_true(json_is_null(at(o, "peers.2.waits_for")));
+
+    assert_string_equal(string(o, "peers.3.role"), "reliable");
+    assert_string_equal(string(o, "peers.3.policy"), "reliable");
+    assert_string_equal(string(o, "peers.3.state"), "evicted");
+    assert_true(json_is_true(at(o, "peers.3.evicted")));
+    assert_int_equal(number(o, "peers.3.lost"), 3);
+    assert_int_equal(number(o, "peers.3.aborted"), 4);
+    assert_int_equal(number(o, "peers.3.lag"), 1234);
+    assert_int_equal(number(o, "peers.3.delivered"), 1000000);
+    assert_string_equal(string(o, "peers.4.role"), "best-effort");
+    assert_string_equal(string(o, "peers.4.policy"), "latest");
+    assert_true(json_is_null(at(o, "peers.4.age_ns")));
+    assert_string_equal(string(o, "peers.5.policy"), "?");
+    assert_string_equal(string(o, "peers.5.state"), "?");
+
+    assert_string_equal(string(o, "departed.0.role"), "reliable");
+    assert_string_equal(string(o, "departed.0.client"), "gone\x1b");
+    assert_true(json_is_true(at(o, "departed.0.died")));
+    assert_true(json_is_true(at(o, "departed.0.evicted")));
+    assert_int_equal(number(o, "departed.0.delivered"), 10);
+    assert_int_equal(number(o, "departed.0.skipped"), 3);
+    assert_int_equal(number(o, "departed.0.left_ns"), 1700000001000000000);
+    assert_int_equal(number(o, "departed.1.published"), 11);
+    assert_int_equal(number(o, "departed.1.stall_ns"), 13000);
+    json_decref(o);
+    expect(ae_view_topic(&raw_view, &topic), AE_VIEW_SKIPPED, "");
 }
 
 static void samples(void **state) {
-    const struct ae_view_topic list[] = {odd_topic()};
+    const aether_topic_metrics figures = odd_figures();
+    struct ae_view_topic list[] = {odd_topic()};
     struct ae_view_sample sample = {.socket_path = "/s",
-                                    .daemon = {.running = 1,
-                                               .pid = 42,
-                                               .started_ns = 5,
-                                               .topics = 1,
-                                               .topics_max = 1024,
-                                               .clients = 2,
-                                               .clients_max = 256,
-                                               .memory_bytes = 8192},
+                                    .instance = {.daemon = {.running = 1,
+                                                            .pid = 42,
+                                                            .started_ns = 5,
+                                                            .topics = 1,
+                                                            .topics_max = 1024,
+                                                            .clients = 2,
+                                                            .clients_max = 256,
+                                                            .memory_bytes = 8192},
+                                                 .publishers = 3,
+                                                 .subscribers = 4},
                                     .uptime_s = 7500,
                                     .topics = list,
                                     .count = 1};
 
     (void)state;
+    list[0].figures = &figures;
     expect(ae_view_sample(&text_view, &sample), 0,
            "aetherd at /s: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n"
-           "TOPIC         MESSAGES      RATE  PUB  RELIABLE  BEST EFFORT  EVICTED   LAG  SLOTS  FULL  MEMORY\n"
-           "z\\xff\\x1b[2J        12  1.25 M/s    1         2            1        1  1234     16     1   8 KiB\n");
-    expect(ae_view_sample(&json_view, &sample), 0,
-           "{\"daemon\":{\"socket\":\"/s\",\"running\":true,\"pid\":42,\"started_ns\":5,\"uptime_s\":7500.0,"
-           "\"topics\":1,\"topics_max\":1024,\"clients\":2,\"clients_max\":256,\"memory_bytes\":8192}}\n" ODD_JSON
-           ",\"rate\":1250000.0}\n");
+           "TOPIC         MESSAGES      RATE  PUB  RELIABLE  BEST EFFORT  EVICTED   LAG  SLOTS  FULL  LOST     P99  "
+           "MEMORY\n"
+           "z\\xff\\x1b[2J        12  1.25 M/s    1         2            1        1  1234     16     5     5  656 ns   "
+           "8 KiB\n");
+    assert_int_equal(ae_view_sample(&json_view, &sample), 0);
+    assert_true(ae_out_flush(&out));
+    json_t *o = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+    assert_string_equal(string(o, "daemon.socket"), "/s");
+    assert_true(json_is_true(at(o, "daemon.running")));
+    assert_int_equal(number(o, "daemon.pid"), 42);
+    assert_int_equal(number(o, "daemon.started_ns"), 5);
+    assert_int_equal(number(o, "daemon.topics"), 1);
+    assert_int_equal(number(o, "daemon.topics_max"), 1024);
+    assert_int_equal(number(o, "daemon.clients"), 2);
+    assert_int_equal(number(o, "daemon.clients_max"), 256);
+    assert_int_equal(number(o, "daemon.memory_bytes"), 8192);
+    assert_int_equal(number(o, "daemon.publishers"), 3);
+    assert_int_equal(number(o, "daemon.subscribers"), 4);
+    assert_true(json_real_value(at(o, "daemon.uptime_s")) == 7500);
+    json_decref(o);
+    o = json_loads(strchr(text, '\n'), 0, NULL);
+    assert_string_equal(string(o, "topic_b64"), "ev8bWzJK");
+    assert_true(json_real_value(at(o, "rate")) == 1250000);
+    assert_int_equal(number(o, "published"), 12);
+    json_decref(o);
+    clear();
     expect(ae_view_sample(&raw_view, &sample), AE_VIEW_SKIPPED, "");
 
     /* A path may hold any byte but NUL. */
@@ -204,13 +401,12 @@ static void samples(void **state) {
     sample.count = 0;
     expect(ae_view_sample(&text_view, &sample), 0,
            "aetherd at /s\\xff\\n: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
-    expect(ae_view_sample(&json_view, &sample), 0,
-           "{\"daemon\":{\"socket_b64\":\"L3P/Cg==\",\"running\":true,\"pid\":42,\"started_ns\":5,"
-           "\"uptime_s\":7500.0,\"topics\":1,\"topics_max\":1024,\"clients\":2,\"clients_max\":256,"
-           "\"memory_bytes\":8192}}\n");
+    o = parse(ae_view_sample(&json_view, &sample));
+    assert_string_equal(string(o, "daemon.socket_b64"), "L3P/Cg==");
+    json_decref(o);
 
     sample.socket_path = "/s";
-    sample.daemon.running = 0;
+    sample.instance.daemon.running = 0;
     sample.uptime_s = 0;
     sample.count = 0;
     sample.index = 1;

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text_observe.c - what an instance is doing, as lines and tables. */
+#include "view/text_observe.h"
+#include "view/amount.h"
+#include "view/date.h"
+#include "view/escape.h"
+#include "view/names.h"
+#include "view/quantiles.h"
+#include "view/table.h"
+#include <inttypes.h>
+#include <string.h>
+
+#define BUCKETS_A_ROW 16u /* so many make a power of two */
+#define ROWS (AETHER_LATENCY_BUCKETS / BUCKETS_A_ROW)
+#define BAR_MIN 10u
+#define BAR_MAX 200u
+
+/* ---- cells ------------------------------------------------------------------------------------------------------- */
+
+static void cell_count(struct ae_table *table, uint64_t count) {
+    char text[AE_AMOUNT_SIZE];
+
+    ae_table_cell(table, "%s", ae_amount_count(text, count));
+}
+
+static void cell_bytes(struct ae_table *table, uint64_t bytes) {
+    char text[AE_AMOUNT_SIZE];
+
+    ae_table_cell(table, "%s", ae_amount_bytes(text, bytes));
+}
+
+static void cell_ns(struct ae_table *table, uint64_t ns) {
+    char text[AE_AMOUNT_SIZE];
+
+    ae_table_cell(table, "%s", ns != AETHER_UNKNOWN ? ae_amount_duration(text, (double)ns * 1e-9) : "-");
+}
+
+static void cell_quantile(struct ae_table *table, const aether_latency *latency, double share) {
+    const double ns = aether_latency_quantile(latency, share);
+    char text[AE_AMOUNT_SIZE];
+
+    ae_table_cell(table, "%s", ns >= 0 ? ae_amount_duration(text, ns * 1e-9) : "-");
+}
+
+static void cell_pid(struct ae_table *table, uint32_t pid) {
+    if (pid != 0)
+        ae_table_cell(table, "%" PRIu32, pid);
+    else
+        ae_table_cell(table, "-");
+}
+
+static void cell_text(struct ae_table *table, const char *text) {
+    ae_table_text(table, text, strlen(text));
+}
+
+void ae_text_begin(const struct ae_view *view, uint64_t index, bool watched) {
+    fputs(watched && view->out->terminal ? "\033[H\033[J" : index > 0 ? "\n" : "", view->out->file);
+}
+
+/* ---- a topic's totals -------------------------------------------------------------------------------------------- */
+
+static void print_room(FILE *f, const aether_topic_metrics *t) {
+    char total[AE_AMOUNT_SIZE], longest[AE_AMOUNT_SIZE], now[AE_AMOUNT_SIZE];
+
+    fprintf(f, "stalls        %" PRIu64 " without room, %s in total, the longest %s", t->stalls,
+            ae_amount_duration(total, (double)t->stall_ns * 1e-9),
+            ae_amount_duration(longest, (double)t->stall_longest * 1e-9));
+    if (t->waiting > 0)
+        fprintf(f, "; %" PRIu64 " publisher%s now, for up to %s", t->waiting, t->waiting == 1 ? " waits" : "s wait",
+                ae_amount_duration(now, (double)t->waited_ns * 1e-9));
+    fputc('\n', f);
+}
+
+static void print_lost(FILE *f, const aether_topic_metrics *t) {
+    char lost[AE_AMOUNT_SIZE], amount[AE_AMOUNT_SIZE];
+    const char *before = ": ";
+
+    fprintf(f, "lost          %s in %" PRIu64 " gap%s", ae_amount_count(lost, t->lost), t->gaps,
+            t->gaps == 1 ? "" : "s");
+    for (int i = 0; i < AETHER_LOST_REASONS; i++) {
+        if (t->lost_by[i] == 0)
+            continue;
+        fprintf(f, "%s%s %s", before, aether_lost_name((aether_lost)i), ae_amount_count(amount, t->lost_by[i]));
+        before = ", ";
+    }
+    fprintf(f, "\npassed over   %s skipped by latest subscribers", ae_amount_count(amount, t->skipped));
+    fprintf(f, ", %s aborted by a publisher's death\n", ae_amount_count(amount, t->aborted));
+}
+
+static void print_unread(FILE *f, const aether_topic_metrics *t) {
+    char age[AE_AMOUNT_SIZE];
+
+    fprintf(f, "unread        ");
+    if (t->age_ns == AETHER_UNKNOWN)
+        fprintf(f, "for an unknown time");
+    else if (t->age_ns > 0)
+        fprintf(f, "for up to %s", ae_amount_duration(age, (double)t->age_ns * 1e-9));
+    else
+        fprintf(f, "nothing");
+    fprintf(f, "; %" PRIu64 " subscriber%s stuck\n", t->stuck, t->stuck == 1 ? " is" : "s are");
+}
+
+static void print_quantiles(FILE *f, const aether_latency *latency) {
+    char amount[AE_AMOUNT_SIZE];
+
+    if (aether_latency_count(latency) == 0)
+        return;
+    fprintf(f, "latencies    ");
+    for (size_t i = 0; i < AE_QUANTILES; i++)
+        fprintf(f, " %s %s%s", ae_quantiles[i].word,
+                ae_amount_duration(amount, aether_latency_quantile(latency, ae_quantiles[i].share) * 1e-9),
+                i + 1 < AE_QUANTILES ? "," : "");
+    fprintf(f, "; from %s sample%s\n", ae_amount_count(amount, latency->samples), latency->samples == 1 ? "" : "s");
+}
+
+void ae_text_totals(FILE *file, const aether_topic_metrics *topic) {
+    char count[AE_AMOUNT_SIZE], bytes[AE_AMOUNT_SIZE];
+
+    print_room(file, topic);
+    fprintf(file, "published     %s messages, %s\n", ae_amount_count(count, topic->published),
+            ae_amount_bytes(bytes, topic->published_bytes));
+    fprintf(file, "delivered     %s messages, %s, to all subscribers together\n",
+            ae_amount_count(count, topic->delivered), ae_amount_bytes(bytes, topic->delivered_bytes));
+    print_lost(file, topic);
+    print_unread(file, topic);
+    print_quantiles(file, &topic->latency);
+}
+
+/* ---- a topic's publishers and subscribers ------------------------------------------------------------------------ */
+
+/* What it waits for, and for how long: "subscriber risk (pid 790), 3.20 s". */
+static void cell_waits(struct ae_table *table, const aether_topic_metrics *topic, const aether_publisher_metrics *p) {
+    const aether_owner *owner = NULL;
+    char pid[24] = "", time[AE_AMOUNT_SIZE];
+    char name[AE_ESCAPED_SIZE(sizeof owner->client)];
+
+    if (p->waits == AETHER_WAITS_NOT) {
+        ae_table_cell(table, "-");
+        return;
+    }
+    if (p->waits_subscriber >= 0 && (size_t)p->waits_subscriber < topic->subscriber_count)
+        owner = &topic->subscribers[p->waits_subscriber].owner;
+    else if (p->waits_publisher >= 0 && (size_t)p->waits_publisher < topic->publisher_count)
+        owner = &topic->publishers[p->waits_publisher].owner;
+    ae_amount_duration(time, (double)p->waited_ns * 1e-9);
+    if (owner != NULL) {
+        ae_escape(name, owner->client, strlen(owner->client));
+        if (owner->pid != 0)
+            (void)snprintf(pid, sizeof pid, " (pid %" PRIu32 ")", owner->pid);
+        ae_table_cell(table, "%s %s%s, %s", aether_waits_name(p->waits), name, pid, time);
+    } else {
+        ae_table_cell(table, "%s, %s", aether_waits_name(p->waits), time);
+    }
+}
+
+static int show_publishers(const struct ae_view *view, const aether_topic_metrics *topic) {
+    struct ae_table table;
+    char used[AE_AMOUNT_SIZE], size[AE_AMOUNT_SIZE];
+
+    if (topic->publisher_count == 0)
+        return 0;
+    ae_table_init(&table, "PUBLISHER|>PID|PROCESS|>MESSAGES|>BYTES|>BATCHES|>STALLS|>STALLED|>LONGEST|>RETRIES|>WAKES|"
+                          ">LOANS|LANE|WAITS FOR");
+    for (size_t i = 0; i < topic->publisher_count; i++) {
+        const aether_publisher_metrics *p = &topic->publishers[i];
+        cell_text(&table, p->owner.client);
+        cell_pid(&table, p->owner.pid);
+        cell_text(&table, ae_process_name(p->owner.process));
+        cell_count(&table, p->messages);
+        cell_bytes(&table, p->bytes);
+        cell_count(&table, p->batches);
+        cell_count(&table, p->stalls);
+        cell_ns(&table, p->stall_ns);
+        cell_ns(&table, p->stall_longest);
+        cell_count(&table, p->retries);
+        cell_count(&table, p->wakes);
+        cell_count(&table, p->loans);
+        if (p->lane_bytes > 0)
+            ae_table_cell(&table, "%s of %s", ae_amount_bytes(used, p->lane_used),
+                          ae_amount_bytes(size, p->lane_bytes));
+        else
+            ae_table_cell(&table, "-");
+        cell_waits(&table, topic, p);
+    }
+    fputc('\n', view->out->file);
+    return ae_table_print(&table, view->out);
+}
+
+/* The state, and what its process is, if that is why it doesn't receive: "stuck, stopped". */
+static void cell_state(struct ae_table *table, const aether_subscriber_metrics *s) {
+    const char process = s->owner.process;
+    const bool halted = process == 'T' || process == 't' || process == 'Z' || process == 'X';
+
+    ae_table_cell(table, "%s%s%s", aether_state_name(s->state), halted ? ", " : "",
+                  halted ? ae_process_name(process) : "");
+}
+
+static int show_subscribers(const struct ae_view *view, const aether_topic_metrics *topic) {
+    struct ae_table table;
+
+    if (topic->subscriber_count == 0)
+        return 0;
+    ae_table_init(&table,
+                  "SUBSCRIBER|>PID|POLICY|STATE|>MESSAGES|>BYTES|>LAG|>AGE|>LOST|>SKIPPED|>SLEEPS|>HOLDS UP|>P50|"
+                  ">P99|>MAX");
+    for (size_t i = 0; i < topic->subscriber_count; i++) {
+        const aether_subscriber_metrics *s = &topic->subscribers[i];
+        cell_text(&table, s->owner.client);
+        cell_pid(&table, s->owner.pid);
+        cell_text(&table, ae_policy_name(s->policy));
+        cell_state(&table, s);
+        cell_count(&table, s->delivered);
+        cell_bytes(&table, s->bytes);
+        cell_count(&table, s->lag);
+        cell_ns(&table, s->age_ns);
+        cell_count(&table, s->lost);
+        cell_count(&table, s->skipped);
+        cell_count(&table, s->sleeps);
+        cell_count(&table, s->holds_up);
+        cell_quantile(&table, &s->latency, 0.5);
+        cell_quantile(&table, &s->latency, 0.99);
+        cell_quantile(&table, &s->latency, 1);
+    }
+    fputc('\n', view->out->file);
+    return ae_table_print(&table, view->out);
+}
+
+static int show_departed(const struct ae_view *view, const aether_topic_metrics *topic) {
+    struct ae_table table;
+    char date[AE_DATE_SIZE];
+
+    if (topic->departed_count == 0)
+        return 0;
+    ae_table_init(&table, "DEPARTED|>PID|CLIENT|LEFT|HOW|>MESSAGES|>LOST|>ABORTED|>SKIPPED|>FULL|>STALLED");
+    for (size_t i = 0; i < topic->departed_count; i++) {
+        const aether_departed_metrics *d = &topic->departed[i];
+        const bool publisher = d->role == AETHER_ROLE_PUBLISHER;
+        cell_text(&table, ae_role_name(d->role));
+        cell_pid(&table, d->owner.pid);
+        cell_text(&table, d->owner.client);
+        cell_text(&table, ae_date(date, d->left_ns));
+        ae_table_cell(&table, "%s%s", d->died ? "died" : "closed", d->evicted ? ", evicted" : "");
+        cell_count(&table, d->messages);
+        if (publisher) {
+            for (int j = 0; j < 3; j++)
+                ae_table_cell(&table, "-");
+            cell_count(&table, d->full);
+            cell_ns(&table, d->stall_ns);
+        } else {
+            cell_count(&table, d->lost);
+            cell_count(&table, d->aborted);
+            cell_count(&table, d->skipped);
+            ae_table_cell(&table, "-");
+            ae_table_cell(&table, "-");
+        }
+    }
+    fputc('\n', view->out->file);
+    return ae_table_print(&table, view->out);
+}
+
+int ae_text_peers(const struct ae_view *view, const aether_topic_metrics *topic) {
+    int rc = show_publishers(view, topic);
+
+    if (rc == 0)
+        rc = show_subscribers(view, topic);
+    return rc == 0 ? show_departed(view, topic) : rc;
+}
+
+/* ---- latencies --------------------------------------------------------------------------------------------------- */
+
+static void latency_row(struct ae_table *table, const aether_latency *latency) {
+    cell_count(table, aether_latency_count(latency));
+    cell_count(table, latency->samples);
+    for (size_t i = 0; i < AE_QUANTILES; i++)
+        cell_quantile(table, latency, ae_quantiles[i].share);
+    cell_count(table, latency->missed);
+    cell_count(table, latency->negative);
+    cell_count(table, latency->overflow);
+}
+
+static uint64_t row_count(const aether_latency *latency, unsigned row) {
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < BUCKETS_A_ROW; i++)
+        count += latency->buckets[row * BUCKETS_A_ROW + i];
+    return count;
+}
+
+/* "512 ns to 1.02 us" */
+static size_t row_title(char title[2 * AE_AMOUNT_SIZE], unsigned row) {
+    char from[AE_AMOUNT_SIZE], to[AE_AMOUNT_SIZE];
+
+    return (size_t)snprintf(title, 2 * AE_AMOUNT_SIZE, "%s to %s",
+                            ae_amount_duration(from, (double)aether_latency_floor(row * BUCKETS_A_ROW) * 1e-9),
+                            ae_amount_duration(to, (double)aether_latency_floor((row + 1) * BUCKETS_A_ROW) * 1e-9));
+}
+
+/* Powers of two, from the first to the last that holds messages; the longest bar ends at the last column. */
+static int show_histogram(const struct ae_view *view, const aether_latency *latency, unsigned columns) {
+    char title[2 * AE_AMOUNT_SIZE], amount[AE_AMOUNT_SIZE], bar[BAR_MAX + 1];
+    unsigned first = ROWS, last = 0;
+    size_t title_width = strlen("LATENCY"), count_width = strlen("MESSAGES");
+    uint64_t most = 1, sum = 0;
+    struct ae_table table;
+    const uint64_t total = aether_latency_count(latency);
+
+    for (unsigned row = 0; row < ROWS; row++) {
+        const uint64_t count = row_count(latency, row);
+        if (count == 0)
+            continue;
+        first = first < row ? first : row;
+        last = row;
+        most = most > count ? most : count;
+    }
+    if (total == 0)
+        return 0;
+    for (unsigned row = first; row <= last; row++) {
+        const size_t width = row_title(title, row), digits = strlen(ae_amount_count(amount, row_count(latency, row)));
+        title_width = title_width > width ? title_width : width;
+        count_width = count_width > digits ? count_width : digits;
+    }
+    const size_t used = title_width + 2 + count_width + 2 + strlen("CUMULATIVE") + 2;
+    size_t room = columns > used + BAR_MIN ? columns - used : BAR_MIN;
+    room = room < BAR_MAX ? room : BAR_MAX;
+    memset(bar, '#', sizeof bar - 1);
+    bar[sizeof bar - 1] = '\0';
+
+    ae_table_init(&table, "LATENCY|>MESSAGES|>CUMULATIVE|");
+    for (unsigned row = first; row <= last; row++) {
+        const uint64_t count = row_count(latency, row);
+        const double part = (double)count / (double)most;
+        size_t length = (size_t)(part * (double)room + 0.5);
+        length = length == 0 && count > 0 ? 1 : length;
+        sum += count;
+        row_title(title, row);
+        ae_table_cell(&table, "%s", title);
+        cell_count(&table, count);
+        ae_table_cell(&table, "%.3f %%", 100 * (double)sum / (double)total);
+        ae_table_cell(&table, "%.*s", (int)(length < room ? length : room), bar);
+    }
+    fputc('\n', view->out->file);
+    return ae_table_print(&table, view->out);
+}
+
+int ae_text_show_latencies(const struct ae_view *view, const struct ae_view_latencies *latencies) {
+    const aether_topic_info *info = latencies->info;
+    char name[AE_ESCAPED_SIZE(sizeof info->name)], amount[AE_AMOUNT_SIZE];
+    FILE *f = view->out->file;
+    struct ae_table table;
+
+    ae_text_begin(view, latencies->repeat.index, latencies->repeat.watched);
+    ae_escape(name, info->name, strlen(info->name));
+    fprintf(f, "%s: time from publish to receive, of %s", name,
+            info->latency == AETHER_LATENCY_ALL ? "all messages" : "sampled messages");
+    if (latencies->seconds > 0)
+        fprintf(f, ", in the last %s\n", ae_amount_duration(amount, latencies->seconds));
+    else
+        fprintf(f, ", since the topic was created\n");
+    ae_table_init(&table,
+                  "SUBSCRIBER|>PID|POLICY|>MESSAGES|>SAMPLES|>P50|>P90|>P99|>P99.9|>P99.99|>MAX|>MISSED|>NEGATIVE|"
+                  ">OVERFLOW");
+    for (size_t i = 0; i < latencies->count; i++) {
+        const aether_subscriber_metrics *s = &latencies->subscribers[i];
+        cell_text(&table, s->owner.client);
+        cell_pid(&table, s->owner.pid);
+        cell_text(&table, ae_policy_name(s->policy));
+        latency_row(&table, &s->latency);
+    }
+    ae_table_cell(&table, "together");
+    ae_table_cell(&table, "-");
+    ae_table_cell(&table, "-");
+    latency_row(&table, latencies->together);
+    const int rc = ae_table_print(&table, view->out);
+    if (rc != 0 || !latencies->histogram)
+        return rc;
+    return show_histogram(view, latencies->together, latencies->columns);
+}
+
+/* ---- lag and rates ----------------------------------------------------------------------------------------------- */
+
+int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) {
+    char topic[AE_ESCAPED_SIZE(sizeof((aether_topic_info *)0)->name)];
+    FILE *f = view->out->file;
+    struct ae_table table;
+
+    if (lag->count == 0)
+        fprintf(f, "No subscriber.\n");
+    ae_table_init(&table, "TOPIC|SUBSCRIBER|>PID|POLICY|STATE|>LAG|>AGE|>LOST|>HOLDS UP");
+    for (size_t i = 0; i < lag->count; i++) {
+        const aether_subscriber_metrics *s = lag->rows[i].subscriber;
+        cell_text(&table, lag->rows[i].topic);
+        cell_text(&table, s->owner.client);
+        cell_pid(&table, s->owner.pid);
+        cell_text(&table, ae_policy_name(s->policy));
+        cell_state(&table, s);
+        cell_count(&table, s->lag);
+        cell_ns(&table, s->age_ns);
+        cell_count(&table, s->lost);
+        cell_count(&table, s->holds_up);
+    }
+    const int rc = lag->count > 0 ? ae_table_print(&table, view->out) : 0;
+    if (rc == 0 && lag->holdup_count > 0)
+        fputc('\n', f);
+    for (size_t i = 0; i < lag->holdup_count && rc == 0; i++) {
+        const struct ae_view_holdup *holdup = &lag->holdups[i];
+        ae_escape(topic, holdup->topic, strnlen(holdup->topic, sizeof((aether_topic_info *)0)->name - 1));
+        fprintf(f, "%s: %s\n", topic, holdup->text);
+    }
+    return rc != 0 ? rc : ae_out_result(view->out);
+}
+
+static void cell_rate(struct ae_table *table, const struct ae_view_rate *rate) {
+    char amount[AE_AMOUNT_SIZE];
+
+    if (!rate->known) {
+        ae_table_cell(table, "-");
+        ae_table_cell(table, "-");
+        return;
+    }
+    ae_table_cell(table, "%s", ae_amount_rate(amount, rate->messages));
+    ae_table_cell(table, "%s/s", ae_amount_bytes(amount, (uint64_t)rate->bytes));
+}
+
+/* A topic, and below it each of its publishers. */
+static void add_rates(struct ae_table *table, const struct ae_view_topic_rates *topic) {
+    const aether_topic_metrics *t = topic->figures;
+
+    cell_text(table, t->info.name);
+    ae_table_cell(table, "%zu", t->publisher_count);
+    ae_table_cell(table, "-");
+    cell_rate(table, &topic->published);
+    cell_rate(table, &topic->delivered);
+    for (size_t i = 0; i < t->publisher_count; i++) {
+        ae_table_cell(table, "  by");
+        cell_text(table, t->publishers[i].owner.client);
+        cell_pid(table, t->publishers[i].owner.pid);
+        cell_rate(table, &topic->publishers[i]);
+        ae_table_cell(table, "-");
+        ae_table_cell(table, "-");
+    }
+}
+
+int ae_text_show_rates(const struct ae_view *view, const struct ae_view_rates *rates) {
+    struct ae_table table;
+
+    ae_text_begin(view, rates->repeat.index, rates->repeat.watched);
+    if (rates->count == 0) {
+        fprintf(view->out->file, "No topic.\n");
+        return ae_out_result(view->out);
+    }
+    ae_table_init(&table, "TOPIC|PUBLISHERS|>PID|>PUBLISHED|>BYTES|>DELIVERED|>BYTES");
+    for (size_t i = 0; i < rates->count; i++)
+        add_rates(&table, &rates->topics[i]);
+    return ae_table_print(&table, view->out);
+}
+
+/* ---- clients and checks ------------------------------------------------------------------------------------------ */
+
+int ae_text_show_clients(const struct ae_view *view, const struct ae_view_clients *clients) {
+    struct ae_table table;
+    char amount[AE_AMOUNT_SIZE];
+
+    if (clients->count == 0) {
+        fprintf(view->out->file, "No client.\n");
+        return ae_out_result(view->out);
+    }
+    ae_table_init(&table, ">ID|CLIENT|>PID|>UID|PROCESS|>PUBLISHERS|>SUBSCRIBERS|>SINCE|>MEMORY");
+    for (size_t i = 0; i < clients->count; i++) {
+        const aether_client_metrics *c = &clients->list[i];
+        ae_table_cell(&table, "%" PRIu64, c->client_id);
+        cell_text(&table, c->name);
+        cell_pid(&table, c->pid);
+        ae_table_cell(&table, "%" PRIu32, c->uid);
+        cell_text(&table, ae_process_name(c->process));
+        ae_table_cell(&table, "%" PRIu64, c->publishers);
+        ae_table_cell(&table, "%" PRIu64, c->subscribers);
+        const uint64_t age = clients->now_ns > c->created_ns ? clients->now_ns - c->created_ns : 0;
+        ae_table_cell(&table, "%s", ae_amount_duration(amount, (double)age * 1e-9));
+        cell_bytes(&table, c->stats_bytes);
+    }
+    return ae_table_print(&table, view->out);
+}
+
+/* Without an exponent, which not every monitoring system reads. */
+static void print_number(FILE *f, double value) {
+    char text[400];
+    const int len = snprintf(text, sizeof text, "%.9f", value);
+    size_t end = len > 0 && (size_t)len < sizeof text ? (size_t)len : 0;
+
+    while (end > 0 && text[end - 1] == '0')
+        end--;
+    if (end > 0 && text[end - 1] == '.')
+        end--;
+    fprintf(f, "%.*s", (int)end, text);
+}
+
+/* A limit as a range of monitoring plugins: "10" is bad above it, "10:" below it. */
+static void print_limit(FILE *f, bool has, double limit, bool floor) {
+    fputc(';', f);
+    if (!has)
+        return;
+    print_number(f, limit);
+    fputs(floor ? ":" : "", f);
+}
+
+int ae_text_show_check(const struct ae_view *view, const struct ae_view_check *check) {
+    FILE *f = view->out->file;
+
+    fprintf(f, "AETHER %s - ", ae_health_name(check->health));
+    /* A '|' begins the figures. */
+    for (const char *c = check->text; *c != '\0'; c++) {
+        if (*c == '|')
+            fputs("\\x7c", f);
+        else
+            fputc(*c, f);
+    }
+    for (size_t i = 0; i < check->count; i++) {
+        const struct ae_view_limit *limit = &check->limits[i];
+        fprintf(f, "%s%s=", i == 0 ? " | " : " ", limit->name);
+        if (limit->known) {
+            print_number(f, limit->value);
+            fputs(limit->unit, f);
+        } else {
+            fputc('U', f);
+        }
+        print_limit(f, limit->has_warning, limit->warning, limit->floor);
+        print_limit(f, limit->has_critical, limit->critical, limit->floor);
+        fputs(";0", f);
+    }
+    fputc('\n', f);
+    return ae_out_result(view->out);
+}
