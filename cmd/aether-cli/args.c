@@ -74,6 +74,47 @@ bool args_number(const char *text, double *value) {
     return isfinite(*value);
 }
 
+bool args_time(const char *text, double *seconds) {
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"", 1}};
+    const size_t len = strspn(text, "0123456789.");
+    char number[64];
+
+    if (len >= sizeof number)
+        return false;
+    memcpy(number, text, len);
+    number[len] = '\0';
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(text + len, units[i].name) == 0) {
+            if (!args_number(number, seconds))
+                return false;
+            *seconds *= units[i].seconds;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool args_limits(const char *text, bool times, struct args_limits *limits) {
+    const size_t len = strcspn(text, ":");
+    const char *second = text[len] == ':' ? text + len + 1 : "";
+    struct args_limits read = {.has_warning = len > 0, .has_critical = second[0] != '\0'};
+    char first[64];
+
+    if (len >= sizeof first || (!read.has_warning && !read.has_critical))
+        return false;
+    memcpy(first, text, len);
+    first[len] = '\0';
+    if (read.has_warning && !(times ? args_time(first, &read.warning) : args_number(first, &read.warning)))
+        return false;
+    if (read.has_critical && !(times ? args_time(second, &read.critical) : args_number(second, &read.critical)))
+        return false;
+    *limits = read;
+    return true;
+}
+
 /* ---- suggestions ------------------------------------------------------------------------------------------------- */
 
 static unsigned least(unsigned a, unsigned b) {
@@ -136,6 +177,11 @@ static int bad_value(const struct args_option *option, const char *text) {
         }
         return cli_error(CLI_USAGE, "--%s '%s': use %s", option->name, text, list);
     }
+    case ARGS_LIMITS:
+    case ARGS_TIMES:
+        return cli_error(CLI_USAGE, "--%s '%s': use WARNING:CRITICAL, two %s, of which one may be left out",
+                         option->name, text,
+                         option->kind == ARGS_TIMES ? "times such as 20ms:1.5s" : "numbers such as 10:100");
     default:
         break;
     }
@@ -184,6 +230,9 @@ static bool set_value(const struct args_option *option, char **argv, char *text)
             return false;
         *(double *)option->target = x;
         return true;
+    case ARGS_LIMITS:
+    case ARGS_TIMES:
+        return args_limits(text, option->kind == ARGS_TIMES, option->target);
     case ARGS_CHOICE:
         for (int i = 0; option->choices[i] != NULL; i++) {
             if (strcmp(text, option->choices[i]) == 0) {

@@ -15,7 +15,15 @@ enum args_kind {
     ARGS_NUMBER,   /* double *: decimal with a fraction */
     ARGS_CHOICE,   /* int *: index into choices */
     ARGS_INTERVAL, /* double *: as ARGS_NUMBER, but the value may be left out: the target is then set to fallback */
+    ARGS_LIMITS,   /* struct args_limits *: WARNING:CRITICAL, two numbers */
+    ARGS_TIMES,    /* struct args_limits *: the same of times: numbers with ns, us, ms, s, min or h, else seconds */
     ARGS_LIST      /* struct args_list *: any word that isn't empty; the option may be repeated */
+};
+
+/* Two limits, of which one may be missing. */
+struct args_limits {
+    bool has_warning, has_critical;
+    double warning, critical; /* times are in seconds */
 };
 
 /* Words in the order in which they were given. items point into argv. */
@@ -62,6 +70,8 @@ int args_parse(const struct args_spec *spec, int argc, char **argv, const char *
 bool args_count(const char *text, uint64_t *value);
 bool args_size(const char *text, uint64_t *bytes);
 bool args_number(const char *text, double *value);
+bool args_time(const char *text, double *seconds);
+bool args_limits(const char *text, bool times, struct args_limits *limits);
 
 /* The candidate that was probably meant by text, or NULL if none is similar. candidates ends with NULL. */
 const char *args_nearest(const char *text, const char *const *candidates);

@@ -14,6 +14,11 @@ int cmd_pub(int argc, char **argv);
 int cmd_sub(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_latency(int argc, char **argv);
+int cmd_lag(int argc, char **argv);
+int cmd_hz(int argc, char **argv);
+int cmd_clients(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
 

@@ -4,11 +4,19 @@
 #include "view/escape.h"
 #include <aether/aether.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define ERROR_MAX 1024
+#define UNKNOWN 3 /* of monitoring plugins */
+
+static bool monitoring;
+
+void cli_errors_for_monitoring(void) {
+    monitoring = true;
+}
 
 int cli_error(int status, const char *format, ...) {
     char text[ERROR_MAX], line[AE_ESCAPED_SIZE(ERROR_MAX)];
@@ -20,8 +28,15 @@ int cli_error(int status, const char *format, ...) {
     if (len < 0)
         text[0] = '\0';
     ae_escape(line, text, strlen(text));
-    fprintf(stderr, "aether-cli: %s\n", line);
-    return status;
+    if (!monitoring) {
+        fprintf(stderr, "aether-cli: %s\n", line);
+        return status;
+    }
+    /* A '|' would begin figures. */
+    for (char *bar = strchr(line, '|'); bar != NULL; bar = strchr(bar, '|'))
+        *bar = '/';
+    printf("AETHER UNKNOWN - %s\n", line);
+    return UNKNOWN;
 }
 
 int cli_library_error(int rc) {

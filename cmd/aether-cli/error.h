@@ -19,6 +19,12 @@ enum cli_exit {
 /* Prints "aether-cli: ..." on stderr, escaped by ae_escape() so that it is one line, and returns status. */
 int cli_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * From now on cli_error() reports as monitoring plugins do: it prints "AETHER UNKNOWN - ..." on stdout, and returns 3
+ * for any status.
+ */
+void cli_errors_for_monitoring(void);
+
 /* Reports the library's last error and returns the exit status for rc, the code that the library returned. */
 int cli_library_error(int rc);
 

@@ -16,6 +16,11 @@ static const struct cli_command all_commands[] = {
     {"sub", "TOPIC", "print the messages of a topic", cmd_sub},
     {"stats", "", "counters of the daemon and its topics", cmd_stats},
     {"top", "", "what all topics are doing, on a screen", cmd_top},
+    {"latency", "TOPIC", "how long messages take from publish to receive", cmd_latency},
+    {"lag", "[TOPIC ...]", "how far subscribers are behind, and who holds up whom", cmd_lag},
+    {"hz", "[TOPIC ...]", "how fast topics are published, and by whom", cmd_hz},
+    {"clients", "", "the connected programs", cmd_clients},
+    {"check", "[TOPIC ...]", "one line and an exit code for a monitoring system", cmd_check},
     {"bench", "throughput|latency|fanout|wakeup", "measure this machine", cmd_bench},
     {"shutdown", "", "stop the daemon", cmd_shutdown},
 };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define BUFFER_BYTES 65536
 
@@ -23,6 +24,12 @@ bool out_failed(void) {
 
 bool out_flush(void) {
     return ae_out_flush(&out);
+}
+
+unsigned out_columns(void) {
+    struct winsize size;
+
+    return ioctl(fileno(stdout), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 int out_status(void) {
