@@ -23,7 +23,7 @@ tells() {
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
 ok "--version" prints "aether-cli 0.4.0" --version
-for command in pub sub stats shutdown; do
+for command in pub sub stats latency lag hz clients check shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
 done
@@ -35,7 +35,7 @@ ok "help topic create: --publishers" prints "--publishers KIND " help topic crea
 ok "help sub: --exit-at-end" prints "no publisher is attached any more" help sub
 
 ok "no command" refuses 2 "needs a command"
-ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, bench, shutdown or help" frobnicate
+ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, latency, lag, hz, clients, check, bench, shutdown or help" frobnicate
 for words in publish:pub subscribe:sub list:'topic ls' info:'topic info' stop:shutdown; do
     ok "another program's name of ${words#*:}" refuses 2 "did you mean '${words#*:}'?" "${words%%:*}"
 done
@@ -106,6 +106,15 @@ ok "MESSAGE and --size" refuses 2 "not both" pub t m --size 8
 ok "flag with a value" refuses 2 "takes no value" sub t --raw=1
 ok "stats --count alone" refuses 2 "--watch" stats --count 2
 ok "stats --watch 0" refuses 2 "0.01" stats --watch 0
+ok "latency without a topic" refuses 2 "usage: aether-cli latency TOPIC" latency
+ok "latency of two topics" refuses 2 "one word too many" latency a b
+ok "latency --count alone" refuses 2 "--watch" latency t --count 2
+ok "latency --watch 0" refuses 2 "0.01" latency t --watch 0
+ok "hz --window 0" refuses 2 "0.01" hz --window 0
+ok "hz --window" refuses 2 "from 0 to 86400" hz --window x
+ok "hz --count" refuses 2 "at least 1" hz --count 0
+ok "clients word" refuses 2 "one word too many" clients t
+ok "lag: unknown option" refuses 2 "did you mean --json" lag --jsn
 ok "stats word" refuses 2 "one word too many" stats t
 
 for words in "pub t m" "sub t" "topic create t" "topic rm t" shutdown; do

@@ -79,6 +79,44 @@ static void numbers(void **state) {
     assert_false(args_number(huge, &x));
 }
 
+static void times(void **state) {
+    static const char *const bad[] = {"", "s", "1 s", "1S", "-1s", "1m", "1.s", "1e3", "1..2", "1ss", "ms"};
+    char huge[512];
+    double x = 7;
+
+    (void)state;
+    assert_true(args_time("0", &x) && x == 0);
+    assert_true(args_time("2.5", &x) && x == 2.5);
+    assert_true(args_time("3s", &x) && x == 3);
+    assert_true(args_time("20ms", &x) && x == 20 * 1e-3);
+    assert_true(args_time("1.5us", &x) && x == 1.5 * 1e-6);
+    assert_true(args_time("100ns", &x) && x == 100 * 1e-9);
+    assert_true(args_time("2min", &x) && x == 120);
+    assert_true(args_time("1h", &x) && x == 3600);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(args_time(bad[i], &x));
+    memset(huge, '9', sizeof huge - 1);
+    huge[sizeof huge - 1] = '\0';
+    assert_false(args_time(huge, &x));
+}
+
+static void limits(void **state) {
+    static const char *const bad[] = {"", ":", "1:2:3", "1:x", "x:1", "-1:2", "1,2", " 1:2", "1: 2", "1s:2s"};
+    struct args_limits l;
+
+    (void)state;
+    assert_true(args_limits("10:100", false, &l));
+    assert_true(l.has_warning && l.has_critical && l.warning == 10 && l.critical == 100);
+    assert_true(args_limits("0.5", false, &l) && l.has_warning && !l.has_critical && l.warning == 0.5);
+    assert_true(args_limits("5:", false, &l) && l.has_warning && !l.has_critical && l.warning == 5);
+    assert_true(args_limits(":7", false, &l) && !l.has_warning && l.has_critical && l.critical == 7);
+    assert_true(args_limits("20ms:1.5", true, &l) && l.warning == 20 * 1e-3 && l.critical == 1.5);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(args_limits(bad[i], false, &l));
+    assert_false(args_limits("1:2K", true, &l));
+    assert_true(l.warning == 20 * 1e-3);
+}
+
 static void nearest(void **state) {
     static const char *const words[] = {"topic", "pub", "sub", "stats", "bench", "shutdown", "help", "rm", NULL};
     char longest[200];
@@ -103,6 +141,7 @@ struct values {
     double number, interval;
     int choice;
     bool size_given;
+    struct args_limits limits;
     struct args_list list;
     char listed[256]; /* its words, each followed by a comma */
     bool takes_rest;
@@ -152,6 +191,8 @@ static int parse(struct values *v, ...) {
          .value = "S",
          .help = "-"},
         {.name = "colour", .kind = ARGS_CHOICE, .target = &v->choice, .choices = choices, .value = "C", .help = "-"},
+        {.name = "lag", .kind = ARGS_LIMITS, .target = &v->limits, .value = "W:C", .help = "-"},
+        {.name = "age", .kind = ARGS_TIMES, .target = &v->limits, .value = "W:C", .help = "-"},
         {.name = "file", .kind = ARGS_LIST, .target = &v->list, .value = "F", .help = "-"},
     };
     const struct args_spec spec = {.command = "do",
@@ -215,6 +256,11 @@ static void options_good(void **state) {
     assert_int_equal(parse(&v, "a", "--every=3", END), ARGS_RUN);
     assert_true(v.interval == 3);
 
+    assert_int_equal(parse(&v, "a", "--lag", "1:2", END), ARGS_RUN);
+    assert_true(v.limits.warning == 1 && v.limits.critical == 2);
+    assert_int_equal(parse(&v, "a", "--age=1min:", END), ARGS_RUN);
+    assert_true(v.limits.warning == 60 && !v.limits.has_critical);
+
     assert_int_equal(parse(&v, "--", "--flag", "--", END), ARGS_RUN);
     assert_string_equal(v.words[0], "--flag");
     assert_string_equal(v.words[1], "--");
@@ -276,6 +322,10 @@ static void options_bad(void **state) {
     assert_int_equal(parse(&v, "a", "--number", "10.5", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--colour", "blue", END), CLI_USAGE);
     assert_non_null(strstr(error, "red or green"));
+    assert_int_equal(parse(&v, "a", "--lag", "1ms:", END), CLI_USAGE);
+    assert_non_null(strstr(error, "--lag '1ms:': use WARNING:CRITICAL, two numbers"));
+    assert_int_equal(parse(&v, "a", "--age", "", END), CLI_USAGE);
+    assert_non_null(strstr(error, "two times such as 20ms:1.5s"));
     assert_int_equal(parse(&v, "a", "--text", "", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--socket", "", END), CLI_USAGE);
     assert_int_equal(parse(&v, "a", "--=", END), CLI_USAGE);
@@ -285,7 +335,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts),  cmocka_unit_test(sizes),        cmocka_unit_test(numbers),
         cmocka_unit_test(nearest), cmocka_unit_test(options_good), cmocka_unit_test(options_bad),
-        cmocka_unit_test(lists),
+        cmocka_unit_test(lists),   cmocka_unit_test(times),        cmocka_unit_test(limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

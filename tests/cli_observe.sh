@@ -1,0 +1,217 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# latency, lag, hz, clients, check, and the figures of topic info: with publishers and subscribers that are busy,
+# stopped, too slow and gone, while a daemon runs and after it was killed.
+# shellcheck disable=SC2317 # ok calls functions by name
+# shellcheck source-path=SCRIPTDIR source=cli.inc.sh
+. "$(dirname "$0")/cli.inc.sh"
+
+# rows EXPRESSION ARGUMENT...: aether-cli ends with 0 and prints JSON for which the expression on `rows` is true.
+rows() {
+    local expression=$1
+    shift
+    run "$AETHER_CLI" "$@"
+    [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ] && json_rows "$tmp/out" "$expression" 2>&1 | sed 's/^/# /' && [ "${PIPESTATUS[0]}" -eq 0 ]
+}
+# shows PATTERN ARGUMENT...: aether-cli ends with 0, and a line of its text matches. No output has control characters.
+shows() {
+    local pattern=$1
+    shift
+    run "$AETHER_CLI" "$@"
+    [ "$status" -eq 0 ] && [ ! -s "$tmp/err" ] && ! grep -qaP '[\x00-\x08\x0b-\x1f\x7f]' "$tmp/out" && grep -qE -- "$pattern" "$tmp/out" && return
+    sed 's/^/# /' "$tmp/out" "$tmp/err"
+    return 1
+}
+# checks STATUS PATTERN OPTION...: check ends with STATUS and prints one line, which matches, and nothing on stderr.
+checks() {
+    local want=$1 pattern=$2
+    shift 2
+    run "$AETHER_CLI" check "$@"
+    [ "$status" -eq "$want" ] && [ ! -s "$tmp/err" ] && [ "$(wc -l <"$tmp/out")" -eq 1 ] && grep -qE -- "$pattern" "$tmp/out" && return
+    sed "s/^/# status $status: /" "$tmp/out" "$tmp/err"
+    return 1
+}
+
+for command in lag hz clients; do
+    ok "nothing there: $command" refuses 3 "none has left topics there" $command
+done
+ok "nothing there: latency" refuses 3 "none has left topics there" latency t
+ok "nothing there: check" checks 3 "^AETHER UNKNOWN - no aetherd at $AETHER_SOCKET, and none has left topics there: "
+
+start_daemon || exit 1
+ok "no topics: lag" shows '^No subscriber\.$' lag
+ok "no topics: lag --json" rows 'rows == []' lag --json
+ok "no topics: hz" shows '^No topic\.$' hz --count 1 --window 0.01
+ok "no topics: check" checks 0 '^AETHER OK - 0 topics, 0 publishers, 0 subscribers; .* \| lag=0;;;0 age=0s;10;60;0 stuck=0;0;;0 full=0s;5;30;0$'
+for command in latency lag hz; do
+    ok "unknown topic: $command" refuses 4 "no topic 'x'" $command x
+    ok "no name: $command" refuses 2 "the topic's name is empty" $command ""
+done
+ok "unknown topic: check" checks 3 "^AETHER UNKNOWN - no topic 'x' at" x
+ok "no name: check" checks 3 "^AETHER UNKNOWN - the topic's name is empty" ""
+
+# ---- a topic that is busy
+
+"$AETHER_CLI" topic create busy --latency all --max-message 100 || exit 1
+"$AETHER_CLI" topic create quiet --latency off || exit 1
+subscribe /dev/null busy --raw
+busy_sub=$sub
+"$AETHER_CLI" pub busy --size 100 --rate 500 &
+busy_pub=$!
+started+=("$busy_pub")
+until_peers busy publishers 1
+
+# At most one message is on its way between two loads, so estimate and count are compared with room for some.
+ok "latency --json" until_true rows "len(rows) == 1 and rows[0]['topic'] == 'busy' and rows[0]['latency_mode'] == 'all'
+    and rows[0]['seconds'] is None and 100 < rows[0]['latency']['samples'] and rows[0]['latency']['count'] == sum(n for _, n in rows[0]['latency']['powers'])
+    and rows[0]['latency']['count'] + rows[0]['latency']['missed'] + rows[0]['latency']['negative'] + rows[0]['latency']['overflow'] == rows[0]['latency']['samples']
+    and 0 < rows[0]['latency']['p50_ns'] <= rows[0]['latency']['p90_ns'] <= rows[0]['latency']['p99_ns'] <= rows[0]['latency']['p999_ns']
+        <= rows[0]['latency']['p9999_ns'] <= rows[0]['latency']['max_ns']
+    and [(s['pid'], s['policy']) for s in rows[0]['subscribers']] == [($busy_sub, 'reliable')]" latency busy --json
+ok "latency" shows "^aether-cli sub +$busy_sub +reliable +[0-9,]+ +[0-9,]+ +[0-9.]+ [num]?s " latency busy
+ok "latency: together" shows '^together +- +- +[0-9,]+ +[0-9,]+ +[0-9.]+ [num]?s ' latency busy
+ok "latency --histogram" shows '^[0-9.]+ [num]?s to [0-9.]+ [num]?s +[0-9,]+ +100\.000 % +#+$' latency busy --histogram
+within_80_columns() { [ "$(sed -n '/^LATENCY/,$p' "$tmp/out" | wc -L)" -le 80 ]; }
+ok "latency --histogram: its width" within_80_columns
+ok "latency --histogram --json" rows "sum(n for _, n in rows[0]['latency']['buckets']) == rows[0]['latency']['count'] > 100" latency busy --histogram --json
+ok "latency --watch" until_true rows "len(rows) == 2 and all(0.05 <= r['seconds'] < 60 for r in rows)
+    and all(0 < r['latency']['count'] < 500 * r['seconds'] + 100 for r in rows)" latency busy --watch 0.05 --count 2 --json
+ok "latency of a topic without" refuses 1 "was created with --latency off" latency quiet
+json_tool() { "$AETHER_CLI" latency busy --json | python3 -m json.tool >/dev/null; }
+ok "json.tool reads it" json_tool
+
+ok "hz --json" until_true rows "len(rows) == 2 and [r['topic'] for r in rows] == ['busy', 'quiet'] and rows[0]['seconds'] >= 0.1
+    and 0 < rows[0]['published_per_s'] < 5000 and 0 < rows[0]['published_bytes_per_s'] and 0 < rows[0]['delivered_per_s']
+    and [p['pid'] for p in rows[0]['publishers']] == [$busy_pub] and 0 < rows[0]['publishers'][0]['published_per_s'] < 5000
+    and rows[1]['published_per_s'] == 0 and rows[1]['publishers'] == []" hz --window 0.1 --count 1 --json
+ok "hz: the publisher" shows "^  by +aether-cli pub +$busy_pub +[0-9.]+( [kM])?/s " hz busy --window 0.1 --count 1
+ok "hz: topics that are asked for" rows "[r['topic'] for r in rows] == ['quiet'] * 3" hz quiet --window 0.01 --count 3 --json
+
+ok "clients --json" rows "sorted((r['pid'], r['client'], r['publishers'], r['subscribers']) for r in rows) ==
+    sorted([($busy_sub, 'aether-cli sub', 0, 1), ($busy_pub, 'aether-cli pub', 1, 0)])
+    and all(r['uid'] == $(id -u) and r['process'] in 'RSD' and r['stats_bytes'] > 0 and r['created_ns'] > 1e18 for r in rows)" clients --json
+ok "clients" shows "^ +[0-9]+  aether-cli sub +$busy_sub +$(id -u) +[a-z]+ +0 +1 +[0-9.]+ .* KiB\$" clients
+ok "stats" until_true rows "rows[1]['published'] > 100 and rows[1]['published_bytes'] > 0 and 0 < rows[1]['delivered'] <= rows[1]['published']
+    and rows[1]['latency']['samples'] > 0 and rows[1]['lost'] == 0 and rows[1]['lost_by'] == {'ring': 0, 'lane': 0, 'retained': 0, 'evicted': 0}
+    and rows[0]['daemon']['publishers'] == 1 and rows[0]['daemon']['subscribers'] == 1" stats --json
+
+ok "check: defaults" until_true checks 0 '^AETHER OK - 2 topics, 1 publisher, 1 subscriber; lag [0-9,]+.*, 0 stuck \| lag=[0-9]+;;;0 '
+ok "check --rate-min, OK" until_true checks 0 ' rate=[0-9.]+;1:;0\.5:;0$' busy --rate-min 1:0.5 --window 0.2
+ok "check --rate-min, WARNING" checks 1 '^AETHER WARNING - quiet: 0/s messages are published \|' quiet --rate-min 1:
+ok "check --rate-min, CRITICAL" checks 2 '^AETHER CRITICAL - quiet: 0/s .* rate=0;;1:;0$' quiet --rate-min :1 --window 0.01
+ok "check --p99, OK" until_true checks 0 ' p99=0\.[0-9]+s;60;3600;0$' busy --p99 1min:1h --window 0.2
+ok "check --p99, CRITICAL" until_true checks 2 '^AETHER CRITICAL - busy: 1 % of the messages takes longer than ' busy --p99 :1ns --window 0.2
+ok "check --p99 of no messages" checks 0 ' p99=U;1;;0$' quiet --p99 1: --window 0.01
+ok "check --loss" checks 0 ' loss_per_s=0;0;10;0$' --loss 0:10 --window 0.01
+ok "check --json" rows "rows[0]['status'] == 'OK' and rows[0]['code'] == 0 and rows[0]['figures']['lag']['warning'] == 1e9" check --lag 1000000000: --json
+ok "check: a bad limit" checks 3 "^AETHER UNKNOWN - --lag 'x': use WARNING:CRITICAL" --lag x
+ok "check: limits in the wrong order" checks 3 '^AETHER UNKNOWN - --lag: ' --lag 20:10
+ok "check: limits in the wrong order, --rate-min" checks 3 '^AETHER UNKNOWN - --rate-min: ' --rate-min 10:20
+ok "check: a bad option" checks 3 "^AETHER UNKNOWN - unknown option '--lagg' of check: did you mean --lag\\?" --lagg 3
+ok "check: a bad window" checks 3 '^AETHER UNKNOWN - --window' --window 0
+
+# ---- a subscriber that is stopped, and holds up a publisher
+
+"$AETHER_CLI" topic create held --capacity 8 || exit 1
+subscribe /dev/null held --raw
+held_sub=$sub
+kill -STOP "$held_sub"
+"$AETHER_CLI" pub held message --count 100000 &
+held_pub=$!
+started+=("$held_pub")
+ok "lag --json: a stopped subscriber" until_true rows "(lambda s: s['topic'] == 'held' and s['state'] == 'stuck' and s['process'] == 'T' and s['pid'] == $held_sub
+    and s['lag'] == 8 and s['age_ns'] >= 1e9 and s['holds_up'] == 1 and s['held_up_ns'] > 0)(rows[0])
+    and (lambda h: h['topic'] == 'held' and h['publisher']['pid'] == $held_pub and h['waits'] == 'subscriber'
+    and h['waits_for']['pid'] == $held_sub and h['waits_for']['process'] == 'T' and h['for_ns'] > 0)(rows[-1])" lag --json
+ok "lag: the worst first" shows "^held +aether-cli sub +$held_sub +reliable +stuck, stopped +8 +[0-9.]+ [ms]" lag
+sorted_by_lag() { sed -n 2p "$tmp/out" | grep -q '^held ' && sed -n 3p "$tmp/out" | grep -q '^busy '; }
+ok "lag: its order" sorted_by_lag
+ok "lag: who holds up whom" shows "^held: publisher aether-cli pub \\(pid $held_pub\\) has waited [0-9.]+ .*s for subscriber aether-cli sub \\(pid $held_sub\\), which is stopped, 8 behind" lag held
+ok "lag of other topics" rows "[r['topic'] for r in rows] == ['busy']" lag busy quiet --json
+ok "check: stuck" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited .* \\(pid $held_sub\\), which is stopped, 8 behind \\| lag=.* stuck=1;0;;0 " held
+ok "check --stuck, CRITICAL" checks 2 '^AETHER CRITICAL - held: ' --stuck 0:0
+ok "check --lag" checks 2 "^AETHER CRITICAL - held: subscriber aether-cli sub \\(pid $held_sub\\) is 8 behind \\| lag=8;5;7;0 " held --lag 5:7
+ok "check --age" checks 1 "^AETHER WARNING - held: a message has waited [0-9.]+ .*s for subscriber aether-cli sub \\(pid $held_sub\\) " held --age 20ms:1h
+ok "check --full" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited" held --full 1us:1h
+ok "check of other topics" checks 0 '^AETHER OK - 1 topic, ' quiet
+ok "topic info: what it waits for" shows "^aether-cli pub +$held_pub .* subscriber aether-cli sub \\(pid $held_sub\\), [0-9.]+ .*s\$" topic info held
+kill -CONT "$held_sub"
+ok "the publisher ends" wait "$held_pub"
+ok "lag: nothing is held up any more" until_true rows "rows[0]['state'] == 'idle' and rows[0]['lag'] == 0 and rows[0]['holds_up'] == 0 and len(rows) == 1" lag held --json
+ok "topic info: stalls, and the publisher that has gone" until_true rows "rows[0]['stalls'] >= 1 and rows[0]['stall_ns'] >= 1e9 and rows[0]['full'] >= 1
+    and rows[0]['published'] == 100000 == rows[0]['delivered'] and rows[0]['publishers'] == 0
+    and (lambda d: d['role'] == 'publisher' and d['pid'] == $held_pub and d['died'] is False and d['published'] == 100000 and d['stall_ns'] >= 1e9)(rows[0]['departed'][0])" topic info held --json
+ok "topic info: departed" shows "^publisher +$held_pub +aether-cli pub +20[0-9-]+ [0-9:]+ +closed +100,000 +- +- +- +[0-9,]+ " topic info held
+
+# ---- a best-effort subscriber that loses messages, a latest one, and one that dies
+
+"$AETHER_CLI" topic create lossy --capacity 8 || exit 1
+subscribe /dev/null lossy --policy best-effort --raw
+lossy_sub=$sub
+kill -STOP "$lossy_sub"
+"$AETHER_CLI" pub lossy message --count 1000 || exit 1
+kill -CONT "$lossy_sub"
+ok "losses by reason" until_true rows "(lambda t: t['lost'] >= 900 and t['lost_by']['ring'] == t['lost'] and t['delivered'] + t['lost'] == 1000 == t['accounted']
+    and t['gaps'] >= 1)(rows[0])" topic info lossy --json
+ok "a best-effort subscriber's figures" rows "(lambda s: s['role'] == 'best-effort' and s['policy'] == 'best-effort' and s['lost'] >= 900 and s['next'] == 1000
+    and s['delivered'] + s['lost'] == 1000 - s['joined'])(rows[0]['peers'][0])" topic info lossy --json
+ok "topic info: losses" shows '^lost +9[0-9][0-9] in [0-9]+ gaps?: ring 9[0-9][0-9]$' topic info lossy
+ok "lag: losses" shows "^lossy +aether-cli sub +$lossy_sub +best-effort +idle +0 +0 ns +9[0-9][0-9] " lag lossy
+subscribe /dev/null lossy --policy latest --raw
+ok "a latest subscriber" until_true rows "[s['policy'] for s in rows] == ['best-effort', 'latest']" lag lossy --json
+kill -9 "$lossy_sub"
+wait "$lossy_sub" 2>/dev/null
+ok "the last figures of one that died" until_true rows "(lambda d: d['pid'] == $lossy_sub and d['died'] is True and d['role'] == 'best-effort'
+    and d['lost'] >= 900 and d['delivered'] + d['lost'] == 1000)(rows[0]['departed'][0]) and rows[0]['lost'] >= 900" topic info lossy --json
+
+# ---- names are hostile
+
+name=$'h\e[2J|\xff\u202e'
+"$AETHER_CLI" topic create "$name" --capacity 8 || exit 1
+"$AETHER_CLI" sub "$name" --raw >/dev/null &
+hostile=$!
+started+=("$hostile")
+has_subscriber() { rows "len(rows) == 1" lag "$name" --json; }
+until_true has_subscriber
+escaped='h\\x1b\[2J\|\\xff\\xe2\\x80\\xae'
+ok "a hostile name: lag" shows "^$escaped " lag "$name"
+ok "a hostile name: hz" shows "^$escaped " hz "$name" --count 1 --window 0.01
+ok "a hostile name: latency" shows "^$escaped: " latency "$name" --histogram
+ok "a hostile name: topic info" shows "^topic +$escaped\$" topic info "$name"
+ok "a hostile name: stats" shows "^$escaped " stats
+ok "a hostile name: JSON" rows "rows[0]['topic_b64'] == 'aBtbMkp8/+KArg=='" lag "$name" --json
+ok "a hostile name: check" checks 2 '^AETHER CRITICAL - h\\x1b\[2J\\x7c\\xff\\xe2\\x80\\xae: 0/s messages are published \| [^|]*$' "$name" --rate-min :1 --window 0.01
+ok "a hostile name: check of an unknown topic" checks 3 "^AETHER UNKNOWN - no topic 'a/b\\\\x1b' at" $'a|b\e'
+
+# ---- without aetherd
+
+ok "check --daemon, OK" checks 0 '^AETHER OK' --daemon
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+ok "check --daemon, CRITICAL" checks 2 "^AETHER CRITICAL - aetherd doesn't run \\(last: pid $daemon\\) \\|" --daemon
+ok "check: defaults, CRITICAL" checks 2 "aetherd doesn't run"
+ok "check without --daemon" checks 0 '^AETHER OK' --stuck 5:
+ok "a dead daemon: latency" until_true rows "0 < rows[0]['latency']['count'] and rows[0]['seconds'] > 0" latency busy --watch 0.1 --count 1 --json
+ok "a dead daemon: lag" rows "{r.get('topic') for r in rows} >= {'busy', 'held'}" lag --json
+ok "a dead daemon: hz" until_true rows "rows[0]['published_per_s'] > 0" hz busy --window 0.1 --count 1 --json
+ok "a dead daemon: clients" rows "$busy_pub in [r['pid'] for r in rows]" clients --json
+ok "a dead daemon: topic info" rows "rows[0]['departed'][0]['pid'] == $held_pub" topic info held --json
+start_daemon || exit 1
+ok "a successor: counters go on" until_true rows "rows[0]['published'] == 100000 and rows[0]['departed'][0]['pid'] == $held_pub" topic info held --json
+ok "a successor: check" until_true checks 0 '^AETHER OK'
+
+# ---- a socket path that isn't UTF-8
+
+mkdir -m 700 "$tmp/"$'u\xff' || exit 1
+"$AETHERD" --socket "$tmp/"$'u\xff/s' 2>>"$tmp/daemon.log" &
+other=$!
+started+=("$other")
+answers() { "$AETHER_CLI" --socket "$tmp/"$'u\xff/s' topic ls --json; }
+until_true answers
+ok "a socket path that isn't UTF-8" rows "'socket_b64' in rows[0]['daemon'] and rows[0]['daemon']['pid'] == $other" --socket "$tmp/"$'u\xff/s' stats --json
+kill "$other"
+wait "$other"
+
+kill "$busy_pub" "$busy_sub" "$held_sub" "$sub" "$hostile"
+wait "$busy_pub" "$busy_sub" "$held_sub" "$sub" "$hostile" 2>/dev/null
+finish
