@@ -8,8 +8,6 @@ const char *const ae_slow_names[] = {"wait", "evict", NULL};
 const char *const ae_policy_names[] = {"reliable", "best-effort", "latest", NULL};
 const char *const ae_latency_names[] = {"sampled", "off", "all", NULL};
 
-const char *const ae_policy_names[] = {"reliable", "best-effort", "latest", NULL};
-
 const char *ae_publishers_name(aether_publishers admits) {
     return admits <= AETHER_PUBLISHERS_UNBIASED ? ae_publishers_names[admits] : "?";
 }
@@ -20,10 +18,6 @@ const char *ae_policy_name(aether_policy policy) {
 
 const char *ae_latency_name(aether_latency_mode mode) {
     return mode <= AETHER_LATENCY_ALL ? ae_latency_names[mode] : "?";
-}
-
-const char *ae_policy_name(aether_policy policy) {
-    return policy <= AETHER_LATEST ? ae_policy_names[policy] : "?";
 }
 
 const char *ae_role_name(aether_role role) {

@@ -11,13 +11,11 @@ extern const char *const ae_publishers_names[]; /* index: aether_publishers; end
 extern const char *const ae_slow_names[];       /* index: aether_slow; ends with NULL */
 extern const char *const ae_policy_names[];     /* index: aether_policy; ends with NULL */
 extern const char *const ae_latency_names[];    /* index: aether_latency_mode; ends with NULL */
-extern const char *const ae_policy_names[];     /* index: aether_policy; ends with NULL */
 
 /* "?" for an unknown value: the records come from shared memory. */
 const char *ae_publishers_name(aether_publishers admits);
 const char *ae_policy_name(aether_policy policy);
 const char *ae_latency_name(aether_latency_mode mode);
-const char *ae_policy_name(aether_policy policy);
 const char *ae_role_name(aether_role role);
 const char *ae_health_name(enum ae_view_health health); /* "OK", "WARNING", "CRITICAL", "UNKNOWN" */
 
