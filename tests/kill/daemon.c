@@ -51,6 +51,7 @@ struct publisher *grant_publisher(uint32_t record) {
         wrong("too many publishers for this world");
     world.publisher_count++;
     *publisher = (struct publisher){.record = record, .life = GRANTED};
+    memset((unsigned char *)publisher_stats(publisher) + FIGURES_OFF, 0, FIGURES_BYTES);
     return publisher;
 }
 
@@ -70,6 +71,7 @@ struct subscriber *grant_subscriber_at(uint32_t record, const aether_subscribe_o
     struct subscriber *subscriber = &world.subscribers[record];
 
     *subscriber = (struct subscriber){.record = record, .life = GRANTED, .options = *options};
+    memset((unsigned char *)subscriber_stats(subscriber) + FIGURES_OFF, 0, FIGURES_BYTES);
     return subscriber;
 }
 
@@ -244,6 +246,7 @@ static void publisher_retired(const struct call *call) {
 
     if (call->died && !publisher->left)
         world.died |= (uint32_t)bit_of(publisher);
+    keep_figures(publisher);
     publisher->life = publisher->life == DEAD ? RETIRED : ABSENT;
 }
 

@@ -7,13 +7,13 @@
  * So it is enough to step: every state that a kill can leave is what memory holds after one of the instructions.
  */
 #include "kill.h"
-#include "base/clock.h"
 #include <stdarg.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define POINTS 1000000u      /* without --points */
@@ -31,8 +31,12 @@ static const char *state_name = "", *op_name = "";
 static uint64_t step;
 static unsigned char signal_stack[65536];
 
+/* Not by ae_now_ns(), which is the clock of the world. */
 static uint64_t now_ms(void) {
-    return ae_now_ns() / 1000000;
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void report_error(const char *when) {
@@ -65,6 +69,10 @@ static void point(void) {
     static struct snapshot now, before;
     struct snapshot swap;
 
+    if (setjmp(world.escape) == 0)
+        check_figures();
+    else
+        report_error("figures");
     world_save(&now);
     if (step == 1 || !world_same_objects(&now, &before))
         total.distinct++;
@@ -183,6 +191,14 @@ static const struct {
     {"reset-died", "deaths that are forgotten while others publish", BROKEN_RESET_DIED, "dead", "admit-publisher"},
     {"keep-unfenced", "a bit of the last holder in `unfenced`", BROKEN_KEEP_UNFENCED, "fill", "admit-publisher"},
     {"keep-bit", "a bit of the last holder in `active`", BROKEN_KEEP_BIT, "fill", "admit-subscriber"},
+    {"one-copy", "a publisher's figures that are stored in place", BROKEN_ONE_COPY, "stopped", "publish"},
+    {"one-copy", "a subscriber's figures that are stored in place", BROKEN_ONE_COPY, "fill", "receive-best-effort"},
+    {"late-figures", "figures that are stored after the intent", BROKEN_LATE_FIGURES, "stopped", "publish"},
+    {"late-stamp", "stamps that are stored after the tag", BROKEN_LATE_STAMP, "fill", "publish"},
+    {"late-stamp", "stamps of lane messages that are stored after the tag", BROKEN_LATE_STAMP, "lanes",
+     "publish-large"},
+    {"early-stamp", "stamps that are stored over those of messages that are still there", BROKEN_EARLY_STAMP, "fill",
+     "publish"},
 };
 #define BREAKS (sizeof breaks / sizeof breaks[0])
 

@@ -47,16 +47,20 @@ static void check_ring(void) {
                 wrong("sequence start %+lld is neither committed nor aborted, and no call will end that", at(seq));
             if (entry_of(seq)->kind != UNKNOWN)
                 wrong("sequence start %+lld was committed or aborted, and is pending now", at(seq));
-        } else if (ae_tag_ahead(tag, seq) != 0) {
-            wrong("the slot of sequence start %+lld holds tag %#llx", at(seq), (unsigned long long)tag);
-        } else if (ae_tag_kind(tag) == AE_KIND_ABORTED) {
-            note_aborted(seq);
-        } else if (ae_tag_kind(tag) == AE_KIND_INLINE) {
-            note_message(seq, slot + AE_SLOT_HEADER, tag & AE_TAG_LEN_MASK);
-        } else {
-            check_lane_message(seq, slot);
+            check_slot_stamp(seq + (uint64_t)ae_tag_ahead(tag, seq), tag);
+            continue;
         }
+        if (ae_tag_ahead(tag, seq) != 0)
+            wrong("the slot of sequence start %+lld holds tag %#llx", at(seq), (unsigned long long)tag);
+        if (ae_tag_kind(tag) == AE_KIND_ABORTED)
+            note_aborted(seq);
+        else if ((ae_tag_kind(tag) & ~AE_KIND_STAMPED) == AE_KIND_INLINE)
+            note_message(seq, slot + AE_SLOT_HEADER, tag & AE_TAG_LEN_MASK);
+        else
+            check_lane_message(seq, slot);
+        check_slot_stamp(seq, tag);
     }
+    check_figures();
 }
 
 /* ---- the others work ---- */
@@ -284,6 +288,7 @@ static void check_accounts(void) {
             check_subscriber(&world.subscribers[i], end);
     }
     check_aborted();
+    check_sum();
 }
 
 static void check_end_of_stream(void) {

@@ -9,7 +9,10 @@ void make_topic(unsigned topic) {
     static const uint64_t inline_sizes[] = {16, 24, 40, 56};
     static const uint64_t large_sizes[] = {100, 200, 520, 1000, 2000};
     aether_topic_config config = {
-        .capacity = capacities[any_of(6)], .start_seq = any_of(3) * any_of(1000), .latency = AETHER_LATENCY_OFF};
+        .capacity = capacities[any_of(6)],
+        .start_seq = any_of(3) * any_of(1000),
+        .latency = (aether_latency_mode)any_of(3),
+    };
 
     if ((topic & LANES) != 0 || one_in(4)) {
         config.inline_max = inline_sizes[any_of(4)];

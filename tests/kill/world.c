@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "world.h"
+#include "base/clock.h"
 #include "ring/ring_test.h"
 #include "ring/topic.h"
 #include <errno.h>
@@ -18,7 +19,6 @@ struct world world;
 static struct peer peers[PEERS_MAX];
 static struct call scratch; /* for calls that aren't stopped */
 static unsigned char *copies[SUBSCRIBERS_MAX], *buffers[PUBLISHERS_MAX];
-static ae_stats_record publisher_stats[PUBLISHERS_MAX], subscriber_stats[SUBSCRIBERS_MAX];
 
 void wrong(const char *format, ...) {
     va_list args;
@@ -68,8 +68,12 @@ static void reset_objects(void) {
 }
 
 void world_make(const aether_topic_config *config) {
+    static const uint64_t paces[] = {1, 700, 40000, 300000};
+
     map_once();
     memset(world.ledger, 0, world.top * sizeof world.ledger[0]);
+    world.pace = paces[mix(world.seed) % 4];
+    world.clock_ns = 1ull << 40;
     world.tick = world.top = world.aborted = world.died = 0;
     world.publisher_count = world.subscriber_count = world.peer_count = 0;
     (void)new_peer(); /* peer 0, which is stepped */
@@ -99,6 +103,8 @@ static size_t move_objects(unsigned char *bytes, bool save) {
     at += move(log->evict, bytes + at, SUBSCRIBERS_MAX * sizeof log->evict[0], save);
     at += move(log->publishers, bytes + at, RECORDS * sizeof log->publishers[0], save);
     at += move((unsigned char *)log + g->slots_off, bytes + at, g->capacity * g->slot_size, save);
+    if (g->stamps_off != 0)
+        at += move((unsigned char *)log + g->stamps_off, bytes + at, g->capacity * sizeof(uint64_t), save);
     at += move(&world.cursors->active, bytes + at, sizeof(ae_active_block) + sizeof(ae_want_block), save);
     at += move(world.cursors->records, bytes + at, SUBSCRIBERS_MAX * sizeof world.cursors->records[0], save);
     for (unsigned i = 0; g->lane_bytes != 0 && i < world.publisher_count; i++) {
@@ -107,6 +113,12 @@ static size_t move_objects(unsigned char *bytes, bool save) {
             at += move((unsigned char *)log + g->lanes_off + record * g->lane_bytes, bytes + at, g->lane_bytes, save);
         lanes |= 1u << record;
     }
+    for (unsigned i = 0; i < world.publisher_count; i++)
+        at +=
+            move((unsigned char *)publisher_stats(&world.publishers[i]) + FIGURES_OFF, bytes + at, FIGURES_BYTES, save);
+    for (unsigned i = 0; i < world.subscriber_count; i++)
+        at += move((unsigned char *)subscriber_stats(&world.subscribers[i]) + FIGURES_OFF, bytes + at, FIGURES_BYTES,
+                   save);
     return at;
 }
 
@@ -225,6 +237,8 @@ static void enter(struct publisher *publisher, uint64_t seq, uint64_t serial, si
         .publisher = (uint8_t)(publisher - world.publishers),
         .serial = (uint16_t)serial,
         .len = (uint32_t)len,
+        .began_ns = publisher->began_ns,
+        .ended_ns = UINT64_MAX,
     };
     /* A subscriber that had joined before this publish began gets the message. */
     for (unsigned i = 0; i < world.subscriber_count; i++) {
@@ -346,7 +360,10 @@ void call_begin(struct call *call) {
         call->publisher->inflight = call->count;
         call->publisher->seen = 0;
         call->publisher->began = world.tick;
+        call->publisher->began_ns = ae_now_ns();
     }
+    if (call->verb == RECEIVE || call->verb == RECEIVE_BATCH)
+        call->subscriber->inflight = call->count;
     if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
         call->subscriber->least_cursor =
@@ -425,7 +442,8 @@ void perform(void *arg) {
         break;
     case JOIN_PUBLISHER:
         ae_publisher_init(&publisher->pub, &world.geometry, publisher->record, world.log, world.cursors_ro,
-                          buffers[publisher - world.publishers], &publisher_stats[publisher - world.publishers]);
+                          buffers[publisher - world.publishers], publisher_stats(publisher));
+        publisher->pub.sampling.random = mix(world.seed) | 1; /* it depended on an address */
         break;
     case LEAVE_PUBLISHER:
         ae_publisher_leave(&publisher->pub);
@@ -442,7 +460,7 @@ void perform(void *arg) {
     case JOIN_SUBSCRIBER:
         ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro,
                            subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL, &subscriber->options,
-                           copies[subscriber->record], &subscriber_stats[subscriber->record]);
+                           copies[subscriber->record], subscriber_stats(subscriber));
         break;
     case LEAVE_SUBSCRIBER:
         ae_subscriber_leave(&subscriber->sub);
@@ -466,6 +484,8 @@ static void published(struct call *call) {
     for (uint64_t i = 0; i < call->count; i++) {
         if ((publisher->seen >> i & 1) == 0)
             enter(publisher, first + i, publisher->serial + i, call->lens[i]);
+        entry_of(first + i)->ended_ns = ae_now_ns();
+        publisher->bytes += call->lens[i];
     }
     if (publisher->seen != 0 && publisher->first != first)
         wrong("publisher %u finds its message at start %+lld, but subscribers found it at start %+lld",
@@ -548,8 +568,10 @@ void call_end(struct call *call) {
         break;
     case RECEIVE:
     case RECEIVE_BATCH:
+        call->subscriber->inflight = 0;
         for (int i = 0; i < call->rc; i++)
             take_entry(call->subscriber, &call->messages[i]);
+        check_stamps(call->subscriber);
         if (call->rc == -EOVERFLOW && world.geometry.evict_lag != 0)
             note_evicted(call->subscriber);
         else if (call->rc < 0)
@@ -561,8 +583,10 @@ void call_end(struct call *call) {
     case RETIRE_SUBSCRIBER:
         end_daemons(call);
         break;
-    case LOAN_DISCARD:
     case JOIN_PUBLISHER:
+        publisher->opened = true;
+        break;
+    case LOAN_DISCARD:
     case REFRESH:
     case SLEEP:
         break;
@@ -763,6 +787,7 @@ uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max) {
             break;
         for (int i = 0; i < rc; i++)
             take_entry(subscriber, &messages[i]);
+        check_stamps(subscriber);
         count += (uint64_t)rc;
     }
     if (count < max)
@@ -792,8 +817,11 @@ struct peer *new_peer(void) {
 }
 
 void set_life(const struct peer *peer, enum life life) {
-    if (is_daemons(&peer->call))
+    if (is_daemons(&peer->call)) {
+        if (peer->call.verb == RETIRE_PUBLISHER)
+            peer->call.publisher->retiring = true;
         return;
+    }
     if (peer->call.publisher != NULL)
         peer->call.publisher->life = life;
     if (peer->call.subscriber != NULL)

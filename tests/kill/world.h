@@ -14,6 +14,7 @@
 
 #include "ring/claim.h"
 #include "ring/claimer.h"
+#include "ring/figures_test.h"
 #include "ring/flow.h"
 #include "ring/geometry.h"
 #include "ring/join.h"
@@ -31,6 +32,7 @@
 #define LEDGER_MAX 2048u
 #define BATCH_MAX 16u
 #define LOANS_MAX 8u
+#define STAMPS_MAX 8u
 #define LEN_MIN 8u /* a word with the publisher and the message's serial number */
 #define LEN_MAX 2048u
 
@@ -55,9 +57,19 @@ struct publisher {
     uint64_t began;               /* tick at which it began the call */
     uint64_t last_seq;            /* of the last message before that call */
     bool has_published;           /* last_seq is valid */
+    bool opened;                  /* its join has returned */
+    bool retiring;                /* aetherd was stopped while it retired it */
+    uint64_t began_ns;            /* clock when it began the call */
+    uint64_t bytes;               /* published, by the calls that have returned */
+    uint64_t counted;             /* messages, as its figures said last, or when it was retired */
     bool left;                    /* its bit in `open` was clear when it closed or died */
     aether_loan loans[LOANS_MAX]; /* open */
     unsigned loan_count;
+};
+
+/* A stamp that a subscriber has taken for that of a message. */
+struct stamped {
+    uint64_t seq, stamp;
 };
 
 struct subscriber {
@@ -71,7 +83,12 @@ struct subscriber {
     uint64_t start;        /* first sequence that it asked for and that the ring held */
     uint64_t expected;     /* sequence of its next message */
     uint64_t delivered, lost;
+    uint64_t inflight; /* entries of the call that it is in */
+    uint64_t counted;  /* messages, as its figures said last */
+    uint64_t reached;  /* `next`, as they said last; 0: unknown */
     bool evicted;
+    struct stamped stamps[STAMPS_MAX]; /* of messages that have been received and aren't in the ledger yet */
+    unsigned stamp_count;
 };
 
 enum verb {
@@ -127,9 +144,10 @@ struct entry {
     uint8_t kind, publisher;
     uint16_t serial;
     uint32_t len;
+    uint64_t began_ns, ended_ns; /* clock when the call that published it began, and when it returned */
 };
 
-/* What is left out of the recovery, to prove that the oracle notices it. */
+/* What is left out or done in the wrong order, to prove that the oracle notices it. */
 enum broken {
     BROKEN_NOTHING,
     BROKEN_NO_ABORT,    /* the dead publisher's sequences stay pending */
@@ -146,6 +164,11 @@ enum broken {
     BROKEN_RESET_DIED,    /* `died` is cleared though others publish */
     BROKEN_KEEP_UNFENCED, /* the last holder's bit in `unfenced` stays */
     BROKEN_KEEP_BIT,      /* the last holder's bit in `active` stays */
+    /* in figures and stamps: */
+    BROKEN_ONE_COPY,     /* figures are stored in place */
+    BROKEN_LATE_FIGURES, /* figures are stored after the intent that they must precede */
+    BROKEN_LATE_STAMP,   /* a stamp is stored after the tag that says so */
+    BROKEN_EARLY_STAMP,  /* a stamp is stored while the slot still holds the message before */
     BROKEN_KINDS
 };
 
@@ -157,7 +180,7 @@ struct world {
     const ae_log *log_ro;
     ae_cursors *cursors;
     const ae_cursors *cursors_ro;
-    size_t log_bytes, cursors_bytes;
+    uint64_t pace; /* ns that pass from one reading of the clock to the next, on the average */
     enum broken broken;
     bool trace;      /* prints what happens on stderr */
     jmp_buf escape;  /* where wrong() jumps to */
@@ -165,6 +188,7 @@ struct world {
 
     /* ---- from here on saved and restored ---- */
     uint64_t tick;
+    uint64_t clock_ns;      /* what ae_now_ns() returned last */
     uint64_t top;           /* entries of the ledger in use */
     uint64_t published_end; /* one past the highest sequence whose publish has returned */
     uint64_t aborted;       /* in the ledger */
@@ -299,6 +323,31 @@ void all_receive(uint64_t max);
 /* Enter into the ledger that the sequence is aborted, or holds this message; and check that against what is known. */
 void note_aborted(uint64_t seq);
 void note_message(uint64_t seq, const unsigned char *data, size_t len);
+
+/* ---- figures.c: what others read of the figures, and stamps ---- */
+
+/* In shared memory; of every policy and life. */
+ae_stats_record *publisher_stats(const struct publisher *publisher);
+ae_stats_record *subscriber_stats(const struct subscriber *subscriber);
+
+/* The bytes of a record that are saved. */
+#define FIGURES_OFF AE_BLOCK
+#define FIGURES_BYTES (7 * AE_BLOCK)
+
+/* The figures of all publishers and subscribers can be read, are right, and have not gone back. */
+void check_figures(void);
+
+/* The publisher was repaired, and its record isn't given out again yet: its figures are what remains of it. */
+void keep_figures(struct publisher *publisher);
+
+/* All publishers together have published as many messages as the ledger has. */
+void check_sum(void);
+
+/* The slot of seq has a stamp if the topic's messages are to have one; and it is that of the message. */
+void check_slot_stamp(uint64_t seq, uint64_t tag);
+
+/* The stamps that a subscriber has taken for those of messages are theirs. Call it when the ledger has these. */
+void check_stamps(struct subscriber *subscriber);
 
 /* ---- peers ---- */
 
