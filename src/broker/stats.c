@@ -63,18 +63,19 @@ void ae_client_stats_remove(const struct ae_broker *broker, uint64_t client_id) 
 
 uint32_t ae_client_stats_choose(const struct ae_broker *broker, uint64_t client_id) {
     const struct ae_registry *registry = &broker->registry;
+    const uint32_t words = (registry->grants_max + 63) / 64;
     uint64_t used[AE_REGISTRY_GRANTS_LIMIT / 64];
     uint32_t word = 0;
+    ae_registry_grant grant;
 
-    memset(used, 0, (registry->grants_max + 63) / 64 * sizeof *used);
+    memset(used, 0, words * sizeof *used);
     for (uint32_t g = 0; g < registry->grants_max; g++) {
-        const ae_registry_grant *grant = &registry->grants[g];
-        if (ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->client_id == client_id)
-            used[grant->stats / 64] |= 1ull << grant->stats % 64;
+        if (ae_registry_read_grant(registry, g, &grant) == 1 && grant.client_id == client_id)
+            used[grant.stats / 64] |= 1ull << grant.stats % 64;
     }
-    while (used[word] == UINT64_MAX)
+    while (word < words && used[word] == UINT64_MAX)
         word++;
-    return word * 64 + (uint32_t)__builtin_ctzll(~used[word]);
+    return word * 64 + (word < words ? (uint32_t)__builtin_ctzll(~used[word]) : 0);
 }
 
 static int open_object(const struct ae_broker *broker, uint64_t client_id, bool writable,

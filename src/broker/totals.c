@@ -188,7 +188,7 @@ static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topi
 
     if (client != AE_NO_CLIENT) {
         departed.pid = broker->registry.clients[client].pid;
-        memcpy(departed.client, broker->registry.clients[client].name, sizeof departed.client);
+        memcpy(departed.client, broker->registry.clients[client].name, sizeof departed.client - 1);
     }
     *sum = *ae_totals_record(&broker->totals, index_of(broker, topic));
     if (grant->role == AE_ROLE_PUBLISHER)
@@ -200,17 +200,18 @@ static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topi
 }
 
 bool ae_totals_fold(struct ae_broker *broker, uint32_t g, bool died) {
-    const ae_registry_grant *grant = &broker->registry.grants[g];
-    const ae_registry_topic *topic = ae_state_topic(broker, grant->topic_id);
+    const ae_registry_topic *topic;
+    ae_registry_grant grant; /* a copy whose values are valid */
     ae_totals_topic sum;
     struct last last;
 
-    if (topic == NULL || grant->folded != 0)
+    if (ae_registry_read_grant(&broker->registry, g, &grant) == 0 || grant.folded != 0 ||
+        (topic = ae_state_topic(broker, grant.topic_id)) == NULL)
         return true;
-    const int rc = read_last(broker, topic, grant, died, &last);
+    const int rc = read_last(broker, topic, &grant, died, &last);
     if (rc != 1)
         return rc == 0;
-    sum_up(broker, topic, grant, &last, died, &sum);
+    sum_up(broker, topic, &grant, &last, died, &sum);
     ae_totals_change(&broker->totals, &broker->registry, index_of(broker, topic), &sum);
     return true;
 }

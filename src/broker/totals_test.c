@@ -531,6 +531,24 @@ static void shrunk_and_missing_objects(void **state) {
     assert_int_equal(totals_of(&opened).departed_count, 0);
 }
 
+/* Values that a program has written to the registry while aetherd runs. */
+static void senseless_grants_are_not_folded(void **state) {
+    struct client a = enter("a");
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        const struct ae_msg opened = open_topic(&a, AE_ROLE_RELIABLE, "t");
+        ae_registry_grant *grant = &broker.registry.grants[0];
+        claim(&opened, 0, 0, TOPIC_END);
+        account_for(&a, &opened, &(ae_account){.next = 10}, 0);
+        *(i == 0 ? &grant->record : i == 1 ? &grant->stats : &grant->folded) = UINT32_MAX;
+        assert_true(open_topic(&a, AE_ROLE_BEST_EFFORT, "t").u.opened.stats < limits.grants);
+        assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+        assert_int_equal(totals_of(&opened).departed_count, 0);
+    }
+    die(&a);
+}
+
 /* ---- successors ---- */
 
 static void a_successor_goes_on(void **state) {
@@ -668,6 +686,7 @@ int main(void) {
         TEST(senseless_figures_are_left_out),
         TEST(sums_saturate),
         TEST(shrunk_and_missing_objects),
+        TEST(senseless_grants_are_not_folded),
         TEST(a_successor_goes_on),
         TEST(clients_that_died_without_aetherd),
         TEST(lack_of_descriptors_delays_a_fold),
