@@ -8,7 +8,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -174,6 +177,70 @@ static void a_change_is_whole_or_not_at_all(void **state) {
     }
 }
 
+/* Copies of both objects, on which a successor works while the process under test is stopped. */
+static unsigned char registry_copy[8192] __attribute__((aligned(8)));
+static unsigned char totals_copy[AE_TOTALS_RECORDS_OFF + TOPICS * AE_TOTALS_RECORD] __attribute__((aligned(8)));
+
+/* Readers and a successor have each grant once, wherever the process that changes the totals was killed. */
+static void check_where_it_stands(void) {
+    struct ae_totals successor = {.header = (ae_totals_header *)(void *)totals_copy, .topics = TOPICS};
+    struct ae_registry grants = registry;
+
+    assert_int_equal(sum(&totals, &registry), 100);
+    assert_int_equal(registry.bytes, sizeof registry_copy);
+    memcpy(registry_copy, registry.base, sizeof registry_copy);
+    memcpy(totals_copy, totals.header, sizeof totals_copy);
+    grants.topics = (ae_registry_topic *)(void *)(registry_copy + ((char *)registry.topics - (char *)registry.base));
+    grants.grants = (ae_registry_grant *)(void *)(registry_copy + ((char *)registry.grants - (char *)registry.base));
+    ae_totals_finish(&successor, &grants);
+    assert_int_equal(sum(&successor, &grants), 100);
+    assert_int_equal(grants.grants[2].folded != 0, ae_totals_record(&successor, TOPIC)->published == 100);
+    assert_int_equal(ae_totals_record(&successor, TOPIC)->epoch.v & 1, 0);
+}
+
+/* The mappings aren't inherited. */
+static void change_in_a_child(const ae_totals_topic *next) {
+    struct ae_registry grants;
+    struct ae_totals own;
+
+    if (ae_registry_open(&grants, &instance, true) != 0 || ae_totals_open(&own, &instance, TOPICS, true) != 0 ||
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        _exit(1);
+    (void)raise(SIGSTOP);
+    ae_totals_change(&own, &grants, TOPIC, next);
+    _exit(0);
+}
+
+static void killed_after_any_instruction(void **state) {
+    unsigned instructions = 0;
+    int status;
+
+    (void)state;
+#ifdef AE_TSAN
+    skip(); /* it executes many more instructions, and the same accesses */
+#endif
+    fill_grant(2, 1000);
+    const ae_totals_topic next = folded(1000);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        change_in_a_child(&next);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status))
+        skip(); /* ptrace(2) isn't allowed here */
+    assert_int_equal(ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)PTRACE_O_EXITKILL), 0);
+    while (WIFSTOPPED(status)) {
+        check_where_it_stands();
+        instructions++;
+        assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+    }
+    assert_int_equal(status, 0);
+    assert_true(instructions > 50);
+    assert_int_equal(registry.grants[2].folded, 1);
+    assert_int_equal(ae_totals_record(&totals, TOPIC)->published, 100);
+}
+
 static void a_journal_of_a_topic_that_is_gone(void **state) {
     const ae_totals_topic next = folded(5);
     ae_totals_topic copy;
@@ -272,6 +339,7 @@ int main(void) {
         TEST(created_and_opened),
         TEST(read_by_topic),
         TEST(a_change_is_whole_or_not_at_all),
+        TEST(killed_after_any_instruction),
         TEST(a_journal_of_a_topic_that_is_gone),
         TEST(a_journal_of_another_topic),
         TEST(a_reader_sees_every_grant_once),
