@@ -46,6 +46,10 @@ static void names_derive_from_path_and_uid(void **state) {
     assert_string_equal(name, "/aether-1000-1ed3bdc987000cbb.log-7");
     ae_name_token(&instance, 8, name);
     assert_string_equal(name, "/aether-1000-1ed3bdc987000cbb.token-8");
+    ae_name_stats(&instance, 9, name);
+    assert_string_equal(name, "/aether-1000-1ed3bdc987000cbb.stats-9");
+    ae_name_totals(&instance, name);
+    assert_string_equal(name, "/aether-1000-1ed3bdc987000cbb.totals");
 
     assert_int_equal(ae_instance_init(&instance, "/tmp/a.sock", UINT32_MAX), 0);
     ae_name_cursors(&instance, UINT64_MAX, name);

@@ -283,6 +283,15 @@ static void nonsense_is_skipped(void **state) {
         *ids[i] = 1;
         assert_int_equal(ae_registry_read_grant(&registry, 0, &grant), 1);
     }
+    shared_grant->stats = GRANTS;
+    assert_int_equal(ae_registry_read_grant(&registry, 0, &grant), 0);
+    shared_grant->stats = GRANTS - 1;
+    ae_registry_set_folded(shared_grant);
+    assert_int_equal(ae_registry_read_grant(&registry, 0, &grant), 1);
+    assert_int_equal(grant.stats, GRANTS - 1);
+    assert_int_equal(grant.folded, 1);
+    shared_grant->folded = 2;
+    assert_int_equal(ae_registry_read_grant(&registry, 0, &grant), 0);
     for (size_t i = 0; i < sizeof name_lens / sizeof name_lens[0]; i++) {
         fill_topic(shared);
         shared->name_len = name_lens[i]; /* 2: "a/" */

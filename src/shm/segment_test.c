@@ -271,6 +271,31 @@ static void mapped_object(void **state) {
     ae_segment_unmap(NULL, AE_PAGE);
 }
 
+static void mapped_part(void **state) {
+    int fd = ae_segment_create(name, 64 * AE_PAGE, AE_PAGE);
+    void *whole = NULL, *part = NULL;
+    struct stat status;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_map(fd, 64 * AE_PAGE, true, false, &whole), 0);
+    assert_int_equal(ae_segment_map_part(fd, 8 * AE_PAGE, 2 * AE_PAGE, true, true, &part), 0);
+    assert_int_equal(pages_present(part, 2 * AE_PAGE), 2);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_int_equal(status.st_blocks * 512, 3 * AE_PAGE); /* the rest is still a hole */
+    ae_store_release(part, 42);
+    assert_int_equal(ae_load_acquire((const ae_u64 *)(void *)((unsigned char *)whole + 8 * AE_PAGE)), 42);
+    ae_segment_unmap(part, 2 * AE_PAGE);
+    assert_int_equal(ae_load_acquire((const ae_u64 *)(void *)((unsigned char *)whole + 8 * AE_PAGE)), 42);
+    ae_segment_unmap(whole, 64 * AE_PAGE);
+    part = NULL;
+    assert_int_equal(ae_segment_map_part(fd, 63 * AE_PAGE, 2 * AE_PAGE, true, true, &part), -EBADMSG);
+    assert_int_equal(ae_segment_map_part(fd, 65 * AE_PAGE, AE_PAGE, true, true, &part), -EBADMSG);
+    assert_int_equal(ae_segment_map_part(fd, 0 - (uint64_t)AE_PAGE, 2 * AE_PAGE, true, true, &part), -EBADMSG);
+    assert_null(part);
+    ae_close(&fd);
+}
+
 static void wrong_maps(void **state) {
     int fd = create(name, 2 * AE_PAGE);
     void *base = NULL;
@@ -538,6 +563,7 @@ int main(void) {
         TEST(opened_object),
         TEST(planted_objects),
         TEST(mapped_object),
+        TEST(mapped_part),
         TEST(wrong_maps),
         TEST(not_inherited),
         TEST(full_shm_is_a_clear_error),
