@@ -394,14 +394,18 @@ static void waits(void **state) {
     assert_int_equal(out->publishers[0].waits, AETHER_WAITS_NOT);
     assert_int_equal(out->publishers[1].waits, AETHER_WAITS_NOT);
 
-    /* The subscriber has gone: nothing holds the publisher. One that isn't in the list may do. */
-    set_waits(f, PUBLISHER, AE_WAITS_LANE, 5, 1095);
-    assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_LANE);
-    ae_record_free(&f->on.registry.grants[RELIABLE].state);
+    /* One that holds room, but isn't in the list. */
+    set_waits(f, PUBLISHER, AE_WAITS_LANE, 6, 1095);
+    assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
+    subscribe(f->cursors, 6, 1090);
     out = read_it(f);
     assert_int_equal(out->publishers[0].waits, AETHER_WAITS_LANE);
     assert_int_equal(out->publishers[0].waits_subscriber, -1);
-    ae_fetch_and(&f->cursors->active.active, 0);
+
+    /* The subscriber has gone: nothing holds the publisher. */
+    set_waits(f, PUBLISHER, AE_WAITS_LANE, 5, 1095);
+    assert_int_equal(read_it(f)->publishers[0].waits_subscriber, 0);
+    ae_record_free(&f->on.registry.grants[RELIABLE].state);
     assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
 
     set_waits(f, PUBLISHER, AE_WAITS_LOANS, 0, 0);

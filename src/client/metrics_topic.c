@@ -68,10 +68,8 @@ static bool still_waits(const struct reading *r, const ae_stats_record *copy) {
     switch (copy->waits_for.v) {
     case AE_WAITS_SUBSCRIBER:
     case AE_WAITS_LANE:
-        return record < AE_SUBSCRIBERS_MAX &&
-               (r->objects.cursors == NULL ||
-                (ae_survey_is_active(r->objects.cursors, (uint32_t)record) &&
-                 (int64_t)(seq - ae_load_acquire(&r->objects.cursors->records[record].cursor)) > 0));
+        return record < AE_SUBSCRIBERS_MAX && ae_survey_is_active(r->objects.cursors, (uint32_t)record) &&
+               (int64_t)(seq - ae_load_acquire(&r->objects.cursors->records[record].cursor)) > 0;
     case AE_WAITS_PUBLISHER:
         return record < AE_PUBLISHERS_MAX &&
                (r->objects.log == NULL ||
@@ -417,6 +415,14 @@ static int add_consistently(struct reading *r, uint32_t index) {
     return rc;
 }
 
+static bool has_reliable(const struct reading *r) {
+    for (size_t i = 0; i < r->grant_count; i++) {
+        if (r->grants[i].role == AE_ROLE_RELIABLE)
+            return true;
+    }
+    return false;
+}
+
 int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_registry_topic *topic,
                           aether_topic_metrics *out) {
     const ae_geometry *geometry = &topic->geometry;
@@ -424,11 +430,13 @@ int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_regi
     struct reading r = {.metrics = metrics, .out = out, .topic = topic, .geometry = geometry};
     struct ae_mapping log = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_LOG, topic->topic_id,
                                              geometry->log_bytes, geometry->lanes_off);
-    struct ae_mapping cursors = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_CURSORS, topic->topic_id,
-                                                 geometry->cursors_bytes, geometry->cursors_bytes);
+    struct ae_mapping cursors = {.base = NULL};
 
-    r.objects = (struct ae_record_topic){.geometry = geometry, .log = log.base, .cursors = cursors.base};
     r.grants = ae_survey_grants(&metrics->survey, topic->topic_id, &r.grant_count);
+    if (has_reliable(&r))
+        cursors = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_CURSORS, topic->topic_id,
+                                   geometry->cursors_bytes, geometry->cursors_bytes);
+    r.objects = (struct ae_record_topic){.geometry = geometry, .log = log.base, .cursors = cursors.base};
     const int rc = add_consistently(&r, index);
     if (rc == 0) {
         /* Loads the topic's end, after all cursors. */
