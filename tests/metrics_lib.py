@@ -110,6 +110,9 @@ class Metrics:
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as f:
             return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:")) * 1024
 
+    def fds(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def stop(self, number=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(number)

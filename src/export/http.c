@@ -38,6 +38,7 @@ struct ae_http {
     struct ae_source connections, answers; /* descriptors of MHD and of the worker */
     struct ae_timer timer;
     struct peer *peers, **peers_end;
+    bool closed; /* a connection has been closed since the last run() */
 };
 
 /* A request. */
@@ -269,7 +270,10 @@ static void on_connection(void *self, struct MHD_Connection *connection, void **
         peer->link = http->peers_end;
         *http->peers_end = peer;
         http->peers_end = &peer->next;
-    } else if (peer != NULL) {
+        return;
+    }
+    http->closed = true;
+    if (peer != NULL) {
         if (peer->link != NULL) {
             *peer->link = peer->next;
             if (peer->next != NULL)
@@ -298,8 +302,12 @@ static void run(struct ae_http *http) {
     const uint64_t now = ae_now_ns();
 
     end_old_connections(http, now);
+    http->closed = false;
     (void)MHD_run(http->daemon);
-    if (MHD_get_timeout(http->daemon, &ms) == MHD_YES)
+    /* MHD listens again after it was full, but only in a run after the one in which it closed a connection. */
+    if (http->closed)
+        due = now;
+    else if (MHD_get_timeout(http->daemon, &ms) == MHD_YES)
         due = now + ms * NS_PER_MS;
     for (const struct peer *peer = http->peers; peer != NULL; peer = peer->next) {
         if (peer->fd >= 0) {
