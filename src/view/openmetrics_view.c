@@ -134,11 +134,13 @@ static void client_labels(char labels[LABELS_SIZE], const aether_client_metrics 
  * What a family shows of each item. An integer family shows its rows, of which several differ by their label; a
  * histogram shows its buckets, and further families its samples and those that are in no bucket.
  */
+enum part_kind { PART_VALUES, PART_BUCKETS, PART_SAMPLES, PART_NEGATIVE, PART_MISSED };
+
 struct part {
     const aether_metric *rows;
     size_t count;
     size_t first; /* index of rows[0] among the rows of its scope */
-    enum { PART_VALUES, PART_BUCKETS, PART_SAMPLES, PART_NEGATIVE, PART_MISSED } what;
+    enum part_kind what;
 };
 
 static void write_powers(struct family *f, const struct part *part, const char *labels,
@@ -250,13 +252,14 @@ static void write_family(const struct ae_view *view, const struct part *part, co
 /* The samples of a histogram: how much it is based on, and what is in no bucket. */
 static void write_samples(const struct ae_view *view, const struct part *histogram, const struct ae_view_metrics *m) {
     static const struct {
+        enum part_kind what;
         const char *suffix, *help;
     } parts[] = {
-        [PART_SAMPLES] = {"_samples", "Stamped messages that were received: what the histogram is estimated from."},
-        [PART_NEGATIVE] = {"_negative_samples", "Samples whose stamp lay in the future, which are in no bucket."},
-        [PART_MISSED] = {"_missed_samples", "Samples whose stamp was overwritten before it was read."}};
+        {PART_SAMPLES, "_samples", "Stamped messages that were received: what the histogram is estimated from."},
+        {PART_NEGATIVE, "_negative_samples", "Samples whose stamp lay in the future, which are in no bucket."},
+        {PART_MISSED, "_missed_samples", "Samples whose stamp was overwritten before it was read."}};
 
-    for (int what = PART_SAMPLES; what <= PART_MISSED; what++) {
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         char base[AE_METRIC_NAME_SIZE], name[AE_METRIC_NAME_SIZE + 20];
         aether_metric unitless = *histogram->rows;
         struct part part = *histogram;
@@ -264,9 +267,9 @@ static void write_samples(const struct ae_view *view, const struct part *histogr
 
         unitless.unit = f.unit = AETHER_UNIT_ONE;
         f.kind = AETHER_COUNTER;
-        f.help = parts[what].help;
-        (void)snprintf(name, sizeof name, "%s%s", ae_metric_family(base, &unitless), parts[what].suffix);
-        part.what = what;
+        f.help = parts[i].help;
+        (void)snprintf(name, sizeof name, "%s%s", ae_metric_family(base, &unitless), parts[i].suffix);
+        part.what = parts[i].what;
         write_items(&f, &part, m);
     }
 }
