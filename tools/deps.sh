@@ -32,6 +32,7 @@ need_build() {
     need libinih-dev library inih
     need libjansson-dev library jansson
     need libmicrohttpd-dev library libmicrohttpd # for aether-metrics
+    need libncurses-dev library ncursesw # for the screen of aether-cli top
 }
 
 # The demo downloads a data set from PyPI.
@@ -78,6 +79,7 @@ need_test() {
     need clang-tidy have clang-tidy
     need shellcheck have shellcheck
     need mandoc have mandoc
+    need tmux have tmux # to show aether-cli top on a terminal
     need valgrind have valgrind # counts instructions
     need binutils have readelf
     need cmake have cmake # to prove that find_package() works

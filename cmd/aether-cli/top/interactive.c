@@ -47,6 +47,7 @@ static void make_page(struct loop *loop, unsigned width, unsigned height) {
     };
 
     top_page_clear(&loop->page, width);
+    loop->page.compact = height < 16 || width < 60;
     if (place->kind == TOP_TOPIC)
         top_topic_page(&loop->page, &show, place->topic);
     else if (place->kind == TOP_CLIENT)

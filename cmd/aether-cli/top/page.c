@@ -13,7 +13,7 @@ void top_page_clear(struct top_page *page, unsigned width) {
     for (size_t i = 0; i < page->count; i++)
         free(page->lines[i].text);
     page->count = page->fixed = 0;
-    page->failed = false;
+    page->failed = page->compact = false;
     page->width = width;
     if (width == 0) {
         free(page->lines);
@@ -49,6 +49,36 @@ void top_page_add(struct top_page *page, enum top_style style, const char *forma
         page->failed = true;
     else
         page->count++;
+}
+
+void top_page_add_text(struct top_page *page, enum top_style style, const char *format, ...) {
+    const char *indent = "";
+    char buffer[LINE_MAX];
+    const char *text = buffer;
+    va_list args;
+
+    va_start(args, format);
+    const int written = vsnprintf(buffer, sizeof buffer, format, args);
+    va_end(args);
+    if (page->compact || written <= 0) {
+        top_page_add(page, style, "%s", written > 0 ? buffer : "");
+        return;
+    }
+    for (;;) {
+        const unsigned room = page->width > strlen(indent) ? page->width - (unsigned)strlen(indent) : 1;
+        size_t len = top_text_beginning(text, room);
+        if (text[len] != '\0' && text[len] != ' ') {
+            size_t space = len;
+            while (space > 0 && text[space] != ' ')
+                space--;
+            len = space > 0 ? space : len > 0 ? len : strlen(text);
+        }
+        top_page_add(page, style, "%s%.*s", indent, (int)len, text);
+        text += len + strspn(text + len, " ");
+        if (text[0] == '\0' || page->failed)
+            return;
+        indent = page->width > 20 ? "    " : "";
+    }
 }
 
 /* The last line; NULL if it couldn't be added. */

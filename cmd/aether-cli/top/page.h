@@ -37,6 +37,7 @@ struct top_page {
     struct top_line *lines;
     size_t count, room;
     size_t fixed; /* lines that don't scroll, from the first one on */
+    bool compact; /* texts take one line each, and are cut */
     bool failed;  /* memory ran out, and lines are missing */
 };
 
@@ -44,6 +45,11 @@ void top_page_clear(struct top_page *page, unsigned width);
 
 /* Adds a line of text that is escaped already. */
 void top_page_add(struct top_page *page, enum top_style style, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Adds text in as many lines as it needs, which break at spaces. Those after the first one are indented.
+ * On a compact page it is one line. */
+void top_page_add_text(struct top_page *page, enum top_style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The last line leads there. */

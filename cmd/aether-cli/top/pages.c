@@ -12,6 +12,10 @@
 
 /* ---- the head ---------------------------------------------------------------------------------------------------- */
 
+static const char *plural(uint64_t count) {
+    return count == 1 ? "" : "s";
+}
+
 static void add_daemon(struct top_page *page, const struct top_show *show) {
     const aether_daemon_info *d = &show->pass->instance.daemon;
     char path[TOP_TEXT_SIZE(128)], memory[AE_AMOUNT_SIZE], up[AE_AMOUNT_SIZE], state[64];
@@ -23,32 +27,33 @@ static void add_daemon(struct top_page *page, const struct top_show *show) {
                  ae_amount_duration(up, uptime_s > 0 ? uptime_s : 0));
     else
         snprintf(state, sizeof state, "NOT RUNNING (last: pid %" PRIu32 ")", d->pid);
-    top_page_add(page, d->running ? TOP_STRONG : TOP_BAD, "aetherd %s, %" PRIu32 " clients, %s; %s", state, d->clients,
-                 ae_amount_bytes(memory, d->memory_bytes), path);
+    top_page_add_text(page, d->running ? TOP_STRONG : TOP_BAD, "aetherd %s; %" PRIu32 " client%s, %s; %s", state,
+                      d->clients, plural(d->clients), ae_amount_bytes(memory, d->memory_bytes), path);
 }
 
 static void add_totals(struct top_page *page, const struct top_show *show) {
-    const struct ae_watch_topic *t = &show->pass->total;
-    char in[AE_AMOUNT_SIZE], out[AE_AMOUNT_SIZE], bytes[AE_AMOUNT_SIZE], lost[AE_AMOUNT_SIZE], trouble[96] = "";
+    const struct ae_watch_pass *pass = show->pass;
+    const struct ae_watch_topic *t = &pass->total;
+    const uint64_t publishers = pass->instance.publishers, subscribers = pass->instance.subscribers;
+    char in[AE_AMOUNT_SIZE + 8] = "", out[2 * AE_AMOUNT_SIZE] = "", bytes[AE_AMOUNT_SIZE], amount[2][AE_AMOUNT_SIZE];
+    char trouble[96] = "";
 
-    if (t->figures.waiting > 0)
-        snprintf(trouble, sizeof trouble, "; %" PRIu64 " publishers wait", t->figures.waiting);
-    if (t->figures.stuck > 0)
-        snprintf(trouble + strlen(trouble), sizeof trouble - strlen(trouble), "; %" PRIu64 " subscribers stuck",
-                 t->figures.stuck);
-    if (!t->rates.known) {
-        top_page_add(page, TOP_PLAIN, "%zu topics, %" PRIu64 " publishers, %" PRIu64 " subscribers%s",
-                     show->pass->topics, show->pass->instance.publishers, show->pass->instance.subscribers, trouble);
-        return;
+    if (t->rates.known) {
+        snprintf(in, sizeof in, " %s, %s/s", ae_amount_rate(amount[0], t->rates.published),
+                 ae_amount_bytes(bytes, (uint64_t)t->rates.published_bytes));
+        snprintf(out, sizeof out, " %s, %s lost", ae_amount_rate(amount[0], t->rates.delivered),
+                 ae_amount_rate(amount[1], t->rates.lost));
     }
-    top_page_add(page, TOP_PLAIN,
-                 "%zu topics, %" PRIu64 " publishers: %s, %s/s; %" PRIu64 " subscribers: %s, %s lost%s",
-                 show->pass->topics, show->pass->instance.publishers, ae_amount_rate(in, t->rates.published),
-                 ae_amount_bytes(bytes, (uint64_t)t->rates.published_bytes), show->pass->instance.subscribers,
-                 ae_amount_rate(out, t->rates.delivered), ae_amount_rate(lost, t->rates.lost), trouble);
+    if (t->figures.waiting > 0)
+        snprintf(trouble, sizeof trouble, "; %" PRIu64 " waiting", t->figures.waiting);
+    if (t->figures.stuck > 0)
+        snprintf(trouble + strlen(trouble), sizeof trouble - strlen(trouble), "; %" PRIu64 " stuck", t->figures.stuck);
+    top_page_add_text(page, TOP_PLAIN, "%zu topic%s; %" PRIu64 " publisher%s%s; %" PRIu64 " subscriber%s%s%s",
+                      pass->topics, plural(pass->topics), publishers, plural(publishers), in, subscribers,
+                      plural(subscribers), out, trouble);
 }
 
-/* "sorted by rate, every 1 s, filter eur: 3; top: 0.4 % CPU, 2.1 ms a pass" */
+/* "by rate, every 1 s, latencies now; filter eur: 3; top: 0.4 % of a core, 2.1 ms a pass" */
 static void add_settings(struct top_page *page, const struct top_show *show) {
     char every[AE_AMOUNT_SIZE], filter[TOP_TEXT_SIZE(128)] = "", cost[96] = "", pass[AE_AMOUNT_SIZE];
 
@@ -60,33 +65,31 @@ static void add_settings(struct top_page *page, const struct top_show *show) {
     if (show->cost_percent >= 0)
         snprintf(cost, sizeof cost, "; top: %.1f %% of a core, %s a pass", show->cost_percent,
                  ae_amount_duration(pass, show->pass_s));
-    top_page_add(page, show->paused ? TOP_WARN : TOP_PLAIN, "%sby %s%s, every %s, latencies %s%s%s",
-                 show->paused ? "PAUSED; " : "", ae_watch_order_names[show->order], show->reverse ? " reversed" : "",
-                 ae_amount_duration(every, show->interval_s), show->total_latency ? "of all time" : "of now", filter,
-                 cost);
+    top_page_add_text(page, show->paused ? TOP_WARN : TOP_PLAIN, "%sby %s%s, every %s, latencies %s%s%s",
+                      show->paused ? "PAUSED; " : "", ae_watch_order_names[show->order],
+                      show->reverse ? " reversed" : "", ae_amount_duration(every, show->interval_s),
+                      show->total_latency ? "of all time" : "now", filter, cost);
 }
 
 static void add_holdups(struct top_page *page, const struct top_show *show) {
     const struct ae_watch_pass *pass = show->pass;
-    size_t shown = pass->holdup_count < show->holdups ? pass->holdup_count : show->holdups;
+    const size_t shown = pass->holdup_count < show->holdups ? pass->holdup_count : show->holdups;
 
     for (size_t i = 0; i < shown; i++) {
         const struct ae_watch_holdup *h = &pass->holdups[i];
         char name[TOP_TEXT_SIZE(256)], fit[TOP_TEXT_SIZE(256)], sentence[AE_WATCH_HOLDUP_TEXT];
         char text[TOP_TEXT_SIZE(AE_WATCH_HOLDUP_TEXT)];
+        const unsigned room = page->width / 4 + 4;
         top_text_escape(name, sizeof name, h->topic, strlen(h->topic));
-        const unsigned cells = top_text_cells(name), room = page->width / 4 + 4;
-        if (cells > room)
+        const bool cut = top_text_cells(name) > room;
+        if (cut)
             top_text_fit(fit, sizeof fit, name, room, TOP_LEFT);
-        top_text_show(text, sizeof text, ae_watch_holdup_text(sentence, h));
-        const size_t more = i + 1 == shown ? pass->holdup_count - shown : 0;
-        if (more > 0)
-            top_page_add(page, TOP_BAD, "(+%zu%s) %s: %s", more,
-                         pass->holdup_count == AE_WATCH_HOLDUPS_MAX ? " or more" : "", cells > room ? fit : name, text);
-        else
-            top_page_add(page, TOP_BAD, "%s: %s", cells > room ? fit : name, text);
-        top_page_link_topic(page, h->topic);
+        top_page_add_text(page, TOP_BAD, "%s: %s", cut ? fit : name,
+                          top_text_show(text, sizeof text, ae_watch_holdup_text(sentence, h)));
     }
+    if (pass->holdup_count > shown)
+        top_page_add(page, TOP_BAD, "and %zu%s more", pass->holdup_count - shown,
+                     pass->holdup_count == AE_WATCH_HOLDUPS_MAX ? " or" : "");
 }
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */

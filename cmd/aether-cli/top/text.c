@@ -100,6 +100,10 @@ static size_t beginning(const char *text, unsigned *cells) {
     return at;
 }
 
+size_t top_text_beginning(const char *text, unsigned cells) {
+    return beginning(text, &cells);
+}
+
 /* Where the longest end of text begins that takes at most `cells` of its `total` cells; *cells: how many it takes. */
 static size_t ending(const char *text, unsigned total, unsigned *cells) {
     unsigned left = total;

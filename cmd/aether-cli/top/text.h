@@ -31,6 +31,9 @@ char *top_text_show(char *dst, size_t size, const char *escaped);
 /* The cells that an escaped text takes. */
 unsigned top_text_cells(const char *text);
 
+/* The bytes of the longest beginning of an escaped text that takes at most `cells` cells. */
+size_t top_text_beginning(const char *text, unsigned cells);
+
 /* Makes the text exactly `cells` wide: cuts it in the middle, which a mark shows, or adds spaces on one side. */
 enum top_align { TOP_LEFT, TOP_RIGHT };
 char *top_text_fit(char *dst, size_t size, const char *text, unsigned cells, enum top_align align);

@@ -11,8 +11,8 @@
 #include <time.h>
 
 #define ROW_SIZE 4096
-#define CLIENT_CELLS 20 /* that a client's name and its pid take */
-#define HOLDUPS 8       /* shown of one topic */
+#define OWNER_CELLS 48 /* that a client's name and pid take at most */
+#define HOLDUPS 8      /* shown of one topic */
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
@@ -22,6 +22,22 @@ static void date_text(char dst[32], uint64_t realtime_ns) {
 
     if (localtime_r(&seconds, &tm) == NULL || strftime(dst, 32, "%Y-%m-%d %H:%M:%S", &tm) == 0)
         strcpy(dst, "?");
+}
+
+/* The cells of the longest name with pid, for the tables of a topic. */
+static unsigned longest_owner(const aether_topic_metrics *t) {
+    char name[TOP_OWNER_SIZE];
+    unsigned longest = 16, cells; /* of a title */
+
+    for (size_t i = 0; i < t->publisher_count; i++) {
+        cells = top_text_cells(top_show_owner(name, &t->publishers[i].owner));
+        longest = cells > longest ? cells : longest;
+    }
+    for (size_t i = 0; i < t->subscriber_count; i++) {
+        cells = top_text_cells(top_show_owner(name, &t->subscribers[i].owner));
+        longest = cells > longest ? cells : longest;
+    }
+    return longest < OWNER_CELLS ? longest : OWNER_CELLS;
 }
 
 static void add_titles(struct top_page *page, const struct top_layout *layout) {
@@ -47,13 +63,14 @@ static void add_shape(struct top_page *page, const struct ae_watch_topic *topic)
 
     date_text(created, t->created_ns);
     top_text_escape(type, sizeof type, t->type_name, strnlen(t->type_name, sizeof t->type_name));
-    top_page_add(page, TOP_PLAIN, "created %s, type %s, %s", created, type[0] != '\0' ? type : "not stated",
-                 ae_publishers_name(t->admits));
-    top_page_add(page, TOP_PLAIN, "%" PRIu64 " slots of %" PRIu32 " B (%s), messages of up to %s, %s in memory%s%s%s",
-                 t->capacity, t->slot_size, ae_amount_bytes(ring, t->capacity * t->slot_size),
-                 ae_amount_bytes(largest, t->max_message), ae_amount_bytes(memory, t->memory_bytes),
-                 t->lane_bytes > 0 ? ", lanes of " : "", t->lane_bytes > 0 ? ae_amount_bytes(lane, t->lane_bytes) : "",
-                 t->evict_lag > 0 ? ", evicts slow subscribers" : "");
+    top_page_add_text(page, TOP_PLAIN, "created %s, type %s, %s", created, type[0] != '\0' ? type : "not stated",
+                      ae_publishers_name(t->admits));
+    top_page_add_text(
+        page, TOP_PLAIN, "%" PRIu64 " slots of %" PRIu32 " B (%s), messages of up to %s, %s in memory%s%s%s",
+        t->capacity, t->slot_size, ae_amount_bytes(ring, t->capacity * t->slot_size),
+        ae_amount_bytes(largest, t->max_message), ae_amount_bytes(memory, t->memory_bytes),
+        t->lane_bytes > 0 ? ", lanes of " : "", t->lane_bytes > 0 ? ae_amount_bytes(lane, t->lane_bytes) : "",
+        t->evict_lag > 0 ? ", evicts slow subscribers" : "");
 }
 
 static void add_counters(struct top_page *page, const struct ae_watch_topic *topic) {
@@ -63,24 +80,27 @@ static void add_counters(struct top_page *page, const struct ae_watch_topic *top
     char by[160] = "";
 
     if (r->known)
-        top_page_add(page, TOP_PLAIN, "now        %s published (%s/s), %s delivered (%s/s), %s lost",
-                     ae_amount_rate(rates[0], r->published), ae_amount_bytes(bytes[0], (uint64_t)r->published_bytes),
-                     ae_amount_rate(rates[1], r->delivered), ae_amount_bytes(bytes[1], (uint64_t)r->delivered_bytes),
-                     ae_amount_rate(rates[2], r->lost));
+        top_page_add_text(page, TOP_PLAIN, "now        %s published (%s/s), %s delivered (%s/s), %s lost",
+                          ae_amount_rate(rates[0], r->published),
+                          ae_amount_bytes(bytes[0], (uint64_t)r->published_bytes),
+                          ae_amount_rate(rates[1], r->delivered),
+                          ae_amount_bytes(bytes[1], (uint64_t)r->delivered_bytes), ae_amount_rate(rates[2], r->lost));
     for (int i = 0; i < AETHER_LOST_REASONS; i++) {
         if (t->lost_by[i] > 0)
             snprintf(by + strlen(by), sizeof by - strlen(by), "%s%s %s", by[0] != '\0' ? ", " : "",
                      aether_lost_name((aether_lost)i), ae_amount_count(counts[3], t->lost_by[i]));
     }
-    top_page_add(page, TOP_PLAIN, "in total   %s published, %s delivered, %s aborted",
-                 ae_amount_count(counts[0], t->published), ae_amount_count(counts[1], t->delivered),
-                 ae_amount_count(counts[2], t->aborted));
-    top_page_add(page, t->lost > 0 ? TOP_WARN : TOP_PLAIN, "lost       %s in %s gaps%s%s%s",
-                 ae_amount_count(counts[0], t->lost), ae_amount_count(counts[1], t->gaps), by[0] != '\0' ? " (" : "",
-                 by, by[0] != '\0' ? ")" : "");
-    top_page_add(page, TOP_PLAIN, "no room    %s times, %s in total, the longest %s; %s retries",
-                 ae_amount_count(counts[0], t->stalls), ae_amount_duration(stall[0], (double)t->stall_ns / 1e9),
-                 ae_amount_duration(stall[1], (double)t->stall_longest / 1e9), ae_amount_count(counts[1], t->retries));
+    top_page_add_text(page, TOP_PLAIN, "in total   %s published, %s delivered, %s aborted",
+                      ae_amount_count(counts[0], t->published), ae_amount_count(counts[1], t->delivered),
+                      ae_amount_count(counts[2], t->aborted));
+    top_page_add_text(page, t->lost > 0 ? TOP_WARN : TOP_PLAIN, "lost       %s in %s gap%s%s%s%s",
+                      ae_amount_count(counts[0], t->lost), ae_amount_count(counts[1], t->gaps), t->gaps == 1 ? "" : "s",
+                      by[0] != '\0' ? " (" : "", by, by[0] != '\0' ? ")" : "");
+    top_page_add_text(page, TOP_PLAIN, "no room    %s time%s, %s in total, the longest %s; %s retries",
+                      ae_amount_count(counts[0], t->stalls), t->stalls == 1 ? "" : "s",
+                      ae_amount_duration(stall[0], (double)t->stall_ns / 1e9),
+                      ae_amount_duration(stall[1], (double)t->stall_longest / 1e9),
+                      ae_amount_count(counts[1], t->retries));
 }
 
 static void add_holdups(struct top_page *page, const struct ae_watch_topic *topic) {
@@ -89,7 +109,8 @@ static void add_holdups(struct top_page *page, const struct ae_watch_topic *topi
 
     for (size_t i = 0; i < count; i++) {
         char sentence[AE_WATCH_HOLDUP_TEXT], text[TOP_TEXT_SIZE(AE_WATCH_HOLDUP_TEXT)];
-        top_page_add(page, TOP_BAD, "%s", top_text_show(text, sizeof text, ae_watch_holdup_text(sentence, &list[i])));
+        top_page_add_text(page, TOP_BAD, "%s",
+                          top_text_show(text, sizeof text, ae_watch_holdup_text(sentence, &list[i])));
         top_page_link_client(page, list[i].known ? list[i].culprit.client_id : list[i].victim.client_id);
     }
 }
@@ -162,7 +183,7 @@ static void add_publishers(struct top_page *page, const struct ae_watch_topic *t
     };
     struct top_layout layout;
 
-    top_layout_make(&layout, columns, COLUMNS, page->width, CLIENT_CELLS);
+    top_layout_make(&layout, columns, COLUMNS, page->width, longest_owner(&topic->figures));
     add_titles(page, &layout);
     for (size_t i = 0; i < topic->figures.publisher_count; i++) {
         const aether_publisher_metrics *p = &topic->figures.publishers[i];
@@ -212,7 +233,7 @@ static void add_subscribers(struct top_page *page, const struct ae_watch_topic *
     };
     struct top_layout layout;
 
-    top_layout_make(&layout, columns, COLUMNS, page->width, CLIENT_CELLS);
+    top_layout_make(&layout, columns, COLUMNS, page->width, longest_owner(&topic->figures));
     add_titles(page, &layout);
     for (size_t i = 0; i < topic->figures.subscriber_count; i++) {
         const aether_subscriber_metrics *s = &topic->figures.subscribers[i];
@@ -256,7 +277,7 @@ static void add_departed(struct top_page *page, const struct ae_watch_topic *top
     };
     struct top_layout layout;
 
-    top_layout_make(&layout, columns, COLUMNS, page->width, CLIENT_CELLS);
+    top_layout_make(&layout, columns, COLUMNS, page->width, longest_owner(&topic->figures));
     add_titles(page, &layout);
     for (size_t i = 0; i < topic->figures.departed_count; i++) {
         const aether_departed_metrics *d = &topic->figures.departed[i];
