@@ -35,7 +35,7 @@ ok "help topic create: --publishers" prints "--publishers KIND " help topic crea
 ok "help sub: --exit-at-end" prints "no publisher is attached any more" help sub
 
 ok "no command" refuses 2 "needs a command"
-ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, latency, lag, hz, clients, check, bench, shutdown or help" frobnicate
+ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, top, latency, lag, hz, clients, check, bench, shutdown or help" frobnicate
 for words in publish:pub subscribe:sub list:'topic ls' info:'topic info' stop:shutdown; do
     ok "another program's name of ${words#*:}" refuses 2 "did you mean '${words#*:}'?" "${words%%:*}"
 done
