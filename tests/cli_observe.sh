@@ -133,6 +133,9 @@ ok "check --stuck, CRITICAL" checks 2 '^AETHER CRITICAL - held: ' --stuck 0:0
 ok "check --lag" checks 2 "^AETHER CRITICAL - held: subscriber aether-cli sub \\(pid $held_sub\\) is 8 behind \\| lag=8;5;7;0 " held --lag 5:7
 ok "check --age" checks 1 "^AETHER WARNING - held: a message has waited [0-9.]+ .*s for subscriber aether-cli sub \\(pid $held_sub\\) " held --age 20ms:1h
 ok "check --full" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited" held --full 1us:1h
+ok "check: two limits" checks 1 ' has waited ' held --full 1us:1h --stuck 0:
+one_sentence() { [ "$(grep -o ' has waited ' "$tmp/out" | wc -l)" -eq 1 ]; }
+ok "check: two limits, one sentence" one_sentence
 ok "check of other topics" checks 0 '^AETHER OK - 1 topic, ' quiet
 ok "topic info: what it waits for" shows "^aether-cli pub +$held_pub .* subscriber aether-cli sub \\(pid $held_sub\\), [0-9.]+ .*s\$" topic info held
 kill -CONT "$held_sub"

@@ -60,15 +60,31 @@ struct result {
 
 /* ---- reasons ----------------------------------------------------------------------------------------------------- */
 
+static bool has_reason(const struct reasons *reasons, const char *text) {
+    for (size_t i = 0; i < reasons->count && i < REASONS_MAX; i++) {
+        if (reasons->texts[i] != NULL && strcmp(reasons->texts[i], text) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Adds a sentence, unless it is there: who holds up whom may be the reason of two figures. */
 __attribute__((format(printf, 2, 3))) static void add_reason(struct reasons *reasons, const char *format, ...) {
+    char *text = NULL;
     va_list args;
 
-    if (reasons->count < REASONS_MAX) {
-        va_start(args, format);
-        if (vasprintf(&reasons->texts[reasons->count], format, args) < 0)
-            reasons->texts[reasons->count] = NULL;
-        va_end(args);
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (text != NULL && has_reason(reasons, text)) {
+        free(text);
+        return;
     }
+    if (reasons->count < REASONS_MAX)
+        reasons->texts[reasons->count] = text;
+    else
+        free(text);
     reasons->count++;
 }
 
