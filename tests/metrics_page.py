@@ -313,8 +313,9 @@ def keyboard_alone():
         assert s.page.js("document.activeElement.textContent") == name
         s.page.key("Enter")
         s.page.wait("!document.querySelector('#topic').hidden && document.activeElement.id === 'topic-name'")
+        s.page.wait("rows('quantiles').length === 2 && rows('quantiles')[0].p50.text !== '–'")
         s.page.js("document.querySelector('#heat').focus()")
-        s.asked(3)
+        s.asked(4)
         s.page.key("ArrowLeft")
         value = s.page.js("document.querySelector('#heat').getAttribute('aria-valuetext')")
         assert re.match(r"\d\d:\d\d:\d\d: p50 [\d.]+\u202f.s, p99 ", value), value
@@ -381,11 +382,20 @@ def the_slow_by_name():
         assert kinds == ["waits", "stuck", "loses", "evicted"], kinds
         s.page.wait("document.querySelector('#spoken').textContent === '1 publisher waits, 1 subscriber is stuck, "
                     "1 subscriber loses messages'", "it is said aloud")
+        with s.server.lock:
+            log.state, log.client.process, log.lag, log.stopped = "behind", "T", 16384 + 1000, True
+        s.page.wait(f"says('slow').includes('Subscriber log (pid {log.client.pid}) is stopped, 17,384 messages behind; "
+                    "1,000 of them are lost already.')")
+        with s.server.lock:
+            t.publishers.append(page_world.Publisher(world, world.client("second")))
+            t.publishers[1].waits, t.publishers[1].waited_ns, t.publishers[1].waits_subscriber = "subscriber", 10**9, 0
+        s.page.wait("says('slow').some((t) => t.startsWith('Publisher feed ') && "
+                    "t.endsWith('; 1 other publisher waits for it, too.'))")
         s.page.js("location.hash = '#topic=t'")
         s.page.wait("says('topic-slow').length === 4")
         row = table(s, "pubs")[0]
         assert re.match(r"\d+.\d+\u202fs for risk", row["waits"]["text"]), row
-        assert s.page.js("document.querySelectorAll('#near .edge.waits, #near .edge.stuck').length") == 2
+        assert s.page.js("document.querySelectorAll('#near .edge.waits, #near .edge.stuck').length") == 4
 
 
 def dead_daemon():
@@ -445,6 +455,12 @@ def removed_topic():
         s.page.wait("document.querySelector('#topic-gone').hidden")
         s.page.js("location.hash = '#topic=nowhere'")
         s.page.wait("document.querySelector('#topic-gone').textContent === 'There is no topic of this name.'")
+        s.page.js("location.hash = '#topic=' + 'x'.repeat(300)")
+        s.page.wait("document.querySelector('#topic-name').textContent.length === 300 && "
+                    "!document.querySelector('#topic-gone').hidden")
+        s.live()
+        s.clean(but=("400",))
+        state["browser"].events.clear()
 
 
 # ---- the open topic ----
@@ -521,8 +537,8 @@ def many_topics():
     world.other = {**world.document()["topics"][0], "published": 12, "lag": 7}
     with stage(world) as s:
         s.page.wait("rows().length === 100")
-        shown = s.page.js("document.querySelector('#shown').textContent")
-        assert shown.startswith("1,000 topics; 3,000 more topics not shown by name, with "), shown
+        s.page.wait("document.querySelector('#shown').textContent === "
+                    "'1,000 topics; 3,000 more topics not shown by name, with 0/s'")
         s.page.click("#more")
         s.page.wait("rows().length === 200")
         assert s.page.js("document.querySelectorAll('#graph a').length") == 8

@@ -313,6 +313,8 @@ class Server:
         only = None
         if query:
             only = urllib.parse.unquote_to_bytes(query.removeprefix("topic="))
+            if len(only) > 255:
+                return 400, "text/plain", b"the name of a topic has 1 to 255 bytes, not 0\n"
         elif self.mode != "frozen":
             now = time.monotonic()
             self.world.step(now - self.at if self.real_time else 1.0)

@@ -72,6 +72,8 @@ need_test() {
     need libuv1-dev library libuv          # for an example
     need prometheus have promtool          # for aether-metrics
     need python3-prometheus-client false   # for aether-metrics; seen by /usr/bin/python3 only
+    need chromium have chromium            # for the page of aether-metrics
+    need fonts-dejavu-core test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf # for chromium
     need g++ have g++                      # to compile the headers as C++
     need clang have clang
     need libclang-rt-dev clang_sanitizers

@@ -12,7 +12,6 @@
 struct ae_page_file {
     const char *path;         /* of the request: "/", "/page.css" */
     const char *content_type; /* "text/css; charset=utf-8" */
-    const char *etag;         /* of these bytes, with its quotation marks */
     const unsigned char *data;
     size_t size; /* bytes */
 };

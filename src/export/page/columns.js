@@ -46,7 +46,8 @@ function setName(cell, name, href) {
 // ---- topics ----
 
 const latencyColumn = (id, label, what) => ({
-    id, label, kind: "figure", unit: "time", sort: (t) => t.latency[id], title: `Latency since the topic was created: ${what}`,
+    id, label, kind: "figure", unit: "time", sort: (t) => t.latency[id],
+    title: `Latency since the topic was created: ${what}`,
     set: (cell, t) => setFigure(cell, time(t.latency[id], WHY.latency)),
 });
 
@@ -61,7 +62,8 @@ export const topicColumns = [
         set: (cell, t) => setChildren(cell, t.state.join(), () => badge(...t.state)),
     },
     {
-        id: "rate", label: "Published", short: "Rate", kind: "figure", unit: "rate", sort: (t) => t.rate, title: "Messages a second",
+        id: "rate", label: "Published", short: "Rate", kind: "figure", unit: "rate", sort: (t) => t.rate,
+        title: "Messages a second",
         set: (cell, t) => setFigure(cell, perSecond(t.rate)),
     },
     {
@@ -73,7 +75,8 @@ export const topicColumns = [
         },
     },
     {
-        id: "bytes", label: "Payload", kind: "figure", unit: "flow", sort: (t) => t.byteRate, title: "Bytes of payload a second",
+        id: "bytes", label: "Payload", kind: "figure", unit: "flow", sort: (t) => t.byteRate,
+        title: "Bytes of payload a second",
         set: (cell, t) => setFigure(cell, figure(t.byteRate, byteRate, WHY.rate)),
     },
     {
@@ -90,7 +93,8 @@ export const topicColumns = [
         set: (cell, t) => setFigure(cell, messages(t.lag)),
     },
     {
-        id: "age", label: "Age", kind: "figure", unit: "time", sort: (t) => t.age_ns, title: "How long the oldest unread message waits",
+        id: "age", label: "Age", kind: "figure", unit: "time", sort: (t) => t.age_ns,
+        title: "How long the oldest unread message waits",
         set: (cell, t) => setFigure(cell, ageOf(t)),
     },
     latencyColumn("p50", "p50", "half of the messages took at most this"),
@@ -122,6 +126,10 @@ function pidColumns() {
     ];
 }
 
+const ofRate = (label) => ({
+    id: "rate", label, kind: "figure", unit: "rate", title: "Messages a second",
+    set: (cell, p) => setFigure(cell, perSecond(p.rate)),
+});
 const ofCount = (id, label, title, key = id) => ({
     id, label, title, kind: "figure", set: (cell, p) => setFigure(cell, figure(p[key], count, WHY.none,
         {title: p[key] === null ? null : exact(p[key])})),
@@ -142,7 +150,7 @@ export const publisherColumns = [
                       forWhom === null ? p.waits : nameNode(forWhom.name))]);
         },
     },
-    {id: "rate", label: "Published", kind: "figure", unit: "rate", title: "Messages a second", set: (cell, p) => setFigure(cell, perSecond(p.rate))},
+    ofRate("Published"),
     {
         id: "bytes", label: "Payload", kind: "figure", unit: "flow", title: "Bytes of payload a second",
         set: (cell, p) => setFigure(cell, figure(p.byteRate, byteRate, WHY.rate)),
@@ -158,7 +166,8 @@ export const publisherColumns = [
     ofCount("full", "Full", "Calls that found no room"),
     ofCount("loans", "Loans", "Loans that are open now"),
     {
-        id: "lane", label: "Lane used", kind: "figure", unit: "bytes", title: "Bytes of its lane that hold messages or loans",
+        id: "lane", label: "Lane used", kind: "figure", unit: "bytes",
+        title: "Bytes of its lane that hold messages or loans",
         set: (cell, p) => setFigure(cell, p.lane_bytes === 0 ? {figure: ["none", ""]}
             : size(p.lane_used_bytes, {title: p.lane_bytes === null ? null : `of ${text(bytes(p.lane_bytes))}`})),
     },
@@ -177,7 +186,7 @@ export const subscriberColumns = [
         set: (cell, s) => setChildren(cell, String(s.state), () => s.state === null ? ["–"]
             : badge(STATE_SEVERITY[s.state] ?? 0, s.state)),
     },
-    {id: "rate", label: "Received", kind: "figure", unit: "rate", title: "Messages a second", set: (cell, s) => setFigure(cell, perSecond(s.rate))},
+    ofRate("Received"),
     {
         id: "lag", label: "Lag", kind: "figure", title: "Messages between it and the topic's end",
         set: (cell, s) => setFigure(cell, messages(s.lag)),
@@ -210,8 +219,8 @@ export const departedColumns = [
     {id: "role", label: "Role", kind: "text", set: (cell, p) => setText(cell, p.role ?? "–")},
     {
         id: "end", label: "End", kind: "text",
-        set: (cell, p) => setChildren(cell, `${p.died} ${p.evicted}`, () => [...badge(p.died ? 4 : 0, p.died ? "died" : "closed"),
-            ...p.evicted ? [" ", ...badge(2, "evicted")] : []]),
+        set: (cell, p) => setChildren(cell, `${p.died} ${p.evicted}`, () => [
+            ...badge(p.died ? 4 : 0, p.died ? "died" : "closed"), ...p.evicted ? [" ", ...badge(2, "evicted")] : []]),
     },
     {
         id: "left", label: "Ago", kind: "figure", unit: "time", title: "How long ago it left",
@@ -229,7 +238,8 @@ export const quantileColumns = [
     {id: "of", label: "Messages", kind: "name", set: (cell, row) => setText(cell, row.of)},
     {
         id: "count", label: "Number", kind: "figure", title: "Messages received, estimated from those stamped",
-        set: (cell, row) => setFigure(cell, figure(row.count, count, row.why, {title: row.count === null ? null : exact(row.count)})),
+        set: (cell, row) => setFigure(cell, figure(row.count, count, row.why,
+            {title: row.count === null ? null : exact(row.count)})),
     },
     ...["p50", "p99", "p999", "max"].map((id) => ({
         id, label: id === "p999" ? "p99.9" : id, kind: "figure", unit: "time",

@@ -6,7 +6,7 @@
  * nodes only.
  */
 import {count, duration, rate, text} from "./format.js";
-import {OCTAVES, SPAN, TREND} from "./model.js";
+import {isStopped, OCTAVES, SPAN, TREND} from "./model.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -24,7 +24,8 @@ const SPARK_WIDTH = TREND, SPARK_HEIGHT = 24;
 
 export function sparkline() {
     return svg("svg", {
-        class: "spark", viewBox: `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true",
+        class: "spark", viewBox: `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`, preserveAspectRatio: "none",
+        "aria-hidden": "true",
     }, svg("path", {class: "area"}), svg("path", {class: "line"}));
 }
 
@@ -354,7 +355,9 @@ function publisherEdge(p) {
 }
 
 function subscriberEdge(s) {
-    return s.state === "stuck" ? 4 : s.lostRecent.gained > 0 ? 3 : s.state === "evicted" ? 2 : s.rate > 0 ? 1 : 0;
+    if (s.state === "stuck" || isStopped(s))
+        return 4;
+    return s.lostRecent.gained > 0 ? 3 : s.state === "evicted" ? 2 : s.rate > 0 ? 1 : 0;
 }
 
 /* The clients of one side with their edges; those beyond MOST_CLIENTS as one node. */
@@ -392,7 +395,8 @@ function side(topics, peersOf, gradeOf, topicNodes) {
         list.push(more);
     }
     const middle = (node) => [...node.edges.values()].reduce((sum, e) => sum + e.topic.index, 0) / node.edges.size;
-    return list.map((node) => [node.more ? Infinity : middle(node), node]).sort((a, b) => a[0] - b[0]).map(([, n]) => n);
+    const order = new Map(list.map((node) => [node, node.more ? Infinity : middle(node)]));
+    return list.sort((a, b) => order.get(a) - order.get(b));
 }
 
 const ruler = document.createElement("canvas").getContext("2d");
@@ -402,7 +406,8 @@ function cut(full, width, keepEnd = false) {
     if (ruler.measureText(full).width <= width)
         return full;
     const characters = Array.from(full).slice(...keepEnd ? [-300] : [0, 300]);
-    const part = (n) => keepEnd ? "…" + characters.slice(characters.length - n).join("") : characters.slice(0, n).join("") + "…";
+    const part = (n) => keepEnd ? "…" + characters.slice(characters.length - n).join("")
+        : characters.slice(0, n).join("") + "…";
     let low = 0, high = characters.length;
     while (low < high) {
         const mid = (low + high + 1) >> 1;
@@ -438,7 +443,8 @@ function ports(nodes, sideName) {
 }
 
 function portY(node, list, i) {
-    return node.y + node.height / 2 + (i - (list.length - 1) / 2) * Math.min(ROW, (node.height - 2 * PAD) / list.length);
+    const step = Math.min(ROW, (node.height - 2 * PAD) / list.length);
+    return node.y + node.height / 2 + (i - (list.length - 1) / 2) * step;
 }
 
 /*
@@ -493,18 +499,21 @@ function edgeOf(edge, from, to, room, end, what) {
         from[0] += LABEL;
     else if (labelled)
         to[0] -= LABEL;
-    const mid = (from[0] + to[0]) / 2;
-    const thick = edge.grade > 2 && !(edge.rate > 10) ? 2 : edge.rate > 0 ? Math.min(7, 1 + Math.log10(1 + edge.rate) * 0.8) : 1;
+    const mid = (from[0] + to[0]) / 2, [y0, y1] = [from[1].toFixed(1), to[1].toFixed(1)];
+    const least = edge.grade > 2 ? 2 : 1;
+    const thick = edge.rate > 0 ? Math.min(7, Math.max(least, 1 + Math.log10(1 + edge.rate) * 0.8)) : least;
     const shown = edge.rate === null ? "–" : text(rate(edge.rate));
     const path = svg("path", {
         class: `edge ${SEVERITY[edge.grade]}`, "stroke-width": thick.toFixed(1),
-        d: `M${from[0]} ${from[1].toFixed(1)}C${mid} ${from[1].toFixed(1)} ${mid} ${to[1].toFixed(1)} ${to[0]} ${to[1].toFixed(1)}`,
+        d: `M${from[0]} ${y0}C${mid} ${y0} ${mid} ${y1} ${to[0]} ${y1}`,
     }, svg("title", {}, `${what}${edge.topic.topic.name.shown}: ${shown}`));
-    return !labelled ? [path] : [path, svg("text", {class: "edge-rate", x: at[0], y: (at[1] + 3.5).toFixed(1), "text-anchor": end}, shown)];
+    return !labelled ? [path]
+        : [path, svg("text", {class: "edge-rate", x: at[0], y: (at[1] + 3.5).toFixed(1), "text-anchor": end}, shown)];
 }
 
 function boxOf(x, node, box, kind) {
-    return svg("rect", {class: `node ${kind}`, x, y: node.y.toFixed(1), width: box, height: node.height.toFixed(1), rx: 5});
+    const y = node.y.toFixed(1), height = node.height.toFixed(1);
+    return svg("rect", {class: `node ${kind}`, x, y, width: box, height, rx: 5});
 }
 
 function lines(node, x, box, first, second, keepEnd = false) {

@@ -28,7 +28,8 @@ function scaled(value, step, prefixes, unit) {
         value /= step;
         i++;
     }
-    return [i === 0 && (Number.isInteger(value) || value >= 99.95) ? value.toFixed(0) : three(value), prefixes[i] + unit];
+    const whole = i === 0 && (Number.isInteger(value) || value >= 99.95);
+    return [whole ? value.toFixed(0) : three(value), prefixes[i] + unit];
 }
 
 export function rate(value) {
@@ -99,8 +100,8 @@ function percent(byte) {
 
 /*
  * A name that a program chose, from document[key] or, if it isn't UTF-8, document[key + "_b64"].
- * shown: one line without control characters. parts: [[text, escape], ...] of it, where escape says that the text stands
- * for a character that can't be shown. query: its bytes for an address.
+ * shown: one line without control characters. parts: [[text, escape], ...] of it, where escape says that the text
+ * stands for a character that can't be shown. query: its bytes for an address.
  */
 export function nameOf(document, key) {
     const b64 = document[`${key}_b64`];
@@ -114,9 +115,10 @@ export function nameOf(document, key) {
         } catch { }
         const data = Array.from(raw, (c) => c.charCodeAt(0));
         query = data.map(percent).join("");
-        for (const byte of data)
-            add(parts, byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "\\x" + byte.toString(16).padStart(2, "0"),
-                byte < 0x20 || byte >= 0x7f);
+        for (const byte of data) {
+            const escape = byte < 0x20 || byte >= 0x7f;
+            add(parts, escape ? "\\x" + byte.toString(16).padStart(2, "0") : String.fromCharCode(byte), escape);
+        }
     } else {
         const raw = typeof document[key] === "string" ? document[key] : "";
         query = Array.from(new TextEncoder().encode(raw), percent).join("");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * model.js - what the documents of the server say, and what follows from two of them: rates, histories, and who holds up
- * whom. Nothing here touches the page.
+ * model.js - what the documents of the server say, and what follows from two of them: rates, histories, and who holds
+ * up whom. Nothing here touches the page.
  *
  * All memory is bounded by what the instance has now: a topic has histories of TREND slots, the open topic those of
  * SPAN slots. What belongs to a topic, publisher or subscriber goes when the next document doesn't have it.
@@ -123,9 +123,9 @@ function latencyOf(raw) {
 }
 
 const COUNTS = [
-    "joined", "next", "published", "published_bytes", "full", "stalls", "stall_ns", "stall_longest_ns", "loans", "lane_bytes",
-    "lane_used_bytes", "waited_ns", "tried_ns", "delivered", "lost", "aborted", "skipped", "lag", "age_ns", "holds_up",
-    "held_up_ns", "left_ns", "messages", "grant_id", "client_id", "pid",
+    "joined", "next", "published", "published_bytes", "full", "stalls", "stall_ns", "stall_longest_ns", "loans",
+    "lane_bytes", "lane_used_bytes", "waited_ns", "tried_ns", "delivered", "lost", "aborted", "skipped", "lag",
+    "age_ns", "holds_up", "held_up_ns", "left_ns", "messages", "grant_id", "client_id", "pid",
 ];
 
 /* A publisher, subscriber or departed one, from its raw form. Unknown numbers are null. */
@@ -160,8 +160,8 @@ export function topicKey(raw) {
 
 const TOPIC_COUNTS = [
     "capacity", "slot_size", "max_message", "lane_bytes", "evict_lag", "memory_bytes", "type_version", "created_ns",
-    "published", "published_bytes", "waiting", "waited_ns", "delivered", "lost", "aborted", "skipped", "accounted", "lag",
-    "age_ns", "stuck",
+    "published", "published_bytes", "waiting", "waited_ns", "delivered", "lost", "aborted", "skipped", "accounted",
+    "lag", "age_ns", "stuck",
 ];
 
 export class Topic {
@@ -201,9 +201,8 @@ export class Topic {
         this.deliveredRate = perSecond(this.delivered, before.delivered, seconds);
         this.lostRate = perSecond(this.lost, before.lost, seconds);
         this.lostRecent = this.recent.gain(ns, this.lost);
-        this.before = {
-            published: this.published, published_bytes: this.published_bytes, delivered: this.delivered, lost: this.lost,
-        };
+        const {published, published_bytes, delivered, lost} = this;
+        this.before = {published, published_bytes, delivered, lost};
         this.trend.rate.put(slots.slot, slots.skipped, this.rate);
         this.trend.lag.put(slots.slot, slots.skipped, this.lag);
         this.trend.lost.put(slots.slot, slots.skipped, this.lostRate);
@@ -249,6 +248,9 @@ function stateOf(topic) {
         return [5, `waits ${text(duration(topic.waited_ns))}`];
     if (topic.stuck > 0)
         return [4, `${exact(topic.stuck)} stuck`];
+    const stopped = topic.subscribers.filter(isStopped).length;
+    if (stopped > 0)
+        return [4, `${exact(stopped)} stopped`];
     if (topic.lostRecent.gained > 0)
         return [3, "loses"];
     if (topic.publishers.some((p) => p.throttled > THROTTLED))
@@ -276,7 +278,8 @@ function process(peer) {
     return ["stopped", "traced", "dead"].includes(peer.process) ? [`; its process is ${peer.process}`] : [];
 }
 
-function waiting(topic, p) {
+/* others: how many more publishers wait for the same. */
+function waiting(topic, p, others) {
     const s = p.forSubscriber, other = p.forPublisher;
     const parts = ["Publisher ", ...who(p), ` has waited ${text(duration(p.waited_ns))} `];
     if (s !== null) {
@@ -293,6 +296,8 @@ function waiting(topic, p) {
     }
     if (p.tried_ns !== null && p.tried_ns >= 1e9)
         parts.push(`; it last tried ${text(duration(p.tried_ns))} ago`);
+    if (others > 0)
+        parts.push(`; ${plural(others, "other publisher")} ${others === 1 ? "waits" : "wait"} for it, too`);
     return {kind: "waits", weight: 5e12 + p.waited_ns, topic, parts};
 }
 
@@ -317,6 +322,16 @@ function stuck(topic, s) {
     if (s.holds_up > 0)
         parts.push(`; ${plural(s.holds_up, "publisher")} ${s.holds_up === 1 ? "waits" : "wait"} for it`);
     return {kind: "stuck", weight: 4e12 + (s.age_ns ?? 0), topic, parts};
+}
+
+/* A subscriber that isn't stuck by its figures, because what waited for a second has been overwritten meanwhile. */
+export const isStopped = (s) => s.state !== "stuck" && ["stopped", "traced", "dead"].includes(s.process) && s.lag > 0;
+
+function stopped(topic, s) {
+    const parts = ["Subscriber ", ...who(s), ` is ${s.process}, ${plural(s.lag, "message")} behind`];
+    if (s.policy !== "reliable" && topic.capacity !== null && s.lag > topic.capacity)
+        parts.push(`; ${exact(s.lag - topic.capacity)} of them are lost already`);
+    return {kind: "stopped", weight: 4e12, topic, parts};
 }
 
 const LOST_WHY = {
@@ -352,15 +367,22 @@ function died(topic, peer, ago) {
 /* Sentences about one topic, the gravest first: {kind, weight, topic, parts}, where a part is text or {peer}. */
 export function troubles(topic, nowNs) {
     const found = [];
-    for (const p of topic.publishers) {
-        if (p.waits !== null && p.waited_ns >= SLOW_NS)
-            found.push(waiting(topic, p));
-        else if (p.throttled > THROTTLED)
-            found.push(throttled(topic, p));
+    const slow = topic.publishers.filter((p) => p.waits !== null && p.waited_ns >= SLOW_NS);
+    slow.sort((a, b) => b.waited_ns - a.waited_ns);
+    const culprit = (p) => p.forSubscriber ?? p.forPublisher;
+    for (const p of slow) {
+        const same = culprit(p) === null ? [p] : slow.filter((other) => culprit(other) === culprit(p));
+        if (same[0] === p)
+            found.push(waiting(topic, p, same.length - 1));
     }
+    for (const p of topic.publishers)
+        if (!slow.includes(p) && p.throttled > THROTTLED)
+            found.push(throttled(topic, p));
     for (const s of topic.subscribers) {
         if (s.state === "stuck")
             found.push(stuck(topic, s));
+        else if (isStopped(s))
+            found.push(stopped(topic, s));
         if (s.lostRecent.gained > 0 && s.lostRecent.ns > 0)
             found.push(losing(topic, s));
         if (s.state === "evicted")
@@ -432,8 +454,8 @@ export class Model {
 
     total() {
         const all = [...this.topics.values(), ...this.other === null ? [] : [this.other]];
-        const fold = (key, by) => all.length === 0 ? 0
-            : all.map((topic) => topic[key]).filter((value) => value !== null).reduce((a, b) => a === null ? b : by(a, b), null);
+        const known = (key) => all.map((topic) => topic[key]).filter((value) => value !== null);
+        const fold = (key, by) => all.length === 0 ? 0 : known(key).reduce((a, b) => a === null ? b : by(a, b), null);
         const sum = (key) => fold(key, (a, b) => a + b), most = (key) => fold(key, Math.max);
         this.totals = {
             rate: sum("rate"), byteRate: sum("byteRate"), delivered: sum("deliveredRate"), lost: sum("lostRate"),
@@ -474,7 +496,7 @@ function middle(le) {
     return le < 32 ? le : le - (2 ** (Math.floor(Math.log2(le)) - 4) - 1) / 2;
 }
 
-/* The document's [[limit, count], ...] as a map from limit - 1, the largest value in the bucket; null: there is none. */
+/* The document's [[limit, count], ...] as a map from limit - 1, the largest value in the bucket; null: unknown. */
 function bucketsOf(raw) {
     const list = raw.latency?.buckets;
     if (!Array.isArray(list))

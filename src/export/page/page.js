@@ -5,11 +5,12 @@
  * #                all topics
  * #topic=NAME      one topic; NAME is percent-encoded
  *
- * Figures are live, paused or stale, and the page always says which. Stale: the server can't be reached, or gives no new
- * reading.
+ * Figures are live, paused or stale, and the page always says which. Stale: the server can't be reached, or gives no
+ * new reading.
  */
 import {
-    badge, departedColumns, figure, messages, perSecond, publisherColumns, quantileColumns, subscriberColumns, time, topicColumns,
+    badge, departedColumns, figure, messages, perSecond, publisherColumns, quantileColumns, subscriberColumns, time,
+    topicColumns,
 } from "./columns.js";
 import {backAt, DASHES, drawBars, drawHeat, drawLines, drawSpark, graph, sparkline, spans, svg} from "./draw.js";
 import {byteRate, bytes, clock, count, duration, exact, normalQuery, plural, rate, shownQuery, text} from "./format.js";
@@ -75,13 +76,20 @@ function sortBy(id) {
 
 const topicsTable = new Table($("topics"), topicColumns, sortBy);
 
+/* How many topics the table has, and what isn't in it. */
+function shownNote(n) {
+    if (model.instance === null)
+        return "";
+    const here = n === model.topics.size ? plural(n, "topic") : `${exact(n)} of ${plural(model.topics.size, "topic")}`;
+    const flow = model.other === null || model.other.rate === null ? "" : `, with ${text(rate(model.other.rate))}`;
+    return model.leftOut > 0 ? `${here}; ${plural(model.leftOut, "more topic")} not shown by name${flow}` : here;
+}
+
 function showTopics() {
     const list = ordered();
     const shown = list.slice(0, state.shown);
     topicsTable.show(shown);
-    setText($("shown"), model.instance === null ? "" : (list.length === model.topics.size ? plural(list.length, "topic")
-        : `${exact(list.length)} of ${plural(model.topics.size, "topic")}`) + (model.leftOut > 0
-        ? `; ${plural(model.leftOut, "more topic")} not shown by name, with ${text(rate(model.other?.rate ?? 0))}` : ""));
+    setText($("shown"), shownNote(list.length));
     $("none").hidden = shown.length > 0 || model.instance === null;
     setText($("none"), model.topics.size === 0 ? "There are no topics. A topic begins when a program opens it."
         : "No topic's name, and none of its clients', contains this." + (model.leftOut > 0
@@ -98,7 +106,8 @@ const TOTALS = [
     ["delivered", "Delivered", (t) => perSecond(t.delivered), () => "to all subscribers"],
     ["lost", "Lost", (t) => perSecond(t.lost, {alarm: t.lost > 0}),
         (t) => t.lostTotal === null ? "" : `${text(count(t.lostTotal))} in all`],
-    ["lag", "Worst lag", (t) => messages(t.lag), (t) => t.age > 0 ? `oldest unread ${text(duration(t.age))}` : "messages"],
+    ["lag", "Worst lag", (t) => messages(t.lag),
+        (t) => t.age > 0 ? `oldest unread ${text(duration(t.age))}` : "messages"],
     ["waiting", "Waiting publishers", (t) => figure(t.waiting, count, WHY.none, {alarm: t.waited > 100e6}),
         (t) => t.waited > 0 ? `the longest for ${text(duration(t.waited))}` : "none waits"],
     ["stuck", "Stuck subscribers", (t) => figure(t.stuck, count, WHY.none, {alarm: t.stuck > 0}),
@@ -126,30 +135,30 @@ function showTotals() {
 
 // ---- the slow, by name ----
 
-const KINDS = {
-    waits: "waits", stuck: "stuck", loses: "loses", throttled: "throttled", evicted: "evicted", died: "died",
-};
-const KIND_SEVERITY = {waits: 5, stuck: 4, loses: 3, throttled: 2, evicted: 2, died: 2};
+const KINDS = {waits: 5, stuck: 4, stopped: 4, loses: 3, throttled: 2, evicted: 2, died: 2}; // their severities
 
 function sentence(trouble, withTopic) {
     const parts = trouble.parts.map((part) => typeof part === "string" ? part
         : el("b", {}, nameNode(part.peer.name)));
     const where = withTopic ? [el("a", {class: "where", href: `#topic=${trouble.topic.name.query}`},
                                   nameNode(trouble.topic.name))] : [];
-    return el("li", {class: `s${KIND_SEVERITY[trouble.kind]}`, "data-kind": trouble.kind},
-              el("span", {class: `badge s${KIND_SEVERITY[trouble.kind]}`}, KINDS[trouble.kind]),
+    return el("li", {class: `s${KINDS[trouble.kind]}`, "data-kind": trouble.kind},
+              el("span", {class: `badge s${KINDS[trouble.kind]}`}, trouble.kind),
               el("span", {class: "says"}, ...parts, "."), ...where);
 }
 
+const WELL = "No publisher waits, no subscriber is stuck, and none loses messages.";
+
 function showSlow(list, found, withTopic) {
     const shown = found.slice(0, SENTENCES);
-    const words = (t) => t.kind + t.topic.key + t.parts.map((p) => typeof p === "string" ? p : p.peer.name.shown).join("");
+    const word = (part) => typeof part === "string" ? part : part.peer.name.shown;
+    const words = (trouble) => trouble.kind + trouble.topic.key + trouble.parts.map(word).join("");
     // A link that has the focus keeps it: the sentences change under it each second.
     const at = [...list.querySelectorAll("a")].indexOf(document.activeElement);
     setChildren(list, shown.map(words).join("\n") + found.length, () => {
         const items = shown.map((trouble) => sentence(trouble, withTopic));
         if (found.length === 0)
-            items.push(el("li", {class: "well"}, "No publisher waits, no subscriber is stuck, and none loses messages."));
+            items.push(el("li", {class: "well"}, WELL));
         if (found.length > shown.length)
             items.push(el("li", {class: "quiet"}, `and ${exact(found.length - shown.length)} more`));
         return items;
@@ -160,12 +169,16 @@ function showSlow(list, found, withTopic) {
 
 /* Says aloud when the numbers of those in trouble change, at most every 15 s. */
 const spoken = {words: null, at: 0};
+const SPOKEN = [
+    ["waits", "publisher waits", "publishers wait"],
+    ["stuck", "subscriber is stuck", "subscribers are stuck"],
+    ["stopped", "subscriber is stopped", "subscribers are stopped"],
+    ["loses", "subscriber loses messages", "subscribers lose messages"],
+];
 
 function speak(found) {
     const n = (kind) => found.filter((t) => t.kind === kind).length;
-    const parts = [["waits", "publisher waits", "publishers wait"], ["stuck", "subscriber is stuck", "subscribers are stuck"],
-                   ["loses", "subscriber loses messages", "subscribers lose messages"]]
-        .filter(([kind]) => n(kind) > 0).map(([kind, one, many]) => plural(n(kind), one, many));
+    const parts = SPOKEN.filter(([kind]) => n(kind) > 0).map(([kind, one, many]) => plural(n(kind), one, many));
     const words = parts.length > 0 ? parts.join(", ") : "nobody is slow";
     const now = performance.now();
     if (words === spoken.words || (spoken.words !== null && now - spoken.at < 15000))
@@ -194,11 +207,12 @@ const byWeight = (a, b) => (b.state[0] > 1 ? b.state[0] : 0) - (a.state[0] > 1 ?
 
 function showOverviewGraph() {
     const words = state.filter.trim().toLowerCase();
-    const all = [...model.topics.values()].filter((t) => matches(t, words) && t.publishers.length + t.subscribers.length > 0);
+    const all = [...model.topics.values()]
+        .filter((t) => matches(t, words) && t.publishers.length + t.subscribers.length > 0);
     const chosen = all.sort(byWeight).slice(0, GRAPH_TOPICS);
     const left = all.length - chosen.length;
-    setText($("graph-note"), left > 0 ? `those in trouble and the busiest; ${plural(left, "more topic")} not shown: filter`
-        : "");
+    setText($("graph-note"), left <= 0 ? ""
+        : `those in trouble and the busiest; ${plural(left, "more topic")} not shown: filter`);
     chosen.sort((a, b) => compare(a.name.shown, b.name.shown));
     showGraph($("graph"), chosen, null);
 }
@@ -228,8 +242,9 @@ function showQuantiles() {
     const {latency} = open.topic;
     const recent = open.recent ?? {count: null, p50: null, p99: null, p999: null, max: null, seconds: 0};
     quantileTable.show([
-        {key: "recent", of: recent.seconds > 0 ? `of the last ${recent.seconds} s` : "of the last minute", ...recent, why: WHY.recent},
-        {key: "all", of: "since the topic was created", ...latency, why: WHY.latency},
+        {...recent, key: "recent", of: recent.seconds > 0 ? `of the last ${recent.seconds} s` : "of the last minute",
+         why: WHY.recent},
+        {...latency, key: "all", of: "since the topic was created", why: WHY.latency},
     ]);
     const odd = [[latency.negative, "from a clock ahead"], [latency.missed, "overwritten too early"],
                  [latency.overflow, "messages above 73 min"]].filter(([n]) => n > 0);
@@ -250,7 +265,8 @@ function topicFacts(topic) {
     if (topic.mode !== null)
         parts.push(`${topic.mode} publishers`);
     if (topic.evict_lag !== null)
-        parts.push(topic.evict_lag > 0 ? `evicts subscribers ${plural(topic.evict_lag, "message")} behind` : "waits for slow subscribers");
+        parts.push(topic.evict_lag > 0 ? `evicts subscribers ${plural(topic.evict_lag, "message")} behind`
+            : "waits for slow subscribers");
     if (topic.memory_bytes !== null)
         parts.push(`${text(bytes(topic.memory_bytes))} of memory`);
     if (topic.created_ns !== null)
@@ -263,8 +279,9 @@ function ledger(topic) {
     if ([delivered, lost, aborted, skipped, accounted].includes(null))
         return "";
     const holds = delivered + lost + aborted + skipped === accounted;
-    return `${exact(delivered)} delivered + ${exact(lost)} lost + ${exact(aborted)} aborted + ${exact(skipped)} skipped ` +
-        `${holds ? "=" : "≠"} ${exact(accounted)} sequences passed` + (holds ? ": each is accounted for." : ": please report this.");
+    return `${exact(delivered)} delivered + ${exact(lost)} lost + ${exact(aborted)} aborted + ${exact(skipped)} ` +
+        `skipped ${holds ? "=" : "≠"} ${exact(accounted)} sequences passed: ` +
+        (holds ? "each is accounted for." : "please report this.");
 }
 
 /* The subscribers whose lag is drawn: those farthest behind in the span. */
@@ -277,8 +294,8 @@ function lagLines() {
                 most = history.at(slot, back);
         return most;
     };
-    return [...open.lags.values()].map((line) => ({...line, most: worst(line.history)})).filter((line) => line.most >= 0)
-        .sort((a, b) => b.most - a.most).slice(0, DASHES.length);
+    return [...open.lags.values()].map((line) => ({...line, most: worst(line.history)}))
+        .filter((line) => line.most >= 0).sort((a, b) => b.most - a.most).slice(0, DASHES.length);
 }
 
 function lineMark(i, dash) {
@@ -289,13 +306,16 @@ function lineMark(i, dash) {
 const LOSS_INK = {ring: "bad", lane: "line1", retained: "line2", evicted: "line3"};
 
 const CHARTS = {
-    heat: "Latency over time: read one moment", lag: "Lag over time: read one moment", loss: "Loss over time: read one moment",
+    heat: "Latency over time: read one moment",
+    lag: "Lag over time: read one moment",
+    loss: "Loss over time: read one moment",
 };
 const cursors = {heat: null, lag: null, loss: null}; // slots back from the last
 
 function readings(back) {
     const slot = open.slots.slot - back;
-    const when = slot < 0 || open.times[slot % SPAN] === undefined ? "no figures" : clock(new Date(open.times[slot % SPAN]));
+    const ms = slot < 0 ? undefined : open.times[slot % SPAN];
+    const when = ms === undefined ? "no figures" : clock(new Date(ms));
     return {when, at: (history) => history.at(open.slots.slot, back)};
 }
 
@@ -322,7 +342,8 @@ function reading(id) {
 function showLag(slot) {
     const lags = lagLines();
     drawLines($("lag"), slot, state.span, lags, open.topic.capacity, cursors.lag);
-    setText($("lag-note"), `messages${open.lags.size > lags.length ? `; the worst ${lags.length} of ${open.lags.size}` : ""}`);
+    const more = open.lags.size > lags.length ? `; the worst ${lags.length} of ${open.lags.size}` : "";
+    setText($("lag-note"), `messages${more}`);
     setChildren($("lag-legend"), lags.map((line) => line.name.shown).join("\n"), () =>
         lags.map((line, i) => el("li", {}, lineMark(i, DASHES[i]), nameNode(line.name))));
 }
@@ -385,9 +406,11 @@ function showTopic() {
     }
     const topic = open.topic;
     setChildren($("topic-name"), topic.key, () => [nameNode(topic.name)]);
-    setChildren($("topic-state"), gone ? "gone" : topic.state.join(), () => gone ? badge(2, "removed") : badge(...topic.state));
-    setChildren($("topic-facts"), topicFacts(topic) + topic.type.shown + topic.type_version, () => [topicFacts(topic),
-        ...topic.type.parts.length > 0 ? [" · type ", nameNode(topic.type), ` version ${topic.type_version ?? "–"}`] : []]);
+    const status = gone ? [2, "removed"] : topic.state;
+    setChildren($("topic-state"), status.join(), () => badge(...status));
+    const facts = topicFacts(topic), version = ` version ${topic.type_version ?? "–"}`;
+    setChildren($("topic-facts"), facts + topic.type.shown + version, () => [
+        facts, ...topic.type.parts.length > 0 ? [" · type ", nameNode(topic.type), version] : []]);
     showTopicTiles(topic);
     showSlow($("topic-slow"), gone ? [] : troubles(topic, open.instance.now_ns), false);
     showQuantiles();
@@ -420,7 +443,8 @@ function showDaemon() {
     if (instance === null)
         return;
     const parts = [
-        instance.running === false ? "aetherd is not running" : `aetherd${instance.pid ? ` (pid ${instance.pid})` : ""}`,
+        instance.running === false ? "aetherd is not running"
+            : instance.pid ? `aetherd (pid ${instance.pid})` : "aetherd",
         plural(model.topics.size + model.leftOut, "topic"),
         instance.publishers === null ? null : plural(instance.publishers, "publisher"),
         instance.subscribers === null ? null : plural(instance.subscribers, "subscriber"),
@@ -444,6 +468,8 @@ function linkState() {
     return age() > STALE_MS ? "lost" : "live";
 }
 
+const DEAD = "aetherd is not running. Topics go on without it: programs publish and receive as before. Until it is " +
+    "started again no topic can be opened, and nothing is cleaned up after programs that die.";
 const LINK_WORDS = {live: "live", paused: "paused", lost: "stale", connecting: "connecting"};
 
 /* The banner's own text changes only when the state does, so that a screen reader says it once. */
@@ -461,11 +487,10 @@ function showLink() {
         el("span", {id: "banner-age", "aria-hidden": "true"}),
     ]);
     if (link === "lost" && since !== "")
-        setText($("banner-age"), `, ${text(duration(Math.floor(age() / 1000) * 1e9 || 1e9))} ago.`);
+        setText($("banner-age"), `, ${text(age() < 60e3 ? [exact(age() / 1000), "s"] : duration(age() * 1e6))} ago.`);
     const dead = model.instance !== null && model.instance.running === false;
     $("banner-daemon").hidden = !dead;
-    setText($("banner-daemon"), !dead ? "" : "aetherd is not running. Topics go on without it: programs publish and " +
-        "receive as before. Until it is started again no topic can be opened, and nothing is cleaned up after programs that die.");
+    setText($("banner-daemon"), dead ? DEAD : "");
     document.title = `${link === "lost" ? "(stale) " : link === "paused" ? "(paused) " : ""}` +
         `${openQuery !== null ? `${open?.topic?.name.shown ?? shownQuery(openQuery)} – ` : ""}Aether`;
 }
@@ -494,7 +519,8 @@ function explain(error) {
 
 async function get(path, signal) {
     const response = await fetch(path, {cache: "no-store", credentials: "same-origin", signal});
-    if (response.status === 404 && path.includes("?"))
+    // There is no such topic, or there can't be one of this name.
+    if ([400, 404].includes(response.status) && path.includes("?"))
         return null;
     if (!response.ok) {
         const words = (await response.text()).trim().slice(0, 200);
@@ -680,6 +706,10 @@ function onFilter() {
     showOverview();
 }
 
+const STEPS = {
+    ArrowLeft: 1, ArrowRight: -1, ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: SPAN, End: -SPAN,
+};
+
 /* A chart is a slider for screen readers: its value is the moment that is read. */
 function chart(id) {
     const canvas = $(id);
@@ -702,7 +732,7 @@ function chart(id) {
     canvas.addEventListener("focus", () => canvas.matches(":focus-visible") && set(0, true));
     canvas.addEventListener("blur", () => set(null, false));
     canvas.addEventListener("keydown", (event) => {
-        const by = {ArrowLeft: 1, ArrowRight: -1, ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: SPAN, End: -SPAN}[event.key];
+        const by = STEPS[event.key];
         if (by === undefined)
             return;
         event.preventDefault();
@@ -747,8 +777,10 @@ function start() {
     document.addEventListener("keydown", onKey);
     window.addEventListener("hashchange", route);
     document.addEventListener("visibilitychange", show);
-    window.addEventListener("aether-theme", () => openQuery !== null && open?.topic && showCharts());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => openQuery !== null && open?.topic && showCharts());
+    // Canvases don't follow the style sheet by themselves.
+    const recolour = () => openQuery !== null && open?.topic && showCharts();
+    window.addEventListener("aether-theme", recolour);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
     let width = 0;
     new ResizeObserver(() => {
         if ($("main").clientWidth !== width) {
