@@ -22,7 +22,7 @@ tells() {
 
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
-ok "--version" prints "aether-cli 0.4.0" --version
+ok "--version" prints "aether-cli 0.5.0" --version
 for command in pub sub stats latency lag hz clients check shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
