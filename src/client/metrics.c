@@ -4,12 +4,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/export.h"
-#include "base/socket.h"
 #include "shm/segment.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Objects that stay mapped between passes. A process may have 65530 mappings by default. */
 #define TOPIC_MAPPINGS 4096u
@@ -124,13 +122,9 @@ AE_EXPORT int aether_metrics_find(aether_metrics *metrics, const char *name, aet
 static uint64_t stats_bytes(const struct ae_instance *instance, uint64_t client_id) {
     char name[AE_OBJECT_NAME_SIZE];
     uint64_t bytes = 0;
-    struct stat st;
 
     ae_name_stats(instance, client_id, name);
-    int fd = ae_segment_open(name, false, instance->uid, 0, NULL);
-    if (fd >= 0 && fstat(fd, &st) == 0)
-        bytes = (uint64_t)st.st_blocks * 512;
-    ae_close(&fd);
+    (void)ae_segment_allocated(name, instance->uid, 0, &bytes);
     return bytes;
 }
 

@@ -192,15 +192,11 @@ uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topi
     const ae_geometry *geometry = &topic->geometry;
     uint64_t log_bytes = geometry->lanes_off;
     char name[AE_OBJECT_NAME_SIZE];
-    struct stat st;
 
     /* All is allocated when the topic is created, except lanes. */
     if (geometry->lane_bytes != 0) {
         ae_name_log(&survey->instance, topic->topic_id, name);
-        int fd = ae_segment_open(name, false, survey->instance.uid, geometry->log_bytes, NULL);
-        if (fd >= 0 && fstat(fd, &st) == 0)
-            log_bytes = (uint64_t)st.st_blocks * 512;
-        ae_close(&fd);
+        (void)ae_segment_allocated(name, survey->instance.uid, geometry->log_bytes, &log_bytes);
     }
     return log_bytes + geometry->cursors_bytes;
 }

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -165,6 +167,21 @@ int ae_segment_open(const char *name, bool writable, uint32_t uid, uint64_t byte
     if (size != NULL)
         *size = (uint64_t)status.st_size;
     return fd;
+}
+
+int ae_segment_allocated(const char *name, uint32_t uid, uint64_t bytes, uint64_t *allocated) {
+    char path[sizeof SHM_DIRECTORY + NAME_MAX];
+    struct stat status;
+
+    snprintf(path, sizeof path, SHM_DIRECTORY "%s", name);
+    if (lstat(path, &status) != 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode) || (bytes != 0 && (uint64_t)status.st_size != bytes))
+        return -EBADMSG;
+    if (status.st_uid != uid)
+        return -EACCES;
+    *allocated = (uint64_t)status.st_blocks * 512;
+    return 0;
 }
 
 int ae_segment_remove(const char *name) {

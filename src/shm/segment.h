@@ -33,6 +33,12 @@ int ae_segment_allocate(int fd, uint64_t offset, uint64_t bytes, const char *nam
  */
 int ae_segment_open(const char *name, bool writable, uint32_t uid, uint64_t bytes, uint64_t *size);
 
+/*
+ * Stores in *allocated how many bytes of an object have memory, without opening it. uid, bytes and errors as in
+ * ae_segment_open(), but errors have no text.
+ */
+int ae_segment_allocated(const char *name, uint32_t uid, uint64_t bytes, uint64_t *allocated);
+
 /* 0, also if the object didn't exist. */
 int ae_segment_remove(const char *name);
 

@@ -220,6 +220,29 @@ static void opened_object(void **state) {
     assert_int_equal(ae_segment_open(name, false, uid, 0, NULL), -ENOENT);
 }
 
+static void allocated_bytes(void **state) {
+    const uint32_t uid = (uint32_t)geteuid();
+    uint64_t bytes = 0;
+    int fd = ae_segment_create(name, 16 * AE_PAGE, 2 * AE_PAGE);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(ae_segment_allocated(name, uid, 16 * AE_PAGE, &bytes), 0);
+    assert_int_equal(bytes, 2 * AE_PAGE);
+    assert_int_equal(ae_segment_allocate(fd, 8 * AE_PAGE, AE_PAGE, name), 0);
+    assert_int_equal(ae_segment_allocated(name, uid, 0, &bytes), 0);
+    assert_int_equal(bytes, 3 * AE_PAGE);
+    ae_close(&fd);
+    assert_int_equal(ae_segment_allocated(name, uid, AE_PAGE, &bytes), -EBADMSG);
+    assert_int_equal(ae_segment_allocated(name, uid + 1, 0, &bytes), -EACCES);
+    assert_int_equal(ae_segment_remove(name), 0);
+    assert_int_equal(ae_segment_allocated(name, uid, 0, &bytes), -ENOENT);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_int_equal(ae_segment_allocated(name, uid, 0, &bytes), -EBADMSG);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(bytes, 3 * AE_PAGE);
+}
+
 static void planted_objects(void **state) {
     const uint32_t uid = (uint32_t)geteuid();
 
@@ -561,6 +584,7 @@ int main(void) {
         TEST(sparse_object),
         TEST(populated_part),
         TEST(opened_object),
+        TEST(allocated_bytes),
         TEST(planted_objects),
         TEST(mapped_object),
         TEST(mapped_part),
