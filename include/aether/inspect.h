@@ -74,8 +74,7 @@ typedef enum aether_role {
 } aether_role;
 
 /*
- * One open publisher or subscriber of a topic. A best-effort subscriber writes nothing anywhere, so its counters are
- * unknown (0).
+ * One open publisher or subscriber of a topic. The figures of a best-effort subscriber are 0 here; metrics.h has them.
  */
 typedef struct aether_peer_info {
     aether_role role;

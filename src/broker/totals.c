@@ -130,7 +130,7 @@ static void add_publisher(ae_totals_topic *sum, const struct last *last, const a
     const struct ae_figures *figures = &last->figures;
     const ae_stats_record *copy = &last->copy;
     uint64_t present;
-    const uint64_t stalled = ae_figures_stalled(&last->account, ae_now_ns(), &present);
+    const uint64_t stalled = ae_figures_stalled(&last->account, copy->waits_last.v, ae_now_ns(), &present);
     const uint64_t longest = copy->stall_longest.v > present ? copy->stall_longest.v : present;
 
     add(&sum->published, figures->messages);

@@ -13,9 +13,8 @@
 #include <string.h>
 
 #define READ_TRIES 8
-#define STUCK_NS 1000000000ull    /* a subscriber that receives nothing for so long is stuck */
-#define GIVEN_UP_NS 2000000000ull /* a publisher that hasn't tried for so long doesn't wait */
-#define AGE_TAGS 65536u           /* how many slots are searched for a stamp */
+#define STUCK_NS 1000000000ull /* a subscriber that receives nothing for so long is stuck */
+#define AGE_TAGS 65536u        /* how many slots are searched for a stamp */
 
 /* A topic while it is read. */
 struct reading {
@@ -84,7 +83,8 @@ static bool still_waits(const struct reading *r, const ae_stats_record *copy) {
 }
 
 static void fill_waits(const struct reading *r, const ae_stats_record *copy, aether_publisher_metrics *p) {
-    const bool waits = copy->waits_since.v != 0 && since(r, copy->waits_last.v) < GIVEN_UP_NS && still_waits(r, copy);
+    const bool waits =
+        copy->waits_since.v != 0 && since(r, copy->waits_last.v) < AE_GIVEN_UP_NS && still_waits(r, copy);
 
     p->waits_subscriber = p->waits_publisher = -1;
     p->tried_ns = AETHER_UNKNOWN;
@@ -117,7 +117,8 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
                                     .batches = figures->batches,
                                     .full = copy->full.v,
                                     .stalls = copy->stalls.v,
-                                    .stall_ns = ae_figures_stalled(&record->account, r->now, &present),
+                                    .stall_ns =
+                                        ae_figures_stalled(&record->account, copy->waits_last.v, r->now, &present),
                                     .stall_longest = copy->stall_longest.v,
                                     .retries = copy->retries.v,
                                     .wakes = copy->wakes.v,

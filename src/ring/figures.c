@@ -144,10 +144,10 @@ uint64_t ae_figures_since(const ae_log *log, const ae_geometry *geometry, uint32
     return count;
 }
 
-uint64_t ae_figures_stalled(const ae_account *account, uint64_t now_ns, uint64_t *present) {
-    const uint64_t since = account->stalled_since;
+uint64_t ae_figures_stalled(const ae_account *account, uint64_t waits_last, uint64_t now_ns, uint64_t *present) {
+    const uint64_t since = account->stalled_since, end = ae_stall_end(waits_last, now_ns);
 
-    *present = since != 0 && since <= now_ns ? now_ns - since : 0;
+    *present = since != 0 && since <= end ? end - since : 0;
     return account->stall_ns > UINT64_MAX - *present ? UINT64_MAX : account->stall_ns + *present;
 }
 

@@ -60,8 +60,19 @@ bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t
  */
 uint64_t ae_figures_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next);
 
-/* The time in ns that a publisher was without room, with its present stall up to now_ns, which is *present. */
-uint64_t ae_figures_stalled(const ae_account *account, uint64_t now_ns, uint64_t *present);
+/* A publisher that found no room and hasn't tried for so long doesn't wait any more: nobody knows if it has room. */
+#define AE_GIVEN_UP_NS 2000000000ull
+
+/* When a stall ends at the latest, at now_ns: waits_last is the record's, of the last call that found no room. */
+static inline uint64_t ae_stall_end(uint64_t waits_last, uint64_t now_ns) {
+    return now_ns > waits_last && now_ns - waits_last > AE_GIVEN_UP_NS ? waits_last + AE_GIVEN_UP_NS : now_ns;
+}
+
+/*
+ * The time in ns that a publisher was without room, with its present stall up to now_ns, which is *present. waits_last
+ * is loaded before the account, and the clock is read before both, so that the sum never goes back.
+ */
+uint64_t ae_figures_stalled(const ae_account *account, uint64_t waits_last, uint64_t now_ns, uint64_t *present);
 
 /* The bytes of so many messages, which the client has counted; limited to what so many messages can have. */
 uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *geometry);

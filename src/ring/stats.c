@@ -2,11 +2,12 @@
 #include "ring/stats.h"
 #include "base/clock.h"
 #include "base/histogram.h"
+#include "ring/figures.h"
 
 /* A fast publisher stamps a message about this often, as long as a group isn't larger than GROUP_MAX. */
 #define SAMPLE_NS 100000u
 #define WEIGHT_MAX 12u
-#define NEVER INT64_MAX /* no message has this number */
+#define NEVER INT64_MAX                                                 /* no message has this number */
 #define PUBLISHER_WORDS (offsetof(ae_account, lost) / sizeof(uint64_t)) /* the others stay 0 */
 
 /* ---- the figures that belong together ---- */
@@ -92,7 +93,7 @@ void ae_stats_room(struct ae_publisher *p) {
 
     if (AE_LIKELY(p->waits_since == 0))
         return;
-    ns = ae_now_ns() - p->waits_since;
+    ns = ae_stall_end(ae_load_relaxed(&p->stats->waits_last), ae_now_ns()) - p->waits_since;
     p->waits_since = 0;
     p->stall_ns += ns;
     if (ns > p->stall_longest)

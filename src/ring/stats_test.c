@@ -704,7 +704,7 @@ static uint64_t stalled(const struct test_publisher *publisher, uint64_t *presen
     ae_account account;
 
     assert_true(ae_figures_copy(&publisher->stats, &account) != 0);
-    return ae_figures_stalled(&account, now, present);
+    return ae_figures_stalled(&account, word(&publisher->stats.waits_last), now, present);
 }
 
 /* It has room: there were this many stalls, of so much time together, and the longest of so much. */
@@ -759,6 +759,15 @@ static void a_slow_subscriber_is_named(void **state) {
         assert_int_equal(aether_publisher_wait(publisher.handle, 24, 0), 0);
         expect_stalls(&publisher, 2, 5 * MS, 4 * MS);
         assert_int_equal(word(&publisher.stats.full), 6);
+        /* It doesn't try again for a long time: from 2 s on nobody knows if it has room. */
+        assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), 0);
+        assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), AETHER_FULL);
+        now += 3000 * MS;
+        assert_int_equal(stalled(&publisher, &present), 2005 * MS);
+        receive_as(&slow, 0);
+        ae_subscriber_release(&slow.sub);
+        assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), 0);
+        expect_stalls(&publisher, 3, 2005 * MS, 2000 * MS);
         subscriber_close(&fast);
         subscriber_close(&slow);
         publisher_close(&publisher);
