@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 import urllib.parse
 
 sys.dont_write_bytecode = True
@@ -28,26 +28,33 @@ SOURCE = os.environ.get("SOURCE", os.path.join(os.path.dirname(os.path.abspath(_
 SLOW = Metrics(NOWHERE)
 
 
-class Slow:
-    def __init__(self, first, piece):
-        self.sock, self.piece, self.start = SLOW.socket(), piece, time.monotonic()
-        self.sock.sendall(first)
-        self.sock.setblocking(False)
+class Slow(threading.Thread):
+    """A connection with the beginning of a request, and then a piece of it now and then, until the server closes it."""
 
-    def ended(self):
-        """Sends a piece now and then, so that the connection is never silent. Has the server closed it?"""
-        try:
-            if self.piece:
+    def __init__(self, piece):
+        super().__init__(daemon=True)
+        self.piece = piece
+        self.sock = SLOW.socket()
+        self.sock.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        self.sock.settimeout(0.5 if piece else None)
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                if self.sock.recv(4096) == b"":
+                    return
+            except TimeoutError:
+                pass
+            except OSError:
+                return
+            try:
                 self.sock.send(self.piece)
-            return self.sock.recv(4096) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+            except OSError:
+                return
 
 
-SILENT = Slow(b"GET /healthz HTTP/1.1\r\n", b"")
-DRIBBLING = Slow(b"GET /healthz HTTP/1.1\r\nX: ", b"x")
+SLOW_ONES = {"silent": Slow(b""), "dribbling": Slow(b"x")}
 
 
 # ---- paths, methods, headers ----
@@ -495,11 +502,9 @@ def case_stop():
 
 def case_slow():
     """a connection that is silent, or never finishes its request, is closed"""
-    for name, slow in (("silent", SILENT), ("dribbling", DRIBBLING)):
-        end = time.monotonic() + 120
-        while not slow.ended():
-            assert time.monotonic() < end, f"the {name} connection is still open"
-            time.sleep(0.05)
+    for name, slow in SLOW_ONES.items():
+        slow.join(120)
+        assert not slow.is_alive(), f"the {name} connection is still open"
         slow.sock.close()
     assert SLOW.get("/healthz") == "ok\n"
 
