@@ -145,8 +145,8 @@ keys Home
 keys Enter
 ok "Enter: a topic" shows '^topic market/eur/usd'
 ok "its latencies" shows '^all time +[0-9.]+(ns|us|ms|s) '
-ok "its publisher" shows "^aether-cl.*\($pub\) .*"
-ok "its subscriber" shows "^aether-cl.*\($sub\) .*reliable"
+ok "its publisher" shows "^aether-c.*\($pub\) "
+ok "its subscriber" shows "^aether-c.*\($sub\) +reliable"
 keys Tab
 keys BTab # does nothing
 keys Enter

@@ -23,7 +23,7 @@ tells() {
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
 ok "--version" prints "aether-cli 0.5.0" --version
-for command in pub sub stats latency lag hz clients check shutdown; do
+for command in pub sub stats top latency lag hz clients check shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
 done

@@ -32,7 +32,7 @@ static void add_client(struct top_page *page, const struct top_show *show) {
     top_page_add(page, TOP_STRONG, "client %s%s", name, show->paused ? " (PAUSED)" : "");
     if (c->pid != 0)
         top_page_add(page, TOP_PLAIN, "pid %" PRIu32 ", uid %" PRIu32 ", process %s; connected %s ago", c->pid, c->uid,
-                     top_show_process(c->process), ae_amount_duration(since, age_s > 0 ? age_s : 0));
+                     ae_process_name(c->process), ae_amount_duration(since, age_s > 0 ? age_s : 0));
     else
         top_page_add(page, TOP_PLAIN, "uid %" PRIu32 "; connected %s ago", c->uid,
                      ae_amount_duration(since, age_s > 0 ? age_s : 0));
@@ -51,7 +51,7 @@ static void add_part(struct top_page *page, const struct top_layout *layout, con
     for (size_t i = 0; i < COLUMNS; i++)
         cells[i] = text[i];
     cells[NAME] = top_text_escape(name, sizeof name, part->topic, strlen(part->topic));
-    cells[ROLE] = publisher ? ae_role_name(part->role) : top_show_policy(s->policy);
+    cells[ROLE] = publisher ? ae_role_name(part->role) : ae_policy_name(s->policy);
     cells[STATUS] = status;
     if (publisher) {
         const bool waits = p->waits != AETHER_WAITS_NOT;

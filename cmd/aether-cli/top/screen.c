@@ -133,6 +133,10 @@ int top_screen_begin(void) {
 }
 
 void top_screen_leave(void) {
+    /* Without a second screen the shell's prompt comes to the last line. */
+    move(getmaxy(stdscr) - 1, 0);
+    clrtoeol();
+    refresh();
     curs_set(1);
     endwin();
 }

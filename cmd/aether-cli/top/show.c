@@ -21,26 +21,6 @@ double top_show_seconds(uint64_t ns) {
     return ns == AETHER_UNKNOWN ? -1 : (double)ns / 1e9;
 }
 
-const char *top_show_process(char process) {
-    switch (process) {
-    case 'T':
-    case 't':
-        return "stopped";
-    case 'Z':
-    case 'X':
-        return "dead";
-    case 'D':
-        return "blocked";
-    case 'R':
-        return "running";
-    case 'S':
-    case 'I':
-        return "sleeping";
-    default:
-        return "?";
-    }
-}
-
 char *top_show_owner(char dst[TOP_OWNER_SIZE], const aether_owner *owner) {
     char name[TOP_TEXT_SIZE(64)];
 
@@ -50,11 +30,4 @@ char *top_show_owner(char dst[TOP_OWNER_SIZE], const aether_owner *owner) {
     else
         snprintf(dst, TOP_OWNER_SIZE, "%s", name);
     return dst;
-}
-
-const char *top_show_policy(aether_policy policy) {
-    return policy == AETHER_RELIABLE      ? "reliable"
-           : policy == AETHER_BEST_EFFORT ? "best-eff."
-           : policy == AETHER_LATEST      ? "latest"
-                                          : "?";
 }

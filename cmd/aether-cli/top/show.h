@@ -31,10 +31,6 @@ void top_show_quantiles(const struct top_show *show, const struct ae_watch_topic
 /* AETHER_UNKNOWN becomes -1. */
 double top_show_seconds(uint64_t ns);
 
-/* Words for columns; "?" for what isn't known. */
-const char *top_show_process(char process);
-const char *top_show_policy(aether_policy policy);
-
 /* "risk (790)" */
 #define TOP_OWNER_SIZE TOP_TEXT_SIZE(96)
 char *top_show_owner(char dst[TOP_OWNER_SIZE], const aether_owner *owner);

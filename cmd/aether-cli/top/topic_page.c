@@ -195,7 +195,7 @@ static void add_publishers(struct top_page *page, const struct ae_watch_topic *t
             cells[k] = text[k];
         cells[NAME] = top_show_owner(name, &p->owner);
         cells[WAITS] = waits ? aether_waits_name(p->waits) : "";
-        cells[STATE] = top_show_process(p->owner.process);
+        cells[STATE] = ae_process_name(p->owner.process);
         top_short_count(text[RATE], r->known ? r->published : -1);
         top_short_fixed(text[MB], r->known ? r->published_bytes / 1e6 : -1);
         top_short_count(text[COUNT], (double)p->messages);
@@ -218,7 +218,7 @@ static void add_subscribers(struct top_page *page, const struct ae_watch_topic *
     enum { NAME, POLICY, STATUS, RATE, LAG, AGE, LOST, P50, P99, MAX, HOLDS, TOTAL, STATE, COLUMNS };
     static const struct top_column columns[COLUMNS] = {
         [NAME] = {.title = "SUBSCRIBER (PID)", .left = 1},
-        [POLICY] = {.title = "POLICY", .rank = 8, .width = 9, .left = 1},
+        [POLICY] = {.title = "POLICY", .rank = 8, .width = 11, .left = 1},
         [STATUS] = {.title = "STATE", .rank = 2, .width = 7, .left = 1},
         [RATE] = {.title = "MSG/S", .rank = 1, .width = 6},
         [LAG] = {.title = "LAG", .rank = 3, .width = 6},
@@ -243,9 +243,9 @@ static void add_subscribers(struct top_page *page, const struct ae_watch_topic *
         for (size_t k = 0; k < COLUMNS; k++)
             cells[k] = text[k];
         cells[NAME] = top_show_owner(name, &s->owner);
-        cells[POLICY] = top_show_policy(s->policy);
+        cells[POLICY] = ae_policy_name(s->policy);
         cells[STATUS] = aether_state_name(s->state);
-        cells[STATE] = top_show_process(s->owner.process);
+        cells[STATE] = ae_process_name(s->owner.process);
         top_short_count(text[RATE], r->known ? r->delivered : -1);
         top_short_count(text[LAG], (double)s->lag);
         top_short_time(text[AGE], top_show_seconds(s->age_ns));
