@@ -87,7 +87,7 @@ static void use_topic(aether_client *client, const char *name) {
             check(aether_receive(subscriber, &message));
     }
     check(aether_subscriber_open(client, name, &best_effort, NULL, &subscriber));
-    (void)aether_publish(publisher, &publisher, sizeof publisher); /* one message waits */
+    (void)aether_publish(publisher, name, sizeof(uint64_t)); /* one message waits */
 }
 
 static aether_client *connect_here(void) {
@@ -141,7 +141,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: metrics_scale SOCKET TOPICS OPEN PASSES\n");
         return 2;
     }
-    const unsigned topics = (unsigned)atoi(argv[2]), open = (unsigned)atoi(argv[3]), passes = (unsigned)atoi(argv[4]);
+    const unsigned topics = (unsigned)strtoul(argv[2], NULL, 10), open = (unsigned)strtoul(argv[3], NULL, 10),
+                   passes = (unsigned)strtoul(argv[4], NULL, 10);
     socket_path = argv[1];
     aether_client *client = connect_here();
     for (unsigned i = 0; i < topics; i++) {
