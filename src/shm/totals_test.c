@@ -289,7 +289,7 @@ static void a_journal_of_another_topic(void **state) {
 
 /* ---- while aetherd changes them ---- */
 
-#define TURNS 3000u
+#define TURNS 500u
 
 static ae_u64 stop;
 
