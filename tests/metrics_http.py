@@ -353,6 +353,22 @@ def case_other():
         assert len(metrics.json("?topic=t4")["topics"]) == 1, "also a topic that isn't shown by name"
 
 
+def case_memory():
+    """many topics and many scrapes: the memory doesn't grow with the scrapes"""
+    with Daemon() as daemon, Metrics(daemon.path) as metrics, lib.Client(daemon.path) as client:
+        with open(f"/proc/{metrics.process.pid}/maps", encoding="utf-8") as f:
+            if "san.so" in f.read():
+                raise lib.Skip("sanitizers keep freed memory")
+        for i in range(250):
+            assert client.create(f"topic/{i}", capacity=8, max_message=8).type == lib.DONE
+        sizes = []
+        for i in range(100):
+            assert len(metrics.get("/metrics")) > 100000
+            metrics.json()
+            sizes.append(metrics.rss())
+        assert sizes[-1] - sizes[9] <= 1 << 20, sizes
+
+
 def case_interval():
     """requests within the interval get the same reading"""
     with Daemon() as daemon, Metrics(daemon.path, interval=60000) as metrics:
@@ -483,6 +499,21 @@ def case_print():
     usage = metrics_lib.run("--help").stdout.decode()
     assert "[--listen ADDRESS:PORT|unix:PATH]" in usage and "[--clients off|on]" in usage and "Exit codes" in usage
     assert metrics_lib.run("--version").stdout.startswith(b"aether-metrics ")
+
+
+def case_unit():
+    """systemd understands each line of the unit, and finds it well protected"""
+    if shutil.which("systemd-analyze") is None:
+        raise lib.Skip("there is no systemd-analyze")
+    path = os.path.join(SCRATCH, "aether-metrics.service")
+    with open(os.path.join(SOURCE, "data/aether-metrics.service"), encoding="utf-8") as f:
+        text = f.read()
+    assert "ExecStart=/usr/local/bin/aether-metrics " in text and "Documentation=man:aether-metrics(8)\n" in text
+    with open(path, "w", encoding="utf-8") as f:  # neither program nor page is installed
+        f.write(text.replace("/usr/local/bin/aether-metrics", "/bin/true").replace("Documentation=man:aether-metrics(8)\n", ""))
+    for arguments in (["verify"], ["security", "--offline=true", "--threshold=20"]):
+        done = subprocess.run(["systemd-analyze", *arguments, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        assert done.returncode == 0 and done.stderr == b"", f"{arguments}: {done.stderr} {done.stdout[-500:]}"
 
 
 def case_stop():
