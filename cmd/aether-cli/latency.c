@@ -32,7 +32,7 @@ static void reading_free(struct reading *reading) {
 
 /* Reads the topic. CLI_OK, or reports the error. Call reading_free() in both cases. */
 static int read_topic(aether_metrics *metrics, const char *name, struct reading *reading) {
-    reading->subscribers = NULL;
+    memset(reading, 0, sizeof *reading);
     /* A pass begins because only this finds the objects of a successor of the daemon. */
     const int rc = aether_metrics_begin(metrics, NULL);
     if (rc < 0)
@@ -75,7 +75,8 @@ static int show(const struct ae_view *view, const struct request *request, uint6
 
     if (recent == NULL)
         return cli_error(CLI_FAILURE, "out of memory for %zu subscribers", count);
-    memcpy(recent, now->subscribers, count * sizeof *recent);
+    for (size_t i = 0; i < count; i++)
+        recent[i] = now->subscribers[i];
     if (before != NULL) {
         seconds = (double)(now->taken_ns - before->taken_ns) / 1e9;
         if (same_topic(before, now))

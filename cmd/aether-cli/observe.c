@@ -80,7 +80,8 @@ int observer_pass(struct observer *observer, const struct args_list *names) {
     if (rc < 0)
         return inspect_error(rc);
     const struct ae_watch_pass *pass = observer->pass;
-    const struct ae_watch_topic **topics = realloc(observer->topics, (pass->selected_count + 1) * sizeof *topics);
+    const struct ae_watch_topic **topics =
+        realloc(observer->topics, (pass->selected_count + 1) * sizeof(const struct ae_watch_topic *));
     if (topics == NULL)
         return cli_error(CLI_FAILURE, "out of memory for a list of %zu topics", pass->selected_count);
     observer->topics = topics;

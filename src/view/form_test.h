@@ -43,7 +43,7 @@ static inline json_t *at(json_t *value, const char *path) {
         assert_true(len < sizeof key);
         memcpy(key, path, len);
         key[len] = '\0';
-        value = json_is_array(value) ? json_array_get(value, (size_t)atoi(key)) : json_object_get(value, key);
+        value = json_is_array(value) ? json_array_get(value, strtoul(key, NULL, 10)) : json_object_get(value, key);
         if (value == NULL)
             fail_msg("no %s", path);
         path += len + (path[len] == '.');

@@ -38,11 +38,11 @@ struct ae_view_lagging {
 struct ae_view_holdup {
     const char *topic;
     const char *text; /* a sentence that says who holds up whom, without the topic and a full stop; escaped */
-    bool stuck;       /* false: `victim` is a publisher that waits; true: it is a subscriber that is stuck */
     const aether_owner *victim;
     const aether_owner *culprit; /* NULL: unknown, or none */
-    aether_waits waits;          /* what the publisher waits for */
     uint64_t for_ns;             /* AETHER_UNKNOWN: unknown */
+    aether_waits waits;          /* what the publisher waits for */
+    bool stuck;                  /* false: `victim` is a publisher that waits; true: it is a subscriber that is stuck */
 };
 
 struct ae_view_lag {
@@ -84,11 +84,10 @@ enum ae_view_health { AE_HEALTH_OK = 0, AE_HEALTH_WARNING = 1, AE_HEALTH_CRITICA
 struct ae_view_limit {
     const char *name; /* in lower case with underscores */
     const char *unit; /* "s" or "": what monitoring systems know */
-    bool known;       /* false: there is no value */
-    bool floor;       /* values below the limits are bad; otherwise values above them */
-    double value;
+    double value, warning, critical;
+    bool known; /* false: there is no value */
+    bool floor; /* values below the limits are bad; otherwise values above them */
     bool has_warning, has_critical;
-    double warning, critical;
 };
 
 struct ae_view_check {
