@@ -6,8 +6,11 @@
  *
  * A process that dies: the accessor before whose store it dies returns to the call of this file that was made for it.
  */
+#include "base/clock.h"
 #include "base/error.h"
 #include "ring/claim.h"
+#include "ring/claimer.h"
+#include "ring/figures_test.h"
 #include "ring/join.h"
 #include "ring/topic.h"
 #include "ring/wake.h"
@@ -15,23 +18,29 @@
 
 #define HANDLES 3u
 #define SLOTS_BYTES 256u
+#define STAMPS_BYTES 64u
 #define LANES_BYTES (AE_PUBLISHERS_MAX * 256u)
 #define COPY_BYTES 64u
 #define DIED (-1000)
+/* Of a record of statistics, with so many buckets: the clock below gives no latency that needs more. */
+#define LATENCIES 16u
+#define RECORD_BYTES (offsetof(ae_stats_record, buckets) + LATENCIES * sizeof(ae_u64))
 
 /* What is shared comes first. */
 struct arena {
     ae_log log;
-    unsigned char slots_and_lanes[SLOTS_BYTES + LANES_BYTES];
+    unsigned char slots_and_lanes[SLOTS_BYTES + STAMPS_BYTES + LANES_BYTES];
     ae_cursors cursors;
+    _Alignas(AE_BLOCK) unsigned char records[2 * HANDLES][RECORD_BYTES]; /* of publishers, of subscribers */
     struct ae_publisher publishers[HANDLES];
     struct ae_subscriber subscribers[HANDLES];
     unsigned char loans[HANDLES][AETHER_LOANS_MAX * 64];
     unsigned char copies[HANDLES][COPY_BYTES];
+    uint64_t clock[5]; /* of each thread of the model */
 };
 
 struct config {
-    uint64_t capacity, slot_size, max_message, lane_bytes, evict_lag, start_seq;
+    uint64_t capacity, slot_size, max_message, lane_bytes, evict_lag, start_seq, stamps;
 };
 
 /* Words by name; i: record or sequence, j: word of a payload. */
@@ -52,7 +61,10 @@ enum word {
     ACTIVE,
     CURSOR,
     WANT,
-    UNFENCED
+    UNFENCED,
+    STAMP,
+    RECORD,
+    FIGURE
 };
 
 struct stats {
@@ -100,16 +112,31 @@ bool ae_wake_barrier(void) {
     return false;
 }
 
+/*
+ * While a message is published, this thread's clock is as much below LATENCIES as the message's number. Otherwise it is
+ * LATENCIES. So the bucket of a sample is the number of the message whose stamp was taken.
+ */
+uint64_t ae_now_ns(void) {
+    return arena.clock[loom_ops.thread()];
+}
+
+static ae_stats_record *record_of(uint32_t handle) {
+    return (ae_stats_record *)(void *)arena.records[handle];
+}
+
 /* ---- the topic ---- */
 
 /* Smaller than any that aetherd would make; the ring code takes what it is given. */
 static void reset(const struct config *config) {
     memset(&arena, 0, sizeof arena);
+    for (unsigned i = 0; i < 5; i++)
+        arena.clock[i] = LATENCIES;
     geometry = (ae_geometry){
         .log_bytes = offsetof(struct arena, cursors),
         .cursors_bytes = sizeof(ae_cursors),
         .slots_off = AE_LOG_SLOTS_OFF,
-        .lanes_off = AE_LOG_SLOTS_OFF + SLOTS_BYTES,
+        .stamps_off = config->stamps != 0 ? AE_LOG_SLOTS_OFF + SLOTS_BYTES : 0,
+        .lanes_off = AE_LOG_SLOTS_OFF + SLOTS_BYTES + STAMPS_BYTES,
         .lane_bytes = config->lane_bytes,
         .capacity = config->capacity,
         .start_seq = config->start_seq,
@@ -117,11 +144,28 @@ static void reset(const struct config *config) {
         .slot_size = (uint32_t)config->slot_size,
         .max_message = (uint32_t)config->max_message,
         .publishers = AE_PUBLISHERS_UNBIASED,
+        .latency = config->stamps != 0 ? AE_LATENCY_ALL : AE_LATENCY_OFF,
     };
     if (config->capacity * config->slot_size > SLOTS_BYTES || config->lane_bytes * AE_PUBLISHERS_MAX > LANES_BYTES ||
-        config->max_message > COPY_BYTES)
+        config->max_message > COPY_BYTES || config->capacity * sizeof(ae_u64) > STAMPS_BYTES)
         loom_ops.impossible("the topic is too large for the harness");
     ae_topic_format(&arena.log, &arena.cursors, &geometry, 1);
+}
+
+/* The words of a record of statistics that go with each other; the others are read by tools alone. */
+static void *figure(ae_stats_record *record, uint64_t j) {
+    ae_account *account = (ae_account *)(void *)record->account[j % 2].words;
+
+    switch (j / 2) {
+    case 0:
+        return &account->next;
+    case 1:
+        return &account->messages;
+    case 2:
+        return &account->aborted;
+    default:
+        return &record->flips;
+    }
 }
 
 static void *word(int kind, uint64_t i, uint64_t j) {
@@ -160,24 +204,23 @@ static void *word(int kind, uint64_t i, uint64_t j) {
         return &arena.cursors.want.want;
     case UNFENCED:
         return &arena.log.stream.unfenced;
+    case STAMP:
+        return (unsigned char *)&arena.log + geometry.stamps_off + i % geometry.capacity * sizeof(ae_u64);
+    case RECORD: /* of handle i, subscribers after publishers: word j */
+        return arena.records[i] + j * sizeof(ae_u64);
+    case FIGURE:
+        return figure(record_of((uint32_t)i), j);
     }
     return NULL;
-}
-
-/* Words that nobody reads but tools, of a publisher's record and of a subscriber's. */
-static void *publisher_counters(uint64_t record) {
-    return &arena.log.publishers[record].joined;
-}
-
-static void *subscriber_counters(uint64_t record) {
-    return &arena.cursors.records[record].joined;
 }
 
 /* ---- publishers, and aetherd ---- */
 
 static void publisher_open(uint32_t p, uint32_t record) {
     ae_topic_admit_publisher(&arena.log, record);
-    ae_publisher_init(&arena.publishers[p], &geometry, record, &arena.log, &arena.cursors, arena.loans[p]);
+    memset(arena.records[p], 0, RECORD_BYTES);
+    ae_publisher_init(&arena.publishers[p], &geometry, record, &arena.log, &arena.cursors, arena.loans[p],
+                      record_of(p));
 }
 
 static void publisher_leave(uint32_t p) {
@@ -185,9 +228,15 @@ static void publisher_leave(uint32_t p) {
 }
 
 static int publish(uint32_t p, const uint64_t *data, uint64_t bytes) {
+    uint64_t *clock = &arena.clock[loom_ops.thread()];
+    int rc;
+
     if (__builtin_setjmp(death[loom_ops.thread()]) != 0)
         return DIED;
-    return aether_publish(&arena.publishers[p].hot, data, bytes);
+    *clock = LATENCIES - data[0] % LATENCIES;
+    rc = aether_publish(&arena.publishers[p].hot, data, bytes);
+    *clock = LATENCIES;
+    return rc;
 }
 
 /* count messages of one word each. */
@@ -199,6 +248,11 @@ static int publish_batch(uint32_t p, const uint64_t *data, uint64_t count) {
     if (__builtin_setjmp(death[loom_ops.thread()]) != 0)
         return DIED;
     return aether_publish_batch(&arena.publishers[p].hot, messages, count);
+}
+
+/* Claims count sequences and commits none of them. */
+static int claim(uint32_t p, uint64_t count) {
+    return ae_claim_slow(&arena.publishers[p], count);
 }
 
 static uint64_t publisher_next(uint32_t p) {
@@ -223,7 +277,8 @@ static void subscriber_open(uint32_t s, uint32_t record, int policy, int from, i
         .policy = (aether_policy)policy, .from = (aether_from)from, .views = (aether_views)views};
 
     ae_subscriber_init(&arena.subscribers[s], &geometry, record, &arena.log,
-                       policy == AETHER_RELIABLE ? &arena.cursors : NULL, &options, arena.copies[s]);
+                       policy == AETHER_RELIABLE ? &arena.cursors : NULL, &options, arena.copies[s],
+                       record_of(HANDLES + s));
     arena.subscribers[s].copies_size = COPY_BYTES;
     arena.subscribers[s].hot.cursor_mask = 0; /* rings this small would never store it */
 }
@@ -261,6 +316,33 @@ static void get_stats(uint32_t s, struct stats *stats) {
                             .evicted = all.evicted};
 }
 
+/* ---- figures, as another process reads them ---- */
+
+struct figures {
+    uint64_t next, messages, lost, aborted, skipped;
+};
+
+/* The result is that of read_publisher() or read_subscriber(). */
+static int figures(uint32_t handle, uint32_t record, struct figures *figures) {
+    struct ae_figures all = {0};
+    int rc;
+
+    if (handle < HANDLES)
+        rc = read_publisher(record_of(handle), &arena.log, &geometry, record, &all);
+    else
+        rc = read_subscriber(record_of(handle), &arena.cursors.records[record], &all);
+    *figures = (struct figures){
+        .next = all.next, .messages = all.messages, .lost = all.lost, .aborted = all.aborted, .skipped = all.skipped};
+    return rc;
+}
+
+/* How often the subscriber has taken the stamp of message n for that of the message that it received; 0: no stamp. */
+static uint64_t samples(uint32_t s, uint64_t n) {
+    const ae_stats_record *record = record_of(HANDLES + s);
+
+    return ae_load_relaxed(n != 0 ? &record->buckets[n] : &record->missed);
+}
+
 /* ---- the door ---- */
 
 struct glue {
@@ -268,12 +350,11 @@ struct glue {
     uint64_t bytes, shared_bytes;
     void (*reset)(const struct config *config);
     void *(*word)(int kind, uint64_t i, uint64_t j);
-    void *(*publisher_counters)(uint64_t record);
-    void *(*subscriber_counters)(uint64_t record);
     void (*publisher_open)(uint32_t p, uint32_t record);
     void (*publisher_leave)(uint32_t p);
     int (*publish)(uint32_t p, const uint64_t *data, uint64_t bytes);
     int (*publish_batch)(uint32_t p, const uint64_t *data, uint64_t count);
+    int (*claim)(uint32_t p, uint64_t count);
     uint64_t (*publisher_next)(uint32_t p);
     int64_t (*repair)(uint32_t record);
     uint64_t (*claim_end)(void);
@@ -284,6 +365,9 @@ struct glue {
     int (*still_valid)(uint32_t s, const aether_message *message);
     int (*stream)(uint32_t s);
     void (*get_stats)(uint32_t s, struct stats *stats);
+    uint64_t record_bytes;
+    int (*figures)(uint32_t handle, uint32_t record, struct figures *figures);
+    uint64_t (*samples)(uint32_t s, uint64_t n);
 };
 
 const struct glue *loom_bind(const struct loom_ops *ops);
@@ -295,12 +379,11 @@ const struct glue *loom_bind(const struct loom_ops *ops) {
         .shared_bytes = offsetof(struct arena, publishers),
         .reset = reset,
         .word = word,
-        .publisher_counters = publisher_counters,
-        .subscriber_counters = subscriber_counters,
         .publisher_open = publisher_open,
         .publisher_leave = publisher_leave,
         .publish = publish,
         .publish_batch = publish_batch,
+        .claim = claim,
         .publisher_next = publisher_next,
         .repair = repair,
         .claim_end = claim_end,
@@ -311,6 +394,9 @@ const struct glue *loom_bind(const struct loom_ops *ops) {
         .still_valid = still_valid,
         .stream = stream,
         .get_stats = get_stats,
+        .record_bytes = RECORD_BYTES,
+        .figures = figures,
+        .samples = samples,
     };
 
     loom_ops = *ops;

@@ -24,8 +24,8 @@ import table  # noqa: E402
 ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
 PROGRAM = TARGET / "release" / "aether-loom"
-SOURCES = tuple(f"src/ring/{name}.c" for name in ("claim", "claimer", "flow", "join", "lane", "loan", "publish", "receive",
-                                                  "topic"))
+SOURCES = tuple(f"src/ring/{name}.c" for name in ("claim", "claimer", "commit", "figures", "flow", "join", "lane", "loan",
+                                                  "publish", "receive", "stats", "topic"))
 GLUE = "models/loom/glue.c"
 SECONDS = 600  # a run that takes longer has failed
 
@@ -36,10 +36,14 @@ PUBLISH_H = "include/aether/publish.h"
 SUBSCRIBE_H = "include/aether/subscribe.h"
 CLAIM = "src/ring/claim.c"
 CLAIMER = "src/ring/claimer.c"
+COMMIT = "src/ring/commit.c"
+FIGURES = "src/ring/figures.c"
+FIGURES_TEST = "src/ring/figures_test.h"
 FLOW = "src/ring/flow.c"
 JOIN = "src/ring/join.c"
 LANE = "src/ring/lane.c"
 RECEIVE = "src/ring/receive.c"
+STATS = "src/ring/stats.c"
 TOPIC = "src/ring/topic.c"
 
 def swap(file, text, old, new):
@@ -65,6 +69,35 @@ MUTANTS = {
     "NOV1": [(RECEIVE, "    ae_fence_acquire();\n", "")],
     "NOCHECK": [(RECEIVE, "return ae_load_relaxed((const ae_u64 *)(const void *)slot->bytes) == slot->tag;",
                  "return true;")],
+    # ---- messages outside the inline path, which may have a stamp ----
+    "COMMITNOBUSY": [(COMMIT, "    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n",
+                      "    ae_fence_release();\n")],
+    "COMMITNOW1": [(COMMIT, "    ae_fence_release();\n", "")],
+    "COMMITW2": [swap(COMMIT, "ae_store_release(tag, ", "release", "relaxed")],
+    "EARLYSTAMP": [(COMMIT, "    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n",
+                    "    const uint64_t kind = AE_KIND_INLINE + ae_stamp(p, seq);\n"
+                    "    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n"),
+                   (COMMIT, "AE_KIND_INLINE + ae_stamp(p, seq), len", "kind, len")],
+    "LATESTAMP": [(COMMIT, "AE_KIND_INLINE + ae_stamp(p, seq), len));",
+                   "AE_KIND_INLINE + (ae_stamp_due(p, seq) ? AE_KIND_STAMPED : 0), len));\n    (void)ae_stamp(p, seq);")],
+    "LANELATESTAMP": [(LANE, "AE_KIND_LANE + ae_stamp(p, seq), sizeof *descriptor));",
+                       "AE_KIND_LANE + (ae_stamp_due(p, seq) ? AE_KIND_STAMPED : 0), sizeof *descriptor));\n"
+                       "    (void)ae_stamp(p, seq);")],
+    "NOSTAMPCHECK": [(RECEIVE, "ae_stats_received(s, stamp, unchanged(&slot));\n        return 1;",
+                      "ae_stats_received(s, stamp, true);\n        return 1;")],
+    # ---- figures ----
+    "M1": [swap(STATS, "ae_store_release(&record->flips,", "release", "relaxed")],
+    "M2": [swap(FIGURES, "flips = ae_load_acquire(&record->flips)", "acquire", "relaxed")],
+    "NOM3": [(STATS, "    ae_fence_release();\n", "")],
+    "NOM4": [(FIGURES, "    ae_fence_acquire();\n", "")],
+    "M5": [swap(FIGURES_TEST, "position = ae_load_acquire(", "acquire", "relaxed")],
+    "ONECOPY": [(STATS, "record->account[(*flips + 1) & 1]", "record->account[*flips & 1]")],
+    "LATEFIGURES": [(CLAIMER, "    ae_stats_begin_run(p, seq);\n"
+                              "    ae_store_release(&p->own->intent, ae_intent(seq, count)); /* P4 */\n",
+                     "    ae_store_release(&p->own->intent, ae_intent(seq, count)); /* P4 */\n"
+                     "    ae_stats_begin_run(p, seq);\n")],
+    "WONLATER": [(FIGURES, "won = word == ae_claim_word(intent.end, AE_MODE_SHARED, record) || "
+                           "at_or_after(proved, intent.end);", "won = ae_claim_was_won(log, record, intent.end);")],
     # ---- claims ----
     "P1": [swap(CLAIMER, "word = ae_load_acquire(&p->log->claim.claim), last", "acquire", "relaxed")],
     "NOP3": [(CLAIMER, "if (last != p->record && last < AE_PUBLISHERS_MAX &&", "if (false &&")],
@@ -113,7 +146,7 @@ MUTANTS = {
                           "    ae_store_relaxed(&descriptor", "ae_fence_release();\n    ae_store_relaxed(&descriptor")],
     "LANENOW1": [(LANE, "    ae_fence_release();\n    ae_store_relaxed(&descriptor",
                   "    ae_store_relaxed(&descriptor")],
-    "LANEW2": [swap(LANE, "ae_store_release(tag, ae_tag(seq, AE_KIND_LANE,", "release", "relaxed")],
+    "LANEW2": [swap(LANE, "ae_store_release(tag, ae_tag(seq, AE_KIND_LANE + ", "release", "relaxed")],
     # ---- the end of the stream ----
     "T2": [swap(RECEIVE, "    if (ae_load_acquire(&stream->open) != 0)\n", "acquire", "relaxed")],
     "T2DIED": [swap(RECEIVE, "died = ae_load_acquire(&stream->died);", "acquire", "relaxed")],
@@ -160,6 +193,39 @@ TABLE = [
     ("in-place", "clean", CLEAN, False),
     ("in-place", "NOW1", WRONG, False),
     ("in-place", "NOV1", WRONG, False),
+    ("stamp", "clean", CLEAN, SMOKE),
+    ("stamp", "F1", RACE, False),
+    ("stamp-observer", "clean", CLEAN, False),
+    ("stamp-observer", "R1SLOW", WRONG, False),
+    ("stamp-observer", "LATESTAMP", WRONG, SMOKE),
+    ("stamp-observer", "COMMITW2", CLEAN, False),
+    ("stamp-overrun", "clean", CLEAN, False),
+    ("stamp-overrun", "COMMITNOBUSY", WRONG, False),
+    ("stamp-overrun", "COMMITNOW1", WRONG, False),
+    ("stamp-overrun", "EARLYSTAMP", WRONG, SMOKE),
+    ("stamp-overrun", "NOV1", WRONG, False),
+    ("stamp-overrun", "NOCHECK", WRONG, False),
+    ("stamp-in-place", "clean", CLEAN, False),
+    ("stamp-in-place", "COMMITNOW1", WRONG, False),
+    ("stamp-in-place", "NOSTAMPCHECK", WRONG, False),
+    ("stamp-lane", "clean", CLEAN, False),
+    ("stamp-lane", "LANELATESTAMP", WRONG, False),
+    ("figures", "clean", CLEAN, SMOKE),
+    ("figures", "ONECOPY", WRONG, SMOKE),
+    ("figures", "M1", WRONG, False),
+    ("figures", "M2", WRONG, False),
+    ("figures", "NOM3", WRONG, False),
+    ("figures", "NOM4", WRONG, False),
+    ("figures-cursor", "clean", CLEAN, False),
+    ("figures-cursor", "M5", CLEAN, False),
+    ("figures-cursor", "F1", WRONG, False),
+    ("figures-cursor", "NOM4", WRONG, False),
+    ("figures-alone", "clean", CLEAN, False),
+    ("figures-alone", "WONLATER", WRONG, SMOKE),
+    ("figures-run", "clean", CLEAN, False),
+    ("figures-run", "LATEFIGURES", WRONG, SMOKE),
+    ("figures-run", "P4", WRONG, False),
+    ("figures-run", "B3", CLEAN, False),
     ("claim", "clean", CLEAN, SMOKE),
     ("claim", "P1", CLEAN, False),
     ("claim", "NOJ2", CLEAN, False),

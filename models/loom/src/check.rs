@@ -30,6 +30,10 @@ struct Ghost {
     lost_unevicted: [bool; 3],
     /// The sequence at which a subscriber found that the stream has ended.
     ends: Option<u64>,
+    /// Messages that each publisher has published, with those that it is publishing.
+    begun: [u64; 3],
+    /// How often each subscriber took each message's stamp for that of a message; 0: it found that it had changed.
+    samples: [[u64; topic::LATENCIES as usize]; 3],
 }
 
 thread_local! {
@@ -69,6 +73,7 @@ fn word(value: u64, j: u64) -> u64 {
 /// Publishes messages n, n + 1, ... of publisher p in one batch. None: it died.
 fn publish_as(p: u32, n: u64, count: u64, words: u64) -> Option<bool> {
     world::note(format!("publisher {p} publishes message {n}, {count} of them"));
+    ghost(|g| g.begun[p as usize] += count);
     let rc = if count == 1 {
         let data: Vec<u64> = (0..words).map(|j| word(value(p, n), j)).collect();
         topic::publish(p, &data)
@@ -89,6 +94,7 @@ fn publish_as(p: u32, n: u64, count: u64, words: u64) -> Option<bool> {
         }
         Some(topic::FULL) => {
             world::note("... full".into());
+            ghost(|g| g.begun[p as usize] -= count);
             Some(false)
         }
         Some(rc) => panic!("wrong: publish returned {rc}"),
@@ -107,6 +113,12 @@ pub fn publish_words(p: u32, n: u64, words: u64) -> bool {
 /// False: it died.
 pub fn publish_mortal(p: u32, n: u64, count: u64) -> bool {
     publish_as(p, n, count, 1).is_some()
+}
+
+/// Publisher p claims count sequences and dies before it commits any; they are aborted. For a set-up.
+pub fn abort_batch(p: u32, count: u64) {
+    must!(topic::claim(p, count) == 0, "publisher {p} can't claim");
+    must!(repair(p), "a repair died");
 }
 
 /// What aetherd does for a dead publisher. False: it died, too.
@@ -152,6 +164,18 @@ fn read_payload(s: u32, message: &Message, in_place: bool) -> Option<u64> {
     Some(words[0])
 }
 
+/// A stamp that was taken for that of the message is that of the message.
+fn check_stamp(s: u32, value: u64) {
+    for n in 0..topic::LATENCIES {
+        let (now, before) = (topic::samples(s, n), ghost(|g| g.samples[s as usize][n as usize]));
+        must!(
+            now == before || now == before + 1 && (n == 0 || n == value % topic::LATENCIES),
+            "the stamp of message {n} was taken for that of message {value:#x}"
+        );
+        ghost(|g| g.samples[s as usize][n as usize] = now);
+    }
+}
+
 fn receive_as(s: u32, in_place: bool) -> bool {
     let mut message = Message { seq: 0, data: std::ptr::null(), len: 0, lost: 0 };
     match topic::receive(s, &mut message) {
@@ -166,10 +190,16 @@ fn receive_as(s: u32, in_place: bool) -> bool {
         1 => match read_payload(s, &message, in_place) {
             Some(value) => {
                 world::note(format!("subscriber {s} got {} {value:#x}", message.seq));
+                check_stamp(s, value);
                 ghost(|g| g.received[s as usize].push(Entry::Message { seq: message.seq, value }));
             }
             // Its bytes were overwritten under a view in place: as good as lost.
-            None => ghost(|g| g.received[s as usize].push(Entry::Gap { seq: message.seq, lost: 1 })),
+            None => {
+                if let Some(sent) = ghost(|g| g.sent.iter().find(|sent| sent.0 == message.seq).copied()) {
+                    check_stamp(s, sent.1);
+                }
+                ghost(|g| g.received[s as usize].push(Entry::Gap { seq: message.seq, lost: 1 }));
+            }
         },
         topic::EVICTED => {
             world::note(format!("subscriber {s} evicted"));
@@ -204,6 +234,38 @@ pub fn watch_end(s: u32) {
 
 pub fn evicted(s: u32) -> bool {
     ghost(|g| g.evicted[s as usize])
+}
+
+// ---- another process, which reads figures ----
+
+/// Reads the figures of a handle a number of times: they add up, say no more than has happened, and never go back.
+pub fn read_figures(handle: u32, record: u32, times: u32) {
+    let mut before = topic::Figures::default();
+    for _ in 0..times {
+        let now = match topic::figures(handle, record) {
+            Ok(figures) => figures,
+            Err(rc) => panic!("wrong: the figures can't be read: {rc}"),
+        };
+        world::note(format!("figures: {now:?}"));
+        must!(
+            now.next >= before.next && now.messages >= before.messages && now.aborted >= before.aborted,
+            "the figures have gone back from {before:?} to {now:?}"
+        );
+        let most = published(handle);
+        must!(now.messages <= most, "at most {most} messages were published, the figures have {}", now.messages);
+        before = now;
+    }
+}
+
+/// Messages that there are for a subscriber, or that a publisher has published or is publishing.
+fn published(handle: u32) -> u64 {
+    ghost(|g| if handle < topic::HANDLES { g.begun[handle as usize] } else { g.sent.len() as u64 })
+}
+
+/// All threads have ended, and all was received: the figures have all messages.
+pub fn read_all_figures(handle: u32, record: u32) {
+    let (found, all) = (topic::figures(handle, record), published(handle));
+    must!(found.is_ok_and(|f| f.messages == all), "{all} messages were published, the figures are {found:?}");
 }
 
 // ---- checks after all threads have ended ----

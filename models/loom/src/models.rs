@@ -25,13 +25,15 @@ struct Shape {
     opens: bool,
     /// A subscriber copies payloads that may be overwritten meanwhile.
     overrun: bool,
+    /// Another process reads the figures of this handle.
+    read: Option<u32>,
 }
 
 const START: u64 = 100;
 
 /// Rings far smaller than the smallest that aetherd makes: the fewer slots, the sooner they are used again.
 const SMALL: Config =
-    Config { capacity: 2, slot_size: 16, max_message: 8, lane_bytes: 0, evict_lag: 0, start_seq: START };
+    Config { capacity: 2, slot_size: 16, max_message: 8, lane_bytes: 0, evict_lag: 0, start_seq: START, stamps: 0 };
 const ONE: Config = Config { capacity: 1, ..SMALL };
 const FOUR: Config = Config { capacity: 4, ..SMALL };
 const TWO_WORDS: Config = Config { slot_size: 24, max_message: 16, ..SMALL };
@@ -42,7 +44,11 @@ const EVICT: Config = Config { evict_lag: 1, ..SMALL };
 const EVICT_ONE: Config = Config { evict_lag: 1, ..ONE };
 const EVICT_LANES: Config = Config { evict_lag: 4, ..LANES };
 
-const SHAPE: Shape = Shape { config: SMALL, publishers: 1, reliable: 1, joins: false, opens: false, overrun: false };
+const STAMPS: Config = Config { stamps: 1, ..SMALL };
+const STAMPS_LANES: Config = Config { stamps: 1, ..LANES_LONG };
+
+const SHAPE: Shape =
+    Shape { config: SMALL, publishers: 1, reliable: 1, joins: false, opens: false, overrun: false, read: None };
 
 fn name(word: &str, i: u64) -> String {
     format!("{word}{i}")
@@ -75,16 +81,10 @@ fn make(shape: &Shape) {
     for r in 0..shape.publishers {
         world::atomic(topic::word(Word::Intent, r, 0), name("intent", r));
         world::atomic(topic::word(Word::Proved, r, 0), name("proved", r));
-        let counters = topic::publisher_counters(r);
-        world::any(counters, name("joined", r));
-        world::any(counters.wrapping_add(1), name("full", r));
     }
     for r in 0..3 {
         if r < shape.reliable {
             world::atomic(topic::word(Word::Cursor, r, 0), name("cursor", r));
-            for i in 0..4 {
-                world::any(topic::subscriber_counters(r).wrapping_add(i), name("counter", r));
-            }
         }
         if r < shape.reliable && config.evict_lag != 0 {
             world::atomic(topic::word(Word::Evict, r, 0), name("evict", r));
@@ -93,6 +93,21 @@ fn make(shape: &Shape) {
         }
     }
     make_slots(shape);
+    for handle in 0..2 * topic::HANDLES {
+        make_figures(handle, shape.read == Some(handle));
+    }
+}
+
+/// A record of statistics. What isn't read meanwhile is plain memory.
+fn make_figures(handle: u32, read: bool) {
+    let figures: Vec<_> = (0..7).map(|j| topic::word(Word::Figure, handle.into(), j)).collect();
+    for j in 0..topic::record_words() {
+        let p = topic::word(Word::Record, handle.into(), j);
+        match figures.iter().position(|figure| read && *figure == p) {
+            Some(i) => world::atomic(p, topic::FIGURES[i].into()),
+            None => world::any(p, name("record", handle.into())),
+        }
+    }
 }
 
 fn payload(p: *const u64, name: String, overrun: bool) {
@@ -111,6 +126,9 @@ fn make_slots(shape: &Shape) {
         for j in 0..config.slot_size / 8 - 1 {
             // With lanes it is a descriptor, which is read like what may be overwritten.
             payload(topic::word(Word::Slot, seq, j), name("slot", seq), shape.overrun || config.lane_bytes != 0);
+        }
+        if config.stamps != 0 {
+            world::atomic(topic::word(Word::Stamp, seq, 0), name("stamp", seq));
         }
     }
     if config.lane_bytes == 0 {
@@ -261,6 +279,90 @@ fn in_place() {
         }),
     ]);
     check::check_sent();
+}
+
+// ---- stamps: finish() and receive() check whose stamp was taken for that of a message ----
+
+fn stamped() {
+    join(vec![spawn(|| publish_some(0, 1, 3)), spawn(|| receive_some(0, 2))]);
+    check::finish(0, Lost::Nothing);
+}
+
+/// The slots have stamps already.
+fn stamp_setup(config: Config, words: u64, from: i32, views: i32) {
+    begin(&Shape { config, reliable: 0, overrun: true, ..SHAPE });
+    check::publish_words(0, 1, words);
+    check::publish_words(0, 2, words);
+    subscribe(0, topic::BEST_EFFORT, from, views);
+}
+
+fn stamp_overrun() {
+    join(vec![spawn(|| publish_some(0, 3, 1)), spawn(|| receive_some(0, 1))]);
+    check::finish(0, Lost::Reported);
+}
+
+fn stamp_in_place() {
+    join(vec![
+        spawn(|| publish_some(0, 3, 1)),
+        spawn(|| {
+            check::receive_in_place(0);
+        }),
+    ]);
+    check::check_sent();
+}
+
+fn stamp_lane() {
+    join(vec![spawn(|| publish_large(3, 1)), spawn(|| receive_some(0, 1))]);
+    check::finish(0, Lost::Reported);
+}
+
+// ---- figures ----
+
+const SUBSCRIBER: u32 = topic::HANDLES;
+
+/// Sequences that are aborted wait for subscriber 0.
+fn figures_setup() {
+    begin(&Shape { config: FOUR, opens: true, read: Some(SUBSCRIBER), ..SHAPE });
+    check::abort_batch(0, 2);
+}
+
+/// It passes over them one by one, and stores its figures each time.
+fn figures() {
+    join(vec![spawn(|| receive_some(0, 1)), spawn(|| check::read_figures(SUBSCRIBER, 0, 1))]);
+    check::finish_aborted(0);
+    check::read_all_figures(SUBSCRIBER, 0);
+}
+
+/// What it has received since it stored its figures follows from its cursor.
+fn figures_cursor_setup() {
+    begin(&Shape { config: FOUR, opens: true, publishers: 2, read: Some(SUBSCRIBER), ..SHAPE });
+    publish(1, 1);
+    check::abort_batch(0, 1);
+    publish(1, 2);
+}
+
+fn figures_cursor() {
+    join(vec![spawn(|| receive_some(0, 3)), spawn(|| check::read_figures(SUBSCRIBER, 0, 2))]);
+    check::finish_aborted(0);
+    check::read_all_figures(SUBSCRIBER, 0);
+}
+
+/// Publisher 0 alone publishes, so its figures are as old as can be.
+fn figures_alone() {
+    join(vec![spawn(|| publish_some(0, 1, 2)), spawn(|| check::read_figures(0, 0, 2))]);
+    check::read_all_figures(0, 0);
+}
+
+/// Another publisher has claimed since, so that its next claim begins a run.
+fn figures_run_setup() {
+    begin_unheld(&Shape { config: FOUR, read: Some(0), ..TWO });
+    publish(0, 1);
+    publish(1, 1);
+}
+
+fn figures_run() {
+    join(vec![spawn(|| publish_some(0, 2, 1)), spawn(|| check::read_figures(0, 0, 2))]);
+    check::read_all_figures(0, 0);
 }
 
 // ---- several publishers, and no subscriber meanwhile ----
@@ -584,6 +686,51 @@ pub const MODELS: &[Model] = &[
         in_place,
         "views in place that are overrun"
     ),
+    model!(
+        "stamp",
+        None,
+        begin(&Shape { config: STAMPS, ..SHAPE }),
+        stamped,
+        "stamps, with a subscriber that holds the publisher back"
+    ),
+    model!(
+        "stamp-observer",
+        None,
+        stamp_setup(STAMPS, 1, topic::FROM_NEW, topic::COPIES),
+        stamp_overrun,
+        "... with one that copies new messages"
+    ),
+    model!(
+        "stamp-overrun",
+        None,
+        stamp_setup(STAMPS, 1, topic::FROM_OLDEST, topic::COPIES),
+        stamp_overrun,
+        "... with one that is overrun"
+    ),
+    model!(
+        "stamp-in-place",
+        None,
+        stamp_setup(STAMPS, 1, topic::FROM_OLDEST, topic::IN_PLACE),
+        stamp_in_place,
+        "... under a view in place"
+    ),
+    model!(
+        "stamp-lane",
+        None,
+        stamp_setup(STAMPS_LANES, 3, topic::FROM_NEW, topic::COPIES),
+        stamp_lane,
+        "... of messages in a lane"
+    ),
+    model!("figures", Some(4), figures_setup(), figures, "the figures of a subscriber that stores them"),
+    model!("figures-cursor", Some(2), figures_cursor_setup(), figures_cursor, "... and what its cursor adds to them"),
+    model!(
+        "figures-alone",
+        Some(4),
+        begin_unheld(&Shape { config: FOUR, read: Some(0), ..SHAPE }),
+        figures_alone,
+        "the figures of a publisher that is alone"
+    ),
+    model!("figures-run", Some(3), figures_run_setup(), figures_run, "... and of one that isn't"),
     model!("claim", None, begin_unheld(&TWO_ONE), claim, "two publishers in a ring of one slot"),
     model!("claim-more", Some(3), begin_unheld(&TWO_ONE), claim_more, "... with two messages each"),
     model!(

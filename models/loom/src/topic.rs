@@ -14,6 +14,7 @@ pub struct Config {
     pub lane_bytes: u64,
     pub evict_lag: u64,
     pub start_seq: u64,
+    pub stamps: u64,
 }
 
 /// aether_message
@@ -57,6 +58,19 @@ pub enum Word {
     Cursor,
     Want,
     Unfenced,
+    Stamp,
+    Record,
+    Figure,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Figures {
+    pub next: u64,
+    pub messages: u64,
+    pub lost: u64,
+    pub aborted: u64,
+    pub skipped: u64,
 }
 
 #[repr(C)]
@@ -66,12 +80,11 @@ struct Glue {
     shared_bytes: u64,
     reset: extern "C" fn(*const Config),
     word: extern "C" fn(c_int, u64, u64) -> *const u64,
-    publisher_counters: extern "C" fn(u64) -> *const u64,
-    subscriber_counters: extern "C" fn(u64) -> *const u64,
     publisher_open: extern "C" fn(u32, u32),
     publisher_leave: extern "C" fn(u32),
     publish: extern "C" fn(u32, *const u64, u64) -> c_int,
     publish_batch: extern "C" fn(u32, *const u64, u64) -> c_int,
+    claim: extern "C" fn(u32, u64) -> c_int,
     publisher_next: extern "C" fn(u32) -> u64,
     repair: extern "C" fn(u32) -> i64,
     claim_end: extern "C" fn() -> u64,
@@ -82,6 +95,9 @@ struct Glue {
     still_valid: extern "C" fn(u32, *const Message) -> c_int,
     stream: extern "C" fn(u32) -> c_int,
     get_stats: extern "C" fn(u32, *mut Stats),
+    record_bytes: u64,
+    figures: extern "C" fn(u32, u32, *mut Figures) -> c_int,
+    samples: extern "C" fn(u32, u64) -> u64,
 }
 
 extern "C" {
@@ -102,6 +118,12 @@ pub const FROM_NEW: c_int = 0;
 pub const FROM_OLDEST: c_int = 1;
 pub const COPIES: c_int = 0;
 pub const IN_PLACE: c_int = 1;
+
+/// As in glue.c.
+pub const HANDLES: u32 = 3;
+pub const LATENCIES: u64 = 16;
+
+pub const FIGURES: [&str; 7] = ["next0", "next1", "messages0", "messages1", "aborted0", "aborted1", "flips"];
 
 static GLUE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
 
@@ -129,14 +151,6 @@ pub fn word(kind: Word, i: u64, j: u64) -> *const u64 {
     (glue().word)(kind as c_int, i, j)
 }
 
-pub fn publisher_counters(record: u64) -> *const u64 {
-    (glue().publisher_counters)(record)
-}
-
-pub fn subscriber_counters(record: u64) -> *const u64 {
-    (glue().subscriber_counters)(record)
-}
-
 pub fn publisher_open(p: u32, record: u32) {
     (glue().publisher_open)(p, record);
 }
@@ -155,6 +169,11 @@ pub fn publish(p: u32, data: &[u64]) -> Option<c_int> {
 pub fn publish_batch(p: u32, data: &[u64]) -> Option<c_int> {
     let rc = (glue().publish_batch)(p, data.as_ptr(), data.len() as u64);
     (rc != DIED).then_some(rc)
+}
+
+/// Claims count sequences and commits none of them.
+pub fn claim(p: u32, count: u64) -> c_int {
+    (glue().claim)(p, count)
 }
 
 pub fn publisher_next(p: u32) -> u64 {
@@ -198,4 +217,23 @@ pub fn stats(s: u32) -> Stats {
     let mut stats = Stats::default();
     (glue().get_stats)(s, &mut stats);
     stats
+}
+
+/// Words of a record of statistics.
+pub fn record_words() -> u64 {
+    glue().record_bytes / 8
+}
+
+/// What another process reads of the figures of a handle, which holds this record: subscribers come after publishers.
+/// An error is that of read_publisher() or read_subscriber().
+pub fn figures(handle: u32, record: u32) -> Result<Figures, c_int> {
+    let mut figures = Figures::default();
+    match (glue().figures)(handle, record, &mut figures) {
+        1 => Ok(figures),
+        rc => Err(rc),
+    }
+}
+
+pub fn samples(s: u32, n: u64) -> u64 {
+    (glue().samples)(s, n)
 }
