@@ -273,6 +273,7 @@ class Server:
 
     def answer(self, request):
         path, _, query = request.path.partition("?")
+        path = path.removeprefix("/below/a/proxy")
         with self.lock:
             self.seen.append(request.path)
             if self.mode == "down":

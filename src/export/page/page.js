@@ -551,8 +551,8 @@ async function ask() {
     const limit = setTimeout(() => abort.abort(), TIMEOUT_MS);
     try {
         const [all, one] = await Promise.all([
-            get("/api/topics.json", abort.signal),
-            query === null ? null : get(`/api/topics.json?topic=${query}`, abort.signal),
+            get("api/topics.json", abort.signal),
+            query === null ? null : get(`api/topics.json?topic=${query}`, abort.signal),
         ]);
         if (state.paused)
             return;
