@@ -39,7 +39,7 @@ struct ae_others *ae_others_open(uint64_t since_ns) {
         return NULL;
     o->since_ns = since_ns;
     o->bucket_count = BUCKETS_MIN;
-    o->buckets = calloc(o->bucket_count, sizeof *o->buckets);
+    o->buckets = calloc(o->bucket_count, sizeof(struct topic *));
     if (o->buckets == NULL) {
         free(o);
         return NULL;
@@ -66,36 +66,40 @@ void ae_others_close(struct ae_others *others) {
 
 /* ---- topics by their id ------------------------------------------------------------------------------------------ */
 
-static struct topic **bucket_of(const struct ae_others *o, uint64_t id) {
-    return &o->buckets[(id * 0x9e3779b97f4a7c15u) >> 32 & (o->bucket_count - 1)];
+static size_t index_of(uint64_t id, size_t bucket_count) {
+    return (size_t)((id * 0x9e3779b97f4a7c15u) >> 32) & (bucket_count - 1);
 }
 
 static struct topic *find(const struct ae_others *o, const aether_topic_info *info) {
-    struct topic *t = *bucket_of(o, info->id);
+    struct topic *t = o->buckets[index_of(info->id, o->bucket_count)];
 
     while (t != NULL && (t->id != info->id || t->created_ns != info->created_ns))
         t = t->next;
     return t;
 }
 
+static void put(struct topic **buckets, size_t bucket_count, struct topic *t) {
+    struct topic **bucket = &buckets[index_of(t->id, bucket_count)];
+
+    t->next = *bucket;
+    *bucket = t;
+}
+
 /* Doubles the buckets. Without memory the lists become longer instead. */
 static void grow(struct ae_others *o) {
-    struct ae_others wider = *o;
+    struct topic **old = o->buckets, **wider = calloc(2 * o->bucket_count, sizeof(struct topic *));
 
-    wider.bucket_count = 2 * o->bucket_count;
-    wider.buckets = calloc(wider.bucket_count, sizeof *wider.buckets);
-    if (wider.buckets == NULL)
+    if (wider == NULL)
         return;
     for (size_t i = 0; i < o->bucket_count; i++) {
-        for (struct topic *t = o->buckets[i], *next; t != NULL; t = next) {
-            struct topic **bucket = bucket_of(&wider, t->id);
+        for (struct topic *t = old[i], *next; t != NULL; t = next) {
             next = t->next;
-            t->next = *bucket;
-            *bucket = t;
+            put(wider, 2 * o->bucket_count, t);
         }
     }
-    free(o->buckets);
-    *o = wider;
+    o->buckets = wider;
+    o->bucket_count *= 2;
+    free(old);
 }
 
 static struct topic *add(struct ae_others *o, const aether_topic_info *info) {
@@ -105,11 +109,9 @@ static struct topic *add(struct ae_others *o, const aether_topic_info *info) {
         return NULL;
     if (o->count >= o->bucket_count)
         grow(o);
-    struct topic **bucket = bucket_of(o, info->id);
     t->id = info->id;
     t->created_ns = info->created_ns;
-    t->next = *bucket;
-    *bucket = t;
+    put(o->buckets, o->bucket_count, t);
     o->count++;
     return t;
 }

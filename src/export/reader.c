@@ -161,7 +161,8 @@ static int sort_topics(struct ae_reader *r) {
     const struct ae_watch_pass *pass = r->pass;
 
     if (pass->selected_count > r->topic_room) {
-        const aether_topic_metrics **more = realloc(r->topics, pass->selected_count * sizeof *more);
+        const aether_topic_metrics **more =
+            realloc(r->topics, pass->selected_count * sizeof(const aether_topic_metrics *));
         if (more == NULL)
             return ae_fail(-ENOMEM, "no memory for %zu topics", pass->selected_count);
         r->topics = more;
@@ -170,7 +171,7 @@ static int sort_topics(struct ae_reader *r) {
     for (size_t i = 0; i < pass->selected_count; i++)
         r->topics[i] = &pass->selected[i]->figures;
     if (pass->selected_count > 0)
-        qsort(r->topics, pass->selected_count, sizeof *r->topics, by_name);
+        qsort(r->topics, pass->selected_count, sizeof(const aether_topic_metrics *), by_name);
     r->topic_count = 0;
     for (size_t i = 0; i < pass->selected_count; i++) {
         if (r->topic_count == 0 || strcmp(r->topics[r->topic_count - 1]->info.name, r->topics[i]->info.name) != 0)
@@ -279,16 +280,18 @@ static struct ae_body *close_memory(struct memory *memory, int rc) {
     return NULL;
 }
 
+/* AETHER_UNKNOWN without /proc. */
 static uint64_t resident_bytes(void) {
-    unsigned long pages = 0;
+    char line[128], *resident;
+    uint64_t pages = AETHER_UNKNOWN;
     FILE *file = fopen("/proc/self/statm", "re");
 
     if (file == NULL)
-        return 0;
-    if (fscanf(file, "%*u %lu", &pages) != 1)
-        pages = 0;
+        return AETHER_UNKNOWN;
+    if (fgets(line, sizeof line, file) != NULL && (resident = strchr(line, ' ')) != NULL)
+        pages = strtoull(resident, NULL, 10);
     (void)fclose(file);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages != AETHER_UNKNOWN ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : AETHER_UNKNOWN;
 }
 
 /* Publishers, subscribers and clients that have no series, though those were asked for. */

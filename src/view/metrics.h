@@ -76,7 +76,7 @@ struct ae_view_own_metric {
     const char *name, *help;
     aether_kind kind; /* no histogram */
     aether_unit unit;
-    uint64_t value;
+    uint64_t value; /* AETHER_UNKNOWN: it is left out */
 };
 
 #define AE_VIEW_OTHER "#other" /* the label topic of the sum: no topic can have this name */

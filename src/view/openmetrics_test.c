@@ -90,11 +90,12 @@ static void prometheus(void **state) {
     const struct ae_view_own_metric own[] = {
         {"scrape", "How long it took.", AETHER_GAUGE, AETHER_UNIT_NS, 2500000},
         {"scrapes", "How many.", AETHER_COUNTER, AETHER_UNIT_ONE, 3},
+        {"unknown", "Nobody knows.", AETHER_GAUGE, AETHER_UNIT_ONE, AETHER_UNKNOWN},
     };
 
     (void)state;
     m.own = own;
-    m.own_count = 2;
+    m.own_count = 3;
     show(&plain_view, &m);
     assert_has("# TYPE aether_topic_published_messages_total counter");
     assert_has("aether_topic_published_messages_total{topic=\"a/b\"} 0");
@@ -103,6 +104,7 @@ static void prometheus(void **state) {
     assert_has("aether_metrics_scrape_seconds 0.0025");
     assert_has("# HELP aether_metrics_scrapes_total How many.");
     assert_has("aether_metrics_scrapes_total 3");
+    assert_null(strstr(text, "aether_metrics_unknown"));
     assert_null(strstr(text, "# UNIT"));
     assert_null(strstr(text, "# EOF"));
 }

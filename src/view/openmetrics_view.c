@@ -288,7 +288,8 @@ static void write_own(const struct ae_view *view, const struct ae_view_metrics *
             .file = file, .open = open, .name = name, .help = own->help, .kind = own->kind, .unit = own->unit};
         (void)snprintf(name, sizeof name, "aether_metrics_%s%s%s", own->name, unit != NULL ? "_" : "",
                        unit != NULL ? unit : "");
-        write_sample(&f, "", NULL, own->value);
+        if (own->value != AETHER_UNKNOWN)
+            write_sample(&f, "", NULL, own->value);
     }
     (void)fprintf(file, "# HELP aether_build%s The release of the program that answers.\n# TYPE aether_build%s %s\n",
                   open ? "" : "_info", open ? "" : "_info", open ? "info" : "gauge");
