@@ -76,10 +76,15 @@ lacks() {
     return 1
 }
 keys() { tm send-keys "$@"; }
-line() { tm send-keys -l "$1" && tm send-keys Enter; } # types a command
 
-# The shell of the terminal says "shell N>", where N is the status of the last command.
-at_prompt() { [ "$(screen | grep -v '^$' | tail -n 1 | sed 's/ *$//')" = "shell $1>" ]; }
+# The shell of the terminal says "shell N:STATUS>", with the number of the command that comes next and the status of the
+# last one. line COMMAND: types it.
+typed=0
+line() {
+    typed=$((typed + 1))
+    tm send-keys -l "$1" && tm send-keys Enter
+}
+at_prompt() { [ "$(screen | grep -v '^$' | tail -n 1 | sed 's/ *$//')" = "shell $((typed + 1)):$1>" ]; }
 ended_with() {
     until_true at_prompt "$1" && return
     screen | sed 's/^/# /'
@@ -106,8 +111,9 @@ end_tmux() { tm kill-server 2>/dev/null; }
 trap 'end_tmux; cleanup' EXIT
 
 begin_tmux() {
+    typed=0
     TERM=xterm LC_ALL=C.UTF-8 tm new-session -d -x 80 -y 24 \
-        "exec env PS1='shell \$?> ' LC_ALL=C.UTF-8 TERM=tmux-256color bash --norc --noprofile -i" && shows '^shell 0>'
+        "exec env PS1='shell \\#:\$?> ' LC_ALL=C.UTF-8 TERM=tmux-256color bash --norc --noprofile -i" && ended_with 0
 }
 
 if ! command -v tmux >/dev/null || ! command -v ps >/dev/null; then
@@ -217,11 +223,11 @@ suspend() {
     "$@"
     until_true stopped && shows 'Stopped' || return
     line "stty -a >$tmp/after; clear"
-    lacks 'Stopped'
+    ended_with 0
 }
 back() {
     line fg
-    shows '^TOPIC ' && keys / m a r && shows 'filter mar: 1' && keys Enter && keys q && shows '^shell'
+    shows '^TOPIC ' && keys / m a r && shows 'filter mar: 1' && keys Enter && keys q && ended_with 0
 }
 suspend keys C-z
 ok "Ctrl-Z: the terminal" restored
@@ -235,7 +241,7 @@ kill -STOP "$pid"
 until_true stopped && shows Stopped
 ok "SIGSTOP: continued" back
 line "stty -a >$tmp/after"
-shows '^shell'
+ended_with 0
 ok "afterwards: the terminal" restored
 
 ok "keys without stdin" open_top "" "</dev/null"

@@ -14,7 +14,7 @@ static bool grow(struct ae_watch_entries *entries) {
     struct ae_watch_entries larger = {.bucket_count = entries->bucket_count > 0 ? entries->bucket_count * 2 : 64,
                                       .count = entries->count};
 
-    larger.buckets = calloc(larger.bucket_count, sizeof *larger.buckets);
+    larger.buckets = calloc(larger.bucket_count, sizeof(struct ae_watch_entry *));
     if (larger.buckets == NULL)
         return false;
     for (size_t i = 0; i < entries->bucket_count; i++) {

@@ -12,17 +12,17 @@
 #include <stdint.h>
 
 struct ae_watch_holdup {
-    char topic[256];     /* its name, NUL-terminated */
-    aether_owner victim; /* the publisher that waits, or the stuck subscriber */
-    uint64_t for_ns;     /* for how long it has waited, or the age of its oldest message; AETHER_UNKNOWN */
-    uint64_t behind;     /* messages: lag of the subscriber that is waited for, or that is stuck; else 0 */
-    uint64_t tried_ns;   /* how long ago the publisher last found no room; AETHER_UNKNOWN */
-    uint64_t loans;      /* open ones of the publisher */
-    uint64_t others;     /* more publishers of the topic that wait for the same culprit, for less time */
-    aether_waits waits;  /* what the publisher waits for */
-    bool stuck;          /* false: a publisher waits; true: a subscriber is stuck, and no publisher waits for it */
-    bool known;          /* the culprit is known */
-    aether_owner culprit;
+    char topic[256];      /* its name, NUL-terminated */
+    aether_owner victim;  /* the publisher that waits, or the stuck subscriber */
+    aether_owner culprit; /* what it waits for, if `known` */
+    uint64_t for_ns;      /* for how long it has waited, or the age of its oldest message; AETHER_UNKNOWN */
+    uint64_t behind;      /* messages: lag of the subscriber that is waited for, or that is stuck; else 0 */
+    uint64_t tried_ns;    /* how long ago the publisher last found no room; AETHER_UNKNOWN */
+    uint64_t loans;       /* open ones of the publisher */
+    uint64_t others;      /* more publishers of the topic that wait for the same culprit, for less time */
+    aether_waits waits;   /* what the publisher waits for */
+    bool stuck;           /* false: a publisher waits; true: a subscriber is stuck, and no publisher waits for it */
+    bool known;           /* the culprit is known */
 };
 
 /*

@@ -22,7 +22,7 @@ static int compare(const struct ae_watch_key *a, const char *a_name, const struc
         if (a->values[i] < b->values[i])
             return sign;
     }
-    return sign * strcmp(a_name, b_name);
+    return reverse ? strcmp(b_name, a_name) : strcmp(a_name, b_name);
 }
 
 /* Does slot a belong nearer to the root than b, because its topic goes behind that of b? */

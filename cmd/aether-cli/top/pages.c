@@ -237,8 +237,8 @@ void top_help_page(struct top_page *page) {
         "LOST            messages that subscribers lost since the topic's creation",
         "LAST MINUTE     messages a second; each row has its own scale",
         "-               unknown, or there is nothing to measure",
-        "Red             a publisher has waited for a second, or a subscriber is stuck. Yellow: messages are being "
-        "lost",
+        "Red             a publisher has waited for a second, or a subscriber is stuck",
+        "Yellow          messages are being lost",
     };
 
     top_page_add(page, TOP_STRONG, "aether-cli top: keys");

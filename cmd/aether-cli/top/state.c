@@ -104,7 +104,7 @@ void top_state_fit(struct top_state *state, const struct top_page *page, unsigne
         }
     }
     for (size_t i = 0; visit->follow[0] != '\0' && i < count; i++) {
-        if (strcmp(line_at(page, i)->place.topic, visit->follow) == 0) {
+        if (strcmp(page->lines[page->fixed + i].place.topic, visit->follow) == 0) {
             visit->cursor = i;
             break;
         }

@@ -236,9 +236,10 @@ char *top_short_fixed(char dst[TOP_SHORT_SIZE], double value) {
 
 /* ---- sparklines -------------------------------------------------------------------------------------------------- */
 
-static const char *const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
-static const char *const signs[] = {"_", ".", "-", "=", "+", "*", "#", "@"};
-#define LEVELS (sizeof blocks / sizeof blocks[0])
+#define LEVELS 8
+static const char *const blocks[LEVELS] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                           "\u2585", "\u2586", "\u2587", "\u2588"};
+static const char *const signs[LEVELS] = {"_", ".", "-", "=", "+", "*", "#", "@"};
 
 char *top_spark(char *dst, size_t size, const double *values, size_t count) {
     double largest = 0;
