@@ -161,6 +161,9 @@ MUTANTS = {
 # Some orders are implied by another one; only without that they show.
 MUTANTS["P1+NOJ2"] = MUTANTS["P1"] + MUTANTS["NOJ2"]
 MUTANTS["E3+NOE3"] = MUTANTS["E3"] + MUTANTS["NOE3"]
+MUTANTS["P4+NOM3"] = MUTANTS["P4"] + MUTANTS["NOM3"]
+MUTANTS["T1+NOM3"] = MUTANTS["T1"] + MUTANTS["NOM3"]
+MUTANTS["F4+NOM3"] = MUTANTS["F4"] + MUTANTS["NOM3"]
 
 SMOKE = True
 # (model, name, what is expected, part of --smoke). "clean" is the code as it is; another name is a mutant.
@@ -177,7 +180,8 @@ TABLE = [
     ("join", "J4", CLEAN, False),
     ("leave", "clean", CLEAN, SMOKE),
     ("leave", "F3", RACE, False),
-    ("leave", "F4", RACE, SMOKE),
+    ("leave", "F4", CLEAN, False),
+    ("leave", "F4+NOM3", RACE, SMOKE),
     ("observer", "clean", CLEAN, SMOKE),
     ("observer", "W2", WRONG, False),
     ("observer", "R1SLOW", WRONG, False),
@@ -244,7 +248,8 @@ TABLE = [
     ("claim-two", "clean", CLEAN, False),
     ("claim-two", "P4FAST", RACE, False),
     ("claim-lost", "clean", CLEAN, False),
-    ("claim-lost", "P4", RACE, False),
+    ("claim-lost", "P4", CLEAN, False),
+    ("claim-lost", "P4+NOM3", RACE, False),
     ("claim-three", "clean", CLEAN, False),
     ("batch", "clean", CLEAN, SMOKE),
     ("batch-half", "clean", CLEAN, False),
@@ -252,7 +257,8 @@ TABLE = [
     ("batch-half", "P6LAST", RACE, SMOKE),
     ("closes", "clean", CLEAN, SMOKE),
     ("closes", "P9", RACE, False),
-    ("closes", "T1", RACE, False),
+    ("closes", "T1", CLEAN, False),
+    ("closes", "T1+NOM3", RACE, False),
     ("closes-reused", "clean", CLEAN, False),
     ("two", "clean", CLEAN, False),
     ("full", "clean", CLEAN, False),
@@ -289,7 +295,7 @@ TABLE = [
     ("death-both", "clean", CLEAN, False),
     ("death-reused", "clean", CLEAN, False),
     ("stream", "clean", CLEAN, False),
-    ("stream", "T1", WRONG, SMOKE),
+    ("stream", "T1+NOM3", WRONG, SMOKE),
     ("stream-death", "clean", CLEAN, False),
     ("stream-death", "T2", WRONG, SMOKE),
     ("stream-death", "D4", WRONG, False),
