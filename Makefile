@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench bench-peers bench-report bench-check bench-history models kill-campaign install lint \
+.PHONY: help build demo demo-observe test bench bench-peers bench-report bench-check bench-history models kill-campaign install lint \
 	clean deps-build deps-demo deps-test deps-bench deps-peers
 
 help: ## show this table
@@ -16,6 +16,9 @@ build: deps-build build/build.ninja ## build libaether, aetherd and aether-cli i
 
 demo: deps-demo build ## build, then run the demo
 	@demo/run.sh
+
+demo-observe: deps-demo build ## build, then show what is said about programs that misbehave
+	@demo/observe.sh
 
 test: deps-test ## build and run every test, also under sanitizers
 	@tools/test.sh
