@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""metrics-man.py LIBRARY PAGE [--write] - the list of metrics in a manual page, from the table in the library.
+"""metrics-man.py LIBRARY PAGE [--write] - the list of metrics in a manual page or in Markdown, from the table in the
+library.
 
 The table is the one that the library exports, aether_metrics_table(). Without --write it is a test (TAP): the page has
 the table of this library. With it, the page gets it.
@@ -10,8 +11,8 @@ import ctypes
 import pathlib
 import sys
 
-BEGIN = '.\\" The list that follows is generated: tools/metrics-man.py LIBRARY PAGE --write\n'
-END = '.\\" The generated list ends here.\n'
+BEGIN = "The list that follows is generated: tools/metrics-man.py LIBRARY PAGE --write"
+END = "The generated list ends here."
 
 SCOPES = ["daemon", "topic", "publisher", "subscriber", "client"]
 HEADINGS = ["The instance", "Topics", "Publishers", "Subscribers", "Clients"]
@@ -92,14 +93,31 @@ def listing(rows):
     yield ".El"
 
 
+def markdown(rows):
+    """The same as tables in Markdown."""
+    scope = None
+    for i, metric in enumerate(rows):
+        if metric.scope != scope:
+            scope = metric.scope
+            yield from ["", f"### {HEADINGS[scope]}", "", "| metric | kind | meaning |", "|---|---|---|"]
+        if i > 0 and metric.full_name() == rows[i - 1].full_name():
+            continue
+        values = [row.label_value.decode() for row in rows[i:] if row.label and row.full_name() == metric.full_name()]
+        labels = f" `{metric.label.decode()}`: {', '.join(f'`{value}`' for value in values)}." if values else ""
+        yield f"| `{metric.full_name()}` | {KINDS[metric.kind]} | {metric.help.decode()}{labels} |"
+    yield ""
+
+
 def main():
     library, page = sys.argv[1], pathlib.Path(sys.argv[2])
+    write, mark = (markdown, "<!-- {} -->\n") if page.suffix == ".md" else (listing, '.\\" {}\n')
+    begin, end = mark.format(BEGIN), mark.format(END)
     text = page.read_text()
-    before, rest = text.split(BEGIN)
-    old, after = rest.split(END)
-    new = "".join(line + "\n" for line in listing(table(library)))
+    before, rest = text.split(begin)
+    old, after = rest.split(end)
+    new = "".join(line + "\n" for line in write(table(library)))
     if "--write" in sys.argv[3:]:
-        page.write_text(before + BEGIN + new + END + after)
+        page.write_text(before + begin + new + end + after)
         return 0
     print("1..1")
     print(f"{'ok' if old == new else 'not ok'} 1 - {page.name} has the table of metrics")
