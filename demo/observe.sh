@@ -7,7 +7,7 @@
 # one is stopped for two seconds, one is best effort. aetherd is killed meanwhile. aether-cli and aether-metrics must
 # name both culprits, the histograms must agree with what the subscribers have measured, and all accounts must add up.
 #
-# --short leaves out the live figures. BUILD is the Meson build directory; default: build. Ends by itself, needs neither
+# --short leaves out the live figures and says less. BUILD is the Meson build directory; default: build. Ends by itself, needs neither
 # terminal nor stdin. The last line is the verdict; the exit status is 0 if all is as it should be, 1 if not.
 set -u
 export LC_ALL=C
@@ -27,6 +27,7 @@ exporter=$build/cmd/aether-metrics
 observe=$build/demo/observe
 
 rate=100000   # messages a second
+load=$(cut -d. -f1 /proc/loadavg) # of other work
 patience=5000 # times 20 ms, for what takes no time on a quiet machine
 scratch=''
 daemon=''
@@ -59,7 +60,7 @@ fail() {
             tail -n 5 "$file"
         }
     done
-    printf '\nDEMO FAILED: %s\n' "$1"
+    printf '\n%s: %s\n' "$([ -n "$short" ] && echo NOT AS IT SHOULD BE || echo DEMO FAILED)" "$1"
     exit 1
 }
 
@@ -138,9 +139,9 @@ measure_machine() {
     "$cli" lag >/dev/null
     own_ms=$((($(now_ms) - start) / 3))
     limit_ms=1000
-    if [ $own_ms -gt 50 ]; then
+    if [ $own_ms -gt 20 ] || [ "$load" -ge "$(nproc)" ]; then
         limit_ms=20000
-        echo "This machine is busy: aether-cli lag takes $own_ms ms. So a culprit must be named within $((limit_ms / 1000)) s, not 1 s."
+        echo "This machine is busy (aether-cli lag takes $own_ms ms, the load was $load before): each has $((limit_ms / 1000)) s to name a culprit, not 1 s"
     fi
 }
 
@@ -235,8 +236,8 @@ for name in naps stops any sampled; do
     [ $status = 0 ] || fail "the figures of $name aren't what it has measured"
 done
 kill "${pid[watch]}"
-[ -z "$short" ] || sed -n '/passes over/p; /^feed waited/p' "$scratch/watch.log"
 finish watch "an account of a subscriber didn't add up"
+[ -z "$short" ] || sed -n '/passes over/p; /^feed waited/p' "$scratch/watch.log"
 [ -z "$port" ] || end "${pid[exporter]}" TERM
 unset 'pid[exporter]'
 kill "$daemon"
@@ -244,4 +245,5 @@ wait "$daemon" || fail "aetherd ended with status $?"
 daemon=''
 rm -rf "$scratch"
 scratch=''
-printf '\nDEMO PASSED: both culprits were named, histograms are within 1/32, and each account added up at each moment\n'
+[ -n "$short" ] || printf '\nDEMO PASSED: '
+echo 'both culprits were named, histograms are within 1/32, and each account added up at each moment'

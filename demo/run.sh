@@ -258,6 +258,9 @@ run_crowd
 headline "All of it as one message"
 run_file
 
+headline "Who is slow? Two subscribers misbehave on purpose (make demo-observe shows more)"
+"$here/observe.sh" --short "$build" || fail "what is said about programs that misbehave isn't true"
+
 headline "What this machine can do: from one process to another"
 run_bench
 
