@@ -516,7 +516,8 @@ def one_topic():
         ledger = s.page.js("document.querySelector('#ledger').textContent")
         assert ledger == f"{t['delivered']:,} delivered + {t['lost']:,} lost + 0 aborted + 0 skipped = {t['accounted']:,} " \
                          "sequences passed: each is accounted for.", ledger
-        assert sorted(s.page.js("[...document.querySelectorAll('#lag-legend li')].map((l) => l.textContent)")) == ["recorder", "risk"]
+        legend = s.page.js("[...document.querySelectorAll('#lag-legend li')].map((l) => l.textContent)")
+        assert sorted(legend) == sorted(f"{p['client']} (pid {p['pid']})" for p in t["subscribers"]), legend
         assert s.page.js("document.querySelectorAll('#near a.open').length") == 1
         s.page.js("location.hash = '#topic=market%2Feurex%2Ftrades'")
         s.page.wait("document.querySelector('#loss-legend').textContent.startsWith('ring: ')")

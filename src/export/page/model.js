@@ -582,7 +582,7 @@ export class OpenTopic {
     putLags(slot, skipped) {
         for (const s of this.topic.subscribers) {
             if (!this.lags.has(s.key) && this.lags.size < 128)
-                this.lags.set(s.key, {name: s.name, history: new History(SPAN), seen: slot});
+                this.lags.set(s.key, {name: s.name, pid: s.pid, history: new History(SPAN), seen: slot});
             const line = this.lags.get(s.key);
             if (line) {
                 line.history.put(slot, skipped, s.lag);

@@ -298,6 +298,9 @@ function lagLines() {
         .filter((line) => line.most >= 0).sort((a, b) => b.most - a.most).slice(0, DASHES.length);
 }
 
+/* Tells clients of one name apart. */
+const pidNote = (line) => line.pid === null ? "" : ` (pid ${line.pid})`;
+
 function lineMark(i, dash) {
     return svg("svg", {class: `mark line${i}`, viewBox: "0 0 24 8", "aria-hidden": "true"},
                svg("path", {d: "M0 4H24", "stroke-dasharray": dash.join(" ")}));
@@ -330,7 +333,7 @@ function reading(id) {
         return "";
     const {when, at} = readings(back);
     if (id === "lag") {
-        const lags = lagLines().map((line) => `${line.name.shown}: ${fill(at(line.history), count)}`);
+        const lags = lagLines().map((line) => `${line.name.shown}${pidNote(line)}: ${fill(at(line.history), count)}`);
         return `${when}: ${lags.join(", ") || "no subscriber"}`;
     }
     if (id === "loss")
@@ -344,8 +347,8 @@ function showLag(slot) {
     drawLines($("lag"), slot, state.span, lags, open.topic.capacity, cursors.lag);
     const more = open.lags.size > lags.length ? `; the worst ${lags.length} of ${open.lags.size}` : "";
     setText($("lag-note"), `messages${more}`);
-    setChildren($("lag-legend"), lags.map((line) => line.name.shown).join("\n"), () =>
-        lags.map((line, i) => el("li", {}, lineMark(i, DASHES[i]), nameNode(line.name))));
+    setChildren($("lag-legend"), lags.map((line) => line.name.shown + pidNote(line)).join("\n"), () =>
+        lags.map((line, i) => el("li", {}, lineMark(i, DASHES[i]), el("span", {}, nameNode(line.name), pidNote(line)))));
 }
 
 function showLoss(slot) {
