@@ -96,7 +96,7 @@ static uint64_t count_committed(const ae_log *log, const ae_geometry *geometry, 
 
     if (geometry == NULL || first == end || is_committed(log, geometry, end - 1))
         return end - first;
-    while (low < high) {
+    while (low != high) { /* they may lie on both sides of 2^64 */
         const uint64_t middle = low + (high - low) / 2;
         if (is_committed(log, geometry, middle))
             low = middle + 1;
