@@ -305,17 +305,28 @@ static uint64_t age_of(const struct reading *r, uint64_t next, uint64_t end) {
     return AETHER_UNKNOWN;
 }
 
+/*
+ * Has the subscriber, for which messages wait, received none for a second? If publishers have overrun it, the ring holds
+ * only younger messages than those that it missed, so their age says nothing. Without stamps only a process that can't
+ * run is known to be stuck.
+ */
+static bool is_stuck(const struct reading *r, const aether_subscriber_metrics *s) {
+    const bool overrun = s->lag > r->geometry->capacity;
+
+    if (r->geometry->latency == AE_LATENCY_OFF)
+        return memchr("TtZX", s->owner.process, 4) != NULL;
+    return s->received_ns >= STUCK_NS && (overrun || (s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS));
+}
+
 static void judge_subscriber(const struct reading *r, aether_subscriber_metrics *s) {
     const uint64_t end = r->out->info.next_seq;
 
     s->lag = (int64_t)(end - s->next) > 0 ? end - s->next : 0;
     s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
-    if (s->state == AETHER_SUBSCRIBER_EVICTED)
-        return;
-    if (s->lag > 0)
-        s->state = s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS && s->received_ns >= STUCK_NS
-                       ? AETHER_SUBSCRIBER_STUCK
-                       : AETHER_SUBSCRIBER_BEHIND;
+    if (s->lag > 0 && is_stuck(r, s))
+        s->state = AETHER_SUBSCRIBER_STUCK;
+    else if (s->lag > 0 && s->state != AETHER_SUBSCRIBER_EVICTED)
+        s->state = AETHER_SUBSCRIBER_BEHIND;
 }
 
 static void judge_subscribers(const struct reading *r) {
