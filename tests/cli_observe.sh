@@ -54,7 +54,7 @@ ok "no name: check" checks 3 "^AETHER UNKNOWN - the topic's name is empty" ""
 
 "$AETHER_CLI" topic create busy --latency all --max-message 100 || exit 1
 "$AETHER_CLI" topic create quiet --latency off || exit 1
-subscribe /dev/null busy --raw
+subscribe "$tmp/discarded" busy --raw
 busy_sub=$sub
 "$AETHER_CLI" pub busy --size 100 --rate 500 &
 busy_pub=$!
@@ -113,7 +113,7 @@ ok "check: a bad window" checks 3 '^AETHER UNKNOWN - --window' --window 0
 # ---- a subscriber that is stopped, and holds up a publisher
 
 "$AETHER_CLI" topic create held --capacity 8 || exit 1
-subscribe /dev/null held --raw
+subscribe "$tmp/discarded" held --raw
 held_sub=$sub
 kill -STOP "$held_sub"
 "$AETHER_CLI" pub held message --count 100000 &
@@ -149,7 +149,7 @@ ok "topic info: departed" shows "^publisher +$held_pub +aether-cli pub +20[0-9-]
 # ---- a best-effort subscriber that loses messages, a latest one, and one that dies
 
 "$AETHER_CLI" topic create lossy --capacity 8 || exit 1
-subscribe /dev/null lossy --policy best-effort --raw
+subscribe "$tmp/discarded" lossy --policy best-effort --raw
 lossy_sub=$sub
 kill -STOP "$lossy_sub"
 "$AETHER_CLI" pub lossy message --count 1000 || exit 1
@@ -160,7 +160,7 @@ ok "a best-effort subscriber's figures" rows "(lambda s: s['role'] == 'best-effo
     and s['delivered'] + s['lost'] == 1000 - s['joined'])(rows[0]['peers'][0])" topic info lossy --json
 ok "topic info: losses" shows '^lost +9[0-9][0-9] in [0-9]+ gaps?: ring 9[0-9][0-9]$' topic info lossy
 ok "lag: losses" shows "^lossy +aether-cli sub +$lossy_sub +best-effort +idle +0 +0 ns +9[0-9][0-9] " lag lossy
-subscribe /dev/null lossy --policy latest --raw
+subscribe "$tmp/discarded" lossy --policy latest --raw
 ok "a latest subscriber" until_true rows "[s['policy'] for s in rows] == ['best-effort', 'latest']" lag lossy --json
 kill -9 "$lossy_sub"
 wait "$lossy_sub" 2>/dev/null
