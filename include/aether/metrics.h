@@ -98,7 +98,7 @@ typedef enum aether_waits {
 typedef enum aether_subscriber_state {
     AETHER_SUBSCRIBER_IDLE = 0,   /* has received all that there is */
     AETHER_SUBSCRIBER_BEHIND = 1, /* messages wait, and it receives */
-    AETHER_SUBSCRIBER_STUCK = 2,  /* messages wait, and it has received none for a second, evicted or not */
+    AETHER_SUBSCRIBER_STUCK = 2,  /* messages wait, and it has received none for a second */
     AETHER_SUBSCRIBER_EVICTED = 3 /* publishers have evicted it, and it receives as best effort */
 } aether_subscriber_state;
 

@@ -323,10 +323,8 @@ static void judge_subscriber(const struct reading *r, aether_subscriber_metrics 
 
     s->lag = (int64_t)(end - s->next) > 0 ? end - s->next : 0;
     s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
-    if (s->lag > 0 && is_stuck(r, s))
-        s->state = AETHER_SUBSCRIBER_STUCK;
-    else if (s->lag > 0 && s->state != AETHER_SUBSCRIBER_EVICTED)
-        s->state = AETHER_SUBSCRIBER_BEHIND;
+    if (s->lag > 0 && s->state != AETHER_SUBSCRIBER_EVICTED)
+        s->state = is_stuck(r, s) ? AETHER_SUBSCRIBER_STUCK : AETHER_SUBSCRIBER_BEHIND;
 }
 
 static void judge_subscribers(const struct reading *r) {
