@@ -338,9 +338,12 @@ static void compare(void) {
 
 static void kills_at_rest(void) {
     uint64_t random = seed + 1;
+    aether_client *creator;
 
     open_stage("rest");
-    REQUIRE(aether_topic_create(connect_as("creator"), stage->topic, &config) == 0);
+    creator = connect_as("creator");
+    REQUIRE(aether_topic_create(creator, stage->topic, &config) == 0);
+    aether_disconnect(creator);
     for (unsigned role = 0; role < ROLES; role++)
         start_role(role);
     for (uint64_t round = 0; round < rounds / 3; round++) {
