@@ -526,6 +526,93 @@ static void receive_all(struct test_subscriber *subscriber) {
 }
 
 /* It lost some, for this reason and no other, and its figures add up. */
+/* A stall lasts until there is the room that was missing, whatever else the publisher does meanwhile. */
+static void other_calls_end_no_stall(void **state) {
+    const aether_topic_config config = {.max_message = 2000, .inline_max = 24, .capacity = 64, .lane_bytes = LANE};
+    struct test_subscriber subscriber;
+    struct test_publisher publisher;
+    struct ring ring;
+    aether_loan loan;
+
+    (void)state;
+    ring_make_as(&ring, &config);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 5, &reliable);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 2000, 2), 0);
+    for (unsigned i = 0; i < 5; i++) { /* the lane is full, and there are slots */
+        assert_int_equal(publish_as(publisher.handle, PUBLISH, 2000, 1), AETHER_FULL);
+        now += MS;
+        assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), 0);
+        assert_int_equal(aether_publisher_wait(publisher.handle, 24, 0), 0);
+    }
+    assert_int_equal(word(&publisher.stats.stalls), 1);
+    receive_all(&subscriber);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 2000, 1), 0);
+    expect_stalls(&publisher, 1, 5 * MS, 5 * MS);
+    receive_all(&subscriber);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 64), 0);
+    for (unsigned i = 0; i < 5; i++) { /* there are no slots; a short loan needs none before its commit */
+        assert_int_equal(aether_loan_take(publisher.handle, 24, &loan), 0);
+        assert_int_equal(aether_loan_commit(publisher.handle, &loan), AETHER_FULL);
+        now += MS;
+        assert_int_equal(aether_loan_discard(publisher.handle, &loan), 0);
+    }
+    assert_int_equal(word(&publisher.stats.stalls), 2);
+    receive_all(&subscriber);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), 0);
+    expect_stalls(&publisher, 2, 10 * MS, 5 * MS);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
+    ring_free(&ring);
+}
+
+/* A publisher that gave up doesn't wait; there may have been room. Its next try begins another stall. */
+static void giving_up_ends_a_stall(void **state) {
+    struct test_subscriber subscriber;
+    struct test_publisher publisher;
+    struct ring ring;
+    uint64_t present;
+
+    (void)state;
+    ring_make(&ring, 8, 24, 0);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 5, &reliable);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 8), 0);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), AETHER_FULL);
+    now += 3600000ull * MS;
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), AETHER_FULL);
+    assert_int_equal(word(&publisher.stats.stalls), 2);
+    assert_int_equal(word(&publisher.stats.waits_since), now);
+    assert_int_equal(stalled(&publisher, &present), AE_GIVEN_UP_NS);
+    assert_int_equal(present, 0);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
+    ring_free(&ring);
+}
+
+/* A batch of none stores no figures, so the next receive must. */
+static void a_batch_of_none_hides_no_bytes(void **state) {
+    const aether_topic_config config = {.max_message = 24, .capacity = 64, .latency = AETHER_LATENCY_OFF};
+    struct test_subscriber subscriber;
+    struct test_publisher publisher;
+    aether_message message;
+    struct ring ring;
+
+    (void)state;
+    ring_make_as(&ring, &config);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 5, &reliable);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 5), 0);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+    assert_int_equal(aether_receive_batch(subscriber.handle, &message, 0), 0);
+    assert_int_equal(aether_receive(subscriber.handle, &message), 0);
+    assert_int_equal(subscriber_figures(&ring, &subscriber).bytes, 5 * 24);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
+    ring_free(&ring);
+}
+
 static void expect_lost(const struct ring *ring, const struct test_subscriber *subscriber, unsigned reason) {
     const struct ae_figures figures = subscriber_figures(ring, subscriber);
     aether_subscriber_stats stats;
@@ -660,6 +747,9 @@ int main(void) {
         cmocka_unit_test_setup(a_slow_subscriber_is_named, start_clock),
         cmocka_unit_test_setup(a_stopped_publisher_is_named, start_clock),
         cmocka_unit_test_setup(lane_bytes_are_waited_for, start_clock),
+        cmocka_unit_test_setup(other_calls_end_no_stall, start_clock),
+        cmocka_unit_test_setup(giving_up_ends_a_stall, start_clock),
+        cmocka_unit_test_setup(a_batch_of_none_hides_no_bytes, start_clock),
         cmocka_unit_test_setup(losses_have_their_reason, start_clock),
         cmocka_unit_test_setup(skipped_and_aborted, start_clock),
         cmocka_unit_test_setup(wakes_are_counted, start_clock),
