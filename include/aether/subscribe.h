@@ -280,7 +280,8 @@ AETHER_INLINE int aether_receive_batch(aether_subscriber *subscriber, aether_mes
 
     if (AE_UNLIKELY(!subscriber->zero_copy))
         return aether_detail_receive_batch(subscriber, messages, 0, max);
-    ae_store_cursor(subscriber, seq);
+    /* Not ae_store_cursor(): cursor_stored says that the figures are stored, too, and this call doesn't store them. */
+    ae_show_cursor(subscriber, seq);
     while (n < max && (rc = ae_read_slot(subscriber, ae_slot_at(subscriber, seq + (unsigned)n), seq + (unsigned)n,
                                          &messages[n])) == 1)
         bytes += messages[n++].len;

@@ -180,7 +180,7 @@ int ae_claim_slow(struct ae_publisher *p, uint64_t count) {
     for (unsigned turn = 0; turn < AETHER_CLAIM_TRIES; turn++) {
         outcome = p->hot.biased ? claim_biased(p, count) : claim_shared(p, count);
         if (outcome == CLAIM_WON) {
-            ae_stats_room(p);
+            ae_stats_slot(p);
             return 0;
         }
         if (outcome == CLAIM_NO_ROOM)

@@ -42,7 +42,8 @@ AE_EXPORT int aether_loan_take(aether_publisher *handle, size_t len, aether_loan
     }
     *entry = (struct ae_open_loan){.position = position, .len = len, .in_lane = len > handle->inline_max, .open = true};
     loans->open_count++;
-    ae_stats_room(p);
+    if (entry->in_lane)
+        ae_stats_lane_room(p);
     ae_stats_store_loans(p);
     loan->len = len;
     loan->ticket = loans->next++;

@@ -24,9 +24,12 @@ static int check_room(struct ae_publisher *p, size_t len) {
 
     if (ae_claim_room(p, 1) != 0)
         return AETHER_FULL;
-    if (len > p->hot.inline_max && (rc = ae_lane_find(p, ae_lane_units(len), &position)) != 0)
-        return rc;
-    ae_stats_room(p);
+    ae_stats_slot(p);
+    if (len > p->hot.inline_max) {
+        if ((rc = ae_lane_find(p, ae_lane_units(len), &position)) != 0)
+            return rc;
+        ae_stats_lane_room(p);
+    }
     return 0;
 }
 

@@ -75,6 +75,9 @@ void ae_stats_no_room(struct ae_publisher *p, uint64_t what, uint64_t record, ui
     const uint64_t now = ae_now_ns();
     ae_stats_record *stats = p->stats;
 
+    /* It gave up in between. There may have been room meanwhile, so this isn't the same stall. */
+    if (p->waits_since != 0 && ae_stall_end(ae_load_relaxed(&stats->waits_last), now) != now)
+        ae_stats_room(p);
     if (p->waits_since == 0) {
         p->waits_since = now;
         ae_store_relaxed(&stats->stalls, ++p->stalls);
@@ -102,6 +105,22 @@ void ae_stats_room(struct ae_publisher *p) {
     ae_store_relaxed(&p->stats->waits_for, AE_WAITS_NOT);
     ae_store_relaxed(&p->stats->stall_longest, p->stall_longest);
     ae_stats_store_publisher(p);
+}
+
+static bool waits_for_lane(const struct ae_publisher *p) {
+    const uint64_t what = ae_load_relaxed(&p->stats->waits_for);
+
+    return what == AE_WAITS_LANE || what == AE_WAITS_LOANS;
+}
+
+void ae_stats_slot(struct ae_publisher *p) {
+    if (AE_UNLIKELY(p->waits_since != 0) && !waits_for_lane(p))
+        ae_stats_room(p);
+}
+
+void ae_stats_lane_room(struct ae_publisher *p) {
+    if (AE_UNLIKELY(p->waits_since != 0) && waits_for_lane(p))
+        ae_stats_room(p);
 }
 
 /* ---- which messages are stamped ---- */

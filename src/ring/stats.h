@@ -37,7 +37,13 @@ void ae_stats_store_loans(struct ae_publisher *p);
 /* A call found no room: it waits for `what`, of this record, to pass seq. */
 void ae_stats_no_room(struct ae_publisher *p, uint64_t what, uint64_t record, uint64_t seq);
 
-/* A call found room again: it has claimed, taken a loan, or waited for room with success. */
+/* A call found a slot. That ends a stall, unless the publisher waits for room in its lane. */
+void ae_stats_slot(struct ae_publisher *p);
+
+/* A call found room in the lane. That ends a stall, unless the publisher waits for a slot. */
+void ae_stats_lane_room(struct ae_publisher *p);
+
+/* The publisher has all that it waited for, or leaves: a stall ends. */
 void ae_stats_room(struct ae_publisher *p);
 
 /* ---- which messages are stamped ---- */
