@@ -15,6 +15,7 @@
  *     stats    show the statistics        kill     kill the daemon        start    start it again
  *     result COMPARED MISMATCHES          the last event; no answer
  */
+#include "text.h"
 #include <aether/aether.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -502,20 +503,6 @@ static void on_terminate(int number) {
 }
 
 /* ---- the parent: the table --------------------------------------------------------------------------------------- */
-
-static const char *count_text(char text[NUMBER_TEXT], uint64_t count) {
-    char digits[24];
-    const int len = snprintf(digits, sizeof digits, "%" PRIu64, count);
-    int used = 0;
-
-    for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
-}
 
 static const char *time_text(char text[NUMBER_TEXT], uint64_t ns) {
     if (ns == 0)

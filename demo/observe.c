@@ -16,6 +16,7 @@
  * latency of every message that it got. The instance is that of $AETHER_SOCKET. The exit status is 1 if something isn't
  * as it should be. observe.sh runs it.
  */
+#include "text.h"
 #include <aether/aether.h>
 #include <aether/metrics.h>
 #include <errno.h>
@@ -107,20 +108,6 @@ static const char *time_text(char text[TEXT], double ns) {
 
 static const char *age_text(char text[TEXT], uint64_t ns) {
     return time_text(text, ns == AETHER_UNKNOWN ? -1 : (double)ns);
-}
-
-static const char *count_text(char text[TEXT], uint64_t count) {
-    char digits[24];
-    const int len = snprintf(digits, sizeof digits, "%" PRIu64, count);
-    int used = 0;
-
-    for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
 }
 
 /* ---- publish ----------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* adopt_test.c - a broker adopts registries whose records the test has damaged, because a registry isn't trusted. */
 #include "base/socket.h"
+#include "broker/instance_test.h"
 #include "broker/adopt.h"
 #include "broker/broker.h"
 #include "broker/clients.h"
@@ -21,35 +22,10 @@
 
 #define TOPICS 4
 
-static char directory[] = "/tmp/aether-adopt-XXXXXX";
-static struct ae_instance instance;
-static struct ae_broker broker;
 static const struct ae_limits limits = {.topics = 8, .clients = 4, .grants = 16, .ring_bytes = 1 << 20};
 static uint32_t client;
 static int token;
 static uint64_t last_id;
-
-static int setup_group(void **state) {
-    char path[64];
-
-    (void)state;
-    ae_log_set_level(AE_LOG_ERROR);
-    if (mkdtemp(directory) == NULL)
-        return -1;
-    (void)snprintf(path, sizeof path, "%s/s", directory);
-    return ae_instance_init(&instance, path, (uint32_t)geteuid());
-}
-
-static int teardown_group(void **state) {
-    (void)state;
-    return rmdir(directory);
-}
-
-/* As if the daemon was killed: its mappings are gone, the objects stay. */
-static void vanish(void) {
-    ae_registry_close(&broker.registry);
-    ae_totals_close(&broker.totals);
-}
 
 static void start(void) {
     assert_int_equal(ae_broker_start(&broker, &instance, &limits), 0);

@@ -3,6 +3,7 @@
  * broker_test.c - requests in, replies out, without a socket or a second process. A client lives as long as the open
  * file of its token.
  */
+#include "broker/instance_test.h"
 #include "broker/broker.h"
 #include "broker/clients.h"
 #include "base/socket.h"
@@ -22,9 +23,6 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static char directory[] = "/tmp/aether-broker-XXXXXX";
-static struct ae_instance instance;
-static struct ae_broker broker;
 static const struct ae_limits limits = {.topics = 4, .clients = 3, .grants = 80, .ring_bytes = 1 << 20};
 
 struct client {
@@ -32,22 +30,6 @@ struct client {
     uint64_t id, nonce[2];
     int token; /* the client lives as long as this is open */
 };
-
-static int setup_group(void **state) {
-    char path[64];
-
-    (void)state;
-    ae_log_set_level(AE_LOG_ERROR);
-    if (mkdtemp(directory) == NULL)
-        return -1;
-    (void)snprintf(path, sizeof path, "%s/s", directory);
-    return ae_instance_init(&instance, path, (uint32_t)geteuid());
-}
-
-static int teardown_group(void **state) {
-    (void)state;
-    return rmdir(directory);
-}
 
 static int setup(void **state) {
     (void)state;

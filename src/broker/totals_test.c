@@ -3,6 +3,7 @@
  * totals_test.c - statistics objects and totals of topics, without a second process. The test writes the clients'
  * figures. A client lives as long as the open file of its token.
  */
+#include "broker/instance_test.h"
 #include "broker/totals.h"
 #include "base/socket.h"
 #include "broker/broker.h"
@@ -25,9 +26,6 @@
 
 #define TOPIC_END 1000u /* what publishers of the topic have claimed */
 
-static char directory[] = "/tmp/aether-totals-XXXXXX";
-static struct ae_instance instance;
-static struct ae_broker broker;
 static const struct ae_limits limits = {.topics = 3, .clients = 3, .grants = 20, .ring_bytes = 1 << 20};
 
 struct client {
@@ -35,22 +33,6 @@ struct client {
     uint64_t id, nonce[2];
     int token;
 };
-
-static int setup_group(void **state) {
-    char path[64];
-
-    (void)state;
-    ae_log_set_level(AE_LOG_ERROR);
-    if (mkdtemp(directory) == NULL)
-        return -1;
-    (void)snprintf(path, sizeof path, "%s/s", directory);
-    return ae_instance_init(&instance, path, (uint32_t)geteuid());
-}
-
-static int teardown_group(void **state) {
-    (void)state;
-    return rmdir(directory);
-}
 
 static int setup(void **state) {
     (void)state;
@@ -64,12 +46,6 @@ static int teardown(void **state) {
     ae_broker_stop(&broker);
     (void)snprintf(command, sizeof command, "! ls /dev/shm | grep -q '^%s'", instance.prefix + 1);
     return system(command); /* NOLINT: a test's own words */
-}
-
-/* As if aetherd was killed: its mappings are gone, the objects stay. */
-static void vanish(void) {
-    ae_registry_close(&broker.registry);
-    ae_totals_close(&broker.totals);
 }
 
 static void restart(void) {

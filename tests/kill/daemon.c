@@ -97,7 +97,6 @@ static void admit_subscriber_badly(uint32_t record) {
     ae_cursor_record *own = &world.cursors->records[record];
     const uint64_t claim = ae_claim_reach(world.log, ae_load_relaxed(&world.log->claim.position));
 
-    ae_store_relaxed(&own->joined, claim);
     ae_store_relaxed(&own->cursor, claim);
     (void)ae_exchange(&world.log->evict[record], ((ae_load_relaxed(&world.log->evict[record]) >> 1) + 1) << 1);
 }

@@ -213,9 +213,7 @@ typedef struct ae_publisher_record {
     /* block 0: the publisher that holds the record. The first two stay when the record changes hands */
     ae_u64 intent;     /* the claim that it makes, or made last */
     ae_u64 lane_floor; /* the bytes of its lane at positions below this may be overwritten */
-    ae_u64 joined;     /* sequence at which it joined */
-    ae_u64 full;       /* times it found no room */
-    uint8_t reserved0[96];
+    uint8_t reserved0[112];
     /* block 1: the other publishers */
     ae_u64 proved; /* highest end of a claim that this record is known to have won: a 64-bit sequence */
     uint8_t reserved1[120];
@@ -238,15 +236,9 @@ typedef struct ae_log {
 
 /* Written by the subscriber that holds the record, and by aetherd before it admits a new holder. */
 typedef struct ae_cursor_record {
-    /* block 0: publishers read it when they look for room */
+    /* publishers read it when they look for room */
     ae_u64 cursor; /* every sequence below it may be overwritten */
-    uint8_t reserved0[120];
-    /* block 1: counters for read-outs */
-    ae_u64 joined;  /* sequence from which it accounts */
-    ae_u64 lost;    /* sequences reported as lost */
-    ae_u64 gaps;    /* gaps reported */
-    ae_u64 aborted; /* aborted sequences passed over */
-    uint8_t reserved1[96];
+    uint8_t reserved[248];
 } ae_cursor_record;
 
 typedef struct ae_active_block {
