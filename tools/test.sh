@@ -55,7 +55,8 @@ build release build gcc -Dwerror=true &&
 
 # No -Dwerror: with sanitizers and optimisation, the flow analysis of gcc gives wrong warnings.
 build "asan, ubsan" build-asan gcc -Db_sanitize=address,undefined -Doptimization=1 &&
-    run "asan, ubsan" build-asan no-long env ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+    run "asan, ubsan" build-asan no-long env ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+        "LSAN_OPTIONS=suppressions=$PWD/tools/lsan.supp:print_suppressions=0"
 
 # ThreadSanitizer needs fixed addresses for its shadow memory; with much address randomisation they may be taken.
 steady=(env)
