@@ -361,6 +361,14 @@ def goals():
                  "oneway", 8, "single", 1, None, "aeron p99"), "reached", "× better than Aeron")
     said(verdict([rate_row("aether", "A", 8e5, size=65536, how="loan")], "throughput", 65536, "loan"), "reached",
          "52.4 GB/s")
+    off = ("throughput", 8, "single", 1, "best", "latency off")
+    said(verdict([rate_row("aether", "A", 2.9e8), rate_row("aether-latency-off", "Off", 3e8)], *off), "reached",
+         "0.967 × Off")
+    said(verdict([rate_row("aether", "A", 2.7e8), rate_row("aether-latency-off", "Off", 3e8)], *off), "not reached",
+         "0.900 × Off")
+    said(verdict([rate_row("aether", "A", 2.7e8), rate_row("b", "B", 1e8)], *off), "not measured", "missing")
+    said(verdict([latency_row("aether", "A", 100), latency_row("aether-latency-off", "Off", 90)],
+                 "rtt", 8, "single", 1, None, "latency off"), "not reached", "0.900 × Off")
     far = rate_row("aether", "A", 304e6, floor_ns=530.0)
     said(verdict([far, rate_row("b", "B", 1e8, floor_ns=118.0)], *single, "per floor"), "not measured", "far apart")
 

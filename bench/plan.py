@@ -132,4 +132,7 @@ def makes_sense(cell, offer, kind):
         return False
     if offer['impl'] == 'aether-cas' and cell.case not in ('throughput', 'publishers'):
         return False  # differs from aether by how it claims, and by nothing else
+    if offer['impl'].startswith('aether-latency-') and (cell.case not in ('throughput', 'rtt') or cell.size > 32
+                                                        or cell.batch > 32):
+        return False  # differs by what it measures itself, which costs something a message
     return not offer.get('sizes') or cell.size in offer['sizes']

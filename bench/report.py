@@ -74,6 +74,10 @@ GOALS = [
     ("oneway", 8, "single", 1, None, "tail", "p99.9"),
     ("oneway", 8, "single", 1, None, "aeron p99", 10),
     ("topics", 8, "single", 1, None, "unchanged", 0.95),
+    ("throughput", 8, "single", 1, "best", "latency off", 0.95),
+    ("throughput", 32, "single", 1, "best", "latency off", 0.95),
+    ("throughput", 8, "batch", 32, "best", "latency off", 0.95),
+    ("rtt", 8, "single", 1, None, "latency off", 0.95),
 ]
 GOAL_RATE = 1e6  # messages a second
 GOAL_PUBLISHERS = 2
@@ -164,9 +168,11 @@ def best_peer(ranked):
 # ---- goals ----
 
 
+VARIANTS = {"latency off": "aether-latency-off"}  # goals that compare Aether with a variant of itself, not with a peer
+
 def goal_rows(rows, goal):
     """(Aether's row, the peers' rows of the same cell, best first) of a goal; (None, why) if it wasn't measured."""
-    case, size, how, batch, ring, _, _ = goal
+    case, size, how, batch, ring, kind, _ = goal
     def fits(row):
         cell = r.cell_of(row)
         return (cell[:4] == (case, size, how, batch) and ring in (None, cell.ring)
@@ -181,8 +187,9 @@ def goal_rows(rows, goal):
     if case == "topics":
         return measured[0], [row for row in rows if row["impl"] == r.AETHER and r.is_measured(row)
                              and r.cell_of(row) == r.cell_of(measured[0])._replace(extra=(1, "topics"))]
-    peers = [row for row in fitting if r.is_measured(row) and not r.is_own(row)
-             and r.cell_of(row) == r.cell_of(measured[0])]
+    beside = VARIANTS.get(kind)
+    peers = [row for row in fitting if r.is_measured(row) and r.cell_of(row) == r.cell_of(measured[0])
+             and (row["impl"] == beside if beside else not r.is_own(row))]
     return measured[0], sorted_rows(peers)
 
 
@@ -253,6 +260,20 @@ def judge_unchanged(aether, peers, bound):
     return value >= bound, f"{r.three(value)} of the messages per floor with one topic"
 
 
+def judge_variant(aether, peers, bound):
+    """The main figure per floor, as a share of the variant's; above 1 Aether is faster."""
+    variant = peers[0] if peers else None
+    key = r.main_key(aether)
+    if variant is None or r.main_key(variant) != key:
+        return None, "the variant's row is missing"
+    value = aether[key] / variant[key]
+    if r.per_floor(aether) and r.per_floor(variant):
+        value = r.per_floor(aether)[0] / r.per_floor(variant)[0]
+    if not r.higher_is_better(key):
+        value = 1 / value
+    return value >= bound, f"{r.three(value)} × {name(variant)}"
+
+
 # kind: (which library's rows it looks at, judge, the goal in words)
 JUDGES = {
     "per floor": (None, judge_per_floor, lambda bound: f"at least {bound} messages per floor"),
@@ -263,6 +284,7 @@ JUDGES = {
     "floors": (None, judge_floors, lambda bound: f"p50 at most {bound} floor" + ("s" if bound != 1 else "")),
     "tail": (None, judge_tail, lambda bound: f"ahead of every peer up to {bound}"),
     "unchanged": (None, judge_unchanged, lambda bound: f"at least {bound} of one topic's messages per floor"),
+    "latency off": (None, judge_variant, lambda bound: f"at least {bound} × what it is with --latency off"),
     "aeron p99": ("aeron", judge_p99, lambda bound: f"p99 at least {bound} × better than Aeron"),
 }
 

@@ -38,6 +38,7 @@ CROWDED = 0.25  # cores: such a run is repeated, as often as one whose floor mov
 READY_S = 90  # a virtual machine that compiles as it warms up takes its time
 LATE_S = 30
 JOURNAL = 'bench-results.jsonl'
+OWN = ['aether', 'aether-cas', 'aether-latency-off', 'aether-latency-all']
 
 
 class Failed(Exception):
@@ -279,7 +280,7 @@ def find_offers(only):
         impl = os.path.basename(note)[:-len('.skipped')]
         if not only or impl in only:
             offers.append((None, {'impl': impl, 'skipped': read(note)}))
-    offers.sort(key=lambda pair: (pair[1]['impl'] != 'aether', pair[1]['impl'] != 'aether-cas'))
+    offers.sort(key=lambda pair: OWN.index(pair[1]['impl']) if pair[1]['impl'] in OWN else len(OWN))
     return offers
 
 
@@ -622,7 +623,7 @@ def plan_all(options):
     only = set(options.only.split(',')) if options.only else set()
     kind = 'full' if options.full else 'peers' if options.peers else 'alone'
     if not options.peers and not only:
-        only = {'aether', 'aether-cas'}
+        only = set(OWN)
     offers = find_offers(only)
     cases = set(options.case.split(',')) - {''}
     sizes = {int(size) for size in options.size.split(',') if size.isdigit()}

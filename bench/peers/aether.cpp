@@ -49,7 +49,7 @@ struct server {
     }
 };
 
-template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defaults {
+template <size_t SIZE, aether_publishers ADMITS, aether_latency_mode LATENCY> class queue : public peer::defaults {
     const peer::options &o;
     char topic[32];
     aether_client *client = nullptr;
@@ -84,6 +84,7 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
         (void)snprintf(topic, sizeof topic, "bench/%d", number++);
         config.max_message = SIZE;
         config.publishers = ADMITS;
+        config.latency = LATENCY;
         config.preset = AETHER_PRESET_THROUGHPUT;
         config.capacity = o.capacity;
         if (SIZE > AETHER_INLINE_LIMIT) {
@@ -218,8 +219,10 @@ template <size_t SIZE, aether_publishers ADMITS> class queue : public peer::defa
     }
 };
 
-template <size_t SIZE> using shared = queue<SIZE, AETHER_PUBLISHERS_SHARED>;
-template <size_t SIZE> using unbiased = queue<SIZE, AETHER_PUBLISHERS_UNBIASED>;
+template <size_t SIZE> using shared = queue<SIZE, AETHER_PUBLISHERS_SHARED, AETHER_LATENCY_SAMPLED>;
+template <size_t SIZE> using unbiased = queue<SIZE, AETHER_PUBLISHERS_UNBIASED, AETHER_LATENCY_SAMPLED>;
+template <size_t SIZE> using unstamped = queue<SIZE, AETHER_PUBLISHERS_SHARED, AETHER_LATENCY_OFF>;
+template <size_t SIZE> using stamped = queue<SIZE, AETHER_PUBLISHERS_SHARED, AETHER_LATENCY_ALL>;
 
 } // namespace
 
@@ -240,5 +243,13 @@ int main(int argc, char **argv) {
         status = peer::offer<unbiased>(
             argc, argv, "aether-cas",
             DESCRIBE("aether-cas", "Aether, unbiased", "as aether, but every claim is a compare-and-swap"));
+    if (status < 0)
+        status = peer::offer<unstamped>(
+            argc, argv, "aether-latency-off",
+            DESCRIBE("aether-latency-off", "Aether, no latencies", "as aether, but no message is stamped"));
+    if (status < 0)
+        status = peer::offer<stamped>(
+            argc, argv, "aether-latency-all",
+            DESCRIBE("aether-latency-all", "Aether, all latencies", "as aether, but every message is stamped"));
     return status < 0 ? peer::finish(argc, argv) : status;
 }
