@@ -98,6 +98,7 @@ typedef struct aether_peer_info {
 int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
 void aether_inspect_close(aether_inspector *inspector);
 
+/* The daemon, and what its registry says in sum. Returns 0. Errors: as aether_inspect_open(). */
 int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info);
 
 /*
@@ -109,7 +110,7 @@ int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info)
 int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info);
 
 /*
- * Have topics come or gone, or got a type, since the last complete list began? A list begins when
+ * Tells whether topics have come or gone, or got a type, since the last complete list began. A list begins when
  * aether_inspect_topic() is called with *cursor 0, and is complete when it returns 0; one at a time. Waits for such a
  * change for at most timeout_ns nanoseconds (0: returns at once; AETHER_FOREVER: without end).
  *

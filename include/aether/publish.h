@@ -66,7 +66,8 @@ void aether_publisher_close(aether_publisher *publisher);
  * data   any alignment; NULL is allowed if len is 0. The caller's again when the call returns.
  * len    bytes, 0 to the topic's max_message.
  *
- * Returns 0: published with sequence aether_publisher_next() - 1. AETHER_FULL: nothing was published, see error.h.
+ * Returns 0: published with sequence aether_publisher_next() - 1. AETHER_FULL: no room now, see error.h. After that and
+ * after an error nothing was published.
  *
  * Waits for no other process. The usual call is a few instructions. Further steps, each bounded:
  *
@@ -79,7 +80,7 @@ void aether_publisher_close(aether_publisher *publisher);
  *
  * Errors: -EMSGSIZE len is above the topic's max_message (the text names it); -ENOBUFS the message needs lane room that
  *         this publisher's open loans hold; -ENOSYS another publisher has the bias, and membarrier(2), which would end
- *         it, isn't allowed in this process (the text says what to do). Nothing was published.
+ *         it, isn't allowed in this process (the text says what to do).
  */
 AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, size_t len);
 
@@ -208,10 +209,9 @@ int aether_loan_take(aether_publisher *publisher, size_t len, aether_loan *loan)
 /*
  * Publishes the first loan->len bytes of a loan and clears *loan. Bounded as aether_publish().
  *
- * Returns 0: published with sequence aether_publisher_next() - 1. AETHER_FULL: no slot now; nothing was published and
- * the loan stays open; retry.
- * Errors: -EINVAL it isn't an open loan of this publisher, or len was raised; -ENOSYS as aether_publish(). Nothing was
- *         published, and an open loan stays open.
+ * Returns 0: published with sequence aether_publisher_next() - 1. AETHER_FULL: no slot now; retry. After that and after
+ * an error nothing was published, and an open loan stays open.
+ * Errors: -EINVAL it isn't an open loan of this publisher, or len was raised; -ENOSYS as aether_publish().
  */
 int aether_loan_commit(aether_publisher *publisher, aether_loan *loan);
 

@@ -62,10 +62,10 @@ int aether_notifier_open(aether_subscriber *subscriber, aether_notifier **notifi
  */
 void aether_notifier_close(aether_notifier *notifier);
 
-/* The fd. Owned by the notifier; only to be polled for reading, neither read nor closed. */
+/* Returns the descriptor. Owned by the notifier; only to be polled for reading, neither read nor closed. */
 int aether_notifier_fd(const aether_notifier *notifier);
 
-/* See above. Called by the thread that uses the subscriber. */
+/* Arms the notifier again, as described above. Called by the thread that uses the subscriber. */
 void aether_notifier_arm(aether_notifier *notifier);
 
 #ifdef __cplusplus

@@ -94,7 +94,7 @@ int aether_waitset_next(aether_waitset *set, aether_ready *ready, uint64_t timeo
 /*
  * The descriptor for event loops. The first call makes it and starts the helper thread (signals blocked, 64 KiB of
  * stack); later calls return the same one. Owned by the set; only to be polled for reading, neither read nor closed.
- * Errors: -EMFILE, -ENFILE, -EAGAIN no thread.
+ * Errors: -EMFILE, -ENFILE; -EAGAIN no thread.
  */
 int aether_waitset_fd(aether_waitset *set);
 
