@@ -3,9 +3,10 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-observe test bench bench-peers bench-report bench-check bench-history models kill-campaign install lint \
+.PHONY: help build demo demo-observe test bench bench-peers bench-report bench-check bench-history models kill-campaign install uninstall lint \
 	clean deps-build deps-demo deps-test deps-bench deps-peers
 
 help: ## show this table
@@ -51,9 +52,10 @@ kill-campaign: deps-test build ## kill after every instruction, and at random, f
 	@tools/kill-campaign.sh
 
 install: build ## install to PREFIX (default /usr/local), below DESTDIR if that is set
-	@meson configure build -Dprefix='$(abspath $(PREFIX))'
-	@DESTDIR='$(abspath $(DESTDIR))' meson install -C build
-	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+	@tools/install.sh build
+
+uninstall: ## remove what `make install` with the same PREFIX and DESTDIR has installed
+	@tools/install.sh build remove
 
 lint: deps-test ## check formatting, clang-tidy and shellcheck
 	@tools/lint.sh

@@ -22,8 +22,13 @@ check() {
     fi
 }
 
-echo "1..12"
-check "installs below DESTDIR" meson install -C "$BUILD" --no-rebuild --destdir "$root"
+echo "1..16"
+# The prefix of this build stays: another one would link it anew, for the tests that run meanwhile.
+real=$(meson introspect "$BUILD" --buildoptions | sed 's/.*"name": "prefix", "value": "\([^"]*\)".*/\1/')
+install() { # DESTDIR [remove]
+    NO_REBUILD=1 PREFIX=$real DESTDIR=$1 tools/install.sh "$BUILD" ${2:+"$2"}
+}
+check "installs below DESTDIR" install "$root"
 
 so=$(find "$root" -name 'libaether.so.0')
 libdir=${so%/*}
@@ -103,3 +108,43 @@ check "libaether.so exports the API only, versioned" exports_api_only
 check "libaether.a defines prefixed names only" static_names
 check "the installed headers are those of the tree" headers_complete
 check "aether-cli runs" cli_runs
+
+# Every example of C that needs nothing else, as somebody would compile it who has the package only.
+examples_build() {
+    local file
+    for file in "$prefix"/share/doc/aether/examples/*.c; do
+        case $file in */uv.c) continue ;; esac
+        # shellcheck disable=SC2046
+        "${CC:-cc}" -Wall -Wextra -Werror "$file" -o "$scratch/example" $(flags --cflags --libs) || return
+    done
+}
+check "installed examples compile" examples_build
+
+# With warnings on that a user of C++ may have on. clang also warns inside of extern "C".
+headers_clean() {
+    local header compiler
+    for header in "$prefix"/include/aether/*.h; do
+        echo "#include <aether/${header##*/}>" >"$scratch/header.cpp"
+        for compiler in "${CXX:-c++}" clang++; do
+            command -v "$compiler" >/dev/null || continue
+            "$compiler" -std=c++17 -fsyntax-only -Wall -Wextra -Wpedantic -Wold-style-cast -Wconversion \
+                -Wsign-conversion -Wshadow -Wcast-align -Wcast-qual -Wzero-as-null-pointer-constant -Werror \
+                -I"$prefix/include" "$scratch/header.cpp" || return
+        done
+    done
+}
+check "headers are clean under strict warnings of C++" headers_clean
+
+man_pages() {
+    [ -f "$prefix/share/man/man3/aether_publish.3" ] && [ -f "$prefix/share/man/man3/aether_metrics_close.3" ]
+}
+check "there is a page of manual for each function" man_pages
+
+remove_all() {
+    local other="$scratch/with blanks/and more"
+    install "$other" && [ "$(find "$other" -type f | wc -l)" = "$(find "$root" -type f | wc -l)" ] || return
+    touch "$other$real/include/aether/mine.h" && install "$other" remove || return
+    find "$other" -type f
+    [ "$(find "$other" -type f)" = "$other$real/include/aether/mine.h" ]
+}
+check "a DESTDIR with blanks; everything is removed again, and nothing else" remove_all

@@ -28,6 +28,8 @@
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast" /* the inline functions are C */
 #endif
 
 #define AETHER_IDLE_LOAD 4u         /* messages a microsecond above which a loop is under load */
@@ -119,6 +121,7 @@ AETHER_INLINE void aether_idle_after(aether_idle_state *idle, int work, int max)
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

@@ -33,6 +33,8 @@
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast" /* the inline functions are C */
 #endif
 
 typedef struct aether_publisher aether_publisher;
@@ -546,6 +548,7 @@ AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publis
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

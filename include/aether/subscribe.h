@@ -39,6 +39,8 @@
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast" /* the inline functions are C */
 #endif
 
 typedef struct aether_subscriber aether_subscriber;
@@ -343,6 +345,7 @@ AETHER_INLINE uint64_t aether_subscriber_next(const aether_subscriber *subscribe
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

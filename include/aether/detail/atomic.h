@@ -39,6 +39,8 @@
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast" /* the inline functions are C */
 #endif
 
 /* A 64-bit word in shared memory. Always 8-byte aligned. */
@@ -248,6 +250,7 @@ static inline void ae_pause(void) {
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

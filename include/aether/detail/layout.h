@@ -23,6 +23,8 @@
 #ifdef __cplusplus
 #define AE_STATIC_ASSERT(cond, text) static_assert(cond, text)
 extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast" /* the inline functions are C */
 #else
 #define AE_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
 #endif
@@ -330,6 +332,7 @@ AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
 AE_STATIC_ASSERT(sizeof(ae_geometry) == 88, "geometry");
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif
