@@ -147,7 +147,7 @@ typedef struct aether_subscriber_metrics {
     uint64_t gaps;        /* in which those were lost */
     uint64_t aborted;     /* sequences that a publisher had claimed, but died before it committed them */
     uint64_t skipped;     /* sequences that a latest subscriber passed over for a newer message */
-    uint64_t evictions;   /* 0 or 1 */
+    uint64_t evictions;   /* 1: publishers have evicted it, also if it has received nothing since and so doesn't know */
     uint64_t lag;         /* messages between next and the topic's end */
     uint64_t age_ns;      /* how long ago the oldest unread message was published; 0: none is unread; AETHER_UNKNOWN */
     uint64_t received_ns; /* how long ago it last received a stamped message; AETHER_UNKNOWN */

@@ -12,12 +12,13 @@
 /* ---- retiring ---- */
 
 static int retire_subscriber(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record) {
+    const uint64_t log_bytes = topic->geometry.evict_lag != 0 ? sizeof(ae_log) : 0;
     struct ae_objects objects;
-    const int rc = ae_objects_map(broker, topic, 0, true, &objects);
+    const int rc = ae_objects_map(broker, topic, log_bytes, true, &objects);
 
     if (rc != 0)
         return rc;
-    ae_topic_retire_subscriber(objects.cursors, record);
+    ae_topic_retire_subscriber(objects.log, objects.cursors, record);
     ae_objects_unmap(&objects);
     return 0;
 }
@@ -51,14 +52,18 @@ static int retire(const struct ae_broker *broker, const ae_registry_grant *grant
 
 bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
     ae_registry_grant *record = &broker->registry.grants[grant];
-    int rc;
+    const bool publisher = record->role == AE_ROLE_PUBLISHER;
 
-    /* First: what a dead publisher has left uncommitted isn't counted, and retiring it makes that look finished. */
-    if (!ae_totals_fold(broker, grant, died))
+    /*
+     * What a dead publisher has left uncommitted isn't counted, and retiring it makes that look finished. Whether a
+     * subscriber was evicted is counted, and publishers may evict it until it is retired.
+     */
+    if (publisher && !ae_totals_fold(broker, grant, died))
         return false;
-    rc = retire(broker, record, died);
     /* For other errors a retry is useless. If an object is missing, no peer can wait for the holder, either. */
-    if (ae_objects_error_passes(rc))
+    if (ae_objects_error_passes(retire(broker, record, died)))
+        return false;
+    if (!publisher && !ae_totals_fold(broker, grant, died))
         return false;
     /*
      * Last. Until here the record of the publisher or subscriber isn't granted again, and if aetherd is killed, its

@@ -90,7 +90,11 @@ static bool subscriber_figures(const struct ae_objects *objects, const ae_geomet
     const ae_cursor_record *shared = objects->cursors != NULL ? &objects->cursors->records[grant->record] : NULL;
     const uint64_t position = ae_load_acquire(ae_figures_cursor(&last->copy, &last->account, grant->role, shared));
 
-    return ae_figures_of_subscriber(&last->account, position, geometry->start_seq, end, &last->figures);
+    if (!ae_figures_of_subscriber(&last->account, position, geometry->start_seq, end, &last->figures))
+        return false;
+    if (grant->role == AE_ROLE_RELIABLE && ae_figures_is_evicted(objects->log, geometry, grant->record))
+        last->figures.evicted = 1;
+    return true;
 }
 
 /* 1: *last has the figures. 0: there are none; with a line in the log if they make no sense. -errno: try again. */

@@ -13,6 +13,7 @@
 #include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
+#include <aether/topic.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,19 +81,34 @@ static int32_t give_back(const struct client *client, uint64_t grant_id) {
     return reply.msg.type == AE_MSG_DONE ? 0 : reply.msg.u.error.code;
 }
 
-static struct ae_reply ask_to_open(const struct client *client, uint32_t role, const char *topic) {
-    struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open = {.role = role, .topic = {.capacity = 8}}};
+static struct ae_reply ask(const struct client *client, struct ae_msg *msg, const char *topic) {
     struct ae_reply reply = {0};
 
-    (void)snprintf(msg.u.open.topic.topic, sizeof msg.u.open.topic.topic, "%s", topic);
-    ae_broker_handle(&broker, client->index, &msg, &reply);
+    (void)snprintf(msg->u.open.topic.topic, sizeof msg->u.open.topic.topic, "%s", topic);
+    ae_broker_handle(&broker, client->index, msg, &reply);
     for (int i = 0; i < reply.fd_count; i++)
         ae_close(&reply.fds[i]);
     return reply;
 }
 
+static struct ae_reply ask_to_open(const struct client *client, uint32_t role, const char *topic) {
+    struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open = {.role = role, .topic = {.capacity = 8}}};
+
+    return ask(client, &msg, topic);
+}
+
 static struct ae_msg open_topic(const struct client *client, uint32_t role, const char *topic) {
     const struct ae_reply reply = ask_to_open(client, role, topic);
+
+    assert_int_equal(reply.msg.type, AE_MSG_OPENED);
+    return reply.msg;
+}
+
+/* The topic's publishers evict. */
+static struct ae_msg open_evicting(const struct client *client, uint32_t role, const char *topic) {
+    struct ae_msg msg = {.type = AE_MSG_OPEN,
+                         .u.open = {.role = role, .topic = {.capacity = 8, .slow = AETHER_SLOW_EVICT, .evict_lag = 8}}};
+    const struct ae_reply reply = ask(client, &msg, topic);
 
     assert_int_equal(reply.msg.type, AE_MSG_OPENED);
     return reply.msg;
@@ -180,12 +196,16 @@ static void store_cursor(const struct ae_msg *opened, uint64_t cursor) {
     ae_segment_unmap(cursors, sizeof *cursors);
 }
 
-/* The totals of the topic in record 0 of the registry. */
-static ae_totals_topic totals_of(const struct ae_msg *opened) {
+/* The totals of the topic in record t of the registry. */
+static ae_totals_topic totals_in(uint32_t t, const struct ae_msg *opened) {
     ae_totals_topic totals;
 
-    assert_int_equal(ae_totals_read(&broker.totals, 0, opened->u.opened.topic_id, &totals), 1);
+    assert_int_equal(ae_totals_read(&broker.totals, t, opened->u.opened.topic_id, &totals), 1);
     return totals;
+}
+
+static ae_totals_topic totals_of(const struct ae_msg *opened) {
+    return totals_in(0, opened);
 }
 
 /* ---- records ---- */
@@ -325,6 +345,42 @@ static void subscribers_are_folded(void **state) {
         assert_int_equal(departed->skipped, 7);
         assert_true(departed->left_ns > 0);
     }
+}
+
+/*
+ * Publishers have evicted a subscriber that never received again. A publisher that had found it active and comes too
+ * late to evict it doesn't: what is counted stays as it is.
+ */
+static void evictions_are_counted_though_nobody_noticed(void **state) {
+    const ae_account account = {.joined = 100, .next = 200};
+    struct client a = enter("a");
+
+    (void)state;
+    for (uint64_t turn = 0; turn < 6; turn++) {
+        const struct ae_msg reliable =
+            turn % 3 == 2 ? open_topic(&a, AE_ROLE_RELIABLE, "waits") : open_evicting(&a, AE_ROLE_RELIABLE, "evicts");
+        ae_log *log = map_object(true, reliable.u.opened.topic_id, sizeof *log);
+        ae_u64 *word = &log->evict[reliable.u.opened.record];
+        const uint64_t before = ae_load_acquire(word);
+        claim(&reliable, 0, 0, TOPIC_END);
+        account_for(&a, &reliable, &account, 0);
+        if (turn % 3 != 1)
+            ae_store_release(word, before | 1);
+        const ae_totals_topic old = totals_in(turn % 3 == 2, &reliable);
+        if (turn < 3) {
+            assert_int_equal(give_back(&a, reliable.u.opened.grant_id), 0);
+        } else {
+            die(&a);
+            a = enter("a");
+        }
+        if (turn % 3 == 1)
+            assert_false(ae_cas(word, before, before | 1));
+        const ae_totals_topic new = totals_in(turn % 3 == 2, &reliable);
+        assert_int_equal(new.evictions - old.evictions, turn % 3 == 0);
+        assert_int_equal(new.departed[(new.departed_count - 1) % AE_DEPARTED_MAX].evicted, turn % 3 == 0);
+        ae_segment_unmap(log, sizeof *log);
+    }
+    die(&a);
 }
 
 /* The cursor in the cursors object says nothing while a reliable subscriber reads retained messages. */
@@ -655,6 +711,7 @@ int main(void) {
         TEST(a_record_for_each_grant),
         TEST(descriptors_come_in_order),
         TEST(subscribers_are_folded),
+        TEST(evictions_are_counted_though_nobody_noticed),
         TEST(retained_messages_count_as_far_as_they_are_read),
         TEST(publishers_are_folded),
         TEST(the_last_to_go_are_kept),

@@ -227,7 +227,7 @@ static void fill_peer(aether_inspector *inspector, const ae_registry_topic *topi
     } else {
         info->lost = figures->lost;
         info->aborted = figures->aborted;
-        info->evicted = (uint32_t)ae_survey_is_evicted(objects->log, grant->record, &topic->geometry);
+        info->evicted = (uint32_t)ae_figures_is_evicted(objects->log, &topic->geometry, grant->record);
         if (ae_survey_is_active(objects->cursors, grant->record) && (int64_t)(next - figures->next) > 0)
             info->lag = at_most(next - figures->next, topic->geometry.capacity);
     }

@@ -318,6 +318,46 @@ static void states(void **state) {
     assert_int_equal(f->out.evictions, 1);
 }
 
+/* Publishers have evicted the subscriber, which hasn't received since and so doesn't know. It is counted once, always. */
+static void evictions(void **state) {
+    struct fixture *f = *state;
+    ae_registry_grant *grant = &f->on.registry.grants[RELIABLE];
+
+    publish_all(f);
+    receive_all(f);
+    assert_int_equal(read_it(f)->evictions, 0);
+    ae_store_release(&f->log->evict[5], 2 << 1 | 1);
+    assert_int_equal(read_it(f)->evictions, 0); /* on a topic that doesn't evict the word says nothing */
+    f->topic->geometry.evict_lag = TEST_CAPACITY;
+    assert_int_equal(read_it(f)->evictions, 1);
+    assert_int_equal(f->out.subscribers[0].evictions, 1);
+    assert_int_equal(f->out.subscribers[1].evictions + f->out.subscribers[2].evictions, 0);
+    /* It notices that. */
+    store_account(f->records[RELIABLE], &(ae_account){.joined = 1010, .next = 1090, .evicted = 1, .by_position = 1});
+    assert_int_equal(read_it(f)->evictions, 1);
+    assert_int_equal(f->out.subscribers[0].evictions, 1);
+    /* It has gone, and aetherd adds it to the totals. */
+    ae_totals_topic next = *ae_totals_record(&f->totals, 2);
+    next.last_folded = grant->grant_id;
+    next.evictions = 1;
+    for (unsigned step = 0; step < AE_TOTALS_STEPS; step++) {
+        assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 1);
+        assert_int_equal(f->out.evictions, 1);
+        ae_totals_step(&f->totals, &f->on.registry, 2, &next, step);
+    }
+    ae_record_free(&grant->state);
+    assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 1);
+    assert_int_equal(f->out.evictions, 1);
+
+    /* A grant whose client has no account yet has joined nothing: there aetherd will count nothing, either. */
+    add_grant(&f->on, RELIABLE, TOPIC, CLIENT, AE_ROLE_RELIABLE, 5);
+    grant->grant_id = 777;
+    ae_store_relaxed(&f->records[RELIABLE]->grant_id, 777);
+    ae_store_relaxed(&f->records[RELIABLE]->flips, 0);
+    assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 1);
+    assert_int_equal(f->out.evictions, 1);
+}
+
 static void latency(void **state) {
     struct fixture *f = *state;
     const aether_topic_metrics *out;
@@ -878,6 +918,7 @@ int main(void) {
         TEST(publishers),
         TEST(subscribers),
         TEST(states),
+        TEST(evictions),
         TEST(latency),
         TEST(waits),
         TEST(folds),

@@ -191,8 +191,7 @@ static void fill_subscriber(const struct reading *r, const ae_registry_grant *gr
     s->received_ns = copy->last_ns.v != 0 ? since(r, copy->last_ns.v) : AETHER_UNKNOWN;
     s->sleeps = copy->sleeps.v;
     s->woken = copy->woken.v;
-    if (grant->role == AE_ROLE_RELIABLE &&
-        (s->evictions != 0 || ae_survey_is_evicted(r->objects.log, grant->record, r->geometry)))
+    if (s->evictions != 0)
         s->state = AETHER_SUBSCRIBER_EVICTED;
 }
 

@@ -84,6 +84,8 @@ void ae_record_read(const ae_stats_record *record, const ae_registry_grant *gran
         known = ae_figures_of_publisher(&out->account, since, start, end, &out->figures);
     else if (known)
         known = ae_figures_of_subscriber(&out->account, since, start, end, &out->figures);
+    if (known && grant->role == AE_ROLE_RELIABLE && ae_figures_is_evicted(topic->log, topic->geometry, grant->record))
+        out->figures.evicted = 1;
     if (known) {
         out->figures.bytes = ae_figures_bytes(&out->figures, topic->geometry);
     } else {

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/socket.h"
 #include "ring/claim.h"
+#include "ring/figures.h"
 #include "ring/geometry.h"
 #include "shm/segment.h"
 #include <errno.h>
@@ -236,10 +237,6 @@ bool ae_survey_is_active(const ae_cursors *cursors, uint32_t record) {
     return cursors != NULL && (ae_load_acquire(&cursors->active.active) >> record & 1) != 0;
 }
 
-bool ae_survey_is_evicted(const ae_log *log, uint32_t record, const ae_geometry *geometry) {
-    return log != NULL && geometry->evict_lag != 0 && (ae_load_acquire(&log->evict[record]) & 1) != 0;
-}
-
 /* Fills in what the registry's record states. */
 static void fill_record(const ae_registry_topic *topic, aether_topic_info *info) {
     const ae_geometry *geometry = &topic->geometry;
@@ -275,7 +272,7 @@ void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_
         if (grants[i].role == AE_ROLE_PUBLISHER) {
             info->publishers++;
         } else if (grants[i].role == AE_ROLE_RELIABLE) {
-            const bool evicted = ae_survey_is_evicted(log, record, geometry);
+            const bool evicted = ae_figures_is_evicted(log, geometry, record);
             const bool active = ae_survey_is_active(cursors, record);
             info->reliable += cursors == NULL || active || evicted;
             if (active && !evicted) {

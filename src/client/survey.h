@@ -85,7 +85,4 @@ uint64_t ae_survey_next_seq(const ae_log *log, const ae_geometry *geometry);
 /* Does the subscriber with this cursor record hold publishers back, apart from evictions? */
 bool ae_survey_is_active(const ae_cursors *cursors, uint32_t record);
 
-/* Do publishers no longer wait for it? On a topic that doesn't evict the word in the log is ignored. */
-bool ae_survey_is_evicted(const ae_log *log, uint32_t record, const ae_geometry *geometry);
-
 #endif

@@ -151,6 +151,10 @@ uint64_t ae_figures_stalled(const ae_account *account, uint64_t waits_last, uint
     return account->stall_ns > UINT64_MAX - *present ? UINT64_MAX : account->stall_ns + *present;
 }
 
+bool ae_figures_is_evicted(const ae_log *log, const ae_geometry *geometry, uint32_t record) {
+    return log != NULL && geometry->evict_lag != 0 && (ae_load_acquire(&log->evict[record]) & 1) != 0;
+}
+
 uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *geometry) {
     uint64_t most;
 

@@ -74,6 +74,12 @@ static inline uint64_t ae_stall_end(uint64_t waits_last, uint64_t now_ns) {
  */
 uint64_t ae_figures_stalled(const ae_account *account, uint64_t waits_last, uint64_t now_ns, uint64_t *present);
 
+/*
+ * Have publishers evicted the reliable subscriber that holds the record? It knows only after its next receive. On a topic
+ * that doesn't evict the word in the log is ignored. log may be NULL.
+ */
+bool ae_figures_is_evicted(const ae_log *log, const ae_geometry *geometry, uint32_t record);
+
 /* The bytes of so many messages, which the client has counted; limited to what so many messages can have. */
 uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *geometry);
 

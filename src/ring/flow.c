@@ -13,9 +13,9 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
 
     if (p->geometry.evict_lag != 0) {
         /*
-         * E2 acquire, pairs E1 (admission): with a word of this generation comes this generation's cursor. The word
-         * must be loaded before bit and cursor: otherwise a new subscriber could be evicted for the lag of the record's
-         * former holder.
+         * E2 acquire, pairs E1 (admission) and E5 (retire): with a word of this generation comes this generation's
+         * cursor, and with one that a retirement has raised the cleared bit. The word must be loaded before bit and
+         * cursor: otherwise a new subscriber could be evicted for the lag of the record's former holder.
          */
         word = ae_load_acquire(&p->log->evict[r]);
         if ((word & 1) != 0 || (ae_load_acquire(&p->cursors->active.active) >> r & 1) == 0)

@@ -65,12 +65,20 @@ uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uin
     return aborted;
 }
 
+/*
+ * F4 acq_rel, pairs F3 (scan), as in ae_subscriber_leave(): the subscriber's last load from the ring happens before a
+ * publisher sees the bit clear and overwrites.
+ */
+static void clear_active(ae_cursors *cursors, uint32_t record) {
+    (void)ae_fetch_and(&cursors->active.active, ~(1ull << record));
+}
+
 void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record) {
     ae_cursor_record *own = &cursors->records[record];
     uint64_t claim, old;
 
     /* Publishers mustn't wait for the former holder's cursor, nor evict the new holder because of it. */
-    ae_topic_retire_subscriber(cursors, record);
+    clear_active(cursors, record);
     claim = ae_claim_reach(log, ae_load_relaxed(&log->claim.position));
     ae_store_relaxed(&own->cursor, claim);
     /*
@@ -82,10 +90,17 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
     (void)ae_exchange(&log->evict[record], ((old >> 1) + 1) << 1);
 }
 
-void ae_topic_retire_subscriber(ae_cursors *cursors, uint32_t record) {
+void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record) {
+    uint64_t old;
+
+    clear_active(cursors, record);
+    if (log == NULL)
+        return;
     /*
-     * F4 acq_rel, pairs F3 (scan), as in ae_subscriber_leave(): the subscriber's last load from the ring happens before
-     * a publisher sees the bit clear and overwrites.
+     * E5 acq_rel, pairs E2 (scan): a publisher that loads the raised word finds the bit clear. One that loaded the word
+     * before can't evict any more: either its exchange comes first, and the word stays as it is, or it fails.
      */
-    (void)ae_fetch_and(&cursors->active.active, ~(1ull << record));
+    old = ae_load_relaxed(&log->evict[record]);
+    if ((old & 1) == 0)
+        (void)ae_cas(&log->evict[record], old, old + 2);
 }

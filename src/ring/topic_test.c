@@ -63,7 +63,7 @@ static void step(const struct ring *ring, enum verb verb, uint32_t record) {
         ae_topic_admit_subscriber(ring->log, ring->cursors, record);
         break;
     default:
-        ae_topic_retire_subscriber(ring->cursors, record);
+        ae_topic_retire_subscriber(ring->log, ring->cursors, record);
     }
 }
 
@@ -559,17 +559,28 @@ static void subscribers_are_retired(void **state) {
     (void)state;
     ring_make_as(&ring, &configs[0]);
     expected = image_make(&ring);
-    for (unsigned active = 0; active < 2; active++) {
-        ring_reset(&ring);
-        set_cursor_record(&ring, 77, 2, active);
-        image_save(&expected, &ring);
-        ae_store_relaxed(&image_cursors(&expected)->active.active, OTHER);
+    for (unsigned i = 0; i < 4; i++) {
+        const bool active = i & 1, evicted = i >> 1;
         for (unsigned n = 0; n < 2; n++) {
+            ring_reset(&ring);
+            set_cursor_record(&ring, 77, 2 | evicted, active);
+            image_save(&expected, &ring);
+            ae_store_relaxed(&image_cursors(&expected)->active.active, OTHER);
+            ae_store_relaxed(&image_log(&expected)->evict[RECORD], evicted ? 3 : 4);
             (void)step_killed(&ring, RETIRE_SUBSCRIBER, n);
             step(&ring, RETIRE_SUBSCRIBER, RECORD);
             assert_same(&expected, &ring);
+            /* A publisher that had found the bit set and the word of that time no longer evicts. */
+            if (!evicted)
+                assert_false(ae_cas(&ring.log->evict[RECORD], 2, 3));
         }
     }
+    /* Publishers don't evict there. */
+    ring_reset(&ring);
+    set_cursor_record(&ring, 77, 2, true);
+    ae_topic_retire_subscriber(NULL, ring.cursors, RECORD);
+    assert_int_equal(load(&ring.cursors->active.active), OTHER);
+    assert_int_equal(load(&ring.log->evict[RECORD]), 2);
     free(expected.bytes);
     ring_free(&ring);
 }

@@ -177,7 +177,7 @@ void perform_daemons(const struct call *call) {
         break;
     case RETIRE_SUBSCRIBER:
         if (broken != BROKEN_KEEP_CURSOR)
-            ae_topic_retire_subscriber(world.cursors, subscriber);
+            ae_topic_retire_subscriber(world.log, world.cursors, subscriber);
         break;
     default:
         break;

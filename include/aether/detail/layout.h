@@ -227,7 +227,10 @@ typedef struct ae_log {
     ae_wake_block wake;
     ae_stream_block stream;
     uint8_t reserved0[512];
-    /* generation << 1 | evicted. aetherd, when it admits a subscriber to the record; publishers, to evict it */
+    /*
+     * generation << 1 | evicted. aetherd, when it admits a subscriber to the record, and when it retires one that isn't
+     * evicted; publishers, to evict it
+     */
     ae_u64 evict[AE_SUBSCRIBERS_MAX];
     uint8_t reserved1[2560];
     ae_publisher_record publishers[AE_PUBLISHERS_MAX];
