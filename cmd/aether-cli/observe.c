@@ -96,6 +96,6 @@ uint32_t evicted_count(const aether_topic_metrics *topic) {
     uint32_t count = 0;
 
     for (size_t i = 0; i < topic->subscriber_count; i++)
-        count += topic->subscribers[i].state == AETHER_SUBSCRIBER_EVICTED;
+        count += topic->subscribers[i].evictions != 0;
     return count;
 }

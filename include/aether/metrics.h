@@ -95,11 +95,12 @@ typedef enum aether_waits {
     AETHER_WAITS_CLAIM = 5       /* other publishers were faster at each try */
 } aether_waits;
 
+/* One that is stuck and was evicted is STUCK; `evictions` says that it was evicted. */
 typedef enum aether_subscriber_state {
     AETHER_SUBSCRIBER_IDLE = 0,   /* has received all that there is */
     AETHER_SUBSCRIBER_BEHIND = 1, /* messages wait, and it receives */
     AETHER_SUBSCRIBER_STUCK = 2,  /* messages wait, and it has received none for a second */
-    AETHER_SUBSCRIBER_EVICTED = 3 /* publishers have evicted it, and it receives as best effort */
+    AETHER_SUBSCRIBER_EVICTED = 3 /* publishers have evicted it; it isn't stuck, and receives as best effort */
 } aether_subscriber_state;
 
 /* The client of a publisher or subscriber. */

@@ -316,6 +316,43 @@ static void states(void **state) {
     assert_int_equal(s->state, AETHER_SUBSCRIBER_EVICTED);
     assert_int_equal(s->evictions, 1);
     assert_int_equal(f->out.evictions, 1);
+    ae_store_relaxed(&f->records[RELIABLE]->last_ns, now / 4);
+    s = &read_it(f)->subscribers[0];
+    assert_int_equal(s->state, AETHER_SUBSCRIBER_STUCK);
+    assert_int_equal(s->evictions, 1);
+    assert_int_equal(f->out.stuck, 1);
+    ae_store_relaxed(&f->records[RELIABLE]->position, 1100); /* nothing waits */
+    s = &read_it(f)->subscribers[0];
+    assert_int_equal(s->state, AETHER_SUBSCRIBER_EVICTED);
+    assert_int_equal(f->out.stuck, 0);
+}
+
+/* Each policy is stuck if messages wait and none was received: behind, overrun, and evicted without knowing it. */
+static void stuck_of_each_policy(void **state) {
+    struct fixture *f = *state;
+    const uint64_t now = ae_now_ns();
+
+    publish_all(f);
+    receive_all(f);
+    f->topic->geometry.evict_lag = TEST_CAPACITY;
+    ae_store_release(&f->log->evict[5], 2 << 1 | 1);
+    for (uint64_t behind = 5; behind <= 75; behind += 70) { /* the ring has 64 slots */
+        const uint64_t next = 1100 - behind;
+        stamp(f, 1096, now / 2);
+        ae_store_relaxed(&f->cursors->records[5].cursor, next);
+        for (int i = RELIABLE; i <= LATEST; i++) {
+            store_account(f->records[i], &(ae_account){.joined = 1000, .next = next, .by_position = i != RELIABLE});
+            ae_store_relaxed(&f->records[i]->position, next);
+            ae_store_relaxed(&f->records[i]->last_ns, now / 4);
+        }
+        const aether_topic_metrics *out = read_it(f);
+        for (size_t i = 0; i < out->subscriber_count; i++) {
+            assert_int_equal(out->subscribers[i].lag, behind);
+            assert_int_equal(out->subscribers[i].state, AETHER_SUBSCRIBER_STUCK);
+            assert_int_equal(out->subscribers[i].evictions, i == 0);
+        }
+        assert_int_equal(out->stuck, 3);
+    }
 }
 
 /* Publishers have evicted the subscriber, which hasn't received since and so doesn't know. It is counted once, always. */
@@ -919,6 +956,7 @@ int main(void) {
         TEST(subscribers),
         TEST(states),
         TEST(evictions),
+        TEST(stuck_of_each_policy),
         TEST(latency),
         TEST(waits),
         TEST(folds),

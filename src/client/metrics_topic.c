@@ -191,8 +191,6 @@ static void fill_subscriber(const struct reading *r, const ae_registry_grant *gr
     s->received_ns = copy->last_ns.v != 0 ? since(r, copy->last_ns.v) : AETHER_UNKNOWN;
     s->sleeps = copy->sleeps.v;
     s->woken = copy->woken.v;
-    if (s->evictions != 0)
-        s->state = AETHER_SUBSCRIBER_EVICTED;
 }
 
 static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_metrics *s) {
@@ -322,8 +320,12 @@ static void judge_subscriber(const struct reading *r, aether_subscriber_metrics 
 
     s->lag = (int64_t)(end - s->next) > 0 ? end - s->next : 0;
     s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
-    if (s->lag > 0 && s->state != AETHER_SUBSCRIBER_EVICTED)
-        s->state = is_stuck(r, s) ? AETHER_SUBSCRIBER_STUCK : AETHER_SUBSCRIBER_BEHIND;
+    if (s->lag > 0 && is_stuck(r, s))
+        s->state = AETHER_SUBSCRIBER_STUCK;
+    else if (s->evictions != 0)
+        s->state = AETHER_SUBSCRIBER_EVICTED;
+    else if (s->lag > 0)
+        s->state = AETHER_SUBSCRIBER_BEHIND;
 }
 
 static void judge_subscribers(const struct reading *r) {

@@ -63,7 +63,7 @@ static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s
     add_owner(o, &s->owner);
     ae_json_text(o, "policy", ae_policy_name(s->policy));
     ae_json_text(o, "state", aether_state_name(s->state));
-    ae_json_bool(o, "evicted", s->state == AETHER_SUBSCRIBER_EVICTED);
+    ae_json_bool(o, "evicted", s->evictions != 0);
     ae_json_u64(o, "joined", s->joined);
     ae_json_u64(o, "next", s->next);
     ae_json_figures(o, AETHER_SCOPE_SUBSCRIBER, s);

@@ -149,7 +149,7 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
         const bool reliable = s->policy == AETHER_RELIABLE;
         add_peer(&table, &s->owner, reliable ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT,
                  (const uint64_t[6]){s->joined, s->next, s->lag, s->lost, s->aborted, 0});
-        ae_table_cell(&table, "%s", !reliable ? "-" : s->state == AETHER_SUBSCRIBER_EVICTED ? "yes" : "no");
+        ae_table_cell(&table, "%s", !reliable ? "-" : s->evictions != 0 ? "yes" : "no");
     }
     const int rc = ae_table_print(&table, view->out);
     return rc == 0 ? ae_text_peers(view, figures) : rc;
