@@ -150,6 +150,7 @@ typedef struct aether_subscriber_metrics {
     uint64_t skipped;     /* sequences that a latest subscriber passed over for a newer message */
     uint64_t evictions;   /* 1: publishers have evicted it, also if it has received nothing since and so doesn't know */
     uint64_t lag;         /* messages between next and the topic's end */
+    uint64_t overwritten; /* of `lag`: no longer in the ring, so the next receive counts at least these as lost */
     uint64_t age_ns;      /* how long ago the oldest unread message was published; 0: none is unread; AETHER_UNKNOWN */
     uint64_t received_ns; /* how long ago it last received a stamped message; AETHER_UNKNOWN */
     uint64_t sleeps;      /* times that it slept to wait for a message */
@@ -187,6 +188,7 @@ typedef struct aether_topic_metrics {
     uint64_t lost, lost_by[AETHER_LOST_REASONS], gaps, aborted, skipped, evictions, sleeps, woken;
     uint64_t accounted;     /* sum of next - joined of the subscribers: = delivered + lost + aborted + skipped */
     uint64_t lag;           /* of the subscriber that is farthest behind */
+    uint64_t overwritten;   /* sum of the subscribers' */
     uint64_t age_ns;        /* the longest age_ns of its subscribers; AETHER_UNKNOWN if all that aren't 0 are unknown */
     uint64_t stuck;         /* subscribers that are stuck now */
     aether_latency latency; /* of all subscribers */

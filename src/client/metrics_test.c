@@ -88,6 +88,7 @@ static const aether_topic_metrics *read_it(struct fixture *f) {
         assert_true(s->next - s->joined == s->delivered + s->lost + s->aborted + s->skipped);
         assert_true(s->lost == s->lost_by[0] + s->lost_by[1] + s->lost_by[2] + s->lost_by[3]);
         assert_true(s->lag <= out->lag && s->next + s->lag <= out->info.next_seq);
+        assert_true(s->overwritten <= s->lag && s->overwritten <= out->overwritten);
     }
     return out;
 }
@@ -393,6 +394,42 @@ static void evictions(void **state) {
     ae_store_relaxed(&f->records[RELIABLE]->flips, 0);
     assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 1);
     assert_int_equal(f->out.evictions, 1);
+}
+
+/* What the next receive counts as lost, because it is no longer in the ring. */
+static void overwritten(void **state) {
+    struct fixture *f = *state;
+    const aether_topic_metrics *out;
+
+    publish_all(f);
+    receive_all(f);
+    assert_int_equal(read_it(f)->overwritten, 0);
+    for (int i = RELIABLE; i <= LATEST; i++) {
+        store_account(f->records[i], &(ae_account){.joined = 1000, .next = 1016, .by_position = 1});
+        ae_store_relaxed(&f->records[i]->position, 1016); /* the ring has 1036 to 1099 */
+    }
+    /* A reliable subscriber that reads what was published before its join. A latest one passes over older messages. */
+    out = read_it(f);
+    assert_int_equal(out->subscribers[0].lag, 84);
+    assert_int_equal(out->subscribers[0].overwritten, 20);
+    assert_int_equal(out->subscribers[1].overwritten, 20);
+    assert_int_equal(out->subscribers[2].lag, 84);
+    assert_int_equal(out->subscribers[2].overwritten, 0);
+    assert_int_equal(out->overwritten, 40);
+    assert_int_equal(out->lost, 0);
+    ae_store_relaxed(&f->records[BEST_EFFORT]->position, 1036);
+    assert_int_equal(read_it(f)->subscribers[1].overwritten, 0);
+    assert_int_equal(f->out.subscribers[1].lag, 64);
+
+    /* Publishers wait for the cursor: if it seems to be farther behind, it was loaded before they claimed. */
+    store_account(f->records[RELIABLE], &(ae_account){.joined = 1000, .next = 1016});
+    ae_store_relaxed(&f->cursors->records[5].cursor, 1016);
+    assert_int_equal(read_it(f)->subscribers[0].overwritten, 0);
+    /* Not after they have evicted it. */
+    f->topic->geometry.evict_lag = TEST_CAPACITY;
+    ae_store_release(&f->log->evict[5], 2 << 1 | 1);
+    assert_int_equal(read_it(f)->subscribers[0].overwritten, 20);
+    assert_int_equal(f->out.overwritten, 20);
 }
 
 static void latency(void **state) {
@@ -956,6 +993,7 @@ int main(void) {
         TEST(subscribers),
         TEST(states),
         TEST(evictions),
+        TEST(overwritten),
         TEST(stuck_of_each_policy),
         TEST(latency),
         TEST(waits),

@@ -168,6 +168,22 @@ static void fill_latency(const ae_stats_record *record, const ae_stats_record *c
         latency->buckets[i] = ae_load_relaxed(&record->buckets[i]);
 }
 
+/*
+ * How many messages from `next` on the ring no longer holds. `end` was loaded before `next`: what publishers have
+ * overwritten since then, the subscriber may have received before. Publishers overwrite nothing that a reliable subscriber
+ * hasn't released, unless they have evicted it; except for messages from before its join, which are read by position. A
+ * latest subscriber passes over older messages, so it loses none.
+ */
+static uint64_t overwritten(const struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
+                            uint64_t end) {
+    const uint64_t behind = end - record->figures.next, capacity = r->geometry->capacity;
+    const bool kept = grant->role == AE_ROLE_RELIABLE && record->figures.evicted == 0 && !record->account.by_position;
+
+    if (kept || (grant->role != AE_ROLE_RELIABLE && record->copy.policy.v == AETHER_LATEST))
+        return 0;
+    return (int64_t)behind > 0 && behind > capacity ? behind - capacity : 0;
+}
+
 static void fill_subscriber(const struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
                             aether_subscriber_metrics *s) {
     const struct ae_figures *figures = &record->figures;
@@ -210,8 +226,9 @@ static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_me
         aether_latency_add(&out->latency, &s->latency);
 }
 
+/* end: the topic's, loaded before the record. */
 static int add_subscriber(struct reading *r, const ae_registry_grant *grant, const ae_stats_record *shared,
-                          const struct ae_record *record) {
+                          const struct ae_record *record, uint64_t end) {
     const int rc = grow_subscribers(r);
 
     if (rc != 0)
@@ -220,6 +237,7 @@ static int add_subscriber(struct reading *r, const ae_registry_grant *grant, con
         r->by_cursor[grant->record] = (int32_t)r->out->subscriber_count;
     aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count++];
     fill_subscriber(r, grant, record, s);
+    s->overwritten = overwritten(r, grant, record, end);
     fill_latency(shared, &record->copy, &s->latency);
     sum_subscriber(r->out, s);
     return 0;
@@ -319,6 +337,7 @@ static void judge_subscriber(const struct reading *r, aether_subscriber_metrics 
     const uint64_t end = r->out->info.next_seq;
 
     s->lag = (int64_t)(end - s->next) > 0 ? end - s->next : 0;
+    s->overwritten = at_most(s->overwritten, s->lag); /* a hostile publisher may set the claim back */
     s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
     if (s->lag > 0 && is_stuck(r, s))
         s->state = AETHER_SUBSCRIBER_STUCK;
@@ -336,6 +355,7 @@ static void judge_subscribers(const struct reading *r) {
         aether_subscriber_metrics *s = &r->metrics->subscribers[i];
         judge_subscriber(r, s);
         out->lag = larger(out->lag, s->lag);
+        add(&out->overwritten, s->overwritten);
         out->stuck += s->state == AETHER_SUBSCRIBER_STUCK;
         if (s->age_ns == AETHER_UNKNOWN)
             unknown = true;
@@ -380,6 +400,7 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed, bo
     struct ae_mapping stats =
         ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id, 0, 0);
     const ae_stats_record *shared = ae_record_find(&stats, &grant);
+    const uint64_t end = ae_survey_next_seq(r->objects.log, r->geometry);
     int rc = 0;
     /* Read before the record: a stall that ends meanwhile is at least as long as it is counted here. */
     r->now = ae_now_ns();
@@ -387,7 +408,7 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed, bo
     if (grant.role == AE_ROLE_PUBLISHER)
         add_publisher(r, &grant, &metrics->record);
     else
-        rc = add_subscriber(r, &grant, shared, &metrics->record);
+        rc = add_subscriber(r, &grant, shared, &metrics->record, end);
     ae_mappings_drop(&stats);
     return rc;
 }

@@ -56,6 +56,7 @@ static void add_figures(aether_topic_metrics *to, const aether_topic_metrics *fr
     add(&to->woken, from->woken);
     add(&to->accounted, from->accounted);
     raise_to(&to->lag, from->lag);
+    add(&to->overwritten, from->overwritten);
     raise_age(&to->age_ns, from->age_ns);
     add(&to->stuck, from->stuck);
     aether_latency_add(&to->latency, &from->latency);
