@@ -153,7 +153,7 @@ typedef struct aether_subscriber_metrics {
     uint64_t overwritten; /* of `lag`: no longer in the ring, so the next receive counts at least these as lost */
     uint64_t age_ns;      /* how long ago the oldest unread message was published; 0: none is unread; AETHER_UNKNOWN */
     uint64_t received_ns; /* how long ago it last received a stamped message; AETHER_UNKNOWN */
-    uint64_t sleeps;      /* times that it slept to wait for a message */
+    uint64_t sleeps;      /* times that it slept to wait for a message; a wait in a waitset counts once */
     uint64_t woken;       /* of these, times after which there was one */
     uint64_t holds_up;    /* publishers that wait for it now */
     uint64_t held_up_ns;  /* the longest time that one of them has waited */

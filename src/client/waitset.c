@@ -22,6 +22,8 @@
 #include "base/socket.h"
 #include "client/handle.h"
 #include "ring/nap.h"
+#include "ring/receive.h"
+#include "ring/stats.h"
 #include "ring/wait.h"
 #include "ring/wake.h"
 #include <aether/idle.h>
@@ -46,6 +48,7 @@ struct member {
     struct aether_waitset *set;
     struct ae_subscriber_handle *handle; /* only for the set's thread; NULL: closed, in a forked child */
     void *context;
+    bool slept; /* only for the set's thread: its wait is counted as a sleep */
 
     /* Under the lock. */
     const ae_u64 *wake;           /* the topic's wake word */
@@ -233,6 +236,20 @@ static struct sleep prepare_sleep(struct aether_waitset *set) {
     return sleep;
 }
 
+/*
+ * Counts a sleep for each member that waits since now. Only the set's thread writes the members' statistics, also if the
+ * helper sleeps. A member's wait counts once, and not whenever the set wakes for another member or leaves its notes
+ * again.
+ */
+static void count_sleeps(struct aether_waitset *set) {
+    for (size_t i = 0; i < set->count; i++) {
+        struct member *m = set->members[i];
+        if (!m->slept)
+            ae_stats_slept(&m->handle->ring);
+        m->slept = true;
+    }
+}
+
 static uint64_t thread_cpu_ns(void) {
     struct timespec t;
 
@@ -309,6 +326,8 @@ static bool sleep_once(struct aether_waitset *set, uint64_t max_ns, struct membe
         ns = least(ns, nap_ns(set, cpu_before));
     if (sleep.shortly)
         ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
+    if (set->fd < 0) /* then this is the set's thread; else arm() counts */
+        count_sleeps(set);
     return sleep_on(set, control, sleep.entries, ns);
 }
 
@@ -399,8 +418,7 @@ static void stop_helper(struct aether_waitset *set) {
 static void prepare_to_wait(struct aether_waitset *set) {
     for (struct member *m = set->newest; m != NULL && m->stale; m = m->older) {
         struct ae_subscriber *s = &m->handle->ring;
-        if (s->hot.cursor_stored != s->hot.next)
-            ae_store_cursor(&s->hot, s->hot.next);
+        ae_subscriber_release(s);
         m->seen.hot.next = s->hot.next;
         m->seen.evicted = s->evicted;
         m->seen.reported_end = s->reported_end;
@@ -412,6 +430,7 @@ static void prepare_to_wait(struct aether_waitset *set) {
 static void arm(struct aether_waitset *set) {
     if (set->fd < 0)
         return;
+    count_sleeps(set);
     pthread_mutex_lock(&set->lock);
     if (!set->armed) {
         prepare_to_wait(set);
@@ -444,6 +463,9 @@ static bool find_ready(struct aether_waitset *set, aether_ready *ready) {
     m = find_news(set, fully);
     if (m != NULL) {
         ae_subscriber_mark_reported(&m->handle->ring);
+        if (m->slept)
+            ae_stats_woken(&m->handle->ring);
+        m->slept = false;
         touch(set, m);
         if (set->armed)
             make_readable(set);

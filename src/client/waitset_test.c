@@ -91,6 +91,14 @@ static void publish_one(struct fixture *f, unsigned i) {
     assert_int_equal(aether_publish(f->pub[i].handle, &seq, sizeof seq), 0);
 }
 
+/* All handles of the test share one record of statistics; each has its own counts, which it stores there. */
+static void assert_slept(struct fixture *f, unsigned i, uint64_t sleeps, uint64_t woken) {
+    const struct ae_subscriber *s = &ae_handle_of_subscriber(f->sub[i])->ring;
+
+    assert_int_equal(s->sleeps, sleeps);
+    assert_int_equal(s->woken, woken);
+}
+
 /* The index of the subscriber that the set names, or -1. */
 static int next_named(struct fixture *f, uint64_t timeout_ns) {
     aether_ready ready = {NULL, NULL};
@@ -156,6 +164,46 @@ static void names_members_with_messages(void **state) {
         assert_int_equal(next_named(f, round % 2 * 10000), -1);
     }
     assert_int_equal(threads(), before);
+    close_all(f);
+}
+
+/* A wait of a member is one sleep, however often the set wakes meanwhile. It ends when the set names the member. */
+static void sleeps_are_counted(void **state) {
+    struct fixture *f = open_all(3, of_each);
+
+    (void)state;
+    assert_int_equal(next_named(f, 0), -1); /* doesn't sleep */
+    for (unsigned i = 0; i < 3; i++)
+        assert_slept(f, i, 0, 0);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_int_equal(next_named(f, MS), -1);
+        for (unsigned i = 0; i < 3; i++)
+            assert_slept(f, i, 1, 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        publish_one(f, i);
+        assert_int_equal(next_named(f, AETHER_FOREVER), (int)i);
+        assert_slept(f, i, 1, 1);
+        assert_int_equal(next_named(f, AETHER_FOREVER), (int)i); /* it hasn't received */
+        assert_int_equal(receive_all(f->sub[i]), 1);
+        assert_slept(f, i, 1, 1);
+    }
+    assert_int_equal(next_named(f, 0), -1);
+    assert_slept(f, 0, 1, 1);
+    assert_int_equal(next_named(f, MS), -1);
+    assert_slept(f, 0, 2, 1);
+
+    /* The helper sleeps in the program's stead. */
+    assert_true(aether_waitset_fd(f->set) >= 0);
+    publish_one(f, 1);
+    assert_int_equal(next_named(f, AETHER_FOREVER), 1);
+    assert_slept(f, 1, 2, 2);
+    assert_int_equal(receive_all(f->sub[1]), 1);
+    assert_int_equal(next_named(f, 0), -1);
+    assert_slept(f, 1, 3, 2);
+    assert_int_equal(next_named(f, MS), -1);
+    for (unsigned i = 0; i < 3; i++)
+        assert_slept(f, i, i == 1 ? 3 : 2, i == 1 ? 2 : 1);
     close_all(f);
 }
 
@@ -763,6 +811,7 @@ static void forbid_futex_waitv(void) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_members_with_messages),
+        cmocka_unit_test(sleeps_are_counted),
         cmocka_unit_test(an_empty_set),
         cmocka_unit_test(takes_turns),
         cmocka_unit_test(a_busy_subscriber_starves_no_other),

@@ -227,6 +227,14 @@ void ae_stats_open_subscriber(struct ae_subscriber *s) {
     ae_stats_store_subscriber(s);
 }
 
+void ae_stats_slept(struct ae_subscriber *s) {
+    ae_store_relaxed(&s->stats->sleeps, ++s->sleeps);
+}
+
+void ae_stats_woken(struct ae_subscriber *s) {
+    ae_store_relaxed(&s->stats->woken, ++s->woken);
+}
+
 uint64_t ae_stamp_load(const struct ae_subscriber *s, uint64_t seq) {
     const uint64_t off = s->geometry.stamps_off;
     const ae_u64 *stamps = (const ae_u64 *)((uintptr_t)s->log + off);

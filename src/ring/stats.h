@@ -70,6 +70,10 @@ void ae_stats_open_subscriber(struct ae_subscriber *s);
 /* Stores the subscriber's figures. */
 void ae_stats_store_subscriber(struct ae_subscriber *s);
 
+/* The subscriber, for which there is nothing, is about to sleep; and there was something after it had slept. */
+void ae_stats_slept(struct ae_subscriber *s);
+void ae_stats_woken(struct ae_subscriber *s);
+
 /* The slot of seq says that it is stamped. Returns its stamp; whether it belongs to the message is known later. */
 uint64_t ae_stamp_load(const struct ae_subscriber *s, uint64_t seq);
 

@@ -136,10 +136,10 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
     }
     adapt_spin(s, false);
     while ((now = ae_now_ns()) - start < timeout_ns) {
-        ae_store_relaxed(&s->stats->sleeps, ++s->sleeps);
+        ae_stats_slept(s);
         const bool no_signal = ae_subscriber_sleep(s, timeout_ns - (now - start));
         if (ae_subscriber_has_news(s)) {
-            ae_store_relaxed(&s->stats->woken, ++s->woken);
+            ae_stats_woken(s);
             return report(s);
         }
         if (!no_signal)
