@@ -716,8 +716,10 @@ static void open_errors(void **state) {
     snprintf(path, sizeof path, "%s/other.sock", f->on.directory);
     assert_int_equal(aether_metrics_open(&metrics, path), -ENOENT);
     assert_null(metrics);
+    assert_non_null(strstr(aether_errmsg(), path));
     f->on.registry.header->layout_major++;
     assert_int_equal(aether_metrics_open(&metrics, f->on.socket_path), -EPROTO);
+    assert_non_null(strstr(aether_errmsg(), f->on.socket_path));
     f->on.registry.header->layout_major--;
     aether_metrics_close(NULL);
 }

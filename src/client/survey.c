@@ -6,6 +6,7 @@
 #include "ring/figures.h"
 #include "ring/geometry.h"
 #include "shm/segment.h"
+#include <aether/error.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +16,16 @@
 #include <unistd.h>
 
 /* ---- the registry ------------------------------------------------------------------------------------------------ */
+
+/* Names the instance by its socket, as the user knows it, and not only the object in /dev/shm. */
+static int open_registry(struct ae_registry *registry, const struct ae_instance *instance) {
+    const int rc = ae_registry_open(registry, instance, false);
+
+    if (rc == -ENOENT)
+        return ae_fail(rc, "no aetherd at %s, and none has left topics there: %s", instance->socket_path,
+                       aether_errmsg());
+    return rc != 0 ? ae_fail(rc, "aetherd at %s: %s", instance->socket_path, aether_errmsg()) : 0;
+}
 
 int ae_survey_open(struct ae_survey *survey, const char *socket_path) {
     struct stat st;
@@ -29,7 +40,7 @@ int ae_survey_open(struct ae_survey *survey, const char *socket_path) {
         if (rc != 0)
             return rc;
     }
-    return ae_registry_open(&survey->registry, &survey->instance, false);
+    return open_registry(&survey->registry, &survey->instance);
 }
 
 void ae_survey_close(struct ae_survey *survey) {
@@ -43,7 +54,7 @@ int ae_survey_follow(struct ae_survey *survey) {
 
     if (!ae_registry_replaced(&survey->registry, &survey->instance))
         return 0;
-    const int rc = ae_registry_open(&other, &survey->instance, false);
+    const int rc = open_registry(&other, &survey->instance);
     if (rc == -ENOENT || rc == -EBADMSG)
         return 0; /* it isn't finished, or is gone again: try later */
     if (rc != 0)
