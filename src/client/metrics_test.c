@@ -522,6 +522,7 @@ static void waits(void **state) {
 
     /* The subscriber has gone: nothing holds the publisher. */
     set_waits(f, PUBLISHER, AE_WAITS_LANE, 5, 1095);
+    ae_store_release(&f->cursors->records[6].cursor, 1095);
     assert_int_equal(read_it(f)->publishers[0].waits_subscriber, 0);
     ae_record_free(&f->on.registry.grants[RELIABLE].state);
     assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
@@ -538,6 +539,39 @@ static void waits(void **state) {
     assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
     set_waits(f, PUBLISHER, AE_WAITS_SUBSCRIBER, UINT64_MAX, UINT64_MAX);
     assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
+}
+
+/* A hostile publisher says that it waits for somebody who can't be in its way. */
+static void false_accusations(void **state) {
+    struct fixture *f = *state;
+
+    publish_all(f);
+    receive_all(f);
+    /* For a sequence beyond what it can want. The ring has 64 slots: a batch of all of them needs all below 1100. */
+    set_waits(f, PUBLISHER, AE_WAITS_SUBSCRIBER, 5, 1101);
+    assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
+    set_waits(f, PUBLISHER, AE_WAITS_LANE, 5, 1101);
+    assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
+    set_waits(f, PUBLISHER, AE_WAITS_SUBSCRIBER, 5, 1100);
+    assert_int_equal(read_it(f)->publishers[0].waits_subscriber, 0);
+    /* Another subscriber is farther behind; also one whose cursor makes no sense, which publishers take for a ring. */
+    subscribe(f->cursors, 6, 1080);
+    assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
+    ae_store_release(&f->cursors->records[6].cursor, 5);
+    assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
+    ae_store_release(&f->cursors->records[6].cursor, 1099);
+    assert_int_equal(read_it(f)->publishers[0].waits_subscriber, 0);
+    /* It has received all. */
+    ae_store_release(&f->cursors->records[5].cursor, 1100);
+    assert_int_equal(read_it(f)->subscribers[0].holds_up, 0);
+    /* The named publisher claims something else, or nobody has claimed it yet. */
+    set_waits(f, OTHER_PUBLISHER, AE_WAITS_PUBLISHER, 1, 1100);
+    assert_int_equal(read_it(f)->publishers[1].waits, AETHER_WAITS_NOT);
+    ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1094), ae_tag(1094, AE_KIND_BUSY, 0));
+    set_waits(f, OTHER_PUBLISHER, AE_WAITS_PUBLISHER, 1, 1094);
+    assert_int_equal(read_it(f)->publishers[1].waits, AETHER_WAITS_NOT);
+    set_waits(f, PUBLISHER, AE_WAITS_PUBLISHER, 2, 1094);
+    assert_int_equal(read_it(f)->publishers[0].waits_publisher, 1);
 }
 
 /* ---- totals ------------------------------------------------------------------------------------------------------ */
@@ -995,6 +1029,7 @@ int main(void) {
         TEST(subscribers),
         TEST(states),
         TEST(evictions),
+        TEST(false_accusations),
         TEST(overwritten),
         TEST(stuck_of_each_policy),
         TEST(latency),

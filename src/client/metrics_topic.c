@@ -8,6 +8,7 @@
 #include "base/histogram.h"
 #include "client/metrics_topic.h"
 #include "ring/claim.h"
+#include "ring/figures.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,19 +61,57 @@ static void fill_owner(const struct reading *r, const ae_registry_grant *grant, 
 
 /* ---- publishers -------------------------------------------------------------------------------------------------- */
 
+/* How far the subscriber of an active record is behind `end`, as publishers see it: at most a ring. 0: nothing holds them. */
+static uint64_t lag_of(const struct reading *r, unsigned record, uint64_t end) {
+    const uint64_t lag = end - ae_load_acquire(&r->objects.cursors->records[record].cursor);
+
+    if ((int64_t)lag <= 0 || ae_figures_is_evicted(r->objects.log, r->geometry, record))
+        return 0;
+    return at_most(lag, r->geometry->capacity);
+}
+
+/*
+ * Does the subscriber hold back a publisher that waits until it has released all below seq? Publishers wait for the one
+ * that is farthest behind, and even for a batch as large as the ring for no more than what is published. So a publisher
+ * that isn't honest can name no other one.
+ */
+static bool is_held_by(const struct reading *r, uint64_t record, uint64_t seq) {
+    const uint64_t end = ae_survey_next_seq(r->objects.log, r->geometry);
+
+    if (record >= AE_SUBSCRIBERS_MAX || !ae_survey_is_active(r->objects.cursors, (uint32_t)record) ||
+        (int64_t)(seq - end) > 0)
+        return false;
+    const uint64_t lag = lag_of(r, (unsigned)record, end);
+    if (lag == 0 || (int64_t)(seq - (end - lag)) <= 0)
+        return false;
+    for (uint64_t active = ae_load_acquire(&r->objects.cursors->active.active); active != 0; active &= active - 1) {
+        if (lag_of(r, (unsigned)__builtin_ctzll(active), end) > lag)
+            return false;
+    }
+    return true;
+}
+
+/* Has the publisher of the record claimed seq and not finished it? */
+static bool is_pending_of(const struct reading *r, uint64_t record, uint64_t seq) {
+    const ae_log *log = r->objects.log;
+
+    if (log == NULL || record >= AE_PUBLISHERS_MAX)
+        return false;
+    const uint64_t end = ae_survey_next_seq(log, r->geometry);
+    const struct ae_span intent = ae_claim_intent(log, (uint32_t)record, end);
+    return seq - intent.first < intent.end - intent.first && (int64_t)(end - seq) > 0 &&
+           end - seq <= r->geometry->capacity &&
+           ae_tag_pending(ae_load_acquire(ae_slot_tag(log, r->geometry, seq)), seq);
+}
+
 /* Is what the publisher waited for at its last try still so? The words of the record are as they were copied. */
 static bool still_waits(const struct reading *r, const ae_stats_record *copy) {
-    const uint64_t record = copy->waits_record.v, seq = copy->waits_seq.v;
-
     switch (copy->waits_for.v) {
     case AE_WAITS_SUBSCRIBER:
     case AE_WAITS_LANE:
-        return record < AE_SUBSCRIBERS_MAX && ae_survey_is_active(r->objects.cursors, (uint32_t)record) &&
-               (int64_t)(seq - ae_load_acquire(&r->objects.cursors->records[record].cursor)) > 0;
+        return is_held_by(r, copy->waits_record.v, copy->waits_seq.v);
     case AE_WAITS_PUBLISHER:
-        return record < AE_PUBLISHERS_MAX &&
-               (r->objects.log == NULL ||
-                ae_tag_pending(ae_load_acquire(ae_slot_tag(r->objects.log, r->geometry, seq)), seq));
+        return is_pending_of(r, copy->waits_record.v, copy->waits_seq.v);
     case AE_WAITS_LOANS:
         return copy->loans.v != 0;
     case AE_WAITS_CLAIM:
