@@ -95,7 +95,10 @@ typedef enum aether_waits {
     AETHER_WAITS_CLAIM = 5       /* other publishers were faster at each try */
 } aether_waits;
 
-/* One that is stuck and was evicted is STUCK; `evictions` says that it was evicted. */
+/*
+ * Where the messages that wait have no stamp, a reader needs two passes, a second or more apart, to see who is stuck, and
+ * how old they are at least. One that is stuck and was evicted is STUCK; `evictions` says that it was evicted.
+ */
 typedef enum aether_subscriber_state {
     AETHER_SUBSCRIBER_IDLE = 0,   /* has received all that there is */
     AETHER_SUBSCRIBER_BEHIND = 1, /* messages wait, and it receives */

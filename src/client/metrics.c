@@ -6,6 +6,7 @@
 #include "base/export.h"
 #include "shm/segment.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,14 @@
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* Makes room for what is seen of the registry's grants. */
+static int make_seen(aether_metrics *metrics) {
+    const uint32_t grants = metrics->survey.registry.grants_max;
+
+    metrics->seen = calloc(grants, sizeof *metrics->seen);
+    return metrics->seen != NULL ? 0 : ae_fail(-ENOMEM, "out of memory for a reader of %" PRIu32 " grants", grants);
+}
+
 AE_EXPORT int aether_metrics_open(aether_metrics **metrics, const char *socket_path) {
     aether_metrics *new = calloc(1, sizeof *new);
 
@@ -22,6 +31,8 @@ AE_EXPORT int aether_metrics_open(aether_metrics **metrics, const char *socket_p
     if (new == NULL)
         return ae_fail(-ENOMEM, "out of memory for a reader of metrics");
     int rc = ae_survey_open(&new->survey, socket_path);
+    if (rc == 0)
+        rc = make_seen(new);
     if (rc == 0)
         rc = ae_mappings_init(&new->topics, TOPIC_MAPPINGS);
     if (rc == 0)
@@ -42,6 +53,7 @@ AE_EXPORT void aether_metrics_close(aether_metrics *metrics) {
     ae_totals_close(&metrics->totals);
     ae_survey_close(&metrics->survey);
     free(metrics->subscribers);
+    free(metrics->seen);
     free(metrics);
 }
 
@@ -55,7 +67,11 @@ static int refresh(aether_metrics *metrics) {
         ae_mappings_clear(&metrics->topics);
         ae_mappings_clear(&metrics->clients);
         ae_totals_close(&metrics->totals);
+        free(metrics->seen);
+        metrics->seen = NULL;
     }
+    if (metrics->seen == NULL && make_seen(metrics) != 0)
+        return -ENOMEM;
     if (metrics->totals.header == NULL) /* without them topics have the figures of what is open */
         (void)ae_totals_open(&metrics->totals, &metrics->survey.instance, metrics->survey.registry.topics_max, false);
     return ae_survey_read(&metrics->survey);
@@ -92,6 +108,8 @@ AE_EXPORT int aether_metrics_begin(aether_metrics *metrics, aether_instance_metr
 AE_EXPORT int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics *topic) {
     ae_registry_topic record;
 
+    if (metrics->seen == NULL) /* the pass has failed at its beginning */
+        return -ENOMEM;
     while (metrics->next_topic < metrics->survey.registry.topics_max) {
         const uint32_t i = metrics->next_topic++;
         if (!ae_survey_topic(&metrics->survey, i, &record))

@@ -4,6 +4,7 @@
 #include "base/histogram.h"
 #include "client/instance_test.h"
 #include "client/mappings.h"
+#include "client/metrics_topic.h"
 #include "shm/totals.h"
 #include <aether/metrics.h>
 #include <ctype.h>
@@ -281,6 +282,18 @@ static void stamp(struct fixture *f, uint64_t seq, uint64_t ns) {
     commit(f->log, &f->topic->geometry, seq, AE_KIND_INLINE + AE_KIND_STAMPED);
 }
 
+/* As if all that the reader remembers of a grant had been ns longer ago. */
+static void backdate(struct fixture *f, int handle, uint64_t ns) {
+    struct ae_seen *seen = &f->metrics->seen[handle];
+
+    if (seen->read_ns != 0)
+        seen->read_ns -= ns;
+    if (seen->waits_since != 0)
+        seen->waits_since -= ns;
+    if (seen->moved_after != 0)
+        seen->moved_after -= ns;
+}
+
 static void states(void **state) {
     struct fixture *f = *state;
     const aether_subscriber_metrics *s;
@@ -319,6 +332,9 @@ static void states(void **state) {
     assert_int_equal(f->out.evictions, 1);
     ae_store_relaxed(&f->records[RELIABLE]->last_ns, now / 4);
     s = &read_it(f)->subscribers[0];
+    assert_int_equal(s->state, AETHER_SUBSCRIBER_EVICTED); /* it has moved since the last reading */
+    backdate(f, RELIABLE, 3 * SECOND);
+    s = &read_it(f)->subscribers[0];
     assert_int_equal(s->state, AETHER_SUBSCRIBER_STUCK);
     assert_int_equal(s->evictions, 1);
     assert_int_equal(f->out.stuck, 1);
@@ -345,6 +361,7 @@ static void stuck_of_each_policy(void **state) {
             store_account(f->records[i], &(ae_account){.joined = 1000, .next = next, .by_position = i != RELIABLE});
             ae_store_relaxed(&f->records[i]->position, next);
             ae_store_relaxed(&f->records[i]->last_ns, now / 4);
+            backdate(f, i, 3 * SECOND);
         }
         const aether_topic_metrics *out = read_it(f);
         for (size_t i = 0; i < out->subscriber_count; i++) {
@@ -394,6 +411,46 @@ static void evictions(void **state) {
     ae_store_relaxed(&f->records[RELIABLE]->flips, 0);
     assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 1);
     assert_int_equal(f->out.evictions, 1);
+}
+
+/* No message that waits has a stamp: two readings show that the subscriber doesn't move. */
+static void stuck_without_stamps(void **state) {
+    struct fixture *f = *state;
+    const aether_subscriber_metrics *s;
+
+    publish_all(f);
+    receive_all(f);
+    s = &read_it(f)->subscribers[1];
+    assert_int_equal(s->state, AETHER_SUBSCRIBER_BEHIND);
+    backdate(f, BEST_EFFORT, 3 * SECOND);
+    s = &read_it(f)->subscribers[1];
+    assert_int_equal(s->state, AETHER_SUBSCRIBER_STUCK);
+    assert_true(s->age_ns >= 3 * SECOND && s->age_ns != AETHER_UNKNOWN);
+    /* It moves between two readings that are a second apart. */
+    for (uint64_t next = 1092; next < 1096; next++) {
+        backdate(f, BEST_EFFORT, SECOND);
+        ae_store_relaxed(&f->records[BEST_EFFORT]->position, next);
+        s = &read_it(f)->subscribers[1];
+        assert_int_equal(s->state, AETHER_SUBSCRIBER_BEHIND);
+        assert_true(s->age_ns == AETHER_UNKNOWN);
+    }
+    /* All was received in between, and messages wait again since the last reading. */
+    ae_store_relaxed(&f->records[BEST_EFFORT]->position, 1100);
+    assert_int_equal(read_it(f)->subscribers[1].state, AETHER_SUBSCRIBER_IDLE);
+    backdate(f, BEST_EFFORT, 3 * SECOND);
+    publish_to(f->log, 1101, 1);
+    assert_int_equal(read_it(f)->subscribers[1].state, AETHER_SUBSCRIBER_BEHIND);
+    backdate(f, BEST_EFFORT, 3 * SECOND);
+    assert_int_equal(read_it(f)->subscribers[1].state, AETHER_SUBSCRIBER_STUCK);
+    /* What was received lately had a stamp. */
+    ae_store_relaxed(&f->records[BEST_EFFORT]->last_ns, ae_now_ns() + 1000 * SECOND);
+    assert_int_equal(read_it(f)->subscribers[1].state, AETHER_SUBSCRIBER_BEHIND);
+    ae_store_relaxed(&f->records[BEST_EFFORT]->last_ns, 0);
+    /* Another subscriber's grant is in the same record of the registry. */
+    f->on.registry.grants[BEST_EFFORT].grant_id = 300;
+    ae_store_relaxed(&f->records[BEST_EFFORT]->grant_id, 300);
+    assert_int_equal(read_it(f)->subscribers[2].owner.grant_id, 300);
+    assert_int_equal(f->out.subscribers[2].state, AETHER_SUBSCRIBER_BEHIND);
 }
 
 /* What the next receive counts as lost, because it is no longer in the ring. */
@@ -1029,6 +1086,7 @@ int main(void) {
         TEST(subscribers),
         TEST(states),
         TEST(evictions),
+        TEST(stuck_without_stamps),
         TEST(false_accusations),
         TEST(overwritten),
         TEST(stuck_of_each_policy),

@@ -359,26 +359,55 @@ static uint64_t age_of(const struct reading *r, uint64_t next, uint64_t end) {
     return AETHER_UNKNOWN;
 }
 
-/*
- * Has the subscriber, for which messages wait, received none for a second? If publishers have overrun it, the ring holds
- * only younger messages than those that it missed, so their age says nothing. Without stamps only a process that can't
- * run is known to be stuck.
- */
-static bool is_stuck(const struct reading *r, const aether_subscriber_metrics *s) {
-    const bool overrun = s->lag > r->geometry->capacity;
-
-    if (r->geometry->latency == AE_LATENCY_OFF)
-        return memchr("TtZX", s->owner.process, 4) != NULL;
-    return s->received_ns >= STUCK_NS && (overrun || (s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS));
+/* What the reader remembers of a subscriber. The grants are sorted by id, and *at is the one that was asked for last. */
+static struct ae_seen *seen_of(const struct reading *r, size_t *at, uint64_t grant_id) {
+    while (r->grants[*at].grant_id != grant_id)
+        ++*at;
+    return &r->metrics->seen[r->grants[*at].index];
 }
 
-static void judge_subscriber(const struct reading *r, aether_subscriber_metrics *s) {
+/* Remembers this reading. Returns for how long, as readings show, the subscriber hasn't moved although messages wait. */
+static uint64_t remember(const struct reading *r, const aether_subscriber_metrics *s, struct ae_seen *seen) {
+    if (seen->grant_id != s->owner.grant_id)
+        *seen = (struct ae_seen){.grant_id = s->owner.grant_id, .next = s->next};
+    if (seen->next != s->next) {
+        seen->moved_after = seen->read_ns;
+        seen->next = s->next;
+        seen->waits_since = 0;
+    }
+    seen->read_ns = r->now;
+    if (s->lag == 0)
+        seen->waits_since = 0;
+    else if (seen->waits_since == 0)
+        seen->waits_since = r->now;
+    return s->lag > 0 ? since(r, seen->waits_since) : 0;
+}
+
+/*
+ * Has the subscriber, for which messages wait, received none for a second? If publishers have overrun it, the ring holds
+ * only younger messages than those that it missed, so their age says nothing; without stamps neither does the lag. It
+ * isn't stuck if it has moved since a reading that isn't long ago: perhaps none of what it received had a stamp.
+ */
+static bool is_stuck(const struct reading *r, const aether_subscriber_metrics *s, const struct ae_seen *seen) {
+    const bool stamped = r->geometry->latency != AE_LATENCY_OFF;
+
+    if (!stamped && memchr("TtZX", s->owner.process, 4) != NULL)
+        return true;
+    if (s->received_ns < STUCK_NS || (seen->moved_after != 0 && since(r, seen->moved_after) < 2 * STUCK_NS))
+        return false;
+    return (stamped && s->lag > r->geometry->capacity) || (s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS);
+}
+
+static void judge_subscriber(const struct reading *r, aether_subscriber_metrics *s, struct ae_seen *seen) {
     const uint64_t end = r->out->info.next_seq;
 
     s->lag = (int64_t)(end - s->next) > 0 ? end - s->next : 0;
     s->overwritten = at_most(s->overwritten, s->lag); /* a hostile publisher may set the claim back */
     s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
-    if (s->lag > 0 && is_stuck(r, s))
+    const uint64_t waited = remember(r, s, seen);
+    if (waited > 0 && (s->age_ns == AETHER_UNKNOWN || s->age_ns < waited))
+        s->age_ns = waited;
+    if (s->lag > 0 && is_stuck(r, s, seen))
         s->state = AETHER_SUBSCRIBER_STUCK;
     else if (s->evictions != 0)
         s->state = AETHER_SUBSCRIBER_EVICTED;
@@ -389,10 +418,11 @@ static void judge_subscriber(const struct reading *r, aether_subscriber_metrics 
 static void judge_subscribers(const struct reading *r) {
     aether_topic_metrics *out = r->out;
     bool unknown = false;
+    size_t at = 0;
 
     for (size_t i = 0; i < out->subscriber_count; i++) {
         aether_subscriber_metrics *s = &r->metrics->subscribers[i];
-        judge_subscriber(r, s);
+        judge_subscriber(r, s, seen_of(r, &at, s->owner.grant_id));
         out->lag = larger(out->lag, s->lag);
         add(&out->overwritten, s->overwritten);
         out->stuck += s->state == AETHER_SUBSCRIBER_STUCK;

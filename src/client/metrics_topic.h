@@ -13,11 +13,20 @@
 #include "shm/totals.h"
 #include <aether/metrics.h>
 
+/* What was read of the subscriber of a grant. Times are CLOCK_MONOTONIC; 0: never. */
+struct ae_seen {
+    uint64_t grant_id, next;
+    uint64_t waits_since; /* since this reading messages have waited and `next` has been the same */
+    uint64_t moved_after; /* the last reading with another `next` */
+    uint64_t read_ns;     /* the last reading */
+};
+
 struct aether_metrics {
     struct ae_survey survey;
     struct ae_totals totals;            /* not mapped: there are none yet */
     struct ae_mappings topics, clients; /* logs and cursors; statistics */
     uint32_t next_topic;                /* of the pass: index in the registry */
+    struct ae_seen *seen;               /* index: the grant's in the registry */
     uint64_t began_ns;                  /* CLOCK_MONOTONIC of the pass's beginning; 0: there was none */
 
     /* The topic that was read last. */
