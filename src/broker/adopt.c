@@ -116,6 +116,10 @@ static int64_t adopt_topics(struct ae_broker *broker) {
     }
     if (rc >= 0)
         count = drop_doubles(broker, list, count);
+    for (uint32_t t = 0; rc >= 0 && t < broker->registry.topics_max; t++) {
+        if (ae_record_state(&broker->registry.topics[t].state) == AE_RECORD_LIVE)
+            ae_index_add_topic(&broker->index, t);
+    }
     free(list);
     return rc < 0 ? rc : (int64_t)count;
 }
@@ -134,51 +138,55 @@ static uint32_t adopt_clients(struct ae_broker *broker) {
         }
         client->name[sizeof client->name - 1] = '\0';
         ae_state_skip_id(broker, copy.client_id);
+        ae_index_add_client(&broker->index, i);
         kept++;
     }
     return kept;
 }
 
 /* Has an earlier grant the same id, the same record of the topic, or the same of the client's statistics? */
-static bool grant_taken(const struct ae_broker *broker, uint32_t before, const ae_registry_grant *grant) {
-    ae_registry_grant other;
+static bool grant_taken(const struct ae_broker *broker, uint32_t topic, uint32_t client,
+                        const ae_registry_grant *grant) {
+    const struct ae_index *index = &broker->index;
 
-    for (uint32_t g = 0; g < before; g++) {
-        if (ae_registry_read_grant(&broker->registry, g, &other) == 0)
-            continue;
-        if (other.grant_id == grant->grant_id)
-            return true;
-        if (other.client_id == grant->client_id && other.stats == grant->stats)
-            return true;
-        if (other.topic_id == grant->topic_id && other.role == grant->role && other.record == grant->record &&
-            grant->role != AE_ROLE_BEST_EFFORT)
-            return true;
-    }
-    return false;
+    if (ae_index_grant(index, grant->grant_id) != AE_NO_GRANT)
+        return true;
+    if (client != AE_NO_CLIENT && ae_slots_used(&index->stats[client], grant->stats))
+        return true;
+    return grant->role != AE_ROLE_BEST_EFFORT &&
+           (ae_index_holders(index, topic, grant->role)->records >> grant->record & 1) != 0;
 }
 
-/* Are its topic and its client there? */
-static bool grant_valid(const struct ae_broker *broker, const ae_registry_grant *grant) {
-    return ae_state_topic(broker, grant->topic_id) != NULL && ae_state_client(broker, grant->client_id) != AE_NO_CLIENT;
+static int adopt_grant(struct ae_broker *broker, uint32_t g) {
+    ae_registry_grant *grant = &broker->registry.grants[g], copy;
+    uint32_t topic = AE_NO_TOPIC, client = AE_NO_CLIENT;
+    int rc;
+
+    if (ae_record_state(&grant->state) == AE_RECORD_FREE)
+        return 0;
+    if (ae_registry_read_grant(&broker->registry, g, &copy) == 1) {
+        topic = ae_index_topic(&broker->index, copy.topic_id);
+        client = ae_index_client(&broker->index, copy.client_id);
+    }
+    if (topic == AE_NO_TOPIC || grant_taken(broker, topic, client, &copy)) {
+        ae_record_free(&grant->state);
+        return 0;
+    }
+    if (client != AE_NO_CLIENT && (rc = ae_slots_reserve(&broker->index.stats[client], copy.stats + 1)) != 0)
+        return rc;
+    ae_state_skip_id(broker, copy.grant_id);
+    ae_index_add_grant(&broker->index, g);
+    if (client == AE_NO_CLIENT)
+        (void)ae_grants_free(broker, g, true); /* it has no holder, so publishers must not wait for it */
+    return 0;
 }
 
-static void adopt_grants(struct ae_broker *broker) {
-    ae_registry_grant copy;
+static int adopt_grants(struct ae_broker *broker) {
+    int rc = 0;
 
-    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
-        ae_registry_grant *grant = &broker->registry.grants[g];
-        if (ae_record_state(&grant->state) == AE_RECORD_FREE)
-            continue;
-        if (ae_registry_read_grant(&broker->registry, g, &copy) == 0 || grant_taken(broker, g, &copy)) {
-            ae_record_free(&grant->state);
-            continue;
-        }
-        if (!grant_valid(broker, &copy)) {
-            (void)ae_grants_free(broker, g, true); /* it has no holder, so publishers must not wait for it */
-            continue;
-        }
-        ae_state_skip_id(broker, copy.grant_id);
-    }
+    for (uint32_t g = 0; rc == 0 && g < broker->registry.grants_max; g++)
+        rc = adopt_grant(broker, g);
+    return rc;
 }
 
 /* The names of all objects of live records, sorted. */
@@ -259,11 +267,12 @@ int ae_adopt(struct ae_broker *broker) {
     const int64_t topics = adopt_topics(broker);
     if (topics < 0)
         return (int)topics;
-    const int rc = ae_totals_adopt(broker);
+    int rc = ae_totals_adopt(broker);
     if (rc != 0)
         return rc;
     clients = adopt_clients(broker);
-    adopt_grants(broker);
+    if ((rc = adopt_grants(broker)) != 0)
+        return rc;
     for (uint32_t i = 0; i < registry->clients_max; i++)
         alive += !ae_clients_free_if_dead(broker, i);
     remove_orphans(broker);

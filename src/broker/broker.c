@@ -81,13 +81,14 @@ static int create_topic(struct ae_broker *broker, const struct ae_topic_request 
 void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae_msg *msg, struct ae_reply *reply) {
     int rc;
 
+    ae_grants_free_closed(broker);
     reply->msg.type = AE_MSG_DONE;
     switch (msg->type) {
     case AE_MSG_OPEN:
         rc = open_topic(broker, client, msg, reply);
         break;
     case AE_MSG_CLOSE:
-        rc = ae_grants_close(broker, broker->registry.clients[client].client_id, msg->u.close.grant_id);
+        rc = ae_grants_close(broker, client, msg->u.close.grant_id);
         break;
     case AE_MSG_CREATE:
         rc = create_topic(broker, &msg->u.create);
@@ -125,12 +126,13 @@ int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance
     }
     if (rc == -ENOENT || rc == -EBADMSG)
         rc = ae_registry_create(&broker->registry, instance, limits->topics, limits->clients, limits->grants);
-    if (rc != 0 || (rc = ae_totals_start(broker)) != 0)
+    if (rc != 0 || (rc = ae_index_open(&broker->index, &broker->registry)) != 0 || (rc = ae_totals_start(broker)) != 0)
         return rc;
     return ae_adopt(broker);
 }
 
 void ae_broker_stop(struct ae_broker *broker) {
+    ae_grants_free_closed(broker);
     for (uint32_t i = 0; i < broker->registry.clients_max; i++)
         (void)ae_clients_free_if_dead(broker, i);
     const uint32_t topics = ae_topics_remove_unused(broker);
@@ -141,5 +143,6 @@ void ae_broker_stop(struct ae_broker *broker) {
         remove_registry(&broker->instance);
     }
     ae_totals_close(&broker->totals);
+    ae_index_close(&broker->index);
     ae_registry_close(&broker->registry);
 }

@@ -25,12 +25,13 @@ static bool free_client(struct ae_broker *broker, uint32_t client, bool died) {
     ae_registry_client *record = &broker->registry.clients[client];
     char name[AE_OBJECT_NAME_SIZE];
 
-    if (!ae_grants_free_newer(broker, record->client_id, 0, died))
+    if (!ae_grants_free_newer(broker, client, 0, died))
         return false;
     ae_record_remove(&record->state);
     ae_name_token(&broker->instance, record->client_id, name);
     ae_segment_remove(name);
     ae_client_stats_remove(broker, record->client_id); /* its records are folded, with the grants */
+    ae_index_remove_client(&broker->index, client);
     ae_record_free(&record->state);
     return true;
 }
@@ -49,15 +50,26 @@ bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client) {
     return true;
 }
 
-void ae_clients_free_dead_holders(struct ae_broker *broker, uint64_t topic_id, uint32_t role) {
-    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
-        if (!ae_grants_match(broker, g, topic_id, role))
-            continue;
-        const uint32_t client = ae_state_client(broker, broker->registry.grants[g].client_id);
-        if (client != AE_NO_CLIENT)
-            (void)ae_clients_free_if_dead(broker, client);
-        else
-            (void)ae_grants_free(broker, g, true); /* there is no record of its client any more */
+/* Adoption found no record of their clients, and couldn't free them. */
+static void free_ownerless(struct ae_broker *broker, uint32_t topic, uint32_t role) {
+    const struct ae_holders *holders = ae_index_holders(&broker->index, topic, role);
+
+    for (uint32_t g = ae_index_first(&holders->list), next; g != AE_NO_GRANT; g = next) {
+        next = ae_index_next(&broker->index, AE_BY_TOPIC, g);
+        if (broker->index.holdings[g].client == AE_NO_CLIENT)
+            (void)ae_grants_free(broker, g, true);
+    }
+}
+
+void ae_clients_free_dead_holders(struct ae_broker *broker, uint32_t topic, uint32_t role) {
+    const uint32_t *clients;
+    const uint32_t count = ae_index_clients_of(&broker->index, topic, role, &clients);
+
+    for (uint32_t i = 0; i < count; i++)
+        (void)ae_clients_free_if_dead(broker, clients[i]);
+    for (uint32_t r = AE_ROLE_PUBLISHER; r <= AE_ROLE_BEST_EFFORT; r++) {
+        if (role == 0 || role == r)
+            free_ownerless(broker, topic, r);
     }
 }
 
@@ -72,13 +84,13 @@ void ae_clients_remove_all(struct ae_broker *broker) {
 
 uint32_t ae_clients_resume(struct ae_broker *broker, uint64_t client_id, const uint64_t nonce[2],
                            uint64_t newest_known) {
-    const uint32_t client = client_id != 0 ? ae_state_client(broker, client_id) : AE_NO_CLIENT;
+    const uint32_t client = client_id != 0 ? ae_index_client(&broker->index, client_id) : AE_NO_CLIENT;
 
     if (client == AE_NO_CLIENT || memcmp(broker->registry.clients[client].nonce, nonce, 2 * sizeof *nonce) != 0 ||
         ae_clients_free_if_dead(broker, client))
         return AE_NO_CLIENT;
     /* Grants that can't be freed now are freed with the client. */
-    (void)ae_grants_free_newer(broker, client_id, newest_known, false);
+    (void)ae_grants_free_newer(broker, client, newest_known, false);
     return client;
 }
 
@@ -86,11 +98,9 @@ int ae_clients_add(struct ae_broker *broker, const char client_name[AE_CLIENT_NA
                    uint32_t *client, int *token) {
     const struct ae_registry *registry = &broker->registry;
     char name[AE_OBJECT_NAME_SIZE];
-    uint32_t i = 0;
+    const uint32_t i = ae_index_free_client(&broker->index);
 
-    while (i < registry->clients_max && ae_record_state(&registry->clients[i].state) != AE_RECORD_FREE)
-        i++;
-    if (i == registry->clients_max)
+    if (i == AE_NO_CLIENT)
         return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients",
                        registry->clients_max);
     ae_registry_client *record = &registry->clients[i];
@@ -115,6 +125,7 @@ int ae_clients_add(struct ae_broker *broker, const char client_name[AE_CLIENT_NA
         return rc;
     }
     ae_record_commit(&record->state);
+    ae_index_add_client(&broker->index, i);
     *client = i;
     return 0;
 }

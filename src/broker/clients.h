@@ -31,8 +31,8 @@ bool ae_clients_is_live(const struct ae_broker *broker, uint32_t client);
 /* Checks the token and frees a dead client with its grants. True: the record is free, now or already before. */
 bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client);
 
-/* The same for all clients with a grant of the topic in this role (0: in any role). */
-void ae_clients_free_dead_holders(struct ae_broker *broker, uint64_t topic_id, uint32_t role);
+/* The same for all clients with a grant of the topic, by its record, in this role (0: in any role). */
+void ae_clients_free_dead_holders(struct ae_broker *broker, uint32_t topic, uint32_t role);
 
 /* For a clean stop: removes living clients without grants. For the next aetherd each will be a new client. */
 void ae_clients_remove_all(struct ae_broker *broker);

@@ -69,28 +69,21 @@ bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
      * Last. Until here the record of the publisher or subscriber isn't granted again, and if aetherd is killed, its
      * successor retires the holder again.
      */
+    ae_index_remove_grant(&broker->index, grant);
     ae_record_free(&record->state);
     return true;
 }
 
 /* ---- records ---- */
 
-static bool is_live(const ae_registry_grant *grant) {
-    return ae_record_state(&grant->state) == AE_RECORD_LIVE;
-}
-
 int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant) {
-    const struct ae_registry *registry = &broker->registry;
-
-    for (uint32_t g = 0; g < registry->grants_max; g++) {
-        if (ae_record_state(&registry->grants[g].state) == AE_RECORD_FREE) {
-            *grant = g;
-            return 0;
-        }
-    }
-    return ae_fail(-EUSERS,
-                   "aetherd's limit of %" PRIu32 " open publishers and subscribers is reached: raise [limits] grants",
-                   registry->grants_max);
+    *grant = ae_index_free_grant(&broker->index);
+    return *grant != AE_NO_GRANT
+               ? 0
+               : ae_fail(-EUSERS,
+                         "aetherd's limit of %" PRIu32
+                         " open publishers and subscribers is reached: raise [limits] grants",
+                         broker->registry.grants_max);
 }
 
 void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registry_grant *new_grant) {
@@ -100,51 +93,37 @@ void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registr
     ae_record_begin(&record->state);
     ae_copy_in((unsigned char *)record + off, (const unsigned char *)new_grant + off, sizeof *record - off);
     ae_record_commit(&record->state);
+    ae_index_add_grant(&broker->index, grant);
 }
 
-bool ae_grants_free_newer(struct ae_broker *broker, uint64_t client_id, uint64_t newest_kept, bool died) {
+bool ae_grants_free_newer(struct ae_broker *broker, uint32_t client, uint64_t newest_kept, bool died) {
+    const struct ae_index *index = &broker->index;
     bool all = true;
 
-    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
-        const ae_registry_grant *grant = &broker->registry.grants[g];
-        if (is_live(grant) && grant->client_id == client_id && grant->grant_id > newest_kept)
+    for (uint32_t g = ae_index_first(&index->grants_of[client]), next; g != AE_NO_GRANT; g = next) {
+        next = ae_index_next(index, AE_BY_CLIENT, g);
+        if (broker->registry.grants[g].grant_id > newest_kept)
             all = ae_grants_free(broker, g, died) && all;
     }
     return all;
 }
 
-int ae_grants_close(struct ae_broker *broker, uint64_t client_id, uint64_t grant_id) {
-    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
-        ae_registry_grant *grant = &broker->registry.grants[g];
-        if (!is_live(grant) || grant->grant_id != grant_id || grant->client_id != client_id)
-            continue;
-        if (!ae_grants_free(broker, g, false)) {
-            /* The client has retired its handle before it sent the request. */
-            ae_log_line(AE_LOG_WARNING, "grant %" PRIu64 " isn't counted in its topic's totals: %s", grant_id,
-                        aether_errmsg());
-            ae_record_free(&grant->state);
-        }
-        return 0;
+int ae_grants_close(struct ae_broker *broker, uint32_t client, uint64_t grant_id) {
+    const uint32_t g = ae_index_grant(&broker->index, grant_id);
+
+    if (g == AE_NO_GRANT || broker->index.holdings[g].client != client || broker->index.holdings[g].closed)
+        return ae_fail(-ENOENT, "grant %" PRIu64 " isn't this client's", grant_id);
+    if (!ae_grants_free(broker, g, false)) {
+        ae_log_line(AE_LOG_WARNING, "grant %" PRIu64 " is closed, but can't be freed yet: %s", grant_id,
+                    aether_errmsg());
+        ae_index_mark_closed(&broker->index, g);
     }
-    return ae_fail(-ENOENT, "grant %" PRIu64 " isn't this client's", grant_id);
+    return 0;
 }
 
-bool ae_grants_match(const struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint32_t role) {
-    const ae_registry_grant *record = &broker->registry.grants[grant];
+void ae_grants_free_closed(struct ae_broker *broker) {
+    uint32_t g;
 
-    return is_live(record) && record->topic_id == topic_id && (role == 0 || record->role == role);
-}
-
-struct ae_grants_use ae_grants_use(const struct ae_broker *broker, uint64_t topic_id, uint32_t role) {
-    struct ae_grants_use use = {0};
-
-    for (uint32_t g = 0; g < broker->registry.grants_max; g++) {
-        const ae_registry_grant *grant = &broker->registry.grants[g];
-        if (!ae_grants_match(broker, g, topic_id, role))
-            continue;
-        use.count++;
-        use.records |= 1ull << (grant->record & 63);
-        use.client_id = grant->client_id;
-    }
-    return use;
+    while ((g = ae_index_first(&broker->index.closed)) != AE_NO_GRANT && ae_grants_free(broker, g, false))
+        continue;
 }

@@ -11,7 +11,7 @@
 
 #include "broker/state.h"
 
-/* Finds a free record. 0, or -EUSERS with a text. */
+/* Finds the lowest free record. 0, or -EUSERS with a text. */
 int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant);
 
 /*
@@ -21,28 +21,23 @@ int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant);
 void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registry_grant *new_grant);
 
 /*
- * Folds, retires and frees. died: the holder is proved dead; then the topic's subscribers see that a publisher has
+ * Folds, retires and frees. The grant is in the index. died: the holder is proved dead; then the topic's subscribers see that a publisher has
  * died, unless it had closed before. False: no descriptor or memory is left; the grant stays, and the call must be
  * repeated.
  */
 bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died);
 
 /* The same for all grants of a client that are newer than the grant `newest_kept`. False: not all are freed. */
-bool ae_grants_free_newer(struct ae_broker *broker, uint64_t client_id, uint64_t newest_kept, bool died);
+bool ae_grants_free_newer(struct ae_broker *broker, uint32_t client, uint64_t newest_kept, bool died);
 
-/* Frees a grant that its client has closed. 0, or -ENOENT if the client has no such grant. */
-int ae_grants_close(struct ae_broker *broker, uint64_t client_id, uint64_t grant_id);
+/*
+ * Frees a grant that its client has closed. 0, or -ENOENT if the client has no such grant. If memory or descriptors ran
+ * out, the grant stays until ae_grants_free_closed() can free it, or the client dies. So its figures aren't lost, and
+ * its record isn't granted again before its topic's words are right.
+ */
+int ae_grants_close(struct ae_broker *broker, uint32_t client, uint64_t grant_id);
 
-struct ae_grants_use {
-    uint32_t count;
-    uint64_t records;   /* a bit for each record of publishers and reliable subscribers */
-    uint64_t client_id; /* of the last grant that was found; 0: none */
-};
-
-/* Counts the grants of a topic in a role (0: in any role). */
-struct ae_grants_use ae_grants_use(const struct ae_broker *broker, uint64_t topic_id, uint32_t role);
-
-/* Is the grant live, of this topic, and in this role (0: any)? */
-bool ae_grants_match(const struct ae_broker *broker, uint32_t grant, uint64_t topic_id, uint32_t role);
+/* Frees the grants that stayed when they were closed, up to the first that can't be freed now, either. */
+void ae_grants_free_closed(struct ae_broker *broker);
 
 #endif

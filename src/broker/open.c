@@ -19,20 +19,21 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
     *record = 0;
     if (role == AE_ROLE_BEST_EFFORT)
         return 0;
-    ae_clients_free_dead_holders(broker, topic->topic_id, role);
-    const struct ae_grants_use use = ae_grants_use(broker, topic->topic_id, role);
-    if (publishes && topic->geometry.publishers == AE_PUBLISHERS_EXCLUSIVE && use.count != 0) {
-        const uint32_t i = ae_state_client(broker, use.client_id);
+    const uint32_t t = (uint32_t)(topic - broker->registry.topics);
+    ae_clients_free_dead_holders(broker, t, role);
+    const struct ae_holders *holders = ae_index_holders(&broker->index, t, role);
+    if (publishes && topic->geometry.publishers == AE_PUBLISHERS_EXCLUSIVE && holders->count != 0) {
+        const uint32_t i = broker->index.holdings[ae_index_first(&holders->list)].client;
         const ae_registry_client *holder = i != AE_NO_CLIENT ? &broker->registry.clients[i] : NULL;
         return ae_fail(-EBUSY,
                        "topic '%s' is exclusive and has a publisher: %s, pid %" PRIu32 "; it must close or die first",
                        topic->name, holder != NULL ? holder->name : "?", holder != NULL ? holder->pid : 0);
     }
-    if (use.records == UINT64_MAX)
+    if (holders->records == UINT64_MAX)
         return ae_fail(-EUSERS, "topic '%s' has %u %s, the most it can have", topic->name,
                        publishes ? AE_PUBLISHERS_MAX : AE_SUBSCRIBERS_MAX,
                        publishes ? "publishers" : "reliable subscribers");
-    *record = (uint32_t)__builtin_ctzll(~use.records);
+    *record = (uint32_t)__builtin_ctzll(~holders->records);
     return 0;
 }
 
@@ -90,8 +91,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
         return ae_fail(-ESRCH, "the client that asks is dead");
     new.grant_id = ae_state_new_id(broker);
     new.topic_id = topic->topic_id;
-    new.stats = ae_client_stats_choose(broker, new.client_id);
-    if ((rc = open_fds(broker, topic, &new, opened)) != 0 ||
+    if ((rc = ae_client_stats_choose(broker, client, &new.stats)) != 0 || (rc = open_fds(broker, topic, &new, opened)) != 0 ||
         (rc = prepare(broker, topic, role, new.record, opened->fds[0], &objects)) != 0)
         goto failed;
     ae_topics_take_type(broker, topic, request);

@@ -17,19 +17,7 @@ void ae_state_skip_id(struct ae_broker *broker, uint64_t id) {
 }
 
 ae_registry_topic *ae_state_topic(const struct ae_broker *broker, uint64_t topic_id) {
-    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
-        ae_registry_topic *topic = &broker->registry.topics[t];
-        if (ae_record_state(&topic->state) == AE_RECORD_LIVE && topic->topic_id == topic_id)
-            return topic;
-    }
-    return NULL;
-}
+    const uint32_t t = ae_index_topic(&broker->index, topic_id);
 
-uint32_t ae_state_client(const struct ae_broker *broker, uint64_t client_id) {
-    for (uint32_t i = 0; i < broker->registry.clients_max; i++) {
-        const ae_registry_client *client = &broker->registry.clients[i];
-        if (ae_record_state(&client->state) == AE_RECORD_LIVE && client->client_id == client_id)
-            return i;
-    }
-    return AE_NO_CLIENT;
+    return t != AE_NO_TOPIC ? &broker->registry.topics[t] : NULL;
 }

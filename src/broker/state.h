@@ -4,12 +4,13 @@
  * the limits.
  *
  * Registry and totals are shared memory that only aetherd writes, and they outlive aetherd. So every part of the broker
- * changes a record in such an order that a successor can tell which change was incomplete. Everything in this folder
- * runs in one thread.
+ * changes a record in such an order that a successor can tell which change was incomplete. The index of the registry is
+ * private memory; it is kept up to date with each change. Everything in this folder runs in one thread.
  */
 #ifndef AE_BROKER_STATE_H
 #define AE_BROKER_STATE_H
 
+#include "broker/index.h"
 #include "shm/registry.h"
 #include "shm/totals.h"
 
@@ -21,6 +22,7 @@ struct ae_limits {
 struct ae_broker {
     struct ae_instance instance;
     struct ae_registry registry;
+    struct ae_index index;
     struct ae_totals totals;
     struct ae_limits limits;
 };
@@ -33,9 +35,5 @@ void ae_state_skip_id(struct ae_broker *broker, uint64_t id);
 
 /* The live record with this id, or NULL. */
 ae_registry_topic *ae_state_topic(const struct ae_broker *broker, uint64_t topic_id);
-
-/* The index of the live record with this id, or AE_NO_CLIENT. */
-#define AE_NO_CLIENT UINT32_MAX
-uint32_t ae_state_client(const struct ae_broker *broker, uint64_t client_id);
 
 #endif

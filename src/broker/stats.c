@@ -61,21 +61,11 @@ void ae_client_stats_remove(const struct ae_broker *broker, uint64_t client_id) 
     ae_segment_remove(name);
 }
 
-uint32_t ae_client_stats_choose(const struct ae_broker *broker, uint64_t client_id) {
-    const struct ae_registry *registry = &broker->registry;
-    const uint32_t words = (registry->grants_max + 63) / 64;
-    uint64_t used[AE_REGISTRY_GRANTS_LIMIT / 64];
-    uint32_t word = 0;
-    ae_registry_grant grant;
+int ae_client_stats_choose(struct ae_broker *broker, uint32_t client, uint32_t *index) {
+    struct ae_slots *used = &broker->index.stats[client];
 
-    memset(used, 0, words * sizeof *used);
-    for (uint32_t g = 0; g < registry->grants_max; g++) {
-        if (ae_registry_read_grant(registry, g, &grant) == 1 && grant.client_id == client_id)
-            used[grant.stats / 64] |= 1ull << grant.stats % 64;
-    }
-    while (word < words && used[word] == UINT64_MAX)
-        word++;
-    return word * 64 + (word < words ? (uint32_t)__builtin_ctzll(~used[word]) : 0);
+    *index = ae_slots_lowest(used); /* below the number of grants, because a record of them is free */
+    return ae_slots_reserve(used, *index + 1);
 }
 
 static int open_object(const struct ae_broker *broker, uint64_t client_id, bool writable,

@@ -16,8 +16,11 @@ int ae_client_stats_create(const struct ae_broker *broker, uint64_t client_id);
 
 void ae_client_stats_remove(const struct ae_broker *broker, uint64_t client_id);
 
-/* The lowest index of a record that no grant of the client uses. */
-uint32_t ae_client_stats_choose(const struct ae_broker *broker, uint64_t client_id);
+/*
+ * Chooses the lowest index of a record that no grant of the client uses, and makes room for it in the broker's index.
+ * 0, or -ENOMEM with a text.
+ */
+int ae_client_stats_choose(struct ae_broker *broker, uint32_t client, uint32_t *index);
 
 /*
  * Allocates the record of a grant that is to be recorded, zeroes it, and writes its identity. Returns a read-write

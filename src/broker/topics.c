@@ -70,12 +70,13 @@ void ae_topics_take_type(const struct ae_broker *broker, ae_registry_topic *topi
 /* ---- finding and creating ---- */
 
 static ae_registry_topic *find_topic(const struct ae_broker *broker, const char *name) {
-    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
-        ae_registry_topic *topic = &broker->registry.topics[t];
-        if (ae_record_state(&topic->state) == AE_RECORD_LIVE && strcmp(topic->name, name) == 0)
-            return topic;
-    }
-    return NULL;
+    const uint32_t t = ae_index_topic_named(&broker->index, name);
+
+    return t != AE_NO_TOPIC ? &broker->registry.topics[t] : NULL;
+}
+
+static uint32_t index_of(const struct ae_broker *broker, const ae_registry_topic *topic) {
+    return (uint32_t)(topic - broker->registry.topics);
 }
 
 static aether_topic_config config_of(const struct ae_topic_request *request) {
@@ -97,11 +98,9 @@ static int create_topic(struct ae_broker *broker, const char *name, const ae_geo
                         ae_registry_topic **topic) {
     const struct ae_registry *registry = &broker->registry;
     char size[AE_TEXT_SIZE_BYTES];
-    uint32_t t = 0;
+    const uint32_t t = ae_index_free_topic(&broker->index);
 
-    while (t < registry->topics_max && ae_record_state(&registry->topics[t].state) != AE_RECORD_FREE)
-        t++;
-    if (t == registry->topics_max)
+    if (t == AE_NO_TOPIC)
         return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topics is reached: raise [limits] topics",
                        registry->topics_max);
     ae_registry_topic *record = &registry->topics[t];
@@ -122,6 +121,7 @@ static int create_topic(struct ae_broker *broker, const char *name, const ae_geo
         return rc;
     }
     ae_record_commit(&record->state);
+    ae_index_add_topic(&broker->index, t);
     ae_registry_changed(&broker->registry);
     ae_log_line(AE_LOG_INFO, "topic '%s' created: %" PRIu64 " slots of %" PRIu32 " bytes, %s", name, geometry->capacity,
                 geometry->slot_size, ae_text_size(size, geometry->lanes_off + geometry->cursors_bytes));
@@ -162,10 +162,20 @@ int ae_topics_provide(struct ae_broker *broker, const struct ae_topic_request *r
 
 /* ---- removing ---- */
 
+/* The number of grants in any role. */
+static uint32_t count_users(const struct ae_broker *broker, uint32_t t) {
+    uint32_t users = 0;
+
+    for (uint32_t role = AE_ROLE_PUBLISHER; role <= AE_ROLE_BEST_EFFORT; role++)
+        users += ae_index_holders(&broker->index, t, role)->count;
+    return users;
+}
+
 static void remove_topic(struct ae_broker *broker, ae_registry_topic *topic) {
     ae_record_remove(&topic->state);
     ae_totals_remove_topic(broker, topic);
     ae_objects_remove(broker, topic->topic_id);
+    ae_index_remove_topic(&broker->index, index_of(broker, topic));
     ae_record_free(&topic->state);
     ae_registry_changed(&broker->registry);
 }
@@ -178,9 +188,10 @@ int ae_topics_remove(struct ae_broker *broker, const char *name) {
     ae_registry_topic *topic = find_topic(broker, name);
     if (topic == NULL)
         return ae_fail(-ENOENT, "there is no topic '%s'", name);
-    ae_clients_free_dead_holders(broker, topic->topic_id, 0);
-    const uint32_t users = ae_grants_use(broker, topic->topic_id, 0).count;
-    const uint32_t publishers = ae_grants_use(broker, topic->topic_id, AE_ROLE_PUBLISHER).count;
+    const uint32_t t = index_of(broker, topic);
+    ae_clients_free_dead_holders(broker, t, 0);
+    const uint32_t users = count_users(broker, t);
+    const uint32_t publishers = ae_index_holders(&broker->index, t, AE_ROLE_PUBLISHER)->count;
     if (users != 0)
         return ae_fail(-EBUSY, "topic '%s' is in use: %" PRIu32 " publishers and %" PRIu32 " subscribers are attached",
                        name, publishers, users - publishers);
@@ -196,8 +207,8 @@ uint32_t ae_topics_remove_unused(struct ae_broker *broker) {
         ae_registry_topic *topic = &broker->registry.topics[t];
         if (ae_record_state(&topic->state) != AE_RECORD_LIVE)
             continue;
-        ae_clients_free_dead_holders(broker, topic->topic_id, 0);
-        if (ae_grants_use(broker, topic->topic_id, 0).count != 0)
+        ae_clients_free_dead_holders(broker, t, 0);
+        if (count_users(broker, t) != 0)
             left++;
         else
             remove_topic(broker, topic);

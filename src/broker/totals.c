@@ -182,7 +182,7 @@ static void add_subscriber(ae_totals_topic *sum, const struct last *last, const 
 /* The record as it will be with these figures. */
 static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topic, const ae_registry_grant *grant,
                    const struct last *last, bool died, ae_totals_topic *sum) {
-    const uint32_t client = ae_state_client(broker, grant->client_id);
+    const uint32_t client = ae_index_client(&broker->index, grant->client_id);
     ae_departed departed = {.grant_id = grant->grant_id,
                             .client_id = grant->client_id,
                             .left_ns = ae_realtime_ns(),
@@ -216,6 +216,6 @@ bool ae_totals_fold(struct ae_broker *broker, uint32_t g, bool died) {
     if (rc != 1)
         return rc == 0;
     sum_up(broker, topic, &grant, &last, died, &sum);
-    ae_totals_change(&broker->totals, &broker->registry, index_of(broker, topic), &sum);
+    ae_totals_change(&broker->totals, &broker->registry.grants[g], index_of(broker, topic), &sum);
     return true;
 }

@@ -181,19 +181,16 @@ static void write_journal(ae_totals_header *header, const ae_totals_topic *recor
     ae_store_relaxed(&header->journal.epoch, next_epoch(ae_load_relaxed(&record->epoch)));
 }
 
-static void mark_folded(const struct ae_registry *registry, uint64_t grant_id) {
-    for (uint32_t g = 0; g < registry->grants_max; g++) {
-        if (ae_record_state(&registry->grants[g].state) == AE_RECORD_LIVE && registry->grants[g].grant_id == grant_id)
-            ae_registry_set_folded(&registry->grants[g]);
-    }
+static bool is_grant(const ae_registry_grant *grant, uint64_t grant_id) {
+    return ae_record_state(&grant->state) == AE_RECORD_LIVE && grant->grant_id == grant_id;
 }
 
 /*
  * From step 2 on only the journal is used, and any of these steps may be done again. So if aetherd was killed after
  * step 1, its successor does steps 2 to 6. If it was killed before, the record is as it was.
  */
-void ae_totals_step(struct ae_totals *totals, const struct ae_registry *registry, uint32_t t,
-                    const ae_totals_topic *next, unsigned step) {
+void ae_totals_step(struct ae_totals *totals, ae_registry_grant *grant, uint32_t t, const ae_totals_topic *next,
+                    unsigned step) {
     ae_totals_header *header = totals->header;
     ae_totals_topic *record = record_at(totals, t);
 
@@ -211,7 +208,8 @@ void ae_totals_step(struct ae_totals *totals, const struct ae_registry *registry
         copy_record(record, &header->journal);
         break;
     case 4:
-        mark_folded(registry, header->journal.last_folded);
+        if (grant != NULL && is_grant(grant, header->journal.last_folded))
+            ae_registry_set_folded(grant);
         break;
     case 5:
         end(record, ae_load_relaxed(&header->journal.epoch));
@@ -222,10 +220,17 @@ void ae_totals_step(struct ae_totals *totals, const struct ae_registry *registry
     }
 }
 
-void ae_totals_change(struct ae_totals *totals, const struct ae_registry *registry, uint32_t t,
-                      const ae_totals_topic *next) {
+void ae_totals_change(struct ae_totals *totals, ae_registry_grant *grant, uint32_t t, const ae_totals_topic *next) {
     for (unsigned step = 0; step < AE_TOTALS_STEPS; step++)
-        ae_totals_step(totals, registry, t, next, step);
+        ae_totals_step(totals, grant, t, next, step);
+}
+
+static ae_registry_grant *find_grant(const struct ae_registry *registry, uint64_t grant_id) {
+    for (uint32_t g = 0; g < registry->grants_max; g++) {
+        if (is_grant(&registry->grants[g], grant_id))
+            return &registry->grants[g];
+    }
+    return NULL;
 }
 
 void ae_totals_finish(struct ae_totals *totals, const struct ae_registry *registry) {
@@ -237,8 +242,9 @@ void ae_totals_finish(struct ae_totals *totals, const struct ae_registry *regist
     if (number <= totals->topics && number <= registry->topics_max &&
         ae_record_state(&registry->topics[number - 1].state) == AE_RECORD_LIVE &&
         registry->topics[number - 1].topic_id == totals->header->journal.topic_id) {
+        ae_registry_grant *grant = find_grant(registry, totals->header->journal.last_folded);
         for (unsigned step = 2; step < AE_TOTALS_STEPS; step++)
-            ae_totals_step(totals, registry, (uint32_t)number - 1, NULL, step);
+            ae_totals_step(totals, grant, (uint32_t)number - 1, NULL, step);
     }
     ae_store_release(&totals->header->journal_topic, 0);
 }

@@ -61,18 +61,18 @@ void ae_totals_reset(struct ae_totals *totals, uint32_t t, uint64_t topic_id);
 const ae_totals_topic *ae_totals_record(const struct ae_totals *totals, uint32_t t);
 
 /*
- * Replaces record t by *next, and marks the grant next->last_folded as folded: either both have happened or neither,
- * for readers as well as for a successor of a killed aetherd. next->epoch is ignored.
+ * Replaces record t by *next, and marks the grant as folded, whose id is next->last_folded: either both have happened
+ * or neither, for readers as well as for a successor of a killed aetherd. NULL: there is no such grant. next->epoch is
+ * ignored.
  */
-void ae_totals_change(struct ae_totals *totals, const struct ae_registry *registry, uint32_t t,
-                      const ae_totals_topic *next);
+void ae_totals_change(struct ae_totals *totals, ae_registry_grant *grant, uint32_t t, const ae_totals_topic *next);
 
 /* aetherd at its start: finishes a change that its predecessor began. */
 void ae_totals_finish(struct ae_totals *totals, const struct ae_registry *registry);
 
 /* Step number `step` of ae_totals_change(), for tests that stop in between. */
 #define AE_TOTALS_STEPS 7u
-void ae_totals_step(struct ae_totals *totals, const struct ae_registry *registry, uint32_t t,
-                    const ae_totals_topic *next, unsigned step);
+void ae_totals_step(struct ae_totals *totals, ae_registry_grant *grant, uint32_t t, const ae_totals_topic *next,
+                    unsigned step);
 
 #endif
