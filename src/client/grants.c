@@ -110,6 +110,9 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
     }
     control->last_grant = grant->back.grant_id; /* only now, so that a resume frees a grant that was refused here */
     grant->next = client->grants;
+    grant->link = &client->grants;
+    if (grant->next != NULL)
+        grant->next->link = &grant->next;
     client->grants = grant;
 out:
     pthread_mutex_unlock(&client->lock);
@@ -122,12 +125,9 @@ static void leave(struct ae_grant *grant) {
 }
 
 static void unlink_grant(struct ae_grant *grant) {
-    struct ae_grant **at = &grant->client->grants;
-
-    while (*at != NULL && *at != grant)
-        at = &(*at)->next;
-    if (*at != NULL)
-        *at = grant->next;
+    *grant->link = grant->next;
+    if (grant->next != NULL)
+        grant->next->link = grant->link;
 }
 
 void ae_grant_close(struct ae_grant *grant) {

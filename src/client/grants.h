@@ -15,7 +15,7 @@
 struct ae_grant {
     /* First, because after a close the handle's memory is in the client's queue of grants to give back. */
     struct ae_return back;
-    struct ae_grant *next; /* in the list of its client */
+    struct ae_grant *next, **link; /* in the list of its client */
     struct aether_client *client;
     uint32_t role, record;
     ae_geometry geometry;   /* checked */
