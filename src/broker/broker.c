@@ -118,7 +118,8 @@ static void remove_registry(const struct ae_instance *instance) {
 int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance, const struct ae_limits *limits) {
     int rc;
 
-    *broker = (struct ae_broker){.instance = *instance, .limits = *limits};
+    *broker = (struct ae_broker){.instance = *instance, .limits = *limits, .reserve = -1};
+    ae_state_keep_reserve(broker);
     rc = ae_registry_open(&broker->registry, instance, true);
     if (rc == -EBADMSG) {
         ae_log_line(AE_LOG_WARNING, "%s: it is dropped", aether_errmsg());
@@ -144,5 +145,6 @@ void ae_broker_stop(struct ae_broker *broker) {
     }
     ae_totals_close(&broker->totals);
     ae_index_close(&broker->index);
+    ae_state_lend_reserve(broker);
     ae_registry_close(&broker->registry);
 }

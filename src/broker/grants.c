@@ -50,8 +50,9 @@ static int retire(const struct ae_broker *broker, const ae_registry_grant *grant
     return 0;
 }
 
-bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
-    ae_registry_grant *record = &broker->registry.grants[grant];
+/* False: no descriptor or memory is left. */
+static bool fold_and_retire(struct ae_broker *broker, uint32_t grant, bool died) {
+    const ae_registry_grant *record = &broker->registry.grants[grant];
     const bool publisher = record->role == AE_ROLE_PUBLISHER;
 
     /*
@@ -63,14 +64,21 @@ bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
     /* For other errors a retry is useless. If an object is missing, no peer can wait for the holder, either. */
     if (ae_objects_error_passes(retire(broker, record, died)))
         return false;
-    if (!publisher && !ae_totals_fold(broker, grant, died))
+    return publisher || ae_totals_fold(broker, grant, died);
+}
+
+bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
+    ae_state_lend_reserve(broker);
+    const bool done = fold_and_retire(broker, grant, died);
+    ae_state_keep_reserve(broker);
+    if (!done)
         return false;
     /*
      * Last. Until here the record of the publisher or subscriber isn't granted again, and if aetherd is killed, its
      * successor retires the holder again.
      */
     ae_index_remove_grant(&broker->index, grant);
-    ae_record_free(&record->state);
+    ae_record_free(&broker->registry.grants[grant].state);
     return true;
 }
 
@@ -78,12 +86,11 @@ bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
 
 int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant) {
     *grant = ae_index_free_grant(&broker->index);
-    return *grant != AE_NO_GRANT
-               ? 0
-               : ae_fail(-EUSERS,
-                         "aetherd's limit of %" PRIu32
-                         " open publishers and subscribers is reached: raise [limits] grants",
-                         broker->registry.grants_max);
+    if (*grant != AE_NO_GRANT)
+        return 0;
+    return ae_fail(-EUSERS,
+                   "aetherd's limit of %" PRIu32 " open publishers and subscribers is reached: raise [limits] grants",
+                   broker->registry.grants_max);
 }
 
 void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registry_grant *new_grant) {

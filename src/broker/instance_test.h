@@ -32,6 +32,7 @@ static inline int teardown_group(void **state) {
 /* As if aetherd was killed: its mappings are gone, the objects stay. */
 static inline void vanish(void) {
     ae_index_close(&broker.index);
+    ae_state_lend_reserve(&broker);
     ae_registry_close(&broker.registry);
     ae_totals_close(&broker.totals);
 }

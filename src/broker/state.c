@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/state.h"
+#include "base/socket.h"
+#include <sys/eventfd.h>
 
 uint64_t ae_state_new_id(struct ae_broker *broker) {
     ae_u64 *next = &broker->registry.header->next_id;
@@ -14,6 +16,15 @@ void ae_state_skip_id(struct ae_broker *broker, uint64_t id) {
 
     if (id >= ae_load_relaxed(next) && id != UINT64_MAX)
         ae_store_relaxed(next, id + 1);
+}
+
+void ae_state_lend_reserve(struct ae_broker *broker) {
+    ae_close(&broker->reserve);
+}
+
+void ae_state_keep_reserve(struct ae_broker *broker) {
+    if (broker->reserve < 0)
+        broker->reserve = eventfd(0, EFD_CLOEXEC);
 }
 
 ae_registry_topic *ae_state_topic(const struct ae_broker *broker, uint64_t topic_id) {

@@ -25,6 +25,7 @@ struct ae_broker {
     struct ae_index index;
     struct ae_totals totals;
     struct ae_limits limits;
+    int reserve; /* a descriptor that isn't used, or -1 */
 };
 
 /* A new id of a topic, client or grant, larger than all earlier ids. */
@@ -32,6 +33,13 @@ uint64_t ae_state_new_id(struct ae_broker *broker);
 
 /* Makes later ids larger than this id, which a predecessor has used. */
 void ae_state_skip_id(struct ae_broker *broker, uint64_t id);
+
+/*
+ * The reserve is one descriptor, so that a grant can be folded and retired when all others are in use: these steps need
+ * one at a time. lend closes it; keep takes one again, as soon as there is one.
+ */
+void ae_state_lend_reserve(struct ae_broker *broker);
+void ae_state_keep_reserve(struct ae_broker *broker);
 
 /* The live record with this id, or NULL. */
 ae_registry_topic *ae_state_topic(const struct ae_broker *broker, uint64_t topic_id);

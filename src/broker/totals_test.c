@@ -563,6 +563,92 @@ static void shrunk_and_missing_objects(void **state) {
     assert_int_equal(totals_of(&opened).departed_count, 0);
 }
 
+/* The first number that a new descriptor would get. */
+static rlim_t lowest_descriptor(void) {
+    const int fd = dup(STDIN_FILENO);
+
+    assert_true(fd >= 0);
+    close(fd);
+    return (rlim_t)fd;
+}
+
+/* Closes the grant while aetherd has so little of a resource. */
+static int32_t give_back_within(unsigned resource, rlim_t most, const struct client *client, uint64_t grant_id) {
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(resource, &limit), 0);
+    const struct rlimit tight = {.rlim_cur = most, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(resource, &tight), 0);
+    const int32_t rc = give_back(client, grant_id);
+    assert_int_equal(setrlimit(resource, &limit), 0);
+    return rc;
+}
+
+/* The word of the log in which publishers have bits. */
+static uint64_t open_publishers(const struct ae_msg *opened) {
+    char name[AE_OBJECT_NAME_SIZE];
+    uint64_t word;
+
+    ae_name_log(&instance, opened->u.opened.topic_id, name);
+    int fd = ae_segment_open(name, false, instance.uid, 0, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &word, sizeof word, offsetof(ae_log, stream.open)), sizeof word);
+    ae_close(&fd);
+    return word;
+}
+
+/* A close finds no free descriptor but aetherd's reserve. Clients have taken the others, by their connections. */
+static void closed_without_a_free_descriptor(void **state) {
+    static const uint32_t roles[] = {AE_ROLE_PUBLISHER, AE_ROLE_RELIABLE, AE_ROLE_BEST_EFFORT};
+    const struct ae_msg remove = {.type = AE_MSG_REMOVE, .u.remove.topic = "t"};
+    struct client a = enter("a");
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct ae_msg opened = open_topic(&a, roles[i], "t");
+        claim(&opened, 0, 0, TOPIC_END);
+        account_for(&a, &opened, &(ae_account){.next = 10, .messages = 10}, 0);
+        assert_int_equal(give_back_within(RLIMIT_NOFILE, lowest_descriptor(), &a, opened.u.opened.grant_id), 0);
+        assert_int_equal(totals_of(&opened).departed_count, 1);
+        assert_int_equal(totals_of(&opened).delivered, i == 0 ? 0 : 10);
+        assert_int_equal(open_publishers(&opened), 0);
+        assert_int_equal(give_back(&a, opened.u.opened.grant_id), -ENOENT);
+        struct ae_reply reply = {0};
+        ae_broker_handle(&broker, a.index, &remove, &reply); /* so that the next role has a new topic */
+        assert_int_equal(reply.msg.type, AE_MSG_DONE);
+    }
+    die(&a);
+}
+
+/* A close finds no memory to map the topic. The grant stays whole, is freed later, and is counted once. */
+static void closed_without_memory(void **state) {
+    struct client a = enter("a"), b = enter("b");
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct ae_msg opened = open_topic(&a, AE_ROLE_PUBLISHER, "t");
+        claim(&opened, 0, 0, TOPIC_END);
+        account_for(&a, &opened, &(ae_account){.next = 10, .messages = 10}, 10);
+        assert_int_equal(give_back_within(RLIMIT_AS, 1, &a, opened.u.opened.grant_id), 0);
+        assert_int_equal(totals_of(&opened).departed_count, i);
+        assert_int_equal(open_publishers(&opened), 1);
+        if (i == 0) {
+            assert_int_equal(give_back(&a, opened.u.opened.grant_id), -ENOENT); /* frees it before it is handled */
+        } else if (i == 1) {
+            assert_int_equal(give_back_within(RLIMIT_AS, 1, &a, opened.u.opened.grant_id), -ENOENT);
+            assert_int_equal(totals_of(&opened).departed_count, i);
+            assert_int_equal(open_topic(&b, AE_ROLE_PUBLISHER, "t").u.opened.record, 0); /* frees it, too */
+            die(&b);
+        } else {
+            die(&a);
+            a = enter("a");
+        }
+        assert_int_equal(totals_of(&opened).departed_count, i + 1);
+        assert_int_equal(open_publishers(&opened), 0);
+    }
+    die(&a);
+}
+
 /* Values that a program has written to the registry while aetherd runs. */
 static void senseless_grants_are_not_folded(void **state) {
     struct client a = enter("a");
@@ -719,6 +805,8 @@ int main(void) {
         TEST(senseless_figures_are_left_out),
         TEST(sums_saturate),
         TEST(shrunk_and_missing_objects),
+        TEST(closed_without_a_free_descriptor),
+        TEST(closed_without_memory),
         TEST(senseless_grants_are_not_folded),
         TEST(a_successor_goes_on),
         TEST(clients_that_died_without_aetherd),
