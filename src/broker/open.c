@@ -37,26 +37,29 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
     return 0;
 }
 
-static int add_fd(struct ae_opened *opened, int fd) {
+/* The descriptors but that of the statistics. */
+static int open_objects(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role,
+                        struct ae_opened *opened) {
+    opened->fds[AE_OPEN_LOG] = ae_objects_open_log(broker, topic, role == AE_ROLE_PUBLISHER);
+    if (opened->fds[AE_OPEN_LOG] < 0)
+        return opened->fds[AE_OPEN_LOG];
+    if (role == AE_ROLE_BEST_EFFORT)
+        return 0;
+    opened->fds[AE_OPEN_CURSORS] = ae_objects_open_cursors(broker, topic, role == AE_ROLE_RELIABLE);
+    return opened->fds[AE_OPEN_CURSORS] < 0 ? opened->fds[AE_OPEN_CURSORS] : 0;
+}
+
+static int open_stats(const struct ae_broker *broker, const ae_registry_topic *topic, const ae_registry_grant *grant,
+                      struct ae_opened *opened) {
+    const int fd = ae_client_stats_prepare(broker, grant);
+
     if (fd < 0)
-        return fd;
-    opened->fds[opened->fd_count++] = fd;
+        return ae_fail(fd, "no statistics for topic '%s': %s", topic->name, aether_errmsg());
+    opened->fds[AE_OPEN_STATS] = fd;
     return 0;
 }
 
-static int open_fds(const struct ae_broker *broker, const ae_registry_topic *topic, const ae_registry_grant *grant,
-                    struct ae_opened *opened) {
-    const uint32_t role = grant->role;
-    int rc = add_fd(opened, ae_objects_open_log(broker, topic, role == AE_ROLE_PUBLISHER));
-
-    if (rc == 0 && (rc = add_fd(opened, ae_client_stats_prepare(broker, grant))) != 0)
-        return ae_fail(rc, "no statistics for topic '%s': %s", topic->name, aether_errmsg());
-    if (rc == 0 && role != AE_ROLE_BEST_EFFORT)
-        rc = add_fd(opened, ae_objects_open_cursors(broker, topic, role == AE_ROLE_RELIABLE));
-    return rc;
-}
-
-/* Does all steps of an admission that can fail. *objects: the mappings for admit(). */
+/* Does all steps of an admission that can fail, but the statistics. *objects: the mappings for admit(). */
 static int prepare(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t record,
                    int log, struct ae_objects *objects) {
     *objects = (struct ae_objects){0};
@@ -79,7 +82,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     uint32_t grant;
     int rc;
 
-    *opened = (struct ae_opened){0};
+    *opened = (struct ae_opened){.fds = {-1, -1, -1}};
     if (role != AE_ROLE_PUBLISHER && role != AE_ROLE_RELIABLE && role != AE_ROLE_BEST_EFFORT)
         return ae_fail(-EPROTO, "role %" PRIu32 " is unknown: use 1 to 3", role);
     if ((rc = ae_grants_find_free(broker, &grant)) != 0 || (rc = ae_topics_provide(broker, request, &topic)) != 0)
@@ -91,9 +94,13 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
         return ae_fail(-ESRCH, "the client that asks is dead");
     new.grant_id = ae_state_new_id(broker);
     new.topic_id = topic->topic_id;
-    if ((rc = ae_client_stats_choose(broker, client, &new.stats)) != 0 || (rc = open_fds(broker, topic, &new, opened)) != 0 ||
-        (rc = prepare(broker, topic, role, new.record, opened->fds[0], &objects)) != 0)
+    /* The statistics last: their record stays allocated, and an open that fails must not make the object larger. */
+    if ((rc = open_objects(broker, topic, role, opened)) != 0 ||
+        (rc = prepare(broker, topic, role, new.record, opened->fds[AE_OPEN_LOG], &objects)) != 0 ||
+        (rc = ae_client_stats_choose(broker, client, &new.stats)) != 0 ||
+        (rc = open_stats(broker, topic, &new, opened)) != 0)
         goto failed;
+    opened->fd_count = role == AE_ROLE_BEST_EFFORT ? AE_OPEN_CURSORS : AE_OPEN_FDS;
     ae_topics_take_type(broker, topic, request);
     /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */
     if (role == AE_ROLE_RELIABLE)
@@ -107,7 +114,8 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     return 0;
 
 failed:
-    while (opened->fd_count > 0)
-        ae_close(&opened->fds[--opened->fd_count]);
+    ae_objects_unmap(&objects);
+    for (int i = 0; i < AE_OPEN_FDS; i++)
+        ae_close(&opened->fds[i]);
     return rc;
 }

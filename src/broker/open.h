@@ -6,12 +6,13 @@
 #include "broker/state.h"
 #include "protocol/message.h"
 
-#define AE_OPEN_FDS 3
+/* The descriptors of an OPENED, in the protocol's order. */
+enum { AE_OPEN_LOG, AE_OPEN_STATS, AE_OPEN_CURSORS, AE_OPEN_FDS };
 
 struct ae_opened {
     const ae_registry_grant *grant;
     const ae_registry_topic *topic;
-    int fds[AE_OPEN_FDS]; /* log, statistics, and cursors unless the role is best effort; owned by the caller */
+    int fds[AE_OPEN_FDS]; /* without cursors if the role is best effort; owned by the caller */
     int fd_count;
 };
 

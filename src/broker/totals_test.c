@@ -125,6 +125,15 @@ static int open_stats(const struct client *client) {
     return fd;
 }
 
+static uint64_t stats_allocated(const struct client *client) {
+    int fd = open_stats(client);
+    struct stat status;
+
+    assert_int_equal(fstat(fd, &status), 0);
+    ae_close(&fd);
+    return (uint64_t)status.st_blocks * 512;
+}
+
 static off_t offset_of(const struct ae_msg *opened) {
     return (off_t)(AE_STATS_RECORDS_OFF + (uint64_t)opened->u.opened.stats * AE_STATS_RECORD);
 }
@@ -649,6 +658,38 @@ static void closed_without_memory(void **state) {
     die(&a);
 }
 
+/* Asks for an open while aetherd has so little of a resource. */
+static uint32_t open_within(unsigned resource, rlim_t most, const struct client *client, uint32_t role) {
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(resource, &limit), 0);
+    const struct rlimit tight = {.rlim_cur = most, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(resource, &tight), 0);
+    const struct ae_reply reply = ask_to_open(client, role, "t");
+    assert_int_equal(setrlimit(resource, &limit), 0);
+    return reply.msg.type;
+}
+
+/* Each open fails because it lacks a descriptor or memory. The client's object doesn't become larger. */
+static void failed_opens_leave_no_statistics(void **state) {
+    struct client a = enter("a");
+
+    (void)state;
+    const struct ae_msg first = open_topic(&a, AE_ROLE_RELIABLE, "t");
+    const uint64_t before = stats_allocated(&a);
+    for (unsigned i = 0; i < 30; i++) {
+        const uint32_t role = i % 2 == 0 ? AE_ROLE_RELIABLE : AE_ROLE_PUBLISHER;
+        assert_int_equal(open_within(RLIMIT_NOFILE, lowest_descriptor() + i % 3, &a, role), AE_MSG_ERROR);
+        assert_true(stats_allocated(&a) == before);
+        assert_int_equal(open_within(RLIMIT_AS, 1, &a, role), AE_MSG_ERROR);
+        assert_true(stats_allocated(&a) == before);
+    }
+    const struct ae_msg second = open_topic(&a, AE_ROLE_PUBLISHER, "t");
+    assert_int_equal(second.u.opened.stats, first.u.opened.stats + 1);
+    assert_true(stats_allocated(&a) == before + AE_STATS_PUBLISHER);
+    die(&a);
+}
+
 /* Values that a program has written to the registry while aetherd runs. */
 static void senseless_grants_are_not_folded(void **state) {
     struct client a = enter("a");
@@ -807,6 +848,7 @@ int main(void) {
         TEST(shrunk_and_missing_objects),
         TEST(closed_without_a_free_descriptor),
         TEST(closed_without_memory),
+        TEST(failed_opens_leave_no_statistics),
         TEST(senseless_grants_are_not_folded),
         TEST(a_successor_goes_on),
         TEST(clients_that_died_without_aetherd),
