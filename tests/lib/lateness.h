@@ -47,8 +47,9 @@ static inline struct nap nap_begin(uint64_t held_up) {
 }
 
 /*
- * The message that came first after the nap. from: when its publish began; sent: when that had returned, or 0 if the
- * publisher was killed before that, and aetherd has woken the sleeper. held_up() is what nap_begin() got. If the message
+ * The message that came first after the nap. from: when its publish began; sent: when that had returned, or 0 if its
+ * publisher was killed before that, or if another one was whose sequences aetherd had to abort before the message could
+ * be received: then the message was late for that reason, and aetherd has woken the sleeper. held_up() is what nap_begin() got. If the message
  * was late, prints that, and adds 1 to *late if the wake-up was lost, or to *excused if the machine was the reason. name
  * and i say which sleeper it is.
  */
@@ -67,7 +68,7 @@ static inline void nap_judge(const struct nap *nap, uint64_t from, const uint64_
     machine_ns = held_up() - nap->held_up + get(&machine->stalled_ns) - nap->stalled;
     printf("# %s %u: a message %llu ms late, %llu of them the machine's%s\n", name, i,
            (unsigned long long)late_ns / 1000000, (unsigned long long)machine_ns / 1000000,
-           returned == 0 ? "; its publisher was killed" : "");
+           returned == 0 ? "; a publisher was killed" : "");
     add(late_ns > LATE_NS + machine_ns ? late : excused, 1);
 }
 
