@@ -191,7 +191,7 @@ start sampled "$observe" subscribe sampled reliable observe/sampled
 joined() {
     local info
     info=$("$cli" topic info observe/every --json)
-    [[ $info == *'"reliable":2,'* && $info == *'"best_effort":1,'* ]]
+    [[ $info == *'"reliable":2'* && $info == *'"best-effort":1'* ]]
 }
 wait_until joined || fail "the subscribers don't join"
 start feed "$observe" publish "$rate"

@@ -91,8 +91,12 @@ refuses() {
 topic_value() { "$AETHER_CLI" topic info --json "$1" | python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"; }
 topic_has() { [ "$(topic_value "$1" "$2" 2>/dev/null)" = "$3" ]; }
 
-# until_peers TOPIC KIND COUNT: waits until the topic has COUNT peers of KIND: reliable, best_effort or publishers.
-until_peers() { until_true topic_has "$1" "$2" "$3"; }
+# until_peers TOPIC KIND COUNT: waits until the topic has COUNT peers of KIND: reliable, best-effort or publishers.
+peers_are() {
+    "$AETHER_CLI" topic info --json "$1" 2>/dev/null | python3 -c 'import json,sys; t = json.load(sys.stdin)
+sys.exit((len(t["publishers"]) if sys.argv[1] == "publishers" else t["subscribers_by"][sys.argv[1]]) != int(sys.argv[2]))' "$2" "$3"
+}
+until_peers() { until_true peers_are "$1" "$2" "$3"; }
 
 # subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
 subscribe() {

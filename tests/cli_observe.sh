@@ -42,7 +42,7 @@ start_daemon || exit 1
 ok "no topics: lag" shows '^No subscriber\.$' lag
 ok "no topics: lag --json" rows 'rows == []' lag --json
 ok "no topics: hz" shows '^No topic\.$' hz --count 1 --window 0.01
-ok "no topics: check" checks 0 '^AETHER OK - 0 topics, 0 publishers, 0 subscribers; .* \| lag=0;;;0 age=0s;10;60;0 stuck=0;0;;0 full=0s;5;30;0$'
+ok "no topics: check" checks 0 '^AETHER OK - 0 topics, 0 publishers, 0 subscribers; .* \| lag=0;;;0 age=0s;10;60;0 stuck=0;0;;0 evicted=0;0;;0 full=0s;5;30;0$'
 for command in latency lag hz; do
     ok "unknown topic: $command" refuses 4 "no topic 'x'" $command x
     ok "no name: $command" refuses 2 "the topic's name is empty" $command ""
@@ -93,7 +93,7 @@ ok "clients --json" rows "sorted((r['pid'], r['client'], r['publishers'], r['sub
 ok "clients" shows "^ +[0-9]+  aether-cli sub +$busy_sub +$(id -u) +[a-z]+ +0 +1 +[0-9.]+ .* KiB\$" clients
 ok "stats" until_true rows "rows[1]['published'] > 100 and rows[1]['published_bytes'] > 0 and 0 < rows[1]['delivered'] <= rows[1]['published']
     and rows[1]['latency']['samples'] > 0 and rows[1]['lost'] == 0 and rows[1]['lost_by'] == {'ring': 0, 'lane': 0, 'retained': 0, 'evicted': 0}
-    and rows[0]['daemon']['publishers'] == 1 and rows[0]['daemon']['subscribers'] == 1" stats --json
+    and rows[0]['instance']['publishers'] == 1 and rows[0]['instance']['subscribers'] == 1" stats --json
 
 ok "check: defaults" until_true checks 0 '^AETHER OK - 2 topics, 1 publisher, 1 subscriber; lag [0-9,]+.*, 0 stuck \| lag=[0-9]+;;;0 '
 ok "check --rate-min, OK" until_true checks 0 ' rate=[0-9.]+;1:;0\.5:;0$' busy --rate-min 1:0.5 --window 0.2
@@ -121,19 +121,21 @@ held_pub=$!
 started+=("$held_pub")
 ok "lag --json: a stopped subscriber" until_true rows "(lambda s: s['topic'] == 'held' and s['state'] == 'stuck' and s['process'] == 'T' and s['pid'] == $held_sub
     and s['lag'] == 8 and s['age_ns'] >= 1e9 and s['holds_up'] == 1 and s['held_up_ns'] > 0)(rows[0])
-    and (lambda h: h['topic'] == 'held' and h['publisher']['pid'] == $held_pub and h['waits'] == 'subscriber'
-    and h['waits_for']['pid'] == $held_sub and h['waits_for']['process'] == 'T' and h['for_ns'] > 0)(rows[-1])" lag --json
+    and (lambda h: h['topic'] == 'held' and h['kind'] == 'waits' and h['victim']['pid'] == $held_pub and h['waits'] == 'subscriber'
+    and h['culprit']['pid'] == $held_sub and h['culprit']['process'] == 'T' and h['lag'] == 8 and h['for_ns'] > 0)(rows[-1])" lag --json
 ok "lag: the worst first" shows "^held +aether-cli sub +$held_sub +reliable +stuck, stopped +8 +[0-9.]+ [ms]" lag
 sorted_by_lag() { sed -n 2p "$tmp/out" | grep -q '^held ' && sed -n 3p "$tmp/out" | grep -q '^busy '; }
 ok "lag: its order" sorted_by_lag
 ok "lag: who holds up whom" shows "^held: publisher aether-cli pub \\(pid $held_pub\\) has waited [0-9.]+ .*s for subscriber aether-cli sub \\(pid $held_sub\\), which is stopped, 8 behind" lag held
 ok "lag of other topics" rows "[r['topic'] for r in rows] == ['busy']" lag busy quiet --json
 ok "check: stuck" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited .* \\(pid $held_sub\\), which is stopped, 8 behind \\| lag=.* stuck=1;0;;0 " held
+ok "check: an option changes its own figure only" checks 1 " has waited .* lag=8;9;;0 age=[0-9.]+s;10;60;0 stuck=1;0;;0 evicted=0;0;;0 full=[0-9.]+s;5;30;0" held --lag 9:
+ok "check: no limit" checks 0 '^AETHER OK - 1 topic, .* stuck=1;;;0 ' held --stuck none --age none --full none
 ok "check --stuck, CRITICAL" checks 2 '^AETHER CRITICAL - held: ' --stuck 0:0
-ok "check --lag" checks 2 "^AETHER CRITICAL - held: subscriber aether-cli sub \\(pid $held_sub\\) is 8 behind \\| lag=8;5;7;0 " held --lag 5:7
-ok "check --age" checks 1 "^AETHER WARNING - held: a message has waited [0-9.]+ .*s for subscriber aether-cli sub \\(pid $held_sub\\) " held --age 20ms:1h
-ok "check --full" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited" held --full 1us:1h
-ok "check: two limits" checks 1 ' has waited ' held --full 1us:1h --stuck 0:
+ok "check --lag" checks 2 "^AETHER CRITICAL - held: publisher aether-cli pub \\(pid $held_pub\\) has waited .* \\(pid $held_sub\\), which is stopped, 8 behind \\| lag=8;5;7;0 " held --lag 5:7
+ok "check --age" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited .* \\(pid $held_sub\\)" held --age 20ms:1h --full none
+ok "check --full" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited" held --full 1us:1h --age none
+ok "check: two limits" checks 2 ' has waited ' held --full 1us:1h --stuck 0: --lag 1:5 --age 1ms:
 one_sentence() { [ "$(grep -o ' has waited ' "$tmp/out" | wc -l)" -eq 1 ]; }
 ok "check: two limits, one sentence" one_sentence
 ok "check of other topics" checks 0 '^AETHER OK - 1 topic, ' quiet
@@ -142,7 +144,7 @@ kill -CONT "$held_sub"
 ok "the publisher ends" wait "$held_pub"
 ok "lag: nothing is held up any more" until_true rows "rows[0]['state'] == 'idle' and rows[0]['lag'] == 0 and rows[0]['holds_up'] == 0 and len(rows) == 1" lag held --json
 ok "topic info: stalls, and the publisher that has gone" until_true rows "rows[0]['stalls'] >= 1 and rows[0]['stall_ns'] >= 1e9 and rows[0]['full'] >= 1
-    and rows[0]['published'] == 100000 == rows[0]['delivered'] and rows[0]['publishers'] == 0
+    and rows[0]['published'] == 100000 == rows[0]['delivered'] and rows[0]['publishers'] == []
     and (lambda d: d['role'] == 'publisher' and d['pid'] == $held_pub and d['died'] is False and d['published'] == 100000 and d['stall_ns'] >= 1e9)(rows[0]['departed'][0])" topic info held --json
 ok "topic info: departed" shows "^publisher +$held_pub +aether-cli pub +20[0-9-]+ [0-9:]+ +closed +100,000 +- +- +- +[0-9,]+ " topic info held
 
@@ -157,7 +159,7 @@ kill -CONT "$lossy_sub"
 ok "losses by reason" until_true rows "(lambda t: t['lost'] >= 900 and t['lost_by']['ring'] == t['lost'] and t['delivered'] + t['lost'] == 1000 == t['accounted']
     and t['gaps'] >= 1)(rows[0])" topic info lossy --json
 ok "a best-effort subscriber's figures" rows "(lambda s: s['role'] == 'best-effort' and s['policy'] == 'best-effort' and s['lost'] >= 900 and s['next'] == 1000
-    and s['delivered'] + s['lost'] == 1000 - s['joined'])(rows[0]['peers'][0])" topic info lossy --json
+    and s['delivered'] + s['lost'] == 1000 - s['joined'])(rows[0]['subscribers'][0])" topic info lossy --json
 ok "topic info: losses" shows '^lost +9[0-9][0-9] in [0-9]+ gaps?: ring 9[0-9][0-9]$' topic info lossy
 ok "lag: losses" shows "^lossy +aether-cli sub +$lossy_sub +best-effort +idle +0 +0 ns +9[0-9][0-9] " lag lossy
 subscribe "$tmp/discarded" lossy --policy latest --raw
@@ -166,6 +168,22 @@ kill -9 "$lossy_sub"
 wait "$lossy_sub" 2>/dev/null
 ok "the last figures of one that died" until_true rows "(lambda d: d['pid'] == $lossy_sub and d['died'] is True and d['role'] == 'best-effort'
     and d['lost'] >= 900 and d['delivered'] + d['lost'] == 1000)(rows[0]['departed'][0]) and rows[0]['lost'] >= 900" topic info lossy --json
+
+# ---- a subscriber that is evicted
+
+"$AETHER_CLI" topic create evicts --capacity 16 --evict-lag 12 || exit 1
+subscribe "$tmp/discarded" evicts --raw
+evicted_sub=$sub
+kill -STOP "$evicted_sub"
+"$AETHER_CLI" pub evicts message --count 1000 || exit 1
+ok "lag: one sentence for a subscriber that is stopped and evicted" until_true rows "(lambda p: len(p) == 1 and p[0]['culprit']['pid'] == $evicted_sub
+    and p[0]['evicted'] is True and p[0]['victim'] is None and p[0]['culprit']['process'] == 'T')([r for r in rows if 'kind' in r])" lag evicts --json
+kill -CONT "$evicted_sub"
+ok "check: an evicted subscriber" until_true checks 1 "^AETHER WARNING - evicts: subscriber aether-cli sub \\(pid $evicted_sub\\) was evicted because it was too slow; it goes on as best effort \\|.* evicted=1;0;;0 " evicts
+ok "check --evicted, CRITICAL" checks 2 '^AETHER CRITICAL - evicts: ' evicts --evicted :0
+ok "check --evicted none" checks 0 '^AETHER OK' evicts --evicted none
+kill "$evicted_sub"
+wait "$evicted_sub" 2>/dev/null
 
 # ---- names are hostile
 
@@ -188,12 +206,11 @@ ok "a hostile name: check of an unknown topic" checks 3 "^AETHER UNKNOWN - no to
 
 # ---- without aetherd
 
-ok "check --daemon, OK" checks 0 '^AETHER OK' --daemon
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
-ok "check --daemon, CRITICAL" checks 2 "^AETHER CRITICAL - aetherd doesn't run \\(last: pid $daemon\\) \\|" --daemon
-ok "check: defaults, CRITICAL" checks 2 "aetherd doesn't run"
-ok "check without --daemon" checks 0 '^AETHER OK' --stuck 5:
+ok "check: without aetherd, CRITICAL" checks 2 "^AETHER CRITICAL - aetherd doesn't run \\(last: pid $daemon\\) \\|"
+ok "check: without aetherd, with another limit" checks 2 "aetherd doesn't run" --stuck 5:
+ok "check --no-daemon" checks 0 '^AETHER OK' --no-daemon
 ok "a dead daemon: latency" until_true rows "0 < rows[0]['latency']['count'] and rows[0]['seconds'] > 0" latency busy --watch 0.1 --count 1 --json
 ok "a dead daemon: lag" rows "{r.get('topic') for r in rows} >= {'busy', 'held'}" lag --json
 ok "a dead daemon: hz" until_true rows "rows[0]['published_per_s'] > 0" hz busy --window 0.1 --count 1 --json
@@ -211,7 +228,7 @@ other=$!
 started+=("$other")
 answers() { "$AETHER_CLI" --socket "$tmp/"$'u\xff/s' topic ls --json; }
 until_true answers
-ok "a socket path that isn't UTF-8" rows "'socket_b64' in rows[0]['daemon'] and rows[0]['daemon']['pid'] == $other" --socket "$tmp/"$'u\xff/s' stats --json
+ok "a socket path that isn't UTF-8" rows "'socket_b64' in rows[0]['instance'] and rows[0]['instance']['pid'] == $other" --socket "$tmp/"$'u\xff/s' stats --json
 kill "$other"
 wait "$other"
 

@@ -179,7 +179,7 @@ for format in --json --raw ""; do
     *) ok "gap text" grep -qaE '^ *[0-9]+    gap  [0-9]+ messages? lost$' "$tmp/gap.out" ;;
     esac
     ok "gap ${format:-text}: -v" grep -qE '^received [0-9,]+, lost [1-9][0-9,]*, aborted 0$' "$tmp/gap.err"
-    until_peers gap best_effort 0
+    until_peers gap best-effort 0
 done
 
 # ---- signals and closed ends

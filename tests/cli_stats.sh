@@ -26,9 +26,9 @@ stops() {
 }
 
 start_daemon || exit 1
-ok "an idle daemon" stats "len(rows) == 1 and rows[0]['daemon']['running'] is True and rows[0]['daemon']['pid'] == $daemon
-    and rows[0]['daemon']['socket'] == '$AETHER_SOCKET' and rows[0]['daemon']['topics'] == 0
-    and rows[0]['daemon']['memory_bytes'] == 0 and 0 < rows[0]['daemon']['uptime_s'] < 3600"
+ok "an idle daemon" stats "len(rows) == 1 and rows[0]['instance']['running'] is True and rows[0]['instance']['pid'] == $daemon
+    and rows[0]['instance']['socket'] == '$AETHER_SOCKET' and rows[0]['instance']['topics'] == 0
+    and rows[0]['instance']['memory_bytes'] == 0 and 0 < rows[0]['instance']['uptime_s'] < 3600"
 ok "an idle daemon, text" shows "^aetherd at $AETHER_SOCKET: pid $daemon, up .*, 0 of [0-9]+ topics, 0 of [0-9]+ clients, 0 B\$"
 
 "$AETHER_CLI" sub b --raw >"$tmp/copy" &
@@ -39,11 +39,11 @@ pub=$!
 started+=("$pub")
 until_peers a publishers 1
 "$AETHER_CLI" pub b 'a message' || exit 1
-ok "topics, by name" stats '[r.get("topic") for r in rows] == [None, "a", "b"] and rows[0]["daemon"]["topics"] == 2
-    and rows[0]["daemon"]["memory_bytes"] == rows[1]["memory_bytes"] + rows[2]["memory_bytes"]'
-ok "figures" until_true stats 'rows[1]["publishers"] == 1 and rows[1]["reliable"] == 0 and rows[1]["rate"] > 0 and rows[1]["messages"] > 0
-    and rows[2]["messages"] == 1 and rows[2]["rate"] == 0 and rows[2]["reliable"] == 1 and rows[2]["lag"] == 0'
-ok "--watch --count" until_true stats '[("daemon" in r) for r in rows] == [True, False, False] * 3
+ok "topics, by name" stats '[r.get("topic") for r in rows] == [None, "a", "b"] and rows[0]["instance"]["topics"] == 2
+    and rows[0]["instance"]["memory_bytes"] == rows[1]["memory_bytes"] + rows[2]["memory_bytes"]'
+ok "figures" until_true stats 'rows[1]["publishers"] == 1 and rows[1]["subscribers_by"]["reliable"] == 0 and rows[1]["published_per_s"] > 0 and rows[1]["messages"] > 0
+    and rows[2]["messages"] == 1 and rows[2]["published_per_s"] == 0 and rows[2]["subscribers_by"]["reliable"] == 1 and rows[2]["lag"] == 0'
+ok "--watch --count" until_true stats '[("instance" in r) for r in rows] == [True, False, False] * 3
     and rows[1]["messages"] < rows[4]["messages"] < rows[7]["messages"]' --watch 0.05 --count 3
 ok "text" shows '^TOPIC +MESSAGES +RATE +PUB +RELIABLE +BEST EFFORT +EVICTED +LAG'
 ok "text: a topic" shows '^b +1 +0/s +0 +1 +0 +0 +0 +[0-9]+ +0 +0 +[0-9.]+ [num]?s +[0-9.]+ [KM]iB$'
@@ -58,22 +58,22 @@ ok "stats --watch | head is quiet" [ ! -s "$tmp/err" ]
 
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
-ok "a dead daemon" until_true stats "rows[0]['daemon']['running'] is False and rows[0]['daemon']['pid'] == $daemon and rows[0]['daemon']['uptime_s'] == 0
-    and rows[1]['rate'] > 0 and rows[2]['messages'] == 1"
+ok "a dead daemon" until_true stats "rows[0]['instance']['running'] is False and rows[0]['instance']['pid'] == $daemon and rows[0]['instance']['uptime_s'] == 0
+    and rows[1]['published_per_s'] > 0 and rows[2]['messages'] == 1"
 ok "a dead daemon, text" shows "^aetherd at $AETHER_SOCKET: not running \\(last: pid $daemon\\), 2 of"
 ok "shutdown of a dead daemon" refuses 3 "start it with" shutdown
 dead=$daemon
 start_daemon
-ok "a successor" until_true stats "rows[0]['daemon']['running'] is True and rows[0]['daemon']['pid'] == $daemon != $dead and rows[1]['rate'] > 0"
+ok "a successor" until_true stats "rows[0]['instance']['running'] is True and rows[0]['instance']['pid'] == $daemon != $dead and rows[1]['published_per_s'] > 0"
 
 ok "shutdown" stops
 has_ended() { [ ! -e "/proc/$daemon" ] || grep -q '^State:.Z' "/proc/$daemon/status"; }
 ok "shutdown has waited" until_true has_ended
 ok "the daemon ends with 0" wait "$daemon"
-ok "topics in use stay" until_true stats "rows[0]['daemon']['running'] is False and rows[1]['topic'] == 'a' and rows[1]['rate'] > 0"
+ok "topics in use stay" until_true stats "rows[0]['instance']['running'] is False and rows[1]['topic'] == 'a' and rows[1]['published_per_s'] > 0"
 ok "shutdown again" refuses 3 "no aetherd at" shutdown
 start_daemon
-ok "they are adopted" stats "rows[0]['daemon']['running'] is True and rows[1]['publishers'] == 1"
+ok "they are adopted" stats "rows[0]['instance']['running'] is True and rows[1]['publishers'] == 1"
 kill "$pub"
 wait "$pub"
 kill "${started[0]}"

@@ -25,7 +25,7 @@ prints() {
 ok "no daemon" refuses 3 "start it with" top --batch 1
 start_daemon || exit 1
 ok "no topics" prints '^No topics'
-ok "no topics, JSON" top "len(rows) == 1 and rows[0]['topics'] == 0 and rows[0]['rows'] == [] and rows[0]['daemon']['running']"
+ok "no topics, JSON" top "len(rows) == 1 and rows[0]['instance']['topics'] == 0 and rows[0]['topics'] == [] and rows[0]['instance']['running']"
 ok "--interval 0" refuses 2 "from 0.1 to 3600" top --interval 0
 ok "--batch 1.5" refuses 2 "a whole number" top --batch 1.5
 ok "--sort" refuses 2 "use rate, lag, age, loss, p99 or name" top --sort size
@@ -41,13 +41,13 @@ started+=("$pub")
 until_peers market/eur/usd publishers 1
 has_delivered() { "$AETHER_CLI" top --json --count 1 --filter market | grep -q '"delivered_per_s":[1-9].*"p50_ns"'; }
 ok "deliveries and latencies are seen" until_true has_delivered
-ok "figures" top "rows[0]['topics'] == 2 and rows[0]['matching'] == 2 and rows[0]['rows'][0]['topic'] == 'market/eur/usd'
-    and rows[0]['rows'][0]['published_per_s'] > 0 and rows[0]['rows'][0]['publishers'] == 1
-    and rows[0]['rows'][0]['subscribers'] == 1 and rows[0]['total']['published'] > rows[0]['rows'][0]['lost']
+ok "figures" top "rows[0]['instance']['topics'] == 2 and rows[0]['matching'] == 2 and rows[0]['topics'][0]['topic'] == 'market/eur/usd'
+    and rows[0]['topics'][0]['published_per_s'] > 0 and rows[0]['topics'][0]['publishers'] == 1
+    and rows[0]['topics'][0]['subscribers_by']['reliable'] == 1 and rows[0]['total']['published'] > rows[0]['topics'][0]['lost']
     and rows[0]['top']['pass_s'] > 0"
-ok "--filter" top "[r['topic'] for r in rows[0]['rows']] == ['market/eur/usd'] and rows[0]['matching'] == 1" --filter 'M*usd'
-ok "--sort and --reverse" top "[r['topic'][0] for r in rows[0]['rows']] == ['m', 'e']" --sort name --reverse
-ok "--topics" top "len(rows[0]['rows']) == 1 and 'topic' not in rows[0]['others']" --topics 1
+ok "--filter" top "[r['topic'] for r in rows[0]['topics']] == ['market/eur/usd'] and rows[0]['matching'] == 1" --filter 'M*usd'
+ok "--sort and --reverse" top "[r['topic'][0] for r in rows[0]['topics']] == ['m', 'e']" --sort name --reverse
+ok "--topics" top "len(rows[0]['topics']) == 1 and 'topic' not in rows[0]['other']" --topics 1
 ok "a table" prints '^TOPIC .* MSG/S .* LAG .* P99 '
 ok "a table's row" prints '^market/eur/usd +[0-9.]+ '
 ok "hostile names are escaped" prints '^e\\x1b\[31mvil'

@@ -35,7 +35,7 @@ ok "create with all options" succeeds topic create all --max-message 1M --inline
 ok "create with all options: figures" informs all 'rows[0]["max_message"] == 1 << 20 and rows[0]["inline_max"] == 120 and rows[0]["slot_size"] == 128
     and rows[0]["capacity"] == 16 and rows[0]["lane_bytes"] == 4 << 20 and rows[0]["slow"] == "evict" and rows[0]["evict_lag"] == 12
     and rows[0]["type_name"] == "std::quote" and rows[0]["type_version"] == 7 and rows[0]["type_size"] == 64
-    and rows[0]["publishers_mode"] == "unbiased" and rows[0]["latency_mode"] == "all" and rows[0]["publishers"] == 0 and rows[0]["joins"] == 0 and rows[0]["evicted"] == 0 and rows[0]["memory_bytes"] < 1 << 20'
+    and rows[0]["publishers_mode"] == "unbiased" and rows[0]["latency_mode"] == "all" and rows[0]["publishers"] == [] and rows[0]["publisher_joins"] == 0 and rows[0]["evicted"] == 0 and rows[0]["memory_bytes"] < 1 << 20'
 ok "create with all options: info" shows 'longer ones in a lane of 4 MiB a publisher' info all
 ok "create with all options: slow" shows '^slow .* from a lag of 12 on; 0 of those attached are evicted' info all
 ok "create with all options: ls" shows '^all .* evict  std::quote:7:64$' ls
@@ -86,18 +86,18 @@ pub=$!
 exec 9>"$tmp/lines"
 until_peers a/b publishers 1
 until_peers a/b reliable 1
-until_peers a/b best_effort 1
+until_peers a/b best-effort 1
 printf 'one\ntwo\nthree\n' >&9
 until_true topic_has a/b messages 3
 printf 'one\ntwo\nthree\nfour\n' >"$tmp/four"
 
-caught_up() { informs a/b '[p for p in rows[0]["peers"] if p["role"] == "reliable"][0]["lag"] == 0'; }
+caught_up() { informs a/b '[p for p in rows[0]["subscribers"] if p["role"] == "reliable"][0]["lag"] == 0'; }
 ok "info: the subscriber has caught up" until_true caught_up
-ok "info --json: peers" informs a/b "sorted((p['role'], p['pid'], p['client']) for p in rows[0]['peers']) ==
+ok "info --json: peers" informs a/b "sorted((p['role'], p['pid'], p['client']) for p in rows[0]['publishers'] + rows[0]['subscribers']) ==
     [('best-effort', $sub2, 'aether-cli sub'), ('publisher', $pub, 'aether-cli pub'), ('reliable', $sub1, 'aether-cli sub')]"
 ok "info --json: figures" informs a/b '(lambda p: p["publisher"]["next"] == 3 and p["publisher"]["joined"] == 0
     and p["reliable"]["joined"] == 0 and p["reliable"]["next"] == 3 and p["reliable"]["lost"] == 0
-    and p["best-effort"]["joined"] <= 3 and p["best-effort"]["lag"] <= 3)({x["role"]: x for x in rows[0]["peers"]})'
+    and p["best-effort"]["joined"] <= 3 and p["best-effort"]["lag"] <= 3)({x["role"]: x for x in rows[0]["publishers"] + rows[0]["subscribers"]})'
 ok "info: peers" shows "^reliable +$sub1 +aether-cli sub +0 +3 +0 +0 +0 +- +no\$" info a/b
 ok "rm of a topic in use" refuses 1 "" topic rm a/b
 
@@ -109,7 +109,7 @@ more=$!
 exec 7>"$tmp/more"
 until_peers a/b publishers 2
 ok "info --json: two publishers" informs a/b "rows[0]['publishers_mode'] == 'shared' and {p['pid']: (p['joined'], p['next'], p['full'])
-    for p in rows[0]['peers'] if p['role'] == 'publisher'} == {$pub: (0, 3, 0), $more: (3, 3, 0)}"
+    for p in rows[0]['publishers']} == {$pub: (0, 3, 0), $more: (3, 3, 0)}"
 ok "info: two publishers" shows "^publisher +$more +aether-cli pub +3 +3 +- +- +- +0 +-\$" info a/b
 exec 7>&-
 wait "$more"
@@ -124,7 +124,7 @@ ok "exclusive: info" shows '^publishers +one at a time \(exclusive\); 1 attached
 ok "exclusive: a second publisher" refuses 1 "exclusive and has a publisher" pub only x
 ok "exclusive: it names the first" refuses 1 "pid $only" pub only x
 ok "exclusive: create as shared takes it as it is" succeeds topic create only --publishers shared
-ok "exclusive: --json" informs only 'rows[0]["publishers_mode"] == "exclusive" and rows[0]["publishers"] == 1'
+ok "exclusive: --json" informs only 'rows[0]["publishers_mode"] == "exclusive" and len(rows[0]["publishers"]) == 1'
 exec 7>&-
 wait "$only"
 ok "exclusive: the next one" until_true succeeds pub only x
@@ -135,10 +135,10 @@ wait "$daemon" 2>/dev/null
 printf 'four\n' >&9
 ok "beside a dead daemon: the message arrives" until_true cmp -s "$tmp/sub1" "$tmp/four"
 ok "beside a dead daemon: ls" lists 'rows[0]["messages"] == 4 and rows[0]["publishers"] == 1'
-ok "beside a dead daemon: info" informs a/b 'len(rows[0]["peers"]) == 3'
+ok "beside a dead daemon: info" informs a/b 'len(rows[0]["publishers"]) + len(rows[0]["subscribers"]) == 3'
 ok "beside a dead daemon: create" refuses 3 "start it with" topic create d
 start_daemon
-ok "beside a successor: info" informs a/b 'len(rows[0]["peers"]) == 3 and rows[0]["messages"] == 4'
+ok "beside a successor: info" informs a/b 'len(rows[0]["publishers"]) + len(rows[0]["subscribers"]) == 3 and rows[0]["messages"] == 4'
 exec 9>&-
 wait "$pub"
 ok "the publisher has left" until_peers a/b publishers 0

@@ -274,7 +274,7 @@ def case_document():
         assert topic["publishers"] == [] and topic["subscribers"] == []
         assert topic["latency"]["p50_ns"] is None and "buckets" not in topic["latency"]
         assert topic["lost"] == 0 and set(topic["lost_by"]) == {"ring", "lane", "retained", "evicted"}
-        assert document["instance"]["running"] == 1 and document["instance"]["socket"] == daemon.path
+        assert document["instance"]["running"] is True and document["instance"]["socket"] == daemon.path
         assert document["instance"]["topics"] == 2 and document["topics_left_out"] == 0 and document["other"] is None
         one = metrics.json("?topic=a%2Fb")
         assert [topic["topic"] for topic in one["topics"]] == ["a/b"] and "buckets" in one["topics"][0]["latency"]

@@ -60,7 +60,7 @@ class Traffic:
         self.start("sub", "t", "--count", "3000")
         self.start("sub", "t", "--policy", "best-effort")
         lib.await_true(lambda: cli(daemon, "topic", "ls", "--json").count(b'"topic"') == 1, "subscribers have joined")
-        lib.await_true(lambda: json.loads(cli(daemon, "topic", "info", "t", "--json"))["best_effort"] == 1, "both")
+        lib.await_true(lambda: json.loads(cli(daemon, "topic", "info", "t", "--json"))["subscribers_by"]["best-effort"] == 1, "both")
         cli(daemon, "pub", "t", "--count", "3000", "--size", "100")
         cli(daemon, "pub", 'a "quoted"\\topic', "x")
         self.running[0].wait(lib.DEADLINE_S)
@@ -216,7 +216,7 @@ def case_alerts():
     with Daemon() as daemon, Metrics(daemon.path) as metrics, Traffic(daemon) as traffic, Prometheus(metrics, RULES) as prometheus:
         subscriber = traffic.start("sub", "held")
         lib.await_true(lambda: b'"held"' in cli(daemon, "topic", "ls", "--json"), "it has the topic")
-        lib.await_true(lambda: json.loads(cli(daemon, "topic", "info", "held", "--json"))["reliable"] == 1, "it has joined")
+        lib.await_true(lambda: json.loads(cli(daemon, "topic", "info", "held", "--json"))["subscribers_by"]["reliable"] == 1, "it has joined")
         assert prometheus.firing() == set()
 
         subscriber.send_signal(signal.SIGSTOP)

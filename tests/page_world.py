@@ -179,11 +179,15 @@ class World:
         self.ids, self.time_ns, self.now_ns = 100, 5 * 10**12, time.time_ns()
         self.running, self.topics, self.left_out, self.other = True, [], 0, None
         self.on_step = []  # called with this world
+        self.problems = []  # as the server says them, the worst first
 
     def topic(self, name, **more):
         topic = Topic(self, name, **more)
         self.topics.append(topic)
         return topic
+
+    def problem(self, topic, kind, text):
+        self.problems.append((topic, {**named("topic", topic.name), "kind": kind, "text": text}))
 
     def client(self, name, process="S"):
         return Client(self, name, process)
@@ -229,12 +233,12 @@ class World:
         clients = {p.client for t in self.topics for p in t.publishers + t.subscribers}
         return {"version": "0.5.0", "time_ns": self.time_ns, "error": None,
                 "instance": {"socket": "/run/user/0/aether/aetherd.sock", "pid": 4711, "now_ns": self.now_ns,
-                             "running": int(self.running), "started_ns": self.now_ns - 10**13, "topics": len(self.topics),
+                             "running": self.running, "started_ns": self.now_ns - 10**13, "topics": len(self.topics),
                              "topics_max": 4096, "clients": len(clients), "clients_max": 1024, "memory_bytes": 73 << 20,
                              "publishers": sum(len(t.publishers) for t in self.topics),
                              "subscribers": sum(len(t.subscribers) for t in self.topics)},
                 "topics": [t.json(only is not None) for t in topics], "topics_left_out": self.left_out, "other": self.other,
-                "holdups": [], "clients": [], "clients_left_out": 0}
+                "problems": [p for t, p in self.problems if only is None or raw_name(t) == only], "clients": [], "clients_left_out": 0}
 
 
 def raw_name(topic):
@@ -357,26 +361,31 @@ def busy(draws=400):
     trades, orders = w.topics[0], w.topics[3]
     trades.subscribers[1].loses = 2400
     w.topics[8].departed = [{**plan.owner(77), "role": "reliable", "died": True, "evicted": False, "left_ns": w.now_ns - 4 * 10**9,
-                             "messages": 51_022, "lost": 0, "aborted": 0, "skipped": 0, "full": 0, "stall_ns": 0}]
+                             "delivered": 51_022, "lost": 0, "aborted": 0, "skipped": 0}]
     orders.departed = [
         {**w.client("strategy-6").owner(66), "role": "publisher", "died": True, "evicted": False,
-         "left_ns": w.now_ns - 95 * 10**9, "messages": 1_204_511, "lost": 0, "aborted": 0, "skipped": 0, "full": 12,
-         "stall_ns": 81_000_000},
+         "left_ns": w.now_ns - 95 * 10**9, "published": 1_204_511, "full": 12, "stall_ns": 81_000_000},
         {**w.client("shell").owner(65), "role": "best-effort", "died": False, "evicted": False,
-         "left_ns": w.now_ns - 3000 * 10**9, "messages": 801, "lost": 93, "aborted": 0, "skipped": 0, "full": 0, "stall_ns": 0}]
+         "left_ns": w.now_ns - 3000 * 10**9, "delivered": 801, "lost": 93, "aborted": 0, "skipped": 0}]
     state = {"t": 0}
 
     def act(world):
         state["t"] += 1
         t = state["t"]
+        world.problems.clear()
         for p in trades.publishers:
             p.rate = 1_240_000 * (1 + 0.35 * math.sin(t / 23) + 0.1 * math.sin(t / 5))
         trades.subscribers[0].median_ns = 900 * (1 + 2.2 * (40 < t % 110 < 58))
         orders.subscribers[1].median_ns = 7000 * (1 + 4 * (20 < t % 90 < 31))
         trades.subscribers[1].loses = 2400 if t % 37 < 9 else 0
+        if trades.subscribers[1].loses:
+            world.problem(trades, "loses", f"subscriber recorder (pid {rec.pid}) loses messages, 2.40 k/s: it was more than "
+                          "the ring behind")
         stuck = orders.subscribers[0]
         if t % 160 >= 112:
             stuck.state = "stuck"
+            world.problem(orders, "stuck", f"subscriber risk (pid {risk.pid}), which is stopped, is stuck: {stuck.lag:,} messages "
+                          "wait")
             if stuck.lag >= 6_000:
                 for i, p in enumerate(orders.publishers):
                     if p.waits == "nothing":

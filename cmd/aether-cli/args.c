@@ -103,6 +103,10 @@ bool args_limits(const char *text, bool times, struct args_limits *limits) {
     struct args_limits read = {.has_warning = len > 0, .has_critical = second[0] != '\0'};
     char first[64];
 
+    if (strcmp(text, "none") == 0) {
+        *limits = (struct args_limits){.has_warning = false};
+        return true;
+    }
     if (len >= sizeof first || (!read.has_warning && !read.has_critical))
         return false;
     memcpy(first, text, len);

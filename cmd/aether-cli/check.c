@@ -3,8 +3,8 @@
  * check.c - compares an instance with limits, for a monitoring system: one line and an exit code, as monitoring plugins
  * have them.
  *
- * A figure of several topics is that of the worst topic; `stuck` is their sum. Each topic that passes a limit may add
- * to the text.
+ * A figure of several topics is that of the worst topic; `stuck` and `evicted` are sums. The text has the problems that
+ * explain why limits are passed, one sentence for each culprit, whatever the number of its figures that are bad.
  */
 #include "args.h"
 #include "commands.h"
@@ -16,38 +16,47 @@
 #include "view/amount.h"
 #include "view/escape.h"
 #include "view/observe.h"
-#include "watch/holdup.h"
+#include "watch/problems.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define UNKNOWN 3 /* the exit code for all errors */
-#define REASONS_MAX 8
+#define UNKNOWN 3     /* the exit code for all errors */
+#define REASONS_MAX 8 /* shown */
+#define PROBLEMS_MAX 64
 
-enum figure { LAG, AGE, STUCK, FULL, LOSS, P99, RATE, FIGURES };
+enum figure { LAG, AGE, STUCK, EVICTED, FULL, LOSS, P99, RATE, FIGURES };
+enum level { CRITICAL, WARNING, LEVELS };
 
 static const struct {
     const char *option, *name, *unit;
-    bool floor; /* values below the limits are bad */
-    bool rated; /* needs two passes */
+    bool floor;  /* values below the limits are bad */
+    bool rated;  /* needs two passes */
+    bool summed; /* the limits are for all topics together */
 } figures[FIGURES] = {
-    [LAG] = {"lag", "lag", "", false, false},         [AGE] = {"age", "age", "s", false, false},
-    [STUCK] = {"stuck", "stuck", "", false, false},   [FULL] = {"full", "full", "s", false, false},
-    [LOSS] = {"loss", "loss_per_s", "", false, true}, [P99] = {"p99", "p99", "s", false, true},
-    [RATE] = {"rate-min", "rate", "", true, true},
+    [LAG] = {.option = "lag", .name = "lag", .unit = ""},
+    [AGE] = {.option = "age", .name = "age", .unit = "s"},
+    [STUCK] = {.option = "stuck", .name = "stuck", .unit = "", .summed = true},
+    [EVICTED] = {.option = "evicted", .name = "evicted", .unit = "", .summed = true},
+    [FULL] = {.option = "full", .name = "full", .unit = "s"},
+    [LOSS] = {.option = "loss", .name = "loss_per_s", .unit = "", .rated = true},
+    [P99] = {.option = "p99", .name = "p99", .unit = "s", .rated = true},
+    [RATE] = {.option = "rate-min", .name = "rate", .unit = "", .floor = true, .rated = true},
 };
 
 struct request {
     struct args_list names;
     struct args_limits limits[FIGURES];
     bool given[FIGURES];
-    bool daemon;
+    bool no_daemon;
     double window;
 };
 
-/* Why the state isn't OK. Sentences are counted, and the first ones are kept. */
+/* Why the state isn't OK: problems, and other sentences, of which the first ones are kept. */
 struct reasons {
+    struct ae_problem problems[PROBLEMS_MAX]; /* the worst first */
+    size_t problem_count;
     char *texts[REASONS_MAX];
     size_t count;
 };
@@ -55,12 +64,12 @@ struct reasons {
 struct result {
     bool known[FIGURES];
     double values[FIGURES];
-    struct reasons critical, warning;
+    struct reasons reasons[LEVELS];
 };
 
 /* ---- reasons ----------------------------------------------------------------------------------------------------- */
 
-static bool has_reason(const struct reasons *reasons, const char *text) {
+static bool has_text(const struct reasons *reasons, const char *text) {
     for (size_t i = 0; i < reasons->count && i < REASONS_MAX; i++) {
         if (reasons->texts[i] != NULL && strcmp(reasons->texts[i], text) == 0)
             return true;
@@ -68,8 +77,10 @@ static bool has_reason(const struct reasons *reasons, const char *text) {
     return false;
 }
 
-/* Adds a sentence, unless it is there: who holds up whom may be the reason of two figures. */
-__attribute__((format(printf, 2, 3))) static void add_reason(struct reasons *reasons, const char *format, ...) {
+/* Adds a sentence, unless it is there. */
+__attribute__((format(printf, 3, 4))) static void add_text(struct result *result, enum level level, const char *format,
+                                                           ...) {
+    struct reasons *reasons = &result->reasons[level];
     char *text = NULL;
     va_list args;
 
@@ -77,7 +88,7 @@ __attribute__((format(printf, 2, 3))) static void add_reason(struct reasons *rea
     if (vasprintf(&text, format, args) < 0)
         text = NULL;
     va_end(args);
-    if (text != NULL && has_reason(reasons, text)) {
+    if (text != NULL && (has_text(&result->reasons[CRITICAL], text) || has_text(&result->reasons[WARNING], text))) {
         free(text);
         return;
     }
@@ -88,13 +99,42 @@ __attribute__((format(printf, 2, 3))) static void add_reason(struct reasons *rea
     reasons->count++;
 }
 
+static bool same_grant(bool a, bool b, const aether_owner *x, const aether_owner *y) {
+    return a && b && x->grant_id == y->grant_id;
+}
+
+/* Adds a problem, unless a critical one has the same culprit. */
+static void add_problem(struct result *result, enum level level, const struct ae_problem *problem) {
+    const struct reasons *critical = &result->reasons[CRITICAL];
+    struct reasons *reasons = &result->reasons[level];
+
+    for (size_t i = 0; level != CRITICAL && i < critical->problem_count; i++) {
+        const struct ae_problem *p = &critical->problems[i];
+        if (same_grant(p->has_culprit, problem->has_culprit, &p->culprit, &problem->culprit) ||
+            (!p->has_culprit && same_grant(p->has_victim, problem->has_victim, &p->victim, &problem->victim)))
+            return;
+    }
+    reasons->problem_count = ae_watch_problems_add(reasons->problems, reasons->problem_count, PROBLEMS_MAX, problem);
+}
+
+/* Prints at most REASONS_MAX sentences, the problems first. */
 static void print_reasons(FILE *f, const struct reasons *reasons, const char **separator) {
-    for (size_t i = 0; i < reasons->count && i < REASONS_MAX; i++) {
+    const size_t all = reasons->problem_count + reasons->count;
+    size_t shown = 0;
+
+    for (size_t i = 0; i < reasons->problem_count && shown < REASONS_MAX; i++, shown++) {
+        const struct ae_problem *p = &reasons->problems[i];
+        char name[AE_ESCAPED_SIZE(sizeof p->topic)], text[AE_PROBLEM_TEXT];
+        ae_escape(name, p->topic, strnlen(p->topic, sizeof p->topic));
+        fprintf(f, "%s%s: %s", *separator, name, ae_problem_text(text, p));
+        *separator = "; ";
+    }
+    for (size_t i = 0; i < reasons->count && shown < REASONS_MAX; i++, shown++) {
         fprintf(f, "%s%s", *separator, reasons->texts[i] != NULL ? reasons->texts[i] : "out of memory");
         *separator = "; ";
     }
-    if (reasons->count > REASONS_MAX)
-        fprintf(f, "; and %zu more", reasons->count - REASONS_MAX);
+    if (all > shown)
+        fprintf(f, "; and %zu more", all - shown);
 }
 
 static void free_reasons(struct reasons *reasons) {
@@ -118,6 +158,9 @@ static bool figure_of(const struct ae_watch_topic *topic, enum figure figure, do
     case STUCK:
         *value = (double)t->stuck;
         return true;
+    case EVICTED:
+        *value = evicted_count(t);
+        return true;
     case FULL:
         *value = (double)t->waited_ns * 1e-9;
         return true;
@@ -136,8 +179,13 @@ static bool figure_of(const struct ae_watch_topic *topic, enum figure figure, do
     return false;
 }
 
-static bool passes(enum figure figure, bool has, double limit, double value) {
-    return has && (figures[figure].floor ? value < limit : value > limit);
+/* Is the value bad for this level, and not for a worse one? */
+static bool is_bad(enum figure figure, const struct args_limits *limits, enum level level, double value) {
+    const bool floor = figures[figure].floor;
+    const bool critical = limits->has_critical && (floor ? value < limits->critical : value > limits->critical);
+    const bool warning = limits->has_warning && (floor ? value < limits->warning : value > limits->warning);
+
+    return level == CRITICAL ? critical : warning && !critical;
 }
 
 /* The subscriber of the topic with the largest lag, or the greatest age. */
@@ -156,54 +204,88 @@ static const aether_subscriber_metrics *slowest(const aether_topic_metrics *topi
     return worst;
 }
 
-/* Adds who holds up whom in the topic: stuck subscribers, or publishers that wait. False: nothing is known of it. */
-static bool add_holdups(struct reasons *reasons, const aether_topic_metrics *topic, const char *name, bool stuck) {
-    struct ae_watch_holdup list[REASONS_MAX];
-    char text[AE_WATCH_HOLDUP_TEXT];
-    bool added = false;
-    const size_t count = ae_watch_holdups(topic, list, 0, REASONS_MAX);
+/* Does the problem explain the figure? subscriber: of LAG and AGE, the one that has this value. */
+static bool explains(const struct ae_problem *p, enum figure figure, const aether_subscriber_metrics *subscriber) {
+    const bool of_subscriber = p->has_culprit && p->role != AETHER_ROLE_PUBLISHER && p->kind != AE_PROBLEM_DIED;
 
-    for (size_t i = 0; i < count; i++) {
-        /* A stuck subscriber for which a publisher waits is in the publisher's sentence. */
-        if (list[i].stuck && !stuck)
-            continue;
-        add_reason(reasons, "%s: %s", name, ae_watch_holdup_text(text, &list[i]));
-        added = true;
-    }
-    return added;
-}
-
-static void explain(struct reasons *reasons, enum figure figure, const aether_topic_metrics *topic, double value) {
-    char name[AE_ESCAPED_SIZE(sizeof topic->info.name)], amount[AE_AMOUNT_SIZE];
-    char client[AE_ESCAPED_SIZE(sizeof topic->subscribers->owner.client)] = "?";
-    const aether_subscriber_metrics *worst = slowest(topic, figure);
-
-    ae_escape(name, topic->info.name, strlen(topic->info.name));
-    if (worst != NULL)
-        ae_escape(client, worst->owner.client, strlen(worst->owner.client));
-    const uint32_t pid = worst != NULL ? worst->owner.pid : 0;
     switch (figure) {
     case LAG:
-        add_reason(reasons, "%s: subscriber %s (pid %" PRIu32 ") is %s behind", name, client, pid,
-                   ae_amount_count(amount, topic->lag));
-        break;
     case AGE:
-        add_reason(reasons, "%s: a message has waited %s for subscriber %s (pid %" PRIu32 ")", name,
-                   ae_amount_duration(amount, value), client, pid);
+        return of_subscriber && subscriber != NULL && p->culprit.grant_id == subscriber->owner.grant_id &&
+               (p->kind == AE_PROBLEM_WAITS || p->kind == AE_PROBLEM_STUCK || p->kind == AE_PROBLEM_STOPPED);
+    case STUCK:
+        return p->kind == AE_PROBLEM_STUCK || (of_subscriber && p->kind == AE_PROBLEM_WAITS);
+    case EVICTED:
+        return of_subscriber && p->evicted;
+    case FULL:
+        return p->kind == AE_PROBLEM_WAITS;
+    case LOSS:
+        return p->lost > 0;
+    case P99:
+    case RATE:
+    case FIGURES:
+        break;
+    }
+    return false;
+}
+
+/* "market: subscriber risk (pid 790) is 512 behind; the oldest message has waited 20 s" */
+static void add_slow(struct result *result, enum level level, const char *topic, const aether_subscriber_metrics *s) {
+    char client[AE_ESCAPED_SIZE(sizeof s->owner.client)], lag[AE_AMOUNT_SIZE], age[AE_AMOUNT_SIZE] = "";
+
+    if (s == NULL)
+        return;
+    ae_escape(client, s->owner.client, strlen(s->owner.client));
+    if (s->age_ns != AETHER_UNKNOWN && s->age_ns > 0)
+        ae_amount_duration(age, (double)s->age_ns * 1e-9);
+    add_text(result, level, "%s: subscriber %s (pid %" PRIu32 ") is %s behind%s%s", topic, client, s->owner.pid,
+             ae_amount_count(lag, s->lag), age[0] != '\0' ? ", the oldest message for " : "", age);
+}
+
+/* limit: the one that the value has passed. */
+static void explain(struct result *result, enum level level, enum figure figure, const struct observer *observer,
+                    const struct ae_watch_topic *topic, double value, double limit) {
+    const aether_topic_metrics *t = &topic->figures;
+    const aether_subscriber_metrics *worst = slowest(t, figure);
+    const uint64_t patience_ns =
+        figure == FULL && limit * 1e9 < (double)AE_WATCH_PATIENCE_NS ? (uint64_t)(limit * 1e9) : AE_WATCH_PATIENCE_NS;
+    struct ae_problem list[REASONS_MAX];
+    char name[AE_ESCAPED_SIZE(sizeof t->info.name)], amount[AE_AMOUNT_SIZE];
+    bool explained = false;
+    const size_t count = ae_watch_problems(topic, observer->pass->instance.now_ns, patience_ns, list, 0, REASONS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        if (!explains(&list[i], figure, worst))
+            continue;
+        add_problem(result, level, &list[i]);
+        explained = true;
+    }
+    if (explained)
+        return;
+    ae_escape(name, t->info.name, strlen(t->info.name));
+    switch (figure) {
+    case LAG:
+    case AGE:
+        add_slow(result, level, name, worst);
         break;
     case STUCK:
+        add_text(result, level, "%s: a subscriber is stuck", name);
+        break;
+    case EVICTED:
+        add_text(result, level, "%s: a subscriber was evicted", name);
+        break;
     case FULL:
-        if (!add_holdups(reasons, topic, name, figure == STUCK))
-            add_reason(reasons, figure == STUCK ? "%s: a subscriber is stuck" : "%s: a publisher waits", name);
+        add_text(result, level, "%s: a publisher has waited %s for room", name, ae_amount_duration(amount, value));
         break;
     case LOSS:
-        add_reason(reasons, "%s: subscribers lose %s messages", name, ae_amount_rate(amount, value));
+        add_text(result, level, "%s: subscribers lose messages, %s", name, ae_amount_rate(amount, value));
         break;
     case P99:
-        add_reason(reasons, "%s: 1 %% of the messages takes longer than %s", name, ae_amount_duration(amount, value));
+        add_text(result, level, "%s: 1 %% of the messages takes longer than %s", name,
+                 ae_amount_duration(amount, value));
         break;
     case RATE:
-        add_reason(reasons, "%s: %s messages are published", name, ae_amount_rate(amount, value));
+        add_text(result, level, "%s: %s messages are published", name, ae_amount_rate(amount, value));
         break;
     case FIGURES:
         break;
@@ -218,44 +300,54 @@ static void merge(struct result *result, enum figure figure, double value) {
 
     if (!result->known[figure])
         *total = value;
-    else if (figure == STUCK)
+    else if (figures[figure].summed)
         *total += value;
     else if (figures[figure].floor ? value < *total : value > *total)
         *total = value;
     result->known[figure] = true;
 }
 
-static void evaluate(const struct request *request, const struct observer *observer, struct result *result) {
+/* Gathers the values. */
+static void measure(const struct observer *observer, struct result *result) {
     for (enum figure f = 0; f < FIGURES; f++) {
-        const struct args_limits *limits = &request->limits[f];
+        double value;
         for (size_t i = 0; i < observer->count; i++) {
-            const struct ae_watch_topic *topic = observer->topics[i];
-            double value;
-            if (!figure_of(topic, f, &value))
-                continue;
-            merge(result, f, value);
-            /* The sum is compared below; of the topics, those that have stuck subscribers explain it. */
-            if (f == STUCK)
-                continue;
-            if (passes(f, limits->has_critical, limits->critical, value))
-                explain(&result->critical, f, &topic->figures, value);
-            else if (passes(f, limits->has_warning, limits->warning, value))
-                explain(&result->warning, f, &topic->figures, value);
+            if (figure_of(observer->topics[i], f, &value))
+                merge(result, f, value);
         }
         /* Without topics nothing lags and nothing is stuck. */
         if (observer->count == 0 && !figures[f].floor && f != P99)
             merge(result, f, 0);
     }
-    const struct args_limits *limits = &request->limits[STUCK];
-    const bool critical = passes(STUCK, limits->has_critical, limits->critical, result->values[STUCK]);
-    const bool warning = passes(STUCK, limits->has_warning, limits->warning, result->values[STUCK]);
-    for (size_t i = 0; (critical || warning) && i < observer->count; i++) {
-        if (observer->topics[i]->figures.stuck > 0)
-            explain(critical ? &result->critical : &result->warning, STUCK, &observer->topics[i]->figures, 0);
+}
+
+/* Explains a figure that is bad. Of a sum, each topic that adds to it explains it. */
+static void evaluate_figure(const struct args_limits *limits, enum level level, enum figure f,
+                            const struct observer *observer, struct result *result) {
+    const double limit = level == CRITICAL ? limits->critical : limits->warning;
+
+    if (figures[f].summed && !is_bad(f, limits, level, result->values[f]))
+        return;
+    for (size_t i = 0; i < observer->count; i++) {
+        const struct ae_watch_topic *topic = observer->topics[i];
+        double value;
+        if (!figure_of(topic, f, &value))
+            continue;
+        if (figures[f].summed ? value > 0 : is_bad(f, limits, level, value))
+            explain(result, level, f, observer, topic, value, limit);
     }
+}
+
+static void evaluate(const struct request *request, const struct observer *observer, struct result *result) {
     const aether_daemon_info *daemon = &observer->pass->instance.daemon;
-    if (request->daemon && !daemon->running)
-        add_reason(&result->critical, "aetherd doesn't run (last: pid %" PRIu32 ")", daemon->pid);
+
+    measure(observer, result);
+    for (enum level level = 0; level < LEVELS; level++) {
+        for (enum figure f = 0; f < FIGURES; f++)
+            evaluate_figure(&request->limits[f], level, f, observer, result);
+    }
+    if (!request->no_daemon && !daemon->running)
+        add_text(result, CRITICAL, "aetherd doesn't run (last: pid %" PRIu32 ")", daemon->pid);
 }
 
 /* What was checked, if nothing is bad. */
@@ -276,9 +368,11 @@ static void print_summary(FILE *f, const struct observer *observer, const struct
 }
 
 static enum ae_view_health health_of(const struct result *result) {
-    return result->critical.count > 0  ? AE_HEALTH_CRITICAL
-           : result->warning.count > 0 ? AE_HEALTH_WARNING
-                                       : AE_HEALTH_OK;
+    const struct reasons *r = result->reasons;
+
+    return r[CRITICAL].problem_count + r[CRITICAL].count > 0 ? AE_HEALTH_CRITICAL
+           : r[WARNING].problem_count + r[WARNING].count > 0 ? AE_HEALTH_WARNING
+                                                             : AE_HEALTH_OK;
 }
 
 /* Shows the result and returns its exit code. */
@@ -293,8 +387,8 @@ static int show(const struct ae_view *view, const struct request *request, const
 
     if (f == NULL)
         return cli_error(UNKNOWN, "out of memory");
-    print_reasons(f, &result->critical, &separator);
-    print_reasons(f, &result->warning, &separator);
+    print_reasons(f, &result->reasons[CRITICAL], &separator);
+    print_reasons(f, &result->reasons[WARNING], &separator);
     if (check.health == AE_HEALTH_OK)
         print_summary(f, observer, result);
     if (fclose(f) != 0) {
@@ -322,7 +416,7 @@ static int show(const struct ae_view *view, const struct request *request, const
 }
 
 static int run(const struct ae_view *view, const struct request *request) {
-    struct result result = {.known = {false}};
+    static struct result result; /* too large for the stack */
     struct observer observer;
     bool rated = false;
 
@@ -344,8 +438,8 @@ static int run(const struct ae_view *view, const struct request *request) {
         goto out;
     evaluate(request, &observer, &result);
     status = show(view, request, &observer, &result);
-    free_reasons(&result.critical);
-    free_reasons(&result.warning);
+    for (enum level level = 0; level < LEVELS; level++)
+        free_reasons(&result.reasons[level]);
 out:
     observer_close(&observer);
     return status;
@@ -353,30 +447,23 @@ out:
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
 
-/* The limits if no option gives one. */
-static void set_defaults(struct request *request) {
-    request->daemon = true;
-    request->limits[AGE] =
-        (struct args_limits){.has_warning = true, .warning = 10, .has_critical = true, .critical = 60};
-    request->limits[STUCK] = (struct args_limits){.has_warning = true};
-    request->limits[FULL] =
-        (struct args_limits){.has_warning = true, .warning = 5, .has_critical = true, .critical = 30};
-}
+/* An option replaces the limits of its own figure. */
+static const struct args_limits defaults[FIGURES] = {
+    [AGE] = {.has_warning = true, .warning = 10, .has_critical = true, .critical = 60},
+    [STUCK] = {.has_warning = true},
+    [EVICTED] = {.has_warning = true},
+    [FULL] = {.has_warning = true, .warning = 5, .has_critical = true, .critical = 30},
+};
 
-static int check_limits(struct request *request) {
-    bool any = request->daemon;
-
+static int check_limits(const struct request *request) {
     for (enum figure i = 0; i < FIGURES; i++) {
         const struct args_limits *l = &request->limits[i];
-        any = any || request->given[i];
         if (!l->has_warning || !l->has_critical)
             continue;
         if (figures[i].floor ? l->warning < l->critical : l->warning > l->critical)
             return cli_error(UNKNOWN, "--%s: the critical limit isn't reached after the warning limit: swap them",
                              figures[i].option);
     }
-    if (!any)
-        set_defaults(request);
     return CLI_OK;
 }
 
@@ -393,11 +480,12 @@ int cmd_check(int argc, char **argv) {
         LIMIT(LAG, ARGS_LIMITS, "messages that a subscriber is behind"),
         LIMIT(AGE, ARGS_TIMES, "time that the oldest unread message has waited; default: 10s:60s"),
         LIMIT(STUCK, ARGS_LIMITS, "subscribers that are stuck, of all topics together; default: 0:"),
+        LIMIT(EVICTED, ARGS_LIMITS, "subscribers that were evicted, of all topics together; default: 0:"),
         LIMIT(FULL, ARGS_TIMES, "time that a publisher has waited for room; default: 5s:30s"),
         LIMIT(LOSS, ARGS_LIMITS, "messages that subscribers of a topic lose a second"),
         LIMIT(P99, ARGS_TIMES, "time from publish to receive that 99 % of a topic's messages don't exceed"),
         LIMIT(RATE, ARGS_LIMITS, "messages published a second, of which a topic must have at least so many"),
-        {.name = "daemon", .kind = ARGS_FLAG, .target = &r.daemon, .help = "critical if aetherd doesn't run; default"},
+        {.name = "no-daemon", .kind = ARGS_FLAG, .target = &r.no_daemon, .help = "OK also if aetherd doesn't run"},
         {.name = "window",
          .kind = ARGS_NUMBER,
          .target = &r.window,
@@ -419,9 +507,10 @@ int cmd_check(int argc, char **argv) {
             "W:C are a warning and a critical limit, of which one may be left out: \"10:\", \":60\". A value above "
             "its\n"
             "limit is bad, of --rate-min a value below. Times are in seconds, or end with ns, us, ms, s, min or h.\n"
-            "Without any limit and --daemon the defaults apply."};
+            "An option replaces the limits of its own figure only; \"none\" is no limit."};
     const char *words[ARGS_WORDS_MAX + 1];
 
+    memcpy(r.limits, defaults, sizeof r.limits);
     cli_errors_for_monitoring();
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)

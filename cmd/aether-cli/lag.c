@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lag.c - shows how far each subscriber is behind, and who holds up whom. */
+/* lag.c - shows how far each subscriber is behind, and what is wrong. */
 #include "args.h"
 #include "commands.h"
 #include "error.h"
 #include "observe.h"
 #include "output.h"
 #include "view/observe.h"
-#include "watch/holdup.h"
+#include "watch/problems.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define HOLDUPS_MAX 64
+#define PROBLEMS_MAX 64
 
 /* What the view shows. */
 struct rows {
     struct ae_view_lagging *list;
     size_t count;
-    struct ae_watch_holdup holdups[HOLDUPS_MAX];
-    size_t holdup_count;
+    struct ae_problem problems[PROBLEMS_MAX];
+    size_t problem_count;
 };
 
 static uint64_t age_of(const aether_subscriber_metrics *subscriber) {
@@ -61,7 +61,9 @@ static int collect(const struct observer *observer, struct rows *rows) {
         for (size_t j = 0; j < topic->subscriber_count; j++)
             rows->list[rows->count++] =
                 (struct ae_view_lagging){.topic = topic->info.name, .subscriber = &topic->subscribers[j]};
-        rows->holdup_count = ae_watch_holdups(topic, rows->holdups, rows->holdup_count, HOLDUPS_MAX);
+        rows->problem_count =
+            ae_watch_problems(observer->topics[i], observer->pass->instance.now_ns, AE_WATCH_PATIENCE_NS,
+                              rows->problems, rows->problem_count, PROBLEMS_MAX);
     }
     if (rows->count > 0)
         qsort(rows->list, rows->count, sizeof *rows->list, by_severity);
@@ -69,38 +71,26 @@ static int collect(const struct observer *observer, struct rows *rows) {
 }
 
 static int show(const struct ae_view *view, const struct rows *rows) {
-    static char texts[HOLDUPS_MAX][AE_WATCH_HOLDUP_TEXT];
-    struct ae_view_holdup holdups[HOLDUPS_MAX];
-
-    for (size_t i = 0; i < rows->holdup_count; i++) {
-        const struct ae_watch_holdup *h = &rows->holdups[i];
-        holdups[i] = (struct ae_view_holdup){.topic = h->topic,
-                                             .text = ae_watch_holdup_text(texts[i], h),
-                                             .stuck = h->stuck,
-                                             .victim = &h->victim,
-                                             .culprit = h->known ? &h->culprit : NULL,
-                                             .waits = h->waits,
-                                             .for_ns = h->for_ns};
-    }
     const struct ae_view_lag lag = {
-        .rows = rows->list, .count = rows->count, .holdups = holdups, .holdup_count = rows->holdup_count};
+        .rows = rows->list, .count = rows->count, .problems = rows->problems, .problem_count = rows->problem_count};
+
     return out_check(view, ae_view_lag(view, &lag));
 }
 
 int cmd_lag(int argc, char **argv) {
     struct out_options output = {0};
     struct args_list names = {0};
-    const struct args_option options[] = {
-        OPTION_JSON(output, "one object a line: the subscribers, then who holds up whom")};
-    const struct args_spec spec = {
-        .command = "lag",
-        .words = "[TOPIC ...]",
-        .rest = &names,
-        .options = options,
-        .option_count = 1,
-        .summary =
-            "Shows how far each subscriber is behind, the worst first, and then who holds up whom. Without TOPIC:\n"
-            "of all topics. Reads shared memory only, so it works beside a dead daemon."};
+    const struct args_option options[] = {OPTION_JSON(output, "one object a line: the subscribers, then the problems")};
+    const struct args_spec spec = {.command = "lag",
+                                   .words = "[TOPIC ...]",
+                                   .rest = &names,
+                                   .options = options,
+                                   .option_count = 1,
+                                   .summary = "Shows how far each subscriber is behind, the worst first, and then what "
+                                              "is wrong: who waits for whom, who\n"
+                                              "is stuck, stopped or evicted. Without TOPIC: of all topics. Reads "
+                                              "shared memory only, so it works beside a\n"
+                                              "dead daemon."};
     const char *words[ARGS_WORDS_MAX + 1];
     struct observer observer;
     struct rows rows = {.list = NULL};

@@ -4,7 +4,7 @@
 #define AE_EXPORT_DOCUMENT_H
 
 #include "view/out.h"
-#include "watch/holdup.h"
+#include "view/problem.h"
 #include <aether/metrics.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +20,8 @@ struct ae_document {
     size_t topic_count, topics_left_out;
     bool buckets;                      /* with all buckets of the topics' latencies */
     const aether_topic_metrics *other; /* sum of the topics that are left out; NULL: there are none */
-    const struct ae_watch_holdup *holdups;
-    size_t holdup_count;
+    const struct ae_problem *problems; /* the worst first */
+    size_t problem_count;
     const aether_client_metrics *clients;
     size_t client_count, clients_left_out;
 };

@@ -36,7 +36,7 @@ static void no_instance(void **state) {
     show(&d);
     assert_has(
         "\"time_ns\":5,\"error\":\"it isn't \\\"there\\\"\",\"instance\":null,\"topics\":[],\"topics_left_out\":0,"
-        "\"other\":null,\"holdups\":[],\"clients\":[],\"clients_left_out\":0}\n");
+        "\"other\":null,\"problems\":[],\"clients\":[],\"clients_left_out\":0}\n");
 }
 
 /* A publisher that waits for the second subscriber, one that waits for a subscriber that isn't there, and others. */
@@ -74,35 +74,42 @@ static void busy(void **state) {
     (void)state;
     show(&d);
     assert_has("\"error\":null,\"instance\":{\"socket\":\"/s\",");
+    assert_has("\"running\":false");
     assert_has("\"topics\":[{\"topic_b64\":\"dP8=\",\"id\":0,");
-    assert_has(
-        "\"waits\":\"subscriber\",\"tried_ns\":null,\"waits_subscriber\":1,\"waits_publisher\":null,"
-        "\"waits_for\":{\"grant_id\":2,\"client_id\":9,\"client\":\"</script>\\n\",\"pid\":790,\"process\":\"T\"}}");
+    assert_has("\"waits\":\"subscriber\",\"waits_subscriber\":1,\"waits_publisher\":null,\"waits_for\":{\"grant_id\":2,"
+               "\"client_id\":9,\"client\":\"</script>\\n\",\"pid\":790,\"process\":\"T\"}}");
     assert_has("\"waits_subscriber\":null,\"waits_publisher\":null,\"waits_for\":null}");
+    assert_has("\"tried_ns\":null");
+    assert_has("\"publishers\":[{\"role\":\"publisher\",\"grant_id\":1,");
     assert_has("\"process\":null");
     assert_has("\"age_ns\":null");
     assert_has("\"policy\":\"latest\",\"state\":\"stuck\"");
-    assert_has("\"departed\":[{\"grant_id\":3,\"client_id\":4,\"client\":\"gone\",\"pid\":5,\"process\":null,"
-               "\"role\":\"publisher\",\"died\":true,\"evicted\":false,\"left_ns\":6,\"messages\":7,");
+    assert_has("\"departed\":[{\"role\":\"publisher\",\"grant_id\":3,\"client_id\":4,\"client\":\"gone\",\"pid\":5,"
+               "\"process\":null,\"left_ns\":6,\"died\":true,\"published\":7,");
     assert_has("\"topics_left_out\":4");
     assert_null(strstr(text, "\"buckets\""));
 }
 
 static void one_topic(void **state) {
     struct ae_document d = busy_document();
-    struct ae_watch_holdup holdups[4];
+    struct ae_problem problem = {.topic = "t\xff",
+                                 .has_victim = true,
+                                 .has_culprit = true,
+                                 .victim = publishers[0].owner,
+                                 .culprit = subscribers[1].owner,
+                                 .for_ns = 3200000000,
+                                 .tried_ns = AETHER_UNKNOWN};
 
     (void)state;
     topic.latency.buckets[20] = 5;
     d.buckets = true;
-    d.holdups = holdups;
-    d.holdup_count = ae_watch_holdups(&topic, holdups, 0, 4);
+    d.problems = &problem;
+    d.problem_count = 1;
     show(&d);
     assert_has("\"powers\":[[64,5]],\"buckets\":[[21,5]]}");
-    assert_has("\"holdups\":[{\"topic_b64\":\"dP8=\",\"text\":\"publisher feed");
-    assert_has("\"stuck\":false,\"for_ns\":3200000000,");
+    assert_has("\"problems\":[{\"topic_b64\":\"dP8=\",\"kind\":\"waits\",\"text\":\"publisher feed has waited 3.20 s");
+    assert_has("\"victim\":{\"grant_id\":1,");
     assert_has("\"culprit\":{\"grant_id\":2,");
-    assert_has("\"culprit\":null");
 }
 
 static void sums_and_clients(void **state) {
@@ -120,7 +127,7 @@ static void sums_and_clients(void **state) {
     show(&d);
     assert_has("\"other\":{\"aborted\":0,");
     assert_has("\"published\":77");
-    assert_has("\"clients\":[{\"client_id\":1,\"client\":\"c\",\"pid\":2,\"uid\":3,\"process\":\"R\",");
+    assert_has("\"clients\":[{\"client_id\":1,\"client\":\"c\",\"pid\":2,\"process\":\"R\",\"uid\":3,");
     assert_has("\"stats_bytes\":4");
     assert_has("\"clients_left_out\":8}\n");
 }

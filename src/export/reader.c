@@ -7,6 +7,7 @@
 #include "service/log.h"
 #include "view/metrics.h"
 #include "view/view.h"
+#include "watch/problems.h"
 #include "watch/watch.h"
 #include <aether/connect.h>
 #include <aether/metrics.h>
@@ -365,8 +366,8 @@ static struct ae_document whole_document(const struct ae_reader *r) {
         d.instance = &r->pass->instance;
         d.topics_left_out = r->pass->matching - r->pass->selected_count;
         d.other = d.topics_left_out > 0 ? &r->pass->other.figures : NULL;
-        d.holdups = r->pass->holdups;
-        d.holdup_count = r->pass->holdup_count;
+        d.problems = r->pass->problems;
+        d.problem_count = r->pass->problem_count;
     }
     return d;
 }
@@ -378,31 +379,34 @@ static struct ae_body *make_document(const struct ae_document *document) {
 }
 
 /* The topic of the last pass, or, if that didn't copy it, as it is now; NULL if there is none. */
-static const aether_topic_metrics *find_topic(struct ae_reader *r, const char *name, aether_topic_metrics *room) {
+static const struct ae_watch_topic *find_topic(struct ae_reader *r, const char *name, struct ae_watch_topic *room) {
     if (r->pass == NULL)
         return NULL;
     if (r->pass->pinned != NULL && strcmp(r->pass->pinned->figures.info.name, name) == 0)
-        return &r->pass->pinned->figures;
-    for (size_t i = 0; i < r->topic_count; i++)
-        if (strcmp(r->topics[i]->info.name, name) == 0)
-            return r->topics[i];
-    return aether_metrics_find(r->metrics, name, room) > 0 ? room : NULL;
+        return r->pass->pinned;
+    for (size_t i = 0; i < r->pass->selected_count; i++)
+        if (strcmp(r->pass->selected[i]->figures.info.name, name) == 0)
+            return r->pass->selected[i];
+    return aether_metrics_find(r->metrics, name, &room->figures) > 0 ? room : NULL;
 }
 
 static struct ae_body *make_topic(struct ae_reader *r, const char *name) {
-    struct ae_watch_holdup holdups[AE_WATCH_HOLDUPS_MAX];
-    aether_topic_metrics *room = malloc(sizeof *room);
+    struct ae_problem problems[AE_WATCH_PROBLEMS_MAX];
+    struct ae_watch_topic *room = calloc(1, sizeof *room);
     struct ae_body *body = NULL;
 
     if (room == NULL)
         return NULL;
     struct ae_document d = whole_document(r);
-    const aether_topic_metrics *topic = find_topic(r, name, room);
-    d.topics = &topic;
+    const struct ae_watch_topic *topic = find_topic(r, name, room);
+    const aether_topic_metrics *figures = topic != NULL ? &topic->figures : NULL;
+    d.topics = &figures;
     d.topic_count = topic != NULL;
     d.buckets = true;
-    d.holdups = holdups;
-    d.holdup_count = topic != NULL ? ae_watch_holdups(topic, holdups, 0, AE_WATCH_HOLDUPS_MAX) : 0;
+    d.problems = problems;
+    d.problem_count = topic != NULL ? ae_watch_problems(topic, d.instance->now_ns, AE_WATCH_PATIENCE_NS, problems, 0,
+                                                        AE_WATCH_PROBLEMS_MAX)
+                                    : 0;
     body = make_document(&d);
     free(room);
     return body;

@@ -5,17 +5,6 @@
 #include "view/names.h"
 #include <string.h>
 
-/* Sets client, client_id, pid and process, which is null if it is unknown. */
-static void add_owner(struct ae_json *object, const aether_owner *owner) {
-    ae_json_u64(object, "pid", owner->pid);
-    ae_json_u64(object, "client_id", owner->client_id);
-    ae_json_bytes(object, "client", owner->client, strlen(owner->client));
-    if (strcmp(ae_process_name(owner->process), "-") == 0)
-        ae_json_null(object, "process");
-    else
-        ae_json_bytes(object, "process", &owner->process, 1);
-}
-
 /* Sets object[key] to a time in nanoseconds, or to null if it is unknown. */
 static void add_ns(struct ae_json *object, const char *key, uint64_t ns) {
     if (ns == AETHER_UNKNOWN)
@@ -24,24 +13,85 @@ static void add_ns(struct ae_json *object, const char *key, uint64_t ns) {
         ae_json_u64(object, key, ns);
 }
 
+static void add_text(struct ae_json *object, const char *key, const char *text, size_t size) {
+    ae_json_bytes(object, key, text, strnlen(text, size));
+}
+
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
+
+/* Sets what a client and its publishers and subscribers have in common. */
+static void add_client(struct ae_json *object, uint64_t client_id, const char name[64], uint32_t pid, char process) {
+    ae_json_u64(object, "client_id", client_id);
+    add_text(object, "client", name, 64);
+    if (pid != 0)
+        ae_json_u64(object, "pid", pid);
+    else
+        ae_json_null(object, "pid");
+    if (strcmp(ae_process_name(process), "-") == 0)
+        ae_json_null(object, "process");
+    else
+        ae_json_bytes(object, "process", &process, 1);
+}
+
+static void add_owner(struct ae_json *object, const aether_owner *owner) {
+    ae_json_u64(object, "grant_id", owner->grant_id);
+    add_client(object, owner->client_id, owner->client, owner->pid, owner->process);
+}
+
+/* Sets object[key] to the owner, or to null without one. */
+static void nest_owner(struct ae_json *object, const char *key, const aether_owner *owner) {
+    struct ae_json inner;
+
+    if (owner == NULL) {
+        ae_json_null(object, key);
+        return;
+    }
+    inner = ae_json_object();
+    add_owner(&inner, owner);
+    ae_json_nest(object, key, inner);
+}
+
+struct ae_json ae_json_client(const aether_client_metrics *client) {
+    struct ae_json o = ae_json_object();
+
+    add_client(&o, client->client_id, client->name, client->pid, client->process);
+    ae_json_u64(&o, "uid", client->uid);
+    ae_json_figures(&o, AETHER_SCOPE_CLIENT, client);
+    return o;
+}
+
+struct ae_json ae_json_instance(const char *socket_path, const aether_instance_metrics *instance) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_bytes(&o, "socket", socket_path, strlen(socket_path));
+    ae_json_figures(&o, AETHER_SCOPE_INSTANCE, instance);
+    ae_json_bool(&o, "running", instance->daemon.running != 0); /* in place of the metric, a number */
+    ae_json_u64(&o, "pid", instance->daemon.pid);
+    ae_json_u64(&o, "now_ns", instance->now_ns);
+    return o;
+}
+
 /* ---- publishers and subscribers ---------------------------------------------------------------------------------- */
+
+static void add_index(struct ae_json *object, const char *key, int32_t index, size_t count) {
+    if (index >= 0 && (size_t)index < count)
+        ae_json_u64(object, key, (uint64_t)index);
+    else
+        ae_json_null(object, key);
+}
 
 /* What the publisher waits for; which publisher or subscriber that is, if it is known. */
 static void add_waits(struct ae_json *o, const aether_topic_metrics *topic, const aether_publisher_metrics *p) {
     const aether_owner *owner = NULL;
 
     ae_json_text(o, "waits", aether_waits_name(p->waits));
+    add_index(o, "waits_subscriber", p->waits_subscriber, topic->subscriber_count);
+    add_index(o, "waits_publisher", p->waits_publisher, topic->publisher_count);
     if (p->waits_subscriber >= 0 && (size_t)p->waits_subscriber < topic->subscriber_count)
         owner = &topic->subscribers[p->waits_subscriber].owner;
     else if (p->waits_publisher >= 0 && (size_t)p->waits_publisher < topic->publisher_count)
         owner = &topic->publishers[p->waits_publisher].owner;
-    if (owner != NULL) {
-        struct ae_json inner = ae_json_object();
-        add_owner(&inner, owner);
-        ae_json_nest(o, "waits_for", inner);
-    } else {
-        ae_json_null(o, "waits_for");
-    }
+    nest_owner(o, "waits_for", owner);
 }
 
 static struct ae_json publisher_object(const aether_topic_metrics *topic, const aether_publisher_metrics *p) {
@@ -90,21 +140,99 @@ static struct ae_json departed_object(const aether_departed_metrics *d) {
     return o;
 }
 
+/* ---- topics ------------------------------------------------------------------------------------------------------ */
+
+void ae_json_topic_info(struct ae_json *object, const aether_topic_info *t) {
+    struct ae_json subscribers = ae_json_object();
+
+    add_text(object, "topic", t->name, sizeof t->name);
+    ae_json_u64(object, "id", t->id);
+    ae_json_u64(object, "created_ns", t->created_ns);
+    ae_json_u64(object, "start_seq", t->start_seq);
+    ae_json_u64(object, "next_seq", t->next_seq);
+    ae_json_u64(object, "messages", t->messages);
+    ae_json_u64(object, "publishers", t->publishers);
+    ae_json_text(object, "publishers_mode", ae_publishers_name(t->admits));
+    ae_json_u64(object, "publisher_joins", t->joins);
+    ae_json_u64(&subscribers, "reliable", t->reliable);
+    ae_json_u64(&subscribers, "best-effort", t->best_effort);
+    ae_json_nest(object, "subscribers_by", subscribers);
+    ae_json_u64(object, "lag", t->max_lag);
+    ae_json_u64(object, "full", t->full);
+    ae_json_u64(object, "capacity", t->capacity);
+    ae_json_u64(object, "slot_size", t->slot_size);
+    ae_json_u64(object, "max_message", t->max_message);
+    ae_json_u64(object, "inline_max", t->inline_max);
+    ae_json_u64(object, "lane_bytes", t->lane_bytes);
+    ae_json_text(object, "latency_mode", ae_latency_name(t->latency));
+    ae_json_text(object, "slow", ae_slow_names[t->evict_lag != 0]);
+    ae_json_u64(object, "evict_lag", t->evict_lag);
+    add_text(object, "type_name", t->type_name, sizeof t->type_name);
+    ae_json_u64(object, "type_version", t->type_version);
+    ae_json_u64(object, "type_size", t->type_size);
+    ae_json_u64(object, "memory_bytes", t->memory_bytes);
+}
+
 void ae_json_topic_figures(struct ae_json *object, const aether_topic_metrics *topic) {
-    struct ae_json peers = ae_json_array(), departed = ae_json_array();
+    struct ae_json publishers = ae_json_array(), subscribers = ae_json_array(), departed = ae_json_array();
 
     ae_json_figures(object, AETHER_SCOPE_TOPIC, topic);
     for (size_t i = 0; i < topic->publisher_count; i++)
-        ae_json_append(&peers, publisher_object(topic, &topic->publishers[i]));
+        ae_json_append(&publishers, publisher_object(topic, &topic->publishers[i]));
+    ae_json_nest(object, "publishers", publishers); /* in place of their number */
     for (size_t i = 0; i < topic->subscriber_count; i++) {
         struct ae_json o = ae_json_object();
         add_subscriber(&o, &topic->subscribers[i]);
-        ae_json_append(&peers, o);
+        ae_json_append(&subscribers, o);
     }
-    ae_json_nest(object, "peers", peers);
+    ae_json_nest(object, "subscribers", subscribers);
     for (size_t i = 0; i < topic->departed_count; i++)
         ae_json_append(&departed, departed_object(&topic->departed[i]));
     ae_json_nest(object, "departed", departed);
+}
+
+/* ---- problems ---------------------------------------------------------------------------------------------------- */
+
+static struct ae_json problem_object(const struct ae_problem *p) {
+    char text[AE_PROBLEM_TEXT];
+    struct ae_json o = ae_json_object();
+    const bool subscriber = p->has_culprit && p->role != AETHER_ROLE_PUBLISHER;
+
+    add_text(&o, "topic", p->topic, sizeof p->topic);
+    ae_json_text(&o, "kind", ae_problem_name(p->kind));
+    add_text(&o, "text", ae_problem_text(text, p), sizeof text);
+    nest_owner(&o, "victim", p->has_victim ? &p->victim : NULL);
+    nest_owner(&o, "culprit", p->has_culprit ? &p->culprit : NULL);
+    if (p->has_culprit)
+        ae_json_text(&o, "role", ae_role_name(p->role));
+    else
+        ae_json_null(&o, "role");
+    ae_json_text(&o, "waits", aether_waits_name(p->waits));
+    add_ns(&o, "for_ns", p->for_ns);
+    if (subscriber && p->kind != AE_PROBLEM_DIED) {
+        ae_json_u64(&o, "lag", p->behind);
+        ae_json_u64(&o, "overwritten", p->overwritten);
+    } else {
+        ae_json_null(&o, "lag");
+        ae_json_null(&o, "overwritten");
+    }
+    ae_json_real(&o, "lost_per_s", p->lost);
+    if (p->lost > 0 && p->has_culprit)
+        ae_json_text(&o, "reason", aether_lost_name(p->reason));
+    else
+        ae_json_null(&o, "reason");
+    ae_json_bool(&o, "evicted", p->evicted);
+    ae_json_u64(&o, "others", p->others);
+    ae_json_u64(&o, "topics", p->topics);
+    return o;
+}
+
+struct ae_json ae_json_problems(const struct ae_problem *problems, size_t count) {
+    struct ae_json array = ae_json_array();
+
+    for (size_t i = 0; i < count; i++)
+        ae_json_append(&array, problem_object(&problems[i]));
+    return array;
 }
 
 /* ---- latencies --------------------------------------------------------------------------------------------------- */
@@ -133,27 +261,6 @@ int ae_json_show_latencies(const struct ae_view *view, const struct ae_view_late
 
 /* ---- lag and rates ----------------------------------------------------------------------------------------------- */
 
-static struct ae_json holdup_object(const struct ae_view_holdup *holdup) {
-    struct ae_json o = ae_json_object(), inner = ae_json_object();
-
-    ae_json_bytes(&o, "topic", holdup->topic, strlen(holdup->topic));
-    ae_json_bytes(&o, "holdup", holdup->text, strlen(holdup->text));
-    add_owner(&inner, holdup->victim);
-    ae_json_nest(&o, holdup->stuck ? "subscriber" : "publisher", inner);
-    if (!holdup->stuck) {
-        ae_json_text(&o, "waits", aether_waits_name(holdup->waits));
-        if (holdup->culprit != NULL) {
-            inner = ae_json_object();
-            add_owner(&inner, holdup->culprit);
-            ae_json_nest(&o, "waits_for", inner);
-        } else {
-            ae_json_null(&o, "waits_for");
-        }
-    }
-    add_ns(&o, "for_ns", holdup->for_ns);
-    return o;
-}
-
 int ae_json_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) {
     int rc = 0;
 
@@ -163,8 +270,8 @@ int ae_json_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
         add_subscriber(&o, lag->rows[i].subscriber);
         rc = ae_json_line(o, view->out);
     }
-    for (size_t i = 0; i < lag->holdup_count && rc == 0; i++)
-        rc = ae_json_line(holdup_object(&lag->holdups[i]), view->out);
+    for (size_t i = 0; i < lag->problem_count && rc == 0; i++)
+        rc = ae_json_line(problem_object(&lag->problems[i]), view->out);
     return rc;
 }
 
@@ -210,16 +317,8 @@ int ae_json_show_rates(const struct ae_view *view, const struct ae_view_rates *r
 int ae_json_show_clients(const struct ae_view *view, const struct ae_view_clients *clients) {
     int rc = 0;
 
-    for (size_t i = 0; i < clients->count && rc == 0; i++) {
-        const aether_client_metrics *c = &clients->list[i];
-        const aether_owner owner = {.client_id = c->client_id, .pid = c->pid, .process = c->process};
-        struct ae_json o = ae_json_object();
-        add_owner(&o, &owner);
-        ae_json_bytes(&o, "client", c->name, strlen(c->name));
-        ae_json_u64(&o, "uid", c->uid);
-        ae_json_figures(&o, AETHER_SCOPE_CLIENT, c);
-        rc = ae_json_line(o, view->out);
-    }
+    for (size_t i = 0; i < clients->count && rc == 0; i++)
+        rc = ae_json_line(ae_json_client(&clients->list[i]), view->out);
     return rc;
 }
 

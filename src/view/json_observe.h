@@ -1,14 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json_observe.h - the part of the JSON form that shows the records of observe.h. */
+/*
+ * json_observe.h - what an instance is doing, as JSON: one form of each thing for all programs, and the part of the JSON
+ * form that shows the records of observe.h. aether-cli(1) lists the keys.
+ */
 #ifndef AE_VIEW_JSON_OBSERVE_H
 #define AE_VIEW_JSON_OBSERVE_H
 
 #include "view/json.h"
 #include "view/observe.h"
+#include "view/problem.h"
 #include "view/view.h"
+
+/* Adds the topic's name, configuration and counts. */
+void ae_json_topic_info(struct ae_json *object, const aether_topic_info *info);
 
 /* Adds the topic's metrics, and arrays of its publishers and subscribers and of the last ones that have gone. */
 void ae_json_topic_figures(struct ae_json *object, const aether_topic_metrics *topic);
+
+/* socket_path: of aetherd, any bytes. */
+struct ae_json ae_json_instance(const char *socket_path, const aether_instance_metrics *instance);
+struct ae_json ae_json_client(const aether_client_metrics *client);
+
+/* An array, in the same order. */
+struct ae_json ae_json_problems(const struct ae_problem *problems, size_t count);
 
 /* Functions of the form, see view.h. */
 int ae_json_show_latencies(const struct ae_view *view, const struct ae_view_latencies *latencies);

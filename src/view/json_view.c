@@ -8,38 +8,13 @@
 #include "view/view.h"
 #include <string.h>
 
-/* ---- topics and daemon ------------------------------------------------------------------------------------------- */
+/* ---- topics and instance ------------------------------------------------------------------------------------------- */
 
 static struct ae_json topic_object(const struct ae_view_topic *topic) {
-    const aether_topic_info *t = &topic->info;
     struct ae_json o = ae_json_object();
 
-    ae_json_bytes(&o, "topic", t->name, strlen(t->name));
-    ae_json_u64(&o, "id", t->id);
-    ae_json_u64(&o, "created_ns", t->created_ns);
-    ae_json_u64(&o, "start_seq", t->start_seq);
-    ae_json_u64(&o, "next_seq", t->next_seq);
-    ae_json_u64(&o, "messages", t->messages);
-    ae_json_u64(&o, "publishers", t->publishers);
-    ae_json_text(&o, "publishers_mode", ae_publishers_name(t->admits));
-    ae_json_u64(&o, "joins", t->joins);
-    ae_json_u64(&o, "reliable", t->reliable);
-    ae_json_u64(&o, "best_effort", t->best_effort);
+    ae_json_topic_info(&o, &topic->info);
     ae_json_u64(&o, "evicted", topic->evicted);
-    ae_json_u64(&o, "lag", t->max_lag);
-    ae_json_u64(&o, "full", t->full);
-    ae_json_u64(&o, "capacity", t->capacity);
-    ae_json_u64(&o, "slot_size", t->slot_size);
-    ae_json_u64(&o, "max_message", t->max_message);
-    ae_json_u64(&o, "inline_max", t->inline_max);
-    ae_json_u64(&o, "lane_bytes", t->lane_bytes);
-    ae_json_text(&o, "latency_mode", ae_latency_name(t->latency));
-    ae_json_text(&o, "slow", ae_slow_names[t->evict_lag != 0]);
-    ae_json_u64(&o, "evict_lag", t->evict_lag);
-    ae_json_bytes(&o, "type_name", t->type_name, strlen(t->type_name));
-    ae_json_u64(&o, "type_version", t->type_version);
-    ae_json_u64(&o, "type_size", t->type_size);
-    ae_json_u64(&o, "memory_bytes", t->memory_bytes);
     return o;
 }
 
@@ -58,25 +33,20 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
     return ae_json_line(o, view->out);
 }
 
-static struct ae_json daemon_object(const struct ae_view_sample *sample) {
-    const aether_daemon_info *d = &sample->instance.daemon;
-    struct ae_json inner = ae_json_object(), o = ae_json_object();
+static struct ae_json instance_object(const struct ae_view_sample *sample) {
+    struct ae_json inner = ae_json_instance(sample->socket_path, &sample->instance), o = ae_json_object();
 
-    ae_json_bytes(&inner, "socket", sample->socket_path, strlen(sample->socket_path));
-    ae_json_figures(&inner, AETHER_SCOPE_INSTANCE, &sample->instance);
-    ae_json_bool(&inner, "running", d->running != 0); /* in place of the metric, a number */
-    ae_json_u64(&inner, "pid", d->pid);
     ae_json_real(&inner, "uptime_s", sample->uptime_s);
-    ae_json_nest(&o, "daemon", inner);
+    ae_json_nest(&o, "instance", inner);
     return o;
 }
 
 static int show_sample(const struct ae_view *view, const struct ae_view_sample *sample) {
-    int rc = ae_json_line(daemon_object(sample), view->out);
+    int rc = ae_json_line(instance_object(sample), view->out);
 
     for (size_t i = 0; i < sample->count && rc == 0; i++) {
         struct ae_json o = topic_object(&sample->topics[i]);
-        ae_json_real(&o, "rate", sample->topics[i].rate);
+        ae_json_real(&o, "published_per_s", sample->topics[i].rate);
         ae_json_figures(&o, AETHER_SCOPE_TOPIC, sample->topics[i].figures);
         rc = ae_json_line(o, view->out);
     }

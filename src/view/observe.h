@@ -5,6 +5,7 @@
 #ifndef AE_VIEW_OBSERVE_H
 #define AE_VIEW_OBSERVE_H
 
+#include "view/problem.h"
 #include <aether/metrics.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,22 +35,11 @@ struct ae_view_lagging {
     const aether_subscriber_metrics *subscriber;
 };
 
-/* A publisher that waits for room, or a subscriber that is stuck. */
-struct ae_view_holdup {
-    const char *topic;
-    const char *text; /* a sentence that says who holds up whom, without the topic and a full stop; escaped */
-    const aether_owner *victim;
-    const aether_owner *culprit; /* NULL: unknown, or none */
-    uint64_t for_ns;             /* AETHER_UNKNOWN: unknown */
-    aether_waits waits;          /* what the publisher waits for */
-    bool stuck;                  /* false: `victim` is a publisher that waits; true: it is a subscriber that is stuck */
-};
-
 struct ae_view_lag {
     const struct ae_view_lagging *rows; /* in the order in which they are shown */
     size_t count;
-    const struct ae_view_holdup *holdups;
-    size_t holdup_count;
+    const struct ae_problem *problems; /* the worst first */
+    size_t problem_count;
 };
 
 /* What was published and delivered in a second. */

@@ -142,27 +142,49 @@ static void lags(void **state) {
         {.owner = plain_owner, .policy = AETHER_LATEST, .age_ns = AETHER_UNKNOWN},
     };
     const struct ae_view_lagging rows[] = {{"b|\n", &subscribers[0]}, {"a", &subscribers[1]}};
-    const struct ae_view_holdup holdups[] = {
+    const struct ae_problem problems[] = {
         {.topic = "b|\n",
-         .text = "publisher feed has waited 3.20 s for subscriber s\\xff",
-         .victim = &plain_owner,
-         .culprit = &bad_owner,
+         .kind = AE_PROBLEM_WAITS,
+         .has_victim = true,
+         .has_culprit = true,
+         .victim = plain_owner,
+         .culprit = bad_owner,
+         .role = AETHER_ROLE_RELIABLE,
+         .behind = 65536,
+         .overwritten = 3000,
          .waits = AETHER_WAITS_SUBSCRIBER,
-         .for_ns = 3200000000},
-        {.topic = "a", .text = "subscriber s is stuck", .stuck = true, .victim = &bad_owner, .for_ns = AETHER_UNKNOWN},
-        {.topic = "a", .text = "publisher feed waits", .victim = &plain_owner, .waits = AETHER_WAITS_CLAIM},
+         .for_ns = 3200000000,
+         .tried_ns = AETHER_UNKNOWN},
+        {.topic = "a",
+         .kind = AE_PROBLEM_LOSES,
+         .has_culprit = true,
+         .culprit = plain_owner,
+         .role = AETHER_ROLE_BEST_EFFORT,
+         .lost = 70,
+         .reason = AETHER_LOST_LANE,
+         .evicted = true,
+         .for_ns = AETHER_UNKNOWN},
+        {.topic = "a",
+         .kind = AE_PROBLEM_WAITS,
+         .has_victim = true,
+         .victim = plain_owner,
+         .waits = AETHER_WAITS_CLAIM,
+         .for_ns = AETHER_UNKNOWN,
+         .tried_ns = AETHER_UNKNOWN},
     };
-    struct ae_view_lag record = {.rows = rows, .count = 2, .holdups = holdups, .holdup_count = 3};
+    struct ae_view_lag record = {.rows = rows, .count = 2, .problems = problems, .problem_count = 3};
 
     (void)state;
-    expect(ae_view_lag(&text_view, &record), 0,
-           "TOPIC  SUBSCRIBER  PID  POLICY    STATE              LAG     AGE  LOST  HOLDS UP\n"
-           "b|\\n   s\\xff\\n|    790  reliable  stuck, stopped  65,536  3.20 s     5         2\n"
-           "a      feed          -  latest    idle                 0       -     0         0\n"
-           "\n"
-           "b|\\n: publisher feed has waited 3.20 s for subscriber s\\xff\n"
-           "a: subscriber s is stuck\n"
-           "a: publisher feed waits\n");
+    expect(
+        ae_view_lag(&text_view, &record), 0,
+        "TOPIC  SUBSCRIBER  PID  POLICY    STATE              LAG     AGE  LOST  HOLDS UP\n"
+        "b|\\n   s\\xff\\n|    790  reliable  stuck, stopped  65,536  3.20 s     5         2\n"
+        "a      feed          -  latest    idle                 0       -     0         0\n"
+        "\n"
+        "b|\\n: publisher feed has waited 3.20 s for subscriber s\\xff\\n| (pid 790), which is stopped, 65,536 behind, "
+        "of them 3,000 already overwritten, which it will lose\n"
+        "a: subscriber feed loses messages, 70/s: publishers needed the bytes of their lane; it was evicted\n"
+        "a: publisher feed waits because other publishers were faster at each try\n");
     assert_int_equal(ae_view_lag(&json_view, &record), 0);
     assert_true(ae_out_flush(&out));
     json_t *lines[5];
@@ -179,20 +201,31 @@ static void lags(void **state) {
     assert_int_equal(number(lines[0], "lag"), 65536);
     assert_int_equal(number(lines[0], "age_ns"), 3200000000);
     assert_true(json_is_null(at(lines[1], "age_ns")));
-    assert_string_equal(string(lines[2], "holdup"), "publisher feed has waited 3.20 s for subscriber s\\xff");
-    assert_string_equal(string(lines[2], "publisher.client"), "feed");
+    assert_string_equal(string(lines[2], "kind"), "waits");
+    assert_non_null(strstr(string(lines[2], "text"), "publisher feed has waited 3.20 s for subscriber s\\xff"));
+    assert_string_equal(string(lines[2], "victim.client"), "feed");
+    assert_true(json_is_null(at(lines[2], "victim.pid")));
     assert_string_equal(string(lines[2], "waits"), "subscriber");
-    assert_int_equal(number(lines[2], "waits_for.pid"), 790);
+    assert_int_equal(number(lines[2], "culprit.pid"), 790);
+    assert_string_equal(string(lines[2], "role"), "reliable");
     assert_int_equal(number(lines[2], "for_ns"), 3200000000);
-    assert_int_equal(number(lines[3], "subscriber.pid"), 790);
+    assert_int_equal(number(lines[2], "lag"), 65536);
+    assert_int_equal(number(lines[2], "overwritten"), 3000);
+    assert_true(json_is_null(at(lines[2], "reason")));
+    assert_string_equal(string(lines[3], "kind"), "loses");
+    assert_true(json_is_null(at(lines[3], "victim")));
     assert_true(json_is_null(at(lines[3], "for_ns")));
-    assert_null(json_object_get(lines[3], "waits"));
-    assert_true(json_is_null(at(lines[4], "waits_for")));
+    assert_true(json_real_value(at(lines[3], "lost_per_s")) == 70);
+    assert_string_equal(string(lines[3], "reason"), "lane");
+    assert_true(json_is_true(at(lines[3], "evicted")));
+    assert_string_equal(string(lines[4], "waits"), "claim");
+    assert_true(json_is_null(at(lines[4], "culprit")));
+    assert_true(json_is_null(at(lines[4], "lag")));
     for (size_t i = 0; i < 5; i++)
         json_decref(lines[i]);
     clear();
 
-    record.count = record.holdup_count = 0;
+    record.count = record.problem_count = 0;
     expect(ae_view_lag(&text_view, &record), 0, "No subscriber.\n");
     expect(ae_view_lag(&json_view, &record), 0, "");
     expect(ae_view_lag(&raw_view, &record), AE_VIEW_SKIPPED, "");

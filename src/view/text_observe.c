@@ -379,7 +379,7 @@ int ae_text_show_latencies(const struct ae_view *view, const struct ae_view_late
 /* ---- lag and rates ----------------------------------------------------------------------------------------------- */
 
 int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) {
-    char topic[AE_ESCAPED_SIZE(sizeof((aether_topic_info *)0)->name)];
+    char topic[AE_ESCAPED_SIZE(sizeof((aether_topic_info *)0)->name)], text[AE_PROBLEM_TEXT];
     FILE *f = view->out->file;
     struct ae_table table;
 
@@ -399,12 +399,12 @@ int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
         cell_count(&table, s->holds_up);
     }
     const int rc = lag->count > 0 ? ae_table_print(&table, view->out) : 0;
-    if (rc == 0 && lag->holdup_count > 0)
+    if (rc == 0 && lag->problem_count > 0)
         fputc('\n', f);
-    for (size_t i = 0; i < lag->holdup_count && rc == 0; i++) {
-        const struct ae_view_holdup *holdup = &lag->holdups[i];
-        ae_escape(topic, holdup->topic, strnlen(holdup->topic, sizeof((aether_topic_info *)0)->name - 1));
-        fprintf(f, "%s: %s\n", topic, holdup->text);
+    for (size_t i = 0; i < lag->problem_count && rc == 0; i++) {
+        const struct ae_problem *problem = &lag->problems[i];
+        ae_escape(topic, problem->topic, strnlen(problem->topic, sizeof problem->topic));
+        fprintf(f, "%s: %s\n", topic, ae_problem_text(text, problem));
     }
     return rc != 0 ? rc : ae_out_result(view->out);
 }

@@ -164,17 +164,18 @@ static aether_topic_metrics odd_figures(void) {
 
 #define ODD_JSON                                                                                                       \
     "{\"topic_b64\":\"ev8bWzJK\",\"id\":7,\"created_ns\":1700000000123456789,\"start_seq\":100,\"next_seq\":112,"      \
-    "\"messages\":12,\"publishers\":1,\"publishers_mode\":\"unbiased\",\"joins\":3,\"reliable\":2,"                    \
-    "\"best_effort\":1,\"evicted\":1,\"lag\":1234,\"full\":1,\"capacity\":16,\"slot_size\":128,"                       \
+    "\"messages\":12,\"publishers\":1,\"publishers_mode\":\"unbiased\",\"publisher_joins\":3,"                         \
+    "\"subscribers_by\":{\"reliable\":2,\"best-effort\":1},\"lag\":1234,\"full\":1,\"capacity\":16,\"slot_size\":128," \
     "\"max_message\":1048576,\"inline_max\":120,\"lane_bytes\":4194304,\"latency_mode\":\"all\",\"slow\":\"evict\","   \
     "\"evict_lag\":12,"                                                                                                \
-    "\"type_name_b64\":\"cf8=\",\"type_version\":7,\"type_size\":64,\"memory_bytes\":8192"
+    "\"type_name_b64\":\"cf8=\",\"type_version\":7,\"type_size\":64,\"memory_bytes\":8192,\"evicted\":1"
 #define PLAIN_JSON                                                                                                     \
     "{\"topic\":\"a/b\",\"id\":1,\"created_ns\":0,\"start_seq\":0,\"next_seq\":0,\"messages\":0,\"publishers\":0,"     \
-    "\"publishers_mode\":\"shared\",\"joins\":0,\"reliable\":0,\"best_effort\":0,\"evicted\":0,\"lag\":0,\"full\":0,"  \
+    "\"publishers_mode\":\"shared\",\"publisher_joins\":0,\"subscribers_by\":{\"reliable\":0,\"best-effort\":0},"      \
+    "\"lag\":0,\"full\":0,"                                                                                            \
     "\"capacity\":64,\"slot_size\":112,\"max_message\":100,\"inline_max\":100,\"lane_bytes\":0,\"latency_mode\":"      \
     "\"sampled\",\"slow\":\"wait\","                                                                                   \
-    "\"evict_lag\":0,\"type_name\":\"\",\"type_version\":0,\"type_size\":0,\"memory_bytes\":4096"
+    "\"evict_lag\":0,\"type_name\":\"\",\"type_version\":0,\"type_size\":0,\"memory_bytes\":4096,\"evicted\":0"
 
 /* ---- topics and daemon ------------------------------------------------------------------------------------------- */
 
@@ -297,41 +298,41 @@ static void one_topic_as_json(void **state) {
     assert_int_equal(number(o, "lost_by.ring"), 3);
     assert_int_equal(number(o, "lost_by.lane"), 0);
     assert_int_equal(number(o, "latency.samples"), 2);
-    assert_int_equal(number(o, "publishers"), 1);
+    assert_int_equal(number(o, "subscribers_by.reliable"), 2);
     assert_string_equal(string(o, "publishers_mode"), "unbiased");
     assert_int_equal(number(o, "memory_bytes"), 8192);
 
-    assert_string_equal(string(o, "peers.0.role"), "publisher");
-    assert_string_equal(string(o, "peers.0.client"), "pub\n");
-    assert_int_equal(number(o, "peers.0.pid"), 1234);
-    assert_string_equal(string(o, "peers.0.process"), "S");
-    assert_int_equal(number(o, "peers.0.joined"), 5);
-    assert_int_equal(number(o, "peers.0.next"), 9);
-    assert_int_equal(number(o, "peers.0.full"), 2);
-    assert_int_equal(number(o, "peers.0.published"), 4);
-    assert_int_equal(number(o, "peers.0.stall_ns"), 2500000000);
-    assert_int_equal(number(o, "peers.0.lane_used_bytes"), 1536);
-    assert_string_equal(string(o, "peers.0.waits"), "subscriber");
-    assert_string_equal(string(o, "peers.0.waits_for.client"), "sub");
-    assert_true(json_is_null(at(o, "peers.0.tried_ns")));
-    assert_string_equal(string(o, "peers.1.waits"), "nothing");
-    assert_true(json_is_null(at(o, "peers.1.waits_for")));
-    assert_true(json_is_null(at(o, "peers.1.process")));
-    assert_true(json_is_null(at(o, "peers.2.waits_for")));
+    assert_string_equal(string(o, "publishers.0.role"), "publisher");
+    assert_string_equal(string(o, "publishers.0.client"), "pub\n");
+    assert_int_equal(number(o, "publishers.0.pid"), 1234);
+    assert_string_equal(string(o, "publishers.0.process"), "S");
+    assert_int_equal(number(o, "publishers.0.joined"), 5);
+    assert_int_equal(number(o, "publishers.0.next"), 9);
+    assert_int_equal(number(o, "publishers.0.full"), 2);
+    assert_int_equal(number(o, "publishers.0.published"), 4);
+    assert_int_equal(number(o, "publishers.0.stall_ns"), 2500000000);
+    assert_int_equal(number(o, "publishers.0.lane_used_bytes"), 1536);
+    assert_string_equal(string(o, "publishers.0.waits"), "subscriber");
+    assert_string_equal(string(o, "publishers.0.waits_for.client"), "sub");
+    assert_true(json_is_null(at(o, "publishers.0.tried_ns")));
+    assert_string_equal(string(o, "publishers.1.waits"), "nothing");
+    assert_true(json_is_null(at(o, "publishers.1.waits_for")));
+    assert_true(json_is_null(at(o, "publishers.1.process")));
+    assert_true(json_is_null(at(o, "publishers.2.waits_for")));
 
-    assert_string_equal(string(o, "peers.3.role"), "reliable");
-    assert_string_equal(string(o, "peers.3.policy"), "reliable");
-    assert_string_equal(string(o, "peers.3.state"), "evicted");
-    assert_true(json_is_true(at(o, "peers.3.evicted")));
-    assert_int_equal(number(o, "peers.3.lost"), 3);
-    assert_int_equal(number(o, "peers.3.aborted"), 4);
-    assert_int_equal(number(o, "peers.3.lag"), 1234);
-    assert_int_equal(number(o, "peers.3.delivered"), 1000000);
-    assert_string_equal(string(o, "peers.4.role"), "best-effort");
-    assert_string_equal(string(o, "peers.4.policy"), "latest");
-    assert_true(json_is_null(at(o, "peers.4.age_ns")));
-    assert_string_equal(string(o, "peers.5.policy"), "?");
-    assert_string_equal(string(o, "peers.5.state"), "?");
+    assert_string_equal(string(o, "subscribers.0.role"), "reliable");
+    assert_string_equal(string(o, "subscribers.0.policy"), "reliable");
+    assert_string_equal(string(o, "subscribers.0.state"), "evicted");
+    assert_true(json_is_true(at(o, "subscribers.0.evicted")));
+    assert_int_equal(number(o, "subscribers.0.lost"), 3);
+    assert_int_equal(number(o, "subscribers.0.aborted"), 4);
+    assert_int_equal(number(o, "subscribers.0.lag"), 1234);
+    assert_int_equal(number(o, "subscribers.0.delivered"), 1000000);
+    assert_string_equal(string(o, "subscribers.1.role"), "best-effort");
+    assert_string_equal(string(o, "subscribers.1.policy"), "latest");
+    assert_true(json_is_null(at(o, "subscribers.1.age_ns")));
+    assert_string_equal(string(o, "subscribers.2.policy"), "?");
+    assert_string_equal(string(o, "subscribers.2.state"), "?");
 
     assert_string_equal(string(o, "departed.0.role"), "reliable");
     assert_string_equal(string(o, "departed.0.client"), "gone\x1b");
@@ -375,22 +376,22 @@ static void samples(void **state) {
     assert_int_equal(ae_view_sample(&json_view, &sample), 0);
     assert_true(ae_out_flush(&out));
     json_t *o = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
-    assert_string_equal(string(o, "daemon.socket"), "/s");
-    assert_true(json_is_true(at(o, "daemon.running")));
-    assert_int_equal(number(o, "daemon.pid"), 42);
-    assert_int_equal(number(o, "daemon.started_ns"), 5);
-    assert_int_equal(number(o, "daemon.topics"), 1);
-    assert_int_equal(number(o, "daemon.topics_max"), 1024);
-    assert_int_equal(number(o, "daemon.clients"), 2);
-    assert_int_equal(number(o, "daemon.clients_max"), 256);
-    assert_int_equal(number(o, "daemon.memory_bytes"), 8192);
-    assert_int_equal(number(o, "daemon.publishers"), 3);
-    assert_int_equal(number(o, "daemon.subscribers"), 4);
-    assert_true(json_real_value(at(o, "daemon.uptime_s")) == 7500);
+    assert_string_equal(string(o, "instance.socket"), "/s");
+    assert_true(json_is_true(at(o, "instance.running")));
+    assert_int_equal(number(o, "instance.pid"), 42);
+    assert_int_equal(number(o, "instance.started_ns"), 5);
+    assert_int_equal(number(o, "instance.topics"), 1);
+    assert_int_equal(number(o, "instance.topics_max"), 1024);
+    assert_int_equal(number(o, "instance.clients"), 2);
+    assert_int_equal(number(o, "instance.clients_max"), 256);
+    assert_int_equal(number(o, "instance.memory_bytes"), 8192);
+    assert_int_equal(number(o, "instance.publishers"), 3);
+    assert_int_equal(number(o, "instance.subscribers"), 4);
+    assert_true(json_real_value(at(o, "instance.uptime_s")) == 7500);
     json_decref(o);
     o = json_loads(strchr(text, '\n'), 0, NULL);
     assert_string_equal(string(o, "topic_b64"), "ev8bWzJK");
-    assert_true(json_real_value(at(o, "rate")) == 1250000);
+    assert_true(json_real_value(at(o, "published_per_s")) == 1250000);
     assert_int_equal(number(o, "published"), 12);
     json_decref(o);
     clear();
@@ -402,7 +403,7 @@ static void samples(void **state) {
     expect(ae_view_sample(&text_view, &sample), 0,
            "aetherd at /s\\xff\\n: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
     o = parse(ae_view_sample(&json_view, &sample));
-    assert_string_equal(string(o, "daemon.socket_b64"), "L3P/Cg==");
+    assert_string_equal(string(o, "instance.socket_b64"), "L3P/Cg==");
     json_decref(o);
 
     sample.socket_path = "/s";

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rates.c - differences of counters and histograms. */
 #include "watch/rates.h"
+#include <string.h>
 
 struct ae_watch_counters ae_watch_counters_of_topic(const aether_topic_metrics *topic, uint64_t taken_ns) {
-    return (struct ae_watch_counters){.taken_ns = taken_ns,
-                                      .published = topic->published,
-                                      .published_bytes = topic->published_bytes,
-                                      .delivered = topic->delivered,
-                                      .delivered_bytes = topic->delivered_bytes,
-                                      .lost = topic->lost,
-                                      .stall_ns = topic->stall_ns};
+    struct ae_watch_counters counters = {.taken_ns = taken_ns,
+                                         .published = topic->published,
+                                         .published_bytes = topic->published_bytes,
+                                         .delivered = topic->delivered,
+                                         .delivered_bytes = topic->delivered_bytes,
+                                         .stall_ns = topic->stall_ns,
+                                         .lost = topic->lost};
+
+    memcpy(counters.lost_by, topic->lost_by, sizeof counters.lost_by);
+    return counters;
 }
 
 struct ae_watch_counters ae_watch_counters_of_publisher(const aether_publisher_metrics *publisher, uint64_t taken_ns) {
@@ -21,10 +25,13 @@ struct ae_watch_counters ae_watch_counters_of_publisher(const aether_publisher_m
 
 struct ae_watch_counters ae_watch_counters_of_subscriber(const aether_subscriber_metrics *subscriber,
                                                          uint64_t taken_ns) {
-    return (struct ae_watch_counters){.taken_ns = taken_ns,
-                                      .delivered = subscriber->delivered,
-                                      .delivered_bytes = subscriber->bytes,
-                                      .lost = subscriber->lost};
+    struct ae_watch_counters counters = {.taken_ns = taken_ns,
+                                         .delivered = subscriber->delivered,
+                                         .delivered_bytes = subscriber->bytes,
+                                         .lost = subscriber->lost};
+
+    memcpy(counters.lost_by, subscriber->lost_by, sizeof counters.lost_by);
+    return counters;
 }
 
 static uint64_t grown(uint64_t before, uint64_t now) {
@@ -44,6 +51,8 @@ struct ae_watch_rates ae_watch_rates_between(const struct ae_watch_counters *bef
     rates.delivered = (double)grown(before->delivered, now->delivered) / seconds;
     rates.delivered_bytes = (double)grown(before->delivered_bytes, now->delivered_bytes) / seconds;
     rates.lost = (double)grown(before->lost, now->lost) / seconds;
+    for (int i = 0; i < AETHER_LOST_REASONS; i++)
+        rates.lost_by[i] = (double)grown(before->lost_by[i], now->lost_by[i]) / seconds;
     rates.stalled = (double)grown(before->stall_ns, now->stall_ns) / 1e9 / seconds;
     return rates;
 }
@@ -55,6 +64,8 @@ void ae_watch_rates_add(struct ae_watch_rates *to, const struct ae_watch_rates *
     to->delivered += from->delivered;
     to->delivered_bytes += from->delivered_bytes;
     to->lost += from->lost;
+    for (int i = 0; i < AETHER_LOST_REASONS; i++)
+        to->lost_by[i] += from->lost_by[i];
     to->stalled += from->stalled;
 }
 

@@ -17,14 +17,15 @@ struct ae_watch_rates {
     bool known; /* false: there is nothing to compare with yet, and the others are 0 */
     double published, published_bytes;
     double delivered, delivered_bytes;
-    double lost;
+    double lost, lost_by[AETHER_LOST_REASONS];
     double stalled; /* seconds that publishers had no room, a second: of one publisher the share of the time */
 };
 
 /* The counters behind them, and when they were read. */
 struct ae_watch_counters {
     uint64_t taken_ns;
-    uint64_t published, published_bytes, delivered, delivered_bytes, lost, stall_ns;
+    uint64_t published, published_bytes, delivered, delivered_bytes, stall_ns;
+    uint64_t lost, lost_by[AETHER_LOST_REASONS];
 };
 
 struct ae_watch_counters ae_watch_counters_of_topic(const aether_topic_metrics *topic, uint64_t taken_ns);

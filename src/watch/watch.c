@@ -4,6 +4,7 @@
 #include "watch/copy.h"
 #include "watch/entries.h"
 #include "watch/match.h"
+#include "watch/problems.h"
 #include "watch/select.h"
 #include "watch/track.h"
 #include <errno.h>
@@ -213,7 +214,10 @@ static void find_recent(struct ae_watch *w, const struct ae_watch_track *track) 
         ae_watch_latency_between(&w->now.recent, &track->latency, &w->now.figures.latency);
 }
 
-/* Topics that aren't selected are remembered, too, if they are ordered by recent latencies or if a client is shown. */
+/*
+ * Topics that aren't selected are remembered, too, if they are ordered by recent latencies, if a client is shown, or if
+ * the pass after this one has to say which subscribers lose messages, and which publishers have no room.
+ */
 static int want_track(struct ae_watch *w, struct ae_watch_entry *entry, bool wanted) {
     if (entry->track == NULL && wanted && w->tracked < TRACKS_MAX) {
         entry->track = ae_watch_track_new(w->options->history);
@@ -225,6 +229,22 @@ static int want_track(struct ae_watch *w, struct ae_watch_entry *entry, bool wan
         if (wanted)
             entry->track->wanted = w->index;
     }
+    return 0;
+}
+
+/* rated: the rates of single publishers and subscribers matter. */
+static int add_problems(struct ae_watch *w, const struct ae_watch_track *track, bool rated) {
+    struct ae_watch_pass *pass = &w->pass;
+    const struct ae_watch_topic *topic = &w->now;
+
+    if (rated && track != NULL) {
+        const int rc = ae_watch_copy_make(&w->scratch, &w->now, track);
+        if (rc != 0)
+            return rc;
+        topic = &w->scratch.topic;
+    }
+    pass->problem_count = ae_watch_problems(topic, pass->instance.now_ns, AE_WATCH_PATIENCE_NS, pass->problems,
+                                            pass->problem_count, AE_WATCH_PROBLEMS_MAX);
     return 0;
 }
 
@@ -245,13 +265,15 @@ static int take(struct ae_watch *w) {
     entry->selected = false;
     pass->topics++;
     pass->matching += matches;
-    int rc = want_track(w, entry, part || (matches && options->order == AE_WATCH_BY_P99));
+    find_rates(w, entry);
+    const bool rated = w->now.rates.lost > 0 || w->now.rates.stalled > 0;
+    int rc = want_track(w, entry, part || rated || (matches && options->order == AE_WATCH_BY_P99));
     if (rc != 0)
         return rc;
-    find_rates(w, entry);
     find_recent(w, entry->track);
-    pass->holdup_count = ae_watch_holdups(&w->now.figures, pass->holdups, pass->holdup_count, AE_WATCH_HOLDUPS_MAX);
-
+    rc = add_problems(w, entry->track, rated);
+    if (rc != 0)
+        return rc;
     if (matches)
         rc = select_or_add(w, entry, kept);
     else

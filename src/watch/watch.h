@@ -5,20 +5,21 @@
  *     ae_watch_open(&watch, ae_watch_metrics_source(metrics));
  *     for (;;) {
  *         ae_watch_pass(watch, &(struct ae_watch_options){.topics = 20, .order = AE_WATCH_BY_RATE}, &pass);
- *         use pass->selected[0 .. pass->selected_count - 1], pass->other, pass->holdups ...
+ *         use pass->selected[0 .. pass->selected_count - 1], pass->other, pass->problems ...
  *         sleep;
  *     }
  *
- * A watch remembers the counters of each topic from the pass before (some 100 bytes a topic). Of at most
+ * A watch remembers the counters of each topic from the pass before (some 150 bytes a topic). Of at most
  * options.topics topics it hands out a full copy; all other topics that the filter admits are summed. For topics that
- * were selected within the last options.history passes it also keeps samples and a histogram (some 7 KiB a topic).
+ * were selected within the last options.history passes, and for those in which publishers have no room or subscribers
+ * lose messages, it also keeps samples and a histogram (some 7 KiB a topic).
  *
  * One thread at a time uses a watch. Nothing in it blocks, but for what the source does.
  */
 #ifndef AE_WATCH_WATCH_H
 #define AE_WATCH_WATCH_H
 
-#include "watch/holdup.h"
+#include "view/problem.h"
 #include "watch/rates.h"
 #include "watch/source.h"
 #include "watch/topic.h"
@@ -63,7 +64,7 @@ struct ae_watch_part {
     aether_subscriber_metrics subscriber; /* else */
 };
 
-#define AE_WATCH_HOLDUPS_MAX 16
+#define AE_WATCH_PROBLEMS_MAX 16
 #define AE_WATCH_PARTS_MAX 256
 
 /* All pointers are valid until the next pass, or ae_watch_close(). */
@@ -78,8 +79,8 @@ struct ae_watch_pass {
     struct ae_watch_topic total;         /* sum of all topics */
     const struct ae_watch_topic *pinned; /* NULL: not asked for, or not there; it may also be among the selected */
 
-    struct ae_watch_holdup holdups[AE_WATCH_HOLDUPS_MAX]; /* of all topics, the worst first */
-    size_t holdup_count;
+    struct ae_problem problems[AE_WATCH_PROBLEMS_MAX]; /* of all topics, the worst first */
+    size_t problem_count;
 
     bool has_client; /* the client that was asked for is there: */
     aether_client_metrics client;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Passes over synthetic figures. */
 #include "watch/watch.h"
+#include "watch/problems.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -467,18 +468,53 @@ static void a_client(void **state) {
     assert_int_equal(pass->part_count, 0);
 }
 
-static void holdups(void **state) {
+static void problems(void **state) {
     (void)state;
     for (size_t i = 0; i < TOPICS; i++) {
         aether_topic_metrics *t = add_topic("t", i + 1);
         t->publisher_count = 1;
+        instance.publishers[i][0].owner.grant_id = i + 1;
         instance.publishers[i][0].waits = AETHER_WAITS_CLAIM;
-        instance.publishers[i][0].waited_ns = i * 7 % TOPICS;
+        instance.publishers[i][0].waited_ns = AE_WATCH_PATIENCE_NS + i * 7 % TOPICS;
     }
     run();
-    assert_int_equal(pass->holdup_count, AE_WATCH_HOLDUPS_MAX);
-    for (size_t i = 0; i < AE_WATCH_HOLDUPS_MAX; i++)
-        assert_int_equal(pass->holdups[i].for_ns, TOPICS - 1 - i);
+    assert_int_equal(pass->problem_count, AE_WATCH_PROBLEMS_MAX);
+    for (size_t i = 0; i < AE_WATCH_PROBLEMS_MAX; i++)
+        assert_int_equal(pass->problems[i].for_ns, AE_WATCH_PATIENCE_NS + TOPICS - 1 - i);
+}
+
+/* Also of a topic that isn't selected. At first only the topic's rate is known. */
+static void losing_subscribers(void **state) {
+    aether_topic_metrics *t = add_topic("t", 1);
+    aether_subscriber_metrics *s = instance.subscribers[0];
+
+    (void)state;
+    options.topics = 0;
+    t->subscriber_count = 2;
+    s[0].owner.grant_id = 1;
+    s[1].owner.grant_id = 2;
+    run();
+    assert_int_equal(pass->problem_count, 0);
+    wait_seconds(1);
+    t->lost = s[1].lost = s[1].lost_by[AETHER_LOST_LANE] = 5;
+    run();
+    assert_int_equal(pass->problem_count, 1);
+    assert_int_equal(pass->problems[0].kind, AE_PROBLEM_LOSES);
+    assert_false(pass->problems[0].has_culprit);
+    assert_near(pass->problems[0].lost, 5);
+    wait_seconds(2);
+    t->lost = s[1].lost = 45;
+    s[1].lost_by[AETHER_LOST_LANE] = 35;
+    s[1].lost_by[AETHER_LOST_RING] = 10;
+    run();
+    assert_int_equal(pass->problem_count, 1);
+    assert_true(pass->problems[0].has_culprit);
+    assert_int_equal(pass->problems[0].culprit.grant_id, 2);
+    assert_int_equal(pass->problems[0].reason, AETHER_LOST_LANE);
+    assert_near(pass->problems[0].lost, 20);
+    wait_seconds(1);
+    run();
+    assert_int_equal(pass->problem_count, 0);
 }
 
 static void errors(void **state) {
@@ -514,7 +550,8 @@ int main(void) {
         CASE(history),
         CASE(not_selected_for_a_while),
         CASE(a_client),
-        CASE(holdups),
+        CASE(problems),
+        CASE(losing_subscribers),
         CASE(errors),
     };
 

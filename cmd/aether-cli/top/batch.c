@@ -24,7 +24,7 @@ static int print_page(const struct top_run *run, const struct top_state *state, 
         .interval_s = state->interval_s,
         .cost_percent = run->cost_percent,
         .pass_s = run->pass_s,
-        .holdups = AE_WATCH_HOLDUPS_MAX,
+        .problems = AE_WATCH_PROBLEMS_MAX,
     };
     struct top_page page = {0};
 

@@ -40,6 +40,21 @@ static void add_client(struct top_page *page, const struct top_show *show) {
                  c->subscribers, ae_amount_bytes(bytes, c->stats_bytes));
 }
 
+/* Those of the list's problems that are about this client. */
+static void add_problems(struct top_page *page, const struct ae_watch_pass *pass, uint64_t client_id) {
+    for (size_t i = 0; i < pass->problem_count; i++) {
+        const struct ae_problem *p = &pass->problems[i];
+        char name[TOP_TEXT_SIZE(256)], sentence[AE_PROBLEM_TEXT], text[TOP_TEXT_SIZE(AE_PROBLEM_TEXT)];
+        if (!(p->has_culprit && p->culprit.client_id == client_id) &&
+            !(p->has_victim && p->victim.client_id == client_id))
+            continue;
+        top_text_escape(name, sizeof name, p->topic, strlen(p->topic));
+        top_page_add_text(page, TOP_BAD, "%s: %s", name,
+                          top_text_show(text, sizeof text, ae_problem_text(sentence, p)));
+        top_page_link_topic(page, p->topic);
+    }
+}
+
 static void add_part(struct top_page *page, const struct top_layout *layout, const struct ae_watch_part *part) {
     const bool publisher = part->role == AETHER_ROLE_PUBLISHER;
     const aether_publisher_metrics *p = &part->publisher;
@@ -84,6 +99,8 @@ void top_client_page(struct top_page *page, const struct top_show *show, uint64_
         top_page_add(page, TOP_WARN, "Client %" PRIu64 " isn't connected.", client_id);
     else
         add_client(page, show);
+    if (pass != NULL)
+        add_problems(page, pass, client_id);
     for (size_t i = 0; pass != NULL && i < pass->part_count; i++) {
         const unsigned cells =
             top_text_cells(top_text_escape(name, sizeof name, pass->parts[i].topic, strlen(pass->parts[i].topic)));

@@ -41,9 +41,9 @@ static void make_page(struct loop *loop, unsigned width, unsigned height) {
         .interval_s = state->interval_s,
         .cost_percent = loop->run->cost_percent,
         .pass_s = loop->run->pass_s,
-        .holdups = height >= 20   ? 3
-                   : height >= 10 ? 1
-                                  : 0,
+        .problems = height >= 20   ? 3
+                    : height >= 10 ? 1
+                                   : 0,
     };
 
     top_page_clear(&loop->page, width);

@@ -71,25 +71,25 @@ static void add_settings(struct top_page *page, const struct top_show *show) {
                       show->total_latency ? "of all time" : "now", filter, cost);
 }
 
-static void add_holdups(struct top_page *page, const struct top_show *show) {
+static void add_problems(struct top_page *page, const struct top_show *show) {
     const struct ae_watch_pass *pass = show->pass;
-    const size_t shown = pass->holdup_count < show->holdups ? pass->holdup_count : show->holdups;
+    const size_t shown = pass->problem_count < show->problems ? pass->problem_count : show->problems;
 
     for (size_t i = 0; i < shown; i++) {
-        const struct ae_watch_holdup *h = &pass->holdups[i];
-        char name[TOP_TEXT_SIZE(256)], fit[TOP_TEXT_SIZE(256)], sentence[AE_WATCH_HOLDUP_TEXT];
-        char text[TOP_TEXT_SIZE(AE_WATCH_HOLDUP_TEXT)];
+        const struct ae_problem *problem = &pass->problems[i];
+        char name[TOP_TEXT_SIZE(256)], fit[TOP_TEXT_SIZE(256)], sentence[AE_PROBLEM_TEXT];
+        char text[TOP_TEXT_SIZE(AE_PROBLEM_TEXT)];
         const unsigned room = page->width / 4 + 4;
-        top_text_escape(name, sizeof name, h->topic, strlen(h->topic));
+        top_text_escape(name, sizeof name, problem->topic, strlen(problem->topic));
         const bool cut = top_text_cells(name) > room;
         if (cut)
             top_text_fit(fit, sizeof fit, name, room, TOP_LEFT);
         top_page_add_text(page, TOP_BAD, "%s: %s", cut ? fit : name,
-                          top_text_show(text, sizeof text, ae_watch_holdup_text(sentence, h)));
+                          top_text_show(text, sizeof text, ae_problem_text(sentence, problem)));
     }
-    if (pass->holdup_count > shown)
-        top_page_add(page, TOP_BAD, "and %zu%s more", pass->holdup_count - shown,
-                     pass->holdup_count == AE_WATCH_HOLDUPS_MAX ? " or" : "");
+    if (pass->problem_count > shown)
+        top_page_add(page, TOP_BAD, "and %zu%s more", pass->problem_count - shown,
+                     pass->problem_count == AE_WATCH_PROBLEMS_MAX ? " or" : "");
 }
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
@@ -197,7 +197,7 @@ void top_list_page(struct top_page *page, const struct top_show *show) {
     add_daemon(page, show);
     add_totals(page, show);
     add_settings(page, show);
-    add_holdups(page, show);
+    add_problems(page, show);
     top_layout_make(&layout, columns, show->sparks ? COLUMNS : SPARK, page->width, longest_name(pass));
     top_page_add(page, TOP_TITLES, "%s", top_layout_titles(&layout, row, sizeof row));
     page->fixed = page->count;

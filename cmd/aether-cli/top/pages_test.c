@@ -3,6 +3,7 @@
 #include "client_page.h"
 #include "pages.h"
 #include "topic_page.h"
+#include "watch/problems.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,7 +92,8 @@ static int setup(void **state) {
     pass.instance.now_ns = 1000 * SECOND;
     pass.instance.daemon = (aether_daemon_info){.running = 1, .pid = 42, .started_ns = 940 * SECOND, .clients = 3};
     pass.total.rates.known = true;
-    pass.holdup_count = ae_watch_holdups(t, pass.holdups, 0, AE_WATCH_HOLDUPS_MAX);
+    pass.problem_count = ae_watch_problems(&topics[0], pass.instance.now_ns, AE_WATCH_PATIENCE_NS, pass.problems, 0,
+                                           AE_WATCH_PROBLEMS_MAX);
     show = (struct top_show){.pass = &pass,
                              .socket_path = "/run/aether.sock",
                              .filter = "",
@@ -99,7 +101,7 @@ static int setup(void **state) {
                              .interval_s = 1,
                              .cost_percent = 0.4,
                              .pass_s = 0.002,
-                             .holdups = 3};
+                             .problems = 3};
     top_page_clear(&page, 200);
     return 0;
 }
@@ -151,7 +153,7 @@ static void the_list(void **state) {
 
 static void nothing_to_show(void **state) {
     (void)state;
-    pass.selected_count = pass.topics = pass.matching = pass.holdup_count = 0;
+    pass.selected_count = pass.topics = pass.matching = pass.problem_count = 0;
     top_list_page(&page, &show);
     line_with("No topics.");
     pass.topics = 3;
@@ -172,11 +174,11 @@ static void nothing_to_show(void **state) {
     line_with("Client 7 isn't connected.");
 }
 
-static void many_holdups(void **state) {
+static void many_problems(void **state) {
     (void)state;
-    for (size_t i = 1; i < AE_WATCH_HOLDUPS_MAX; i++)
-        pass.holdups[i] = pass.holdups[0];
-    pass.holdup_count = AE_WATCH_HOLDUPS_MAX;
+    for (size_t i = 1; i < AE_WATCH_PROBLEMS_MAX; i++)
+        pass.problems[i] = pass.problems[0];
+    pass.problem_count = AE_WATCH_PROBLEMS_MAX;
     top_list_page(&page, &show);
     line_with("and 13 or more");
 }
@@ -252,7 +254,7 @@ static void every_width(void **state) {
 
 int main(void) {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-    const struct CMUnitTest tests[] = {CASE(the_list), CASE(nothing_to_show), CASE(many_holdups),
+    const struct CMUnitTest tests[] = {CASE(the_list), CASE(nothing_to_show), CASE(many_problems),
                                        CASE(a_topic),  CASE(a_client),        CASE(every_width)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,7 @@ struct top_show {
     double interval_s;
     double cost_percent; /* of a core, for top itself; negative: not known yet */
     double pass_s;       /* the CPU time of the last pass; negative: not known yet */
-    unsigned holdups;    /* lines of them in the list, at most */
+    unsigned problems;   /* lines of them in the list, at most */
 };
 
 /* p50, p99, p99.9 and the longest one in seconds: since the pass before, or of all time. -1: there are none. */

@@ -5,6 +5,7 @@
 #include "text.h"
 #include "view/amount.h"
 #include "view/names.h"
+#include "watch/problems.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 
 #define ROW_SIZE 4096
 #define OWNER_CELLS 48 /* that a client's name and pid take at most */
-#define HOLDUPS 8      /* shown of one topic */
+#define PROBLEMS 8     /* shown of one topic */
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
@@ -103,15 +104,15 @@ static void add_counters(struct top_page *page, const struct ae_watch_topic *top
                       ae_amount_count(counts[1], t->retries));
 }
 
-static void add_holdups(struct top_page *page, const struct ae_watch_topic *topic) {
-    struct ae_watch_holdup list[HOLDUPS];
-    const size_t count = ae_watch_holdups(&topic->figures, list, 0, HOLDUPS);
+static void add_problems(struct top_page *page, const struct ae_watch_topic *topic, uint64_t now_ns) {
+    struct ae_problem list[PROBLEMS];
+    const size_t count = ae_watch_problems(topic, now_ns, AE_WATCH_PATIENCE_NS, list, 0, PROBLEMS);
 
     for (size_t i = 0; i < count; i++) {
-        char sentence[AE_WATCH_HOLDUP_TEXT], text[TOP_TEXT_SIZE(AE_WATCH_HOLDUP_TEXT)];
-        top_page_add_text(page, TOP_BAD, "%s",
-                          top_text_show(text, sizeof text, ae_watch_holdup_text(sentence, &list[i])));
-        top_page_link_client(page, list[i].known ? list[i].culprit.client_id : list[i].victim.client_id);
+        char sentence[AE_PROBLEM_TEXT], text[TOP_TEXT_SIZE(AE_PROBLEM_TEXT)];
+        top_page_add_text(page, TOP_BAD, "%s", top_text_show(text, sizeof text, ae_problem_text(sentence, &list[i])));
+        if (list[i].has_culprit || list[i].has_victim)
+            top_page_link_client(page, list[i].has_culprit ? list[i].culprit.client_id : list[i].victim.client_id);
     }
 }
 
@@ -326,7 +327,7 @@ void top_topic_page(struct top_page *page, const struct top_show *show, const ch
     }
     add_shape(page, topic);
     add_counters(page, topic);
-    add_holdups(page, topic);
+    add_problems(page, topic, show->pass->instance.now_ns);
     add_latency(page, show, topic);
     if (topic->figures.publisher_count > 0)
         add_publishers(page, topic);

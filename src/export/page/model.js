@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * model.js - what the documents of the server say, and what follows from two of them: rates, histories, and who holds
- * up whom. Nothing here touches the page.
+ * model.js - what the documents of the server say, and what follows from two of them: rates and histories. What is
+ * wrong, the server says. Nothing here touches the page.
  *
  * All memory is bounded by what the instance has now: a topic has histories of TREND slots, the open topic those of
  * SPAN slots. What belongs to a topic, publisher or subscriber goes when the next document doesn't have it.
@@ -9,7 +9,7 @@
  * A slot is a second. If a document comes late, it stands for the slots between as well, unless they are many: those
  * stay empty.
  */
-import {duration, exact, nameOf, num, plural, processWord, rate, text} from "./format.js";
+import {duration, exact, nameOf, num, processWord, text} from "./format.js";
 
 export const TREND = 120;
 export const SPAN = 900;
@@ -19,7 +19,8 @@ const WINDOW = 60;         // slots, of the recent quantiles
 const BRIDGED = 4;         // slots that a late document stands for
 const SOONEST_S = 0.25;    // between two readings: less is too short for a rate
 const SLOW_NS = 100e6;     // a publisher that waits for less is only throttled
-const THROTTLED = 0.2;     // the share of time without room that is worth a sentence
+const THROTTLED = 0.2;     // the share of time without room that is worth a state of its own
+const PROBLEMS = 100;      // of a document, at most
 
 export const WHY = {
     rate: "unknown: a rate needs two readings of the same publisher or subscriber",
@@ -125,7 +126,7 @@ function latencyOf(raw) {
 const COUNTS = [
     "joined", "next", "published", "published_bytes", "full", "stalls", "stall_ns", "stall_longest_ns", "loans",
     "lane_bytes", "lane_used_bytes", "waited_ns", "tried_ns", "delivered", "lost", "aborted", "skipped", "lag",
-    "age_ns", "holds_up", "held_up_ns", "left_ns", "messages", "grant_id", "client_id", "pid",
+    "age_ns", "holds_up", "held_up_ns", "left_ns", "grant_id", "client_id", "pid",
 ];
 
 /* A publisher, subscriber or departed one, from its raw form. Unknown numbers are null. */
@@ -237,10 +238,14 @@ export class Topic {
 function departed(raw) {
     const [peer] = peerOf(raw, null);
     peer.role = typeof raw.role === "string" ? raw.role : null;
-    peer.died = raw.died === true || raw.died === 1;
-    peer.evicted = raw.evicted === true || raw.evicted === 1;
+    peer.messages = peer.published ?? peer.delivered;
+    peer.died = raw.died === true;
+    peer.evicted = raw.evicted === true;
     return peer;
 }
+
+/* A subscriber that isn't stuck by its figures, because what waited for a second has been overwritten meanwhile. */
+export const isStopped = (s) => s.state !== "stuck" && ["stopped", "traced", "dead"].includes(s.process) && s.lag > 0;
 
 /* The state of a topic: [severity, words]. */
 function stateOf(topic) {
@@ -260,138 +265,17 @@ function stateOf(topic) {
     return [0, topic.rate === null ? "" : "quiet"];
 }
 
-// ---- who holds up whom ----
+// ---- what is wrong ----
 
-const WAITS_FOR = {
-    subscriber: "for a subscriber that isn't known any more",
-    publisher: "for another publisher to finish a publish",
-    lane: "for bytes of its lane",
-    loans: "because its own open loans hold its lane",
-    claim: "because other publishers were faster at each try",
-};
-
-function who(peer) {
-    return peer.pid === null ? [{peer}] : [{peer}, ` (pid ${peer.pid})`];
-}
-
-function process(peer) {
-    return ["stopped", "traced", "dead"].includes(peer.process) ? [`; its process is ${peer.process}`] : [];
-}
-
-/* others: how many more publishers wait for the same. */
-function waiting(topic, p, others) {
-    const s = p.forSubscriber, other = p.forPublisher;
-    const parts = ["Publisher ", ...who(p), ` has waited ${text(duration(p.waited_ns))} `];
-    if (s !== null) {
-        parts.push(p.waits === "lane" ? "for bytes of its lane that subscriber " : "for subscriber ", ...who(s));
-        if (p.waits === "lane")
-            parts.push(" holds");
-        if (s.lag !== null)
-            parts.push(`, ${plural(s.lag, "message")} behind`);
-        parts.push(...process(s));
-    } else if (other !== null && p.waits === "publisher") {
-        parts.push("for publisher ", ...who(other), " to finish a publish", ...process(other));
-    } else {
-        parts.push(WAITS_FOR[p.waits] ?? "for room");
-    }
-    if (p.tried_ns !== null && p.tried_ns >= 1e9)
-        parts.push(`; it last tried ${text(duration(p.tried_ns))} ago`);
-    if (others > 0)
-        parts.push(`; ${plural(others, "other publisher")} ${others === 1 ? "waits" : "wait"} for it, too`);
-    return {kind: "waits", weight: 5e12 + p.waited_ns, topic, parts};
-}
-
-function throttled(topic, p) {
-    let s = p.forSubscriber;
-    for (const other of s === null ? topic.subscribers : [])
-        if (other.policy === "reliable" && other.state !== "evicted" && other.lag !== null && !(s?.lag >= other.lag))
-            s = other;
-    const parts = ["Publisher ", ...who(p), ` has no room for ${Math.round(p.throttled * 100)} % of the time`];
-    if (s !== null)
-        parts.push("; subscriber ", ...who(s), ` is farthest behind, ${plural(s.lag ?? 0, "message")}`);
-    return {kind: "throttled", weight: 2e12 + p.throttled, topic, parts};
-}
-
-function stuck(topic, s) {
-    const parts = ["Subscriber ", ...who(s), " is stuck"];
-    if (s.lag !== null)
-        parts.push(`: ${plural(s.lag, "message")} ${s.lag === 1 ? "waits" : "wait"}`);
-    if (s.age_ns)
-        parts.push(`, the oldest for ${text(duration(s.age_ns))}`);
-    parts.push(...process(s));
-    if (s.holds_up > 0)
-        parts.push(`; ${plural(s.holds_up, "publisher")} ${s.holds_up === 1 ? "waits" : "wait"} for it`);
-    return {kind: "stuck", weight: 4e12 + (s.age_ns ?? 0), topic, parts};
-}
-
-/* A subscriber that isn't stuck by its figures, because what waited for a second has been overwritten meanwhile. */
-export const isStopped = (s) => s.state !== "stuck" && ["stopped", "traced", "dead"].includes(s.process) && s.lag > 0;
-
-function stopped(topic, s) {
-    const parts = ["Subscriber ", ...who(s), ` is ${s.process}, ${plural(s.lag, "message")} behind`];
-    if (s.policy !== "reliable" && topic.capacity !== null && s.lag > topic.capacity)
-        parts.push(`; ${exact(s.lag - topic.capacity)} of them are lost already`);
-    return {kind: "stopped", weight: 4e12, topic, parts};
-}
-
-const LOST_WHY = {
-    ring: "it was more than the ring behind",
-    lane: "publishers needed the bytes of their lane",
-    retained: "they were published before it joined",
-    evicted: "it had been evicted",
-};
-
-function losing(topic, s) {
-    const {gained, ns} = s.lostRecent;
-    const reasons = LOST.filter((reason) => s.lostBy[reason] > 0);
-    const parts = ["Subscriber ", ...who(s), ` lost ${plural(gained, "message")} in ${text(duration(ns))}`];
-    if (s.lostRate !== null && s.lostRate > 0)
-        parts.push(`, now ${text(rate(s.lostRate))}`);
-    if (reasons.length === 1)
-        parts.push(`: ${LOST_WHY[reasons[0]]}`);
-    return {kind: "loses", weight: 3e12 + gained, topic, parts};
-}
-
-function evicted(topic, s) {
-    return {
-        kind: "evicted", weight: 1e12, topic,
-        parts: ["Subscriber ", ...who(s), " was evicted because it was too slow; it goes on as best effort"],
-    };
-}
-
-function died(topic, peer, ago) {
-    const role = peer.role === "publisher" ? "Publisher " : "Subscriber ";
-    return {kind: "died", weight: 1e11 - ago, topic, parts: [role, ...who(peer), ` died ${text(duration(ago))} ago`]};
-}
-
-/* Sentences about one topic, the gravest first: {kind, weight, topic, parts}, where a part is text or {peer}. */
-export function troubles(topic, nowNs) {
-    const found = [];
-    const slow = topic.publishers.filter((p) => p.waits !== null && p.waited_ns >= SLOW_NS);
-    slow.sort((a, b) => b.waited_ns - a.waited_ns);
-    const culprit = (p) => p.forSubscriber ?? p.forPublisher;
-    for (const p of slow) {
-        const same = culprit(p) === null ? [p] : slow.filter((other) => culprit(other) === culprit(p));
-        if (same[0] === p)
-            found.push(waiting(topic, p, same.length - 1));
-    }
-    for (const p of topic.publishers)
-        if (!slow.includes(p) && p.throttled > THROTTLED)
-            found.push(throttled(topic, p));
-    for (const s of topic.subscribers) {
-        if (s.state === "stuck")
-            found.push(stuck(topic, s));
-        else if (isStopped(s))
-            found.push(stopped(topic, s));
-        if (s.lostRecent.gained > 0 && s.lostRecent.ns > 0)
-            found.push(losing(topic, s));
-        if (s.state === "evicted")
-            found.push(evicted(topic, s));
-    }
-    for (const peer of topic.departed)
-        if (peer.died && peer.left_ns !== null && nowNs !== null && nowNs - peer.left_ns < 60e9)
-            found.push(died(topic, peer, Math.max(0, nowNs - peer.left_ns)));
-    return found.sort((a, b) => b.weight - a.weight);
+/* The server's list, the worst first: {kind, topic, text}, where topic is a name, and text a sentence without an end. */
+export function problemsOf(doc) {
+    const list = Array.isArray(doc.problems) ? doc.problems.slice(0, PROBLEMS) : [];
+    return list.filter((raw) => raw && typeof raw === "object" && typeof raw.text === "string" && raw.text !== "")
+        .map((raw) => ({
+            kind: typeof raw.kind === "string" ? raw.kind.slice(0, 20) : "",
+            topic: nameOf(raw, "topic"),
+            text: nameOf(raw, "text").shown,
+        }));
 }
 
 // ---- all topics ----
@@ -403,7 +287,7 @@ function timeOf(doc) {
 
 function instanceOf(doc) {
     const raw = doc.instance && typeof doc.instance === "object" ? doc.instance : {};
-    const instance = {running: raw.running === undefined || raw.running === null ? null : Boolean(raw.running)};
+    const instance = {running: typeof raw.running === "boolean" ? raw.running : null};
     for (const key of ["pid", "now_ns", "clients", "memory_bytes", "publishers", "subscribers"])
         instance[key] = num(raw[key]);
     return instance;
@@ -415,6 +299,7 @@ export class Model {
         this.topics = new Map();
         this.instance = null;
         this.doc = null; // the last document
+        this.problems = [];
         this.other = null;
         this.leftOut = 0;
         this.trend = {};
@@ -428,6 +313,7 @@ export class Model {
             return false;
         this.doc = doc;
         this.instance = instanceOf(doc);
+        this.problems = problemsOf(doc);
         const seen = new Map();
         for (const raw of peersOf(doc.topics)) {
             const key = topicKey(raw);
@@ -475,14 +361,6 @@ export class Model {
     /* The topic of this document's `raw`, or undefined. */
     known(raw) {
         return this.topics.get(topicKey(raw));
-    }
-
-    troubles() {
-        const found = [];
-        for (const topic of this.topics.values())
-            if (topic.publishers.length + topic.subscribers.length + topic.departed.length > 0)
-                found.push(...troubles(topic, this.instance.now_ns));
-        return found.sort((a, b) => b.weight - a.weight);
     }
 }
 
@@ -539,6 +417,7 @@ export class OpenTopic {
     constructor() {
         this.slots = new Slots();
         this.topic = null;
+        this.problems = [];
         this.heat = Array.from({length: OCTAVES}, () => new History(SPAN));
         this.lines = {p50: new History(SPAN), p99: new History(SPAN), count: new History(SPAN)};
         this.rates = {delivered: new History(SPAN), waiting: new History(SPAN)};
@@ -565,6 +444,7 @@ export class OpenTopic {
             }
         }
         this.instance = instanceOf(doc);
+        this.problems = problemsOf(doc).filter((problem) => problem.topic.query === this.topic.name.query);
         const before = this.topic.lostBy;
         this.topic.update(raw, this.slots);
         const {slot, skipped, seconds} = this.slots;

@@ -14,7 +14,7 @@ import {
 } from "./columns.js";
 import {backAt, DASHES, drawBars, drawHeat, drawLines, drawSpark, graph, sparkline, spans, svg} from "./draw.js";
 import {byteRate, bytes, clock, count, duration, exact, normalQuery, plural, rate, shownQuery, text} from "./format.js";
-import {LOST, Model, OpenTopic, SPAN, troubles, WHY} from "./model.js";
+import {LOST, Model, OpenTopic, SPAN, WHY} from "./model.js";
 import {$, el, nameNode, setChildren, setFigure, setText, setTitle, Table} from "./table.js";
 
 const PERIOD_MS = 1000;
@@ -135,28 +135,27 @@ function showTotals() {
 
 // ---- the slow, by name ----
 
-const KINDS = {waits: 5, stuck: 4, stopped: 4, loses: 3, throttled: 2, evicted: 2, died: 2}; // their severities
+// Their severities.
+const KINDS = new Map(Object.entries({waits: 5, stuck: 4, stopped: 4, loses: 3, throttled: 2, evicted: 2, died: 2}));
 
-function sentence(trouble, withTopic) {
-    const parts = trouble.parts.map((part) => typeof part === "string" ? part
-        : el("b", {}, nameNode(part.peer.name)));
-    const where = withTopic ? [el("a", {class: "where", href: `#topic=${trouble.topic.name.query}`},
-                                  nameNode(trouble.topic.name))] : [];
-    return el("li", {class: `s${KINDS[trouble.kind]}`, "data-kind": trouble.kind},
-              el("span", {class: `badge s${KINDS[trouble.kind]}`}, trouble.kind),
-              el("span", {class: "says"}, ...parts, "."), ...where);
+function sentence(problem, withTopic) {
+    const severity = KINDS.get(problem.kind) ?? 2;
+    const where = withTopic ? [el("a", {class: "where", href: `#topic=${problem.topic.query}`},
+                                  nameNode(problem.topic))] : [];
+    return el("li", {class: `s${severity}`, "data-kind": problem.kind},
+              el("span", {class: `badge s${severity}`}, problem.kind),
+              el("span", {class: "says"}, problem.text[0].toUpperCase() + problem.text.slice(1) + "."), ...where);
 }
 
 const WELL = "No publisher waits, no subscriber is stuck, and none loses messages.";
 
 function showSlow(list, found, withTopic) {
     const shown = found.slice(0, SENTENCES);
-    const word = (part) => typeof part === "string" ? part : part.peer.name.shown;
-    const words = (trouble) => trouble.kind + trouble.topic.key + trouble.parts.map(word).join("");
+    const words = (problem) => problem.kind + problem.topic.query + problem.text;
     // A link that has the focus keeps it: the sentences change under it each second.
     const at = [...list.querySelectorAll("a")].indexOf(document.activeElement);
     setChildren(list, shown.map(words).join("\n") + found.length, () => {
-        const items = shown.map((trouble) => sentence(trouble, withTopic));
+        const items = shown.map((problem) => sentence(problem, withTopic));
         if (found.length === 0)
             items.push(el("li", {class: "well"}, WELL));
         if (found.length > shown.length)
@@ -415,7 +414,7 @@ function showTopic() {
     setChildren($("topic-facts"), facts + topic.type.shown + version, () => [
         facts, ...topic.type.parts.length > 0 ? [" · type ", nameNode(topic.type), version] : []]);
     showTopicTiles(topic);
-    showSlow($("topic-slow"), gone ? [] : troubles(topic, open.instance.now_ns), false);
+    showSlow($("topic-slow"), gone ? [] : open.problems, false);
     showQuantiles();
     tables.pubs.show(topic.publishers);
     tables.subs.show(topic.subscribers);
@@ -437,7 +436,7 @@ function showOverview() {
         return;
     showTotals();
     showTopics();
-    showSlow($("slow"), model.troubles(), true);
+    showSlow($("slow"), model.problems, true);
     showOverviewGraph();
 }
 
@@ -566,7 +565,7 @@ async function ask() {
         }
         takeTopic(query, one);
         state.error = null;
-        speak(model.troubles());
+        speak(model.problems);
     } catch (error) {
         if (!state.paused)
             state.error = explain(error);
