@@ -177,7 +177,7 @@ evicted_sub=$sub
 kill -STOP "$evicted_sub"
 "$AETHER_CLI" pub evicts message --count 1000 || exit 1
 ok "lag: one sentence for a subscriber that is stopped and evicted" until_true rows "(lambda p: len(p) == 1 and p[0]['culprit']['pid'] == $evicted_sub
-    and p[0]['evicted'] is True and p[0]['victim'] is None and p[0]['culprit']['process'] == 'T')([r for r in rows if 'kind' in r])" lag evicts --json
+    and p[0]['evicted'] is True and p[0]['overwritten'] > 900 and p[0]['victim'] is None and p[0]['culprit']['process'] == 'T')([r for r in rows if 'kind' in r])" lag evicts --json
 kill -CONT "$evicted_sub"
 ok "check: an evicted subscriber" until_true checks 1 "^AETHER WARNING - evicts: subscriber aether-cli sub \\(pid $evicted_sub\\) was evicted because it was too slow; it goes on as best effort \\|.* evicted=1;0;;0 " evicts
 ok "check --evicted, CRITICAL" checks 2 '^AETHER CRITICAL - evicts: ' evicts --evicted :0

@@ -137,7 +137,8 @@ static void describe(const struct search *search, struct ae_problem *problem, co
     problem->culprit = s->owner;
     problem->role = s->policy == AETHER_RELIABLE ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT;
     problem->behind = s->lag;
-    problem->evicted = s->state == AETHER_SUBSCRIBER_EVICTED || s->evictions > 0;
+    problem->overwritten = s->overwritten;
+    problem->evicted = s->evictions > 0;
     if (rates == NULL || !rates->known)
         return;
     problem->lost = rates->lost;

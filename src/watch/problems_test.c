@@ -208,6 +208,15 @@ static void one_culprit(void **state) {
     assert_int_equal(find(0), 1);
     assert_string_equal(sentence(0), "subscriber risk (pid 790), which is stopped, is stuck: 12,000 messages wait, the "
                                      "oldest for 2 s; it loses messages, 70/s: it had been evicted; it was evicted");
+    subscribers[0].overwritten = 3000;
+    assert_int_equal(find(0), 1);
+    assert_non_null(
+        strstr(sentence(0), "the oldest for 2 s, of them 3,000 already overwritten, which it will lose; it"));
+    subscribers[0].overwritten = 12000;
+    assert_int_equal(find(0), 1);
+    assert_non_null(
+        strstr(sentence(0), "the oldest for 2 s, all of them already overwritten, so it will lose them; it"));
+    subscribers[0].overwritten = 0;
     subscribers[0].state = AETHER_SUBSCRIBER_EVICTED;
     assert_int_equal(find(0), 1);
     assert_int_equal(list[0].kind, AE_PROBLEM_STOPPED);
