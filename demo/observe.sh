@@ -120,7 +120,8 @@ get() {
 }
 
 says_lag() { "$cli" lag | grep -q "publisher feed (pid [0-9]*) has waited .* for subscriber $1 (pid ${pid[$1]})$2"; }
-says_top() { "$cli" top --batch 1 | grep -q "publisher feed (pid [0-9]*) has waited .* for subscriber $1 (pid ${pid[$1]})$2"; }
+# From its second reading on, top calls a publisher throttled that waits for a moment again and again.
+says_top() { "$cli" top --batch 1 | grep -q "publisher feed (pid [0-9]*) has .* subscriber $1 (pid ${pid[$1]})$2"; }
 says_metrics() { get /metrics | grep -q "^aether_subscriber_holds_up{.*client=\"$1\".*} [1-9]"; }
 
 # times SINCE FUNCTION NAME WORDS: repeats the function until it names the culprit; prints the milliseconds since SINCE.

@@ -266,8 +266,10 @@ size_t ae_watch_problems(const struct ae_watch_topic *topic, uint64_t now_ns, ui
 
     if (max == 0)
         return 0;
+    if (!topic->rates.known)
+        search.patience_ns = 0;
     for (size_t i = 0; i < t->publisher_count; i++) {
-        if (waits(&t->publishers[i], patience_ns))
+        if (waits(&t->publishers[i], search.patience_ns))
             add_waiting(&search, &t->publishers[i]);
         else
             add_throttled(&search, &t->publishers[i]);

@@ -14,7 +14,8 @@
 
 /*
  * A publisher that has waited for less than this is no problem yet: in a topic with back pressure, publishers wait for
- * a moment again and again. If that takes much of their time, they are throttled.
+ * a moment again and again. If that takes much of their time, they are throttled. In a first reading that isn't known,
+ * so each wait counts.
  */
 #define AE_WATCH_PATIENCE_NS UINT64_C(100000000)
 
@@ -26,7 +27,7 @@
  *
  * Losses and throttled publishers are found from the topic's rates, so only from the second pass on. now_ns:
  * CLOCK_REALTIME; what died within the minute before is in the list. patience_ns: publishers that have waited for less
- * aren't.
+ * aren't, if the topic's rates are known.
  */
 size_t ae_watch_problems(const struct ae_watch_topic *topic, uint64_t now_ns, uint64_t patience_ns,
                          struct ae_problem *list, size_t count, size_t max);
