@@ -205,10 +205,12 @@ ok "q: the terminal" restored
 
 # ---- whatever ends it ------------------------------------------------------------------------------------------------
 
-for signal in HUP INT TERM QUIT ABRT SEGV BUS FPE ILL USR1 USR2 ALRM; do
+# All signals that end a process by default, but those of the C library (32 and 33); RTMIN + n and RTMAX - n are alike.
+for signal in HUP INT TERM QUIT ILL TRAP ABRT BUS FPE USR1 SEGV USR2 ALRM STKFLT XCPU XFSZ VTALRM PROF IO PWR SYS 34 49 64; do
     open_top "" "" || echo "# top doesn't start"
     kill -s "$signal" "$pid"
-    ok "SIG$signal" ended_with $((128 + $(kill -l "$signal")))
+    case $signal in [0-9]*) number=$signal ;; *) number=$(kill -l "$signal") ;; esac
+    ok "SIG$signal" ended_with $((128 + number))
     ok "SIG$signal: the terminal" restored
 done
 open_top "" ""

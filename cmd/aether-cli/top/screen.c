@@ -25,12 +25,9 @@ static bool colours;
 
 /* ---- restoring the terminal in a signal handler ------------------------------------------------------------------ */
 
-/* Signals that end a process, except those of events.h and those that can't be caught. */
-static const int fatal[] = {SIGQUIT, SIGILL,  SIGTRAP, SIGABRT, SIGBUS,    SIGFPE,  SIGUSR1, SIGSEGV, SIGUSR2,
-                            SIGALRM, SIGXCPU, SIGXFSZ, SIGSYS,  SIGVTALRM, SIGPROF, SIGIO,   SIGPWR,  SIGSTKFLT};
-#define FATAL (sizeof fatal / sizeof fatal[0])
-
-static struct sigaction before[FATAL];
+/* The handlers before top_screen_begin(); index: the signal's number. */
+static struct sigaction before[NSIG];
+static bool caught[NSIG];
 static struct termios modes; /* before top_screen_begin() */
 static bool has_modes;
 static char reset[256]; /* what makes the terminal as it was, for write() */
@@ -60,7 +57,33 @@ static void on_fatal(int number) {
     raise(number); /* its default action, by SA_RESETHAND */
 }
 
-/* On a stack of its own, as the other may be what overflowed. */
+/* Does the signal end a process by default? Those of events.h are left to their handlers; SIGPIPE is ignored. */
+static bool is_fatal(int number) {
+    switch (number) {
+    case SIGHUP:
+    case SIGINT:
+    case SIGTERM:
+    case SIGKILL:
+    case SIGPIPE:
+    /* These stop or continue it, or do nothing. */
+    case SIGSTOP:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU:
+    case SIGCONT:
+    case SIGCHLD:
+    case SIGURG:
+    case SIGWINCH:
+        return false;
+    default:
+        return true; /* also all real-time signals */
+    }
+}
+
+/*
+ * The handler has a stack of its own, as the other may be what overflowed. sigaction() refuses the numbers that the C
+ * library keeps for itself.
+ */
 static void catch_fatal(void) {
     static char stack[32768];
     const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -68,18 +91,18 @@ static void catch_fatal(void) {
 
     sigemptyset(&action.sa_mask);
     sigaltstack(&other, NULL);
-    for (size_t i = 0; i < FATAL; i++) {
-        sigaction(fatal[i], NULL, &before[i]);
-        if (before[i].sa_handler != SIG_IGN)
-            sigaction(fatal[i], &action, NULL);
-    }
+    for (int number = 1; number < NSIG; number++)
+        caught[number] = is_fatal(number) && sigaction(number, NULL, &before[number]) == 0 &&
+                         before[number].sa_handler != SIG_IGN && sigaction(number, &action, NULL) == 0;
 }
 
 static void release_fatal(void) {
     const stack_t none = {.ss_flags = SS_DISABLE};
 
-    for (size_t i = 0; i < FATAL; i++)
-        sigaction(fatal[i], &before[i], NULL);
+    for (int number = 1; number < NSIG; number++) {
+        if (caught[number])
+            sigaction(number, &before[number], NULL);
+    }
     sigaltstack(&none, NULL);
 }
 
