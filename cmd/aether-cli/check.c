@@ -360,8 +360,8 @@ static void print_summary(FILE *f, const struct observer *observer, const struct
         subscribers += observer->topics[i]->figures.subscriber_count;
     }
     fprintf(f, "%zu topic%s, %zu publisher%s, %zu subscriber%s; lag %s", observer->count,
-            observer->count == 1 ? "" : "s", publishers, publishers == 1 ? "" : "s", subscribers,
-            subscribers == 1 ? "" : "s", ae_amount_count(lag, (uint64_t)result->values[LAG]));
+            ae_plural(observer->count, "", "s"), publishers, ae_plural(publishers, "", "s"), subscribers,
+            ae_plural(subscribers, "", "s"), ae_amount_count(lag, (uint64_t)result->values[LAG]));
     if (result->known[AGE])
         fprintf(f, ", oldest unread message %s", ae_amount_duration(age, result->values[AGE]));
     fprintf(f, ", %.0f stuck", result->values[STUCK]);

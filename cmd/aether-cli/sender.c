@@ -53,7 +53,7 @@ void sender_show_summary(struct sender *s) {
     if (!s->terminal && !s->verbose)
         return;
     fprintf(stderr, "published %s message%s in %s (%s)\n", ae_amount_count(count, s->published),
-            s->published == 1 ? "" : "s", ae_amount_duration(took, seconds),
+            ae_plural(s->published, "", "s"), ae_amount_duration(took, seconds),
             ae_amount_rate(rate, seconds > 0 ? (double)s->published / seconds : 0));
 }
 

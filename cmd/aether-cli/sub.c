@@ -54,7 +54,7 @@ static int show_gap(const struct sub *sub, uint64_t first, uint64_t count) {
 
     if (rc == AE_VIEW_SKIPPED)
         fprintf(stderr, "aether-cli: gap: %" PRIu64 " message%s lost from sequence %" PRIu64 " on\n", count,
-                count == 1 ? "" : "s", first);
+                ae_plural(count, "", "s"), first);
     return out_check(&sub->view, rc);
 }
 

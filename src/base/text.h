@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* text.h - text for people: control characters replaced, sizes with units. No errors; no state. */
+/* text.h - text for people: control characters replaced, sizes with units, plurals. No errors; no state. */
 #ifndef AE_BASE_TEXT_H
 #define AE_BASE_TEXT_H
 
@@ -16,5 +16,13 @@ void ae_text_clean(char *text);
 
 /* Writes a size with a unit and at most one decimal ("512 B", "20 KiB", "1.5 GiB") to text and returns text. */
 const char *ae_text_size(char text[AE_TEXT_SIZE_BYTES], uint64_t bytes);
+
+/*
+ * The form of a word that goes with a count: "%zu topic%s" with ae_plural(count, "", "s"), "%zu %s" with
+ * ae_plural(count, "publisher waits", "publishers wait").
+ */
+static inline const char *ae_plural(uint64_t count, const char *one, const char *many) {
+    return count == 1 ? one : many;
+}
 
 #endif

@@ -2,6 +2,7 @@
 #include "broker/adopt.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "broker/clients.h"
 #include "broker/grants.h"
 #include "broker/objects.h"
@@ -259,9 +260,11 @@ int ae_adopt(struct ae_broker *broker) {
     if (registry->topics_max != broker->limits.topics || registry->clients_max != broker->limits.clients ||
         registry->grants_max != broker->limits.grants)
         ae_log_line(AE_LOG_WARNING,
-                    "the registry that was found keeps its limits until a clean stop: %" PRIu32 " topics, %" PRIu32
-                    " clients, %" PRIu32 " grants",
-                    registry->topics_max, registry->clients_max, registry->grants_max);
+                    "the registry that was found keeps its limits until a clean stop: %" PRIu32 " topic%s, %" PRIu32
+                    " client%s, %" PRIu32 " grant%s",
+                    registry->topics_max, ae_plural(registry->topics_max, "", "s"), registry->clients_max,
+                    ae_plural(registry->clients_max, "", "s"), registry->grants_max,
+                    ae_plural(registry->grants_max, "", "s"));
     registry->header->daemon_pid = (uint32_t)getpid();
     registry->header->started_ns = ae_realtime_ns();
     const int64_t topics = adopt_topics(broker);
@@ -278,7 +281,7 @@ int ae_adopt(struct ae_broker *broker) {
     remove_orphans(broker);
     ae_registry_changed(registry); /* also what a predecessor had changed when it was killed */
     if (topics + clients != 0)
-        ae_log_line(AE_LOG_INFO, "adopted %" PRId64 " topics and %" PRIu32 " living clients of %" PRIu32, topics, alive,
-                    clients);
+        ae_log_line(AE_LOG_INFO, "adopted %" PRId64 " topic%s and %" PRIu32 " living client%s of %" PRIu32, topics,
+                    ae_plural((uint64_t)topics, "", "s"), alive, ae_plural(alive, "", "s"), clients);
     return 0;
 }

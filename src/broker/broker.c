@@ -2,6 +2,7 @@
 #include "broker/broker.h"
 #include "base/error.h"
 #include "base/socket.h"
+#include "base/text.h"
 #include "broker/adopt.h"
 #include "broker/clients.h"
 #include "broker/grants.h"
@@ -138,7 +139,8 @@ void ae_broker_stop(struct ae_broker *broker) {
         (void)ae_clients_free_if_dead(broker, i);
     const uint32_t topics = ae_topics_remove_unused(broker);
     if (topics != 0) {
-        ae_log_line(AE_LOG_INFO, "%" PRIu32 " topics are in use: they stay for the next aetherd", topics);
+        ae_log_line(AE_LOG_INFO, "%" PRIu32 " %s for the next aetherd", topics,
+                    ae_plural(topics, "topic is in use: it stays", "topics are in use: they stay"));
     } else {
         ae_clients_remove_all(broker);
         remove_registry(&broker->instance);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/grants.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "broker/objects.h"
 #include "broker/totals.h"
 #include "ring/topic.h"
@@ -33,7 +34,8 @@ static int retire_publisher(const struct ae_broker *broker, const ae_registry_to
         return rc;
     const uint64_t aborted = ae_topic_retire_publisher(objects.log, &topic->geometry, record, died);
     if (aborted != 0)
-        ae_log_line(AE_LOG_INFO, "topic '%s': %" PRIu64 " sequences of a dead publisher aborted", topic->name, aborted);
+        ae_log_line(AE_LOG_INFO, "topic '%s': %" PRIu64 " sequence%s of a dead publisher aborted", topic->name, aborted,
+                    ae_plural(aborted, "", "s"));
     ae_objects_unmap(&objects);
     return 0;
 }

@@ -193,8 +193,9 @@ int ae_topics_remove(struct ae_broker *broker, const char *name) {
     const uint32_t users = count_users(broker, t);
     const uint32_t publishers = ae_index_holders(&broker->index, t, AE_ROLE_PUBLISHER)->count;
     if (users != 0)
-        return ae_fail(-EBUSY, "topic '%s' is in use: %" PRIu32 " publishers and %" PRIu32 " subscribers are attached",
-                       name, publishers, users - publishers);
+        return ae_fail(-EBUSY, "topic '%s' is in use: %" PRIu32 " publisher%s and %" PRIu32 " subscriber%s %s attached",
+                       name, publishers, ae_plural(publishers, "", "s"), users - publishers,
+                       ae_plural(users - publishers, "", "s"), ae_plural(users, "is", "are"));
     ae_log_line(AE_LOG_INFO, "topic '%s' removed", name);
     remove_topic(broker, topic);
     return 0;

@@ -3,6 +3,7 @@
 #ifndef AE_VIEW_AMOUNT_H
 #define AE_VIEW_AMOUNT_H
 
+#include "base/text.h" /* IWYU pragma: export: ae_plural() goes with an amount */
 #include <stdint.h>
 
 #define AE_AMOUNT_SIZE 32

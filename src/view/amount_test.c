@@ -37,9 +37,17 @@ static void amounts(void **state) {
     assert_string_equal(ae_amount_count(buf, UINT64_MAX), "18,446,744,073,709,551,615");
 }
 
+static void plurals(void **state) {
+    (void)state;
+    assert_string_equal(ae_plural(0, "", "s"), "s");
+    assert_string_equal(ae_plural(1, "", "s"), "");
+    assert_string_equal(ae_plural(2, "topic is", "topics are"), "topics are");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(amounts),
+        cmocka_unit_test(plurals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

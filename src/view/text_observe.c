@@ -60,13 +60,13 @@ void ae_text_begin(const struct ae_view *view, uint64_t index, bool watched) {
 /* ---- a topic's totals -------------------------------------------------------------------------------------------- */
 
 static void print_room(FILE *f, const aether_topic_metrics *t) {
-    char total[AE_AMOUNT_SIZE], longest[AE_AMOUNT_SIZE], now[AE_AMOUNT_SIZE];
+    char total[AE_AMOUNT_SIZE], longest[AE_AMOUNT_SIZE], now[AE_AMOUNT_SIZE], count[AE_AMOUNT_SIZE];
 
-    fprintf(f, "stalls        %" PRIu64 " without room, %s in total, the longest %s", t->stalls,
+    fprintf(f, "stalls        %s without room, %s in total, the longest %s", ae_amount_count(count, t->stalls),
             ae_amount_duration(total, (double)t->stall_ns * 1e-9),
             ae_amount_duration(longest, (double)t->stall_longest * 1e-9));
     if (t->waiting > 0)
-        fprintf(f, "; %" PRIu64 " publisher%s now, for up to %s", t->waiting, t->waiting == 1 ? " waits" : "s wait",
+        fprintf(f, "; %" PRIu64 " publisher%s now, for up to %s", t->waiting, ae_plural(t->waiting, " waits", "s wait"),
                 ae_amount_duration(now, (double)t->waited_ns * 1e-9));
     fputc('\n', f);
 }
@@ -75,8 +75,8 @@ static void print_lost(FILE *f, const aether_topic_metrics *t) {
     char lost[AE_AMOUNT_SIZE], amount[AE_AMOUNT_SIZE];
     const char *before = ": ";
 
-    fprintf(f, "lost          %s in %" PRIu64 " gap%s", ae_amount_count(lost, t->lost), t->gaps,
-            t->gaps == 1 ? "" : "s");
+    fprintf(f, "lost          %s in %s gap%s", ae_amount_count(lost, t->lost), ae_amount_count(amount, t->gaps),
+            ae_plural(t->gaps, "", "s"));
     for (int i = 0; i < AETHER_LOST_REASONS; i++) {
         if (t->lost_by[i] == 0)
             continue;
@@ -97,7 +97,7 @@ static void print_unread(FILE *f, const aether_topic_metrics *t) {
         fprintf(f, "for up to %s", ae_amount_duration(age, (double)t->age_ns * 1e-9));
     else
         fprintf(f, "nothing");
-    fprintf(f, "; %" PRIu64 " subscriber%s stuck\n", t->stuck, t->stuck == 1 ? " is" : "s are");
+    fprintf(f, "; %" PRIu64 " subscriber%s stuck\n", t->stuck, ae_plural(t->stuck, " is", "s are"));
 }
 
 static void print_quantiles(FILE *f, const aether_latency *latency) {
@@ -110,17 +110,18 @@ static void print_quantiles(FILE *f, const aether_latency *latency) {
         fprintf(f, " %s %s%s", ae_quantiles[i].word,
                 ae_amount_duration(amount, aether_latency_quantile(latency, ae_quantiles[i].share) * 1e-9),
                 i + 1 < AE_QUANTILES ? "," : "");
-    fprintf(f, "; from %s sample%s\n", ae_amount_count(amount, latency->samples), latency->samples == 1 ? "" : "s");
+    fprintf(f, "; from %s sample%s\n", ae_amount_count(amount, latency->samples), ae_plural(latency->samples, "", "s"));
 }
 
 void ae_text_totals(FILE *file, const aether_topic_metrics *topic) {
     char count[AE_AMOUNT_SIZE], bytes[AE_AMOUNT_SIZE];
 
     print_room(file, topic);
-    fprintf(file, "published     %s messages, %s\n", ae_amount_count(count, topic->published),
-            ae_amount_bytes(bytes, topic->published_bytes));
-    fprintf(file, "delivered     %s messages, %s, to all subscribers together\n",
-            ae_amount_count(count, topic->delivered), ae_amount_bytes(bytes, topic->delivered_bytes));
+    fprintf(file, "published     %s message%s, %s\n", ae_amount_count(count, topic->published),
+            ae_plural(topic->published, "", "s"), ae_amount_bytes(bytes, topic->published_bytes));
+    fprintf(file, "delivered     %s message%s, %s, to all subscribers together\n",
+            ae_amount_count(count, topic->delivered), ae_plural(topic->delivered, "", "s"),
+            ae_amount_bytes(bytes, topic->delivered_bytes));
     print_lost(file, topic);
     print_unread(file, topic);
     print_quantiles(file, &topic->latency);

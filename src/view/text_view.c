@@ -100,12 +100,13 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
         fprintf(f,
                 "slow          reliable subscribers are evicted from a lag of %" PRIu64 " on; %" PRIu32
                 " of those attached %s evicted\n",
-                t->evict_lag, topic->evicted, topic->evicted == 1 ? "is" : "are");
+                t->evict_lag, topic->evicted, ae_plural(topic->evicted, "is", "are"));
     fprintf(f, "latency       %s\n", latency_text(t->latency));
     fprintf(f, "lag           %s of the slowest subscriber\n", ae_amount_count(lag, topic->figures->lag));
     fprintf(f, "publishers    %s; %" PRIu32 " attached, %" PRIu64 " since the topic was created\n",
             admits_text(t->admits), t->publishers, t->joins);
-    fprintf(f, "found full    %" PRIu64 " time%s\n", topic->figures->full, topic->figures->full == 1 ? "" : "s");
+    fprintf(f, "found full    %s time%s\n", ae_amount_count(lag, topic->figures->full),
+            ae_plural(topic->figures->full, "", "s"));
 }
 
 /* A row of the table of all publishers and subscribers. A figure that the role doesn't have is "-". */
@@ -240,7 +241,7 @@ static int show_message(const struct ae_view *view, const struct ae_view_message
 
 static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
     fprintf(view->out->file, "%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", first, "gap", count,
-            count == 1 ? "" : "s");
+            ae_plural(count, "", "s"));
     return ae_out_result(view->out);
 }
 

@@ -36,8 +36,9 @@ static void add_client(struct top_page *page, const struct top_show *show) {
     else
         top_page_add(page, TOP_PLAIN, "uid %" PRIu32 "; connected %s ago", c->uid,
                      ae_amount_duration(since, age_s > 0 ? age_s : 0));
-    top_page_add(page, TOP_PLAIN, "%" PRIu64 " publishers, %" PRIu64 " subscribers, %s of statistics", c->publishers,
-                 c->subscribers, ae_amount_bytes(bytes, c->stats_bytes));
+    top_page_add(page, TOP_PLAIN, "%" PRIu64 " publisher%s, %" PRIu64 " subscriber%s, %s of statistics", c->publishers,
+                 ae_plural(c->publishers, "", "s"), c->subscribers, ae_plural(c->subscribers, "", "s"),
+                 ae_amount_bytes(bytes, c->stats_bytes));
 }
 
 /* Those of the list's problems that are about this client. */

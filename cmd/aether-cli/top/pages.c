@@ -12,10 +12,6 @@
 
 /* ---- the head ---------------------------------------------------------------------------------------------------- */
 
-static const char *plural(uint64_t count) {
-    return count == 1 ? "" : "s";
-}
-
 static void add_daemon(struct top_page *page, const struct top_show *show) {
     const aether_daemon_info *d = &show->pass->instance.daemon;
     char path[TOP_TEXT_SIZE(128)], memory[AE_AMOUNT_SIZE], up[AE_AMOUNT_SIZE], state[64];
@@ -28,7 +24,7 @@ static void add_daemon(struct top_page *page, const struct top_show *show) {
     else
         snprintf(state, sizeof state, "NOT RUNNING (last: pid %" PRIu32 ")", d->pid);
     top_page_add_text(page, d->running ? TOP_STRONG : TOP_BAD, "aetherd %s; %" PRIu32 " client%s, %s; %s", state,
-                      d->clients, plural(d->clients), ae_amount_bytes(memory, d->memory_bytes), path);
+                      d->clients, ae_plural(d->clients, "", "s"), ae_amount_bytes(memory, d->memory_bytes), path);
 }
 
 static void add_totals(struct top_page *page, const struct top_show *show) {
@@ -49,8 +45,8 @@ static void add_totals(struct top_page *page, const struct top_show *show) {
     if (t->figures.stuck > 0)
         snprintf(trouble + strlen(trouble), sizeof trouble - strlen(trouble), "; %" PRIu64 " stuck", t->figures.stuck);
     top_page_add_text(page, TOP_PLAIN, "%zu topic%s; %" PRIu64 " publisher%s%s; %" PRIu64 " subscriber%s%s%s",
-                      pass->topics, plural(pass->topics), publishers, plural(publishers), in, subscribers,
-                      plural(subscribers), out, trouble);
+                      pass->topics, ae_plural(pass->topics, "", "s"), publishers, ae_plural(publishers, "", "s"), in,
+                      subscribers, ae_plural(subscribers, "", "s"), out, trouble);
 }
 
 /* "by rate, every 1 s, latencies now; filter eur: 3; top: 0.4 % of a core, 2.1 ms a pass" */

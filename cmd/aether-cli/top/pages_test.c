@@ -219,6 +219,7 @@ static void a_client(void **state) {
     top_client_page(&page, &show, 7);
     line_with("client risk");
     line_with("pid 790, uid 0, process stopped");
+    line_with("1 publisher, 0 subscribers, 0 B of statistics");
     assert_int_equal(page.lines[line_with("for subscriber")].style, TOP_WARN);
     assert_string_equal(page.lines[line_with("stuck")].place.topic, "b");
     line_with("... and 9 more");

@@ -95,13 +95,13 @@ static void add_counters(struct top_page *page, const struct ae_watch_topic *top
                       ae_amount_count(counts[0], t->published), ae_amount_count(counts[1], t->delivered),
                       ae_amount_count(counts[2], t->aborted));
     top_page_add_text(page, t->lost > 0 ? TOP_WARN : TOP_PLAIN, "lost       %s in %s gap%s%s%s%s",
-                      ae_amount_count(counts[0], t->lost), ae_amount_count(counts[1], t->gaps), t->gaps == 1 ? "" : "s",
-                      by[0] != '\0' ? " (" : "", by, by[0] != '\0' ? ")" : "");
-    top_page_add_text(page, TOP_PLAIN, "no room    %s time%s, %s in total, the longest %s; %s retries",
-                      ae_amount_count(counts[0], t->stalls), t->stalls == 1 ? "" : "s",
+                      ae_amount_count(counts[0], t->lost), ae_amount_count(counts[1], t->gaps),
+                      ae_plural(t->gaps, "", "s"), by[0] != '\0' ? " (" : "", by, by[0] != '\0' ? ")" : "");
+    top_page_add_text(page, TOP_PLAIN, "no room    %s time%s, %s in total, the longest %s; %s retr%s",
+                      ae_amount_count(counts[0], t->stalls), ae_plural(t->stalls, "", "s"),
                       ae_amount_duration(stall[0], (double)t->stall_ns / 1e9),
                       ae_amount_duration(stall[1], (double)t->stall_longest / 1e9),
-                      ae_amount_count(counts[1], t->retries));
+                      ae_amount_count(counts[1], t->retries), ae_plural(t->retries, "y", "ies"));
 }
 
 static void add_problems(struct top_page *page, const struct ae_watch_topic *topic, uint64_t now_ns) {
