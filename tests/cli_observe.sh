@@ -110,6 +110,18 @@ ok "check: limits in the wrong order, --rate-min" checks 3 '^AETHER UNKNOWN - --
 ok "check: a bad option" checks 3 "^AETHER UNKNOWN - unknown option '--lagg' of check: did you mean --lag\\?" --lagg 3
 ok "check: a bad window" checks 3 '^AETHER UNKNOWN - --window' --window 0
 
+# ---- names
+
+"$AETHER_CLI" sub named --raw --name 'risk Ä\' >/dev/null &
+named_sub=$!
+started+=("$named_sub")
+until_peers named reliable 1
+"$AETHER_CLI" pub named m --name feed || exit 1
+ok "sub --name" rows "$named_sub in [r['pid'] for r in rows if r['client'] == 'risk Ä\\\\']" clients --json
+ok "pub --name" until_true rows "rows[0]['departed'][0]['client'] == 'feed'" topic info named --json
+kill "$named_sub"
+wait "$named_sub"
+
 # ---- a subscriber that is stopped, and holds up a publisher
 
 "$AETHER_CLI" topic create held --capacity 8 || exit 1

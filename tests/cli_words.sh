@@ -102,6 +102,16 @@ ok "--publishers and short messages" refuses 2 "use --size with 8 or more" bench
 ok "--batch" refuses 2 "use a whole number from 1 to 65535" bench throughput --batch 0
 ok "--batch and --loan" refuses 2 "leave --batch out" bench throughput --batch 2 --loan
 ok "--batch of large messages" refuses 2 "leave --batch out" bench throughput --batch 2 --size 4089
+for command in "pub t m" "sub t"; do
+    # shellcheck disable=SC2086 # several words
+    {
+        ok "$command --name ''" refuses 2 "--name: the value is empty" $command --name ""
+        ok "$command --name: too long" refuses 2 "a name of 64 bytes is too long: use at most 63" $command --name "$(printf 'x%.0s' {1..64})"
+        ok "$command --name: control characters" refuses 2 "--name '\\x1b[2J\\n': use UTF-8 without control characters" $command --name $'\e[2J\n'
+        ok "$command --name: not UTF-8" refuses 2 "--name '\\xff': use UTF-8" $command --name $'\xff'
+        ok "$command --name: direction of writing" refuses 2 "use UTF-8 without" $command --name $'\u202e'
+    }
+done
 ok "MESSAGE and --size" refuses 2 "not both" pub t m --size 8
 ok "flag with a value" refuses 2 "takes no value" sub t --raw=1
 ok "stats --count alone" refuses 2 "--watch" stats --count 2

@@ -2,6 +2,7 @@
 /* daemon.c - the daemon's socket and the connection to it. */
 #include "daemon.h"
 #include "error.h"
+#include "view/escape.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #define SOCKET_PATH_MAX 106 /* the longest path that the library and aetherd accept */
 #define SOCKET_PATH_SIZE (SOCKET_PATH_MAX + 1)
+#define CLIENT_NAME_MAX 63 /* bytes of a client's name; the library would cut a longer one */
 
 static char socket_path[SOCKET_PATH_SIZE];
 static bool socket_named; /* on the command line */
@@ -40,10 +42,17 @@ int cli_set_socket(const char *path) {
     return CLI_OK;
 }
 
-int cli_connect(const char *command, aether_client **client) {
-    char name[64];
+/* Is the name text that is shown as it is? A backslash is shown as two, and counts as shown. */
+static bool is_plain(const char *name) {
+    char escaped[AE_ESCAPED_SIZE(CLIENT_NAME_MAX)];
+    size_t backslashes = 0;
 
-    snprintf(name, sizeof name, "aether-cli %s", command);
+    for (const char *p = name; *p != '\0'; p++)
+        backslashes += *p == '\\';
+    return ae_escape(escaped, name, strlen(name)) == strlen(name) + backslashes;
+}
+
+static int connect_as(const char *name, aether_client **client) {
     const aether_connect_options options = {.socket_path = socket_path, .name = name};
     const int rc = aether_connect(client, &options);
     if (rc == 0)
@@ -52,4 +61,20 @@ int cli_connect(const char *command, aether_client **client) {
     if (rc == -ECONNREFUSED || rc == -ENOENT)
         return cli_error(CLI_NO_DAEMON, "no aetherd at %s: start it with: %s", socket_path, cli_start_command());
     return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+}
+
+int cli_connect(const char *command, const char *name, aether_client **client) {
+    char standard[CLIENT_NAME_MAX + 1];
+
+    *client = NULL;
+    if (name == NULL) {
+        snprintf(standard, sizeof standard, "aether-cli %s", command);
+        return connect_as(standard, client);
+    }
+    if (strlen(name) > CLIENT_NAME_MAX)
+        return cli_error(CLI_USAGE, "--name: a name of %zu bytes is too long: use at most %d", strlen(name),
+                         CLIENT_NAME_MAX);
+    if (!is_plain(name))
+        return cli_error(CLI_USAGE, "--name '%s': use UTF-8 without control characters", name);
+    return connect_as(name, client);
 }

@@ -19,9 +19,16 @@ int cli_set_socket(const char *path);
 const char *cli_start_command(void);
 
 /*
- * Connects as "aether-cli COMMAND"; the caller disconnects. CLI_OK, or reports the error and returns its status;
- * *client is then NULL.
+ * Connects as the client `name`, from --name; NULL: as "aether-cli COMMAND". The caller disconnects. CLI_OK, or reports
+ * the error, also if the name isn't allowed, and returns its status; *client is then NULL.
  */
-int cli_connect(const char *command, aether_client **client);
+int cli_connect(const char *command, const char *name, aether_client **client);
+
+/* target: const char *, NULL before. */
+#define OPTION_NAME(variable)                                                                                          \
+    {                                                                                                                  \
+        .name = "name", .kind = ARGS_TEXT, .target = &(variable), .min = 1, .value = "NAME",                           \
+        .help = "the client's name in clients, top, lag and topic info; default: the command's"                               \
+    }
 
 #endif

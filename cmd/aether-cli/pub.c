@@ -19,7 +19,8 @@ struct pub {
     struct args_list files;
     bool from_files;
     bool generate;
-    uint64_t size; /* of generated messages */
+    uint64_t size;    /* of generated messages */
+    const char *name; /* of the client; NULL: the default */
 };
 
 static int publish_argument(struct sender *s, const char *message) {
@@ -98,7 +99,7 @@ static int run(struct pub *pub, const aether_topic_config *config) {
     int status = pub_files_check(&pub->files, &largest);
 
     if (status == CLI_OK)
-        status = cli_connect("pub", &client);
+        status = cli_connect("pub", pub->name, &client);
     if (status != CLI_OK)
         return status;
     status = open_publisher(s, client, config, largest);
@@ -158,6 +159,7 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
          .max = 1000000000,
          .value = "SECONDS",
          .help = "fail when the ring is full for longer; default: wait without end"},
+        OPTION_NAME(pub->name),
         OPTION_MAX_MESSAGE(*topic),
         OPTION_PRESET(*topic),
         OPTION_PUBLISHERS(*topic),

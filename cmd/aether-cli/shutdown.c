@@ -44,7 +44,7 @@ int cmd_shutdown(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    status = cli_connect("shutdown", &client);
+    status = cli_connect("shutdown", NULL, &client);
     if (status != CLI_OK)
         return status;
     /* Opened before the request, because the daemon may remove its objects when it stops. */

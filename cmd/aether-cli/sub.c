@@ -21,6 +21,7 @@
 
 struct sub {
     const char *topic;
+    const char *name; /* of the client; NULL: the default */
     struct ae_view view;
     uint64_t count;   /* 0: no end */
     struct dump dump; /* if directory is NULL, payloads are shown */
@@ -162,7 +163,7 @@ static void summary(const struct sub *sub, aether_policy policy) {
 
 static int run(struct sub *sub, const aether_subscribe_options *how, const aether_topic_config *config) {
     aether_client *client;
-    int status = cli_connect("sub", &client);
+    int status = cli_connect("sub", sub->name, &client);
 
     if (status != CLI_OK)
         return status;
@@ -244,6 +245,7 @@ static int read_request(struct request *r, int argc, char **argv) {
          .min = 1,
          .value = "DIR",
          .help = "write each payload to a file of its own, DIR/SEQUENCE, and print the file's name instead"},
+        OPTION_NAME(r->sub.name),
         OPTION_MAX_MESSAGE(r->topic),
         OPTION_PUBLISHERS(r->topic),
         OPTION_LATENCY(r->topic),

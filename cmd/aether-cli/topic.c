@@ -139,7 +139,7 @@ static int topic_create(int argc, char **argv) {
     status = topic_options_read(&o);
     if (status != CLI_OK)
         return status;
-    status = cli_connect("topic create", &client);
+    status = cli_connect("topic create", NULL, &client);
     if (status != CLI_OK)
         return status;
     const int rc = aether_topic_create(client, words[0], &o.config);
@@ -161,7 +161,7 @@ static int topic_rm(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    status = cli_connect("topic rm", &client);
+    status = cli_connect("topic rm", NULL, &client);
     if (status != CLI_OK)
         return status;
     const int rc = aether_topic_remove(client, words[0]);

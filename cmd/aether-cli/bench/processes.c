@@ -123,7 +123,7 @@ static int connect_bench(struct bench *bench, const char *command) {
     }
     if ((status = cli_set_socket(bench->socket_path)) != CLI_OK)
         return status;
-    return cli_connect(command, &bench->client);
+    return cli_connect(command, NULL, &bench->client);
 }
 
 static int create_topics(struct bench *bench, const struct bench_options *options, int topics) {
