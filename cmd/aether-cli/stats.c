@@ -23,7 +23,8 @@ static double uptime(const aether_daemon_info *daemon) {
 }
 
 /* Shows the last pass. CLI_OK, or reports the error. */
-static int show_sample(const struct ae_view *view, bool watch, uint64_t index, const struct observer *observer) {
+static int show_sample(const struct ae_view *view, bool watch, uint64_t index, double seconds,
+                       const struct observer *observer) {
     struct ae_view_topic *topics = calloc(observer->count + 1, sizeof *topics);
 
     if (topics == NULL)
@@ -41,6 +42,7 @@ static int show_sample(const struct ae_view *view, bool watch, uint64_t index, c
                                           .socket_path = cli_socket(),
                                           .instance = *instance,
                                           .uptime_s = uptime(&instance->daemon),
+                                          .seconds = seconds,
                                           .topics = topics,
                                           .count = observer->count};
     const int status = out_check(view, ae_view_sample(view, &sample));
@@ -59,10 +61,11 @@ static int show_samples(struct observer *observer, const struct ae_view *view, b
         cli_sleep_until(taken_ns + wait_ns);
         if (cli_signal != 0)
             return cli_signal_status();
+        const uint64_t before_ns = taken_ns;
         taken_ns = cli_now_ns();
         status = observer_pass(observer, &all);
         if (status == CLI_OK)
-            status = show_sample(view, watch, i, observer);
+            status = show_sample(view, watch, i, (double)(taken_ns - before_ns) / 1e9, observer);
         if (!out_flush())
             break;
         wait_ns = (uint64_t)(seconds * 1e9);

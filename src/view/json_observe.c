@@ -119,25 +119,23 @@ static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s
     ae_json_figures(o, AETHER_SCOPE_SUBSCRIBER, s);
 }
 
-static struct ae_json departed_object(const aether_departed_metrics *d) {
+static void add_departed(struct ae_json *o, const aether_departed_metrics *d) {
     const bool publisher = d->role == AETHER_ROLE_PUBLISHER;
-    struct ae_json o = ae_json_object();
 
-    ae_json_text(&o, "role", ae_role_name(d->role));
-    add_owner(&o, &d->owner);
-    ae_json_u64(&o, "left_ns", d->left_ns);
-    ae_json_bool(&o, "died", d->died != 0);
-    ae_json_u64(&o, publisher ? "published" : "delivered", d->messages);
+    ae_json_text(o, "role", ae_role_name(d->role));
+    add_owner(o, &d->owner);
+    ae_json_u64(o, "left_ns", d->left_ns);
+    ae_json_bool(o, "died", d->died != 0);
+    ae_json_u64(o, publisher ? "published" : "delivered", d->messages);
     if (publisher) {
-        ae_json_u64(&o, "full", d->full);
-        ae_json_u64(&o, "stall_ns", d->stall_ns);
+        ae_json_u64(o, "full", d->full);
+        ae_json_u64(o, "stall_ns", d->stall_ns);
     } else {
-        ae_json_bool(&o, "evicted", d->evicted != 0);
-        ae_json_u64(&o, "lost", d->lost);
-        ae_json_u64(&o, "aborted", d->aborted);
-        ae_json_u64(&o, "skipped", d->skipped);
+        ae_json_bool(o, "evicted", d->evicted != 0);
+        ae_json_u64(o, "lost", d->lost);
+        ae_json_u64(o, "aborted", d->aborted);
+        ae_json_u64(o, "skipped", d->skipped);
     }
-    return o;
 }
 
 /* ---- topics ------------------------------------------------------------------------------------------------------ */
@@ -186,8 +184,11 @@ void ae_json_topic_figures(struct ae_json *object, const aether_topic_metrics *t
         ae_json_append(&subscribers, o);
     }
     ae_json_nest(object, "subscribers", subscribers);
-    for (size_t i = 0; i < topic->departed_count; i++)
-        ae_json_append(&departed, departed_object(&topic->departed[i]));
+    for (size_t i = 0; i < topic->departed_count; i++) {
+        struct ae_json o = ae_json_object();
+        add_departed(&o, &topic->departed[i]);
+        ae_json_append(&departed, o);
+    }
     ae_json_nest(object, "departed", departed);
 }
 
@@ -319,6 +320,18 @@ int ae_json_show_clients(const struct ae_view *view, const struct ae_view_client
 
     for (size_t i = 0; i < clients->count && rc == 0; i++)
         rc = ae_json_line(ae_json_client(&clients->list[i]), view->out);
+    return rc;
+}
+
+int ae_json_show_departed(const struct ae_view *view, const struct ae_view_departed *departed) {
+    int rc = 0;
+
+    for (size_t i = 0; i < departed->count && rc == 0; i++) {
+        struct ae_json o = ae_json_object();
+        add_text(&o, "topic", departed->rows[i].topic, sizeof departed->rows[i].topic);
+        add_departed(&o, &departed->rows[i].figures);
+        rc = ae_json_line(o, view->out);
+    }
     return rc;
 }
 

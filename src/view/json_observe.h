@@ -29,6 +29,7 @@ int ae_json_show_latencies(const struct ae_view *view, const struct ae_view_late
 int ae_json_show_lag(const struct ae_view *view, const struct ae_view_lag *lag);
 int ae_json_show_rates(const struct ae_view *view, const struct ae_view_rates *rates);
 int ae_json_show_clients(const struct ae_view *view, const struct ae_view_clients *clients);
+int ae_json_show_departed(const struct ae_view *view, const struct ae_view_departed *departed);
 int ae_json_show_check(const struct ae_view *view, const struct ae_view_check *check);
 
 #endif

@@ -164,6 +164,7 @@ const struct ae_view_form ae_json_form = {
     .lag = ae_json_show_lag,
     .rates = ae_json_show_rates,
     .clients = ae_json_show_clients,
+    .departed = ae_json_show_departed,
     .check = ae_json_show_check,
     .message = show_message,
     .gap = show_gap,

@@ -67,6 +67,17 @@ struct ae_view_clients {
     size_t count;
 };
 
+/* Publishers and subscribers that have closed or died, in the order in which they are shown. */
+struct ae_view_gone {
+    char topic[256];
+    aether_departed_metrics figures;
+};
+
+struct ae_view_departed {
+    const struct ae_view_gone *rows;
+    size_t count;
+};
+
 /* The states of monitoring plugins; they are also the exit codes. */
 enum ae_view_health { AE_HEALTH_OK = 0, AE_HEALTH_WARNING = 1, AE_HEALTH_CRITICAL = 2, AE_HEALTH_UNKNOWN = 3 };
 

@@ -136,8 +136,8 @@ static void lags(void **state) {
          .state = AETHER_SUBSCRIBER_STUCK,
          .lag = 65536,
          .age_ns = 3200000000,
-         .lost = 5,
-         .lost_by = {5},
+         .lost = 1204,
+         .lost_by = {[AETHER_LOST_RING] = 1200, [AETHER_LOST_RETAINED] = 4},
          .holds_up = 2},
         {.owner = plain_owner, .policy = AETHER_LATEST, .age_ns = AETHER_UNKNOWN},
     };
@@ -177,9 +177,10 @@ static void lags(void **state) {
     (void)state;
     expect(
         ae_view_lag(&text_view, &record), 0,
-        "TOPIC  SUBSCRIBER  PID  POLICY    STATE              LAG     AGE  LOST  HOLDS UP\n"
-        "b|\\n   s\\xff\\n|    790  reliable  stuck, stopped  65,536  3.20 s     5         2\n"
-        "a      feed          -  latest    idle                 0       -     0         0\n"
+        "TOPIC  SUBSCRIBER  PID  POLICY    STATE              LAG     AGE  LOST                            HOLDS UP\n"
+        "b|\\n   s\\xff\\n|    790  reliable  stuck, stopped  65,536  3.20 s  1,204 (ring 1,200, retained 4)         "
+        "2\n"
+        "a      feed          -  latest    idle                 0       -  0                                      0\n"
         "\n"
         "b|\\n: publisher feed has waited 3.20 s for subscriber s\\xff\\n| (pid 790), which is stopped, 65,536 behind, "
         "of them 3,000 already overwritten, which it will lose\n"
@@ -308,6 +309,42 @@ static void clients(void **state) {
     expect(ae_view_clients(&raw_view, &record), AE_VIEW_SKIPPED, "");
 }
 
+static void departed(void **state) {
+    const struct ae_view_gone rows[] = {
+        {.topic = "a\x1b",
+         .figures = {.owner = bad_owner,
+                     .role = AETHER_ROLE_RELIABLE,
+                     .died = 1,
+                     .left_ns = UINT64_C(1700000001000000000),
+                     .messages = 10,
+                     .lost = 1}},
+        {.topic = "b",
+         .figures = {.owner = plain_owner, .role = AETHER_ROLE_PUBLISHER, .messages = 1234, .full = 3, .stall_ns = 5}},
+    };
+    struct ae_view_departed record = {.rows = rows, .count = 2};
+
+    (void)state;
+    expect(
+        ae_view_departed(&text_view, &record), 0,
+        "DEPARTED   PID  CLIENT    LEFT                 HOW     MESSAGES  LOST  ABORTED  SKIPPED  STALLED  FULL  "
+        "TOPIC\n"
+        "reliable   790  s\\xff\\n|  2023-11-14 22:13:21  died          10     1        0        0        -     -  "
+        "a\\x1b\n"
+        "publisher    -  feed      1970-01-01 00:00:00  closed     1,234     -        -        -     5 ns     3  b\n");
+    record.count = 1;
+    json_t *o = parse(ae_view_departed(&json_view, &record));
+    assert_string_equal(string(o, "topic"), "a\x1b");
+    assert_string_equal(string(o, "role"), "reliable");
+    assert_int_equal(number(o, "pid"), 790);
+    assert_true(json_is_true(at(o, "died")));
+    assert_int_equal(number(o, "delivered"), 10);
+    json_decref(o);
+    record.count = 0;
+    expect(ae_view_departed(&text_view, &record), 0, "No publisher or subscriber has gone.\n");
+    expect(ae_view_departed(&json_view, &record), 0, "");
+    expect(ae_view_departed(&raw_view, &record), AE_VIEW_SKIPPED, "");
+}
+
 static void checks(void **state) {
     const struct ae_view_limit limits[] = {
         {.name = "lag",
@@ -347,7 +384,7 @@ static void checks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(latencies), TEST(histograms), TEST(lags), TEST(rates), TEST(clients), TEST(checks),
+        TEST(latencies), TEST(histograms), TEST(lags), TEST(rates), TEST(clients), TEST(departed), TEST(checks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

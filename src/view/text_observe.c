@@ -4,6 +4,7 @@
 #include "view/amount.h"
 #include "view/date.h"
 #include "view/escape.h"
+#include "view/lost.h"
 #include "view/names.h"
 #include "view/quantiles.h"
 #include "view/table.h"
@@ -42,6 +43,12 @@ static void cell_quantile(struct ae_table *table, const aether_latency *latency,
     ae_table_cell(table, "%s", ns >= 0 ? ae_amount_duration(text, ns * 1e-9) : "-");
 }
 
+static void cell_lost(struct ae_table *table, const aether_subscriber_metrics *s) {
+    char text[AE_LOST_SIZE];
+
+    ae_table_cell(table, "%s", ae_lost_text(text, s->lost, s->lost_by));
+}
+
 static void cell_pid(struct ae_table *table, uint32_t pid) {
     if (pid != 0)
         ae_table_cell(table, "%" PRIu32, pid);
@@ -72,18 +79,11 @@ static void print_room(FILE *f, const aether_topic_metrics *t) {
 }
 
 static void print_lost(FILE *f, const aether_topic_metrics *t) {
-    char lost[AE_AMOUNT_SIZE], amount[AE_AMOUNT_SIZE];
-    const char *before = ": ";
+    char lost[AE_LOST_SIZE], amount[AE_AMOUNT_SIZE];
 
-    fprintf(f, "lost          %s in %s gap%s", ae_amount_count(lost, t->lost), ae_amount_count(amount, t->gaps),
-            ae_plural(t->gaps, "", "s"));
-    for (int i = 0; i < AETHER_LOST_REASONS; i++) {
-        if (t->lost_by[i] == 0)
-            continue;
-        fprintf(f, "%s%s %s", before, aether_lost_name((aether_lost)i), ae_amount_count(amount, t->lost_by[i]));
-        before = ", ";
-    }
-    fprintf(f, "\npassed over   %s skipped by latest subscribers", ae_amount_count(amount, t->skipped));
+    fprintf(f, "lost          %s in %s gap%s\n", ae_lost_text(lost, t->lost, t->lost_by),
+            ae_amount_count(amount, t->gaps), ae_plural(t->gaps, "", "s"));
+    fprintf(f, "passed over   %s skipped by latest subscribers", ae_amount_count(amount, t->skipped));
     fprintf(f, ", %s aborted by a publisher's death\n", ae_amount_count(amount, t->aborted));
 }
 
@@ -105,7 +105,7 @@ static void print_quantiles(FILE *f, const aether_latency *latency) {
 
     if (aether_latency_count(latency) == 0)
         return;
-    fprintf(f, "latencies    ");
+    fprintf(f, "latencies     since the topic was created:");
     for (size_t i = 0; i < AE_QUANTILES; i++)
         fprintf(f, " %s %s%s", ae_quantiles[i].word,
                 ae_amount_duration(amount, aether_latency_quantile(latency, ae_quantiles[i].share) * 1e-9),
@@ -183,7 +183,7 @@ static int show_publishers(const struct ae_view *view, const aether_topic_metric
             ae_table_cell(&table, "-");
         cell_waits(&table, topic, p);
     }
-    fputc('\n', view->out->file);
+    fprintf(view->out->file, "\nPublishers since each was opened; LANE and WAITS FOR are of now:\n");
     return ae_table_print(&table, view->out);
 }
 
@@ -202,8 +202,8 @@ static int show_subscribers(const struct ae_view *view, const aether_topic_metri
     if (topic->subscriber_count == 0)
         return 0;
     ae_table_init(&table,
-                  "SUBSCRIBER|>PID|POLICY|STATE|>MESSAGES|>BYTES|>LAG|>AGE|>LOST|>SKIPPED|>SLEEPS|>HOLDS UP|>P50|"
-                  ">P99|>MAX");
+                  "SUBSCRIBER|>PID|POLICY|STATE|>MESSAGES|>BYTES|>LAG|>AGE|LOST|>SKIPPED|>SLEEPS|>HOLDS UP|>P50|>P99|"
+                  ">MAX");
     for (size_t i = 0; i < topic->subscriber_count; i++) {
         const aether_subscriber_metrics *s = &topic->subscribers[i];
         cell_text(&table, s->owner.client);
@@ -214,7 +214,7 @@ static int show_subscribers(const struct ae_view *view, const aether_topic_metri
         cell_bytes(&table, s->bytes);
         cell_count(&table, s->lag);
         cell_ns(&table, s->age_ns);
-        cell_count(&table, s->lost);
+        cell_lost(&table, s);
         cell_count(&table, s->skipped);
         cell_count(&table, s->sleeps);
         cell_count(&table, s->holds_up);
@@ -222,40 +222,61 @@ static int show_subscribers(const struct ae_view *view, const aether_topic_metri
         cell_quantile(&table, &s->latency, 0.99);
         cell_quantile(&table, &s->latency, 1);
     }
+    fprintf(view->out->file, "\nSubscribers since each was opened; STATE, LAG, AGE and HOLDS UP are of now:\n");
+    return ae_table_print(&table, view->out);
+}
+
+/* Adds the cells of a publisher or subscriber that has gone, from its role on. A figure that it doesn't have is "-". */
+static void add_departed(struct ae_table *table, const aether_departed_metrics *d) {
+    const bool publisher = d->role == AETHER_ROLE_PUBLISHER;
+    char date[AE_DATE_SIZE];
+
+    cell_text(table, ae_role_name(d->role));
+    cell_pid(table, d->owner.pid);
+    cell_text(table, d->owner.client);
+    cell_text(table, ae_date(date, d->left_ns));
+    ae_table_cell(table, "%s%s", d->died ? "died" : "closed", d->evicted ? ", evicted" : "");
+    cell_count(table, d->messages);
+    if (publisher) {
+        for (int j = 0; j < 3; j++)
+            ae_table_cell(table, "-");
+        cell_ns(table, d->stall_ns);
+        cell_count(table, d->full);
+    } else {
+        cell_count(table, d->lost);
+        cell_count(table, d->aborted);
+        cell_count(table, d->skipped);
+        ae_table_cell(table, "-");
+        ae_table_cell(table, "-");
+    }
+}
+
+#define DEPARTED "DEPARTED|>PID|CLIENT|LEFT|HOW|>MESSAGES|>LOST|>ABORTED|>SKIPPED|>STALLED|>FULL"
+
+static int show_departed(const struct ae_view *view, const aether_topic_metrics *topic) {
+    struct ae_table table;
+
+    if (topic->departed_count == 0)
+        return 0;
+    ae_table_init(&table, DEPARTED);
+    for (size_t i = 0; i < topic->departed_count; i++)
+        add_departed(&table, &topic->departed[i]);
     fputc('\n', view->out->file);
     return ae_table_print(&table, view->out);
 }
 
-static int show_departed(const struct ae_view *view, const aether_topic_metrics *topic) {
+int ae_text_show_departed(const struct ae_view *view, const struct ae_view_departed *departed) {
     struct ae_table table;
-    char date[AE_DATE_SIZE];
 
-    if (topic->departed_count == 0)
-        return 0;
-    ae_table_init(&table, "DEPARTED|>PID|CLIENT|LEFT|HOW|>MESSAGES|>LOST|>ABORTED|>SKIPPED|>FULL|>STALLED");
-    for (size_t i = 0; i < topic->departed_count; i++) {
-        const aether_departed_metrics *d = &topic->departed[i];
-        const bool publisher = d->role == AETHER_ROLE_PUBLISHER;
-        cell_text(&table, ae_role_name(d->role));
-        cell_pid(&table, d->owner.pid);
-        cell_text(&table, d->owner.client);
-        cell_text(&table, ae_date(date, d->left_ns));
-        ae_table_cell(&table, "%s%s", d->died ? "died" : "closed", d->evicted ? ", evicted" : "");
-        cell_count(&table, d->messages);
-        if (publisher) {
-            for (int j = 0; j < 3; j++)
-                ae_table_cell(&table, "-");
-            cell_count(&table, d->full);
-            cell_ns(&table, d->stall_ns);
-        } else {
-            cell_count(&table, d->lost);
-            cell_count(&table, d->aborted);
-            cell_count(&table, d->skipped);
-            ae_table_cell(&table, "-");
-            ae_table_cell(&table, "-");
-        }
+    if (departed->count == 0) {
+        fprintf(view->out->file, "No publisher or subscriber has gone.\n");
+        return ae_out_result(view->out);
     }
-    fputc('\n', view->out->file);
+    ae_table_init(&table, DEPARTED "|TOPIC");
+    for (size_t i = 0; i < departed->count; i++) {
+        add_departed(&table, &departed->rows[i].figures);
+        cell_text(&table, departed->rows[i].topic);
+    }
     return ae_table_print(&table, view->out);
 }
 
@@ -386,7 +407,7 @@ int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
 
     if (lag->count == 0)
         fprintf(f, "No subscriber.\n");
-    ae_table_init(&table, "TOPIC|SUBSCRIBER|>PID|POLICY|STATE|>LAG|>AGE|>LOST|>HOLDS UP");
+    ae_table_init(&table, "TOPIC|SUBSCRIBER|>PID|POLICY|STATE|>LAG|>AGE|LOST|>HOLDS UP");
     for (size_t i = 0; i < lag->count; i++) {
         const aether_subscriber_metrics *s = lag->rows[i].subscriber;
         cell_text(&table, lag->rows[i].topic);
@@ -396,7 +417,7 @@ int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
         cell_state(&table, s);
         cell_count(&table, s->lag);
         cell_ns(&table, s->age_ns);
-        cell_count(&table, s->lost);
+        cell_lost(&table, s);
         cell_count(&table, s->holds_up);
     }
     const int rc = lag->count > 0 ? ae_table_print(&table, view->out) : 0;

@@ -18,6 +18,7 @@ int ae_text_show_latencies(const struct ae_view *view, const struct ae_view_late
 int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag);
 int ae_text_show_rates(const struct ae_view *view, const struct ae_view_rates *rates);
 int ae_text_show_clients(const struct ae_view *view, const struct ae_view_clients *clients);
+int ae_text_show_departed(const struct ae_view *view, const struct ae_view_departed *departed);
 int ae_text_show_check(const struct ae_view *view, const struct ae_view_check *check);
 
 #endif

@@ -186,8 +186,10 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
     const int rc = print_daemon(view->out->file, sample);
     if (rc != 0 || sample->count == 0)
         return rc != 0 ? rc : ae_out_result(view->out);
+    fprintf(view->out->file, "Rates of the last %s; messages, stalls, losses and P99 since each topic was created\n",
+            ae_amount_duration(amount, sample->seconds));
     ae_table_init(&table,
-                  "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>FULL|>LOST|>P99|>MEMORY");
+                  "TOPIC|>MESSAGES|>RATE|>PUB|>RELIABLE|>BEST EFFORT|>EVICTED|>LAG|>SLOTS|>STALLED|>LOST|>P99|>MEMORY");
     for (size_t i = 0; i < sample->count; i++) {
         const struct ae_view_topic *topic = &sample->topics[i];
         const aether_topic_info *t = &topic->info;
@@ -200,7 +202,7 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
         ae_table_cell(&table, "%" PRIu32, topic->evicted);
         ae_table_cell(&table, "%" PRIu64, topic->figures->lag);
         ae_table_cell(&table, "%" PRIu64, t->capacity);
-        ae_table_cell(&table, "%" PRIu64, topic->figures->full);
+        ae_table_cell(&table, "%s", ae_amount_duration(amount, (double)topic->figures->stall_ns * 1e-9));
         ae_table_cell(&table, "%" PRIu64, topic->figures->lost);
         const double p99 = aether_latency_quantile(&topic->figures->latency, 0.99);
         ae_table_cell(&table, "%s", p99 >= 0 ? ae_amount_duration(amount, p99 * 1e-9) : "-");
@@ -336,6 +338,7 @@ const struct ae_view_form ae_text_form = {
     .lag = ae_text_show_lag,
     .rates = ae_text_show_rates,
     .clients = ae_text_show_clients,
+    .departed = ae_text_show_departed,
     .check = ae_text_show_check,
     .message = show_message,
     .gap = show_gap,

@@ -44,6 +44,7 @@ struct ae_view_sample {
     const char *socket_path; /* any bytes */
     aether_instance_metrics instance;
     double uptime_s; /* 0 if the daemon doesn't run */
+    double seconds;  /* in which the topics' rates were measured */
     const struct ae_view_topic *topics;
     size_t count;
 };
@@ -53,6 +54,7 @@ struct ae_view_latencies;
 struct ae_view_lag;
 struct ae_view_rates;
 struct ae_view_clients;
+struct ae_view_departed;
 struct ae_view_check;
 
 struct ae_view_message {
@@ -91,6 +93,7 @@ struct ae_view_form {
     int (*lag)(const struct ae_view *view, const struct ae_view_lag *lag);
     int (*rates)(const struct ae_view *view, const struct ae_view_rates *rates);
     int (*clients)(const struct ae_view *view, const struct ae_view_clients *clients);
+    int (*departed)(const struct ae_view *view, const struct ae_view_departed *departed);
     int (*check)(const struct ae_view *view, const struct ae_view_check *check);
 
     int (*message)(const struct ae_view *view, const struct ae_view_message *message);
@@ -144,6 +147,10 @@ static inline int ae_view_rates(const struct ae_view *view, const struct ae_view
 
 static inline int ae_view_clients(const struct ae_view *view, const struct ae_view_clients *clients) {
     return view->form->clients != NULL ? view->form->clients(view, clients) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_departed(const struct ae_view *view, const struct ae_view_departed *departed) {
+    return view->form->departed != NULL ? view->form->departed(view, departed) : AE_VIEW_SKIPPED;
 }
 
 /* The result of a check, in text as the line that monitoring systems read. */

@@ -216,10 +216,11 @@ static void one_topic_as_text(void **state) {
         "stalls        2 without room, 3.50 s in total, the longest 1.50 s; 1 publisher waits now, for up to 1.25 s\n"
         "published     12 messages, 4 KiB\n"
         "delivered     36 messages, 10 KiB, to all subscribers together\n"
-        "lost          5 in 1 gap: ring 3, retained 2\n"
+        "lost          5 (ring 3, retained 2) in 1 gap\n"
         "passed over   12 skipped by latest subscribers, 4 aborted by a publisher's death\n"
         "unread        for up to 3.20 s; 1 subscriber is stuck\n"
-        "latencies     p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, max 656 ns; from 2 samples\n"
+        "latencies     since the topic was created: p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, "
+        "max 656 ns; from 2 samples\n"
         "\n"
         "ROLE           PID  CLIENT   JOINED  NEXT   LAG  LOST  ABORTED  FULL  EVICTED\n"
         "publisher     1234  pub\\n         5     9     -     -        -     2  -\n"
@@ -229,6 +230,7 @@ static void one_topic_as_text(void **state) {
         "best-effort  99999  other         0     0     0     0        0     -  -\n"
         "best-effort      -  damaged       0     0     0     0        0     -  -\n"
         "\n"
+        "Publishers since each was opened; LANE and WAITS FOR are of now:\n"
         "PUBLISHER   PID  PROCESS   MESSAGES  BYTES  BATCHES  STALLS  STALLED  LONGEST  RETRIES  WAKES  LOANS  LANE    "
         "           WAITS FOR\n"
         "pub\\n      1234  sleeping         4  2 KiB        1       1   2.50 s   1.50 s        7      6      1  1.50 "
@@ -238,21 +240,22 @@ static void one_topic_as_text(void **state) {
         "              -  -                0    0 B        0       0     0 ns     0 ns        0      0      0  -       "
         "           publisher, 0 ns\n"
         "\n"
-        "SUBSCRIBER    PID  POLICY    STATE              MESSAGES  BYTES    LAG     AGE  LOST  SKIPPED  SLEEPS  HOLDS "
-        "UP     P50     P99     MAX\n"
-        "sub             -  reliable  evicted, stopped  1,000,000  3 MiB  1,234  3.20 s     3        0       2         "
-        "1  656 ns  656 ns  656 ns\n"
-        "other       99999  latest    behind                    0    0 B      0       -     0       12       0         "
-        "0       -       -       -\n"
-        "damaged         -  ?         ?                         0    0 B      0    0 ns     0        0       0         "
-        "0       -       -       -\n"
+        "Subscribers since each was opened; STATE, LAG, AGE and HOLDS UP are of now:\n"
+        "SUBSCRIBER    PID  POLICY    STATE              MESSAGES  BYTES    LAG     AGE  LOST      SKIPPED  SLEEPS  "
+        "HOLDS UP     P50     P99     MAX\n"
+        "sub             -  reliable  evicted, stopped  1,000,000  3 MiB  1,234  3.20 s  3 (ring)        0       2  "
+        "       1  656 ns  656 ns  656 ns\n"
+        "other       99999  latest    behind                    0    0 B      0       -  0              12       0  "
+        "       0       -       -       -\n"
+        "damaged         -  ?         ?                         0    0 B      0    0 ns  0               0       0  "
+        "       0       -       -       -\n"
         "\n"
-        "DEPARTED   PID  CLIENT    LEFT                 HOW            MESSAGES  LOST  ABORTED  SKIPPED  FULL  "
-        "STALLED\n"
-        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted        10     1        2        3     -        "
-        "-\n"
-        "publisher    -  p         1970-01-01 00:00:00  closed               11     -        -        -    12  13.0 "
-        "us\n");
+        "DEPARTED   PID  CLIENT    LEFT                 HOW            MESSAGES  LOST  ABORTED  SKIPPED  STALLED "
+        " FULL\n"
+        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted        10     1        2        3        -  "
+        "   -\n"
+        "publisher    -  p         1970-01-01 00:00:00  closed               11     -        -        -  13.0 us  "
+        "  12\n");
     topic = plain_topic();
     topic.info.admits = (aether_publishers)9;
     topic.info.latency = (aether_latency_mode)9;
@@ -362,17 +365,20 @@ static void samples(void **state) {
                                                  .publishers = 3,
                                                  .subscribers = 4},
                                     .uptime_s = 7500,
+                                    .seconds = 0.25,
                                     .topics = list,
                                     .count = 1};
 
     (void)state;
     list[0].figures = &figures;
-    expect(ae_view_sample(&text_view, &sample), 0,
-           "aetherd at /s: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n"
-           "TOPIC         MESSAGES      RATE  PUB  RELIABLE  BEST EFFORT  EVICTED   LAG  SLOTS  FULL  LOST     P99  "
-           "MEMORY\n"
-           "z\\xff\\x1b[2J        12  1.25 M/s    1         2            1        1  1234     16     5     5  656 ns   "
-           "8 KiB\n");
+    expect(
+        ae_view_sample(&text_view, &sample), 0,
+        "aetherd at /s: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n"
+        "Rates of the last 250 ms; messages, stalls, losses and P99 since each topic was created\n"
+        "TOPIC         MESSAGES      RATE  PUB  RELIABLE  BEST EFFORT  EVICTED   LAG  SLOTS  STALLED  LOST     P99  "
+        "MEMORY\n"
+        "z\\xff\\x1b[2J        12  1.25 M/s    1         2            1        1  1234     16   3.50 s     5  656 ns   "
+        "8 KiB\n");
     assert_int_equal(ae_view_sample(&json_view, &sample), 0);
     assert_true(ae_out_flush(&out));
     json_t *o = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
