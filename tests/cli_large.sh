@@ -199,7 +199,7 @@ ok "sub of the same type" [ "$(cat out)" = m ]
 subscribe copy full --raw
 kill -STOP "$sub"
 run_pub full x --count 9 --wait 0
-ok "--wait 0" failed_with 6 "topic 'full' was full for 0 ns: published 8 before"
+ok "--wait 0" failed_with 6 "topic 'full' was full for 0 s: published 8 before"
 run_pub full x --wait 0.05
 ok "--wait" failed_with 6 "was full for 50 ms: published 0 before"
 kill -CONT "$sub"

@@ -51,11 +51,12 @@ def numbers_and_units():
         thin = "\u202f"
         assert got["rate"] == ["0/s", "<0.01/s", "0.40/s", "10.0/s", "48/s", f"1.00{thin}k/s", f"1.23{thin}k/s", f"1.24{thin}M/s",
                                f"1.00{thin}G/s"], got["rate"]
-        assert got["time"] == [f"0{thin}ns", f"999{thin}ns", f"1.00{thin}µs", f"1.23{thin}µs", f"500{thin}µs", f"12.3{thin}ms",
-                               f"3.20{thin}s", f"60.0{thin}s", f"2:05{thin}min", f"2:03{thin}h", f"4{thin}d"], got["time"]
-        assert got["bytes"] == [f"0{thin}B", f"56{thin}B", f"1.00{thin}KiB", f"1.00{thin}KiB", f"1.50{thin}MiB",
-                                f"1.00{thin}TiB"], got["bytes"]
-        assert got["count"] == ["0", "7", "65,536", "999,999", f"1.00{thin}M", f"15.0{thin}T"], got["count"]
+        assert got["time"] == [f"0{thin}s", f"999{thin}ns", f"1.00{thin}µs", f"1.23{thin}µs", f"500{thin}µs", f"12.3{thin}ms",
+                               f"3.20{thin}s", f"1 min 00{thin}s", f"2 min 05{thin}s", f"2 h 03{thin}min",
+                               f"4 d 15{thin}h"], got["time"]
+        assert got["bytes"] == [f"0{thin}B", f"56{thin}B", f"1.00{thin}KiB", f"1{thin}KiB", f"1.50{thin}MiB",
+                                f"1{thin}TiB"], got["bytes"]
+        assert got["count"] == ["0", "7", "65,536", "999,999", f"1{thin}M", f"15{thin}T"], got["count"]
         assert got["num"] == [1, 0, None, None, None, None, None, None, None], got["num"]
 
 

@@ -78,7 +78,8 @@ bool args_time(const char *text, double *seconds) {
     static const struct {
         const char *name;
         double seconds;
-    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"", 1}};
+    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"\u00b5s", 1e-6}, {"\u03bcs", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60},
+                 {"h", 3600},  {"", 1}};
     const size_t len = strspn(text, "0123456789.");
     char number[64];
 

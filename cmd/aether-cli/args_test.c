@@ -90,6 +90,8 @@ static void times(void **state) {
     assert_true(args_time("3s", &x) && x == 3);
     assert_true(args_time("20ms", &x) && x == 20 * 1e-3);
     assert_true(args_time("1.5us", &x) && x == 1.5 * 1e-6);
+    assert_true(args_time("1.5\u00b5s", &x) && x == 1.5 * 1e-6);
+    assert_true(args_time("1.5\u03bcs", &x) && x == 1.5 * 1e-6);
     assert_true(args_time("100ns", &x) && x == 100 * 1e-9);
     assert_true(args_time("2min", &x) && x == 120);
     assert_true(args_time("1h", &x) && x == 3600);

@@ -28,7 +28,7 @@ int cli_connect(const char *command, const char *name, aether_client **client);
 #define OPTION_NAME(variable)                                                                                          \
     {                                                                                                                  \
         .name = "name", .kind = ARGS_TEXT, .target = &(variable), .min = 1, .value = "NAME",                           \
-        .help = "the client's name in clients, top, lag and topic info; default: the command's"                               \
+        .help = "the client's name in clients, top, lag and topic info; default: the command's"                        \
     }
 
 #endif

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "output.h"
 #include "signals.h"
+#include "view/amount.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -101,6 +102,7 @@ int main(int argc, char **argv) {
 
     cli_init_signals();
     out_init();
+    ae_amount_set_ascii(!out_utf8());
     if (argc < 1)
         return cli_error(CLI_USAGE, "needs a command: see aether-cli help");
     status = read_globals(argc, argv, &first);

@@ -3,6 +3,8 @@
 #include "output.h"
 #include "error.h"
 #include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,6 +26,11 @@ bool out_failed(void) {
 
 bool out_flush(void) {
     return ae_out_flush(&out);
+}
+
+bool out_utf8(void) {
+    setlocale(LC_CTYPE, ""); /* only this category, so that numbers keep their dots */
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
 
 unsigned out_columns(void) {

@@ -14,6 +14,7 @@
 void out_init(void);  /* once, at the start of main() */
 bool out_flush(void); /* false: a write to stdout has failed, now or before */
 bool out_failed(void);
+bool out_utf8(void);        /* does the locale of the environment show UTF-8? */
 unsigned out_columns(void); /* of the terminal at stdout; else 80 */
 int out_status(void); /* flushes. CLI_OK, also if a pipe's other end is closed; else reports the error: CLI_FAILURE */
 

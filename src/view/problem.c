@@ -143,17 +143,17 @@ static void put_waits(struct text *text, const struct ae_problem *p) {
         put(text, ", and last tried %s ago", ae_amount_duration(amount, (double)p->tried_ns / 1e9));
     if (p->others > 0)
         put(text, "; %s more publisher%s for it, too", ae_amount_count(amount, p->others),
-            p->others == 1 ? " waits" : "s wait");
+            ae_plural(p->others, " waits", "s wait"));
 }
 
 static void put_stuck(struct text *text, const struct ae_problem *p) {
     char amount[AE_AMOUNT_SIZE];
-    const char *s = p->behind == 1 ? "" : "s";
 
     put_owner(text, "subscriber", &p->culprit);
-    put(text, " is stuck: %s message%s wait%s", ae_amount_count(amount, p->behind), s, p->behind == 1 ? "s" : "");
+    put(text, " is stuck: %s %s", ae_amount_count(amount, p->behind),
+        ae_plural(p->behind, "message waits", "messages wait"));
     if (p->for_ns != AETHER_UNKNOWN)
-        put(text, ", %s %s", p->behind == 1 ? "for" : "the oldest for",
+        put(text, ", %s %s", ae_plural(p->behind, "for", "the oldest for"),
             ae_amount_duration(amount, (double)p->for_ns / 1e9));
     put_overwritten(text, p);
 }
@@ -224,7 +224,7 @@ static void put_rest(struct text *text, const struct ae_problem *p) {
         put(text, "; it was evicted");
     if (p->topics > 0)
         put(text, "; the same program has problems in %s more topic%s", ae_amount_count(amount, p->topics),
-            p->topics == 1 ? "" : "s");
+            ae_plural(p->topics, "", "s"));
 }
 
 char *ae_problem_text(char text[AE_PROBLEM_TEXT], const struct ae_problem *p) {

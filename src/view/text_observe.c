@@ -440,7 +440,7 @@ static void cell_rate(struct ae_table *table, const struct ae_view_rate *rate) {
         return;
     }
     ae_table_cell(table, "%s", ae_amount_rate(amount, rate->messages));
-    ae_table_cell(table, "%s/s", ae_amount_bytes(amount, (uint64_t)rate->bytes));
+    ae_table_cell(table, "%s", ae_amount_byte_rate(amount, rate->bytes));
 }
 
 /* A topic, and below it each of its publishers. */

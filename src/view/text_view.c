@@ -280,8 +280,8 @@ static int show_throughput(const struct ae_view *view, const struct ae_view_thro
             : r->touch_first ? "first 8 bytes written in place and read"
                              : "written in place");
     print_processes(f, r);
-    fprintf(f, "  throughput      %s, %s/s written and read\n", ae_amount_rate(rate, r->msgs_per_s),
-            ae_amount_bytes(bytes, (uint64_t)r->bytes_per_s));
+    fprintf(f, "  throughput      %s, %s written and read\n", ae_amount_rate(rate, r->msgs_per_s),
+            ae_amount_byte_rate(bytes, r->bytes_per_s));
     fprintf(f, "  floor           %.0f ns, bare cache-line round trip\n", r->runs.floor_ns);
     fprintf(f, "  per floor trip  %.3g messages (%.3g to %.3g in %" PRIu64 " runs, %" PRIu64 " discarded)\n",
             r->runs.ratio, r->runs.ratio_min, r->runs.ratio_max, r->runs.count, r->runs.discarded);

@@ -235,10 +235,10 @@ static void one_topic_as_text(void **state) {
         "           WAITS FOR\n"
         "pub\\n      1234  sleeping         4  2 KiB        1       1   2.50 s   1.50 s        7      6      1  1.50 "
         "KiB of 1 MiB  subscriber sub, 1.25 s\n"
-        "idle          -  -                0    0 B        0       0     0 ns     0 ns        0      0      0  -       "
+        "idle          -  -                0    0 B        0       0      0 s      0 s        0      0      0  -       "
         "           -\n"
-        "              -  -                0    0 B        0       0     0 ns     0 ns        0      0      0  -       "
-        "           publisher, 0 ns\n"
+        "              -  -                0    0 B        0       0      0 s      0 s        0      0      0  -       "
+        "           publisher, 0 s\n"
         "\n"
         "Subscribers since each was opened; STATE, LAG, AGE and HOLDS UP are of now:\n"
         "SUBSCRIBER    PID  POLICY    STATE              MESSAGES  BYTES    LAG     AGE  LOST      SKIPPED  SLEEPS  "
@@ -247,14 +247,14 @@ static void one_topic_as_text(void **state) {
         "       1  656 ns  656 ns  656 ns\n"
         "other       99999  latest    behind                    0    0 B      0       -  0              12       0  "
         "       0       -       -       -\n"
-        "damaged         -  ?         ?                         0    0 B      0    0 ns  0               0       0  "
+        "damaged         -  ?         ?                         0    0 B      0     0 s  0               0       0  "
         "       0       -       -       -\n"
         "\n"
         "DEPARTED   PID  CLIENT    LEFT                 HOW            MESSAGES  LOST  ABORTED  SKIPPED  STALLED "
         " FULL\n"
         "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted        10     1        2        3        -  "
         "   -\n"
-        "publisher    -  p         1970-01-01 00:00:00  closed               11     -        -        -  13.0 us  "
+        "publisher    -  p         1970-01-01 00:00:00  closed               11     -        -        -  13.0 \u00b5s  "
         "  12\n");
     topic = plain_topic();
     topic.info.admits = (aether_publishers)9;
@@ -274,7 +274,7 @@ static void one_topic_as_text(void **state) {
            "lag           0 of the slowest subscriber\n"
            "publishers    ?; 0 attached, 0 since the topic was created\n"
            "found full    0 times\n"
-           "stalls        0 without room, 0 ns in total, the longest 0 ns\n"
+           "stalls        0 without room, 0 s in total, the longest 0 s\n"
            "published     0 messages, 0 B\n"
            "delivered     0 messages, 0 B, to all subscribers together\n"
            "lost          0 in 0 gaps\n"
@@ -515,7 +515,7 @@ static void throughput(void **state) {
            "  floor           80 ns, bare cache-line round trip\n"
            "  per floor trip  1.5 messages (1.25 to 2 in 5 runs, 2 discarded)\n"
            "  lost            0\n"
-           "  longest stall   1.50 us in which a subscriber had nothing to receive, in all runs\n"
+           "  longest stall   1.50 \u00b5s in which a subscriber had nothing to receive, in all runs\n"
            "  ring            64 slots of 112 bytes, 7 KiB (preset: default)\n");
     expect(ae_view_throughput(&json_view, &r), 0,
            "{\"case\":\"throughput\",\"preset\":\"default\",\"msgs_per_s\":5000000.0,\"floor_ns\":80.5,"
@@ -538,7 +538,7 @@ static void throughput(void **state) {
            "  floor           80 ns, bare cache-line round trip\n"
            "  per floor trip  1.5 messages (1.25 to 2 in 5 runs, 2 discarded)\n"
            "  lost            0\n"
-           "  longest stall   1.50 us in which a subscriber had nothing to receive, in all runs\n"
+           "  longest stall   1.50 \u00b5s in which a subscriber had nothing to receive, in all runs\n"
            "  ring            64 slots of 112 bytes, 7 KiB (preset: default)\n"
            "  lane            8 MiB each\n");
     assert_int_equal(ae_view_throughput(&json_view, &r), 0);
@@ -583,8 +583,8 @@ static void wakeup(void **state) {
     (void)state;
     expect(ae_view_wakeup(&text_view, &r), 0,
            "8-byte messages to a subscriber that sleeps, 300 in a run, 2 ms or more apart\n"
-           "  wake-up     p50 5.50 us, p99 12 us\n"
-           "  bare futex  p50 5 us, p99 7.25 us\n"
+           "  wake-up     p50 5.50 \u00b5s, p99 12 \u00b5s\n"
+           "  bare futex  p50 5 \u00b5s, p99 7.25 \u00b5s\n"
            "  ratio       1.50 of the medians (1.25 to 2.00 in 5 runs, 2 discarded)\n"
            "  floor       80 ns, bare cache-line round trip\n");
     expect(ae_view_wakeup(&json_view, &r), 0,

@@ -11,9 +11,12 @@ export function num(value) {
     return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : null;
 }
 
-/* Three significant digits, without an exponent. */
+/*
+ * Three significant digits, without an exponent, and without decimals if the value is whole. These rules and the units
+ * below are those of all of Aether's programs: src/view/amount.h.
+ */
 function three(value) {
-    return value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+    return value >= 99.95 || Number.isInteger(value) ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }
 
 /* The formatters below return [number, unit], which a table shows in two columns. */
@@ -24,12 +27,11 @@ export function count(value) {
 
 function scaled(value, step, prefixes, unit) {
     let i = 0;
-    while (value >= step * 0.9995 && i < prefixes.length - 1) {
+    while (value >= step - 0.5 && i < prefixes.length - 1) {
         value /= step;
         i++;
     }
-    const whole = i === 0 && (Number.isInteger(value) || value >= 99.95);
-    return [whole ? value.toFixed(0) : three(value), prefixes[i] + unit];
+    return [three(value), prefixes[i] + unit];
 }
 
 export function rate(value) {
@@ -41,7 +43,7 @@ export function rate(value) {
 }
 
 export function bytes(value) {
-    return scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], "");
+    return scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], "");
 }
 
 export function byteRate(value) {
@@ -50,21 +52,26 @@ export function byteRate(value) {
 }
 
 export function duration(ns) {
+    if (ns === 0)
+        return ["0", "s"];
     if (ns < 999.5)
         return [ns.toFixed(0), "ns"];
     if (ns < 999.5e3)
         return [three(ns / 1e3), "µs"];
     if (ns < 999.5e6)
         return [three(ns / 1e6), "ms"];
-    if (ns < 60e9)
+    if (ns < 59.95e9)
         return [three(ns / 1e9), "s"];
-    const s = Math.floor(ns / 1e9);
+    const s = Math.round(ns / 1e9);
     if (s < 3600)
-        return [`${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`, "min"];
+        return [`${Math.floor(s / 60)} min ${String(s % 60).padStart(2, "0")}`, "s"];
     if (s < 86400)
-        return [`${Math.floor(s / 3600)}:${String(Math.floor(s / 60) % 60).padStart(2, "0")}`, "h"];
-    return [whole.format(Math.floor(s / 86400)), "d"];
+        return [`${Math.floor(s / 3600)} h ${String(Math.floor(s / 60) % 60).padStart(2, "0")}`, "min"];
+    return [`${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24}`, "h"];
 }
+
+/* Of 0 .. 1. */
+export const percent = (share) => [three(share * 100), "%"];
 
 /* [number, unit] as one text. */
 export function text([number, unit]) {
