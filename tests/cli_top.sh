@@ -48,8 +48,9 @@ ok "figures" top "rows[0]['instance']['topics'] == 2 and rows[0]['matching'] == 
 ok "--filter" top "[r['topic'] for r in rows[0]['topics']] == ['market/eur/usd'] and rows[0]['matching'] == 1" --filter 'M*usd'
 ok "--sort and --reverse" top "[r['topic'][0] for r in rows[0]['topics']] == ['m', 'e']" --sort name --reverse
 ok "--topics" top "len(rows[0]['topics']) == 1 and 'topic' not in rows[0]['other']" --topics 1
-ok "a table" prints '^TOPIC .* MSG/S .* LAG .* P99 '
-ok "a table's row" prints '^market/eur/usd +[0-9.]+ '
+ok "a table" prints '^TOPIC +RATE +BYTES +PUB SUB +LAG +AGE .* P99 '
+ok "a table's row" prints '^market/eur/usd +[0-9.,]+( [kM])?/s +[0-9.,]+ [KM]?i?B/s +1 +1 '
+ok "the window of the latencies" prints 'P50 to MAX of the last [0-9.]+ m?s; top'
 ok "hostile names are escaped" prints '^e\\x1b\[31mvil'
 run "$AETHER_CLI" top --batch --count 2 --interval 0.1
 ok "--count" [ "$(grep -c '^aetherd pid' "$tmp/out")" -eq 2 ]
@@ -133,12 +134,14 @@ ok "q" ended_with 0
 ok "80x24" open_top "" ""
 ok "80x24: figures" shows '^market/eur/usd +[0-9.]+ '
 ok "80x24: the daemon" shows '^aetherd pid [0-9]+, up '
+ok "80x24: all keys" shows '^Enter open  s r sort  / filter  t window  space pause  [+] - pace  [?] help  q quit$'
 ok "80x24: its own cost" shows 'top: [0-9.]+ % of a core'
 ok "80x24: a hostile name" shows '^e\\x1b\[31mvilä '
 resize 200 50
-ok "200x50: more columns" shows '^TOPIC .* P99.9 .* MAX .* LAST MINUTE'
+ok "200x50: more columns" shows '^TOPIC .* P99.9 .* MAX .* RATE, LAST MINUTE'
 ok "200x50: a sparkline" shows '^market/eur/usd .*[▁▂▃▄▅▆▇█]'
 resize 30 9
+ok "30x9: fewer keys" shows '^Enter open  [?] help  q quit$'
 ok "30x9: fewer columns" lacks 'P99'
 ok "30x9: the list" shows '^marke.*usd +[0-9.]+'
 resize 5 2
@@ -150,9 +153,10 @@ keys Down
 keys Home
 keys Enter
 ok "Enter: a topic" shows '^topic market/eur/usd'
-ok "its latencies" shows '^all time +[0-9.]+(ns|us|ms|s) '
-ok "its publisher" shows "^aether-c.*\($pub\) "
-ok "its subscriber" shows "^aether-c.*\($sub\) +reliable"
+ok "its latencies" shows '^since creation +[0-9.]+ (ns|µs|ms|s) '
+ok "its latencies, of the last pass" shows '^the last [0-9.]+ m?s +[0-9.-]'
+ok "its publisher" shows "^aether-cli pub \($pub\) "
+ok "its subscriber" shows "^aether-cli sub \($sub\) +(idle|behind) "
 keys Tab
 keys BTab # does nothing
 keys Enter
@@ -164,11 +168,16 @@ keys Escape
 ok "Escape: back to the list" shows '^TOPIC '
 keys '?'
 ok "?: help" shows 'aether-cli top: keys'
+ok "?: help: nothing is cut" shows '^ +yellow +messages are being lost$'
 keys Escape
 shows '^TOPIC '
+kill -STOP "$sub"
+ok "who holds up whom" shows '^market/eur/usd: publisher'
 keys / v i l
 ok "/: a filter" lacks '^market'
-ok "/: its matches" shows 'filter vil: 1'
+ok "/: not the problems of other topics" lacks 'market/eur/usd: '
+kill -CONT "$sub"
+ok "/: its matches" shows 'filter vil: 1 topic'
 keys Enter
 keys /
 keys C-u
@@ -179,7 +188,7 @@ ok "s: by lag" shows '^by lag'
 keys r N
 ok "r, N: by name, reversed" shows '^by name reversed'
 keys t
-ok "t: latencies of all time" shows 'latencies of all time'
+ok "t: latencies of all time" shows 'P50 to MAX since creation'
 keys +
 ok "+: a shorter interval" shows 'every 500 ms'
 keys Space

@@ -43,6 +43,17 @@ static void cell_quantile(struct ae_table *table, const aether_latency *latency,
     ae_table_cell(table, "%s", ns >= 0 ? ae_amount_duration(text, ns * 1e-9) : "-");
 }
 
+/* "159", "159 (31 overwritten)": those of the messages that wait that the ring no longer holds. */
+static void cell_lag(struct ae_table *table, const aether_subscriber_metrics *s) {
+    char lag[AE_AMOUNT_SIZE], gone[AE_AMOUNT_SIZE];
+
+    if (s->overwritten > 0)
+        ae_table_cell(table, "%s (%s overwritten)", ae_amount_count(lag, s->lag),
+                      ae_amount_count(gone, s->overwritten));
+    else
+        ae_table_cell(table, "%s", ae_amount_count(lag, s->lag));
+}
+
 static void cell_lost(struct ae_table *table, const aether_subscriber_metrics *s) {
     char text[AE_LOST_SIZE];
 
@@ -212,7 +223,7 @@ static int show_subscribers(const struct ae_view *view, const aether_topic_metri
         cell_state(&table, s);
         cell_count(&table, s->delivered);
         cell_bytes(&table, s->bytes);
-        cell_count(&table, s->lag);
+        cell_lag(&table, s);
         cell_ns(&table, s->age_ns);
         cell_lost(&table, s);
         cell_count(&table, s->skipped);
@@ -415,7 +426,7 @@ int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
         cell_pid(&table, s->owner.pid);
         cell_text(&table, ae_policy_name(s->policy));
         cell_state(&table, s);
-        cell_count(&table, s->lag);
+        cell_lag(&table, s);
         cell_ns(&table, s->age_ns);
         cell_lost(&table, s);
         cell_count(&table, s->holds_up);

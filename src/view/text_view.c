@@ -29,20 +29,20 @@ static void type_text(char text[TYPE_SIZE], const aether_topic_info *t) {
 }
 
 static int show_topics(const struct ae_view *view, const struct ae_view_topic *topics, size_t count) {
-    char size[AE_AMOUNT_SIZE], memory[AE_AMOUNT_SIZE], type[TYPE_SIZE];
+    char size[AE_AMOUNT_SIZE], memory[AE_AMOUNT_SIZE], number[AE_AMOUNT_SIZE], type[TYPE_SIZE];
     struct ae_table table;
 
     ae_table_init(&table, "TOPIC|>MESSAGES|>NEXT|>PUB|>RELIABLE|>BEST EFFORT|>MAX MESSAGE|>SLOTS|>MEMORY|SLOW|TYPE");
     for (size_t i = 0; i < count; i++) {
         const aether_topic_info *t = &topics[i].info;
         ae_table_text(&table, t->name, strlen(t->name));
-        ae_table_cell(&table, "%" PRIu64, t->messages);
+        ae_table_cell(&table, "%s", ae_amount_count(number, t->messages));
         ae_table_cell(&table, "%" PRIu64, t->next_seq);
         ae_table_cell(&table, "%" PRIu32, t->publishers);
         ae_table_cell(&table, "%" PRIu32, t->reliable);
         ae_table_cell(&table, "%" PRIu32, t->best_effort);
         ae_table_cell(&table, "%s", ae_amount_bytes(size, t->max_message));
-        ae_table_cell(&table, "%" PRIu64, t->capacity);
+        ae_table_cell(&table, "%s", ae_amount_count(number, t->capacity));
         ae_table_cell(&table, "%s", ae_amount_bytes(memory, t->memory_bytes));
         ae_table_cell(&table, "%s", ae_slow_names[t->evict_lag != 0]);
         type_text(type, t);
@@ -62,7 +62,7 @@ static void print_sizes(FILE *f, const aether_topic_info *t) {
     else
         fprintf(f, ", up to %" PRIu32 " B in the ring, longer ones in a lane of %s a publisher\n", t->inline_max,
                 ae_amount_bytes(lane, t->lane_bytes));
-    fprintf(f, "ring          %" PRIu64 " slots of %" PRIu32 " B, %s\n", t->capacity, t->slot_size,
+    fprintf(f, "ring          %s slots of %" PRIu32 " B, %s\n", ae_amount_count(largest, t->capacity), t->slot_size,
             ae_amount_bytes(ring, t->capacity * t->slot_size));
     fprintf(f, "memory        %s allocated now\n", ae_amount_bytes(largest, t->memory_bytes));
 }
@@ -91,8 +91,8 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
     fprintf(f, "topic         %s\n", name);
     fprintf(f, "created       %s\n", ae_date(created, t->created_ns));
     fprintf(f, "type          %s\n", t->type_name[0] != '\0' ? type_escaped : "none stated yet");
-    fprintf(f, "messages      %" PRIu64 " (sequences from %" PRIu64 ", next %" PRIu64 ")\n", t->messages, t->start_seq,
-            t->next_seq);
+    fprintf(f, "messages      %s (sequences from %" PRIu64 ", next %" PRIu64 ")\n", ae_amount_count(lag, t->messages),
+            t->start_seq, t->next_seq);
     print_sizes(f, t);
     if (t->evict_lag == 0)
         fprintf(f, "slow          publishers wait for slow reliable subscribers\n");
@@ -112,6 +112,7 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
 /* A row of the table of all publishers and subscribers. A figure that the role doesn't have is "-". */
 static void add_peer(struct ae_table *table, const aether_owner *owner, aether_role role, const uint64_t values[6]) {
     const bool publisher = role == AETHER_ROLE_PUBLISHER;
+    char count[AE_AMOUNT_SIZE];
 
     ae_table_cell(table, "%s", ae_role_name(role));
     if (owner->pid != 0)
@@ -120,8 +121,10 @@ static void add_peer(struct ae_table *table, const aether_owner *owner, aether_r
         ae_table_cell(table, "-");
     ae_table_text(table, owner->client, strlen(owner->client));
     for (size_t i = 0; i < 6; i++) {
-        if (i < 2 || publisher == (i == 5))
+        if (i < 2) /* sequences */
             ae_table_cell(table, "%" PRIu64, values[i]);
+        else if (publisher == (i == 5))
+            ae_table_cell(table, "%s", ae_amount_count(count, values[i]));
         else
             ae_table_cell(table, "-");
     }
@@ -194,16 +197,16 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
         const struct ae_view_topic *topic = &sample->topics[i];
         const aether_topic_info *t = &topic->info;
         ae_table_text(&table, t->name, strlen(t->name));
-        ae_table_cell(&table, "%" PRIu64, t->messages);
+        ae_table_cell(&table, "%s", ae_amount_count(amount, t->messages));
         ae_table_cell(&table, "%s", ae_amount_rate(amount, topic->rate));
         ae_table_cell(&table, "%" PRIu32, t->publishers);
         ae_table_cell(&table, "%" PRIu32, t->reliable);
         ae_table_cell(&table, "%" PRIu32, t->best_effort);
         ae_table_cell(&table, "%" PRIu32, topic->evicted);
-        ae_table_cell(&table, "%" PRIu64, topic->figures->lag);
-        ae_table_cell(&table, "%" PRIu64, t->capacity);
+        ae_table_cell(&table, "%s", ae_amount_count(amount, topic->figures->lag));
+        ae_table_cell(&table, "%s", ae_amount_count(amount, t->capacity));
         ae_table_cell(&table, "%s", ae_amount_duration(amount, (double)topic->figures->stall_ns * 1e-9));
-        ae_table_cell(&table, "%" PRIu64, topic->figures->lost);
+        ae_table_cell(&table, "%s", ae_amount_count(amount, topic->figures->lost));
         const double p99 = aether_latency_quantile(&topic->figures->latency, 0.99);
         ae_table_cell(&table, "%s", p99 >= 0 ? ae_amount_duration(amount, p99 * 1e-9) : "-");
         ae_table_cell(&table, "%s", ae_amount_bytes(amount, t->memory_bytes));

@@ -222,13 +222,13 @@ static void one_topic_as_text(void **state) {
         "latencies     since the topic was created: p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, "
         "max 656 ns; from 2 samples\n"
         "\n"
-        "ROLE           PID  CLIENT   JOINED  NEXT   LAG  LOST  ABORTED  FULL  EVICTED\n"
-        "publisher     1234  pub\\n         5     9     -     -        -     2  -\n"
-        "publisher        -  idle          0     0     -     -        -     0  -\n"
-        "publisher        -                0     0     -     -        -     0  -\n"
-        "reliable         -  sub           5     8  1234     3        4     -  yes\n"
-        "best-effort  99999  other         0     0     0     0        0     -  -\n"
-        "best-effort      -  damaged       0     0     0     0        0     -  -\n"
+        "ROLE           PID  CLIENT   JOINED  NEXT    LAG  LOST  ABORTED  FULL  EVICTED\n"
+        "publisher     1234  pub\\n         5     9      -     -        -     2  -\n"
+        "publisher        -  idle          0     0      -     -        -     0  -\n"
+        "publisher        -                0     0      -     -        -     0  -\n"
+        "reliable         -  sub           5     8  1,234     3        4     -  yes\n"
+        "best-effort  99999  other         0     0      0     0        0     -  -\n"
+        "best-effort      -  damaged       0     0      0     0        0     -  -\n"
         "\n"
         "Publishers since each was opened; LANE and WAITS FOR are of now:\n"
         "PUBLISHER   PID  PROCESS   MESSAGES  BYTES  BATCHES  STALLS  STALLED  LONGEST  RETRIES  WAKES  LOANS  LANE    "
@@ -375,9 +375,9 @@ static void samples(void **state) {
         ae_view_sample(&text_view, &sample), 0,
         "aetherd at /s: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n"
         "Rates of the last 250 ms; messages, stalls, losses and P99 since each topic was created\n"
-        "TOPIC         MESSAGES      RATE  PUB  RELIABLE  BEST EFFORT  EVICTED   LAG  SLOTS  STALLED  LOST     P99  "
+        "TOPIC         MESSAGES      RATE  PUB  RELIABLE  BEST EFFORT  EVICTED    LAG  SLOTS  STALLED  LOST     P99  "
         "MEMORY\n"
-        "z\\xff\\x1b[2J        12  1.25 M/s    1         2            1        1  1234     16   3.50 s     5  656 ns   "
+        "z\\xff\\x1b[2J        12  1.25 M/s    1         2            1        1  1,234     16   3.50 s     5  656 ns   "
         "8 KiB\n");
     assert_int_equal(ae_view_sample(&json_view, &sample), 0);
     assert_true(ae_out_flush(&out));

@@ -271,7 +271,8 @@ static int take(struct ae_watch *w) {
     if (rc != 0)
         return rc;
     find_recent(w, entry->track);
-    rc = add_problems(w, entry->track, rated);
+    if (matches || part)
+        rc = add_problems(w, entry->track, rated);
     if (rc != 0)
         return rc;
     if (matches)

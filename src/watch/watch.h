@@ -79,7 +79,8 @@ struct ae_watch_pass {
     struct ae_watch_topic total;         /* sum of all topics */
     const struct ae_watch_topic *pinned; /* NULL: not asked for, or not there; it may also be among the selected */
 
-    struct ae_problem problems[AE_WATCH_PROBLEMS_MAX]; /* of all topics, the worst first */
+    struct ae_problem
+        problems[AE_WATCH_PROBLEMS_MAX]; /* the worst first; of topics that the filter admits, or the client is in */
     size_t problem_count;
 
     bool has_client; /* the client that was asked for is there: */

@@ -321,6 +321,30 @@ static void filters(void **state) {
     assert_null(pass->pinned);
 }
 
+/* Problems are those of topics that the filter admits, or that the client is in that was asked for. */
+static void filtered_problems(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const names[] = {"a", "b", "c"};
+        aether_topic_metrics *t = add_topic(names[i], i + 1);
+        t->publisher_count = 1;
+        instance.publishers[i][0].owner.grant_id = i + 1;
+        instance.publishers[i][0].owner.client_id = 10 + i;
+        instance.publishers[i][0].waits = AETHER_WAITS_CLAIM;
+        instance.publishers[i][0].waited_ns = AE_WATCH_PATIENCE_NS + i;
+    }
+    run();
+    assert_int_equal(pass->problem_count, 3);
+    options.filter = "b";
+    run();
+    assert_int_equal(pass->problem_count, 1);
+    assert_string_equal(pass->problems[0].topic, "b");
+    options.client_id = 10;
+    run();
+    assert_int_equal(pass->problem_count, 2);
+    assert_string_equal(pass->problems[1].topic, "a");
+}
+
 static void kept_topics(void **state) {
     (void)state;
     add_many();
@@ -544,6 +568,7 @@ int main(void) {
         CASE(rates_of_peers),
         CASE(orders),
         CASE(filters),
+        CASE(filtered_problems),
         CASE(kept_topics),
         CASE(sums),
         CASE(recent_latencies),

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client_page.c - the page of one client. */
 #include "client_page.h"
-#include "layout.h"
+#include "table.h"
 #include "text.h"
 #include "view/amount.h"
+#include "view/lost.h"
 #include "view/names.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME, ROLE, RATE, LAG, AGE, STATUS, LOST, TOTAL, FULL, COLUMNS };
+enum { NAME, ROLE, RATE, LAG, AGE, STATUS, LOST, TOTAL, STALLED, COLUMNS };
 
 static const struct top_column columns[COLUMNS] = {
     [NAME] = {.title = "TOPIC", .left = 1},
     [ROLE] = {.title = "ROLE", .rank = 1, .width = 11, .left = 1},
-    [RATE] = {.title = "MSG/S", .rank = 2, .width = 6},
-    [LAG] = {.title = "LAG", .rank = 4, .width = 6},
-    [AGE] = {.title = "AGE", .rank = 5, .width = 6},
-    [STATUS] = {.title = "STATE", .rank = 3, .width = 14, .left = 1},
-    [LOST] = {.title = "LOST", .rank = 6, .width = 6},
-    [TOTAL] = {.title = "TOTAL", .rank = 7, .width = 6},
-    [FULL] = {.title = "FULL", .rank = 8, .width = 6},
+    [RATE] = {.title = "RATE", .rank = 2, .width = 8},
+    [LAG] = {.title = "LAG", .rank = 4, .width = 7},
+    [AGE] = {.title = "AGE", .rank = 5, .width = 7},
+    [STATUS] = {.title = "STATE", .rank = 3, .width = 10, .left = 1},
+    [LOST] = {.title = "LOST", .rank = 6, .width = 7},
+    [TOTAL] = {.title = "MESSAGES", .rank = 7, .width = 8},
+    [STALLED] = {.title = "STALLED", .rank = 8, .width = 7},
 };
 
 static void add_client(struct top_page *page, const struct top_show *show) {
@@ -56,62 +57,89 @@ static void add_problems(struct top_page *page, const struct ae_watch_pass *pass
     }
 }
 
-static void add_part(struct top_page *page, const struct top_layout *layout, const struct ae_watch_part *part) {
-    const bool publisher = part->role == AETHER_ROLE_PUBLISHER;
+static void fill_publisher(struct top_row *row, const struct ae_watch_part *part) {
     const aether_publisher_metrics *p = &part->publisher;
-    const aether_subscriber_metrics *s = &part->subscriber;
-    char name[TOP_TEXT_SIZE(256)], text[COLUMNS][TOP_SHORT_SIZE], row[4096], status[32];
-    const char *cells[COLUMNS];
-    enum top_style style = TOP_PLAIN;
+    char waited[AE_AMOUNT_SIZE];
 
-    for (size_t i = 0; i < COLUMNS; i++)
-        cells[i] = text[i];
-    cells[NAME] = top_text_escape(name, sizeof name, part->topic, strlen(part->topic));
-    cells[ROLE] = publisher ? ae_role_name(part->role) : ae_policy_name(s->policy);
-    cells[STATUS] = status;
-    if (publisher) {
-        const bool waits = p->waits != AETHER_WAITS_NOT;
-        snprintf(status, sizeof status, "%s%s", waits ? "for " : "", waits ? aether_waits_name(p->waits) : "");
-        top_short_time(text[AGE], waits ? top_show_seconds(p->waited_ns) : -1);
-        style = waits ? TOP_WARN : TOP_PLAIN;
-    } else {
-        snprintf(status, sizeof status, "%s", aether_state_name(s->state));
-        top_short_time(text[AGE], top_show_seconds(s->age_ns));
-        style = s->state == AETHER_SUBSCRIBER_STUCK || s->holds_up > 0 ? TOP_BAD : TOP_PLAIN;
+    row->cells[ROLE] = ae_role_name(part->role);
+    top_cell_rate(row, RATE, part->rates.known ? part->rates.published : -1);
+    top_cell_count(row, TOTAL, (double)p->messages);
+    top_cell_time(row, STALLED, (double)p->stall_ns / 1e9);
+    if (p->waits == AETHER_WAITS_NOT)
+        return;
+    snprintf(row->text[STATUS], TOP_CELL_SIZE, "waits %s for %s",
+             ae_amount_duration(waited, (double)p->waited_ns / 1e9), aether_waits_name(p->waits));
+    row->style = TOP_WARN;
+}
+
+static void fill_subscriber(struct top_row *row, const struct ae_watch_part *part) {
+    const aether_subscriber_metrics *s = &part->subscriber;
+
+    row->cells[ROLE] = ae_policy_name(s->policy);
+    row->cells[STATUS] = aether_state_name(s->state);
+    top_cell_rate(row, RATE, part->rates.known ? part->rates.delivered : -1);
+    top_cell_count(row, TOTAL, (double)s->delivered);
+    top_cell_count(row, LAG, (double)s->lag);
+    top_cell_time(row, AGE, top_show_seconds(s->age_ns));
+    top_cell_count(row, LOST, (double)s->lost);
+    if (s->state == AETHER_SUBSCRIBER_STUCK || s->holds_up > 0)
+        row->style = TOP_BAD;
+}
+
+static void fill_part(struct top_row *row, const void *context, size_t i) {
+    const struct ae_watch_part *part = &((const struct ae_watch_pass *)context)->parts[i];
+
+    top_text_escape(row->name, sizeof row->name, part->topic, strlen(part->topic));
+    if (part->role == AETHER_ROLE_PUBLISHER)
+        fill_publisher(row, part);
+    else
+        fill_subscriber(row, part);
+    top_row_link_topic(row, part->topic);
+}
+
+/* Why its subscribers lost messages, and what they will lose: a sentence for each. */
+static void add_losses(struct top_page *page, const struct ae_watch_pass *pass) {
+    for (size_t i = 0; i < pass->part_count; i++) {
+        const struct ae_watch_part *part = &pass->parts[i];
+        const aether_subscriber_metrics *s = &part->subscriber;
+        char name[TOP_TEXT_SIZE(256)], lost[AE_LOST_SIZE], lag[AE_AMOUNT_SIZE], gone[AE_AMOUNT_SIZE];
+        if (part->role == AETHER_ROLE_PUBLISHER || (s->lost == 0 && s->overwritten == 0))
+            continue;
+        top_text_escape(name, sizeof name, part->topic, strlen(part->topic));
+        if (s->lost > 0) {
+            top_page_add_text(page, TOP_WARN, "%s: lost %s", name, ae_lost_text(lost, s->lost, s->lost_by));
+            top_page_link_topic(page, part->topic);
+        }
+        if (s->overwritten > 0) {
+            top_page_add_text(page, TOP_WARN, "%s: lag %s, of these %s overwritten", name, ae_amount_count(lag, s->lag),
+                              ae_amount_count(gone, s->overwritten));
+            top_page_link_topic(page, part->topic);
+        }
     }
-    top_short_count(text[RATE], !part->rates.known ? -1 : publisher ? part->rates.published : part->rates.delivered);
-    top_short_count(text[LAG], publisher ? -1 : (double)s->lag);
-    top_short_count(text[LOST], publisher ? -1 : (double)s->lost);
-    top_short_count(text[TOTAL], publisher ? (double)p->messages : (double)s->delivered);
-    top_short_count(text[FULL], publisher ? (double)p->full : -1);
-    top_page_add(page, style, "%s", top_layout_row(layout, cells, row, sizeof row));
-    top_page_link_topic(page, part->topic);
 }
 
 void top_client_page(struct top_page *page, const struct top_show *show, uint64_t client_id) {
     const struct ae_watch_pass *pass = show->pass;
-    char row[4096], name[TOP_TEXT_SIZE(256)];
-    struct top_layout layout;
-    unsigned longest = 8;
+    char window[TOP_WINDOW_SIZE];
 
     if (show->error != NULL)
         top_page_add(page, TOP_BAD, "%s", show->error);
-    if (pass == NULL || !pass->has_client || pass->client.client_id != client_id)
+    if (pass == NULL || !pass->has_client || pass->client.client_id != client_id) {
         top_page_add(page, TOP_WARN, "Client %" PRIu64 " isn't connected.", client_id);
-    else
-        add_client(page, show);
-    if (pass != NULL)
-        add_problems(page, pass, client_id);
-    for (size_t i = 0; pass != NULL && i < pass->part_count; i++) {
-        const unsigned cells =
-            top_text_cells(top_text_escape(name, sizeof name, pass->parts[i].topic, strlen(pass->parts[i].topic)));
-        longest = cells > longest ? cells : longest;
+        return;
     }
-    top_layout_make(&layout, columns, COLUMNS, page->width, longest);
-    top_page_add(page, TOP_TITLES, "%s", top_layout_titles(&layout, row, sizeof row));
-    page->fixed = page->count;
-    for (size_t i = 0; pass != NULL && i < pass->part_count; i++)
-        add_part(page, &layout, &pass->parts[i]);
-    if (pass != NULL && pass->parts_left_out > 0)
+    add_client(page, show);
+    add_problems(page, pass, client_id);
+    if (pass->part_count == 0) {
+        top_page_add(page, TOP_DIM, "It has no open publisher or subscriber.");
+        return;
+    }
+    top_page_add_text(page, TOP_DIM, "RATE of %s; LOST, MESSAGES and STALLED since each was opened",
+                      top_show_window(window, show));
+    const struct top_table table = {
+        .columns = columns, .count = COLUMNS, .rows = pass->part_count, .fill = fill_part, .context = pass};
+    top_table_add(page, &table, true);
+    if (pass->parts_left_out > 0)
         top_page_add(page, TOP_DIM, "... and %zu more", pass->parts_left_out);
+    add_losses(page, pass);
 }

@@ -58,17 +58,47 @@ static void make_page(struct loop *loop, unsigned width, unsigned height) {
         top_list_page(&loop->page, &show);
 }
 
-static void bottom_text(const struct top_state *state, char *dst, size_t size) {
+/* A key in the last line. Where not all fit, those with the largest rank are left out. */
+struct hint {
+    const char *text;
+    unsigned rank;
+};
+
+static const struct hint list_hints[] = {{"Enter open", 2},  {"s r sort", 3}, {"/ filter", 4}, {"t window", 6},
+                                         {"space pause", 5}, {"+ - pace", 7}, {"? help", 0},   {"q quit", 1}};
+static const struct hint page_hints[] = {{"Esc back", 1},    {"Enter open", 3}, {"Tab next", 4}, {"t window", 6},
+                                         {"space pause", 5}, {"? help", 0},     {"q quit", 2}};
+
+static void put_hints(char *dst, size_t size, const struct hint *hints, size_t count, unsigned width) {
+    unsigned rank = 0, cells = 0;
+    size_t used = 0;
+
+    /* How many ranks fit, each with the two spaces before it. */
+    for (; rank < count; rank++) {
+        size_t i = 0;
+        while (hints[i].rank != rank)
+            i++;
+        cells += (unsigned)strlen(hints[i].text) + (rank > 0 ? 2 : 0);
+        if (cells > width)
+            break;
+    }
+    dst[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        if (hints[i].rank < rank && used < size)
+            used += (size_t)snprintf(dst + used, size - used, "%s%s", used > 0 ? "  " : "", hints[i].text);
+    }
+}
+
+static void bottom_text(const struct top_state *state, unsigned width, char *dst, size_t size) {
     char filter[TOP_TEXT_SIZE(TOP_FILTER_SIZE)];
 
     if (state->editing)
         snprintf(dst, size, "filter (part of the name, or * and ?): %s",
                  top_text_escape(filter, sizeof filter, state->filter, strlen(state->filter)));
     else if (state->depth > 1)
-        snprintf(dst, size, "Esc back  Enter open  Tab next  t latencies  space pause  ? help  q quit");
+        put_hints(dst, size, page_hints, sizeof page_hints / sizeof page_hints[0], width);
     else
-        snprintf(dst, size,
-                 "Enter open  s sort  r reverse  / filter  t latencies  space pause  + - interval  ? help  q quit");
+        put_hints(dst, size, list_hints, sizeof list_hints / sizeof list_hints[0], width);
 }
 
 static void draw(struct loop *loop) {
@@ -82,7 +112,7 @@ static void draw(struct loop *loop) {
         loop->page.fixed = 0;
     top_state_fit(loop->state, &loop->page, height - 1);
     const struct top_visit *visit = top_state_visit(loop->state);
-    bottom_text(loop->state, bottom, sizeof bottom);
+    bottom_text(loop->state, width - 1, bottom, sizeof bottom); /* the last cell stays empty */
     top_screen_draw(&loop->page, visit->scroll, visit->cursor, bottom, loop->state->editing);
 }
 

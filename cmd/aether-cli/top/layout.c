@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define NAME_MIN 10  /* cells that the name has before any other column is shown */
-#define NAME_GOOD 16 /* and before a column of no great importance is */
+#define NAME_GOOD 22 /* and before a column of no great importance is */
 #define RANK_GREAT 4 /* the last rank of great importance */
 #define CELL_SIZE 1024
 
@@ -23,7 +23,8 @@ static size_t with_rank(const struct top_layout *layout, unsigned rank) {
 }
 
 void top_layout_make(struct top_layout *layout, const struct top_column *columns, size_t count, unsigned width,
-                     unsigned longest) {
+                     const unsigned *widest) {
+    const unsigned title = top_text_cells(columns[0].title), longest = widest[0] > title ? widest[0] : title;
     unsigned left;
 
     memset(layout, 0, sizeof *layout);
@@ -35,10 +36,13 @@ void top_layout_make(struct top_layout *layout, const struct top_column *columns
         const size_t i = with_rank(layout, rank);
         const unsigned name = least(rank <= RANK_GREAT ? NAME_MIN : NAME_GOOD, longest);
         const unsigned reserved = name > layout->widths[0] ? name - layout->widths[0] : 0;
-        if (i == count || columns[i].width + 1u + reserved > left)
+        if (i == count)
             break;
-        layout->widths[i] = columns[i].width;
-        left -= columns[i].width + 1u;
+        const unsigned cells = widest[i] > columns[i].width ? widest[i] : columns[i].width;
+        if (cells + 1u + reserved > left)
+            break;
+        layout->widths[i] = cells;
+        left -= cells + 1u;
     }
     if (longest > layout->widths[0]) {
         const unsigned more = least(left, longest - layout->widths[0]);
@@ -46,8 +50,8 @@ void top_layout_make(struct top_layout *layout, const struct top_column *columns
         left -= more;
     }
     for (size_t i = 1; i < count; i++) {
-        if (layout->widths[i] > 0 && columns[i].max > columns[i].width) {
-            const unsigned more = least(left, columns[i].max - (unsigned)columns[i].width);
+        if (layout->widths[i] > 0 && columns[i].max > layout->widths[i]) {
+            const unsigned more = least(left, columns[i].max - layout->widths[i]);
             layout->widths[i] += more;
             left -= more;
         }

@@ -3,7 +3,7 @@
  * layout.h - which columns of a table fit into a width, and its rows.
  *
  * A table's first column is a name and is always shown. The others have ranks: while the width doesn't suffice, the
- * column with the largest rank is left out. What is left over widens the name up to its longest value, and then columns
+ * column with the largest rank is left out. A column is as wide as its widest cell. What is left over widens the name up to its longest value, and then columns
  * that can use more.
  */
 #ifndef AETHER_CLI_TOP_LAYOUT_H
@@ -17,7 +17,7 @@
 struct top_column {
     const char *title;
     uint8_t rank;       /* 1: the most important one; 0: the name */
-    uint8_t width, max; /* cells; max: if it can use more, else 0 */
+    uint8_t width, max; /* cells: its usual width, so that it seldom changes; max: if it can use more, else 0 */
     uint8_t left;       /* 1: aligned left */
 };
 
@@ -27,9 +27,12 @@ struct top_layout {
     unsigned widths[TOP_COLUMNS_MAX]; /* 0: left out */
 };
 
-/* longest: cells of the longest name. width: cells of a row, at least 1. The columns must outlive the layout. */
+/*
+ * width: cells of a row, at least 1. widest[i]: cells of the widest cell of column i, whose title is not among them.
+ * The columns must outlive the layout.
+ */
 void top_layout_make(struct top_layout *layout, const struct top_column *columns, size_t count, unsigned width,
-                     unsigned longest);
+                     const unsigned *widest);
 
 /* A row: its cells are cut or padded, and separated by a space. cells[i] may be NULL for columns that are left out. */
 char *top_layout_row(const struct top_layout *layout, const char *const *cells, char *dst, size_t size);

@@ -37,7 +37,8 @@ static void every_width(void **state) {
             struct top_layout layout;
             size_t shown = 0;
             char row[2048];
-            top_layout_make(&layout, columns, COLUMNS, width, longest);
+            const unsigned widest[COLUMNS] = {[NAME] = longest};
+            top_layout_make(&layout, columns, COLUMNS, width, widest);
             assert_in_range(width_of(&layout), 1, width);
             assert_true(layout.widths[NAME] >= (width < 10 ? width : 10));
             for (size_t i = 1; i < COLUMNS; i++) {
@@ -62,15 +63,29 @@ static void what_is_left_over(void **state) {
     struct top_layout layout;
 
     (void)state;
-    top_layout_make(&layout, columns, COLUMNS, 80, 12);
+    top_layout_make(&layout, columns, COLUMNS, 80, (const unsigned[COLUMNS]){12});
     assert_int_equal(layout.widths[NAME], 12);
     assert_int_equal(layout.widths[SPARK], 80 - 12 - 3 * 7 - 1);
-    top_layout_make(&layout, columns, COLUMNS, 80, 100);
+    top_layout_make(&layout, columns, COLUMNS, 80, (const unsigned[COLUMNS]){100});
     assert_int_equal(layout.widths[SPARK], 11);
     assert_int_equal(layout.widths[NAME], 80 - 12 - 3 * 7);
-    top_layout_make(&layout, columns, COLUMNS, 200, 20);
+    top_layout_make(&layout, columns, COLUMNS, 200, (const unsigned[COLUMNS]){20});
     assert_int_equal(layout.widths[NAME], 20);
     assert_int_equal(layout.widths[SPARK], 60);
+}
+
+/* A column is as wide as its widest cell, or else it isn't shown at all. */
+static void wide_cells(void **state) {
+    struct top_layout layout;
+
+    (void)state;
+    top_layout_make(&layout, columns, COLUMNS, 38, (const unsigned[COLUMNS]){[NAME] = 12, [A] = 11, [B] = 3});
+    assert_int_equal(layout.widths[B], 6);
+    assert_int_equal(layout.widths[A], 11);
+    assert_int_equal(layout.widths[C], 6);
+    top_layout_make(&layout, columns, COLUMNS, 27, (const unsigned[COLUMNS]){[NAME] = 12, [A] = 11});
+    assert_int_equal(layout.widths[A], 0);
+    assert_int_equal(layout.widths[C], 0);
 }
 
 static void rows(void **state) {
@@ -80,9 +95,9 @@ static void rows(void **state) {
 
     (void)state;
     top_text_set_utf8(false);
-    top_layout_make(&layout, columns, COLUMNS, 36, 14);
+    top_layout_make(&layout, columns, COLUMNS, 36, (const unsigned[COLUMNS]){14});
     assert_string_equal(top_layout_row(&layout, cells, row, sizeof row), "market/eur/usd      1        123~78");
-    top_layout_make(&layout, columns, COLUMNS, 10, 14);
+    top_layout_make(&layout, columns, COLUMNS, 10, (const unsigned[COLUMNS]){14});
     assert_string_equal(top_layout_row(&layout, cells, row, sizeof row), "marke~/usd");
     assert_string_equal(top_layout_row(&layout, cells, row, 4), "");
 }
@@ -91,6 +106,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_width),
         cmocka_unit_test(what_is_left_over),
+        cmocka_unit_test(wide_cells),
         cmocka_unit_test(rows),
     };
 

@@ -51,6 +51,18 @@ void top_page_add(struct top_page *page, enum top_style style, const char *forma
         page->count++;
 }
 
+size_t top_page_break(const char *text, unsigned cells) {
+    const size_t len = top_text_beginning(text, cells);
+    size_t space = len;
+
+    if (text[len] == '\0')
+        return len;
+    /* At a space, but not between a number and its unit. */
+    while (space > 0 && (text[space] != ' ' || (text[space - 1] >= '0' && text[space - 1] <= '9')))
+        space--;
+    return space > 0 ? space : len > 0 ? len : strlen(text);
+}
+
 void top_page_add_text(struct top_page *page, enum top_style style, const char *format, ...) {
     const char *indent = "";
     char buffer[LINE_MAX];
@@ -66,13 +78,7 @@ void top_page_add_text(struct top_page *page, enum top_style style, const char *
     }
     for (;;) {
         const unsigned room = page->width > strlen(indent) ? page->width - (unsigned)strlen(indent) : 1;
-        size_t len = top_text_beginning(text, room);
-        if (text[len] != '\0' && text[len] != ' ') {
-            size_t space = len;
-            while (space > 0 && text[space] != ' ')
-                space--;
-            len = space > 0 ? space : len > 0 ? len : strlen(text);
-        }
+        const size_t len = top_page_break(text, room);
         top_page_add(page, style, "%s%.*s", indent, (int)len, text);
         text += len + strspn(text + len, " ");
         if (text[0] == '\0' || page->failed)
@@ -84,6 +90,13 @@ void top_page_add_text(struct top_page *page, enum top_style style, const char *
 /* The last line; NULL if it couldn't be added. */
 static struct top_line *last(struct top_page *page) {
     return page->failed || page->count == 0 ? NULL : &page->lines[page->count - 1];
+}
+
+void top_page_link(struct top_page *page, const struct top_place *place) {
+    struct top_line *line = last(page);
+
+    if (line != NULL)
+        line->place = *place;
 }
 
 void top_page_link_topic(struct top_page *page, const char *topic) {

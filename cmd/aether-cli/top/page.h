@@ -47,12 +47,16 @@ void top_page_clear(struct top_page *page, unsigned width);
 void top_page_add(struct top_page *page, enum top_style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The bytes of a text that a line of so many cells takes: up to a space, not between a number and its unit. */
+size_t top_page_break(const char *text, unsigned cells);
+
 /* Adds text in as many lines as it needs, which break at spaces. Those after the first one are indented.
  * On a compact page it is one line. */
 void top_page_add_text(struct top_page *page, enum top_style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The last line leads there. */
+void top_page_link(struct top_page *page, const struct top_place *place);
 void top_page_link_topic(struct top_page *page, const char *topic);
 void top_page_link_client(struct top_page *page, uint64_t client_id);
 

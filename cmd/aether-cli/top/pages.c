@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pages.c - the list of topics, and help. The pages of one topic and one client are in details.c. */
+/* pages.c - the list of topics, and help. topic_page.c and client_page.c have the pages of one topic and one client. */
 #include "pages.h"
-#include "layout.h"
+#include "table.h"
 #include "text.h"
 #include "view/amount.h"
 #include <inttypes.h>
@@ -35,8 +35,8 @@ static void add_totals(struct top_page *page, const struct top_show *show) {
     char trouble[96] = "";
 
     if (t->rates.known) {
-        snprintf(in, sizeof in, " %s, %s/s", ae_amount_rate(amount[0], t->rates.published),
-                 ae_amount_bytes(bytes, (uint64_t)t->rates.published_bytes));
+        snprintf(in, sizeof in, " %s, %s", ae_amount_rate(amount[0], t->rates.published),
+                 ae_amount_byte_rate(bytes, t->rates.published_bytes));
         snprintf(out, sizeof out, " %s, %s lost", ae_amount_rate(amount[0], t->rates.delivered),
                  ae_amount_rate(amount[1], t->rates.lost));
     }
@@ -49,22 +49,25 @@ static void add_totals(struct top_page *page, const struct top_show *show) {
                       subscribers, ae_plural(subscribers, "", "s"), out, trouble);
 }
 
-/* "by rate, every 1 s, latencies now; filter eur: 3; top: 0.4 % of a core, 2.1 ms a pass" */
+/* "by rate, every 1 s; P50 to MAX of the last 1.00 s; filter eur: 3 topics; top: 0.4 % of a core, 2.10 ms a pass" */
 static void add_settings(struct top_page *page, const struct top_show *show) {
-    char every[AE_AMOUNT_SIZE], filter[TOP_TEXT_SIZE(128)] = "", cost[96] = "", pass[AE_AMOUNT_SIZE];
+    char window[TOP_WINDOW_SIZE], every[AE_AMOUNT_SIZE], filter[TOP_TEXT_SIZE(128)] = "", cost[96] = "",
+                                                         pass[AE_AMOUNT_SIZE];
 
     if (show->filter[0] != '\0') {
         char text[TOP_TEXT_SIZE(64)];
         top_text_escape(text, sizeof text, show->filter, strlen(show->filter));
-        snprintf(filter, sizeof filter, "; filter %s: %zu", text, show->pass->matching);
+        snprintf(filter, sizeof filter, "; filter %s: %zu topic%s", text, show->pass->matching,
+                 ae_plural(show->pass->matching, "", "s"));
     }
     if (show->cost_percent >= 0)
         snprintf(cost, sizeof cost, "; top: %.1f %% of a core, %s a pass", show->cost_percent,
                  ae_amount_duration(pass, show->pass_s));
-    top_page_add_text(page, show->paused ? TOP_WARN : TOP_PLAIN, "%sby %s%s, every %s, latencies %s%s%s",
+    top_page_add_text(page, show->paused ? TOP_WARN : TOP_PLAIN, "%sby %s%s, every %s; P50 to MAX %s%s%s%s",
                       show->paused ? "PAUSED; " : "", ae_watch_order_names[show->order],
                       show->reverse ? " reversed" : "", ae_amount_duration(every, show->interval_s),
-                      show->total_latency ? "of all time" : "now", filter, cost);
+                      show->total_latency ? "since creation" : "of ",
+                      show->total_latency ? "" : top_show_window(window, show), filter, cost);
 }
 
 static void add_problems(struct top_page *page, const struct top_show *show) {
@@ -90,22 +93,22 @@ static void add_problems(struct top_page *page, const struct top_show *show) {
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
 
-enum { NAME, RATE, MB, PUBLISHERS, SUBSCRIBERS, LAG, AGE, P50, P99, P999, MAX, LOST, SPARK, COLUMNS };
+enum { NAME, RATE, BYTES, PUBLISHERS, SUBSCRIBERS, LAG, AGE, P50, P99, P999, MAX, LOST, SPARK, COLUMNS };
 
 static const struct top_column columns[COLUMNS] = {
     [NAME] = {.title = "TOPIC", .left = 1},
-    [RATE] = {.title = "MSG/S", .rank = 1, .width = 6},
-    [MB] = {.title = "MB/S", .rank = 5, .width = 6},
-    [PUBLISHERS] = {.title = "PUB", .rank = 6, .width = 3},
-    [SUBSCRIBERS] = {.title = "SUB", .rank = 7, .width = 4},
-    [LAG] = {.title = "LAG", .rank = 2, .width = 6},
-    [AGE] = {.title = "AGE", .rank = 3, .width = 6},
-    [P50] = {.title = "P50", .rank = 9, .width = 6},
-    [P99] = {.title = "P99", .rank = 4, .width = 6},
-    [P999] = {.title = "P99.9", .rank = 10, .width = 6},
-    [MAX] = {.title = "MAX", .rank = 11, .width = 6},
-    [LOST] = {.title = "LOST", .rank = 8, .width = 6},
-    [SPARK] = {.title = "LAST MINUTE", .rank = 12, .width = 11, .max = SPARK_MAX, .left = 1},
+    [RATE] = {.title = "RATE", .rank = 1, .width = 8},
+    [BYTES] = {.title = "BYTES", .rank = 6, .width = 10},
+    [PUBLISHERS] = {.title = "PUB", .rank = 7, .width = 3},
+    [SUBSCRIBERS] = {.title = "SUB", .rank = 8, .width = 3},
+    [LAG] = {.title = "LAG", .rank = 2, .width = 7},
+    [AGE] = {.title = "AGE", .rank = 3, .width = 7},
+    [P50] = {.title = "P50", .rank = 9, .width = 7},
+    [P99] = {.title = "P99", .rank = 4, .width = 7},
+    [P999] = {.title = "P99.9", .rank = 10, .width = 7},
+    [MAX] = {.title = "MAX", .rank = 11, .width = 7},
+    [LOST] = {.title = "LOST", .rank = 5, .width = 7},
+    [SPARK] = {.title = "RATE, LAST MINUTE", .rank = 12, .width = 17, .max = SPARK_MAX, .left = 1},
 };
 
 /* The rates of the last minute, in `cells` equal parts of it: of each part the largest one, or -1. */
@@ -139,50 +142,45 @@ static enum top_style style_of(const struct ae_watch_topic *t) {
     return t->rates.lost > 0 ? TOP_WARN : TOP_PLAIN;
 }
 
-static void add_topic(struct top_page *page, const struct top_show *show, const struct top_layout *layout,
-                      const struct ae_watch_topic *topic, const char *name) {
+/* The rows: the selected topics and, behind them, the sum of the others. */
+static void fill_topic(struct top_row *row, const void *context, size_t i) {
+    const struct top_show *show = context;
+    const struct ae_watch_pass *pass = show->pass;
+    const bool is_sum = i == pass->selected_count;
+    const struct ae_watch_topic *topic = is_sum ? &pass->other : pass->selected[i];
     const aether_topic_metrics *t = &topic->figures;
-    char text[COLUMNS][TOP_SHORT_SIZE], spark[4 * SPARK_MAX + 1] = "", row[4096];
-    const char *cells[COLUMNS];
+    const bool known = topic->rates.known;
     double latencies[TOP_QUANTILES];
 
-    top_show_quantiles(show, topic, latencies);
-    for (size_t i = 0; i < COLUMNS; i++)
-        cells[i] = text[i];
-    cells[NAME] = name;
-    cells[SPARK] = spark;
-    top_short_count(text[RATE], topic->rates.known ? topic->rates.published : -1);
-    top_short_fixed(text[MB], topic->rates.known ? topic->rates.published_bytes / 1e6 : -1);
-    top_short_count(text[PUBLISHERS], t->info.publishers);
-    top_short_count(text[SUBSCRIBERS], (double)t->info.reliable + t->info.best_effort);
-    top_short_count(text[LAG], (double)t->lag);
-    top_short_time(text[AGE], top_show_seconds(t->age_ns));
-    top_short_time(text[P50], latencies[0]);
-    top_short_time(text[P99], latencies[1]);
-    top_short_time(text[P999], latencies[2]);
-    top_short_time(text[MAX], latencies[3]);
-    top_short_count(text[LOST], (double)t->lost);
-    if (layout->widths[SPARK] > 0 && topic->sample_count > 0)
-        spark_of(spark, sizeof spark, topic, layout->widths[SPARK]);
-    top_page_add(page, style_of(topic), "%s", top_layout_row(layout, cells, row, sizeof row));
-}
-
-static unsigned longest_name(const struct ae_watch_pass *pass) {
-    char name[TOP_TEXT_SIZE(256)];
-    unsigned longest = 12; /* of the line with the sum */
-
-    for (size_t i = 0; i < pass->selected_count; i++) {
-        const char *raw = pass->selected[i]->figures.info.name;
-        const unsigned cells = top_text_cells(top_text_escape(name, sizeof name, raw, strlen(raw)));
-        longest = cells > longest ? cells : longest;
+    if (is_sum) {
+        const size_t others = pass->matching - pass->selected_count;
+        snprintf(row->name, sizeof row->name, "%zu %s", others, ae_plural(others, "other", "others"));
+    } else {
+        top_text_escape(row->name, sizeof row->name, t->info.name, strlen(t->info.name));
+        top_row_link_topic(row, t->info.name);
     }
-    return longest;
+    row->style = style_of(topic);
+    top_show_quantiles(show, topic, latencies);
+    top_cell_rate(row, RATE, known ? topic->rates.published : -1);
+    top_cell_byte_rate(row, BYTES, known ? topic->rates.published_bytes : -1);
+    top_cell_count(row, PUBLISHERS, t->info.publishers);
+    top_cell_count(row, SUBSCRIBERS, (double)t->info.reliable + t->info.best_effort);
+    top_cell_count(row, LAG, (double)t->lag);
+    top_cell_time(row, AGE, top_show_seconds(t->age_ns));
+    top_cell_time(row, P50, latencies[0]);
+    top_cell_time(row, P99, latencies[1]);
+    top_cell_time(row, P999, latencies[2]);
+    top_cell_time(row, MAX, latencies[3]);
+    top_cell_count(row, LOST, (double)t->lost);
+    if (row->layout != NULL && row->layout->widths[SPARK] > 0 && topic->sample_count > 0) {
+        static char spark[4 * SPARK_MAX + 1];
+        spark_of(spark, sizeof spark, topic, row->layout->widths[SPARK]);
+        row->cells[SPARK] = spark;
+    }
 }
 
 void top_list_page(struct top_page *page, const struct top_show *show) {
     const struct ae_watch_pass *pass = show->pass;
-    char row[4096], name[TOP_TEXT_SIZE(256)];
-    struct top_layout layout;
 
     if (show->error != NULL)
         top_page_add(page, TOP_BAD, "%s", show->error);
@@ -194,50 +192,71 @@ void top_list_page(struct top_page *page, const struct top_show *show) {
     add_totals(page, show);
     add_settings(page, show);
     add_problems(page, show);
-    top_layout_make(&layout, columns, show->sparks ? COLUMNS : SPARK, page->width, longest_name(pass));
-    top_page_add(page, TOP_TITLES, "%s", top_layout_titles(&layout, row, sizeof row));
+    const struct top_table table = {.columns = columns,
+                                    .count = show->sparks ? COLUMNS : SPARK,
+                                    .rows = pass->selected_count + (pass->matching > pass->selected_count),
+                                    .fill = fill_topic,
+                                    .context = show};
+    if (pass->matching > 0) {
+        top_table_add(page, &table, true);
+        return;
+    }
     page->fixed = page->count;
-    for (size_t i = 0; i < pass->selected_count; i++) {
-        const struct ae_watch_topic *topic = pass->selected[i];
-        const char *raw = topic->figures.info.name;
-        add_topic(page, show, &layout, topic, top_text_escape(name, sizeof name, raw, strlen(raw)));
-        top_page_link_topic(page, raw);
-    }
-    if (pass->matching > pass->selected_count) {
-        snprintf(name, sizeof name, "%zu others", pass->matching - pass->selected_count);
-        add_topic(page, show, &layout, &pass->other, name);
-    }
-    if (pass->matching == 0)
-        top_page_add(page, TOP_DIM, pass->topics == 0 ? "No topics." : "No topic matches the filter.");
+    top_page_add(page, TOP_DIM, pass->topics == 0 ? "No topics." : "No topic matches the filter.");
 }
 
 /* ---- help -------------------------------------------------------------------------------------------------------- */
 
+/* Adds `text` behind `term`, and below itself where it needs more lines. On a narrow page it begins below the term. */
+static void add_entry(struct top_page *page, const char *term, const char *text, unsigned column) {
+    const bool narrow = page->width < 2 * column;
+    const unsigned indent = narrow ? 4 : column;
+    const unsigned room = page->width > indent ? page->width - indent : 1;
+    const char *before = term;
+
+    if (narrow) {
+        top_page_add(page, TOP_PLAIN, "%s", term);
+        before = "";
+    }
+    while (text[0] != '\0' && !page->failed) {
+        const size_t len = top_page_break(text, room);
+        top_page_add(page, TOP_PLAIN, "%-*s%.*s", (int)indent, before, (int)len, text);
+        text += len + strspn(text + len, " ");
+        before = "";
+    }
+}
+
 void top_help_page(struct top_page *page) {
-    static const char *const lines[] = {
-        "  Up Down PgUp PgDn Home End   move; also j and k",
-        "  Enter                        show the topic, or the client of a publisher or subscriber",
-        "  Escape, Backspace            go back",
-        "  s, or R L A O 9 N            sort: next order, or by rate, lag, age, loss, p99, name",
-        "  r                            reverse the order",
-        "  /                            filter: part of the name, or a pattern with * and ?",
-        "  space                        stop and go on",
-        "  + -                          pass more often, less often",
-        "  t                            latencies since the pass before, or of all time",
-        "  ? h                          this page",
-        "  q                            quit",
-        "",
-        "MSG/S and MB/S  published in a second, without messages of publishers that died",
-        "LAG, AGE        messages that the subscriber farthest behind hasn't received, and the age of the oldest",
-        "P50 ... MAX     latency from publish to receive; of now: since the pass before",
-        "LOST            messages that subscribers lost since the topic's creation",
-        "LAST MINUTE     messages a second; each row has its own scale",
-        "-               unknown, or there is nothing to measure",
-        "Red             a publisher has waited for a second, or a subscriber is stuck",
-        "Yellow          messages are being lost",
+    static const char *const keys[][2] = {
+        {"  arrows, PgUp, Home ...", "move; also j, k, g, G"},
+        {"  Enter", "open the topic, or the client, of the line"},
+        {"  Tab", "go to the next line that can be opened"},
+        {"  Escape, Backspace", "go back"},
+        {"  s, R L A O 9 N", "sort: next order; rate, lag, age, loss, p99, name"},
+        {"  r", "reverse the order"},
+        {"  /", "filter: part of the name, or a pattern with * and ?"},
+        {"  space", "stop and go on"},
+        {"  + -", "pass more often, less often"},
+        {"  t", "P50 to MAX of the last pass, or since creation"},
+        {"  ? h", "this page"},
+        {"  q", "quit"},
+    };
+    static const char *const words[][2] = {
+        {"  RATE, BYTES", "messages and payload published a second, in the last pass"},
+        {"  PUB, SUB", "open publishers and subscribers"},
+        {"  LAG, AGE", "unread by the slowest subscriber; age of the oldest one"},
+        {"  P50 to MAX", "time from publish to receive of so many % of messages"},
+        {"  LOST", "messages that subscribers lost since the topic's creation"},
+        {"  RATE, LAST MINUTE", "each row has its own scale"},
+        {"  -", "unknown, or there is nothing to measure"},
+        {"  red", "a publisher waits for a second, or a subscriber is stuck"},
+        {"  yellow", "messages are being lost"},
     };
 
     top_page_add(page, TOP_STRONG, "aether-cli top: keys");
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        top_page_add(page, TOP_PLAIN, "%s", lines[i]);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        add_entry(page, keys[i][0], keys[i][1], 26);
+    top_page_add(page, TOP_STRONG, "what is shown");
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        add_entry(page, words[i][0], words[i][1], 21);
 }

@@ -4,6 +4,7 @@
 #include "pages.h"
 #include "topic_page.h"
 #include "watch/problems.h"
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,6 +38,7 @@ static aether_owner owner(const char *name, uint32_t pid) {
 /* Two topics; in the first one a publisher waits for a subscriber that is stopped. */
 static int setup(void **state) {
     (void)state;
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
     top_text_set_utf8(true);
     memset(&pass, 0, sizeof pass);
     memset(topics, 0, sizeof topics);
@@ -91,6 +93,7 @@ static int setup(void **state) {
     pass.pinned = &topics[0];
     pass.instance.now_ns = 1000 * SECOND;
     pass.instance.daemon = (aether_daemon_info){.running = 1, .pid = 42, .started_ns = 940 * SECOND, .clients = 3};
+    pass.instance.elapsed_ns = 1020000000;
     pass.total.rates.known = true;
     pass.problem_count = ae_watch_problems(&topics[0], pass.instance.now_ns, AE_WATCH_PATIENCE_NS, pass.problems, 0,
                                            AE_WATCH_PROBLEMS_MAX);
@@ -128,12 +131,12 @@ static void the_list(void **state) {
     (void)state;
     top_list_page(&page, &show);
     line_with("aetherd pid 42, up 1 min 00 s; 3 clients, 0 B; /run/aether.sock");
-    line_with("by rate, every 1 s, latencies now; top: 0.4 % of a core, 2 ms a pass");
+    line_with("by rate, every 1 s; P50 to MAX of the last 1.02 s; top: 0.4 % of a core, 2 ms a pass");
     line_with("market/eur/usd: publisher feed (pid 812) has waited 3.20 s for subscriber risk (pid 790), which is "
               "stopped, 65,536 behind");
     const size_t first = page.fixed;
     assert_int_equal(page.lines[first - 1].style, TOP_TITLES);
-    assert_int_equal(line_with("1.25M   80.0"), first);
+    assert_int_equal(line_with("1.25 M/s 76.3 MiB/s"), first);
     assert_int_equal(page.lines[first].style, TOP_BAD);
     assert_string_equal(page.lines[first].place.topic, "market/eur/usd");
     assert_int_equal(line_with("\u6f22\u5b57\\n"), first + 1);
@@ -147,7 +150,7 @@ static void the_list(void **state) {
     top_page_clear(&page, 200);
     top_list_page(&page, &show);
     line_with("aetherd NOT RUNNING (last: pid 42)");
-    line_with("PAUSED; by rate reversed, every 1 s, latencies of all time; filter e\\nu: 12; top");
+    line_with("PAUSED; by rate reversed, every 1 s; P50 to MAX since creation; filter e\\nu: 12 topics; top");
     line_with("10 others");
 }
 
@@ -187,12 +190,12 @@ static void a_topic(void **state) {
     (void)state;
     top_topic_page(&page, &show, "market/eur/usd");
     assert_int_equal(line_with("topic market/eur/usd"), 0);
-    line_with("lost       5 in 0 gaps (lane 5)");
+    line_with("lost       5 (lane) in 0 gaps");
     const size_t sentence = line_with("publisher feed (pid 812) has waited");
     assert_int_equal(page.lines[sentence].place.client_id, 790);
-    line_with("all time   ");
-    line_with("99.9000 %");
-    line_with(" 0.1000 %");
+    line_with("since creation ");
+    line_with("99.9 %");
+    line_with(" 0.10 %");
     assert_int_equal(page.lines[line_with("feed (812) ")].place.client_id, 812);
     const size_t stuck = line_with("risk (790) ");
     assert_int_equal(page.lines[stuck].style, TOP_BAD);
@@ -200,7 +203,7 @@ static void a_topic(void **state) {
     assert_non_null(strstr(page.lines[stuck].text, "stopped"));
     line_with("\\x1b[2J\\xff (791)");
     assert_non_null(strstr(page.lines[line_with("old (700)")].text, "died"));
-    line_with("10.0s");
+    line_with("10 s");
 }
 
 static void a_client(void **state) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* show.c - figures as seconds, records as words. */
 #include "show.h"
+#include "view/amount.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,15 @@ void top_show_quantiles(const struct top_show *show, const struct ae_watch_topic
         const double ns = known ? aether_latency_quantile(latency, shares[i]) : -1;
         seconds[i] = ns >= 0 ? ns / 1e9 : -1;
     }
+}
+
+char *top_show_window(char dst[TOP_WINDOW_SIZE], const struct top_show *show) {
+    const uint64_t elapsed_ns = show->pass->instance.elapsed_ns;
+    char amount[AE_AMOUNT_SIZE];
+
+    snprintf(dst, TOP_WINDOW_SIZE, "the last %s",
+             ae_amount_duration(amount, elapsed_ns > 0 ? (double)elapsed_ns / 1e9 : show->interval_s));
+    return dst;
 }
 
 double top_show_seconds(uint64_t ns) {

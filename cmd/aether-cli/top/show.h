@@ -28,6 +28,10 @@ struct top_show {
 #define TOP_QUANTILES 4
 void top_show_quantiles(const struct top_show *show, const struct ae_watch_topic *topic, double seconds[TOP_QUANTILES]);
 
+/* "the last 1.00 s", of which rates and, without total_latency, latencies are. */
+#define TOP_WINDOW_SIZE 48
+char *top_show_window(char dst[TOP_WINDOW_SIZE], const struct top_show *show);
+
 /* AETHER_UNKNOWN becomes -1. */
 double top_show_seconds(uint64_t ns);
 

@@ -2,8 +2,6 @@
 /* text.c - text for the cells of a terminal. */
 #include "text.h"
 #include "view/escape.h"
-#include <langinfo.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +12,8 @@
 
 static bool is_utf8;
 
-void top_text_init(void) {
-    setlocale(LC_CTYPE, "");
-    is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-}
-
 void top_text_set_utf8(bool utf8) {
-    is_utf8 = utf8 && setlocale(LC_CTYPE, "C.UTF-8") != NULL;
+    is_utf8 = utf8;
 }
 
 /* ---- characters -------------------------------------------------------------------------------------------------- */
@@ -165,72 +158,6 @@ char *top_text_crop(char *dst, size_t size, const char *text, unsigned cells) {
     dst[0] = '\0';
     append(dst, size, &used, text, beginning(text, &taken));
     append_spaces(dst, size, &used, cells - taken);
-    return dst;
-}
-
-/* ---- short forms ------------------------------------------------------------------------------------------------- */
-
-/* Three significant digits and a unit. */
-static void digits(char dst[TOP_SHORT_SIZE], double value, const char *unit) {
-    const int decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-
-    snprintf(dst, TOP_SHORT_SIZE, "%.*f%s", decimals, value, unit);
-}
-
-char *top_short_count(char dst[TOP_SHORT_SIZE], double count) {
-    static const char *const units[] = {"k", "M", "G", "T", "P", "E"};
-    size_t unit = 0;
-
-    if (!(count >= 0)) {
-        strcpy(dst, "-");
-        return dst;
-    }
-    if (count < 99999.5) {
-        snprintf(dst, TOP_SHORT_SIZE, "%.*f", count < 9.95 && count != floor(count) ? 1 : 0, count);
-        return dst;
-    }
-    count /= 1000;
-    while (count >= 999.5 && unit + 1 < sizeof units / sizeof units[0]) {
-        count /= 1000;
-        unit++;
-    }
-    digits(dst, count < 999 ? count : 999, units[unit]);
-    return dst;
-}
-
-char *top_short_time(char dst[TOP_SHORT_SIZE], double seconds) {
-    if (!(seconds >= 0))
-        strcpy(dst, "-");
-    else if (seconds == 0)
-        strcpy(dst, "0s");
-    else if (seconds < 0.9995e-6)
-        snprintf(dst, TOP_SHORT_SIZE, "%.0fns", seconds * 1e9);
-    else if (seconds < 0.9995e-3)
-        digits(dst, seconds * 1e6, "us");
-    else if (seconds < 0.9995)
-        digits(dst, seconds * 1e3, "ms");
-    else if (seconds < 59.95)
-        digits(dst, seconds, "s");
-    else if (seconds < 3600)
-        snprintf(dst, TOP_SHORT_SIZE, "%um%02us", (unsigned)seconds / 60, (unsigned)seconds % 60);
-    else if (seconds < 86400)
-        snprintf(dst, TOP_SHORT_SIZE, "%uh%02um", (unsigned)seconds / 3600, (unsigned)seconds / 60 % 60);
-    else
-        snprintf(dst, TOP_SHORT_SIZE, "%.0fd", fmin(seconds / 86400, 99999));
-    return dst;
-}
-
-char *top_short_fixed(char dst[TOP_SHORT_SIZE], double value) {
-    if (!(value >= 0))
-        strcpy(dst, "-");
-    else if (value == 0)
-        strcpy(dst, "0");
-    else if (value < 0.9995)
-        snprintf(dst, TOP_SHORT_SIZE, "%.3f", value);
-    else if (value < 999.5)
-        digits(dst, value, "");
-    else
-        top_short_count(dst, floor(value + 0.5));
     return dst;
 }
 

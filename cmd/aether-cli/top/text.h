@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * text.h - text for the cells of a terminal: escaped, measured, cut and padded; short forms of numbers; sparklines.
+ * text.h - text for the cells of a terminal: escaped, measured, cut and padded; sparklines.
  *
  * Whether the terminal shows UTF-8 is a property of the process. Each function writes at most `size` bytes with the
  * NUL, and returns dst.
@@ -12,10 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Uses the locale of the environment for characters; numbers keep their dots. */
-void top_text_init(void);
-
-/* For tests: as if the locale were, or weren't, a UTF-8 one. */
+/* Is the locale a UTF-8 one? At first it isn't. main() has set the locale of the environment. */
 void top_text_set_utf8(bool utf8);
 
 /*
@@ -40,13 +37,6 @@ char *top_text_fit(char *dst, size_t size, const char *text, unsigned cells, enu
 
 /* As top_text_fit(), but cuts the end. */
 char *top_text_crop(char *dst, size_t size, const char *text, unsigned cells);
-
-/* ---- short forms, of at most 6 cells ----------------------------------------------------------------------------- */
-
-#define TOP_SHORT_SIZE 16
-char *top_short_count(char dst[TOP_SHORT_SIZE], double count);  /* "99999", "1.25M"; negative: "-" */
-char *top_short_time(char dst[TOP_SHORT_SIZE], double seconds); /* "1.25us", "3h05m"; negative: "-" */
-char *top_short_fixed(char dst[TOP_SHORT_SIZE], double value);  /* three significant digits: "0.012", "1250" */
 
 /* ---- sparklines -------------------------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "error.h"
 #include "interactive.h"
+#include "output.h"
 #include "run.h"
 #include "state.h"
 #include "text.h"
@@ -24,7 +25,7 @@ static int run_top(const struct top_options *o) {
     struct top_state state;
     struct top_run run;
 
-    top_text_init();
+    top_text_set_utf8(out_utf8());
     top_state_init(&state, o->interval_s);
     state.order = (enum ae_watch_order)o->order;
     state.reverse = o->reverse;

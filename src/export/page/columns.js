@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* columns.js - the columns of all tables, and figures as their cells show them. */
-import {byteRate, bytes, count, duration, exact, percent, plural, rate, text} from "./format.js";
+import {byteRate, bytes, count, duration, exact, percentage, plural, rate, text} from "./format.js";
 import {drawSpark, sparkline} from "./draw.js";
 import {LOST, WHY} from "./model.js";
 import {el, nameNode, setChildren, setFigure, setText, setTitle} from "./table.js";
@@ -158,7 +158,7 @@ export const publisherColumns = [
     ofCount("published", "Messages", "Messages published"),
     {
         id: "throttled", label: "No room", kind: "figure", unit: "time", title: "Share of the last second without room",
-        set: (cell, p) => setFigure(cell, figure(p.throttled, percent, WHY.rate)),
+        set: (cell, p) => setFigure(cell, figure(p.throttled, percentage, WHY.rate)),
     },
     ofCount("stalls", "Stalls", "Times that it ran out of room"),
     ofTime("stall_ns", "Stalled", "Total time without room, with the present stall"),

@@ -71,7 +71,7 @@ export function duration(ns) {
 }
 
 /* Of 0 .. 1. */
-export const percent = (share) => [three(share * 100), "%"];
+export const percentage = (share) => [three(share * 100), "%"];
 
 /* [number, unit] as one text. */
 export function text([number, unit]) {
