@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "export/negotiate.h"
 #include "export/page.h"
+#include "export/target.h"
 #include "export/worker.h"
 #include "service/log.h"
 #include <errno.h>
@@ -15,8 +16,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 64u
-#define CONNECTION_MEMORY (16u * 1024) /* the line and headers of a request must fit */
+/* From so many connections on, the oldest one that hasn't sent a request makes room for each new one. */
+#define CONNECTIONS_IDLE 128u
+#define CONNECTIONS_MAX 256u           /* others wait in the kernel until one of these is closed */
+#define CONNECTION_MEMORY (32u * 1024) /* the line and headers of a request must fit, with 64 bytes for each header */
 #define SILENCE_S 10u                  /* a connection without progress */
 #define LIFE_NS UINT64_C(30000000000)  /* a connection, with its one request and response */
 #define NS_PER_MS UINT64_C(1000000)
@@ -27,7 +30,8 @@
 struct peer {
     struct peer *next, **link; /* in http->peers, the oldest first */
     uint64_t due_ns;           /* when it is closed */
-    int fd;
+    int fd;                    /* -1: it is being closed */
+    bool asks;                 /* all headers of its request have come */
 };
 
 struct ae_http {
@@ -38,15 +42,23 @@ struct ae_http {
     struct ae_source connections, answers; /* descriptors of MHD and of the worker */
     struct ae_timer timer;
     struct peer *peers, **peers_end;
-    bool closed; /* a connection has been closed since the last run() */
+    unsigned open; /* peers that aren't being closed */
+    bool closed;   /* a connection has been closed since the last run() */
 };
 
 /* A request. */
 struct exchange {
     struct ae_ask ask; /* the first member */
     struct MHD_Connection *connection;
-    bool asked, answered;
+    struct ae_target target;
+    bool begun, asked, answered;
 };
+
+static struct peer *peer_of(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info != NULL ? info->socket_context : NULL;
+}
 
 /* ---- responses --------------------------------------------------------------------------------------------------- */
 
@@ -120,23 +132,42 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct ae_
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-static enum MHD_Result count_hosts(void *count, enum MHD_ValueKind kind, const char *key, const char *value) {
+/* What counts in the headers of a request beside their values. */
+struct headers {
+    unsigned hosts;
+    bool body;
+};
+
+static enum MHD_Result read_header(void *self, enum MHD_ValueKind kind, const char *key, const char *value) {
+    struct headers *headers = self;
+
     (void)kind;
-    (void)value;
-    *(unsigned *)count += strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0;
+    headers->hosts += strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0;
+    /* Some clients say with each request that its body has 0 bytes. */
+    if (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+        headers->body |= value == NULL || value[strspn(value, "0")] != '\0';
+    headers->body |= strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
     return MHD_YES;
+}
+
+static struct headers headers_of(struct MHD_Connection *connection) {
+    struct headers headers = {0};
+
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, read_header, &headers);
+    return headers;
 }
 
 /*
  * Is the request for this server? A browser states the name that its user or a page asked for. HTTP/1.0, without Host,
  * is no browser. Answers it if not.
  */
-static bool admit_host(const struct ae_http *http, struct MHD_Connection *connection, enum MHD_Result *result) {
-    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
-    unsigned hosts = 0;
+static bool admit_host(const struct ae_http *http, const struct exchange *exchange, enum MHD_Result *result) {
+    struct MHD_Connection *connection = exchange->connection;
+    const char *host = exchange->target.absolute
+                           ? exchange->target.host
+                           : MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
 
-    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_hosts, &hosts);
-    if (hosts > 1) {
+    if (headers_of(connection).hosts > 1) {
         *result = send_line(connection, MHD_HTTP_BAD_REQUEST, "more than one header Host");
         return false;
     }
@@ -148,22 +179,13 @@ static bool admit_host(const struct ae_http *http, struct MHD_Connection *connec
     return false;
 }
 
-static bool has_header(struct MHD_Connection *connection, const char *name) {
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name) != NULL;
-}
-
 /* Reads ?topic=NAME. 1: there is one; 0: there is none; -1: it can't be the name of a topic. */
-static int topic_of(struct MHD_Connection *connection, char topic[256]) {
-    const char *value = NULL;
+static int topic_of(struct exchange *exchange) {
     size_t len = 0;
+    const int found =
+        ae_target_argument(&exchange->target, "topic", exchange->ask.topic, sizeof exchange->ask.topic, &len);
 
-    if (MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "topic", 5, &value, &len) != MHD_YES)
-        return 0;
-    if (value == NULL || len == 0 || len > 255 || memchr(value, '\0', len) != NULL)
-        return -1;
-    memcpy(topic, value, len);
-    topic[len] = '\0';
-    return 1;
+    return found > 0 && (len == 0 || memchr(exchange->ask.topic, '\0', len) != NULL) ? -1 : found;
 }
 
 /* Gives the request to the worker; the connection waits meanwhile. */
@@ -175,38 +197,80 @@ static enum MHD_Result ask_worker(struct ae_http *http, struct exchange *exchang
     return MHD_YES;
 }
 
-static enum MHD_Result route(struct ae_http *http, struct exchange *exchange, const char *url) {
+static enum MHD_Result route(struct ae_http *http, struct exchange *exchange) {
     struct MHD_Connection *connection = exchange->connection;
+    const char *path = exchange->target.path;
     const struct ae_page_file *file;
 
-    if (strcmp(url, "/metrics") == 0) {
+    if (strcmp(path, "/metrics") == 0) {
         const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
         return ask_worker(http, exchange, ae_accepts_openmetrics(accept) ? AE_ASK_OPENMETRICS : AE_ASK_PROMETHEUS);
     }
-    if (strcmp(url, "/api/topics.json") == 0) {
-        const int topic = topic_of(connection, exchange->ask.topic);
+    if (strcmp(path, "/api/topics.json") == 0) {
+        const int topic = topic_of(exchange);
         return topic < 0 ? send_line(connection, MHD_HTTP_BAD_REQUEST, "the name of a topic has 1 to 255 bytes, not 0")
                          : ask_worker(http, exchange, topic > 0 ? AE_ASK_TOPIC : AE_ASK_TOPICS);
     }
-    if (strcmp(url, "/healthz") == 0)
+    if (strcmp(path, "/healthz") == 0)
         return send_line(connection, MHD_HTTP_OK, "ok");
-    if (strcmp(url, "/readyz") == 0)
+    if (strcmp(path, "/readyz") == 0)
         return ask_worker(http, exchange, AE_ASK_READY);
-    if ((file = ae_page_find(url)) != NULL)
+    if ((file = ae_page_find(path)) != NULL)
         return send_file(connection, file);
     return send_line(connection, MHD_HTTP_NOT_FOUND,
                      "unknown path: use /, /metrics, /api/topics.json, /healthz or /readyz");
 }
 
-static enum MHD_Result serve(struct ae_http *http, struct exchange *exchange, const char *url, const char *method) {
+static enum MHD_Result serve(struct ae_http *http, struct exchange *exchange, const char *method) {
     struct MHD_Connection *connection = exchange->connection;
     enum MHD_Result result;
 
-    if (!admit_host(http, connection, &result))
+    if (!admit_host(http, exchange, &result))
         return result;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return send_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "use GET or HEAD");
-    return route(http, exchange, url);
+    return route(http, exchange);
+}
+
+/*
+ * MHD calls this with the target as it came, before it parses that. The target is read here, and its query taken away
+ * from MHD: MHD would need 64 bytes of the connection's memory for each argument, and doesn't answer when that is used up.
+ */
+static void *on_target(void *self, const char *text, struct MHD_Connection *connection) {
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+    const char *query = strchr(text, '?');
+    char *cut;
+
+    (void)self;
+    if (query != NULL) {
+        query++;
+        memcpy(&cut, &query, sizeof cut); /* it is a part of MHD's buffer, though the parameter is a pointer to const */
+    }
+    if (exchange != NULL) {
+        exchange->connection = connection;
+        ae_target_parse(&exchange->target, text);
+    }
+    if (query != NULL)
+        *cut = '\0';
+    return exchange;
+}
+
+/* What can be answered without a look at the body. */
+static enum MHD_Result begin(struct exchange *exchange, const char *method) {
+    struct MHD_Connection *connection = exchange->connection;
+    struct peer *peer = peer_of(connection);
+
+    exchange->begun = true;
+    if (peer != NULL)
+        peer->asks = true;
+    if (exchange->target.too_long)
+        return send_line(connection, MHD_HTTP_URI_TOO_LONG, "path and query: use at most 2000 bytes");
+    /* A response before the body ends the connection afterwards, so a body is never read. */
+    if (headers_of(connection).body)
+        return strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0
+                   ? send_line(connection, MHD_HTTP_BAD_REQUEST, "a request with a body: leave it out")
+                   : send_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "use GET or HEAD");
+    return MHD_YES;
 }
 
 /*
@@ -217,26 +281,17 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
                                   const char *version, const char *upload, size_t *upload_size, void **context) {
     struct exchange *exchange = *context;
 
+    (void)url;
     (void)version;
     (void)upload;
-    if (exchange == NULL) {
-        exchange = calloc(1, sizeof *exchange);
-        if (exchange == NULL)
-            return MHD_NO;
-        exchange->connection = connection;
-        *context = exchange;
-        /* A response before the body ends the connection afterwards, so a body is never read. */
-        if (has_header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH) ||
-            has_header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING))
-            return strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0
-                       ? send_line(connection, MHD_HTTP_BAD_REQUEST, "a request with a body: leave it out")
-                       : send_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "use GET or HEAD");
-        return MHD_YES;
-    }
+    if (exchange == NULL)
+        return MHD_NO; /* no memory */
+    if (!exchange->begun)
+        return begin(exchange, method);
     *upload_size = 0;
     if (exchange->answered)
         return send_answer(connection, &exchange->ask);
-    return exchange->asked ? MHD_YES : serve(self, exchange, url, method);
+    return exchange->asked ? MHD_YES : serve(self, exchange, method);
 }
 
 static void on_completed(void *self, struct MHD_Connection *connection, void **context,
@@ -254,6 +309,25 @@ static void on_completed(void *self, struct MHD_Connection *connection, void **c
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
+/* Ends a connection: MHD sees the end of its stream. It leaves the list when MHD closes it. */
+static void end_connection(struct ae_http *http, struct peer *peer) {
+    if (peer->fd < 0)
+        return;
+    (void)shutdown(peer->fd, SHUT_RDWR);
+    peer->fd = -1;
+    http->open--;
+}
+
+/*
+ * Makes room for a new connection. Clients that connect and send nothing, however many, would otherwise keep all others
+ * out until SILENCE_S has passed.
+ */
+static void end_idle_connection(struct ae_http *http) {
+    for (struct peer *peer = http->peers; peer != NULL && http->open > CONNECTIONS_IDLE; peer = peer->next)
+        if (!peer->asks)
+            end_connection(http, peer);
+}
+
 static void on_connection(void *self, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code) {
     struct ae_http *http = self;
@@ -270,11 +344,14 @@ static void on_connection(void *self, struct MHD_Connection *connection, void **
         peer->link = http->peers_end;
         *http->peers_end = peer;
         http->peers_end = &peer->next;
+        http->open++;
+        end_idle_connection(http);
         return;
     }
     http->closed = true;
     if (peer != NULL) {
         if (peer->link != NULL) {
+            http->open -= peer->fd >= 0;
             *peer->link = peer->next;
             if (peer->next != NULL)
                 peer->next->link = peer->link;
@@ -286,13 +363,9 @@ static void on_connection(void *self, struct MHD_Connection *connection, void **
     }
 }
 
-/* Ends connections that are too old: MHD sees the end of their streams. They leave the list when MHD closes them. */
 static void end_old_connections(struct ae_http *http, uint64_t now) {
-    for (struct peer *peer = http->peers; peer != NULL && peer->due_ns <= now; peer = peer->next) {
-        if (peer->fd >= 0)
-            (void)shutdown(peer->fd, SHUT_RDWR);
-        peer->fd = -1;
-    }
+    for (struct peer *peer = http->peers; peer != NULL && peer->due_ns <= now; peer = peer->next)
+        end_connection(http, peer);
 }
 
 /* Lets MHD do what it can, and arms the timer for what it must do later. */
@@ -373,6 +446,7 @@ static int start_daemon(struct ae_http *http) {
                          MHD_OPTION_CONNECTION_TIMEOUT, SILENCE_S,     /* */
                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, /* */
                          MHD_OPTION_STRICT_FOR_CLIENT, 1,                               /* */
+                         MHD_OPTION_URI_LOG_CALLBACK, on_target, http,                  /* */
                          MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,               /* */
                          MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,             /* */
                          MHD_OPTION_END);
