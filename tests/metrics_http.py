@@ -482,7 +482,7 @@ def case_unix():
         assert metrics.get("/healthz") == "ok\n"
         assert metrics.request("/metrics", headers={"Host": "any.example"}).status == 200
         done = metrics_lib.run("--socket", NOWHERE, "--listen", "unix:" + path)
-        assert done.returncode == 3 and done.stderr.decode() == f"aether-metrics: another aether-metrics listens at unix:{path}\n"
+        assert done.returncode == 3 and done.stderr.decode() == f"aether-metrics: another aether-metrics listens at unix:{path}: end it, or choose another path\n"
         assert metrics.get("/healthz") == "ok\n"
         metrics.stop(signal.SIGKILL)
         assert os.path.exists(path)
@@ -499,8 +499,48 @@ def case_unix():
         done = metrics_lib.run("--socket", NOWHERE, "--listen", "unix:" + path)
         assert done.returncode == 1 and b"isn't a socket" in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
         os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-    done = metrics_lib.run("--socket", NOWHERE, "--listen", "unix:" + os.path.join(SCRATCH, "no/such/directory"))
-    assert done.returncode == 1 and b"No such file" in done.stderr
+
+
+def refuses(listen, *words, user=None):
+    """The program can't listen there, and one line says why."""
+    done = metrics_lib.run("--socket", NOWHERE, "--remote", "on", "--listen", listen, user=user)
+    text = done.stderr.decode()
+    assert done.returncode == 1 and text.count("\n") == 1 and listen.removeprefix("unix:") in text, text
+    assert all(word in text for word in words), f"{listen}: {text}"
+
+
+def case_unix_errors():
+    """each reason why a Unix socket can't be created is named, with what would be right"""
+    folder = os.path.join(SCRATCH, "errors")
+    os.mkdir(folder)
+    refuses(f"unix:{folder}/no/such/x", f"there is no directory '{folder}/no/such'", "create it")
+    refuses("unix:/nonexist/x", "there is no directory '/nonexist'", "create it")
+    refuses("unix:no/x", "there is no directory 'no'")
+    open(f"{folder}/file", "w", encoding="utf-8").close()
+    refuses(f"unix:{folder}/file/x", f"'{folder}/file' isn't a directory")
+    os.symlink("/nonexistent", f"{folder}/link.lock")
+    refuses(f"unix:{folder}/link", f"'{folder}/link.lock' is", "remove it")
+    os.mkdir(f"{folder}/dir.lock")
+    refuses(f"unix:{folder}/dir", f"'{folder}/dir.lock' is", "remove it")
+    os.mkdir(f"{folder}/bound~")
+    refuses(f"unix:{folder}/bound", f"'{folder}/bound~' is", "remove it")
+    os.symlink("loop", f"{folder}/loop")
+    refuses(f"unix:{folder}/loop/x", "loop")
+    if os.getuid() == 0:
+        os.chmod(SCRATCH, 0o755)
+        refuses(f"unix:{folder}/mine", f"no permission to create files in '{folder}'", user="nobody")
+        os.chmod(folder, 0o1777)
+        open(f"{folder}/mine.lock", "w", encoding="utf-8").close()
+        refuses(f"unix:{folder}/mine", f"'{folder}/mine.lock' is of another user", user="nobody")
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(f"{folder}/stale")
+        os.chmod(f"{folder}/stale", 0o777)
+        refuses(f"unix:{folder}/stale", f"'{folder}/stale' is of another user", user="nobody")
+        os.chmod(f"{folder}/stale", 0o700)
+        os.unlink(f"{folder}/stale.lock")
+        refuses(f"unix:{folder}/stale", f"'{folder}/stale' is of another user", user="nobody")
+        refuses("127.0.0.1:1", "no permission", "1024", user="nobody")
+    assert not {"mine", "dir", "bound"} & set(os.listdir(folder)), os.listdir(folder)
 
 
 def case_ports():
@@ -511,11 +551,14 @@ def case_ports():
         done = metrics_lib.run("--socket", NOWHERE, "--listen", f"127.0.0.1:{port}")
         text = done.stderr.decode()
         assert done.returncode == 1 and text.count("\n") == 1, text
-        assert f"http://127.0.0.1:{port}/: another program listens there" in text
+        assert f"http://127.0.0.1:{port}/: another program listens there" in text and "ss -ltnp" in text
+    refuses("192.0.2.1:0", "doesn't have the address", "loopback")
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         return  # this machine has no IPv6
+    refuses("[2001:db8::1]:0", "doesn't have the address")
+    refuses("[fe80::1]:0", "link")
     with Metrics(NOWHERE, listen="[::1]:0") as metrics:
         assert metrics.get("/healthz") == "ok\n"
 

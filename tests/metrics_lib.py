@@ -156,7 +156,7 @@ def cli(daemon, *arguments, data=None):
     return done.stdout
 
 
-def run(*arguments, env=None):
+def run(*arguments, env=None, user=None):
     """Runs aether-metrics with a command line that ends it."""
     return subprocess.run([METRICS, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=lib.DEADLINE_S, env=env, check=False)
+                          timeout=lib.DEADLINE_S, env=env, user=user, check=False)

@@ -185,23 +185,84 @@ bool ae_listen_admits(const struct ae_listen *listen, const char *host) {
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static int open_port(struct ae_listen *l) {
-    const int on = 1;
+/* Why a port can't be opened, and what would be right. */
+static int fail_port(struct ae_listen *l, int error) {
+    const bool six = l->address.ss_family == AF_INET6;
     char url[AE_LISTEN_URL_SIZE];
 
+    ae_close(&l->fd); /* so that the URL has the address that was asked for */
     (void)ae_listen_url(l, url);
+    switch (error) {
+    case EADDRINUSE:
+        return ae_fail(
+            -error, "%s: another program listens there ('ss -ltnp' names it): end it, or choose a port with --listen",
+            url);
+    case EADDRNOTAVAIL:
+        return ae_fail(-error,
+                       "%s: this machine doesn't have the address: use a loopback address, or one that 'ip "
+                       "address' shows",
+                       url);
+    case EACCES:
+        return ae_fail(-error, "%s: no permission for this port: choose one from 1024 on", url);
+    case EAFNOSUPPORT:
+        return ae_fail(-error, "%s: this machine, or this service, may not use IPv%c: use %s", url, six ? '6' : '4',
+                       six ? "127.0.0.1:PORT" : "[::1]:PORT or unix:PATH");
+    case EINVAL: /* of an address of IPv6 that is valid on one interface only */
+        return ae_fail(-error, "%s: an address of one link can't be used: use a loopback or a global address", url);
+    default:
+        return ae_fail(-error, "%s: %s", url, strerror(error));
+    }
+}
+
+static int open_port(struct ae_listen *l) {
+    const int on = 1;
+
     l->fd = socket(l->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (l->fd < 0)
-        return ae_fail(-errno, "%s: %s", url, strerror(errno));
+        return fail_port(l, errno);
     /* So that a restart needn't wait for the kernel to forget old connections. Two listeners stay impossible. */
     (void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (l->address.ss_family == AF_INET6)
         (void)setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(l->fd, (const struct sockaddr *)&l->address, l->length) == 0 && listen(l->fd, BACKLOG) == 0)
         return 0;
-    if (errno == EADDRINUSE)
-        return ae_fail(-errno, "%s: another program listens there: end it, or choose a port with --listen", url);
-    return ae_fail(-errno, "%s: %s", url, strerror(errno));
+    return fail_port(l, errno);
+}
+
+/* The directory of a path, without the "/" at its end unless it is all. */
+static char *directory_of(const char *path, char directory[AE_SOCKET_PATH_MAX + 2]) {
+    const char *slash = strrchr(path, '/');
+    const int len = slash == NULL ? 0 : slash == path ? 1 : (int)(slash - path);
+
+    (void)snprintf(directory, AE_SOCKET_PATH_MAX + 2, "%.*s", len > 0 ? len : 1, len > 0 ? path : ".");
+    return directory;
+}
+
+/* Why a file beside the Unix socket, or the socket, can't be created, and what would be right. */
+static int fail_path(const struct ae_listen *l, int error, const char *file) {
+    char directory[AE_SOCKET_PATH_MAX + 2];
+    struct stat st;
+
+    (void)directory_of(l->path, directory);
+    if (error == ENOENT && stat(directory, &st) != 0)
+        return ae_fail(-error, "unix:%s: there is no directory '%s': create it, or choose another path", l->path,
+                       directory);
+    if (error == ENOTDIR)
+        return ae_fail(-error, "unix:%s: '%s' isn't a directory: choose another path", l->path, directory);
+    if (error == EROFS)
+        return ae_fail(
+            -error,
+            "unix:%s: '%s' is read-only: choose another path; for a service of systemd, add the directory to "
+            "ReadWritePaths=",
+            l->path, directory);
+    if ((error == EACCES || error == EPERM) && access(directory, W_OK | X_OK) != 0)
+        return ae_fail(-error, "unix:%s: no permission to create files in '%s': permit it, or choose another path",
+                       l->path, directory);
+    if ((error == EACCES || error == EPERM || error == ELOOP || error == EISDIR || error == EADDRINUSE) &&
+        lstat(file, &st) == 0)
+        return ae_fail(-error, "unix:%s: '%s' is of another user or of another kind: remove it, or choose another path",
+                       l->path, file);
+    return ae_fail(-error, "unix:%s: can't create '%s': %s: choose another path", l->path, file, strerror(error));
 }
 
 /* Locks PATH.lock, for as long as the process lives. */
@@ -211,40 +272,45 @@ static int lock_path(struct ae_listen *l) {
     (void)snprintf(path, sizeof path, "%s.lock", l->path);
     l->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (l->lock < 0)
-        return ae_fail(-errno, "%s: %s", path, strerror(errno));
+        return fail_path(l, errno, path);
     if (flock(l->lock, LOCK_EX | LOCK_NB) == 0)
         return 0;
-    return errno == EWOULDBLOCK ? ae_fail(-EALREADY, "another aether-metrics listens at unix:%s", l->path)
-                                : ae_fail(-errno, "%s: %s", path, strerror(errno));
+    return errno == EWOULDBLOCK
+               ? ae_fail(-EALREADY, "another aether-metrics listens at unix:%s: end it, or choose another path",
+                         l->path)
+               : ae_fail(-errno, "%s: %s", path, strerror(errno));
 }
 
 /* The path must be free, or a socket that nobody listens at. */
-static int check_path(const char *path) {
+static int check_path(const struct ae_listen *l) {
     struct sockaddr_un address;
     struct stat st;
-    const int length = ae_socket_address(&address, path);
+    const int length = ae_socket_address(&address, l->path);
     int probe, rc;
 
-    if (lstat(path, &st) != 0)
-        return errno == ENOENT ? 0 : ae_fail(-errno, "unix:%s: %s", path, strerror(errno));
+    if (lstat(l->path, &st) != 0)
+        return errno == ENOENT ? 0 : fail_path(l, errno, l->path);
     if (!S_ISSOCK(st.st_mode))
-        return ae_fail(-EEXIST, "unix:%s: the path exists and isn't a socket: remove it, or choose another", path);
+        return ae_fail(-EEXIST, "unix:%s: the path exists and isn't a socket: remove it, or choose another", l->path);
     probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
-        return ae_fail(-errno, "unix:%s: %s", path, strerror(errno));
+        return ae_fail(-errno, "unix:%s: %s", l->path, strerror(errno));
     rc = connect(probe, (const struct sockaddr *)&address, (socklen_t)length) == 0 ? 0 : -errno;
     ae_close(&probe);
-    return rc == -ECONNREFUSED
-               ? 0
-               : ae_fail(-EADDRINUSE, "unix:%s: another program listens there: choose another path", path);
+    if (rc == -ECONNREFUSED)
+        return 0;
+    if (rc == -EACCES || rc == -EPERM)
+        return fail_path(l, -rc, l->path);
+    return ae_fail(-EADDRINUSE, "unix:%s: another program listens there: choose another path", l->path);
 }
 
 static int open_path(struct ae_listen *l) {
     char path[AE_SOCKET_PATH_MAX + 2];
+    const char *file = path;
     struct sockaddr_un address;
     int rc;
 
-    if ((rc = lock_path(l)) != 0 || (rc = check_path(l->path)) != 0)
+    if ((rc = lock_path(l)) != 0 || (rc = check_path(l)) != 0)
         return rc;
     /* Bound under another name first: a program that finds the socket can connect. */
     (void)snprintf(path, sizeof path, "%s~", l->path);
@@ -252,15 +318,18 @@ static int open_path(struct ae_listen *l) {
     (void)unlink(path);
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (l->fd >= 0 && bind(l->fd, (const struct sockaddr *)&address, (socklen_t)length) == 0) {
-        if (chmod(path, SOCKET_MODE) == 0 && listen(l->fd, BACKLOG) == 0 && rename(path, l->path) == 0)
-            return 0;
-        rc = -errno;
+        if (chmod(path, SOCKET_MODE) == 0 && listen(l->fd, BACKLOG) == 0) {
+            file = l->path;
+            if (rename(path, l->path) == 0)
+                return 0;
+        }
+        rc = errno;
         (void)unlink(path);
     } else {
-        rc = -errno;
+        rc = errno;
     }
     ae_close(&l->fd);
-    return ae_fail(rc, "unix:%s: %s", l->path, strerror(-rc));
+    return fail_path(l, rc, file);
 }
 
 int ae_listen_open(struct ae_listen *listen) {
