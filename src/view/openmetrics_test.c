@@ -290,16 +290,11 @@ static void peers(void **state) {
 
 static void full_disk(void **state) {
     const struct ae_view_metrics m = plain_record();
-    FILE *memory = out.file;
-    FILE *file = fopen("/dev/full", "w");
+    FILE *memory = enter_full_disk();
 
     (void)state;
-    assert_non_null(file);
-    setvbuf(file, NULL, _IONBF, 0);
-    ae_out_init(&out, file);
     assert_int_equal(ae_view_metrics(&open_view, &m), -ENOSPC);
-    fclose(file);
-    ae_out_init(&out, memory);
+    leave_full_disk(memory);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, open_out, close_out)

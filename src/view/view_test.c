@@ -600,22 +600,18 @@ static void full_disk(void **state) {
     const struct ae_view_topic list[] = {plain_topic(), odd_topic()};
     const struct ae_view_message message = {.data = "abc", .len = 3};
     const struct ae_view *const views[] = {&text_view, &json_view, &raw_view};
-    FILE *memory = out.file;
-    FILE *file = fopen("/dev/full", "w");
+    FILE *memory = enter_full_disk();
 
     (void)state;
-    assert_non_null(file);
-    setvbuf(file, NULL, _IONBF, 0);
     for (size_t i = 0; i < 3; i++) {
-        ae_out_init(&out, file);
-        clearerr(file);
+        ae_out_init(&out, out.file);
+        clearerr(out.file);
         assert_int_equal(ae_view_message(views[i], &message), -ENOSPC);
-        ae_out_init(&out, file);
-        clearerr(file);
+        ae_out_init(&out, out.file);
+        clearerr(out.file);
         assert_int_equal(ae_view_topics(views[i], list, 2), i == 2 ? AE_VIEW_SKIPPED : -ENOSPC);
     }
-    fclose(file);
-    ae_out_init(&out, memory);
+    leave_full_disk(memory);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, open_out, close_out)
