@@ -631,11 +631,10 @@ def narrow_and_dark():
                 s.page.wait(f"document.querySelector('{'#near' if hash else '#graph'} svg')?.getAttribute('width') <= {width} && "
                             f"document.documentElement.scrollWidth <= {width}", f"{width} pixels, {hash or 'all topics'}")
         s.page.js("location.hash = ''")
-        s.page.media(prefers_color_scheme="light")
-        light = s.page.js(ground)
-        s.page.media(prefers_color_scheme="dark")
-        dark = s.page.js(ground)
-        assert light == "rgb(245, 246, 245)" and dark == "rgb(15, 18, 20)", (light, dark)
+        light, dark = "rgb(245, 246, 245)", "rgb(15, 18, 20)"
+        for scheme, colour in (("light", light), ("dark", dark)):
+            s.page.media(prefers_color_scheme=scheme)
+            s.page.wait(f"{ground} === '{colour}'", f"the page is {scheme} as the system is")
         s.page.key("t")
         assert s.page.js(ground) == light and s.page.js("document.querySelector('#theme').textContent") == "Theme: light"
         s.page.goto(s.url + "/?again")

@@ -780,9 +780,7 @@ function start() {
     window.addEventListener("hashchange", route);
     document.addEventListener("visibilitychange", show);
     // Canvases don't follow the style sheet by themselves.
-    const recolour = () => openQuery !== null && open?.topic && showCharts();
-    window.addEventListener("aether-theme", recolour);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+    window.addEventListener("aether-theme", () => openQuery !== null && open?.topic && showCharts());
     let width = 0;
     new ResizeObserver(() => {
         if ($("main").clientWidth !== width) {

@@ -5,6 +5,7 @@
 (() => {
     const THEMES = ["auto", "light", "dark"];
     const KEY = "aether-theme";
+    const system = matchMedia("(prefers-color-scheme: dark)");
     let theme = "auto";
 
     // Storage may be forbidden. Then the choice lasts as long as the page.
@@ -15,10 +16,7 @@
         theme = "auto";
 
     function apply() {
-        if (theme === "auto")
-            delete document.documentElement.dataset.theme;
-        else
-            document.documentElement.dataset.theme = theme;
+        document.documentElement.dataset.theme = theme !== "auto" ? theme : system.matches ? "dark" : "light";
         const button = document.getElementById("theme");
         if (button)
             button.textContent = `Theme: ${theme}`;
@@ -34,6 +32,7 @@
     }
 
     apply();
+    system.addEventListener("change", apply);
     document.addEventListener("DOMContentLoaded", () => {
         apply();
         document.getElementById("theme").addEventListener("click", next);
