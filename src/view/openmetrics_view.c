@@ -24,7 +24,8 @@ struct family {
     const char *name, *help;
     aether_kind kind;
     aether_unit unit;
-    bool headed; /* its head has been written, which is done before its first sample */
+    bool headed;                /* its head has been written, which is done before its first sample */
+    char limits[AE_POWERS][24]; /* of a histogram's buckets, as text; set with the head */
 };
 
 /* Room for the labels of one sample, as text: a name of 255 bytes, a client of 63, numbers. */
@@ -50,6 +51,21 @@ static void write_head(struct family *f) {
     f->headed = true;
 }
 
+/* A scrape of many topics has millions of words. printf() and the lock of the stream would be most of its cost. */
+static void put(FILE *file, const char *text) {
+    (void)fputs_unlocked(text, file);
+}
+
+static void put_number(FILE *file, uint64_t value) {
+    char text[21], *at = text + sizeof text - 1;
+
+    *at = '\0';
+    do
+        *--at = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    put(file, at);
+}
+
 /* Nanoseconds as seconds, exactly. */
 static void write_seconds(FILE *file, uint64_t ns) {
     char text[40];
@@ -67,33 +83,56 @@ static void write_sample(struct family *f, const char *labels, const aether_metr
 
     if (!f->headed)
         write_head(f);
-    (void)fprintf(f->file, "%s%s", f->name, f->kind == AETHER_COUNTER ? "_total" : "");
+    put(f->file, f->name);
+    put(f->file, f->kind == AETHER_COUNTER ? "_total" : "");
     if (labels[0] != '\0' || labelled) {
-        (void)fprintf(f->file, "{%s%s", labels, labels[0] != '\0' && labelled ? "," : "");
-        if (labelled)
-            (void)fprintf(f->file, "%s=\"%s\"", row->label, row->label_value);
-        (void)fputc('}', f->file);
+        put(f->file, "{");
+        put(f->file, labels);
+        put(f->file, labels[0] != '\0' && labelled ? "," : "");
+        if (labelled) {
+            put(f->file, row->label);
+            put(f->file, "=\"");
+            put(f->file, row->label_value);
+            put(f->file, "\"");
+        }
+        put(f->file, "}");
     }
-    (void)fputc(' ', f->file);
-    if (f->unit == AETHER_UNIT_NS || f->unit == AETHER_UNIT_REALTIME_NS)
+    put(f->file, " ");
+    if (f->unit == AETHER_UNIT_NS || f->unit == AETHER_UNIT_REALTIME_NS) {
         write_seconds(f->file, value);
-    else
-        (void)fprintf(f->file, "%" PRIu64 "\n", value);
+        return;
+    }
+    put_number(f->file, value);
+    put(f->file, "\n");
+}
+
+static void write_bucket(const struct family *f, const char *labels, const char *limit, uint64_t count) {
+    put(f->file, f->name);
+    put(f->file, "_bucket{");
+    put(f->file, labels);
+    put(f->file, ",le=\"");
+    put(f->file, limit);
+    put(f->file, "\"} ");
+    put_number(f->file, count);
+    put(f->file, "\n");
 }
 
 static void write_histogram(struct family *f, const char *labels, const struct ae_powers *powers) {
     uint64_t sum = 0;
 
-    if (!f->headed)
+    if (!f->headed) {
         write_head(f);
+        /* 13 digits are enough for each limit, so the text is exact and the shortest possible, as Go writes it. */
+        for (unsigned i = 0; i < AE_POWERS; i++)
+            (void)snprintf(f->limits[i], sizeof f->limits[i], "%.13g",
+                           (double)(1ull << (AE_POWER_FIRST + i)) / NS_PER_S);
+    }
     for (unsigned i = 0; i < AE_POWERS; i++) {
         sum += powers->counts[i];
-        /* 13 digits are enough for each limit, so the text is exact and the shortest possible, as Go writes it. */
-        (void)fprintf(f->file, "%s_bucket{%s,le=\"%.13g\"} %" PRIu64 "\n", f->name, labels,
-                      (double)(1ull << (AE_POWER_FIRST + i)) / NS_PER_S, sum);
+        write_bucket(f, labels, f->limits[i], sum);
     }
     sum += powers->counts[AE_POWERS];
-    (void)fprintf(f->file, "%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", f->name, labels, sum);
+    write_bucket(f, labels, "+Inf", sum);
     (void)fprintf(f->file, "%s_sum{%s} %.15g\n", f->name, labels, powers->sum_ns / NS_PER_S);
     (void)fprintf(f->file, "%s_count{%s} %" PRIu64 "\n", f->name, labels, sum);
 }
