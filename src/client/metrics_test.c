@@ -398,7 +398,7 @@ static void evictions(void **state) {
     for (unsigned step = 0; step < AE_TOTALS_STEPS; step++) {
         assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 1);
         assert_int_equal(f->out.evictions, 1);
-        ae_totals_step(&f->totals, &f->on.registry, 2, &next, step);
+        ae_totals_step(&f->totals, grant, 2, &next, step);
     }
     ae_record_free(&grant->state);
     assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 1);
