@@ -383,6 +383,11 @@ static uint64_t remember(const struct reading *r, const aether_subscriber_metric
     return s->lag > 0 ? since(r, seen->waits_since) : 0;
 }
 
+/* A process that is stopped or dead: the states of /proc/PID/stat. */
+static bool is_halted(char process) {
+    return process == 'T' || process == 't' || process == 'Z' || process == 'X';
+}
+
 /*
  * Has the subscriber, for which messages wait, received none for a second? If publishers have overrun it, the ring holds
  * only younger messages than those that it missed, so their age says nothing; without stamps neither does the lag. It
@@ -391,7 +396,7 @@ static uint64_t remember(const struct reading *r, const aether_subscriber_metric
 static bool is_stuck(const struct reading *r, const aether_subscriber_metrics *s, const struct ae_seen *seen) {
     const bool stamped = r->geometry->latency != AE_LATENCY_OFF;
 
-    if (!stamped && memchr("TtZX", s->owner.process, 4) != NULL)
+    if (!stamped && is_halted(s->owner.process))
         return true;
     if (s->received_ns < STUCK_NS || (seen->moved_after != 0 && since(r, seen->moved_after) < 2 * STUCK_NS))
         return false;

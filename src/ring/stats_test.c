@@ -30,7 +30,7 @@ static struct ae_figures publisher_figures(const struct ring *ring, const struct
 
 static struct ae_figures subscriber_figures(const struct ring *ring, const struct test_subscriber *subscriber) {
     const struct ae_subscriber *sub = &subscriber->sub;
-    struct ae_figures figures;
+    struct ae_figures figures = {0};
 
     assert_int_equal(read_subscriber(&subscriber->stats,
                                      sub->cursors != NULL ? &ring->cursors_ro->records[sub->record] : NULL, &figures),
@@ -430,7 +430,7 @@ static void a_stopped_publisher_is_named(void **state) {
             .capacity = 8, .max_message = 24, .start_seq = starts[s], .publishers = AETHER_PUBLISHERS_UNBIASED};
         struct test_publisher publisher, stopped;
         struct ring ring;
-        struct ae_figures figures;
+        struct ae_figures figures = {0};
 
         ring_make_as(&ring, &config);
         publisher_open(&publisher, &ring);
@@ -690,7 +690,7 @@ static void skipped_and_aborted(void **state) {
     const aether_topic_config config = {.capacity = 16, .max_message = 24, .publishers = AETHER_PUBLISHERS_UNBIASED};
     struct test_publisher publisher, dead;
     struct test_subscriber subscriber, newest;
-    struct ae_figures figures;
+    struct ae_figures figures = {0};
     struct ring ring;
 
     (void)state;

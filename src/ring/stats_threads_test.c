@@ -194,7 +194,7 @@ static void open_actor(struct scene *scene, unsigned i) {
 /* All have ended, and the subscribers have received all that there is. */
 static void check_end(struct scene *scene, unsigned i) {
     struct actor *actor = &scene->actors[i];
-    struct ae_figures figures;
+    struct ae_figures figures = {0};
 
     if (i < PUBLISHERS) {
         publisher_close(&actor->publisher);

@@ -178,11 +178,13 @@ static void lags(void **state) {
     (void)state;
     expect(
         ae_view_lag(&text_view, &record), 0,
-        "TOPIC  SUBSCRIBER  PID  POLICY    STATE                                  LAG     AGE  LOST                      "
+        "TOPIC  SUBSCRIBER  PID  POLICY    STATE                                  LAG     AGE  LOST                    "
+        "  "
         "      HOLDS UP\n"
         "b|\\n   s\\xff\\n|    790  reliable  stuck, stopped  65,536 (3,000 overwritten)  3.20 s  1,204 (ring 1,200, "
         "retained 4)         2\n"
-        "a      feed          -  latest    idle                                     0       -  0                         "
+        "a      feed          -  latest    idle                                     0       -  0                       "
+        "  "
         "             0\n"
         "\n"
         "b|\\n: publisher feed has waited 3.20 s for subscriber s\\xff\\n| (pid 790), which is stopped, 65,536 behind, "
