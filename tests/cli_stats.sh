@@ -47,7 +47,7 @@ ok "--watch --count" until_true stats '[("instance" in r) for r in rows] == [Tru
     and rows[1]["messages"] < rows[4]["messages"] < rows[7]["messages"]' --watch 0.05 --count 3
 ok "text" shows '^TOPIC +MESSAGES +RATE +PUB +RELIABLE +BEST EFFORT +EVICTED +LAG +SLOTS +STALLED +LOST +P99 '
 ok "text: what the figures are of" shows '^Rates of the last [0-9.]+ m?s; messages, stalls, losses and P99 since each topic was created$'
-ok "text: a topic" shows '^b +1 +0/s +0 +1 +0 +0 +0 +[0-9]+ +0 s +0 +[0-9.]+ [^ ]*s +[0-9.]+ [KM]iB$'
+ok "text: a topic" shows '^b +1 +0/s +0 +1 +0 +0 +0 +[0-9,]+ +0 s +0 +[0-9.]+ [^ ]*s +[0-9.]+ [KM]iB$'
 run "$AETHER_CLI" stats --watch --count 2
 ok "--watch prints blocks without a terminal" [ "$(grep -c '^aetherd at' "$tmp/out")" -eq 2 ]
 without_escapes() { ! grep -q $'\e' "$tmp/out"; }

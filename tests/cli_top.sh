@@ -188,7 +188,7 @@ ok "s: by lag" shows '^by lag'
 keys r N
 ok "r, N: by name, reversed" shows '^by name reversed'
 keys t
-ok "t: latencies of all time" shows 'P50 to MAX since creation'
+ok "t: latencies since creation" shows 'P50 to MAX since creation'
 keys +
 ok "+: a shorter interval" shows 'every 500 ms'
 keys Space

@@ -41,7 +41,8 @@ static void make_page(struct loop *loop, unsigned width, unsigned height) {
         .interval_s = state->interval_s,
         .cost_percent = loop->run->cost_percent,
         .pass_s = loop->run->pass_s,
-        .problems = height >= 20   ? 3
+        .problems = height >= 24   ? height / 8
+                    : height >= 20 ? 3
                     : height >= 10 ? 1
                                    : 0,
     };

@@ -3,8 +3,8 @@
  * layout.h - which columns of a table fit into a width, and its rows.
  *
  * A table's first column is a name and is always shown. The others have ranks: while the width doesn't suffice, the
- * column with the largest rank is left out. A column is as wide as its widest cell. What is left over widens the name up to its longest value, and then columns
- * that can use more.
+ * column with the largest rank is left out. A column is as wide as its widest cell. What is left over widens the name
+ * up to its longest value, and then columns that can use more.
  */
 #ifndef AETHER_CLI_TOP_LAYOUT_H
 #define AETHER_CLI_TOP_LAYOUT_H

@@ -24,7 +24,7 @@ struct top_show {
     unsigned problems;   /* lines of them in the list, at most */
 };
 
-/* p50, p99, p99.9 and the longest one in seconds: since the pass before, or of all time. -1: there are none. */
+/* p50, p99, p99.9 and the longest one in seconds: since the pass before, or since creation. -1: there are none. */
 #define TOP_QUANTILES 4
 void top_show_quantiles(const struct top_show *show, const struct ae_watch_topic *topic, double seconds[TOP_QUANTILES]);
 

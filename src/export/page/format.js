@@ -16,7 +16,8 @@ export function num(value) {
  * below are those of all of Aether's programs: src/view/amount.h.
  */
 function three(value) {
-    return value >= 99.95 || Number.isInteger(value) ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+    const decimals = value >= 99.95 || Number.isInteger(value) ? 0 : value >= 9.995 ? 1 : 2;
+    return value.toFixed(decimals);
 }
 
 /* The formatters below return [number, unit], which a table shows in two columns. */
