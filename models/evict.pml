@@ -2,32 +2,34 @@
 /*
  * evict.pml - publishers evict a slow reliable subscriber; its record goes from owner to owner.
  *
- * Covers E1 to E4 of docs/memory-model.md and the eviction word of docs/layout.md. One cursor record with G owners,
+ * Covers E1 to E5 of docs/memory-model.md and the eviction word of docs/layout.md. One cursor record with G owners,
  * NP publishers (today's topics have one at a time; two show that the protocol doesn't depend on that), C slots, M
  * messages a publisher, N receive calls an owner. Memory is sequentially consistent; claims are atomic.
  *
- *   word_gen, word_ev   evict[r], ONE word (generation, evicted): aetherd stores (g, 0), publishers exchange (g, 0)
- *                       for (g, 1)
+ *   word_gen, word_ev   evict[r], ONE word (generation, evicted): aetherd stores (2g, 0) when it admits owner g, and
+ *                       (2g + 1, 0) when it retires one that isn't evicted; publishers exchange (n, 0) for (n, 1)
  *   active_bit, cursor  the record. The bit is set by the owner, and cleared when it leaves
  *   claim, tag[], pa[], pb[]   the ring: tag BUSY(seq) or COMMITTED(seq), two payload words
  *   cursor_gen          ghost: the generation whose cursor lies in `cursor`
- * Shown: a publisher evicts nobody but the owner whose cursor it looked at; a reader that is lapped finds that the
- * word already says so; it never takes a torn message; delivered + lost = advanced.
+ *   settled             ghost: aetherd has retired the owner and counts whether it was evicted
+ * Shown: a publisher evicts nobody but the owner whose cursor it looked at, and nobody after the retirement; a reader
+ * that is lapped finds that the word already says so; it never takes a torn message; delivered + lost = advanced.
  *
  * Mutants:
  *   NOGEN        the word has no generation
  *   CURFIRST     the publisher loads the cursor before the word (no E2)
  *   WORDFIRST    aetherd stores the word before the cursor (no E1, release). Needs BITSFIRST: while the publisher
- *                loads the bit after the word, J3-F3 alone keeps the old cursor from it
+ *                loads the bit after the word, J3-F3 alone keeps the old cursor from it. Needs KEEPWORD, as BITSFIRST
+ *                is a mutant without it; `settled` is off
  *   DAEMONLATE   aetherd stores the word after the new owner was admitted
  *   PLAINEV      the publisher evicts with a plain store
  *   LATECAS      the publisher overwrites first and evicts then (no E3)
  *   IGNORELAG    the publisher passes over a slow cursor without evicting it
  *   NOVALID      the reader takes its copy without another look at the tag
  *   NOFENCE      the joiner loads the claim before its bit is visible (no J1)
- * Not a mutant:
- *   BITSFIRST    the publisher loads `active` once, before the words (as a refresh does that goes over a mask):
- *                clean, see README.md
+ *   KEEPWORD     aetherd leaves the word as it is when it retires an owner (no E5)
+ *   RAISEFIRST   aetherd raises the word before it clears the bit
+ *   BITSFIRST    the publisher loads `active` once, before the words: with the raised word comes an old bit
  */
 #define BUSY(seq) (2 * ((seq) + 1))
 #define COMMITTED(seq) (2 * ((seq) + 1) + 1)
@@ -35,7 +37,7 @@
 #define EVICT_LAG 2
 
 byte word_gen = 0, cursor = 0, claim = 0, cursor_gen = 0;
-bool word_ev = false, active_bit = false;
+bool word_ev = false, active_bit = false, settled = false;
 byte tag[C], pa[C], pb[C];
 
 proctype Publisher() {
@@ -90,6 +92,7 @@ again:
                        :: word_gen == g && !word_ev ->
 #endif
 #endif
+                          assert(!settled);
                           assert(word_gen == cg);
                           word_gen = g;
                           word_ev = true
@@ -145,12 +148,12 @@ admit:
     :: g < G -> g++
     fi;
 #ifdef WORDFIRST
-    atomic { word_gen = g; word_ev = false };
+    atomic { word_gen = 2 * g; word_ev = false; settled = false };
 #endif
     x = claim;
-    atomic { cursor = x; cursor_gen = g };
+    atomic { cursor = x; cursor_gen = 2 * g };
 #if !defined(WORDFIRST) && !defined(DAEMONLATE)
-    atomic { word_gen = g; word_ev = false }; /* E1 release: a word of this generation comes with its cursor */
+    atomic { word_gen = 2 * g; word_ev = false; settled = false }; /* E1 release: a word of this generation comes with its cursor */
 #endif
     /* join_reliable() */
 #ifdef NOFENCE
@@ -163,7 +166,7 @@ admit:
     next = J;
     cursor = next;
 #ifdef DAEMONLATE
-    atomic { word_gen = g; word_ev = false };
+    atomic { word_gen = 2 * g; word_ev = false; settled = false };
 #endif
     do
     :: n < N ->
@@ -189,7 +192,7 @@ admit:
             fi
         :: t > COMMITTED(next) ->
 gap:
-            atomic { gone = (word_gen == g && word_ev) };
+            atomic { gone = (word_gen == 2 * g && word_ev) };
             assert(gone); /* lapped: the word already says so */
             x = claim;
             x = (x > C -> x - C : 0);
@@ -202,7 +205,23 @@ gap:
     :: break
     od;
     assert(delivered + lost == next - J);
+#ifndef RAISEFIRST
     active_bit = false; /* F4: leaves; or aetherd does it after proof of death */
+#endif
+    atomic { /* E5 acq_rel: after it no publisher evicts, so aetherd can count */
+#ifndef KEEPWORD
+        if
+        :: !word_ev -> word_gen = 2 * g + 1
+        :: else
+        fi;
+#endif
+#ifndef WORDFIRST
+        settled = true
+#else
+        skip
+#endif
+    };
+    active_bit = false;
     goto admit;
 out:
     skip

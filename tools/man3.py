@@ -3,7 +3,7 @@
 """man3.py HEADER.. [--list | --out DIR] - a manual page for each public function, from the comments in the headers.
 
 The headers are the documentation; these pages are the same text for those who type `man aether_publish`. Functions that
-share a comment share a page, which bears the name of the first; the others are links to it. --list prints the pages'
+share a comment have the same page, which bears the name of the first. --list prints the pages'
 names; --out writes them.
 
 A public function without a comment is an error, so this is also the test that there is none.
@@ -287,9 +287,8 @@ def main():
             print('\n'.join(f'{name}.3' for name in names))
         if options.out:
             text = '\n'.join(render(page, types, date, others)) + '\n'
-            (options.out / f'{names[0]}.3').write_text(text, encoding='utf-8')
-            for name in names[1:]:
-                (options.out / f'{name}.3').write_text(f'.so man3/{names[0]}.3\n', encoding='utf-8')
+            for name in names:
+                (options.out / f'{name}.3').write_text(text, encoding='utf-8')
     return 0
 
 

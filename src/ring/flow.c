@@ -78,7 +78,8 @@ static uint64_t first_pending(const struct ae_publisher *p, unsigned r, uint64_t
 }
 
 /*
- * Returns the first pending sequence below seq, and its publisher in holder.record; seq, if there is none. Two things may be missed, and neither matters:
+ * Returns the first pending sequence below seq, and its publisher in holder.record; seq, if there is none. Two things
+ * may be missed, and neither matters:
  *
  *   1. An intent that is stored after it was loaded here. Its claim is at or after seq, or is lost, so it reaches no
  *      slot below the limit.
