@@ -3,8 +3,8 @@
 """man3.py HEADER.. [--list | --out DIR] - a manual page for each public function, from the comments in the headers.
 
 The headers are the documentation; these pages are the same text for those who type `man aether_publish`. Functions that
-share a comment have the same page, which bears the name of the first. --list prints the pages'
-names; --out writes them.
+share a comment have the same page, which bears the name of the first. --list prints the pages' names; --out writes
+them.
 
 A public function without a comment is an error, so this is also the test that there is none.
 """
