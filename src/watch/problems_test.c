@@ -91,7 +91,7 @@ static void for_a_subscriber(void **state) {
     assert_string_equal(
         sentence(0), "publisher feed (pid 810) has waited 3.20 s for a reliable subscriber, and last tried 2.50 s ago");
     assert_string_equal(sentence(1), "subscriber risk (pid 790), which is stopped, is stuck: 65,536 messages wait, the "
-                                     "oldest for 0 ns");
+                                     "oldest for 0 s");
     assert_true(list[1].has_culprit);
     assert_false(list[1].has_victim);
 }
