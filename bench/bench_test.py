@@ -368,7 +368,7 @@ def goals():
          "0.900 × Off")
     said(verdict([rate_row("aether", "A", 2.7e8), rate_row("b", "B", 1e8)], *off), "not measured", "missing")
     said(verdict([latency_row("aether", "A", 100), latency_row("aether-latency-off", "Off", 90)],
-                 "rtt", 8, "single", 1, None, "latency off"), "not reached", "0.900 × Off")
+                 "rtt", 8, "single", 1, None, "latency off"), "not reached", "0.90")
     far = rate_row("aether", "A", 304e6, floor_ns=530.0)
     said(verdict([far, rate_row("b", "B", 1e8, floor_ns=118.0)], *single, "per floor"), "not measured", "far apart")
 

@@ -26,7 +26,7 @@ echo "1..16"
 # The prefix of this build stays: another one would link it anew, for the tests that run meanwhile.
 real=$(meson introspect "$BUILD" --buildoptions | sed 's/.*"name": "prefix", "value": "\([^"]*\)".*/\1/')
 install() { # DESTDIR [remove]
-    NO_REBUILD=1 PREFIX=$real DESTDIR=$1 tools/install.sh "$BUILD" ${2:+"$2"}
+    NO_REBUILD=1 PREFIX=$real DESTDIR=$1 "$SOURCE/tools/install.sh" "$BUILD" ${2:+"$2"}
 }
 check "installs below DESTDIR" install "$root"
 
