@@ -47,11 +47,11 @@ static inline struct nap nap_begin(uint64_t held_up) {
 }
 
 /*
- * The message that came first after the nap. from: when its publish began; sent: when that had returned, or 0 if its
+ * The message that came first after the nap. from: when its publish began. sent: when that had returned, or 0 if its
  * publisher was killed before that, or if another one was whose sequences aetherd had to abort before the message could
- * be received: then the message was late for that reason, and aetherd has woken the sleeper. held_up() is what nap_begin() got. If the message
- * was late, prints that, and adds 1 to *late if the wake-up was lost, or to *excused if the machine was the reason. name
- * and i say which sleeper it is.
+ * be received: then the message was late for that reason, and aetherd has woken the sleeper. held_up() is what
+ * nap_begin() got. If the message was late, prints that, and adds 1 to *late if the wake-up was lost, or to *excused if
+ * the machine was the reason. name and i say which sleeper it is.
  */
 static inline void nap_judge(const struct nap *nap, uint64_t from, const uint64_t *sent, uint64_t (*held_up)(void),
                              const char *name, unsigned i, uint64_t *late, uint64_t *excused) {
