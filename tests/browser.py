@@ -150,26 +150,20 @@ class Page:
         more = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {}
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
+    def press(self, selector):
+        """Presses the button on an element. Returns where, for release()."""
+        self.js(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
+        at = self.js(f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+                     "return [r.x + r.width / 2, r.y + r.height / 2]; })()")
+        for kind in ("mouseMoved", "mousePressed"):
+            self.pointer(*at, kind)
+        return at
+
+    def release(self, at):
+        self.pointer(*at, "mouseReleased")
+
     def click(self, selector):
-        """Presses on an element. The page may draw it anew, or move it, between the look and the press: then again."""
-        quoted, end = json.dumps(selector), time.monotonic() + DEADLINE_S
-        while True:
-            at = self.js(f"""(() => {{
-                const element = document.querySelector({quoted});
-                element.scrollIntoView({{block: 'center'}});
-                const r = element.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
-                const top = document.elementFromPoint(x, y);
-                window.pressed = false;
-                document.addEventListener('click', (event) => {{
-                    window.pressed = event.target.closest({quoted}) !== null;
-                }}, {{capture: true, once: true}});
-                return element.contains(top) || top?.contains(element) ? [x, y] : null;
-            }})()""")
-            for kind in ("mouseMoved", "mousePressed", "mouseReleased") if at else ():
-                self.pointer(*at, kind)
-            if at and self.js("window.pressed") is not False:
-                return
-            assert time.monotonic() < end, f"{selector} can't be pressed"
+        self.release(self.press(selector))
 
     def screenshot(self, path, full=False):
         more = {}

@@ -290,6 +290,17 @@ def sorts_and_filters():
         assert sorted(row["name"] for row in table(s)) == ["config/reload", "robot/commands", "robot/pose"]
 
 
+def slow_press():
+    """A press on the picture opens its topic, also if readings come while the button is down"""
+    with stage(page_world.busy()) as s:
+        s.asked(2)
+        at = s.page.press("#graph a")
+        s.asked(3)
+        s.page.release(at)
+        s.page.wait("location.hash.startsWith('#topic=')", "the topic is open")
+        s.clean()
+
+
 def keyboard_alone():
     """Everything works with the keyboard alone"""
     with stage(page_world.busy()) as s:
@@ -695,7 +706,7 @@ def readable_aloud():
 
 
 CASES = [numbers_and_units, topics_as_in_the_document, rates_are_differences, unknown_is_a_dash, junk_in_documents, hostile_names,
-         policy_holds, sorts_and_filters, keyboard_alone, below_a_path, pauses, the_slow_by_name, dead_daemon, stale_is_never_live,
+         policy_holds, sorts_and_filters, slow_press, keyboard_alone, below_a_path, pauses, the_slow_by_name, dead_daemon, stale_is_never_live,
          removed_topic, one_topic, recent_quantiles, many_topics, many_peers, bounded_memory, narrow_and_dark, readable_aloud]
 
 try:

@@ -192,7 +192,8 @@ function speak(found) {
 
 function showGraph(box, topics, opened) {
     const width = box.clientWidth;
-    if (width === 0)
+    /* Not while the button is down: a press on a link that is replaced before the release opens nothing. */
+    if (width === 0 || box.matches(":active"))
         return;
     const focus = box.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     box.replaceChildren(topics.length === 0 ? el("p", {class: "quiet"}, "nothing to show")
