@@ -106,12 +106,12 @@ static void stamps_follow_the_pace(void **state) {
     count = watch->count;
     pace(watch, 64 * GROUP_MAX, 20);
     assert_in_range(watch->count - count, 63, 65);
-    pace(watch, 2 * GROUP_MAX, 150 * US); /* slow again: within two groups each message is stamped */
+    pace(watch, 2 * GROUP_MAX, 375 * US); /* slow again: within two groups each message is stamped */
     count = watch->count;
-    pace(watch, 1000, 150 * US);
+    pace(watch, 1000, 375 * US);
     assert_int_equal(watch->count - count, 1000);
     count = watch->count;
-    pace(watch, 10000, 10 * US); /* every tenth is 100 us apart */
+    pace(watch, 10000, 25 * US); /* every tenth is 250 us apart */
     assert_in_range(watch->count - count, 10000 / 20, 10000 / 4);
     watch_close(watch);
     free(watch);
@@ -127,7 +127,7 @@ static void positions_are_random(void **state) {
     watch_open(watch, AETHER_LATENCY_SAMPLED);
     for (int form = 0; form < 2; form++) {
         for (int i = 0; i < 6400; i++) {
-            now += 50 * US;
+            now += 125 * US;
             assert_int_equal(publish_as(watch->publisher.handle, form == 0 ? BATCH : ARRAY, 8, 32), 0);
             look(watch);
             if (i == 100)
@@ -270,7 +270,7 @@ static void samples_count_their_weight(void **state) {
     watch_open(watch, AETHER_LATENCY_SAMPLED);
     subscriber_open(&subscriber, &watch->ring, watch->ring.log_ro, 0, &reliable);
     for (uint64_t i = 0; i < 100000; i++) {
-        pace(watch, 1, i % 20000 < 10000 ? 100 : 30 * US);
+        pace(watch, 1, i % 20000 < 10000 ? 100 : 75 * US);
         now += 777;
         assert_int_equal(aether_receive(subscriber.handle, &message), 1);
         assert_int_equal(word(&subscriber.stats.buckets[ae_histogram_index(777)]), watch->weights);

@@ -5,7 +5,7 @@
 #include "ring/figures.h"
 
 /* A fast publisher stamps a message about this often, as long as a group isn't larger than GROUP_MAX. */
-#define SAMPLE_NS 100000u
+#define SAMPLE_NS 250000u
 #define WEIGHT_MAX 12u
 #define NEVER INT64_MAX                                                 /* no message has this number */
 #define PUBLISHER_WORDS (offsetof(ae_account, lost) / sizeof(uint64_t)) /* the others stay 0 */
