@@ -20,6 +20,9 @@ CMOCKA = {
 TAP_CASE = re.compile(r"^(ok|not ok)\b(?:.*?# *(SKIP)\b)?", re.MULTILINE | re.IGNORECASE)
 TAP_SKIP_ALL = re.compile(r"^1\.\.0 *# *SKIP", re.MULTILINE | re.IGNORECASE)
 SKIP = 77  # exit status
+# What a failed case says about itself: the line of the verdict, and the comments (TAP) or errors (cmocka) that follow it.
+REASON = re.compile(r"^(?:not ok\b.*(?:\n *#.*)*|.*\[  ERROR   \].*(?:\n\[   LINE.*)?)", re.MULTILINE | re.IGNORECASE)
+REASONS_MAX = 3
 
 
 def cmocka_cases(output):
@@ -59,6 +62,11 @@ def cases(entry, protocol, is_unit):
     return passed, failed, skipped, None
 
 
+def reasons(entry):
+    """What the failed cases say, so that the end of a long output suffices to see what is wrong."""
+    return REASON.findall((entry.get("stdout") or "") + "\n" + (entry.get("stderr") or ""))
+
+
 def in_slice(test, suite):
     """Was the test to be run with this SUITE?"""
     return suite == "" or (f"aether:{suite.removeprefix('no-')}" in test["suite"]) != suite.startswith("no-")
@@ -79,6 +87,9 @@ def build_totals(directory, suite):
         totals = [total + count for total, count in zip(totals, counts)]
         if counts[1]:
             print(f"  FAILED {directory.name}: {entry['name']}" + (f": {why}" if why else ""))
+            for reason in reasons(entry)[:REASONS_MAX]:
+                first, *more = reason.splitlines()
+                print("".join(f"    {line[:200]}\n" for line in [first] + more[-9:]), end="")
     if len(lines) != wanted:
         print(f"  FAILED {directory.name}: {len(lines)} tests ran, not {wanted}")
         totals[1] += max(1, wanted - len(lines))
