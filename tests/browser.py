@@ -151,13 +151,31 @@ class Page:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def press(self, selector):
-        """Presses the button on an element. Returns where, for release()."""
-        self.js(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
-        at = self.js(f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
-                     "return [r.x + r.width / 2, r.y + r.height / 2]; })()")
-        for kind in ("mouseMoved", "mousePressed"):
-            self.pointer(*at, kind)
-        return at
+        """Presses the button on an element. Returns where, for release().
+
+        A reading may move the page after its place was asked for. Then the press has hit something else: the button is let go
+        far from it, which is no click, and pressed again.
+        """
+        quoted, end = json.dumps(selector), time.monotonic() + DEADLINE_S
+        while True:
+            at = self.js(f"""(() => {{
+                const element = document.querySelector({quoted});
+                if (!element)
+                    return null;
+                element.scrollIntoView({{block: 'center'}});
+                window.hit = false;
+                window.addEventListener('mousedown', (event) => {{ window.hit = event.target.closest({quoted}) !== null; }},
+                                        {{capture: true, once: true}});
+                const r = element.getBoundingClientRect();
+                return [r.x + r.width / 2, r.y + r.height / 2];
+            }})()""")
+            if at:
+                for kind in ("mouseMoved", "mousePressed"):
+                    self.pointer(*at, kind)
+                if self.js("window.hit"):
+                    return at
+                self.release([0, 0])
+            assert time.monotonic() < end, f"{selector} can't be pressed"
 
     def release(self, at):
         self.pointer(*at, "mouseReleased")
