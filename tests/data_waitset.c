@@ -104,34 +104,6 @@ static bool is_readable(int epoll, int timeout_ms) {
     return n == 1;
 }
 
-/* ---- the machine ---- */
-
-/* For how long the threads of this process were ready to run without running; 0 where the kernel doesn't count it. */
-static uint64_t threads_held_up_ns(void) {
-    static int fds[2] = {-1, -1}; /* of this thread and of the set's helper */
-    static unsigned count;
-    uint64_t all = 0;
-    char path[300];
-
-    if (count < threads()) { /* the first call, and the first one after the helper was started */
-        DIR *dir = opendir("/proc/self/task");
-        struct dirent *entry;
-        REQUIRE(dir != NULL);
-        for (count = 0; (entry = readdir(dir)) != NULL && count < 2;) {
-            if (entry->d_name[0] == '.')
-                continue;
-            snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", entry->d_name);
-            if (fds[count] >= 0)
-                close(fds[count]);
-            fds[count++] = open(path, O_RDONLY | O_CLOEXEC);
-        }
-        closedir(dir);
-    }
-    for (unsigned i = 0; i < count; i++)
-        all += held_up_ns(fds[i]);
-    return all;
-}
-
 /* ---- the hunt: subscribers ---- */
 
 struct subscriber {

@@ -34,16 +34,6 @@ static uint64_t seed;
 
 static const aether_topic_config config = {.max_message = 16, .capacity = CAPACITY};
 
-/* ---- the machine ---- */
-
-static uint64_t own_held_up_ns(void) {
-    static int fd = -1;
-
-    if (fd < 0)
-        fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    return held_up_ns(fd);
-}
-
 /* ---- the sleepers ---- */
 
 struct sleeper {
@@ -59,8 +49,8 @@ static void take(struct sleeper *sleeper, const aether_message *message, const s
     pass_aborted(&sleeper->subscriber, message->seq); /* of a hunter that was killed in a publish */
     REQUIRE(message->seq == sleeper->subscriber.expected && message->lost == 0 && message->len == 8);
     if (nap != NULL)
-        nap_judge(nap, *(const uint64_t *)message->data, &stage->sent[message->seq % STAMPS], own_held_up_ns, "sleeper",
-                  sleeper->me, &stage->sleepers[sleeper->me].late, &stage->sleepers[sleeper->me].excused);
+        nap_judge(nap, *(const uint64_t *)message->data, &stage->sent[message->seq % STAMPS], threads_held_up_ns,
+                  "sleeper", sleeper->me, &stage->sleepers[sleeper->me].late, &stage->sleepers[sleeper->me].excused);
     sleeper->subscriber.expected++;
     sleeper->subscriber.delivered++;
 }
@@ -136,13 +126,13 @@ static void sleep_and_wake(unsigned me) {
     set(&stage->sleepers[me].waits_for, sleeper.subscriber.expected);
     set(&stage->sleepers[me].alive, 1);
     add(&stage->sleepers[me].joined, 1);
-    nap = nap_begin(own_held_up_ns());
+    nap = nap_begin(threads_held_up_ns());
     while (drain(&sleeper, &nap) != 0 || !get(&stage->stop) ||
            aether_subscriber_stream(sleeper.subscriber.sub) != AETHER_STREAM_CLOSED) {
         if (++n % 64 == 0)
             count_sleeps(&sleeper);
         if (sleeper.me % 4 != 2 || sleeper.idle.rounds == 0) /* that one polls many times before it sleeps */
-            nap = nap_begin(own_held_up_ns());
+            nap = nap_begin(threads_held_up_ns());
         set(&stage->sleepers[me].waits_for, sleeper.subscriber.expected);
         sleep_once(&sleeper, &nap);
     }
