@@ -21,7 +21,7 @@ import time
 import traceback
 
 AETHERD = os.environ.get("AETHERD", "aetherd")
-DEADLINE_S = 30  # an expected event that takes longer is a failure
+DEADLINE_S = 60  # an expected event that takes longer is a failure
 
 VERSION = 4
 HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)

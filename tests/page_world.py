@@ -314,6 +314,7 @@ class Server:
             doc = {"time_ns": 1, "error": "another layout version: 9", "instance": None, "topics": []}
             return 200, "application/json", json.dumps(doc).encode()
         if self.override is not None:
+            self.asked += not query
             return 200, "application/json", json.dumps(self.override(query)).encode()
         only = None
         if query:
