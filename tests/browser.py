@@ -181,7 +181,17 @@ class Page:
         self.pointer(*at, "mouseReleased")
 
     def click(self, selector):
-        self.release(self.press(selector))
+        """Presses and releases. If the page moved between the two, that is no click on the element: then again."""
+        quoted, end = json.dumps(selector), time.monotonic() + DEADLINE_S
+        self.js("window.clicked = false; true")
+        while True:
+            self.js(f"""window.addEventListener('click', (event) => {{
+                window.clicked = event.target.closest({quoted}) !== null;
+            }}, {{capture: true, once: true}})""")
+            self.release(self.press(selector))
+            if self.js("window.clicked !== false"):
+                return
+            assert time.monotonic() < end, f"{selector} can't be clicked"
 
     def screenshot(self, path, full=False):
         more = {}
