@@ -167,9 +167,9 @@ typedef struct aether_subscriber_metrics {
 typedef struct aether_departed_metrics {
     aether_owner owner; /* process is '?' */
     aether_role role;
-    uint32_t died;     /* 1: its client died; 0: it closed */
+    uint32_t died;     /* 1: its program ended without closing it; 0: it was closed, also by aether_disconnect() */
     uint32_t evicted;  /* 1: publishers had evicted it */
-    uint64_t left_ns;  /* CLOCK_REALTIME */
+    uint64_t left_ns;  /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
     uint64_t messages; /* published, or delivered */
     uint64_t lost, aborted, skipped;
     uint64_t full, stall_ns;

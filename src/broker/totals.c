@@ -179,15 +179,16 @@ static void add_subscriber(ae_totals_topic *sum, const struct last *last, const 
     departed->evicted = (uint32_t)figures->evicted;
 }
 
-/* The record as it will be with these figures. */
+/* The record as it will be with these figures. died: the client has ended; it may have closed the handle before. */
 static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topic, const ae_registry_grant *grant,
                    const struct last *last, bool died, ae_totals_topic *sum) {
     const uint32_t client = ae_index_client(&broker->index, grant->client_id);
+    const uint64_t closed = last->copy.closed.v, now = ae_realtime_ns();
     ae_departed departed = {.grant_id = grant->grant_id,
                             .client_id = grant->client_id,
-                            .left_ns = ae_realtime_ns(),
+                            .left_ns = closed != 0 ? ae_figures_left(closed, ae_now_ns(), now) : now,
                             .role = grant->role,
-                            .died = died,
+                            .died = died && closed == 0,
                             .messages = last->figures.messages};
 
     if (client != AE_NO_CLIENT) {

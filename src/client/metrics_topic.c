@@ -59,6 +59,54 @@ static void fill_owner(const struct reading *r, const ae_registry_grant *grant, 
     owner->process = ae_survey_process(client);
 }
 
+/*
+ * Was it closed, although aetherd hasn't added it to the totals yet? Perhaps none runs. A program that says so isn't
+ * believed as long as the topic's words let it publish or hold publishers up.
+ */
+static bool is_closed(const struct reading *r, const ae_registry_grant *grant, const struct ae_record *record) {
+    if (record->copy.closed.v == 0)
+        return false;
+    if (grant->role == AE_ROLE_PUBLISHER)
+        return r->objects.log != NULL && (ae_load_relaxed(&r->objects.log->stream.open) >> grant->record & 1) == 0;
+    return grant->role != AE_ROLE_RELIABLE || r->objects.cursors == NULL ||
+           !ae_survey_is_active(r->objects.cursors, grant->record);
+}
+
+/* Makes room for one that left then among those that have gone, the latest first. NULL: there were later ones enough. */
+static aether_departed_metrics *departed_place(const struct reading *r, uint64_t left_ns) {
+    aether_departed_metrics *all = r->metrics->departed;
+    size_t at = 0, count = r->out->departed_count;
+
+    while (at < count && all[at].left_ns > left_ns)
+        at++;
+    if (at == AE_DEPARTED_MAX)
+        return NULL;
+    if (count < AE_DEPARTED_MAX)
+        r->out->departed_count = ++count;
+    memmove(&all[at + 1], &all[at], (count - 1 - at) * sizeof *all);
+    return &all[at];
+}
+
+/* NULL: it isn't one of the last that have gone. */
+static aether_departed_metrics *add_closed(const struct reading *r, const ae_registry_grant *grant,
+                                           const struct ae_record *record) {
+    const uint64_t left_ns = ae_figures_left(record->copy.closed.v, r->now, ae_realtime_ns());
+    aether_departed_metrics *to = departed_place(r, left_ns);
+
+    if (to == NULL)
+        return NULL;
+    *to = (aether_departed_metrics){.role = (aether_role)grant->role,
+                                    .left_ns = left_ns,
+                                    .messages = record->figures.messages,
+                                    .lost = record->figures.lost,
+                                    .aborted = record->figures.aborted,
+                                    .skipped = record->figures.skipped,
+                                    .evicted = record->figures.evicted != 0};
+    fill_owner(r, grant, &to->owner);
+    to->owner.process = '?';
+    return to;
+}
+
 /* ---- publishers -------------------------------------------------------------------------------------------------- */
 
 /* How far the subscriber of an active record is behind `end`, as publishers see it: at most a ring. 0: nothing holds them. */
@@ -139,16 +187,12 @@ static void fill_waits(const struct reading *r, const ae_stats_record *copy, aet
         p->waits_subscriber = (int32_t)copy->waits_record.v;
 }
 
-static void add_publisher(struct reading *r, const ae_registry_grant *grant, const struct ae_record *record) {
-    aether_topic_metrics *out = r->out;
+/* Returns how long its present stall has lasted. */
+static uint64_t fill_publisher(const struct reading *r, const struct ae_record *record, aether_publisher_metrics *p) {
     const struct ae_figures *figures = &record->figures;
     const ae_stats_record *copy = &record->copy;
     uint64_t present;
 
-    if (out->publisher_count == AE_PUBLISHERS_MAX) /* more than there are records */
-        return;
-    r->by_publisher[grant->record] = (int32_t)out->publisher_count;
-    aether_publisher_metrics *p = &r->metrics->publishers[out->publisher_count++];
     *p = (aether_publisher_metrics){.joined = figures->joined,
                                     .next = figures->next,
                                     .messages = figures->messages,
@@ -164,8 +208,10 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
                                     .loans = copy->loans.v,
                                     .lane_bytes = r->geometry->lane_bytes,
                                     .lane_used = at_most(copy->lane_used.v, r->geometry->lane_bytes)};
-    fill_owner(r, grant, &p->owner);
-    fill_waits(r, copy, p);
+    return present;
+}
+
+static void sum_publisher(aether_topic_metrics *out, const aether_publisher_metrics *p, uint64_t present) {
     add(&out->published, p->messages);
     add(&out->published_bytes, p->bytes);
     add(&out->batches, p->batches);
@@ -175,6 +221,28 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
     add(&out->retries, p->retries);
     add(&out->wakes, p->wakes);
     out->stall_longest = larger(out->stall_longest, larger(p->stall_longest, present));
+}
+
+static void add_publisher(struct reading *r, const ae_registry_grant *grant, const struct ae_record *record) {
+    aether_topic_metrics *out = r->out;
+    aether_publisher_metrics *p = &r->metrics->publishers[out->publisher_count];
+    aether_departed_metrics *gone;
+    aether_publisher_metrics closed;
+
+    if (is_closed(r, grant, record)) {
+        sum_publisher(out, &closed, fill_publisher(r, record, &closed));
+        if ((gone = add_closed(r, grant, record)) != NULL) {
+            gone->full = closed.full;
+            gone->stall_ns = closed.stall_ns;
+        }
+        return;
+    }
+    if (out->publisher_count == AE_PUBLISHERS_MAX) /* more than there are records */
+        return;
+    r->by_publisher[grant->record] = (int32_t)out->publisher_count++;
+    sum_publisher(out, p, fill_publisher(r, record, p));
+    fill_owner(r, grant, &p->owner);
+    fill_waits(r, &record->copy, p);
 }
 
 /* ---- subscribers ------------------------------------------------------------------------------------------------- */
@@ -268,17 +336,23 @@ static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_me
 /* end: the topic's, loaded before the record. */
 static int add_subscriber(struct reading *r, const ae_registry_grant *grant, const ae_stats_record *shared,
                           const struct ae_record *record, uint64_t end) {
+    const bool closed = is_closed(r, grant, record);
     const int rc = grow_subscribers(r);
 
     if (rc != 0)
         return rc;
-    if (grant->role == AE_ROLE_RELIABLE)
-        r->by_cursor[grant->record] = (int32_t)r->out->subscriber_count;
-    aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count++];
+    aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count];
     fill_subscriber(r, grant, record, s);
-    s->overwritten = overwritten(r, grant, record, end);
+    s->overwritten = closed ? 0 : overwritten(r, grant, record, end);
     fill_latency(shared, &record->copy, &s->latency);
     sum_subscriber(r->out, s);
+    if (closed) {
+        (void)add_closed(r, grant, record);
+        return 0;
+    }
+    if (grant->role == AE_ROLE_RELIABLE)
+        r->by_cursor[grant->record] = (int32_t)r->out->subscriber_count;
+    r->out->subscriber_count++;
     return 0;
 }
 
@@ -317,9 +391,10 @@ static void add_totals(aether_topic_metrics *out, const ae_totals_topic *sums) {
 static void add_departed(struct reading *r, const ae_totals_topic *sums) {
     const uint64_t count = sums->departed_count;
 
-    for (uint64_t i = 1; i <= count && i <= AE_DEPARTED_MAX; i++) {
+    /* aetherd doesn't always learn in order who has gone. The first ones here leave room for all. */
+    for (uint64_t i = count < AE_DEPARTED_MAX ? count : AE_DEPARTED_MAX; i > 0; i--) {
         const ae_departed *from = &sums->departed[(count - i) % AE_DEPARTED_MAX];
-        aether_departed_metrics *to = &r->metrics->departed[r->out->departed_count++];
+        aether_departed_metrics *to = departed_place(r, from->left_ns);
         *to = (aether_departed_metrics){
             .owner = {.grant_id = from->grant_id, .client_id = from->client_id, .pid = from->pid, .process = '?'},
             .role = (aether_role)from->role,

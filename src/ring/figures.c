@@ -135,6 +135,12 @@ static uint64_t count_since(const ae_log *log, const ae_geometry *geometry, uint
     return count;
 }
 
+uint64_t ae_figures_left(uint64_t closed, uint64_t now, uint64_t realtime) {
+    const uint64_t ago = closed < now ? now - closed : 0;
+
+    return realtime > ago ? realtime - ago : 0;
+}
+
 uint64_t ae_figures_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next) {
     uint64_t count = 0;
     bool sure = false;

@@ -53,6 +53,12 @@ bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t
                              struct ae_figures *figures);
 
 /*
+ * CLOCK_REALTIME of the moment at which the handle of a record was closed, which was CLOCK_MONOTONIC `closed`; not later
+ * than now, whatever the record says. now and realtime: of both clocks.
+ */
+uint64_t ae_figures_left(uint64_t closed, uint64_t now, uint64_t realtime);
+
+/*
  * Counts the messages that the publisher of a record has published since its account said `next`. It doesn't count
  * those that it has claimed but not committed yet, so the number doesn't go back if it dies and they are aborted. log
  * is mapped up to the end of the slots; without them, if geometry is NULL, and then what is claimed counts as

@@ -89,7 +89,8 @@ typedef struct ae_stats_record {
     ae_u64 flips;
     ae_u64 policy;  /* subscriber: aether_policy */
     ae_u64 last_ns; /* CLOCK_MONOTONIC of its last stamped message: published, or received */
-    uint8_t reserved2[104];
+    ae_u64 closed;  /* CLOCK_MONOTONIC ns: its owner closed it; 0: it didn't. Then it writes nothing more */
+    uint8_t reserved2[96];
     ae_stats_account account[2];
 
     /* block 5: publisher */
@@ -140,10 +141,10 @@ typedef struct ae_stats_header {
 /* The last figures of a publisher or subscriber that has gone. */
 typedef struct ae_departed {
     uint64_t grant_id, client_id;
-    uint64_t left_ns; /* CLOCK_REALTIME, when aetherd folded it */
+    uint64_t left_ns; /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
     uint32_t role;
     uint32_t pid;
-    uint32_t died; /* 1: its client died; 0: it closed */
+    uint32_t died; /* 1: its program ended without closing it; 0: it was closed */
     uint32_t evicted;
     uint64_t messages; /* published, or delivered */
     uint64_t lost, aborted, skipped;
