@@ -112,7 +112,9 @@ typedef struct aether_owner {
     uint64_t client_id;
     char client[64]; /* the client's name, NUL-terminated */
     uint32_t pid;    /* 0 where the kernel doesn't say */
-    char process;    /* its state as in /proc/PID/stat: R, S, D, T (stopped), Z ...; '?' unknown */
+    /* its state as in /proc/PID/stat: R, S, D, T (stopped), Z ...; X: it has ended, and no aetherd has noticed yet; '?'
+     * unknown */
+    char process;
 } aether_owner;
 
 typedef struct aether_publisher_metrics {
@@ -152,9 +154,9 @@ typedef struct aether_subscriber_metrics {
     uint64_t aborted;     /* sequences that a publisher had claimed, but died before it committed them */
     uint64_t skipped;     /* sequences that a latest subscriber passed over for a newer message */
     uint64_t evictions;   /* 1: publishers have evicted it, also if it has received nothing since and so doesn't know */
-    uint64_t lag;         /* messages between next and the topic's end */
+    uint64_t lag;         /* messages between next and the topic's end; if it holds publishers up: what they wait for */
     uint64_t overwritten; /* of `lag`: no longer in the ring, so the next receive counts at least these as lost */
-    uint64_t age_ns;      /* how long ago the oldest unread message was published; 0: none is unread; AETHER_UNKNOWN */
+    uint64_t age_ns; /* how long ago the oldest unread message was published, at least; 0: none is; AETHER_UNKNOWN */
     uint64_t received_ns; /* how long ago it last received a stamped message; AETHER_UNKNOWN */
     uint64_t sleeps;      /* times that it slept to wait for a message; a wait in a waitset counts once */
     uint64_t woken;       /* of these, times after which there was one */
@@ -211,7 +213,7 @@ typedef struct aether_client_metrics {
     char name[64]; /* NUL-terminated */
     uint32_t pid;  /* 0 where the kernel doesn't say */
     uint32_t uid;
-    char process;                     /* its state as in /proc/PID/stat; '?' unknown */
+    char process;                     /* as in aether_owner */
     uint64_t created_ns;              /* CLOCK_REALTIME */
     uint64_t publishers, subscribers; /* open */
     uint64_t stats_bytes;             /* shared memory of its statistics */

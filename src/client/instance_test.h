@@ -3,6 +3,7 @@
 #ifndef AE_CLIENT_INSTANCE_TEST_H
 #define AE_CLIENT_INSTANCE_TEST_H
 
+#include "base/clock.h"
 #include "ring/claim.h"
 #include "ring/geometry.h"
 #include "shm/names.h"
@@ -100,6 +101,7 @@ static inline void add_client(struct test_instance *t, uint32_t i, uint64_t id, 
     ae_record_begin(&client->state);
     client->client_id = id;
     client->pid = pid;
+    client->created_ns = ae_realtime_ns();
     memcpy(client->name, name, strlen(name) + 1);
     ae_record_commit(&client->state);
 }

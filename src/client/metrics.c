@@ -158,7 +158,7 @@ AE_EXPORT int aether_metrics_client(aether_metrics *metrics, uint32_t *cursor, a
     *client = (aether_client_metrics){.client_id = found->client_id,
                                       .pid = found->pid,
                                       .uid = found->uid,
-                                      .process = ae_survey_process(found),
+                                      .process = ae_survey_process(&metrics->survey, found),
                                       .created_ns = found->created_ns,
                                       .publishers = found->publishers,
                                       .subscribers = found->subscribers,

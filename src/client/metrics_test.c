@@ -5,6 +5,7 @@
 #include "client/instance_test.h"
 #include "client/mappings.h"
 #include "client/metrics_topic.h"
+#include "shm/token.h"
 #include "shm/totals.h"
 #include <aether/metrics.h>
 #include <ctype.h>
@@ -88,7 +89,7 @@ static const aether_topic_metrics *read_it(struct fixture *f) {
         const aether_subscriber_metrics *s = &out->subscribers[i];
         assert_true(s->next - s->joined == s->delivered + s->lost + s->aborted + s->skipped);
         assert_true(s->lost == s->lost_by[0] + s->lost_by[1] + s->lost_by[2] + s->lost_by[3]);
-        assert_true(s->lag <= out->lag && s->next + s->lag <= out->info.next_seq);
+        assert_true(s->lag <= out->lag && (s->holds_up != 0 || s->next + s->lag <= out->info.next_seq));
         assert_true(s->overwritten <= s->lag && s->overwritten <= out->overwritten);
     }
     return out;
@@ -315,7 +316,11 @@ static void states(void **state) {
 
     ae_store_relaxed(&f->records[RELIABLE]->last_ns, now + 1000 * SECOND);
     s = &read_it(f)->subscribers[0];
-    assert_int_equal(s->received_ns, 0); /* the clocks differ */
+    assert_true(s->received_ns == AETHER_UNKNOWN); /* the clocks differ */
+    assert_int_equal(s->state, AETHER_SUBSCRIBER_STUCK);
+    ae_store_relaxed(&f->records[RELIABLE]->last_ns, ae_now_ns() + SECOND / 2); /* since the reading has begun */
+    s = &read_it(f)->subscribers[0];
+    assert_int_equal(s->received_ns, 0);
     assert_int_equal(s->state, AETHER_SUBSCRIBER_BEHIND);
     assert_int_equal(f->out.stuck, 0);
 
@@ -443,8 +448,13 @@ static void stuck_without_stamps(void **state) {
     backdate(f, BEST_EFFORT, 3 * SECOND);
     assert_int_equal(read_it(f)->subscribers[1].state, AETHER_SUBSCRIBER_STUCK);
     /* What was received lately had a stamp. */
-    ae_store_relaxed(&f->records[BEST_EFFORT]->last_ns, ae_now_ns() + 1000 * SECOND);
+    ae_store_relaxed(&f->records[BEST_EFFORT]->last_ns, ae_now_ns());
     assert_int_equal(read_it(f)->subscribers[1].state, AETHER_SUBSCRIBER_BEHIND);
+    assert_true(f->out.subscribers[1].received_ns < SECOND);
+    /* Nobody has received anything in an hour from now. */
+    ae_store_relaxed(&f->records[BEST_EFFORT]->last_ns, ae_now_ns() + 3600 * SECOND);
+    assert_int_equal(read_it(f)->subscribers[1].state, AETHER_SUBSCRIBER_STUCK);
+    assert_true(f->out.subscribers[1].received_ns == AETHER_UNKNOWN);
     ae_store_relaxed(&f->records[BEST_EFFORT]->last_ns, 0);
     /* Another subscriber's grant is in the same record of the registry. */
     f->on.registry.grants[BEST_EFFORT].grant_id = 300;
@@ -629,6 +639,97 @@ static void false_accusations(void **state) {
     assert_int_equal(read_it(f)->publishers[1].waits, AETHER_WAITS_NOT);
     set_waits(f, PUBLISHER, AE_WAITS_PUBLISHER, 2, 1094);
     assert_int_equal(read_it(f)->publishers[0].waits_publisher, 1);
+}
+
+/*
+ * A subscriber says that it has received everything, just now, or that publishers don't wait for it, and yet gives no
+ * slot free. What a publisher waits for counts.
+ */
+static void a_holder_hides(void **state) {
+    struct fixture *f = *state;
+    const aether_subscriber_metrics *s = f->out.subscribers;
+
+    publish_all(f);
+    receive_all(f);
+    ae_store_release(&f->cursors->records[5].cursor, 1040);
+    for (uint64_t by_position = 0; by_position < 2; by_position++) {
+        store_account(f->records[RELIABLE],
+                      &(ae_account){.joined = 1010, .next = 1100, .bytes = 500, .by_position = by_position});
+        ae_store_relaxed(&f->records[RELIABLE]->position, 1100);
+        ae_store_relaxed(&f->records[RELIABLE]->last_ns, ae_now_ns() + 3600 * SECOND);
+        set_waits(f, PUBLISHER, AE_WAITS_SUBSCRIBER, 5, 1041);
+        s = read_it(f)->subscribers;
+        assert_int_equal(s->lag, 60);
+        assert_true(s->age_ns >= 3 * SECOND && s->age_ns < 3600 * SECOND);
+        assert_int_equal(s->state, AETHER_SUBSCRIBER_STUCK);
+        assert_int_equal(f->out.stuck, 1);
+        assert_int_equal(f->out.lag, 60);
+    }
+}
+
+/* A hostile publisher sets the claim far ahead: a subscriber that publishers wait for is a ring behind at most. */
+static void a_claim_far_ahead(void **state) {
+    struct fixture *f = *state;
+
+    publish_all(f);
+    receive_all(f);
+    ae_store_relaxed(&f->records[RELIABLE]->last_ns, ae_now_ns());
+    publish_to(f->log, UINT64_C(1) << 40, 1);
+    assert_int_equal(read_it(f)->subscribers[0].lag, TEST_CAPACITY);
+    assert_int_equal(f->out.subscribers[0].state, AETHER_SUBSCRIBER_BEHIND);
+}
+
+/* If the oldest messages that wait have been overwritten, the age of those that are there isn't theirs. */
+static void age_of_overwritten_messages(void **state) {
+    struct fixture *f = *state;
+
+    publish_all(f);
+    receive_all(f);
+    stamp(f, 1036, ae_now_ns() - SECOND / 5);
+    store_account(f->records[BEST_EFFORT], &(ae_account){.joined = 1000, .next = 1036, .by_position = 1});
+    ae_store_relaxed(&f->records[BEST_EFFORT]->position, 1036);
+    assert_true(read_it(f)->subscribers[1].age_ns < SECOND);
+    store_account(f->records[BEST_EFFORT], &(ae_account){.joined = 1000, .next = 1035, .by_position = 1});
+    ae_store_relaxed(&f->records[BEST_EFFORT]->position, 1035);
+    assert_true(read_it(f)->subscribers[1].age_ns == AETHER_UNKNOWN);
+    backdate(f, BEST_EFFORT, 33 * SECOND);
+    assert_true(read_it(f)->subscribers[1].age_ns >= 33 * SECOND && f->out.subscribers[1].age_ns != AETHER_UNKNOWN);
+}
+
+/* Closed while no aetherd runs. A program that says so but holds publishers up, or can publish, isn't believed. */
+static void closed_without_aetherd(void **state) {
+    struct fixture *f = *state;
+    const aether_topic_metrics *out;
+
+    publish_all(f);
+    receive_all(f);
+    ae_store_relaxed(&f->log->stream.open, 1u << 1 | 1u << 2);
+    const aether_topic_metrics before = *read_it(f);
+    for (int i = 0; i < HANDLES; i++)
+        ae_store_relaxed(&f->records[i]->closed, ae_now_ns() - (uint64_t)(HANDLES - i) * (uint64_t)SECOND);
+    out = read_it(f);
+    assert_int_equal(out->publisher_count, 2);
+    assert_int_equal(out->subscriber_count, 1);
+    assert_int_equal(out->departed_count, 2);
+    ae_store_relaxed(&f->log->stream.open, 0);
+    ae_store_relaxed(&f->cursors->active.active, 0);
+    out = read_it(f);
+    assert_int_equal(out->publisher_count + out->subscriber_count, 0);
+    assert_int_equal(out->departed_count, HANDLES);
+    for (size_t i = 0; i < HANDLES; i++) {
+        assert_int_equal(out->departed[i].owner.grant_id, 100 + HANDLES - 1 - i); /* the latest first */
+        assert_int_equal(out->departed[i].died, 0);
+        assert_string_equal(out->departed[i].owner.client, "quotes");
+    }
+    assert_int_equal(out->departed[4].messages, 65);
+    assert_int_equal(out->published, before.published);
+    assert_int_equal(out->delivered, before.delivered);
+    assert_int_equal(out->lag + out->stuck + out->overwritten, 0);
+    /* No time of day is before 1970, and nothing closes later than now. */
+    ae_store_relaxed(&f->records[0]->closed, 1);
+    ae_store_relaxed(&f->records[1]->closed, UINT64_MAX);
+    assert_true(read_it(f)->departed[0].left_ns <= ae_realtime_ns());
+    assert_int_equal(f->out.departed[0].owner.grant_id, 101);
 }
 
 /* ---- totals ------------------------------------------------------------------------------------------------------ */
@@ -919,10 +1020,15 @@ static void damaged_totals(void **state) {
 
 /* ---- parts ------------------------------------------------------------------------------------------------------- */
 
-/* The state of a process is found behind a name that looks like one. */
+/*
+ * The state of a process is found behind a name that looks like one. A process that isn't there, or is younger than the
+ * client, isn't the client's: then its token says whether that lives.
+ */
 static void process_states(void **state) {
     struct fixture *f = *state;
-    int status;
+    ae_registry_client *client = &f->on.registry.clients[1];
+    char name[AE_OBJECT_NAME_SIZE];
+    int status, token;
     const pid_t child = fork();
 
     assert_true(child >= 0);
@@ -932,14 +1038,23 @@ static void process_states(void **state) {
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, WUNTRACED), child);
-    f->on.registry.clients[1].pid = (uint32_t)child;
+    client->pid = (uint32_t)child;
+    client->created_ns = ae_realtime_ns();
     assert_int_equal(read_it(f)->publishers[0].owner.process, 'T');
+    client->created_ns -= UINT64_C(3600000000000);
+    assert_int_equal(read_it(f)->publishers[0].owner.process, 'X');
+    ae_name_token(&f->on.instance, CLIENT, name);
+    assert_true((token = ae_token_create(name)) >= 0);
+    assert_int_equal(read_it(f)->publishers[0].owner.process, '?');
+    client->created_ns += UINT64_C(3600000000000);
     kill(child, SIGKILL);
     siginfo_t info;
     assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
     assert_int_equal(read_it(f)->publishers[0].owner.process, 'Z');
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(read_it(f)->publishers[0].owner.process, '?');
+    ae_close(&token);
+    assert_int_equal(read_it(f)->publishers[0].owner.process, 'X');
 }
 
 static struct ae_mapping take(struct ae_mappings *mappings, struct fixture *f, uint64_t id) {
@@ -1088,6 +1203,10 @@ int main(void) {
         TEST(evictions),
         TEST(stuck_without_stamps),
         TEST(false_accusations),
+        TEST(a_holder_hides),
+        TEST(a_claim_far_ahead),
+        TEST(age_of_overwritten_messages),
+        TEST(closed_without_aetherd),
         TEST(overwritten),
         TEST(stuck_of_each_policy),
         TEST(latency),

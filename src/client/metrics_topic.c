@@ -48,6 +48,11 @@ static uint64_t since(const struct reading *r, uint64_t then) {
     return r->now > then ? r->now - then : 0;
 }
 
+/* The same of a time that a subscriber has stored. It may be a little later than the beginning of this reading. */
+static uint64_t ago(const struct reading *r, uint64_t then) {
+    return then == 0 || (int64_t)(then - r->now) > (int64_t)STUCK_NS ? AETHER_UNKNOWN : since(r, then);
+}
+
 static void fill_owner(const struct reading *r, const ae_registry_grant *grant, aether_owner *owner) {
     struct ae_survey_client *client = ae_survey_client(&r->metrics->survey, grant->client_id);
 
@@ -56,7 +61,7 @@ static void fill_owner(const struct reading *r, const ae_registry_grant *grant, 
         return;
     memcpy(owner->client, client->name, sizeof owner->client);
     owner->pid = client->pid;
-    owner->process = ae_survey_process(client);
+    owner->process = ae_survey_process(&r->metrics->survey, client);
 }
 
 /*
@@ -275,18 +280,21 @@ static void fill_latency(const ae_stats_record *record, const ae_stats_record *c
         latency->buckets[i] = ae_load_relaxed(&record->buckets[i]);
 }
 
+/* Publishers overwrite nothing that it hasn't released: it is reliable, not evicted, and past the retained messages. */
+static bool is_protected(const ae_registry_grant *grant, const struct ae_record *record) {
+    return grant->role == AE_ROLE_RELIABLE && record->figures.evicted == 0 && !record->account.by_position;
+}
+
 /*
  * How many messages from `next` on the ring no longer holds. `end` was loaded before `next`: what publishers have
- * overwritten since then, the subscriber may have received before. Publishers overwrite nothing that a reliable subscriber
- * hasn't released, unless they have evicted it; except for messages from before its join, which are read by position. A
- * latest subscriber passes over older messages, so it loses none.
+ * overwritten since then, the subscriber may have received before. A latest subscriber passes over older messages, so it
+ * loses none.
  */
 static uint64_t overwritten(const struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
                             uint64_t end) {
     const uint64_t behind = end - record->figures.next, capacity = r->geometry->capacity;
-    const bool kept = grant->role == AE_ROLE_RELIABLE && record->figures.evicted == 0 && !record->account.by_position;
 
-    if (kept || (grant->role != AE_ROLE_RELIABLE && record->copy.policy.v == AETHER_LATEST))
+    if (is_protected(grant, record) || (grant->role != AE_ROLE_RELIABLE && record->copy.policy.v == AETHER_LATEST))
         return 0;
     return (int64_t)behind > 0 && behind > capacity ? behind - capacity : 0;
 }
@@ -311,7 +319,7 @@ static void fill_subscriber(const struct reading *r, const ae_registry_grant *gr
     s->aborted = figures->aborted;
     s->skipped = figures->skipped;
     s->evictions = figures->evicted;
-    s->received_ns = copy->last_ns.v != 0 ? since(r, copy->last_ns.v) : AETHER_UNKNOWN;
+    s->received_ns = ago(r, copy->last_ns.v);
     s->sleeps = copy->sleeps.v;
     s->woken = copy->woken.v;
 }
@@ -344,6 +352,7 @@ static int add_subscriber(struct reading *r, const ae_registry_grant *grant, con
     aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count];
     fill_subscriber(r, grant, record, s);
     s->overwritten = closed ? 0 : overwritten(r, grant, record, end);
+    s->lag = is_protected(grant, record) ? r->geometry->capacity : UINT64_MAX; /* at most; judge_lag() says how much */
     fill_latency(shared, &record->copy, &s->latency);
     sum_subscriber(r->out, s);
     if (closed) {
@@ -478,15 +487,47 @@ static bool is_stuck(const struct reading *r, const aether_subscriber_metrics *s
     return (stamped && s->lag > r->geometry->capacity) || (s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS);
 }
 
-static void judge_subscriber(const struct reading *r, aether_subscriber_metrics *s, struct ae_seen *seen) {
+/* How far it is behind, and for how long messages have waited for it at least. */
+static void judge_lag(const struct reading *r, aether_subscriber_metrics *s, struct ae_seen *seen) {
     const uint64_t end = r->out->info.next_seq;
 
-    s->lag = (int64_t)(end - s->next) > 0 ? end - s->next : 0;
+    s->lag = (int64_t)(end - s->next) > 0 ? at_most(end - s->next, s->lag) : 0;
     s->overwritten = at_most(s->overwritten, s->lag); /* a hostile publisher may set the claim back */
-    s->age_ns = s->lag > 0 ? age_of(r, s->next, end) : 0;
+    /* If the oldest ones have been overwritten, those that are there say nothing about them. */
+    s->age_ns = s->lag == 0 ? 0 : s->lag > r->geometry->capacity ? AETHER_UNKNOWN : age_of(r, s->next, end);
     const uint64_t waited = remember(r, s, seen);
     if (waited > 0 && (s->age_ns == AETHER_UNKNOWN || s->age_ns < waited))
         s->age_ns = waited;
+}
+
+/*
+ * Finds whom each publisher waits for, and so who holds publishers up. It waits for the cursor and not for what the
+ * subscriber says of itself, and what it waits for was published before its wait began.
+ */
+static void find_holders(const struct reading *r) {
+    aether_topic_metrics *out = r->out;
+
+    for (size_t i = 0; i < out->publisher_count; i++) {
+        aether_publisher_metrics *p = &r->metrics->publishers[i];
+        const int32_t record = p->waits_subscriber;
+        if (record >= 0)
+            p->waits_subscriber = r->by_cursor[record];
+        if (p->waits_publisher >= 0)
+            p->waits_publisher = r->by_publisher[p->waits_publisher];
+        out->waiting += p->waits != AETHER_WAITS_NOT;
+        out->waited_ns = larger(out->waited_ns, p->waited_ns);
+        if (p->waits_subscriber < 0)
+            continue;
+        aether_subscriber_metrics *s = &r->metrics->subscribers[p->waits_subscriber];
+        s->holds_up++;
+        s->held_up_ns = larger(s->held_up_ns, p->waited_ns);
+        s->lag = larger(s->lag, lag_of(r, (unsigned)record, out->info.next_seq));
+        if (s->age_ns == AETHER_UNKNOWN || s->age_ns < s->held_up_ns)
+            s->age_ns = s->held_up_ns;
+    }
+}
+
+static void judge_state(const struct reading *r, aether_subscriber_metrics *s, const struct ae_seen *seen) {
     if (s->lag > 0 && is_stuck(r, s, seen))
         s->state = AETHER_SUBSCRIBER_STUCK;
     else if (s->evictions != 0)
@@ -498,11 +539,15 @@ static void judge_subscriber(const struct reading *r, aether_subscriber_metrics 
 static void judge_subscribers(const struct reading *r) {
     aether_topic_metrics *out = r->out;
     bool unknown = false;
-    size_t at = 0;
 
-    for (size_t i = 0; i < out->subscriber_count; i++) {
+    for (size_t i = 0, at = 0; i < out->subscriber_count; i++) {
         aether_subscriber_metrics *s = &r->metrics->subscribers[i];
-        judge_subscriber(r, s, seen_of(r, &at, s->owner.grant_id));
+        judge_lag(r, s, seen_of(r, &at, s->owner.grant_id));
+    }
+    find_holders(r);
+    for (size_t i = 0, at = 0; i < out->subscriber_count; i++) {
+        aether_subscriber_metrics *s = &r->metrics->subscribers[i];
+        judge_state(r, s, seen_of(r, &at, s->owner.grant_id));
         out->lag = larger(out->lag, s->lag);
         add(&out->overwritten, s->overwritten);
         out->stuck += s->state == AETHER_SUBSCRIBER_STUCK;
@@ -513,26 +558,6 @@ static void judge_subscribers(const struct reading *r) {
     }
     if (unknown && out->age_ns == 0)
         out->age_ns = AETHER_UNKNOWN;
-}
-
-/* Finds whom each publisher waits for, and so who holds publishers up. */
-static void find_holders(const struct reading *r) {
-    aether_topic_metrics *out = r->out;
-
-    for (size_t i = 0; i < out->publisher_count; i++) {
-        aether_publisher_metrics *p = &r->metrics->publishers[i];
-        if (p->waits_subscriber >= 0)
-            p->waits_subscriber = r->by_cursor[p->waits_subscriber];
-        if (p->waits_publisher >= 0)
-            p->waits_publisher = r->by_publisher[p->waits_publisher];
-        out->waiting += p->waits != AETHER_WAITS_NOT;
-        out->waited_ns = larger(out->waited_ns, p->waited_ns);
-        if (p->waits_subscriber < 0)
-            continue;
-        aether_subscriber_metrics *s = &r->metrics->subscribers[p->waits_subscriber];
-        s->holds_up++;
-        s->held_up_ns = larger(s->held_up_ns, p->waited_ns);
-    }
 }
 
 /* ---- a topic ----------------------------------------------------------------------------------------------------- */
@@ -627,7 +652,6 @@ int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_regi
             add(&out->info.full, metrics->publishers[i].full);
         r.now = ae_now_ns();
         judge_subscribers(&r);
-        find_holders(&r);
         out->publishers = metrics->publishers;
         out->subscribers = metrics->subscribers;
         out->departed = metrics->departed;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/survey.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/socket.h"
 #include "ring/claim.h"
 #include "ring/figures.h"
 #include "ring/geometry.h"
 #include "shm/segment.h"
+#include "shm/token.h"
 #include <aether/error.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
 
 /* ---- the registry ------------------------------------------------------------------------------------------------ */
 
@@ -172,28 +177,50 @@ struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64
                : bsearch(&key, survey->clients, survey->client_count, sizeof *survey->clients, by_client);
 }
 
-char ae_survey_process(struct ae_survey_client *client) {
-    char path[32], text[512];
+/*
+ * Reads the state and the start of a process, which is in CLOCK_REALTIME and some 10 ms exact. False: there is none that
+ * can be seen.
+ */
+static bool read_process(uint32_t pid, char *state, uint64_t *start_ns) {
+    const long ticks = sysconf(_SC_CLK_TCK);
+    struct timespec up;
+    char path[32], text[1024];
+    unsigned long long start;
     ssize_t len = -1;
 
-    if (client->process != '\0')
-        return client->process;
-    client->process = '?';
-    if (client->pid == 0)
-        return client->process;
-    snprintf(path, sizeof path, "/proc/%u/stat", client->pid);
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
         len = read(fd, text, sizeof text - 1);
     ae_close(&fd);
     if (len <= 0)
-        return client->process;
+        return false;
     text[len] = '\0';
     /* The second field is the program's name in parentheses, which may hold any character. */
     const char *end = strrchr(text, ')');
-    if (end != NULL && end[1] == ' ' && ((end[2] >= 'A' && end[2] <= 'Z') || (end[2] >= 'a' && end[2] <= 'z')))
-        client->process = end[2];
-    return client->process;
+    if (end == NULL || ticks <= 0 ||
+        sscanf(end + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", state,
+               &start) != 2)
+        return false;
+    clock_gettime(CLOCK_BOOTTIME, &up);
+    *start_ns = ae_realtime_ns() - ((uint64_t)up.tv_sec * NS_PER_S + (uint64_t)up.tv_nsec) +
+                start * (NS_PER_S / (uint64_t)ticks);
+    return true;
+}
+
+char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *client) {
+    char name[AE_OBJECT_NAME_SIZE], process = '?';
+    uint64_t start_ns;
+
+    if (client->process != '\0' || client->pid == 0)
+        return client->process = client->process != '\0' ? client->process : '?';
+    /* Not found, or younger than the client: it is dead, or lives where its pid is another one. Its token knows. */
+    if (!read_process(client->pid, &process, &start_ns) ||
+        (int64_t)(start_ns - client->created_ns) > (int64_t)NS_PER_S) {
+        ae_name_token(&survey->instance, client->client_id, name);
+        process = ae_token_free(name, survey->instance.uid) == 1 ? 'X' : '?';
+    }
+    return client->process = process;
 }
 
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {

@@ -58,10 +58,11 @@ const struct ae_survey_grant *ae_survey_grants(const struct ae_survey *survey, u
 struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64_t client_id);
 
 /*
- * The state of the client's process: the third field of /proc/PID/stat; '?' if it can't be read. It is read once after
- * each reading of the clients.
+ * The state of the client's process: the third field of /proc/PID/stat; X if it has ended and aetherd hasn't freed the
+ * client yet, also if its pid is another process's by now; '?' if it can't be seen but lives. It is read once after each
+ * reading of the clients.
  */
-char ae_survey_process(struct ae_survey_client *client);
+char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *client);
 
 /* Copies record i of the registry's topics. Returns 1 if it is live and valid, also its geometry. */
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);

@@ -52,7 +52,8 @@ int ae_token_free(const char *name, uint32_t uid) {
 
     if (fd < 0)
         return fd == -ENOENT ? 1 : fd;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    /* Shared, so that two processes that ask at the same time don't take each other for the holder. */
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0)
         rc = 1;
     else if (errno == EWOULDBLOCK)
         rc = 0;
