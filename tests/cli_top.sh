@@ -59,6 +59,24 @@ status=${PIPESTATUS[0]}
 ok "top | head ends" [ "$status" -eq 0 ]
 ok "top | head is quiet" [ ! -s "$tmp/err" ]
 
+# A loss stays in the list when it is over.
+"$AETHER_CLI" topic create small --capacity 8 || exit 1
+market_sub=$sub
+subscribe "$tmp/small" small --policy best-effort --raw
+"$AETHER_CLI" top --json --interval 0.1 --filter small >"$tmp/passes" &
+passes=$!
+started+=("$passes")
+until_true grep -q '"published_per_s":0' "$tmp/passes"
+kill -STOP "$sub"
+"$AETHER_CLI" pub small --size 8 --count 100 || exit 1
+kill -CONT "$sub"
+ok "a loss is seen" until_true grep -q '"kind":"loses","text":"subscriber aether-cli sub (pid '"$sub"') loses messages, ' "$tmp/passes"
+ok "a loss that is over" until_true grep -qE '"subscriber aether-cli sub \(pid '"$sub"'\) lost [0-9]+ messages [0-9.]+ m?s ago: it was more than the ring behind".*"lost_per_s":0(\.0)?,"last_loss":[1-9]' "$tmp/passes"
+kill "$passes" "$sub"
+wait "$passes" "$sub" 2>/dev/null
+sub=$market_sub
+"$AETHER_CLI" topic rm small || exit 1
+
 # ---- on a screen -----------------------------------------------------------------------------------------------------
 
 tm() { tmux -S "$tmp/tmux" -f /dev/null "$@"; }

@@ -414,7 +414,7 @@ def the_slow_by_name():
             "Subscriber <b>x</b>\\u202e (pid 1) is odd."], s.page.js("says('slow')")
         kinds = s.page.js("[...document.querySelectorAll('#slow li')].map((li) => li.dataset.kind)")
         assert kinds == ["waits", "loses", "new kind"], kinds
-        s.page.wait("document.querySelector('#spoken').textContent === '1 publisher waits, 1 subscriber loses messages'",
+        s.page.wait("document.querySelector('#spoken').textContent === '1 publisher waits, 1 subscriber lost messages'",
                     "it is said aloud")
         with s.server.lock:
             log.state, log.client.process, log.lag, log.stopped = "behind", "T", 16384 + 1000, True

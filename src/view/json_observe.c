@@ -218,7 +218,14 @@ static struct ae_json problem_object(const struct ae_problem *p) {
         ae_json_null(&o, "overwritten");
     }
     ae_json_real(&o, "lost_per_s", p->lost);
-    if (p->lost > 0 && p->has_culprit)
+    if (p->lost_count > 0) {
+        ae_json_u64(&o, "last_loss", p->lost_count);
+        ae_json_u64(&o, "last_loss_ago_ns", p->lost_ago_ns);
+    } else {
+        ae_json_null(&o, "last_loss");
+        ae_json_null(&o, "last_loss_ago_ns");
+    }
+    if (p->lost_count > 0 && p->has_culprit)
         ae_json_text(&o, "reason", aether_lost_name(p->reason));
     else
         ae_json_null(&o, "reason");

@@ -162,6 +162,7 @@ static void lags(void **state) {
          .culprit = plain_owner,
          .role = AETHER_ROLE_BEST_EFFORT,
          .lost = 70,
+         .lost_count = 35,
          .reason = AETHER_LOST_LANE,
          .evicted = true,
          .for_ns = AETHER_UNKNOWN},
@@ -222,6 +223,10 @@ static void lags(void **state) {
     assert_true(json_is_null(at(lines[3], "victim")));
     assert_true(json_is_null(at(lines[3], "for_ns")));
     assert_true(json_real_value(at(lines[3], "lost_per_s")) == 70);
+    assert_int_equal(number(lines[3], "last_loss"), 35);
+    assert_int_equal(number(lines[3], "last_loss_ago_ns"), 0);
+    assert_true(json_is_null(at(lines[2], "last_loss")));
+    assert_true(json_is_null(at(lines[2], "last_loss_ago_ns")));
     assert_string_equal(string(lines[3], "reason"), "lane");
     assert_true(json_is_true(at(lines[3], "evicted")));
     assert_string_equal(string(lines[4], "waits"), "claim");

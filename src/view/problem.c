@@ -33,6 +33,10 @@ bool ae_problem_worse(const struct ae_problem *a, const struct ae_problem *b) {
         return a->lost > b->lost;
     if (a->share > b->share || a->share < b->share)
         return a->share > b->share;
+    if (a->lost_count > 0 && b->lost_count > 0 && a->lost_ago_ns != b->lost_ago_ns)
+        return a->lost_ago_ns < b->lost_ago_ns;
+    if (a->lost_count != b->lost_count)
+        return a->lost_count > b->lost_count;
     return a->behind > b->behind;
 }
 
@@ -158,29 +162,42 @@ static void put_stuck(struct text *text, const struct ae_problem *p) {
     put_overwritten(text, p);
 }
 
-static const char *why_lost(aether_lost reason) {
-    switch (reason) {
+static const char *why_lost(const struct ae_problem *p) {
+    switch (p->reason) {
     case AETHER_LOST_RING:
         return "it was more than the ring behind";
     case AETHER_LOST_LANE:
         return "publishers needed the bytes of their lane";
     case AETHER_LOST_RETAINED:
-        return "they were published before it joined";
+        return p->lost > 0 || p->lost_count != 1 ? "they were published before it joined"
+                                                 : "it had been published before the subscriber joined";
     case AETHER_LOST_EVICTED:
         return "it had been evicted";
     }
     return "the reason is unknown";
 }
 
+/* " loses messages, 70/s", or " lost 12,345 messages 4 s ago", which stays true if it loses no more. */
+static void put_loss(struct text *text, const struct ae_problem *p) {
+    char amount[2][AE_AMOUNT_SIZE];
+
+    if (p->lost > 0)
+        put(text, " lose%s messages, %s", p->has_culprit ? "s" : "", ae_amount_rate(amount[0], p->lost));
+    else
+        put(text, " lost %s message%s %s ago", ae_amount_count(amount[0], p->lost_count),
+            ae_plural(p->lost_count, "", "s"), ae_amount_duration(amount[1], (double)p->lost_ago_ns / 1e9));
+    if (p->has_culprit)
+        put(text, ": %s", why_lost(p));
+}
+
 static void put_loses(struct text *text, const struct ae_problem *p) {
     char amount[AE_AMOUNT_SIZE];
 
-    if (!p->has_culprit) {
-        put(text, "subscribers lose messages, %s", ae_amount_rate(amount, p->lost));
-        return;
-    }
-    put_owner(text, "subscriber", &p->culprit);
-    put(text, " loses messages, %s: %s", ae_amount_rate(amount, p->lost), why_lost(p->reason));
+    if (p->has_culprit)
+        put_owner(text, "subscriber", &p->culprit);
+    else
+        put(text, "subscribers");
+    put_loss(text, p);
     if (p->overwritten > 0) {
         put(text, "; %s more wait", ae_amount_count(amount, p->behind));
         put_overwritten(text, p);
@@ -218,8 +235,10 @@ static void put_died(struct text *text, const struct ae_problem *p) {
 static void put_rest(struct text *text, const struct ae_problem *p) {
     char amount[AE_AMOUNT_SIZE];
 
-    if (p->lost > 0 && p->kind != AE_PROBLEM_LOSES)
-        put(text, "; it loses messages, %s: %s", ae_amount_rate(amount, p->lost), why_lost(p->reason));
+    if (p->lost_count > 0 && p->kind != AE_PROBLEM_LOSES) {
+        put(text, "; it");
+        put_loss(text, p);
+    }
     if (p->evicted && p->kind != AE_PROBLEM_EVICTED)
         put(text, "; it was evicted");
     if (p->topics > 0)

@@ -17,7 +17,7 @@ enum ae_problem_kind {
     AE_PROBLEM_WAITS = 0,     /* a publisher waits for room */
     AE_PROBLEM_STUCK = 1,     /* messages wait for a subscriber, and it has received none for a second */
     AE_PROBLEM_STOPPED = 2,   /* messages wait for a subscriber, and its process is stopped or dead */
-    AE_PROBLEM_LOSES = 3,     /* a subscriber has lost messages since the pass before */
+    AE_PROBLEM_LOSES = 3,     /* a subscriber has lost messages since the pass before, or a short time ago */
     AE_PROBLEM_THROTTLED = 4, /* a publisher had no room for much of the time since the pass before */
     AE_PROBLEM_EVICTED = 5,   /* publishers have evicted a subscriber, which receives as best effort now */
     AE_PROBLEM_DIED = 6       /* the process of a publisher or subscriber ended a short time ago without closing it */
@@ -38,16 +38,21 @@ struct ae_problem {
     uint64_t others;              /* more publishers of the topic that wait for the same culprit, for less time */
     uint64_t topics;              /* more topics, at least, in which the culprit has a problem that isn't worse */
     double lost;                  /* messages that the culprit loses a second; 0: none, or unknown */
-    double share;                 /* of the time for which the publisher had no room, 0 .. 1 */
-    aether_waits waits;           /* what the publisher waits for */
-    aether_lost reason;           /* of most of the messages that are lost */
-    bool evicted;                 /* the culprit has been evicted */
+    uint64_t lost_count;  /* messages that it lost between two passes, the last time that it lost any; 0: none */
+    uint64_t lost_ago_ns; /* how long ago the second of these passes was, if lost_count isn't 0 */
+    double share;         /* of the time for which the publisher had no room, 0 .. 1 */
+    aether_waits waits;   /* what the publisher waits for */
+    aether_lost reason;   /* of most of these messages */
+    bool evicted;         /* the culprit has been evicted */
 };
 
 /* "waits", "stuck", ...; "?" for other values. */
 const char *ae_problem_name(enum ae_problem_kind kind);
 
-/* Is a worse than b? The kind decides, then the longer time, of which an unknown one is the least, then messages. */
+/*
+ * Is a worse than b? The kind decides, then the longer time, of which an unknown one is the least, then messages. A
+ * loss that goes on is worse than one that is over; of these, a later one is worse.
+ */
 bool ae_problem_worse(const struct ae_problem *a, const struct ae_problem *b);
 
 /*
@@ -55,6 +60,8 @@ bool ae_problem_worse(const struct ae_problem *a, const struct ae_problem *b);
  *
  *     publisher feed (pid 812) has waited 3.20 s for subscriber risk (pid 790), which is stopped, 65,536 behind
  *     subscriber risk (pid 790) is stuck: 12,000 messages wait, the oldest for 2 s; it was evicted
+ *     subscriber log (pid 791) loses messages, 70/s: it was more than the ring behind
+ *     subscriber log (pid 791) lost 12,345 messages 4 s ago: it was more than the ring behind
  *
  * Returns text. If it is longer than the room, its end is left out.
  */

@@ -112,7 +112,7 @@ struct search {
     uint64_t now_ns, patience_ns;
     struct ae_problem *list;
     size_t count, max;
-    bool loser; /* the subscriber that loses messages is known */
+    uint64_t loss_seen_ns; /* the last loss of which the subscriber is known; 0: there is none */
 };
 
 static struct ae_problem begin(const struct search *search, enum ae_problem_kind kind) {
@@ -128,6 +128,13 @@ static void add(struct search *search, const struct ae_problem *problem) {
 
 /* ---- subscribers ------------------------------------------------------------------------------------------------- */
 
+static void describe_loss(const struct search *search, struct ae_problem *problem, const struct ae_watch_rates *rates) {
+    problem->lost = rates->lost;
+    problem->lost_count = rates->loss.messages;
+    problem->lost_ago_ns = search->topic->taken_ns - rates->loss.seen_ns;
+    problem->reason = rates->loss.reason;
+}
+
 /* What is wrong with a subscriber, whatever the kind of the problem. */
 static void describe(const struct search *search, struct ae_problem *problem, const aether_subscriber_metrics *s) {
     const struct ae_watch_rates *all = search->topic->subscriber_rates;
@@ -139,13 +146,8 @@ static void describe(const struct search *search, struct ae_problem *problem, co
     problem->behind = s->lag;
     problem->overwritten = s->overwritten;
     problem->evicted = s->evictions > 0;
-    if (rates == NULL || !rates->known)
-        return;
-    problem->lost = rates->lost;
-    for (int i = 1; i < AETHER_LOST_REASONS; i++) {
-        if (rates->lost_by[i] > rates->lost_by[problem->reason])
-            problem->reason = (aether_lost)i;
-    }
+    if (rates != NULL && rates->loss.messages > 0)
+        describe_loss(search, problem, rates);
 }
 
 static bool is_waited_for(const struct search *search, const aether_subscriber_metrics *s) {
@@ -162,7 +164,10 @@ static void add_subscriber(struct search *search, const aether_subscriber_metric
     struct ae_problem problem = begin(search, AE_PROBLEM_STUCK);
 
     describe(search, &problem, s);
-    search->loser = search->loser || problem.lost > 0;
+    if (problem.lost_count > 0) {
+        const uint64_t seen_ns = search->topic->taken_ns - problem.lost_ago_ns;
+        search->loss_seen_ns = seen_ns > search->loss_seen_ns ? seen_ns : search->loss_seen_ns;
+    }
     if (is_waited_for(search, s)) /* it is in the publisher's record */
         return;
     problem.for_ns = s->age_ns;
@@ -170,7 +175,7 @@ static void add_subscriber(struct search *search, const aether_subscriber_metric
         problem.kind = AE_PROBLEM_STUCK;
     else if (is_stopped(&s->owner) && s->lag > 0)
         problem.kind = AE_PROBLEM_STOPPED;
-    else if (problem.lost > 0)
+    else if (problem.lost_count > 0)
         problem.kind = AE_PROBLEM_LOSES;
     else if (problem.evicted)
         problem.kind = AE_PROBLEM_EVICTED;
@@ -278,9 +283,9 @@ size_t ae_watch_problems(const struct ae_watch_topic *topic, uint64_t now_ns, ui
         add_subscriber(&search, &t->subscribers[i]);
     for (size_t i = 0; i < t->departed_count; i++)
         add_departed(&search, &t->departed[i]);
-    if (topic->rates.known && topic->rates.lost > 0 && !search.loser) {
+    if (topic->rates.loss.messages > 0 && topic->rates.loss.seen_ns > search.loss_seen_ns) {
         struct ae_problem problem = begin(&search, AE_PROBLEM_LOSES);
-        problem.lost = topic->rates.lost;
+        describe_loss(&search, &problem, &topic->rates);
         add(&search, &problem);
     }
     return search.count;

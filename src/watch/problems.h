@@ -25,9 +25,10 @@
  * record. So are the problems of the same kind that a program has in several topics, and all problems that a stopped
  * program has.
  *
- * Losses and throttled publishers are found from the topic's rates, so only from the second pass on. now_ns:
- * CLOCK_REALTIME; what died within the minute before is in the list. patience_ns: publishers that have waited for less
- * aren't, if the topic's rates are known.
+ * Losses and throttled publishers are found from the topic's rates, so only from the second pass on. A loss stays in
+ * the list for AE_WATCH_LOSS_NS after the pass that saw it. Evictions need no such rule: a subscriber stays evicted.
+ * now_ns: CLOCK_REALTIME; what died within the minute before is in the list. patience_ns: publishers that have waited
+ * for less aren't, if the topic's rates are known.
  */
 size_t ae_watch_problems(const struct ae_watch_topic *topic, uint64_t now_ns, uint64_t patience_ns,
                          struct ae_problem *list, size_t count, size_t max);

@@ -34,6 +34,7 @@ static int setup(void **state) {
     memset(publishers, 0, sizeof publishers);
     memset(subscribers, 0, sizeof subscribers);
     strcpy(watched.figures.info.name, "market");
+    watched.taken_ns = NOW;
     for (uint32_t i = 0; i < 3; i++) {
         publishers[i].owner = owner(names[i], 810 + i);
         publishers[i].waits_subscriber = publishers[i].waits_publisher = -1;
@@ -192,14 +193,20 @@ static void the_worst_first(void **state) {
 
 static struct ae_watch_rates subscriber_rates[2], publisher_rates[3];
 
+/* The rates of a topic or subscriber that has lost so many messages in the second before. */
+static struct ae_watch_rates losing(uint64_t messages, aether_lost reason) {
+    return (struct ae_watch_rates){.known = true,
+                                   .lost = (double)messages,
+                                   .loss = {.messages = messages, .seen_ns = watched.taken_ns, .reason = reason}};
+}
+
 /* A stopped, evicted, stuck subscriber that loses messages is one record. */
 static void one_culprit(void **state) {
     (void)state;
     memset(subscriber_rates, 0, sizeof subscriber_rates);
     watched.subscriber_rates = subscriber_rates;
-    watched.rates = (struct ae_watch_rates){.known = true, .lost = 70};
-    subscriber_rates[0] = (struct ae_watch_rates){
-        .known = true, .lost = 70, .lost_by = {[AETHER_LOST_RING] = 10, [AETHER_LOST_EVICTED] = 60}};
+    watched.rates = losing(70, AETHER_LOST_EVICTED);
+    subscriber_rates[0] = losing(70, AETHER_LOST_EVICTED);
     subscribers[0].state = AETHER_SUBSCRIBER_STUCK;
     subscribers[0].evictions = 1;
     subscribers[0].owner.process = 'T';
@@ -224,18 +231,56 @@ static void one_culprit(void **state) {
     assert_int_equal(find(0), 1);
     assert_string_equal(sentence(0),
                         "subscriber risk (pid 790) loses messages, 70/s: it had been evicted; it was evicted");
-    subscriber_rates[0].known = false;
+    subscriber_rates[0] = (struct ae_watch_rates){.known = false};
     assert_int_equal(find(0), 2);
     assert_string_equal(sentence(0), "subscribers lose messages, 70/s");
     assert_string_equal(sentence(1),
                         "subscriber risk (pid 790) was evicted because it was too slow; it goes on as best effort");
 
     /* A publisher that waits for it says all of it, too. */
-    subscriber_rates[0].known = true;
+    subscriber_rates[0] = losing(70, AETHER_LOST_EVICTED);
     wait_for(0, AETHER_WAITS_SUBSCRIBER, 3200 * MS);
     publishers[0].waits_subscriber = 0;
     assert_int_equal(find(0), 1);
     assert_non_null(strstr(sentence(0), "12,000 behind; it loses messages, 70/s"));
+}
+
+/* A subscriber that lost messages some seconds ago. */
+static void lost(void **state) {
+    (void)state;
+    memset(subscriber_rates, 0, sizeof subscriber_rates);
+    watched.subscriber_rates = subscriber_rates;
+    subscriber_rates[0] = losing(12345, AETHER_LOST_RING);
+    subscriber_rates[1] = losing(1, AETHER_LOST_RETAINED);
+    watched.rates = losing(1, AETHER_LOST_RING);
+    watched.rates.lost = subscriber_rates[0].lost = subscriber_rates[1].lost = 0;
+    watched.rates.loss.seen_ns -= 3000 * MS;
+    subscriber_rates[0].loss.seen_ns -= 4000 * MS;
+    subscriber_rates[1].loss.seen_ns -= 3000 * MS;
+    assert_int_equal(find(0), 2);
+    assert_string_equal(
+        sentence(0),
+        "subscriber audit (pid 791) lost 1 message 3 s ago: it had been published before the subscriber joined");
+    assert_string_equal(sentence(1),
+                        "subscriber risk (pid 790) lost 12,345 messages 4 s ago: it was more than the ring behind");
+    /* The loss that goes on is worse, whatever its size. */
+    subscriber_rates[0] = losing(1, AETHER_LOST_RING);
+    assert_int_equal(find(0), 2);
+    assert_string_equal(sentence(0), "subscriber risk (pid 790) loses messages, 1/s: it was more than the ring behind");
+    subscriber_rates[0] = (struct ae_watch_rates){.known = true};
+
+    /* Something else is worse. */
+    subscribers[1].state = AETHER_SUBSCRIBER_STUCK;
+    subscribers[1].lag = 3;
+    subscriber_rates[1].loss.reason = AETHER_LOST_LANE;
+    assert_int_equal(find(0), 1);
+    assert_string_equal(sentence(0), "subscriber audit (pid 791) is stuck: 3 messages wait, the oldest for 0 s; it "
+                                     "lost 1 message 3 s ago: publishers needed the bytes of their lane");
+
+    /* What the topic has lost later was another subscriber's, which isn't known. */
+    watched.rates.loss.seen_ns += 1000 * MS;
+    assert_int_equal(find(0), 2);
+    assert_string_equal(sentence(1), "subscribers lost 1 message 2 s ago");
 }
 
 /* A stopped program has one record, whatever the number of its topics; one that runs has one for each kind. */
@@ -311,17 +356,12 @@ static void hostile_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(nothing, setup),
-        cmocka_unit_test_setup(for_a_subscriber, setup),
-        cmocka_unit_test_setup(for_others, setup),
-        cmocka_unit_test_setup(for_itself, setup),
-        cmocka_unit_test_setup(together, setup),
-        cmocka_unit_test_setup(stuck, setup),
-        cmocka_unit_test_setup(the_worst_first, setup),
-        cmocka_unit_test_setup(hostile_names, setup),
-        cmocka_unit_test_setup(one_culprit, setup),
-        cmocka_unit_test_setup(one_program, setup),
-        cmocka_unit_test_setup(throttled_and_died, setup),
+        cmocka_unit_test_setup(nothing, setup),         cmocka_unit_test_setup(for_a_subscriber, setup),
+        cmocka_unit_test_setup(for_others, setup),      cmocka_unit_test_setup(for_itself, setup),
+        cmocka_unit_test_setup(together, setup),        cmocka_unit_test_setup(stuck, setup),
+        cmocka_unit_test_setup(the_worst_first, setup), cmocka_unit_test_setup(hostile_names, setup),
+        cmocka_unit_test_setup(one_culprit, setup),     cmocka_unit_test_setup(lost, setup),
+        cmocka_unit_test_setup(one_program, setup),     cmocka_unit_test_setup(throttled_and_died, setup),
         cmocka_unit_test_setup(patience, setup),
     };
 

@@ -38,9 +38,28 @@ static uint64_t grown(uint64_t before, uint64_t now) {
     return now > before ? now - before : 0;
 }
 
+/* The last loss, as the second of two readings knows it. */
+static struct ae_watch_loss loss_between(const struct ae_watch_counters *before, const struct ae_watch_counters *now) {
+    struct ae_watch_loss loss = {.messages = grown(before->lost, now->lost), .seen_ns = now->taken_ns};
+    uint64_t most = grown(before->lost_by[0], now->lost_by[0]);
+
+    if (loss.messages == 0) {
+        const bool recent = grown(before->loss.seen_ns, now->taken_ns) <= AE_WATCH_LOSS_NS;
+        return recent ? before->loss : (struct ae_watch_loss){0};
+    }
+    for (int i = 1; i < AETHER_LOST_REASONS; i++) {
+        const uint64_t count = grown(before->lost_by[i], now->lost_by[i]);
+        if (count > most) {
+            loss.reason = (aether_lost)i;
+            most = count;
+        }
+    }
+    return loss;
+}
+
 struct ae_watch_rates ae_watch_rates_between(const struct ae_watch_counters *before,
                                              const struct ae_watch_counters *now) {
-    struct ae_watch_rates rates = {0};
+    struct ae_watch_rates rates = {.loss = loss_between(before, now)};
 
     if (now->taken_ns <= before->taken_ns)
         return rates;

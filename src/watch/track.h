@@ -19,6 +19,11 @@ struct ae_watch_peer {
     struct ae_watch_counters counters;
 };
 
+struct ae_watch_peers {
+    struct ae_watch_peer *list; /* in the order of the figures */
+    size_t count, room;
+};
+
 struct ae_watch_track {
     uint64_t wanted; /* index of the last pass in which the topic was selected */
     bool has_latency;
@@ -27,9 +32,8 @@ struct ae_watch_track {
     struct ae_watch_sample *samples; /* the last `count` of them begin at samples[first] */
     size_t first, count, max;
 
-    struct ae_watch_peer *publishers, *subscribers; /* of that pass, in the order of the figures */
-    size_t publisher_count, subscriber_count;
-    size_t publisher_room, subscriber_room;
+    struct ae_watch_peers publishers, subscribers; /* of that pass */
+    struct ae_watch_peers spare;                   /* the next list of subscribers is made here */
 };
 
 /* samples: how many are kept. NULL: out of memory. */
@@ -45,7 +49,10 @@ void ae_watch_track_publisher_rates(const struct ae_watch_track *track, const ae
 void ae_watch_track_subscriber_rates(const struct ae_watch_track *track, const aether_topic_metrics *topic,
                                      uint64_t taken_ns, struct ae_watch_rates *rates);
 
-/* Remembers the histogram and the counters for the next pass. Returns 0. Errors: -ENOMEM; nothing has changed. */
+/*
+ * Remembers the histogram, the counters and the losses of subscribers for the next pass. Returns 0. Errors: -ENOMEM;
+ * nothing has changed.
+ */
 int ae_watch_track_update(struct ae_watch_track *track, const aether_topic_metrics *topic, uint64_t taken_ns);
 
 #endif

@@ -71,6 +71,7 @@ static void find_rates(struct ae_watch *w, struct ae_watch_entry *entry) {
     else
         w->now.rates = (struct ae_watch_rates){0};
     entry->counters = now;
+    entry->counters.loss = w->now.rates.loss;
     entry->counted = true;
 }
 
@@ -216,7 +217,8 @@ static void find_recent(struct ae_watch *w, const struct ae_watch_track *track) 
 
 /*
  * Topics that aren't selected are remembered, too, if they are ordered by recent latencies, if a client is shown, or if
- * the pass after this one has to say which subscribers lose messages, and which publishers have no room.
+ * the pass after this one has to say which subscribers lose messages or have lost some, and which publishers have no
+ * room.
  */
 static int want_track(struct ae_watch *w, struct ae_watch_entry *entry, bool wanted) {
     if (entry->track == NULL && wanted && w->tracked < TRACKS_MAX) {
@@ -266,7 +268,7 @@ static int take(struct ae_watch *w) {
     pass->topics++;
     pass->matching += matches;
     find_rates(w, entry);
-    const bool rated = w->now.rates.lost > 0 || w->now.rates.stalled > 0;
+    const bool rated = w->now.rates.loss.messages > 0 || w->now.rates.stalled > 0;
     int rc = want_track(w, entry, part || rated || (matches && options->order == AE_WATCH_BY_P99));
     if (rc != 0)
         return rc;

@@ -9,10 +9,10 @@
  *         sleep;
  *     }
  *
- * A watch remembers the counters of each topic from the pass before (some 150 bytes a topic). Of at most
+ * A watch remembers the counters of each topic from the pass before (some 200 bytes a topic). Of at most
  * options.topics topics it hands out a full copy; all other topics that the filter admits are summed. For topics that
  * were selected within the last options.history passes, and for those in which publishers have no room or subscribers
- * lose messages, it also keeps samples and a histogram (some 7 KiB a topic).
+ * have lost messages a short time ago, it also keeps samples and a histogram (some 7 KiB a topic).
  *
  * One thread at a time uses a watch. Nothing in it blocks, but for what the source does.
  */

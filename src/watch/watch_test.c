@@ -536,9 +536,60 @@ static void losing_subscribers(void **state) {
     assert_int_equal(pass->problems[0].culprit.grant_id, 2);
     assert_int_equal(pass->problems[0].reason, AETHER_LOST_LANE);
     assert_near(pass->problems[0].lost, 20);
+}
+
+static const char *the_sentence(void) {
+    static char text[AE_PROBLEM_TEXT];
+
+    assert_int_equal(pass->problem_count, 1);
+    assert_int_equal(pass->problems[0].kind, AE_PROBLEM_LOSES);
+    return ae_problem_text(text, &pass->problems[0]);
+}
+
+/* A loss stays in the list for a while, with what was lost; of a subscriber that has gone, too. */
+static void a_loss_that_is_over(void **state) {
+    aether_topic_metrics *t = add_topic("t", 1);
+    aether_subscriber_metrics *s = instance.subscribers[0];
+
+    (void)state;
+    options.topics = 1;
+    t->subscriber_count = 2;
+    s[0].owner = (aether_owner){.grant_id = 1, .client_id = 1, .client = "risk"};
+    s[1].owner = (aether_owner){.grant_id = 2, .client_id = 2, .client = "log"};
+    run();
+    wait_seconds(1);
+    t->lost = s[1].lost = s[1].lost_by[AETHER_LOST_RING] = 12345;
+    run();
+    assert_string_equal(the_sentence(), "subscriber log loses messages, 12.3 k/s: it was more than the ring behind");
+    options.topics = 0; /* it is remembered, although it is no longer selected */
+    for (uint64_t i = 0; i < 4; i++) {
+        wait_seconds(1);
+        run();
+    }
+    assert_string_equal(the_sentence(),
+                        "subscriber log lost 12,345 messages 4 s ago: it was more than the ring behind");
+    wait_seconds(6);
+    run();
+    assert_string_equal(the_sentence(),
+                        "subscriber log lost 12,345 messages 10 s ago: it was more than the ring behind");
     wait_seconds(1);
     run();
     assert_int_equal(pass->problem_count, 0);
+
+    /* A subscriber comes, another one goes. */
+    t->lost = 12346;
+    s[1].lost = s[1].lost_by[AETHER_LOST_RING] = 12346;
+    wait_seconds(1);
+    run();
+    s[0] = s[1];
+    s[1].owner = (aether_owner){.grant_id = 3, .client_id = 3, .client = "new"};
+    wait_seconds(2);
+    run();
+    assert_string_equal(the_sentence(), "subscriber log lost 1 message 2 s ago: it was more than the ring behind");
+    t->subscriber_count = 0;
+    wait_seconds(1);
+    run();
+    assert_string_equal(the_sentence(), "subscribers lost 1 message 3 s ago");
 }
 
 static void errors(void **state) {
@@ -577,6 +628,7 @@ int main(void) {
         CASE(a_client),
         CASE(problems),
         CASE(losing_subscribers),
+        CASE(a_loss_that_is_over),
         CASE(errors),
     };
 

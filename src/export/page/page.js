@@ -172,7 +172,7 @@ const SPOKEN = [
     ["waits", "publisher waits", "publishers wait"],
     ["stuck", "subscriber is stuck", "subscribers are stuck"],
     ["stopped", "subscriber is stopped", "subscribers are stopped"],
-    ["loses", "subscriber loses messages", "subscribers lose messages"],
+    ["loses", "subscriber lost messages", "subscribers lost messages"],
 ];
 
 function speak(found) {
