@@ -21,7 +21,7 @@ struct ae_view_repeat {
 struct ae_view_latencies {
     struct ae_view_repeat repeat;
     const aether_topic_info *info;
-    double seconds;                               /* in which they were measured; 0: since the topic was created */
+    double seconds; /* in which they were measured; 0: since each subscriber was opened, and the topic was created */
     const aether_latency *together;               /* of all subscribers, with those that have gone */
     const aether_subscriber_metrics *subscribers; /* their `latency` is of these seconds */
     size_t count;

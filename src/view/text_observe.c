@@ -388,7 +388,8 @@ int ae_text_show_latencies(const struct ae_view *view, const struct ae_view_late
     if (latencies->seconds > 0)
         fprintf(f, ", in the last %s\n", ae_amount_duration(amount, latencies->seconds));
     else
-        fprintf(f, ", since the topic was created\n");
+        fprintf(f, "%s since the topic was created\n",
+                latencies->count > 0 ? ", since each subscriber was opened; together," : ",");
     ae_table_init(&table,
                   "SUBSCRIBER|>PID|POLICY|>MESSAGES|>SAMPLES|>P50|>P90|>P99|>P99.9|>P99.99|>MAX|>MISSED|>NEGATIVE|"
                   ">OVERFLOW");
