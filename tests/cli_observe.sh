@@ -32,6 +32,15 @@ checks() {
     return 1
 }
 
+# checks_json STATUS EXPRESSION OPTION...: check --json ends with STATUS and prints an object for which the expression on
+# `rows` is true.
+checks_json() {
+    local want=$1 expression=$2
+    shift 2
+    run "$AETHER_CLI" check --json "$@"
+    [ "$status" -eq "$want" ] && [ ! -s "$tmp/err" ] && json_rows "$tmp/out" "$expression"
+}
+
 for command in lag hz clients; do
     ok "nothing there: $command" refuses 3 "none has left topics there" $command
 done
@@ -143,6 +152,9 @@ ok "lag: who holds up whom" shows "^held: publisher aether-cli pub \\(pid $held_
 ok "lag of other topics" rows "[r['topic'] for r in rows] == ['busy']" lag busy quiet --json
 ok "check: stuck" checks 1 "^AETHER WARNING - held: publisher aether-cli pub \\(pid $held_pub\\) has waited .* \\(pid $held_sub\\), which is stopped, 8 behind \\| lag=.* stuck=1;0;;0 " held
 ok "check: an option changes its own figure only" checks 1 " has waited .* lag=8;9;;0 age=[0-9.]+s;10;60;0 stuck=1;0;;0 evicted=0;0;;0 full=[0-9.]+s;5;30;0" held --lag 9:
+ok "check --json: problems" checks_json 1 "(lambda p: len(p) == 1 and p[0]['topic'] == 'held' and p[0]['kind'] == 'waits' and p[0]['victim']['pid'] == $held_pub
+    and p[0]['culprit']['pid'] == $held_sub and 'held: ' + p[0]['text'] == rows[0]['text'])(rows[0]['problems'])" held
+ok "check --json: no problems" checks_json 0 "rows[0]['problems'] == [] and 'stuck' in rows[0]['figures']" held --stuck none --age none --full none
 ok "check: no limit" checks 0 '^AETHER OK - 1 topic, .* stuck=1;;;0 ' held --stuck none --age none --full none
 ok "check --stuck, CRITICAL" checks 2 '^AETHER CRITICAL - held: ' --stuck 0:0
 ok "check --lag" checks 2 "^AETHER CRITICAL - held: publisher aether-cli pub \\(pid $held_pub\\) has waited .* \\(pid $held_sub\\), which is stopped, 8 behind \\| lag=8;5;7;0 " held --lag 5:7

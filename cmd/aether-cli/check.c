@@ -137,6 +137,18 @@ static void print_reasons(FILE *f, const struct reasons *reasons, const char **s
         fprintf(f, "; and %zu more", all - shown);
 }
 
+/* The problems of both levels, the critical ones first. Returns how many there are. */
+static size_t all_problems(const struct result *result, struct ae_problem list[LEVELS * PROBLEMS_MAX]) {
+    size_t count = 0;
+
+    for (enum level level = 0; level < LEVELS; level++) {
+        const struct reasons *r = &result->reasons[level];
+        memcpy(&list[count], r->problems, r->problem_count * sizeof *list);
+        count += r->problem_count;
+    }
+    return count;
+}
+
 static void free_reasons(struct reasons *reasons) {
     for (size_t i = 0; i < reasons->count && i < REASONS_MAX; i++)
         free(reasons->texts[i]);
@@ -378,8 +390,12 @@ static enum ae_view_health health_of(const struct result *result) {
 /* Shows the result and returns its exit code. */
 static int show(const struct ae_view *view, const struct request *request, const struct observer *observer,
                 const struct result *result) {
+    static struct ae_problem problems[LEVELS * PROBLEMS_MAX]; /* too large for the stack */
     struct ae_view_limit limits[FIGURES];
-    struct ae_view_check check = {.health = health_of(result), .limits = limits};
+    struct ae_view_check check = {.health = health_of(result),
+                                  .problems = problems,
+                                  .problem_count = all_problems(result, problems),
+                                  .limits = limits};
     const char *separator = "";
     char *text = NULL;
     size_t size;

@@ -364,6 +364,7 @@ int ae_json_show_check(const struct ae_view *view, const struct ae_view_check *c
     ae_json_text(&o, "status", ae_health_name(check->health));
     ae_json_u64(&o, "code", check->health);
     ae_json_bytes(&o, "text", check->text, strlen(check->text));
+    ae_json_nest(&o, "problems", ae_json_problems(check->problems, check->problem_count));
     for (size_t i = 0; i < check->count; i++)
         ae_json_nest(&figures, check->limits[i].name, limit_object(&check->limits[i]));
     ae_json_nest(&o, "figures", figures);

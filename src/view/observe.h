@@ -93,7 +93,9 @@ struct ae_view_limit {
 
 struct ae_view_check {
     enum ae_view_health health;
-    const char *text; /* what is bad, or if nothing is, what was checked; one line, escaped */
+    const char *text;                  /* what is bad, or if nothing is, what was checked; one line, escaped */
+    const struct ae_problem *problems; /* those that the text names, and those that it leaves out for brevity */
+    size_t problem_count;
     const struct ae_view_limit *limits;
     size_t count;
 };

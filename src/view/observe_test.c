@@ -370,8 +370,18 @@ static void checks(void **state) {
         {.name = "age", .unit = "s", .known = true, .value = 0.0000125, .has_critical = true, .critical = 2.5},
         {.name = "rate", .unit = "", .floor = true, .has_warning = true, .warning = 10},
     };
-    struct ae_view_check record = {
-        .health = AE_HEALTH_WARNING, .text = "a|b: subscriber s\\xff is 65,536 behind", .limits = limits, .count = 3};
+    const struct ae_problem problem = {.topic = "a|b",
+                                       .kind = AE_PROBLEM_STOPPED,
+                                       .has_culprit = true,
+                                       .culprit = bad_owner,
+                                       .role = AETHER_ROLE_RELIABLE,
+                                       .behind = 65536};
+    struct ae_view_check record = {.health = AE_HEALTH_WARNING,
+                                   .text = "a|b: subscriber s\\xff is 65,536 behind",
+                                   .problems = &problem,
+                                   .problem_count = 1,
+                                   .limits = limits,
+                                   .count = 3};
 
     (void)state;
     expect(ae_view_check(&text_view, &record), 0,
@@ -381,6 +391,10 @@ static void checks(void **state) {
     assert_string_equal(string(o, "status"), "WARNING");
     assert_int_equal(number(o, "code"), 1);
     assert_string_equal(string(o, "text"), "a|b: subscriber s\\xff is 65,536 behind");
+    assert_int_equal(json_array_size(at(o, "problems")), 1);
+    assert_string_equal(string(o, "problems.0.topic"), "a|b");
+    assert_string_equal(string(o, "problems.0.kind"), "stopped");
+    assert_int_equal(number(o, "problems.0.culprit.pid"), 790);
     assert_true(json_real_value(at(o, "figures.lag.value")) == 65536);
     assert_true(json_real_value(at(o, "figures.lag.critical")) == 1e6);
     assert_null(json_object_get(at(o, "figures.age"), "warning"));
@@ -388,6 +402,9 @@ static void checks(void **state) {
     assert_true(json_is_null(at(o, "figures.rate.value")));
     json_decref(o);
     record = (struct ae_view_check){.health = (enum ae_view_health)9, .text = "?"};
+    o = parse(ae_view_check(&json_view, &record));
+    assert_int_equal(json_array_size(at(o, "problems")), 0);
+    json_decref(o);
     expect(ae_view_check(&text_view, &record), 0, "AETHER UNKNOWN - ?\n");
     expect(ae_view_check(&raw_view, &record), AE_VIEW_SKIPPED, "");
 }
