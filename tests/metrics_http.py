@@ -315,6 +315,19 @@ def case_slow_readers():
 # ---- what is read ----
 
 
+def case_no_instance():
+    """one line says what isn't there, where, and what would be right; the same to a browser and in the log"""
+    gone = os.path.join(SCRATCH, "gone", "aetherd.sock")
+    for path, text in ((NOWHERE, f"no aetherd at {NOWHERE}, and none has left topics there: start aetherd, or use the path of another socket"),
+                       (gone, f"there is no directory '{os.path.dirname(gone)}' for aetherd's socket '{gone}': create it and start aetherd, "
+                              "or use the path of another socket")):
+        with Metrics(path) as metrics:
+            assert metrics.json()["error"] == text, metrics.json()["error"]
+            assert metrics.request("/readyz").body.decode() == text + "\n"
+            lines = [line for line in metrics.log().splitlines() if "no instance" in line]
+            assert len(lines) == 1 and lines[0].endswith("no instance can be read: " + text), metrics.log()
+
+
 def case_daemon_comes_and_goes():
     """without aetherd, with one, after a kill, a new start and a clean stop"""
     with Daemon(start=False) as daemon, Metrics(daemon.path) as metrics:
@@ -513,7 +526,7 @@ def case_unix_errors():
     """each reason why a Unix socket can't be created is named, with what would be right"""
     folder = os.path.join(SCRATCH, "errors")
     os.mkdir(folder)
-    refuses(f"unix:{folder}/no/such/x", f"there is no directory '{folder}/no/such'", "create it")
+    refuses(f"unix:{folder}/no/such/x", f"there is no directory '{folder}/no/such'", "create it", "RuntimeDirectory=")
     refuses("unix:/nonexist/x", "there is no directory '/nonexist'", "create it")
     refuses("unix:no/x", "there is no directory 'no'")
     open(f"{folder}/file", "w", encoding="utf-8").close()

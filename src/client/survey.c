@@ -27,8 +27,10 @@ static int open_registry(struct ae_registry *registry, const struct ae_instance 
     const int rc = ae_registry_open(registry, instance, false);
 
     if (rc == -ENOENT)
-        return ae_fail(rc, "no aetherd at %s, and none has left topics there: %s", instance->socket_path,
-                       aether_errmsg());
+        return ae_fail(rc,
+                       "no aetherd at %s, and none has left topics there: start aetherd, or use the path of another "
+                       "socket",
+                       instance->socket_path);
     return rc != 0 ? ae_fail(rc, "aetherd at %s: %s", instance->socket_path, aether_errmsg()) : 0;
 }
 

@@ -245,8 +245,10 @@ static int fail_path(const struct ae_listen *l, int error, const char *file) {
 
     (void)directory_of(l->path, directory);
     if (error == ENOENT && stat(directory, &st) != 0)
-        return ae_fail(-error, "unix:%s: there is no directory '%s': create it, or choose another path", l->path,
-                       directory);
+        return ae_fail(-error,
+                       "unix:%s: there is no directory '%s': create it (for a service of systemd with "
+                       "RuntimeDirectory=), or choose another path",
+                       l->path, directory);
     if (error == ENOTDIR)
         return ae_fail(-error, "unix:%s: '%s' isn't a directory: choose another path", l->path, directory);
     if (error == EROFS)

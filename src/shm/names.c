@@ -52,6 +52,17 @@ static uint64_t hash(const char *text) {
     return value;
 }
 
+/* Both aetherd and its clients say this. */
+static int fail_directory(const char *path, const char *directory, int error) {
+    if (error == ENOENT)
+        return ae_fail(-error,
+                       "there is no directory '%s' for aetherd's socket '%s': create it and start aetherd, or use the "
+                       "path of another socket",
+                       directory, path);
+    return ae_fail(-error, "'%s', the directory of aetherd's socket '%s': %s: use the path of another socket",
+                   directory, path, strerror(error));
+}
+
 /* Makes a socket's path absolute, with its directory resolved. absolute: SOCKET_PATH_SIZE bytes. */
 static int resolve(char *absolute, const char *path) {
     char directory[PATH_MAX], resolved[PATH_MAX];
@@ -67,10 +78,10 @@ static int resolve(char *absolute, const char *path) {
         return ae_fail(-ENAMETOOLONG, "socket path has %zu bytes: use at most %u", strlen(path), AE_SOCKET_PATH_MAX);
     memcpy(directory, path, directory_len);
     directory[directory_len] = '\0';
-    if (realpath(directory_len == 0 ? "." : directory, resolved) == NULL) {
-        const int code = errno;
-        return ae_fail(-code, "directory of socket \"%s\": %s", path, strerror(code));
-    }
+    if (directory_len == 0)
+        strcpy(directory, ".");
+    if (realpath(directory, resolved) == NULL)
+        return fail_directory(path, directory, errno);
     const int len = snprintf(absolute, SOCKET_PATH_SIZE, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, file);
     if (len < 0 || (size_t)len > AE_SOCKET_PATH_MAX)
         return ae_fail(-ENAMETOOLONG, "socket path \"%s\" has %d bytes from the root: use at most %u", path, len,

@@ -89,6 +89,14 @@ static void wrong_paths(void **state) {
     }
     assert_int_equal(ae_instance_init(&instance, "", 0), -ENOENT);
     assert_non_null(strstr(aether_errmsg(), "is empty"));
+    assert_int_equal(ae_instance_init(&instance, "/nonexistent/dir/s", 0), -ENOENT);
+    assert_string_equal(aether_errmsg(), "there is no directory '/nonexistent/dir' for aetherd's socket "
+                                         "'/nonexistent/dir/s': create it and start aetherd, or use the path of "
+                                         "another socket");
+    assert_int_equal(ae_instance_init(&instance, "/dev/null/x/s", 0), -ENOTDIR);
+    assert_string_equal(aether_errmsg(),
+                        "'/dev/null/x', the directory of aetherd's socket '/dev/null/x/s': Not a directory: "
+                        "use the path of another socket");
     memset(path, 'p', sizeof path);
     memcpy(path, "/tmp/", 5);
     path[AE_SOCKET_PATH_MAX] = '\0';
