@@ -17,8 +17,11 @@ static const struct ae_view text_view = {.form = &ae_text_form, .out = &out};
 static const struct ae_view json_view = {.form = &ae_json_form, .out = &out};
 static const struct ae_view raw_view = {.form = &ae_raw_form, .out = &out};
 
-static const aether_owner bad_owner = {.client_id = 7, .client = "s\xff\n|", .pid = 790, .process = 'T'};
-static const aether_owner plain_owner = {.client_id = 8, .client = "feed", .process = '?'};
+#define BAD_OWNER                                                                                                      \
+    { .client_id = 7, .client = "s\xff\n|", .pid = 790, .process = 'T' }
+#define PLAIN_OWNER                                                                                                    \
+    { .client_id = 8, .client = "feed", .process = '?' }
+static const aether_owner bad_owner = BAD_OWNER, plain_owner = PLAIN_OWNER;
 
 /* ---- latencies --------------------------------------------------------------------------------------------------- */
 
@@ -74,9 +77,20 @@ static void latencies(void **state) {
            "together      -  -          1,500        9  16 ns  70 ns  70 ns  70 ns   70 ns  70 ns       1         2    "
            "     3\n");
     out.terminal = false;
+    expect(ae_view_latencies(&raw_view, &record), AE_VIEW_SKIPPED, "");
+}
 
-    record.count = 2;
+static void latencies_in_json(void **state) {
+    const aether_topic_info info = {.name = "a\x1b", .latency = AETHER_LATENCY_ALL};
+    const aether_subscriber_metrics subscribers[] = {
+        {.owner = bad_owner, .policy = AETHER_BEST_EFFORT, .latency = some},
+        {.owner = plain_owner},
+    };
+    struct ae_view_latencies record = {
+        .info = &info, .seconds = 1.5, .together = &some, .subscribers = subscribers, .count = 2};
     json_t *o = parse(ae_view_latencies(&json_view, &record));
+
+    (void)state;
     assert_string_equal(string(o, "topic"), "a\x1b");
     assert_string_equal(string(o, "latency_mode"), "all");
     assert_true(json_real_value(at(o, "seconds")) == 1.5);
@@ -96,7 +110,6 @@ static void latencies(void **state) {
     assert_true(json_is_null(at(o, "seconds")));
     assert_int_equal(json_array_size(at(o, "latency.buckets")), 3);
     json_decref(o);
-    expect(ae_view_latencies(&raw_view, &record), AE_VIEW_SKIPPED, "");
 }
 
 /* Bars of any width; counts that differ by many orders of magnitude. */
@@ -132,55 +145,57 @@ static void histograms(void **state) {
 
 /* ---- lag and rates ----------------------------------------------------------------------------------------------- */
 
-static void lags(void **state) {
-    const aether_subscriber_metrics subscribers[] = {
-        {.owner = bad_owner,
-         .state = AETHER_SUBSCRIBER_STUCK,
-         .lag = 65536,
-         .overwritten = 3000,
-         .age_ns = 3200000000,
-         .lost = 1204,
-         .lost_by = {[AETHER_LOST_RING] = 1200, [AETHER_LOST_RETAINED] = 4},
-         .holds_up = 2},
-        {.owner = plain_owner, .policy = AETHER_LATEST, .age_ns = AETHER_UNKNOWN},
-    };
-    const struct ae_view_lagging rows[] = {{"b|\n", &subscribers[0]}, {"a", &subscribers[1]}};
-    const struct ae_problem problems[] = {
-        {.topic = "b|\n",
-         .kind = AE_PROBLEM_WAITS,
-         .has_victim = true,
-         .has_culprit = true,
-         .victim = plain_owner,
-         .culprit = bad_owner,
-         .role = AETHER_ROLE_RELIABLE,
-         .behind = 65536,
-         .overwritten = 3000,
-         .waits = AETHER_WAITS_SUBSCRIBER,
-         .for_ns = 3200000000,
-         .tried_ns = AETHER_UNKNOWN},
-        {.topic = "a",
-         .kind = AE_PROBLEM_LOSES,
-         .has_culprit = true,
-         .culprit = plain_owner,
-         .role = AETHER_ROLE_BEST_EFFORT,
-         .lost = 70,
-         .lost_count = 35,
-         .reason = AETHER_LOST_LANE,
-         .evicted = true,
-         .for_ns = AETHER_UNKNOWN},
-        {.topic = "a",
-         .kind = AE_PROBLEM_WAITS,
-         .has_victim = true,
-         .victim = plain_owner,
-         .waits = AETHER_WAITS_CLAIM,
-         .for_ns = AETHER_UNKNOWN,
-         .tried_ns = AETHER_UNKNOWN},
-    };
-    struct ae_view_lag record = {.rows = rows, .count = 2, .problems = problems, .problem_count = 3};
+/* The record of the tests of lags: two subscribers, and three problems. */
+static const aether_subscriber_metrics lagging[] = {
+    {.owner = BAD_OWNER,
+     .state = AETHER_SUBSCRIBER_STUCK,
+     .lag = 65536,
+     .overwritten = 3000,
+     .age_ns = 3200000000,
+     .lost = 1204,
+     .lost_by = {[AETHER_LOST_RING] = 1200, [AETHER_LOST_RETAINED] = 4},
+     .holds_up = 2},
+    {.owner = PLAIN_OWNER, .policy = AETHER_LATEST, .age_ns = AETHER_UNKNOWN},
+};
+static const struct ae_view_lagging lag_rows[] = {{"b|\n", &lagging[0]}, {"a", &lagging[1]}};
+static const struct ae_problem lag_problems[] = {
+    {.topic = "b|\n",
+     .kind = AE_PROBLEM_WAITS,
+     .has_victim = true,
+     .has_culprit = true,
+     .victim = PLAIN_OWNER,
+     .culprit = BAD_OWNER,
+     .role = AETHER_ROLE_RELIABLE,
+     .behind = 65536,
+     .overwritten = 3000,
+     .waits = AETHER_WAITS_SUBSCRIBER,
+     .for_ns = 3200000000,
+     .tried_ns = AETHER_UNKNOWN},
+    {.topic = "a",
+     .kind = AE_PROBLEM_LOSES,
+     .has_culprit = true,
+     .culprit = PLAIN_OWNER,
+     .role = AETHER_ROLE_BEST_EFFORT,
+     .lost = 70,
+     .lost_count = 35,
+     .reason = AETHER_LOST_LANE,
+     .evicted = true,
+     .for_ns = AETHER_UNKNOWN},
+    {.topic = "a",
+     .kind = AE_PROBLEM_WAITS,
+     .has_victim = true,
+     .victim = PLAIN_OWNER,
+     .waits = AETHER_WAITS_CLAIM,
+     .for_ns = AETHER_UNKNOWN,
+     .tried_ns = AETHER_UNKNOWN},
+};
+static const struct ae_view_lag lag_record = {
+    .rows = lag_rows, .count = 2, .problems = lag_problems, .problem_count = 3};
 
+static void lags(void **state) {
     (void)state;
     expect(
-        ae_view_lag(&text_view, &record), 0,
+        ae_view_lag(&text_view, &lag_record), 0,
         "TOPIC  SUBSCRIBER  PID  POLICY    STATE                                  LAG     AGE  LOST                    "
         "  "
         "      HOLDS UP\n"
@@ -194,51 +209,79 @@ static void lags(void **state) {
         "of them 3,000 already overwritten, which it will lose\n"
         "a: subscriber feed loses messages, 70/s: publishers needed the bytes of their lane; it was evicted\n"
         "a: publisher feed waits because other publishers were faster at each try\n");
-    assert_int_equal(ae_view_lag(&json_view, &record), 0);
-    assert_true(ae_out_flush(&out));
-    json_t *lines[5];
-    const char *line = text;
-    for (size_t i = 0; i < 5; i++) {
-        lines[i] = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
-        assert_non_null(lines[i]);
-        line = strchr(line, '\n') + 1;
-    }
-    assert_true(*line == '\0');
-    assert_string_equal(string(lines[0], "topic"), "b|\n");
-    assert_string_equal(string(lines[0], "state"), "stuck");
-    assert_string_equal(string(lines[0], "process"), "T");
-    assert_int_equal(number(lines[0], "lag"), 65536);
-    assert_int_equal(number(lines[0], "age_ns"), 3200000000);
-    assert_true(json_is_null(at(lines[1], "age_ns")));
-    assert_string_equal(string(lines[2], "kind"), "waits");
-    assert_non_null(strstr(string(lines[2], "text"), "publisher feed has waited 3.20 s for subscriber s\\xff"));
-    assert_string_equal(string(lines[2], "victim.client"), "feed");
-    assert_true(json_is_null(at(lines[2], "victim.pid")));
-    assert_string_equal(string(lines[2], "waits"), "subscriber");
-    assert_int_equal(number(lines[2], "culprit.pid"), 790);
-    assert_string_equal(string(lines[2], "role"), "reliable");
-    assert_int_equal(number(lines[2], "for_ns"), 3200000000);
-    assert_int_equal(number(lines[2], "lag"), 65536);
-    assert_int_equal(number(lines[2], "overwritten"), 3000);
-    assert_true(json_is_null(at(lines[2], "reason")));
-    assert_string_equal(string(lines[3], "kind"), "loses");
-    assert_true(json_is_null(at(lines[3], "victim")));
-    assert_true(json_is_null(at(lines[3], "for_ns")));
-    assert_true(json_real_value(at(lines[3], "lost_per_s")) == 70);
-    assert_int_equal(number(lines[3], "last_loss"), 35);
-    assert_int_equal(number(lines[3], "last_loss_ago_ns"), 0);
-    assert_true(json_is_null(at(lines[2], "last_loss")));
-    assert_true(json_is_null(at(lines[2], "last_loss_ago_ns")));
-    assert_string_equal(string(lines[3], "reason"), "lane");
-    assert_true(json_is_true(at(lines[3], "evicted")));
-    assert_string_equal(string(lines[4], "waits"), "claim");
-    assert_true(json_is_null(at(lines[4], "culprit")));
-    assert_true(json_is_null(at(lines[4], "lag")));
-    for (size_t i = 0; i < 5; i++)
-        json_decref(lines[i]);
-    clear();
+}
 
-    record.count = record.problem_count = 0;
+/* Line i of the record as JSON: the subscribers, then the problems. */
+static json_t *lag_line(size_t i) {
+    json_t *o = NULL;
+    size_t count = 0;
+
+    assert_int_equal(ae_view_lag(&json_view, &lag_record), 0);
+    assert_true(ae_out_flush(&out));
+    for (const char *line = text; *line != '\0'; line = strchr(line, '\n') + 1) {
+        if (count++ == i)
+            o = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
+    }
+    assert_int_equal(count, 5);
+    assert_non_null(o);
+    clear();
+    return o;
+}
+
+static void lags_in_json(void **state) {
+    json_t *o = lag_line(0);
+
+    (void)state;
+    assert_string_equal(string(o, "topic"), "b|\n");
+    assert_string_equal(string(o, "state"), "stuck");
+    assert_string_equal(string(o, "process"), "T");
+    assert_int_equal(number(o, "lag"), 65536);
+    assert_int_equal(number(o, "age_ns"), 3200000000);
+    json_decref(o);
+    o = lag_line(1);
+    assert_true(json_is_null(at(o, "age_ns")));
+    json_decref(o);
+}
+
+static void problems_in_json(void **state) {
+    json_t *o = lag_line(2);
+
+    (void)state;
+    assert_string_equal(string(o, "kind"), "waits");
+    assert_non_null(strstr(string(o, "text"), "publisher feed has waited 3.20 s for subscriber s\\xff"));
+    assert_string_equal(string(o, "victim.client"), "feed");
+    assert_true(json_is_null(at(o, "victim.pid")));
+    assert_string_equal(string(o, "waits"), "subscriber");
+    assert_int_equal(number(o, "culprit.pid"), 790);
+    assert_string_equal(string(o, "role"), "reliable");
+    assert_int_equal(number(o, "for_ns"), 3200000000);
+    assert_int_equal(number(o, "lag"), 65536);
+    assert_int_equal(number(o, "overwritten"), 3000);
+    assert_true(json_is_null(at(o, "reason")));
+    assert_true(json_is_null(at(o, "last_loss")));
+    assert_true(json_is_null(at(o, "last_loss_ago_ns")));
+    json_decref(o);
+    o = lag_line(3);
+    assert_string_equal(string(o, "kind"), "loses");
+    assert_true(json_is_null(at(o, "victim")));
+    assert_true(json_is_null(at(o, "for_ns")));
+    assert_true(json_real_value(at(o, "lost_per_s")) == 70);
+    assert_int_equal(number(o, "last_loss"), 35);
+    assert_int_equal(number(o, "last_loss_ago_ns"), 0);
+    assert_string_equal(string(o, "reason"), "lane");
+    assert_true(json_is_true(at(o, "evicted")));
+    json_decref(o);
+    o = lag_line(4);
+    assert_string_equal(string(o, "waits"), "claim");
+    assert_true(json_is_null(at(o, "culprit")));
+    assert_true(json_is_null(at(o, "lag")));
+    json_decref(o);
+}
+
+static void no_lags(void **state) {
+    const struct ae_view_lag record = {.count = 0};
+
+    (void)state;
     expect(ae_view_lag(&text_view, &record), 0, "No subscriber.\n");
     expect(ae_view_lag(&json_view, &record), 0, "");
     expect(ae_view_lag(&raw_view, &record), AE_VIEW_SKIPPED, "");
@@ -413,7 +456,9 @@ static void checks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(latencies), TEST(histograms), TEST(lags), TEST(rates), TEST(clients), TEST(departed), TEST(checks),
+        TEST(latencies),    TEST(latencies_in_json), TEST(histograms), TEST(lags),
+        TEST(lags_in_json), TEST(problems_in_json),  TEST(no_lags),    TEST(rates),
+        TEST(clients),      TEST(departed),          TEST(checks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
