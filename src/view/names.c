@@ -47,6 +47,10 @@ const char *ae_process_name(char state) {
     }
 }
 
+bool ae_process_halted(char state) {
+    return state == 'T' || state == 't' || state == 'Z' || state == 'X';
+}
+
 const char *ae_health_name(enum ae_view_health health) {
     static const char *const names[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
 

@@ -22,4 +22,7 @@ const char *ae_health_name(enum ae_view_health health); /* "OK", "WARNING", "CRI
 /* A process's state as in /proc/PID/stat, as a word: "sleeping"; "-" for '?'. */
 const char *ae_process_name(char state);
 
+/* Is the process stopped, traced or dead, so that it can't receive? */
+bool ae_process_halted(char state);
+
 #endif

@@ -200,11 +200,10 @@ static int show_publishers(const struct ae_view *view, const aether_topic_metric
 
 /* The state, and what its process is, if that is why it doesn't receive: "stuck, stopped". */
 static void cell_state(struct ae_table *table, const aether_subscriber_metrics *s) {
-    const char process = s->owner.process;
-    const bool halted = process == 'T' || process == 't' || process == 'Z' || process == 'X';
+    const bool halted = ae_process_halted(s->owner.process);
 
     ae_table_cell(table, "%s%s%s", aether_state_name(s->state), halted ? ", " : "",
-                  halted ? ae_process_name(process) : "");
+                  halted ? ae_process_name(s->owner.process) : "");
 }
 
 static int show_subscribers(const struct ae_view *view, const aether_topic_metrics *topic) {

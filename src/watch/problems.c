@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* problems.c - finds what is wrong in a topic's figures and rates. */
 #include "watch/problems.h"
+#include "view/names.h"
 #include <string.h>
 
 #define DIED_NS UINT64_C(60000000000) /* for how long a death is worth a sentence */
@@ -56,10 +57,6 @@ static bool leads(const aether_topic_metrics *topic, const aether_publisher_metr
 
 /* ---- one list ---------------------------------------------------------------------------------------------------- */
 
-static bool is_stopped(const aether_owner *owner) {
-    return owner->process == 'T' || owner->process == 't' || owner->process == 'Z' || owner->process == 'X';
-}
-
 /* Is it about the same culprit, so that one sentence does for both? */
 static bool same_culprit(const struct ae_problem *a, const struct ae_problem *b) {
     if (!a->has_culprit && !b->has_culprit)
@@ -68,7 +65,7 @@ static bool same_culprit(const struct ae_problem *a, const struct ae_problem *b)
 
     if (same_client && strcmp(a->topic, b->topic) == 0)
         return a->culprit.grant_id == b->culprit.grant_id;
-    return same_client && (a->kind == b->kind || is_stopped(&a->culprit));
+    return same_client && (a->kind == b->kind || ae_process_halted(a->culprit.process));
 }
 
 /* Inserts a record into a list that is sorted, the worst first, and keeps the max worst ones. Returns the new count. */
@@ -173,7 +170,7 @@ static void add_subscriber(struct search *search, const aether_subscriber_metric
     problem.for_ns = s->age_ns;
     if (s->state == AETHER_SUBSCRIBER_STUCK)
         problem.kind = AE_PROBLEM_STUCK;
-    else if (is_stopped(&s->owner) && s->lag > 0)
+    else if (ae_process_halted(s->owner.process) && s->lag > 0)
         problem.kind = AE_PROBLEM_STOPPED;
     else if (problem.lost_count > 0)
         problem.kind = AE_PROBLEM_LOSES;
