@@ -3,13 +3,16 @@
 # metrics-scale.sh [BUILD] - what reading the metrics of 1,000 and 10,000 topics costs: a pass of the library, which is the
 # floor, and scrapes of aether-metrics, with 200 topics by name and with all. Prints a table of times, bytes, processor
 # time, its ratio to the floor, and memory after the 2nd and the 20th scrape, which should be the same. Needs curl. Takes
-# a minute and 1.2 GB of /dev/shm. No test: it asserts nothing.
+# 4 to 5 minutes on two idle cores, several times as long beside other programs, and 1.2 GB of /dev/shm; says on stderr
+# what it is doing. No test: it asserts nothing.
 set -eu
 cd "$(dirname "$0")/.."
 
 SCRAPES=20
 
 # ---- within metrics_scale, while the topics are open: metrics-scale.sh --scrape BUILD DIRECTORY TOPICS ----
+
+progress() { printf '%(%T)T %s\n' -1 "$*" >&2; }
 
 # Microseconds of processor time that the process has used.
 used_us() {
@@ -30,6 +33,7 @@ measure() { # LABEL TOPICS-BY-NAME PATH ACCEPT
     "$build/cmd/aether-metrics" --config "$dir/metrics.conf" --socket "$dir/aetherd.sock" --topics "$2" \
         --listen "unix:$dir/m.sock" &
     local pid=$! early late begin
+    progress "$topics topics: $SCRAPES scrapes of $1, $2 topics by name"
     until [ -S "$dir/m.sock" ]; do sleep 0.05; done
     scrape "$3" "$4" >/dev/null
     scrape "$3" "$4" >/dev/null # rates are known from here on
@@ -86,12 +90,13 @@ grants = 40000
 CONF
 
 for topics in 1000 10000; do
-    echo "# $topics topics, 1000 of them with a publisher and two subscribers"
+    progress "$topics topics: opening them, and passes of the library"
     "$build/cmd/aetherd" --config "$dir/aetherd.conf" &
     daemon=$!
     until [ -S "$dir/aetherd.sock" ]; do sleep 0.05; done
     "$build/bench/metrics_scale" "$dir/aetherd.sock" "$topics" 1000 5 \
         tools/metrics-scale.sh --scrape "$build" "$dir" "$topics" >"$dir/out"
+    echo "# $topics topics, 1000 of them with a publisher and two subscribers"
     grep '^pass' "$dir/out"
     echo '| what        | topics | named | min ms   | median   | CPU ms   | ratio | MB       | MiB  2 | MiB 20 |'
     echo '|-------------|-------:|------:|---------:|---------:|---------:|------:|---------:|-------:|-------:|'
