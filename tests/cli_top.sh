@@ -136,14 +136,14 @@ begin_tmux() {
 }
 
 if ! command -v tmux >/dev/null || ! command -v ps >/dev/null; then
-    echo "# no tmux, or no ps: the screen isn't tested"
+    ok "the screen # SKIP there is no tmux, or no ps" true
     finish
 fi
 begin_tmux || { echo "# tmux doesn't start"; exit 1; }
 line "$AETHER_CLI top"
 until_true screen_has '^TOPIC |built without ncurses'
 if screen_has 'built without ncurses'; then
-    echo "# built without ncurses: there is no screen"
+    ok "the screen # SKIP it isn't built: no ncurses, or -Dtop=disabled" true
     finish
 fi
 keys q
