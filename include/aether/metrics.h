@@ -127,7 +127,7 @@ typedef struct aether_publisher_metrics {
     uint64_t full;            /* calls that found no room */
     uint64_t stalls;          /* times that it ran out of room */
     uint64_t stall_ns;        /* total time without room, with the present stall; up to 2 s after the last try */
-    uint64_t stall_longest;   /* ns, of the stalls that have ended */
+    uint64_t stall_longest;   /* ns; the present stall counts as long as it is now */
     uint64_t retries;         /* claims that another publisher won */
     uint64_t wakes;           /* wake-ups of sleeping subscribers */
     uint64_t loans;           /* open now */

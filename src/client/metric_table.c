@@ -91,7 +91,7 @@ static const aether_metric table[] = {
     PUBLISHER("published", COUNTER, BYTES, bytes, "Payload of the messages published."),
     PUBLISHER("retries", COUNTER, ONE, retries, "Claims that another publisher won."),
     PUBLISHER("stall", COUNTER, NS, stall_ns, "Time that the publisher was without room."),
-    PUBLISHER("stall_longest", GAUGE, NS, stall_longest, "The longest time without room, of the stalls that ended."),
+    PUBLISHER("stall_longest", GAUGE, NS, stall_longest, "The longest time that the publisher was without room."),
     PUBLISHER("stalls", COUNTER, ONE, stalls, "Times that the publisher ran out of room."),
     PUBLISHER("waited", GAUGE, NS, waited_ns, "How long the publisher has waited for room now; 0 if it doesn't wait."),
     PUBLISHER("wakes", COUNTER, ONE, wakes, "Wake-ups of sleeping subscribers."),

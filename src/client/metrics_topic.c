@@ -225,7 +225,8 @@ static void sum_publisher(aether_topic_metrics *out, const aether_publisher_metr
     add(&out->stall_ns, p->stall_ns);
     add(&out->retries, p->retries);
     add(&out->wakes, p->wakes);
-    out->stall_longest = larger(out->stall_longest, larger(p->stall_longest, present));
+    p->stall_longest = larger(p->stall_longest, present);
+    out->stall_longest = larger(out->stall_longest, p->stall_longest);
 }
 
 static void add_publisher(struct reading *r, const ae_registry_grant *grant, const struct ae_record *record) {
