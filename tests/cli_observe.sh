@@ -233,6 +233,21 @@ ok "a hostile name: JSON" rows "rows[0]['topic_b64'] == 'aBtbMkp8/+KArg=='" lag 
 ok "a hostile name: check" checks 2 '^AETHER CRITICAL - h\\x1b\[2J\\x7c\\xff\\xe2\\x80\\xae: 0/s messages are published \| [^|]*$' "$name" --rate-min :1 --window 0.01
 ok "a hostile name: check of an unknown topic" checks 3 "^AETHER UNKNOWN - no topic 'a/b\\\\x1b' at" $'a|b\e'
 
+# ---- with an aetherd that is stopped
+
+ok "aetherd runs: stats --json" rows "rows[0]['instance']['running'] is True and rows[0]['instance']['stopped'] is False
+    and rows[0]['instance']['process'] in 'RSD' and rows[0]['instance']['grants_max'] == 8192" stats --json
+kill -STOP "$daemon"
+ok "check: aetherd is stopped, CRITICAL" until_true checks 2 "^AETHER CRITICAL - aetherd \\(pid $daemon\\) is stopped: kill -CONT $daemon \\| lag="
+ok "check --no-daemon: aetherd is stopped" checks 0 '^AETHER OK' --no-daemon
+ok "check --json: aetherd is stopped" checks 2 "\"code\":2,.*aetherd \\(pid $daemon\\) is stopped" --json
+ok "stats: aetherd is stopped" shows "^aetherd at $AETHER_SOCKET: stopped \\(pid $daemon: kill -CONT $daemon\\), [0-9]+ of [0-9]+ topics" stats
+ok "stats --json: aetherd is stopped" rows "rows[0]['instance']['running'] is True and rows[0]['instance']['stopped'] is True
+    and rows[0]['instance']['process'] == 'T'" stats --json
+ok "top: aetherd is stopped" shows "^aetherd STOPPED \\(pid $daemon: kill -CONT $daemon\\); " top --batch 1
+kill -CONT "$daemon"
+ok "check: aetherd goes on" until_true checks 0 '^AETHER OK'
+
 # ---- without aetherd
 
 kill -9 "$daemon"

@@ -14,6 +14,7 @@
 #include "output.h"
 #include "signals.h"
 #include "view/amount.h"
+#include "view/daemon.h"
 #include "view/escape.h"
 #include "view/observe.h"
 #include "watch/problems.h"
@@ -62,6 +63,7 @@ struct reasons {
 };
 
 struct result {
+    char daemon[96]; /* why aetherd makes the state CRITICAL; "": it doesn't */
     bool known[FIGURES];
     double values[FIGURES];
     struct reasons reasons[LEVELS];
@@ -350,16 +352,32 @@ static void evaluate_figure(const struct args_limits *limits, enum level level, 
     }
 }
 
-static void evaluate(const struct request *request, const struct observer *observer, struct result *result) {
-    const aether_daemon_info *daemon = &observer->pass->instance.daemon;
+/* Whatever is wrong in topics may follow from this, so it is the first sentence. */
+static void evaluate_daemon(const aether_instance_metrics *instance, struct result *result) {
+    char remedy[AE_DAEMON_REMEDY];
 
+    switch (ae_daemon_state(instance)) {
+    case AE_DAEMON_RUNS:
+        break;
+    case AE_DAEMON_STOPPED:
+        snprintf(result->daemon, sizeof result->daemon, "aetherd (pid %" PRIu32 ") is stopped: %s",
+                 instance->daemon.pid, ae_daemon_remedy(remedy, instance));
+        break;
+    case AE_DAEMON_GONE:
+        snprintf(result->daemon, sizeof result->daemon, "aetherd doesn't run (last: pid %" PRIu32 ")",
+                 instance->daemon.pid);
+        break;
+    }
+}
+
+static void evaluate(const struct request *request, const struct observer *observer, struct result *result) {
+    if (!request->no_daemon)
+        evaluate_daemon(&observer->pass->instance, result);
     measure(observer, result);
     for (enum level level = 0; level < LEVELS; level++) {
         for (enum figure f = 0; f < FIGURES; f++)
             evaluate_figure(&request->limits[f], level, f, observer, result);
     }
-    if (!request->no_daemon && !daemon->running)
-        add_text(result, CRITICAL, "aetherd doesn't run (last: pid %" PRIu32 ")", daemon->pid);
 }
 
 /* What was checked, if nothing is bad. */
@@ -382,9 +400,9 @@ static void print_summary(FILE *f, const struct observer *observer, const struct
 static enum ae_view_health health_of(const struct result *result) {
     const struct reasons *r = result->reasons;
 
-    return r[CRITICAL].problem_count + r[CRITICAL].count > 0 ? AE_HEALTH_CRITICAL
-           : r[WARNING].problem_count + r[WARNING].count > 0 ? AE_HEALTH_WARNING
-                                                             : AE_HEALTH_OK;
+    return result->daemon[0] != '\0' || r[CRITICAL].problem_count + r[CRITICAL].count > 0 ? AE_HEALTH_CRITICAL
+           : r[WARNING].problem_count + r[WARNING].count > 0                              ? AE_HEALTH_WARNING
+                                                                                          : AE_HEALTH_OK;
 }
 
 /* Shows the result and returns its exit code. */
@@ -403,6 +421,10 @@ static int show(const struct ae_view *view, const struct request *request, const
 
     if (f == NULL)
         return cli_error(UNKNOWN, "out of memory");
+    if (result->daemon[0] != '\0') {
+        fputs(result->daemon, f);
+        separator = "; ";
+    }
     print_reasons(f, &result->reasons[CRITICAL], &separator);
     print_reasons(f, &result->reasons[WARNING], &separator);
     if (check.health == AE_HEALTH_OK)
@@ -501,7 +523,10 @@ int cmd_check(int argc, char **argv) {
         LIMIT(LOSS, ARGS_LIMITS, "messages that subscribers of a topic lose a second"),
         LIMIT(P99, ARGS_TIMES, "time from publish to receive that 99 % of a topic's messages don't exceed"),
         LIMIT(RATE, ARGS_LIMITS, "messages published a second, of which a topic must have at least so many"),
-        {.name = "no-daemon", .kind = ARGS_FLAG, .target = &r.no_daemon, .help = "OK also if aetherd doesn't run"},
+        {.name = "no-daemon",
+         .kind = ARGS_FLAG,
+         .target = &r.no_daemon,
+         .help = "OK also if aetherd doesn't run or is stopped"},
         {.name = "window",
          .kind = ARGS_NUMBER,
          .target = &r.window,

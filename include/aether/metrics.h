@@ -223,7 +223,12 @@ typedef struct aether_instance_metrics {
     aether_daemon_info daemon;
     uint64_t now_ns;     /* CLOCK_REALTIME of the pass's beginning */
     uint64_t elapsed_ns; /* CLOCK_MONOTONIC since the beginning of this reader's pass before; 0: this is the first */
-    uint64_t publishers, subscribers; /* open */
+    uint64_t publishers, subscribers; /* open; each one takes a grant */
+    uint32_t grants_max;              /* publishers and subscribers that aetherd admits, together */
+    /* aetherd's state as in /proc/PID/stat; '?' if it doesn't run, or isn't seen, as from another pid namespace */
+    char process;
+    /* 1: aetherd runs, but its process is stopped, so it answers nothing; 0: it isn't stopped; AETHER_UNKNOWN */
+    uint64_t stopped;
 } aether_instance_metrics;
 
 /* ---- reading ---- */
@@ -285,7 +290,7 @@ typedef enum aether_kind {
 
 /* The unit of the value in the struct. Exporters convert to base units. */
 typedef enum aether_unit {
-    AETHER_UNIT_ONE = 0, /* a number of what the name says */
+    AETHER_UNIT_ONE = 0, /* a number of what the name says; a gauge may be AETHER_UNKNOWN: then it has no value */
     AETHER_UNIT_MESSAGES = 1,
     AETHER_UNIT_BYTES = 2,
     AETHER_UNIT_NS = 3, /* may be AETHER_UNKNOWN: then the metric has no value */

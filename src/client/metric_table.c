@@ -31,10 +31,13 @@
 static const aether_metric table[] = {
     INSTANCE("clients", GAUGE, ONE, daemon.clients, "Clients in the registry."),
     INSTANCE("clients_max", GAUGE, ONE, daemon.clients_max, "Clients that aetherd admits."),
+    INSTANCE("grants_max", GAUGE, ONE, grants_max, "Open publishers and subscribers that aetherd admits, together."),
     INSTANCE("memory", GAUGE, BYTES, daemon.memory_bytes, "Shared memory of all topics."),
     INSTANCE("publishers", GAUGE, ONE, publishers, "Open publishers."),
     INSTANCE("running", GAUGE, ONE, daemon.running, "1 if aetherd runs, else 0."),
     INSTANCE("started", GAUGE, REALTIME_NS, daemon.started_ns, "When aetherd was started."),
+    INSTANCE("stopped", GAUGE, ONE, stopped,
+             "1 if aetherd runs but is stopped (SIGSTOP), so that it answers nothing; else 0."),
     INSTANCE("subscribers", GAUGE, ONE, subscribers, "Open subscribers."),
     INSTANCE("topics", GAUGE, ONE, daemon.topics, "Topics."),
     INSTANCE("topics_max", GAUGE, ONE, daemon.topics_max, "Topics that aetherd admits."),

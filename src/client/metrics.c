@@ -79,6 +79,12 @@ static int refresh(aether_metrics *metrics) {
 
 static void fill_instance(const aether_metrics *metrics, aether_instance_metrics *instance) {
     ae_survey_daemon(&metrics->survey, &instance->daemon);
+    instance->grants_max = metrics->survey.registry.grants_max;
+    instance->process = ae_survey_daemon_process(&metrics->survey);
+    if (instance->daemon.running && instance->process == '?')
+        instance->stopped = AETHER_UNKNOWN;
+    else
+        instance->stopped = instance->daemon.running && (instance->process == 'T' || instance->process == 't');
     for (size_t i = 0; i < metrics->survey.grant_count; i++) {
         if (metrics->survey.grants[i].role == AE_ROLE_PUBLISHER)
             instance->publishers++;

@@ -9,6 +9,7 @@
 #include "shm/totals.h"
 #include <aether/metrics.h>
 #include <ctype.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -174,6 +175,69 @@ static void instance_and_clients(void **state) {
     assert_int_equal(client.process, '?');
     assert_int_equal(client.stats_bytes, 0);
     assert_int_equal(aether_metrics_client(f->metrics, &cursor, &client), 0);
+}
+
+/* The child of this test is aetherd if it takes the lock. Returns its pid; it has the lock, and waits in a pause. */
+static pid_t fork_daemon(const struct fixture *f) {
+    int ends[2];
+    char byte;
+
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int lock;
+        if (ae_instance_lock(&f->on.instance, &lock) != 0 || write(ends[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ends[1]);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    close(ends[0]);
+    return child;
+}
+
+static void expect_daemon(struct fixture *f, uint32_t pid, bool running, char process, uint64_t stopped) {
+    aether_instance_metrics instance;
+
+    f->on.registry.header->daemon_pid = pid;
+    assert_int_equal(aether_metrics_begin(f->metrics, &instance), 0);
+    assert_int_equal(instance.daemon.running, running);
+    if (process != 'S') /* it may not have come to its pause yet */
+        assert_int_equal(instance.process, process);
+    else
+        assert_true(instance.process == 'S' || instance.process == 'R');
+    assert_int_equal(instance.stopped, stopped);
+    assert_int_equal(instance.grants_max, GRANTS);
+}
+
+/* A process is aetherd if it holds the lock, whatever pid the registry has. */
+static void daemon_states(void **state) {
+    struct fixture *f = *state;
+    const uint32_t self = (uint32_t)getpid();
+    int status;
+
+    expect_daemon(f, self, false, '?', 0);
+    const pid_t child = fork_daemon(f);
+    const uint32_t pid = (uint32_t)child;
+    expect_daemon(f, pid, true, 'S', 0);
+    kill(child, SIGSTOP);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    expect_daemon(f, pid, true, 'T', 1);
+    /* This process opens the lock file too, but only to read it. */
+    const int reader = open(f->on.instance.lock_path, O_RDONLY | O_CLOEXEC);
+    expect_daemon(f, self, true, '?', AETHER_UNKNOWN);
+    close(reader);
+    expect_daemon(f, 1, true, '?', AETHER_UNKNOWN); /* of another pid namespace, or reused */
+    expect_daemon(f, 0, true, '?', AETHER_UNKNOWN);
+    expect_daemon(f, UINT32_MAX, true, '?', AETHER_UNKNOWN);
+    kill(child, SIGKILL);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    expect_daemon(f, pid, false, '?', 0); /* a zombie holds nothing */
+    assert_int_equal(waitpid(child, &status, 0), child);
+    expect_daemon(f, pid, false, '?', 0);
 }
 
 static void publishers(void **state) {
@@ -1197,6 +1261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(empty),
         TEST(instance_and_clients),
+        TEST(daemon_states),
         TEST(publishers),
         TEST(subscribers),
         TEST(states),

@@ -192,8 +192,7 @@ static void fill_waits(const struct reading *r, const ae_stats_record *copy, aet
         p->waits_subscriber = (int32_t)copy->waits_record.v;
 }
 
-/* Returns how long its present stall has lasted. */
-static uint64_t fill_publisher(const struct reading *r, const struct ae_record *record, aether_publisher_metrics *p) {
+static void fill_publisher(const struct reading *r, const struct ae_record *record, aether_publisher_metrics *p) {
     const struct ae_figures *figures = &record->figures;
     const ae_stats_record *copy = &record->copy;
     uint64_t present;
@@ -213,10 +212,10 @@ static uint64_t fill_publisher(const struct reading *r, const struct ae_record *
                                     .loans = copy->loans.v,
                                     .lane_bytes = r->geometry->lane_bytes,
                                     .lane_used = at_most(copy->lane_used.v, r->geometry->lane_bytes)};
-    return present;
+    p->stall_longest = larger(p->stall_longest, present);
 }
 
-static void sum_publisher(aether_topic_metrics *out, const aether_publisher_metrics *p, uint64_t present) {
+static void sum_publisher(aether_topic_metrics *out, const aether_publisher_metrics *p) {
     add(&out->published, p->messages);
     add(&out->published_bytes, p->bytes);
     add(&out->batches, p->batches);
@@ -225,7 +224,6 @@ static void sum_publisher(aether_topic_metrics *out, const aether_publisher_metr
     add(&out->stall_ns, p->stall_ns);
     add(&out->retries, p->retries);
     add(&out->wakes, p->wakes);
-    p->stall_longest = larger(p->stall_longest, present);
     out->stall_longest = larger(out->stall_longest, p->stall_longest);
 }
 
@@ -236,7 +234,8 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
     aether_publisher_metrics closed;
 
     if (is_closed(r, grant, record)) {
-        sum_publisher(out, &closed, fill_publisher(r, record, &closed));
+        fill_publisher(r, record, &closed);
+        sum_publisher(out, &closed);
         if ((gone = add_closed(r, grant, record)) != NULL) {
             gone->full = closed.full;
             gone->stall_ns = closed.stall_ns;
@@ -246,7 +245,8 @@ static void add_publisher(struct reading *r, const ae_registry_grant *grant, con
     if (out->publisher_count == AE_PUBLISHERS_MAX) /* more than there are records */
         return;
     r->by_publisher[grant->record] = (int32_t)out->publisher_count++;
-    sum_publisher(out, p, fill_publisher(r, record, p));
+    fill_publisher(r, record, p);
+    sum_publisher(out, p);
     fill_owner(r, grant, &p->owner);
     fill_waits(r, &record->copy, p);
 }

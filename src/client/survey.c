@@ -11,6 +11,7 @@
 #include <aether/error.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,18 +181,17 @@ struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64
 }
 
 /*
- * Reads the state and the start of a process, which is in CLOCK_REALTIME and some 10 ms exact. False: there is none that
- * can be seen.
+ * Reads the state and the start of a process from a file like /proc/PID/stat. The path is relative to dir. The start is
+ * in CLOCK_REALTIME and some 10 ms exact. False: the file can't be read.
  */
-static bool read_process(uint32_t pid, char *state, uint64_t *start_ns) {
+static bool read_stat(int dir, const char *path, char *state, uint64_t *start_ns) {
     const long ticks = sysconf(_SC_CLK_TCK);
     struct timespec up;
-    char path[32], text[1024];
     unsigned long long start;
+    char text[1024], found;
     ssize_t len = -1;
+    int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
         len = read(fd, text, sizeof text - 1);
     ae_close(&fd);
@@ -201,28 +201,47 @@ static bool read_process(uint32_t pid, char *state, uint64_t *start_ns) {
     /* The second field is the program's name in parentheses, which may hold any character. */
     const char *end = strrchr(text, ')');
     if (end == NULL || ticks <= 0 ||
-        sscanf(end + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", state,
-               &start) != 2)
+        sscanf(end + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &found,
+               &start) != 2 ||
+        !((found >= 'A' && found <= 'Z') || (found >= 'a' && found <= 'z')))
         return false;
     clock_gettime(CLOCK_BOOTTIME, &up);
+    *state = found;
     *start_ns = ae_realtime_ns() - ((uint64_t)up.tv_sec * NS_PER_S + (uint64_t)up.tv_nsec) +
                 start * (NS_PER_S / (uint64_t)ticks);
     return true;
 }
 
 char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *client) {
-    char name[AE_OBJECT_NAME_SIZE], process = '?';
+    char path[32], name[AE_OBJECT_NAME_SIZE], state = '?';
+    uint64_t start_ns = 0;
+
+    if (client->process != '\0')
+        return client->process;
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", client->pid);
+    if (client->pid == 0) {
+        state = '?';
+    } else if (!read_stat(AT_FDCWD, path, &state, &start_ns) ||
+               (int64_t)(start_ns - client->created_ns) > (int64_t)NS_PER_S) {
+        /* Not found, or younger than the client: it is dead, or lives where its pid is another one. Its token knows. */
+        ae_name_token(&survey->instance, client->client_id, name);
+        state = ae_token_free(name, survey->instance.uid) == 1 ? 'X' : '?';
+    }
+    client->process = state;
+    return state;
+}
+
+char ae_survey_daemon_process(const struct ae_survey *survey) {
+    char path[32], state = '?';
     uint64_t start_ns;
 
-    if (client->process != '\0' || client->pid == 0)
-        return client->process = client->process != '\0' ? client->process : '?';
-    /* Not found, or younger than the client: it is dead, or lives where its pid is another one. Its token knows. */
-    if (!read_process(client->pid, &process, &start_ns) ||
-        (int64_t)(start_ns - client->created_ns) > (int64_t)NS_PER_S) {
-        ae_name_token(&survey->instance, client->client_id, name);
-        process = ae_token_free(name, survey->instance.uid) == 1 ? 'X' : '?';
-    }
-    return client->process = process;
+    /* The open directory belongs to one process: if that ends, nothing of a later one with its pid is read through it. */
+    snprintf(path, sizeof path, "/proc/%" PRIu32, survey->registry.header->daemon_pid);
+    int process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (process >= 0 && ae_instance_held_by(&survey->instance, process))
+        (void)read_stat(process, "stat", &state, &start_ns);
+    ae_close(&process);
+    return state;
 }
 
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {

@@ -70,6 +70,11 @@ int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topi
 /* The topic's shared memory that is allocated now, in bytes. */
 uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topic *topic);
 
+/*
+ * The state of aetherd's process, as above; '?' if it doesn't run, is in another pid namespace or is another user's.
+ */
+char ae_survey_daemon_process(const struct ae_survey *survey);
+
 /* Fills in *info. */
 void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info);
 

@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#define HELD_FDS 256 /* descriptors of a process that are searched for the lock */
 #define SOCKET_PATH_SIZE sizeof(((struct ae_instance *)0)->socket_path)
 _Static_assert(AE_SOCKET_PATH_MAX < SOCKET_PATH_SIZE, "a socket's path fits");
 
@@ -167,6 +169,22 @@ int ae_instance_running(const struct ae_instance *instance) {
     running = fcntl(fd, F_OFD_GETLK, &answer) == 0 && answer.l_type != F_UNLCK;
     ae_close(&fd);
     return running;
+}
+
+int ae_instance_held_by(const struct ae_instance *instance, int process) {
+    struct stat lock, file, link;
+    char path[24];
+
+    if (lstat(instance->lock_path, &lock) != 0)
+        return 0;
+    /* aetherd takes the lock before it has clients, so its descriptor is one of the first. */
+    for (int fd = 0; fd < HELD_FDS; fd++) {
+        snprintf(path, sizeof path, "fd/%d", fd);
+        if (fstatat(process, path, &file, 0) == 0 && file.st_dev == lock.st_dev && file.st_ino == lock.st_ino &&
+            fstatat(process, path, &link, AT_SYMLINK_NOFOLLOW) == 0 && (link.st_mode & S_IWUSR) != 0)
+            return 1;
+    }
+    return 0;
 }
 
 int ae_topic_name_check(const char *name, size_t len) {

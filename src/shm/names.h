@@ -44,6 +44,13 @@ int ae_instance_lock(const struct ae_instance *instance, int *lock);
 /* 1 if a daemon holds the instance's lock; 0 if none does, or if there is no lock file. */
 int ae_instance_running(const struct ae_instance *instance);
 
+/*
+ * Does the process whose directory in /proc is open as `process` hold the lock file as only aetherd does, open for
+ * writing? So a process that merely has the same pid as a daemon, now or in another pid namespace, isn't taken for it. 0
+ * also if that can't be seen, because the process is another user's.
+ */
+int ae_instance_held_by(const struct ae_instance *instance, int process);
+
 /* Checks a topic's name by the rules of <aether/topic.h>. 0, or -EINVAL with a text. */
 int ae_topic_name_check(const char *name, size_t len);
 

@@ -19,6 +19,13 @@ static void add_text(struct ae_json *object, const char *key, const char *text, 
 
 /* ---- programs ---------------------------------------------------------------------------------------------------- */
 
+static void add_process(struct ae_json *object, char process) {
+    if (strcmp(ae_process_name(process), "-") == 0)
+        ae_json_null(object, "process");
+    else
+        ae_json_bytes(object, "process", &process, 1);
+}
+
 /* Sets what a client and its publishers and subscribers have in common. */
 static void add_client(struct ae_json *object, uint64_t client_id, const char name[64], uint32_t pid, char process) {
     ae_json_u64(object, "client_id", client_id);
@@ -27,10 +34,7 @@ static void add_client(struct ae_json *object, uint64_t client_id, const char na
         ae_json_u64(object, "pid", pid);
     else
         ae_json_null(object, "pid");
-    if (strcmp(ae_process_name(process), "-") == 0)
-        ae_json_null(object, "process");
-    else
-        ae_json_bytes(object, "process", &process, 1);
+    add_process(object, process);
 }
 
 static void add_owner(struct ae_json *object, const aether_owner *owner) {
@@ -65,8 +69,11 @@ struct ae_json ae_json_instance(const char *socket_path, const aether_instance_m
 
     ae_json_bytes(&o, "socket", socket_path, strlen(socket_path));
     ae_json_figures(&o, AETHER_SCOPE_INSTANCE, instance);
-    ae_json_bool(&o, "running", instance->daemon.running != 0); /* in place of the metric, a number */
+    ae_json_bool(&o, "running", instance->daemon.running != 0); /* in place of the metrics, numbers */
+    if (instance->stopped != AETHER_UNKNOWN)
+        ae_json_bool(&o, "stopped", instance->stopped != 0);
     ae_json_u64(&o, "pid", instance->daemon.pid);
+    add_process(&o, instance->process);
     ae_json_u64(&o, "now_ns", instance->now_ns);
     return o;
 }

@@ -45,6 +45,7 @@ char *ae_metric_key(char key[AE_METRIC_NAME_SIZE], const aether_metric *metric) 
 bool ae_metric_known(const aether_metric *metric, uint64_t value) {
     return metric->unit == AETHER_UNIT_NS            ? value != AETHER_UNKNOWN
            : metric->unit == AETHER_UNIT_REALTIME_NS ? value != AETHER_UNKNOWN && value != 0
+           : metric->unit == AETHER_UNIT_ONE         ? value != AETHER_UNKNOWN || metric->kind != AETHER_GAUGE
                                                      : true;
 }
 

@@ -29,7 +29,7 @@ char *ae_metric_family(char name[AE_METRIC_NAME_SIZE], const aether_metric *metr
 /* The row's key in JSON. Returns key. */
 char *ae_metric_key(char key[AE_METRIC_NAME_SIZE], const aether_metric *metric);
 
-/* Is the value one that the row's unit allows? An unknown age or time isn't. */
+/* Is the value one that the row's unit allows? An unknown age, time or gauge without unit isn't. */
 bool ae_metric_known(const aether_metric *metric, uint64_t value);
 
 /*

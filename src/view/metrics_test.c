@@ -88,7 +88,10 @@ static void names(void **state) {
     metric = (aether_metric){.name = "running", .scope = AETHER_SCOPE_INSTANCE};
     assert_string_equal(ae_metric_family(text_, &metric), "aether_daemon_running");
     assert_string_equal(ae_metric_key(text_, &metric), "running");
-    assert_true(ae_metric_known(&metric, UINT64_MAX));
+    assert_true(ae_metric_known(&metric, UINT64_MAX)); /* a counter */
+    metric.kind = AETHER_GAUGE;
+    assert_false(ae_metric_known(&metric, AETHER_UNKNOWN));
+    assert_true(ae_metric_known(&metric, 0));
     metric.unit = AETHER_UNIT_REALTIME_NS;
     assert_false(ae_metric_known(&metric, 0));
 }

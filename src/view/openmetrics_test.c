@@ -80,6 +80,7 @@ static void openmetrics(void **state) {
     assert_has("aether_topic_lost_messages_total{topic=\"a/b\",reason=\"lane\"} 9");
     assert_has("aether_topic_lost_messages_total{topic=\"a/b\",reason=\"ring\"} 0");
     assert_has("aether_daemon_running 1");
+    assert_has("aether_daemon_stopped 0");
     assert_has("# TYPE aether_build info");
     assert_has("aether_build_info{version=\"1.2.3\"} 1");
     assert_string_equal(text + strlen(text) - 6, "# EOF\n");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* text_view.c - the form for people: lines and tables. */
 #include "view/amount.h"
+#include "view/daemon.h"
 #include "view/date.h"
 #include "view/escape.h"
 #include "view/measure.h"
@@ -165,16 +166,24 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
 static int print_daemon(FILE *f, const struct ae_view_sample *sample) {
     const aether_daemon_info *d = &sample->instance.daemon;
     const size_t len = strlen(sample->socket_path);
-    char amount[AE_AMOUNT_SIZE];
+    char amount[AE_AMOUNT_SIZE], remedy[AE_DAEMON_REMEDY];
     char *path = malloc(AE_ESCAPED_SIZE(len));
 
     if (path == NULL)
         return -ENOMEM;
     ae_escape(path, sample->socket_path, len);
-    if (d->running)
+    switch (ae_daemon_state(&sample->instance)) {
+    case AE_DAEMON_RUNS:
         fprintf(f, "aetherd at %s: pid %" PRIu32 ", up %s", path, d->pid, ae_amount_duration(amount, sample->uptime_s));
-    else
+        break;
+    case AE_DAEMON_STOPPED:
+        fprintf(f, "aetherd at %s: stopped (pid %" PRIu32 ": %s)", path, d->pid,
+                ae_daemon_remedy(remedy, &sample->instance));
+        break;
+    case AE_DAEMON_GONE:
         fprintf(f, "aetherd at %s: not running (last: pid %" PRIu32 ")", path, d->pid);
+        break;
+    }
     fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics, %" PRIu32 " of %" PRIu32 " clients, %s\n", d->topics,
             d->topics_max, d->clients, d->clients_max, ae_amount_bytes(amount, d->memory_bytes));
     free(path);

@@ -414,6 +414,24 @@ static void samples(void **state) {
     json_decref(o);
 
     sample.socket_path = "/s";
+    sample.instance.stopped = 1;
+    sample.instance.process = 'T';
+    expect(ae_view_sample(&text_view, &sample), 0,
+           "aetherd at /s: stopped (pid 42: kill -CONT 42), 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
+    o = parse(ae_view_sample(&json_view, &sample));
+    assert_true(json_is_true(at(o, "instance.stopped")));
+    assert_string_equal(string(o, "instance.process"), "T");
+    json_decref(o);
+    sample.instance.process = 't';
+    expect(ae_view_sample(&text_view, &sample), 0,
+           "aetherd at /s: stopped (pid 42: a debugger holds it), 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
+    sample.instance.process = '?';
+    sample.instance.stopped = AETHER_UNKNOWN;
+    o = parse(ae_view_sample(&json_view, &sample));
+    assert_true(json_is_null(at(o, "instance.stopped")));
+    assert_true(json_is_null(at(o, "instance.process")));
+    json_decref(o);
+    sample.instance.stopped = 0;
     sample.instance.daemon.running = 0;
     sample.uptime_s = 0;
     sample.count = 0;

@@ -4,6 +4,7 @@
 #include "table.h"
 #include "text.h"
 #include "view/amount.h"
+#include "view/daemon.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,17 +15,27 @@
 
 static void add_daemon(struct top_page *page, const struct top_show *show) {
     const aether_daemon_info *d = &show->pass->instance.daemon;
-    char path[TOP_TEXT_SIZE(128)], memory[AE_AMOUNT_SIZE], up[AE_AMOUNT_SIZE], state[64];
+    const enum ae_daemon_state daemon = ae_daemon_state(&show->pass->instance);
+    char path[TOP_TEXT_SIZE(128)], memory[AE_AMOUNT_SIZE], up[AE_AMOUNT_SIZE], remedy[AE_DAEMON_REMEDY], state[80] = "";
     const double uptime_s = (double)(int64_t)(show->pass->instance.now_ns - d->started_ns) / 1e9;
 
     top_text_escape(path, sizeof path, show->socket_path, strlen(show->socket_path));
-    if (d->running)
+    switch (daemon) {
+    case AE_DAEMON_RUNS:
         snprintf(state, sizeof state, "pid %" PRIu32 ", up %s", d->pid,
                  ae_amount_duration(up, uptime_s > 0 ? uptime_s : 0));
-    else
+        break;
+    case AE_DAEMON_STOPPED:
+        snprintf(state, sizeof state, "STOPPED (pid %" PRIu32 ": %s)", d->pid,
+                 ae_daemon_remedy(remedy, &show->pass->instance));
+        break;
+    case AE_DAEMON_GONE:
         snprintf(state, sizeof state, "NOT RUNNING (last: pid %" PRIu32 ")", d->pid);
-    top_page_add_text(page, d->running ? TOP_STRONG : TOP_BAD, "aetherd %s; %" PRIu32 " client%s, %s; %s", state,
-                      d->clients, ae_plural(d->clients, "", "s"), ae_amount_bytes(memory, d->memory_bytes), path);
+        break;
+    }
+    top_page_add_text(page, daemon == AE_DAEMON_RUNS ? TOP_STRONG : TOP_BAD, "aetherd %s; %" PRIu32 " client%s, %s; %s",
+                      state, d->clients, ae_plural(d->clients, "", "s"), ae_amount_bytes(memory, d->memory_bytes),
+                      path);
 }
 
 static void add_totals(struct top_page *page, const struct top_show *show) {

@@ -146,6 +146,11 @@ static void the_list(void **state) {
     pass.matching = 12;
     show.paused = show.reverse = show.total_latency = true;
     show.filter = "e\nu";
+    pass.instance.stopped = 1;
+    pass.instance.process = 'T';
+    top_page_clear(&page, 200);
+    top_list_page(&page, &show);
+    assert_int_equal(page.lines[line_with("aetherd STOPPED (pid 42: kill -CONT 42); 3 clients")].style, TOP_BAD);
     pass.instance.daemon.running = 0;
     top_page_clear(&page, 200);
     top_list_page(&page, &show);
