@@ -283,6 +283,54 @@ end_tmux
 gone() { [ ! -e "/proc/$pid" ] || [ "$(ps -o stat= -p "$pid" | cut -c 1)" = Z ]; }
 ok "it ends with its terminal" until_true gone
 
+# ---- sizes that no terminal has --------------------------------------------------------------------------------------
+
+# on_terminal ROWS COLUMNS [ROWS COLUMNS]: top ends with 0 on a terminal of this size, which then becomes the other one.
+# Ncurses begins the drawing of a whole screen with the sequence for "clear".
+on_terminal() {
+    LC_ALL=C.UTF-8 TERM=xterm timeout 120 python3 - "$AETHER_CLI" "$@" <<'END'
+import fcntl, os, pty, signal, struct, sys, termios
+
+def resize(size):
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+
+def drawn(times):
+    shown = b""
+    while shown.count(b"\x1b[H\x1b[2J") < times:
+        shown += os.read(master, 65536)  # fails when top has ended
+
+sizes = [int(size) for size in sys.argv[2:]]
+master, slave = pty.openpty()
+resize(sizes[:2])
+child = os.fork()
+if child == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for number in (0, 1, 2):
+        os.dup2(slave, number)
+    os.execv(sys.argv[1], [sys.argv[1], "top"])
+os.close(slave)
+try:
+    if len(sizes) > 2:
+        drawn(1)
+        resize(sizes[2:])  # which sends SIGWINCH
+    drawn(1)
+    os.write(master, b"q")
+    while os.read(master, 65536):
+        pass
+except OSError:
+    pass
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+if status != 0:
+    sys.exit(f"# top ended with {status}")
+END
+}
+ok "24x40000" on_terminal 24 40000
+ok "65535x65535" on_terminal 65535 65535
+ok "80x24, then 32768 columns" on_terminal 24 80 24 32768
+ok "80x24, then 65535x65535" on_terminal 24 80 65535 65535
+COLUMNS=40000 LINES=40000 ok "80x24 with a larger COLUMNS and LINES" on_terminal 24 80
+
 # ---- other terminals -------------------------------------------------------------------------------------------------
 
 begin_tmux

@@ -19,6 +19,13 @@
 #undef lines
 #undef columns
 
+/*
+ * The part of a larger terminal that is used. Ncurses keeps sizes as shorts and crashes beyond, and it has three copies of
+ * the screen with 28 bytes a cell.
+ */
+#define ROWS_MAX 500
+#define COLUMNS_MAX 2000
+
 static SCREEN *screen;
 static FILE *keyboard; /* stdin, or /dev/tty */
 static bool colours;
@@ -114,6 +121,30 @@ static bool can(const char *capability) {
     return text != NULL && text != (const char *)-1;
 }
 
+static int at_most(int value, int limit) {
+    return value < limit ? value : limit;
+}
+
+/* Ncurses takes a size from the environment rather than from the terminal, and fails if it is too large. */
+static void limit_size(const char *variable, int terminal, int limit) {
+    const char *set = getenv(variable);
+    const long size = set != NULL ? strtol(set, NULL, 10) : terminal;
+    char text[16];
+
+    if (size <= limit)
+        return;
+    snprintf(text, sizeof text, "%d", limit);
+    setenv(variable, text, 1);
+}
+
+static void limit_sizes(void) {
+    struct winsize size = {.ws_row = 0};
+
+    (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    limit_size("LINES", size.ws_row, ROWS_MAX);
+    limit_size("COLUMNS", size.ws_col, COLUMNS_MAX);
+}
+
 static void begin_colours(void) {
     colours = has_colors() && start_color() == OK && use_default_colors() == OK;
     if (!colours)
@@ -130,6 +161,7 @@ int top_screen_begin(void) {
     if (keyboard == NULL)
         return cli_error(CLI_FAILURE, "top reads its keys from a terminal, and there is none: use --batch");
     has_modes = tcgetattr(fileno(keyboard), &modes) == 0;
+    limit_sizes();
     if (setupterm(NULL, STDOUT_FILENO, &error) != OK || !can("cup") || !can("clear"))
         return cli_error(CLI_FAILURE, "the terminal type '%s' (TERM) is unknown, or can't move its cursor: use --batch",
                          term != NULL ? term : "");
@@ -216,7 +248,7 @@ void top_screen_resize(void) {
     struct winsize size;
 
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0)
-        resizeterm(size.ws_row, size.ws_col);
+        resizeterm(at_most(size.ws_row, ROWS_MAX), at_most(size.ws_col, COLUMNS_MAX));
     clearok(curscr, TRUE); /* the terminal may have moved what it showed */
 }
 
