@@ -665,6 +665,74 @@ def narrow_and_dark():
         assert moving == 0, moving
 
 
+# Each text in `main` that doesn't fit where it is: in a box that scrolls or hides it, or outside of its table's cell.
+# Only a name that is long may be cut, and then a title has it whole.
+MISFITS = """window.misfits = () => {
+    const bad = [], shown = (n) => n.checkVisibility() && n.getBoundingClientRect().width > 1;
+    const say = (n, why) => bad.push(`${why}: ${n.tagName}.${n.className} ${n.dataset.col ?? n.id} ${n.textContent.slice(0, 50)}`);
+    const long = (n) => [n, ...n.querySelectorAll('bdi')].some((m) => m.tagName === 'BDI' && m.textContent.length > 100 &&
+        m.closest('[title]')?.title.includes(m.textContent));
+    for (const n of document.querySelectorAll('main *')) {
+        if (!shown(n) || n.closest('svg, .graph, .unseen') || n.textContent === '')
+            continue;
+        if (getComputedStyle(n).overflowX !== 'visible' && !long(n) &&
+            (n.scrollWidth > n.clientWidth || n.scrollHeight > n.clientHeight + 1))
+            say(n, 'cut');
+    }
+    for (const cell of document.querySelectorAll('main :is(th, td)')) {
+        if (!shown(cell))
+            continue;
+        const box = cell.getBoundingClientRect(), around = cell.closest('.panel').getBoundingClientRect();
+        const range = document.createRange(), texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            const name = texts.currentNode.parentElement.closest('bdi');
+            range.selectNode(texts.currentNode);
+            for (const r of (name !== null && long(name) ? name : range).getClientRects())
+                if (r.left < box.left - 1 || r.right > Math.min(box.right + 1, around.right) || r.top < box.top - 1 ||
+                    r.bottom > box.bottom + 1)
+                    say(cell, 'outside');
+        }
+    }
+    return bad;
+}"""
+
+WIDTHS = [360, 375, 412, 480, 600, 760, 761, 768, 960, 961, 1024, 1180, 1181, 1270, 1271, 1280, 1366, 1440, 1560, 1920]
+
+
+def widest_figures():
+    """All tables fit into each window from 360 pixels with the widest figures, and short names aren't cut"""
+    world = page_world.Widest()
+    with stage(world) as s:
+        s.page.js(MISFITS)
+        s.page.wait("rows().length === 2 && document.querySelector('#topics [data-col=rate]').textContent === '99.9M/s'")
+        texts = s.page.js("Object.fromEntries([...document.querySelector('#topics tbody tr').cells].map((c) => "
+                          "[c.dataset.col, c.textContent.replace(/\u202f/g, ' ')]))")
+        want = {"state": "waits 23 h 59 min", "rate": "99.9M/s", "bytes": "1023GiB/s", "lag": "999,999", "age": "23 h 59min",
+                "p50": "59 min 59s", "max": "59 min 59s", "lost": "999,999"}
+        assert {key: texts[key] for key in want} == want, texts
+        for width in WIDTHS:
+            s.page.size(width, 800, width < 500)
+            s.page.js("location.hash = ''")
+            s.page.wait(f"document.querySelector('#topics').checkVisibility() && document.documentElement.scrollWidth <= {width}")
+            bad = s.page.js("""[...document.querySelectorAll('#topics [data-sort]')].flatMap((button) => {
+                button.click();  // the arrow at the heading needs room, too
+                return misfits().map((words) => `by ${button.dataset.sort}: ${words}`);
+            })""")
+            assert not bad, (width, bad[:5])
+        s.page.js("location.hash = '#topic=mkt%2Fevict'")
+        s.page.wait("rows('subs').length === 3 && rows('quantiles')[0].p50.text !== '–' && "
+                    "rows('pubs').every((r) => /M/.test(r.rate.text))")
+        for width in WIDTHS:
+            s.page.size(width, 800, width < 500)
+            s.page.wait(f"document.querySelector('#near svg').getAttribute('width') <= {width} && "
+                        f"document.documentElement.scrollWidth <= {width}")
+            bad = s.page.js("misfits()")
+            assert not bad, (width, bad[:5])
+            hidden = s.page.js("[...document.querySelectorAll('#topic tbody :is(th, td)')].filter((c) => !c.checkVisibility())"
+                               ".map((c) => c.dataset.col)")
+            assert not hidden, (width, hidden)
+
+
 def readable_aloud():
     """Screen readers find headings, tables, names of all controls, and few live regions"""
     with stage(page_world.busy()) as s:
@@ -711,7 +779,8 @@ def readable_aloud():
 
 CASES = [numbers_and_units, topics_as_in_the_document, rates_are_differences, unknown_is_a_dash, junk_in_documents, hostile_names,
          policy_holds, sorts_and_filters, slow_press, keyboard_alone, below_a_path, pauses, the_slow_by_name, dead_daemon, stale_is_never_live,
-         removed_topic, one_topic, recent_quantiles, many_topics, many_peers, bounded_memory, narrow_and_dark, readable_aloud]
+         removed_topic, one_topic, recent_quantiles, many_topics, many_peers, bounded_memory, narrow_and_dark, widest_figures,
+         readable_aloud]
 
 try:
     run([case for case in CASES if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]])

@@ -403,6 +403,56 @@ def busy(draws=400):
     return w
 
 
+# ---- the widest figures ----
+
+MINUTES, DAY = 3_599 * 10**9, 86_340 * 10**9  # "59 min 59 s", the widest latency, and "23 h 59 min", the widest time
+FRACTION = 99_900_000                         # a second: "99.9 M/s"
+FLOW = 1023 << 30                             # a second: "1023 GiB/s"
+COUNT = 999_999                               # "999,999": larger ones are "1.00 M"
+SIZE = 1023 << 10                             # "1023 KiB"
+PID = 4_194_304                               # the kernel's largest
+
+
+class Widest(World):
+    """Topics each of whose figures is as wide as it can be, with a short and a long name."""
+
+    def __init__(self, names=("mkt/evict", "x/" * 127 + "y")):
+        super().__init__()
+        clients = [self.client("risk"), self.client("c" * 120, "D"), self.client("aether-cli sub market/eurex", "T")]
+        for name in names:
+            t = self.topic(name, type_name="T" * 60)
+            t.publishers = [Publisher(self, c) for c in clients]
+            t.subscribers = [Subscriber(self, c) for c in clients]
+            self.problem(t, "waits", "publisher feed (pid 4194304) has waited 23 h 59 min for subscriber risk (pid 4194303), "
+                         "which is stopped, 999,999 behind, of them 999,998 already overwritten, which it will lose; 7 more "
+                         "publishers wait for it, too; it loses messages, 99.9 M/s: it was more than the ring behind")
+        self.problem(self.topics[0], "throttled", "publisher feed (pid 1) has no room for 40 % of the time")
+
+    def document(self, only=None):
+        doc = super().document(only)
+        seconds = self.time_ns // 10**9 % 1000
+        latency = {f"{key}_ns": MINUTES for key in ("p50", "p90", "p99", "p999", "max")}
+        latency.update(count=COUNT, samples=COUNT, negative=COUNT, missed=COUNT, overflow=COUNT)
+        if only is not None:
+            latency["buckets"] = [[floor_of(bucket_of(MINUTES) + 1), COUNT + seconds]]
+        peer = {"pid": PID, "published": FRACTION * seconds, "published_bytes": FLOW * seconds, "loans": COUNT,
+                "stall_longest_ns": DAY, "stall_ns": DAY + 999_000_000 * seconds, "full": COUNT, "stalls": COUNT,
+                "lane_bytes": SIZE, "lane_used_bytes": SIZE, "waits": "subscriber", "waited_ns": DAY, "lag": COUNT,
+                "age_ns": DAY, "holds_up": COUNT, "held_up_ns": DAY, "lost": COUNT, "aborted": COUNT, "skipped": COUNT,
+                "delivered": FRACTION * seconds, "policy": "best-effort", "state": "evicted", "latency": latency}
+        for t in doc["topics"]:
+            t.update({key: value for key, value in peer.items() if key in t}, waiting=COUNT, stuck=COUNT, lost_by={
+                "ring": COUNT + seconds})
+            for i, p in enumerate(t["publishers"]):
+                p.update({key: value for key, value in peer.items() if key in p}, waits_subscriber=i)
+            for s in t["subscribers"]:
+                s.update({key: value for key, value in peer.items() if key in s}, lost_by={"ring": COUNT + seconds})
+            t["departed"] = [{**owner, "role": "best-effort", "died": True, "evicted": True, "left_ns": self.now_ns - DAY,
+                              "delivered": COUNT, "lost": COUNT, "aborted": COUNT, "skipped": COUNT, "stall_ns": DAY}
+                             for owner in t["publishers"]]
+        return doc
+
+
 if __name__ == "__main__":
     server = Server(busy(), int(sys.argv[1]), real_time=True)
     print(server.url, flush=True)

@@ -144,10 +144,11 @@ export const publisherColumns = [
         id: "waits", label: "Waits", kind: "text", title: "What the publisher waits for now, and for how long",
         set: (cell, p) => {
             const forWhom = p.forSubscriber ?? p.forPublisher;
-            const words = p.waits === null ? "" : `${text(duration(p.waited_ns ?? 0))} for `;
-            setChildren(cell, words + p.waits + (forWhom?.name.shown ?? ""), () => p.waits === null ? ["no"]
-                : [el("span", {class: `badge s${p.waited_ns >= 100e6 ? 5 : 1}`}, words,
-                      forWhom === null ? p.waits : nameNode(forWhom.name))]);
+            const words = p.waits === null ? "" : text(duration(p.waited_ns ?? 0));
+            setChildren(cell, `${words} ${p.waits} ${forWhom?.name.shown}`, () => p.waits === null ? ["no"]
+                : [...badge(p.waited_ns >= 100e6 ? 5 : 1, words), " for ",
+                   forWhom === null ? p.waits : nameNode(forWhom.name)]);
+            setTitle(cell, p.waits === null ? null : forWhom?.name.shown ?? null);
         },
     },
     ofRate("Published"),

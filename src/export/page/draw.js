@@ -58,6 +58,7 @@ export function drawSpark(element, history, slot) {
 
 // ---- charts over time ----
 
+// Room around a chart; labels that are wider than the room on the left are drawn narrower.
 const LEFT = 64, BOTTOM = 20, TOP = 8, RIGHT = 8;
 
 /* A canvas at the screen's resolution: {c, width, height, ink}. */
@@ -136,7 +137,7 @@ function valueAxis(plot, top, form) {
     for (const share of [0, 0.5, 1]) {
         const y = Math.round(TOP + (height - BOTTOM - TOP) * (1 - share)) + 0.5;
         c.fillStyle = ink("muted");
-        c.fillText(text(form(top * share)), LEFT - 8, y + (share === 1 ? 3 : 0));
+        c.fillText(text(form(top * share)), LEFT - 8, y + (share === 1 ? 3 : 0), LEFT - 10);
         c.strokeStyle = ink("rule");
         c.lineWidth = 1;
         c.beginPath();
@@ -217,7 +218,7 @@ export function drawHeat(canvas, open, span, back) {
     const every = Math.max(1, Math.ceil(14 / row));
     for (let i = low; i <= high + 1; i += every)
         c.fillText(text(duration(2 ** i)), LEFT - 8,
-                   Math.max(TOP + 3, Math.min(height - BOTTOM - 3, height - BOTTOM - (i - low) * row)));
+                   Math.max(TOP + 3, Math.min(height - BOTTOM - 3, height - BOTTOM - (i - low) * row)), LEFT - 10);
     const y = (ns) => height - BOTTOM - Math.min(rows, Math.max(0, Math.log2(Math.max(1, ns)) - low)) * row;
     for (const key of ["p50", "p99"]) {
         stepLine(plot, open.lines[key], slot, span, y, ink("halo"), ink(key), []);

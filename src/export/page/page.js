@@ -24,6 +24,7 @@ const HOLD_MS = 5000;   // how long the order stays after the reader pointed at 
 const PAGE_ROWS = 100;
 const GRAPH_TOPICS = 8;
 const SENTENCES = 12;
+const BLOCKS = {topics: 760, peers: 1270}; // up to these widths of the window a row of a table is a block
 
 const model = new Model();
 let open = null;     // OpenTopic
@@ -74,7 +75,7 @@ function sortBy(id) {
     showOverview();
 }
 
-const topicsTable = new Table($("topics"), topicColumns, sortBy);
+const topicsTable = new Table($("topics"), topicColumns, BLOCKS.topics, sortBy);
 
 /* How many topics the table has, and what isn't in it. */
 function shownNote(n) {
@@ -140,8 +141,9 @@ const KINDS = new Map(Object.entries({waits: 5, stuck: 4, stopped: 4, loses: 3, 
 
 function sentence(problem, withTopic) {
     const severity = KINDS.get(problem.kind) ?? 2;
-    const where = withTopic ? [el("a", {class: "where", href: `#topic=${problem.topic.query}`},
-                                  nameNode(problem.topic))] : [];
+    const {topic} = problem;
+    const where = withTopic
+        ? [el("a", {class: "where", href: `#topic=${topic.query}`, title: topic.shown}, nameNode(topic))] : [];
     return el("li", {class: `s${severity}`, "data-kind": problem.kind},
               el("span", {class: `badge s${severity}`}, problem.kind),
               el("span", {class: "says"}, problem.text[0].toUpperCase() + problem.text.slice(1) + "."), ...where);
@@ -232,11 +234,12 @@ function showNear() {
 // ---- the open topic ----
 
 const tables = {
-    pubs: new Table($("pubs"), publisherColumns), subs: new Table($("subs"), subscriberColumns),
-    gone: new Table($("gone"), departedColumns),
+    pubs: new Table($("pubs"), publisherColumns, BLOCKS.peers),
+    subs: new Table($("subs"), subscriberColumns, BLOCKS.peers),
+    gone: new Table($("gone"), departedColumns, BLOCKS.peers),
 };
 
-const quantileTable = new Table($("quantiles"), quantileColumns);
+const quantileTable = new Table($("quantiles"), quantileColumns, BLOCKS.topics);
 
 function showQuantiles() {
     const {latency} = open.topic;
@@ -348,7 +351,8 @@ function showLag(slot) {
     const more = open.lags.size > lags.length ? `; the worst ${lags.length} of ${open.lags.size}` : "";
     setText($("lag-note"), `messages${more}`);
     setChildren($("lag-legend"), lags.map((line) => line.name.shown + pidNote(line)).join("\n"), () =>
-        lags.map((line, i) => el("li", {}, lineMark(i, DASHES[i]), el("span", {}, nameNode(line.name), pidNote(line)))));
+        lags.map((line, i) => el("li", {title: line.name.shown}, lineMark(i, DASHES[i]),
+                                 el("span", {}, nameNode(line.name), pidNote(line)))));
 }
 
 function showLoss(slot) {

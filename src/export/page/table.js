@@ -46,6 +46,14 @@ export function setChildren(element, signature, make) {
     }
 }
 
+/* The number and its unit, which stay on one line. Without room for "5 min 35 s", "35 s" is below "5 min". */
+function figureNodes(number, unit) {
+    const at = number.lastIndexOf(" ");
+    const lead = at < 0 ? [] : [el("span", {class: "number part"}, number.slice(0, at)), " "];
+    return [...lead, el("span", {class: "part"}, el("span", {class: "number"}, number.slice(at + 1)),
+                        el("span", {class: "unit"}, unit))];
+}
+
 /*
  * A figure: {figure: [number, unit], title} or {unknown: why}. The number and its unit have a column each, so that the
  * digits of a column are aligned.
@@ -56,7 +64,7 @@ export function setFigure(element, value) {
     setChildren(element, signature, () => unknown
         ? [el("span", {class: "unknown", role: "img", "aria-label": value.unknown, title: value.unknown}, DASH),
            el("span", {class: "unit"})]
-        : [el("span", {class: "number"}, value.figure[0]), el("span", {class: "unit"}, value.figure[1])]);
+        : figureNodes(...value.figure));
     setTitle(element, unknown ? null : value.title ?? null);
     element.classList.toggle("alarm", Boolean(value.alarm));
     element.classList.toggle("zero", !unknown && value.figure[0] === "0");
@@ -67,9 +75,11 @@ const classOf = (column) => column.unit ? `${column.kind} ${column.unit}` : colu
 /*
  * A table. columns: [{id, label, title, kind, unit, sort, set(cell, item)}]. kind is "figure", "text", "name" or
  * "trend"; unit is the room for the units of figures, "time", "rate", "bytes", "flow", or none. Rows are reused by key.
+ *
+ * In windows up to `blocks` pixels wide a row is a block, because its widest figures don't fit side by side.
  */
 export class Table {
-    constructor(table, columns, onSort = null) {
+    constructor(table, columns, blocks, onSort = null) {
         this.table = table;
         this.columns = columns;
         this.rows = new Map();
@@ -89,7 +99,11 @@ export class Table {
             row.append(head);
         }
         table.tHead.append(row);
-        // On a narrow screen the style sheet turns rows into blocks, which would end their being a table.
+        const narrow = matchMedia(`(max-width: ${blocks}px)`);
+        const lay = () => table.classList.toggle("blocks", narrow.matches);
+        narrow.addEventListener("change", lay);
+        lay();
+        // Rows that the style sheet lays out as blocks are no table for a screen reader unless their roles say so.
         table.setAttribute("role", "table");
         table.tHead.setAttribute("role", "rowgroup");
         this.body.setAttribute("role", "rowgroup");
