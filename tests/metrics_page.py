@@ -179,6 +179,7 @@ HOSTILE = [
     "x" * 255,
     "line\nbreak\ttab\x1b[31mred",
     b"\xff\xfe raw \x80",
+    b'we"ird\\<b>\x01\xff{\xc3\xa9}',
     "__proto__",
     "constructor",
     "&lt;b&gt;&amp;",
@@ -213,8 +214,9 @@ def hostile_names():
         got = s.page.js(check)
         assert {k: got[k] for k in clean} == clean, got
         names = [row["name"] for row in table(s)]
-        assert '<img src=x onerror="window.pwned=1">' in names and "\\u202egnp.exe\\u2066 x" in names, names
-        assert "\\xff\\xfe raw \\x80" in names and "line\\x0abreak\\x09tab\\x1b[31mred" in names, names
+        for name in ('<img src=x onerror="window.pwned=1">', "\\xe2\\x80\\xaegnp.exe\\xe2\\x81\\xa6 x", "\\xff\\xfe raw \\x80",
+                     "line\\nbreak\\ttab\\x1b[31mred", 'we"ird\\\\<b>\\x01\\xff{é}'):
+            assert name in names, (name, names)
         isolated = s.page.js("[...document.querySelectorAll('#topics th.name')].slice(1).every((n) => n.querySelector('bdi'))")
         assert isolated
         links = s.page.js("[...document.querySelectorAll('#topics tbody a')].map((a) => [a.textContent, a.getAttribute('href')])")
@@ -232,6 +234,43 @@ def hostile_names():
         for hash in ("", "#topic=" + "x" * 255, links[0][1]):
             s.page.js(f"location.hash = {json.dumps(hash)}")
             s.page.wait("document.documentElement.scrollWidth <= 360", f"no horizontal scroll at {hash[:30]}")
+
+
+def names_as_everywhere():
+    """Names are escaped as ae_escape() does it, for labels and terminals: each character, and bytes that aren't UTF-8"""
+    source = (page_world.SOURCE / "src" / "view" / "escape.c").read_text()
+    condition = re.search(r"static bool harmful\(uint32_t c\) \{\s*return (.*?);", source, re.DOTALL).group(1)
+    harmful = eval("lambda c: " + " ".join(condition.replace("||", "or").replace("&&", "and").split()))
+    short = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\"}
+
+    def expected(c):
+        return short.get(c) or ("".join(f"\\x{byte:02x}" for byte in chr(c).encode()) if harmful(c) else chr(c))
+
+    # Characters whose text isn't themselves, found by the page and by the C source; surrogates aren't characters.
+    want = {c: expected(c) for c in range(0x110000) if not 0xd800 <= c < 0xe000 and expected(c) != chr(c)}
+    assert 150 < len(want) < 500 and want[0x202e] == "\\xe2\\x80\\xae", len(want)
+    broken = [b"\xff\xc3", b"\xc0\x80", b"\xe2\x82", b"\xe2\x82(", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf0\x9f\x98", b"\x80\x80x",
+              b"\xf5\x80\x80\x80", b"\xe0\x80\x80", b"\xc3\xa9\xc3", b"\xef\xbb\xbfx\xff", b"\xf0\x9f\x98\x80\xff"]
+    shown = ["\\xff\\xc3", "\\xc0\\x80", "\\xe2\\x82", "\\xe2\\x82(", "\\xed\\xa0\\x80", "\\xf4\\x90\\x80\\x80", "\\xf0\\x9f\\x98",
+             "\\x80\\x80x", "\\xf5\\x80\\x80\\x80", "\\xe0\\x80\\x80", "é\\xc3", "\\xef\\xbb\\xbfx\\xff", "😀\\xff"]
+    with stage(small()) as s:
+        got = s.page.js("""import('/format.js').then((f) => {
+            const other = [];
+            for (let c = 0; c < 0x110000; c++) {
+                if (c >= 0xd800 && c < 0xe000)
+                    continue;
+                const name = String.fromCodePoint(c), {shown} = f.nameOf({topic: name}, 'topic');
+                if (shown !== name)
+                    other.push([c, shown]);
+            }
+            return other;
+        })""")
+        assert dict(map(tuple, got)) == want, [pair for pair in set(map(tuple, got)) ^ set(want.items())][:9]
+        got = s.page.js(f"""import('/format.js').then((f) => {json.dumps([page_world.named('n', name) for name in broken])}
+            .map((doc) => f.nameOf(doc, 'n').shown))""")
+        assert got == shown, list(zip(got, shown))
+        queries = ["".join(f"%{byte:02X}" for byte in name) for name in broken]
+        assert s.page.js(f"import('/format.js').then((f) => {json.dumps(queries)}.map(f.shownQuery))") == shown
 
 
 def policy_holds():
@@ -406,12 +445,12 @@ def the_slow_by_name():
             world.problem(t, "waits", "publisher feed (pid 812) has waited 3.20 s for subscriber risk (pid 790), which is "
                           "stopped, 65,536 behind")
             world.problem(t, "loses", "subscriber log (pid 791) loses messages, 70/s: it was more than the ring behind")
-            world.problem(t, "new kind", "subscriber <b>x</b>\u202e (pid 1) is odd")
+            world.problem(t, "new kind", "subscriber <b>x\\\\y</b>\u202e (pid 1) is odd")
         want = "Publisher feed (pid 812) has waited 3.20 s for subscriber risk (pid 790), which is stopped, 65,536 behind."
         s.page.wait(f"says('slow')[0] === {json.dumps(want)}", want)
         assert s.page.js("says('slow')")[1:] == [
             "Subscriber log (pid 791) loses messages, 70/s: it was more than the ring behind.",
-            "Subscriber <b>x</b>\\u202e (pid 1) is odd."], s.page.js("says('slow')")
+            "Subscriber <b>x\\\\y</b>\\xe2\\x80\\xae (pid 1) is odd."], s.page.js("says('slow')")
         kinds = s.page.js("[...document.querySelectorAll('#slow li')].map((li) => li.dataset.kind)")
         assert kinds == ["waits", "loses", "new kind"], kinds
         s.page.wait("document.querySelector('#spoken').textContent === '1 publisher waits, 1 subscriber lost messages'",
@@ -778,7 +817,7 @@ def readable_aloud():
 
 
 CASES = [numbers_and_units, topics_as_in_the_document, rates_are_differences, unknown_is_a_dash, junk_in_documents, hostile_names,
-         policy_holds, sorts_and_filters, slow_press, keyboard_alone, below_a_path, pauses, the_slow_by_name, dead_daemon, stale_is_never_live,
+         names_as_everywhere, policy_holds, sorts_and_filters, slow_press, keyboard_alone, below_a_path, pauses, the_slow_by_name, dead_daemon, stale_is_never_live,
          removed_topic, one_topic, recent_quantiles, many_topics, many_peers, bounded_memory, narrow_and_dark, widest_figures,
          readable_aloud]
 

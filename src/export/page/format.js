@@ -90,15 +90,29 @@ export function clock(date) {
 
 // ---- names ----
 
-const HOSTILE = /[\p{C}\p{Zl}\p{Zp}]/u; // control and format characters, also those that turn the direction of text
-const HOSTILE_ALL = new RegExp(HOSTILE, "gu");
+/*
+ * The rule for names is that of all of Aether's programs, ae_escape() in src/view/escape.c, so that a name here is the
+ * one in labels of metrics and on terminals. HARMFUL are control characters, line separators, and marks that reverse
+ * or hide text: these, and bytes that aren't UTF-8, become \n, \r, \t or a \xHH for each byte; a backslash is doubled.
+ */
+const HARMFUL =
+    /[\0-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u;
+const HARMFUL_ALL = new RegExp(HARMFUL, "gu");
+const SHORT = {0x09: "\\t", 0x0a: "\\n", 0x0d: "\\r"};
+const ENCODER = new TextEncoder(), DECODER = new TextDecoder("utf-8", {fatal: true, ignoreBOM: true});
 const QUERY_SAFE = /[A-Za-z0-9_.~-]/;
 
-function escaped(character) {
-    const code = character.codePointAt(0);
-    if (code < 0x80)
-        return "\\x" + code.toString(16).padStart(2, "0");
-    return code < 0x10000 ? "\\u" + code.toString(16).padStart(4, "0") : `\\u{${code.toString(16)}}`;
+const escapedBytes = (bytes) =>
+    Array.from(bytes, (byte) => SHORT[byte] ?? "\\x" + byte.toString(16).padStart(2, "0")).join("");
+
+/* The character whose UTF-8 begins there, as [text, its number of bytes]; null: there is none. */
+function characterAt(bytes, at) {
+    const lead = bytes[at], size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    try {
+        return [DECODER.decode(bytes.subarray(at, at + size)), size];
+    } catch {
+        return null;
+    }
 }
 
 function percent(byte) {
@@ -106,55 +120,49 @@ function percent(byte) {
     return QUERY_SAFE.test(character) ? character : "%" + byte.toString(16).toUpperCase().padStart(2, "0");
 }
 
-/*
- * A name that a program chose, from document[key] or, if it isn't UTF-8, document[key + "_b64"].
- * shown: one line without control characters. parts: [[text, escape], ...] of it, where escape says that the text
- * stands for a character that can't be shown. query: its bytes for an address.
- */
-export function nameOf(document, key) {
+/* The bytes of a name from document[key] or, if it isn't UTF-8, document[key + "_b64"]. */
+function bytesOf(document, key) {
     const b64 = document[`${key}_b64`];
-    const parts = [];
-    let query;
-
-    if (typeof b64 === "string") {
-        let raw = "";
-        try {
-            raw = atob(b64);
-        } catch { }
-        const data = Array.from(raw, (c) => c.charCodeAt(0));
-        query = data.map(percent).join("");
-        for (const byte of data) {
-            const escape = byte < 0x20 || byte >= 0x7f;
-            add(parts, escape ? "\\x" + byte.toString(16).padStart(2, "0") : String.fromCharCode(byte), escape);
-        }
-    } else {
-        const raw = typeof document[key] === "string" ? document[key] : "";
-        query = Array.from(new TextEncoder().encode(raw), percent).join("");
-        let at = 0;
-        for (const match of raw.matchAll(HOSTILE_ALL)) {
-            add(parts, raw.slice(at, match.index), false);
-            add(parts, escaped(match[0]), true);
-            at = match.index + match[0].length;
-        }
-        add(parts, raw.slice(at), false);
+    if (typeof b64 !== "string")
+        return ENCODER.encode(typeof document[key] === "string" ? document[key] : "");
+    try {
+        return Uint8Array.from(atob(b64), (c) => c.charCodeAt(0));
+    } catch {
+        return new Uint8Array();
     }
-    return {parts, query, shown: parts.map(([piece]) => piece).join("")};
 }
+
+/*
+ * A name that a program chose. shown: one line without control characters. parts: [[text, escape], ...] of it, where
+ * escape says that the text stands for something that can't be shown. query: its bytes for an address.
+ */
+function nameFrom(bytes) {
+    const parts = [];
+    for (let at = 0; at < bytes.length;) {
+        const [character, size] = characterAt(bytes, at) ?? ["", 1];
+        if (character === "" || HARMFUL.test(character))
+            add(parts, escapedBytes(bytes.subarray(at, at + size)), true);
+        else
+            add(parts, character === "\\" ? "\\\\" : character, false);
+        at += size;
+    }
+    return {parts, query: Array.from(bytes, percent).join(""), shown: parts.map(([piece]) => piece).join("")};
+}
+
+export const nameOf = (document, key) => nameFrom(bytesOf(document, key));
+
+/* A text in which the server has escaped the names. Nothing is harmful in it; that is made sure of. */
+export const lineOf = (value) => value.replace(HARMFUL_ALL, (character) => escapedBytes(ENCODER.encode(character)));
+
+/* The bytes that a percent-encoded name stands for. */
+const decodedQuery = (query) => Uint8Array.from((query.match(/%[0-9a-fA-F]{2}|[^%]|%/gsu) ?? []).flatMap((piece) =>
+    piece.length === 3 && piece[0] === "%" ? [parseInt(piece.slice(1), 16)] : [...ENCODER.encode(piece)]));
 
 /* The bytes of a percent-encoded name, encoded as `query` above, so that both can be compared. */
-export function normalQuery(query) {
-    return query.replace(/%[0-9a-fA-F]{2}|[^%]|%/gsu, (piece) => piece.length === 3 && piece[0] === "%"
-        ? percent(parseInt(piece.slice(1), 16)) : Array.from(new TextEncoder().encode(piece), percent).join(""));
-}
+export const normalQuery = (query) => Array.from(decodedQuery(query), percent).join("");
 
 /* What `query` shows where no document has the name. */
-export function shownQuery(query) {
-    try {
-        return nameOf({topic: decodeURIComponent(query)}, "topic").shown;
-    } catch {
-        return query;
-    }
-}
+export const shownQuery = (query) => nameFrom(decodedQuery(query)).shown;
 
 function add(parts, piece, escape) {
     const last = parts[parts.length - 1];

@@ -9,7 +9,7 @@
  * A slot is a second. If a document comes late, it stands for the slots between as well, unless they are many: those
  * stay empty.
  */
-import {duration, exact, nameOf, num, processWord, text} from "./format.js";
+import {duration, exact, lineOf, nameOf, num, processWord, text} from "./format.js";
 
 export const TREND = 120;
 export const SPAN = 900;
@@ -272,9 +272,9 @@ export function problemsOf(doc) {
     const list = Array.isArray(doc.problems) ? doc.problems.slice(0, PROBLEMS) : [];
     return list.filter((raw) => raw && typeof raw === "object" && typeof raw.text === "string" && raw.text !== "")
         .map((raw) => ({
-            kind: typeof raw.kind === "string" ? raw.kind.slice(0, 20) : "",
+            kind: typeof raw.kind === "string" ? lineOf(raw.kind.slice(0, 20)) : "",
             topic: nameOf(raw, "topic"),
-            text: nameOf(raw, "text").shown,
+            text: lineOf(raw.text),
         }));
 }
 
