@@ -735,6 +735,27 @@ MISFITS = """window.misfits = () => {
     return bad;
 }"""
 
+# Each text on a canvas that isn't whole, or that another one touches.
+SMEARED = """(() => {
+    const draw = CanvasRenderingContext2D.prototype, {fillText, clearRect} = draw;
+    draw.clearRect = function (...at) {
+        this.canvas.texts = [];
+        return clearRect.apply(this, at);
+    };
+    draw.fillText = function (text, x, y, most) {
+        const width = Math.min(this.measureText(text).width, most ?? Infinity);
+        const left = this.textAlign === 'right' ? x - width : this.textAlign === 'center' ? x - width / 2 : x;
+        this.canvas.texts.push({text, left, right: left + width, y});
+        return fillText.apply(this, most === undefined ? [text, x, y] : [text, x, y, most]);
+    };
+    window.smeared = () => [...document.querySelectorAll('canvas')].flatMap((canvas) => {
+        const texts = canvas.texts.filter(({text}) => !['p50', 'p99', 'the whole ring'].includes(text));
+        return texts.filter((a, i) => a.left < 0 || a.right > canvas.clientWidth || texts.some((b, k) => k !== i &&
+            Math.abs(a.y - b.y) < 9 && a.left < b.right + 3 && b.left < a.right + 3))
+            .map(({text}) => `${canvas.id}: ${text}`);
+    });
+})()"""
+
 WIDTHS = [360, 375, 412, 480, 600, 760, 761, 768, 960, 961, 1024, 1180, 1181, 1270, 1271, 1280, 1366, 1440, 1560, 1920]
 
 
@@ -743,6 +764,7 @@ def widest_figures():
     world = page_world.Widest()
     with stage(world) as s:
         s.page.js(MISFITS)
+        s.page.js(SMEARED)
         s.page.wait("rows().length === 2 && document.querySelector('#topics [data-col=rate]').textContent === '99.9M/s'")
         texts = s.page.js("Object.fromEntries([...document.querySelector('#topics tbody tr').cells].map((c) => "
                           "[c.dataset.col, c.textContent.replace(/\u202f/g, ' ')]))")
@@ -765,7 +787,10 @@ def widest_figures():
             s.page.size(width, 800, width < 500)
             s.page.wait(f"document.querySelector('#near svg').getAttribute('width') <= {width} && "
                         f"document.documentElement.scrollWidth <= {width}")
-            bad = s.page.js("misfits()")
+            bad = s.page.js("""[...document.querySelectorAll('#span button')].flatMap((button) => {
+                button.click();
+                return smeared();
+            }).concat(misfits())""")
             assert not bad, (width, bad[:5])
             hidden = s.page.js("[...document.querySelectorAll('#topic tbody :is(th, td)')].filter((c) => !c.checkVisibility())"
                                ".map((c) => c.dataset.col)")
