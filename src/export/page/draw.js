@@ -92,9 +92,10 @@ function ago(seconds) {
 
 function timeAxis(plot, span) {
     const {c, width, height, ink} = plot;
-    // The first label is as wide as it is, to the right of its line; the second is in the middle of its own.
-    const room = 1.5 * c.measureText("12.5 min ago").width + 4;
-    const step = span / ([span === 60 ? 4 : 5, 2].find((n) => inner(width) >= n * room) ?? 1);
+    // The first label begins at its line; the second has its middle there.
+    const wide = (back) => c.measureText(ago(back)).width;
+    const fits = (n) => inner(width) / n >= wide(span) + wide(span - span / n) / 2 + 4;
+    const step = span / ([span === 60 ? 4 : 5, 2].find(fits) ?? 1);
     c.fillStyle = ink("muted");
     c.strokeStyle = ink("rule");
     c.lineWidth = 1;
