@@ -765,7 +765,7 @@ def widest_figures():
     with stage(world) as s:
         s.page.js(MISFITS)
         s.page.js(SMEARED)
-        s.page.wait("rows().length === 2 && document.querySelector('#topics [data-col=rate]').textContent === '99.9M/s'")
+        s.page.wait("rows().length === 3 && document.querySelector('#topics [data-col=rate]').textContent === '99.9M/s'")
         texts = s.page.js("Object.fromEntries([...document.querySelector('#topics tbody tr').cells].map((c) => "
                           "[c.dataset.col, c.textContent.replace(/\u202f/g, ' ')]))")
         want = {"state": "waits 23 h 59 min", "rate": "99.9M/s", "bytes": "1023GiB/s", "lag": "999,999", "age": "23 h 59min",
@@ -780,6 +780,9 @@ def widest_figures():
                 return misfits().map((words) => `by ${button.dataset.sort}: ${words}`);
             })""")
             assert not bad, (width, bad[:5])
+            if width >= 1280:
+                lines = s.page.js("[...document.querySelectorAll('#topics bdi')].map((n) => n.offsetHeight / 13 > 2 ? 2 : 1)")
+                assert sorted(lines) == [1, 1, 2], (width, lines)
         s.page.js("location.hash = '#topic=mkt%2Fevict'")
         s.page.wait("rows('subs').length === 3 && rows('quantiles')[0].p50.text !== '–' && "
                     "rows('pubs').every((r) => /M/.test(r.rate.text))")

@@ -416,7 +416,7 @@ PID = 4_194_304                               # the kernel's largest
 class Widest(World):
     """Topics each of whose figures is as wide as it can be, with a short and a long name."""
 
-    def __init__(self, names=("mkt/evict", "x/" * 127 + "y")):
+    def __init__(self, names=("mkt/evict", "market/eurex/trades", "x/" * 127 + "y")):
         super().__init__()
         clients = [self.client("risk"), self.client("c" * 120, "D"), self.client("aether-cli sub market/eurex", "T")]
         for name in names:
