@@ -254,18 +254,20 @@ def names_as_everywhere():
     shown = ["\\xff\\xc3", "\\xc0\\x80", "\\xe2\\x82", "\\xe2\\x82(", "\\xed\\xa0\\x80", "\\xf4\\x90\\x80\\x80", "\\xf0\\x9f\\x98",
              "\\x80\\x80x", "\\xf5\\x80\\x80\\x80", "\\xe0\\x80\\x80", "é\\xc3", "\\xef\\xbb\\xbfx\\xff", "😀\\xff"]
     with stage(small()) as s:
-        got = s.page.js("""import('/format.js').then((f) => {
-            const other = [];
-            for (let c = 0; c < 0x110000; c++) {
-                if (c >= 0xd800 && c < 0xe000)
-                    continue;
-                const name = String.fromCodePoint(c), {shown} = f.nameOf({topic: name}, 'topic');
-                if (shown !== name)
-                    other.push([c, shown]);
-            }
-            return other;
-        })""")
-        assert dict(map(tuple, got)) == want, [pair for pair in set(map(tuple, got)) ^ set(want.items())][:9]
+        got = {}
+        # Each character of the planes with harmful ones, in parts that don't take long; of the others each 64th one.
+        for first in range(0, 0x110000, 0x2000):
+            step = 1 if first >> 16 in (0, 1, 14) else 64
+            got.update(s.page.js(f"""import('/format.js').then((f) => {{
+                const other = [];
+                for (let c = {first}; c < {first + 0x2000}; c += {step}) {{
+                    const name = String.fromCodePoint(c), {{shown}} = f.nameOf({{topic: name}}, 'topic');
+                    if (shown !== name && (c < 0xd800 || c >= 0xe000))
+                        other.push([c, shown]);
+                }}
+                return other;
+            }})"""))
+        assert got == want, [pair for pair in set(got.items()) ^ set(want.items())][:9]
         got = s.page.js(f"""import('/format.js').then((f) => {json.dumps([page_world.named('n', name) for name in broken])}
             .map((doc) => f.nameOf(doc, 'n').shown))""")
         assert got == shown, list(zip(got, shown))
