@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view/metrics.h"
+#include "base/histogram.h"
 #include "view/quantiles.h"
 #include <stdio.h>
 #include <string.h>
@@ -82,10 +83,10 @@ void ae_powers_from(struct ae_powers *powers, const aether_latency *latency) {
         const uint64_t floor = aether_latency_floor(i), ceiling = aether_latency_floor(i + 1);
         while (power < AE_POWERS && ceiling > 1ull << (AE_POWER_FIRST + power))
             power++;
-        powers->counts[power] += count;
+        powers->counts[power] = ae_saturating_add(powers->counts[power], count);
         powers->sum_ns += (double)count * ((double)floor + (double)ceiling) / 2;
     }
-    powers->counts[AE_POWERS] += latency->overflow;
+    powers->counts[AE_POWERS] = ae_saturating_add(powers->counts[AE_POWERS], latency->overflow);
     powers->sum_ns += (double)latency->overflow * (double)end;
 }
 
@@ -108,7 +109,7 @@ static struct ae_json power_buckets(const aether_latency *latency) {
         for (; ceiling > limit; limit *= 2, count = 0)
             if (count > 0)
                 append_bucket(&array, limit, count);
-        count += latency->buckets[i];
+        count = ae_saturating_add(count, latency->buckets[i]);
     }
     if (count > 0)
         append_bucket(&array, limit, count);
@@ -153,7 +154,7 @@ static void add_labelled(struct ae_json *object, const aether_metric *rows, size
     for (size_t i = 0; i < count; i++) {
         const uint64_t value = aether_metric_value(&rows[i], figures);
         ae_json_u64(&values, rows[i].label_value, value);
-        sum = value > UINT64_MAX - sum ? UINT64_MAX : sum + value;
+        sum = ae_saturating_add(sum, value);
     }
     (void)snprintf(by, sizeof by, "%s_by", ae_metric_key(key, rows));
     if (rows->kind == AETHER_COUNTER)

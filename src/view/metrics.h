@@ -52,7 +52,7 @@ const aether_metric *ae_metrics_of(aether_scope scope, size_t *count);
 
 /*
  * A histogram with a bucket for each power of two. Both kinds of buckets have the powers of two as limits, so each
- * count is exact, and two histograms are merged by adding their fields.
+ * count is exact, and two histograms are merged by adding their fields. Counts saturate at UINT64_MAX.
  */
 struct ae_powers {
     uint64_t

@@ -134,6 +134,27 @@ static void powers(void **state) {
     assert_int_equal(p.missed, 8);
 }
 
+/* What no subscriber can have counted, but a program may say. */
+static void powers_saturate(void **state) {
+    const unsigned first = bucket_of(128), second = bucket_of(129 + 128 / 16);
+    struct ae_powers p;
+
+    (void)state;
+    memset(&latency, 0, sizeof latency);
+    latency.buckets[first] = UINT64_MAX - 1;
+    latency.buckets[second] = 5;
+    latency.buckets[AETHER_LATENCY_BUCKETS - 1] = 7; /* above the largest limit, as `overflow` */
+    latency.overflow = UINT64_MAX;
+    ae_powers_from(&p, &latency);
+    assert_true(p.counts[2] == UINT64_MAX);
+    assert_true(p.counts[AE_POWERS] == UINT64_MAX);
+    assert_int_equal(ae_json_line(ae_json_latency(&latency, false), &out), 0);
+    assert_true(ae_out_flush(&out));
+    /* Numbers of JSON end at 2^63 - 1. */
+    assert_non_null(strstr(text, "\"count\":9223372036854775807,"));
+    assert_non_null(strstr(text, "\"powers\":[[256,9223372036854775807],[4398046511104,7]]}"));
+}
+
 static void latency_as_json(void **state) {
     (void)state;
     memset(&latency, 0, sizeof latency);
@@ -193,7 +214,7 @@ static void figures_as_json(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(table), CASE(names), CASE(powers), CASE(latency_as_json), CASE(figures_as_json),
+        CASE(table), CASE(names), CASE(powers), CASE(powers_saturate), CASE(latency_as_json), CASE(figures_as_json),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -224,6 +224,22 @@ static void histogram(void **state) {
     assert_null(strstr(text, "# UNIT aether_topic_latency_samples"));
 }
 
+/* Buckets of a histogram that add up to more than 64 bits don't fall, and the last is the count. */
+static void histogram_saturates(void **state) {
+    struct ae_view_metrics m = plain_record();
+
+    (void)state;
+    topics[0].latency.buckets[48] = UINT64_MAX;
+    topics[0].latency.buckets[64] = 5;
+    topics[0].latency.overflow = 1;
+    show(&open_view, &m);
+    assert_has("aether_topic_latency_seconds_bucket{topic=\"a/b\",le=\"6.4e-08\"} 0");
+    assert_has("aether_topic_latency_seconds_bucket{topic=\"a/b\",le=\"1.28e-07\"} 18446744073709551615");
+    assert_has("aether_topic_latency_seconds_bucket{topic=\"a/b\",le=\"2.56e-07\"} 18446744073709551615");
+    assert_has("aether_topic_latency_seconds_bucket{topic=\"a/b\",le=\"+Inf\"} 18446744073709551615");
+    assert_has("aether_topic_latency_seconds_count{topic=\"a/b\"} 18446744073709551615");
+}
+
 /* ---- sums and bounds --------------------------------------------------------------------------------------------- */
 
 static void other(void **state) {
@@ -302,8 +318,9 @@ static void full_disk(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(openmetrics), CASE(prometheus), CASE(no_instance), CASE(contiguous), CASE(names),
-        CASE(longest),     CASE(histogram),  CASE(other),       CASE(peers),      CASE(full_disk),
+        CASE(openmetrics), CASE(prometheus), CASE(no_instance), CASE(contiguous),
+        CASE(names),       CASE(longest),    CASE(histogram),   CASE(histogram_saturates),
+        CASE(other),       CASE(peers),      CASE(full_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

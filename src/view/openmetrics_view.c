@@ -7,6 +7,7 @@
  * escaped as aether-cli shows them (ae_escape()), so that they are UTF-8 and two names never become one, and then as
  * the formats want it.
  */
+#include "base/histogram.h"
 #include "view/escape.h"
 #include "view/metrics.h"
 #include "view/view.h"
@@ -128,10 +129,10 @@ static void write_histogram(struct family *f, const char *labels, const struct a
                            (double)(1ull << (AE_POWER_FIRST + i)) / NS_PER_S);
     }
     for (unsigned i = 0; i < AE_POWERS; i++) {
-        sum += powers->counts[i];
+        sum = ae_saturating_add(sum, powers->counts[i]);
         write_bucket(f, labels, f->limits[i], sum);
     }
-    sum += powers->counts[AE_POWERS];
+    sum = ae_saturating_add(sum, powers->counts[AE_POWERS]);
     write_bucket(f, labels, "+Inf", sum);
     (void)fprintf(f->file, "%s_sum{%s} %.15g\n", f->name, labels, powers->sum_ns / NS_PER_S);
     (void)fprintf(f->file, "%s_count{%s} %" PRIu64 "\n", f->name, labels, sum);
