@@ -4,6 +4,7 @@
 #include "ring/topic.h"
 #include "shm/segment.h"
 #include <errno.h>
+#include <unistd.h>
 
 int ae_objects_open_log(const struct ae_broker *broker, const ae_registry_topic *topic, bool writable) {
     char name[AE_OBJECT_NAME_SIZE];
@@ -104,6 +105,13 @@ int ae_objects_allocate_lane(const struct ae_broker *broker, const ae_registry_t
         return 0;
     ae_name_log(&broker->instance, topic->topic_id, name);
     return ae_segment_allocate(fd, geometry->lanes_off + record * geometry->lane_bytes, geometry->lane_bytes, name);
+}
+
+uint64_t ae_objects_position(const ae_registry_topic *topic, int fd) {
+    uint64_t position;
+    const ssize_t done = pread(fd, &position, sizeof position, offsetof(ae_log, claim.position));
+
+    return done == (ssize_t)sizeof position ? position : topic->geometry.start_seq;
 }
 
 void ae_objects_remove(const struct ae_broker *broker, uint64_t topic_id) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/open.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/socket.h"
 #include "broker/clients.h"
@@ -94,12 +95,14 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
         return ae_fail(-ESRCH, "the client that asks is dead");
     new.grant_id = ae_state_new_id(broker);
     new.topic_id = topic->topic_id;
+    new.granted_ns = ae_now_ns();
     /* The statistics last: their record stays allocated, and an open that fails must not make the object larger. */
     if ((rc = open_objects(broker, topic, role, opened)) != 0 ||
         (rc = prepare(broker, topic, role, new.record, opened->fds[AE_OPEN_LOG], &objects)) != 0 ||
         (rc = ae_client_stats_choose(broker, client, &new.stats)) != 0 ||
         (rc = open_stats(broker, topic, &new, opened)) != 0)
         goto failed;
+    new.granted_seq = ae_objects_position(topic, opened->fds[AE_OPEN_LOG]);
     opened->fd_count = role == AE_ROLE_BEST_EFFORT ? AE_OPEN_CURSORS : AE_OPEN_FDS;
     ae_topics_take_type(broker, topic, request);
     /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */

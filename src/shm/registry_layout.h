@@ -74,11 +74,12 @@ typedef struct ae_registry_grant {
     uint64_t grant_id;
     uint64_t topic_id;
     uint64_t client_id;
-    uint32_t role;   /* AE_ROLE_* */
-    uint32_t record; /* index of the publisher or cursor record; 0 for best effort */
-    uint32_t stats;  /* index of its record in the client's statistics */
-    uint32_t folded; /* 1: its figures are part of the topic's totals */
-    uint8_t reserved[16];
+    uint32_t role;        /* AE_ROLE_* */
+    uint32_t record;      /* index of the publisher or cursor record; 0 for best effort */
+    uint32_t stats;       /* index of its record in the client's statistics */
+    uint32_t folded;      /* 1: its figures are part of the topic's totals */
+    uint64_t granted_ns;  /* CLOCK_MONOTONIC when aetherd granted it; bounds what its holder can have done */
+    uint64_t granted_seq; /* the log's `position` then: the topic's end, or a sequence before it; bounds it, too */
 } ae_registry_grant;
 
 _Static_assert(sizeof(ae_registry_header) == AE_PAGE, "registry header");
