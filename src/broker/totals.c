@@ -2,6 +2,7 @@
 #include "broker/totals.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/histogram.h"
 #include "broker/objects.h"
 #include "broker/stats.h"
 #include "ring/claim.h"
@@ -72,25 +73,26 @@ int ae_totals_adopt(struct ae_broker *broker) {
 /* ---- the last figures of a grant ---- */
 
 struct last {
+    uint64_t start, end; /* what it can account for lies between them */
     ae_stats_record copy;
     ae_account account;
     struct ae_figures figures;
 };
 
 static bool publisher_figures(const struct ae_objects *objects, const ae_geometry *geometry,
-                              const ae_registry_grant *grant, bool died, uint64_t end, struct last *last) {
+                              const ae_registry_grant *grant, bool died, struct last *last) {
     /* A dead publisher may have claimed sequences that are going to be aborted. */
     const uint64_t since = ae_figures_since(objects->log, died ? geometry : NULL, grant->record, last->account.next);
 
-    return ae_figures_of_publisher(&last->account, since, geometry->start_seq, end, &last->figures);
+    return ae_figures_of_publisher(&last->account, since, last->start, last->end, &last->figures);
 }
 
 static bool subscriber_figures(const struct ae_objects *objects, const ae_geometry *geometry,
-                               const ae_registry_grant *grant, uint64_t end, struct last *last) {
+                               const ae_registry_grant *grant, struct last *last) {
     const ae_cursor_record *shared = objects->cursors != NULL ? &objects->cursors->records[grant->record] : NULL;
     const uint64_t position = ae_load_acquire(ae_figures_cursor(&last->copy, &last->account, grant->role, shared));
 
-    if (!ae_figures_of_subscriber(&last->account, position, geometry->start_seq, end, &last->figures))
+    if (!ae_figures_of_subscriber(&last->account, position, last->start, last->end, &last->figures))
         return false;
     if (grant->role == AE_ROLE_RELIABLE && ae_figures_is_evicted(objects->log, geometry, grant->record))
         last->figures.evicted = 1;
@@ -112,9 +114,11 @@ static int read_last(const struct ae_broker *broker, const ae_registry_topic *to
                             grant->role == AE_ROLE_RELIABLE, &objects);
         if (rc != 0)
             return ae_objects_error_passes(rc) ? rc : 0;
-        const uint64_t end = ae_claim_reach(objects.log, ae_load_relaxed(&objects.log->claim.position));
-        rc = publisher ? publisher_figures(&objects, geometry, grant, died, end, last)
-                       : subscriber_figures(&objects, geometry, grant, end, last);
+        last->end = ae_claim_reach(objects.log, ae_load_relaxed(&objects.log->claim.position));
+        last->start = ae_figures_start(geometry, grant->granted_seq, last->end);
+        ae_figures_limit(&last->copy, &last->account, grant->granted_ns, ae_now_ns());
+        rc = publisher ? publisher_figures(&objects, geometry, grant, died, last)
+                       : subscriber_figures(&objects, geometry, grant, last);
         ae_objects_unmap(&objects);
     }
     if (rc == 0)
@@ -126,7 +130,7 @@ static int read_last(const struct ae_broker *broker, const ae_registry_topic *to
 /* ---- folding ---- */
 
 static void add(uint64_t *sum, uint64_t value) {
-    *sum = value > UINT64_MAX - *sum ? UINT64_MAX : *sum + value;
+    *sum = ae_saturating_add(*sum, value);
 }
 
 static void add_publisher(ae_totals_topic *sum, const struct last *last, const ae_geometry *geometry,
@@ -151,6 +155,26 @@ static void add_publisher(ae_totals_topic *sum, const struct last *last, const a
     departed->stall_ns = stalled;
 }
 
+static void add_latency(ae_totals_topic *sum, const struct last *last, const ae_registry_topic *topic,
+                        const ae_registry_grant *grant) {
+    const ae_stats_record *copy = &last->copy;
+    const uint64_t *buckets = (const uint64_t *)(const void *)copy->buckets;
+
+    if (copy->samples.v == 0)
+        return;
+    if (!ae_figures_measured(copy, buckets, last->end - last->figures.joined)) {
+        ae_log_line(AE_LOG_WARNING,
+                    "client %" PRIu64 ": the latencies of its subscriber of topic '%s' are damaged: not counted",
+                    grant->client_id, topic->name);
+        return;
+    }
+    add(&sum->samples, copy->samples.v);
+    add(&sum->negative, copy->negative.v);
+    add(&sum->overflow, copy->overflow.v);
+    add(&sum->missed, copy->missed.v);
+    ae_histogram_add(sum->buckets, buckets);
+}
+
 static void add_subscriber(ae_totals_topic *sum, const struct last *last, const ae_geometry *geometry,
                            ae_departed *departed) {
     const struct ae_figures *figures = &last->figures;
@@ -167,12 +191,6 @@ static void add_subscriber(ae_totals_topic *sum, const struct last *last, const 
     add(&sum->evictions, figures->evicted);
     add(&sum->sleeps, copy->sleeps.v);
     add(&sum->woken, copy->woken.v);
-    add(&sum->samples, copy->samples.v);
-    add(&sum->negative, copy->negative.v);
-    add(&sum->overflow, copy->overflow.v);
-    add(&sum->missed, copy->missed.v);
-    for (unsigned i = 0; i < AE_HISTOGRAM_BUCKETS; i++)
-        add(&sum->buckets[i], copy->buckets[i].v);
     departed->lost = figures->lost;
     departed->aborted = figures->aborted;
     departed->skipped = figures->skipped;
@@ -196,10 +214,12 @@ static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topi
         memcpy(departed.client, broker->registry.clients[client].name, sizeof departed.client - 1);
     }
     *sum = *ae_totals_record(&broker->totals, index_of(broker, topic));
-    if (grant->role == AE_ROLE_PUBLISHER)
+    if (grant->role == AE_ROLE_PUBLISHER) {
         add_publisher(sum, last, &topic->geometry, &departed);
-    else
+    } else {
         add_subscriber(sum, last, &topic->geometry, &departed);
+        add_latency(sum, last, topic, grant);
+    }
     sum->departed[sum->departed_count++ % AE_DEPARTED_MAX] = departed;
     sum->last_folded = grant->grant_id;
 }

@@ -5,6 +5,8 @@
  */
 #include "broker/instance_test.h"
 #include "broker/totals.h"
+#include "base/clock.h"
+#include "base/histogram.h"
 #include "base/socket.h"
 #include "broker/broker.h"
 #include "broker/clients.h"
@@ -145,12 +147,23 @@ static void read_stats(const struct client *client, const struct ae_msg *opened,
     ae_close(&fd);
 }
 
-/* Stores an account, and `position`, which is also the cursor of a reliable subscriber. */
+/* As if aetherd had granted it when the topic and the machine were new. */
+static void make_old(const struct ae_msg *opened) {
+    ae_registry_grant *grant = broker.registry.grants;
+
+    while (grant->grant_id != opened->u.opened.grant_id)
+        grant++;
+    grant->granted_ns = 0;
+    grant->granted_seq = opened->u.opened.geometry.start_seq;
+}
+
+/* Stores an account, and `position`, which is also the cursor of a reliable subscriber. The grant is an old one. */
 static void account_for(const struct client *client, const struct ae_msg *opened, const ae_account *account,
                         uint64_t position) {
     ae_stats_record record = {0};
     int fd = open_stats(client);
 
+    make_old(opened);
     read_stats(client, opened, &record);
     record.flips.v++;
     memcpy(&record.account[record.flips.v & 1], account, sizeof *account);
@@ -161,8 +174,8 @@ static void account_for(const struct client *client, const struct ae_msg *opened
     record.stall_longest.v = 24;
     record.retries.v = 25;
     record.wakes.v = 26;
-    record.sleeps.v = 31;
-    record.woken.v = 32;
+    record.sleeps.v = 32;
+    record.woken.v = 31;
     record.samples.v = 33;
     record.negative.v = 34;
     record.overflow.v = 35;
@@ -328,8 +341,8 @@ static void subscribers_are_folded(void **state) {
     assert_int_equal(totals.aborted, 12);
     assert_int_equal(totals.skipped, 14);
     assert_int_equal(totals.evictions, 2);
-    assert_int_equal(totals.sleeps, 62);
-    assert_int_equal(totals.woken, 64);
+    assert_int_equal(totals.sleeps, 64);
+    assert_int_equal(totals.woken, 62);
     assert_int_equal(totals.samples, 66);
     assert_int_equal(totals.negative, 68);
     assert_int_equal(totals.overflow, 70);
@@ -522,24 +535,123 @@ static void senseless_figures_are_left_out(void **state) {
     die(&a);
 }
 
+/* Writes the largest numbers to all that the client may write but the account. */
+static void lie(const struct client *client, const struct ae_msg *opened) {
+    const size_t len = opened->u.opened.role == AE_ROLE_PUBLISHER ? AE_STATS_PUBLISHER : AE_STATS_RECORD;
+    ae_stats_record record = {0};
+    int fd = open_stats(client);
+
+    read_stats(client, opened, &record);
+    memset(&record.full, 0xff, len - offsetof(ae_stats_record, full));
+    record.waits_since.v = 1;
+    assert_int_equal(pwrite(fd, &record, len, offset_of(opened)), (ssize_t)len);
+    ae_close(&fd);
+}
+
+/* As account_for(), for a grant that is as new as it is. */
+static void account_for_new(const struct client *client, const struct ae_msg *opened, const ae_account *account,
+                            uint64_t position) {
+    ae_registry_grant *grant = broker.registry.grants;
+
+    while (grant->grant_id != opened->u.opened.grant_id)
+        grant++;
+    const ae_registry_grant new = *grant;
+    account_for(client, opened, account, position);
+    grant->granted_ns = new.granted_ns;
+    grant->granted_seq = new.granted_seq;
+}
+
+/* A client that says the most of its publishers and subscribers adds no more than was possible while it had them. */
+static void no_client_fills_the_sums(void **state) {
+    const ae_account account = {.joined = TOPIC_END - 8,
+                                .next = TOPIC_END,
+                                .bytes = UINT64_MAX,
+                                .messages = 8,
+                                .batches = UINT64_MAX,
+                                .stall_ns = UINT64_MAX,
+                                .stalled_since = 1};
+    const uint32_t roles[] = {AE_ROLE_PUBLISHER, AE_ROLE_BEST_EFFORT, AE_ROLE_RELIABLE};
+    const uint64_t began = ae_now_ns();
+    struct client a = enter("a"), b = enter("b");
+
+    (void)state;
+    const struct ae_msg honest = open_topic(&b, AE_ROLE_BEST_EFFORT, "t");
+    claim(&honest, 0, 0, TOPIC_END);
+    for (unsigned i = 0; i < 9; i++) {
+        const struct ae_msg opened = open_topic(&a, roles[i % 3], "t");
+        account_for_new(&a, &opened, &account, TOPIC_END);
+        lie(&a, &opened);
+        assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+    }
+    ae_totals_topic totals = totals_of(&honest);
+    const uint64_t took = ae_now_ns() - began;
+    const uint64_t counts[] = {totals.full,    totals.stalls, totals.stall_longest, totals.retries,
+                               totals.batches, totals.wakes,  totals.stall_ns,      totals.sleeps};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        assert_in_range(counts[i], 1, took);
+    assert_true(totals.woken == totals.sleeps);
+    assert_int_equal(totals.departed_count, 9);
+    for (unsigned i = 0; i < AE_DEPARTED_MAX; i++)
+        assert_true(totals.departed[i].full <= took && totals.departed[i].stall_ns <= took);
+    assert_int_equal(totals.published, 3 * 8);
+    assert_int_equal(totals.accounted, 6 * 8);
+    assert_int_equal(totals.delivered_bytes, 6 * 8u * honest.u.opened.geometry.max_message);
+    /* Its histograms are left out, and those of others are counted. */
+    assert_int_equal(totals.samples + totals.negative + totals.overflow + totals.missed, 0);
+    assert_int_equal(ae_histogram_count(totals.buckets), 0);
+    account_for(&b, &honest, &(ae_account){.next = 100}, 0);
+    assert_int_equal(give_back(&b, honest.u.opened.grant_id), 0);
+    totals = totals_of(&honest);
+    assert_int_equal(totals.samples, 33);
+    assert_int_equal(ae_histogram_count(totals.buckets), 37 + 38);
+    die(&a);
+    die(&b);
+}
+
+/* A client that opens and closes in turn counts none of the messages that were there before. */
+static void history_is_not_counted_again(void **state) {
+    struct client a = enter("a");
+    struct ae_msg opened = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        const uint64_t joined = i % 3 == 0 ? 0 : i % 3 == 1 ? TOPIC_END - 9 : TOPIC_END - 8; /* capacity: 8 */
+        opened = open_topic(&a, i < 3 ? AE_ROLE_BEST_EFFORT : AE_ROLE_PUBLISHER, "t");
+        claim(&opened, 1, 0, TOPIC_END);
+        if (i == 0) { /* it has been there from the beginning */
+            account_for_new(&a, &opened, &(ae_account){.next = TOPIC_END}, 0);
+            assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+            assert_int_equal(totals_of(&opened).accounted, TOPIC_END);
+            continue;
+        }
+        account_for_new(&a, &opened, &(ae_account){.joined = joined, .next = TOPIC_END, .messages = TOPIC_END - joined},
+                        0);
+        assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
+    }
+    assert_int_equal(totals_of(&opened).accounted, TOPIC_END + 8);
+    assert_int_equal(totals_of(&opened).published, 8);
+    assert_int_equal(totals_of(&opened).departed_count, 3);
+    die(&a);
+}
+
 static void sums_saturate(void **state) {
-    const ae_account account = {.next = 10, .bytes = UINT64_MAX};
     struct client a = enter("a");
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         const struct ae_msg opened = open_topic(&a, AE_ROLE_BEST_EFFORT, "t");
-        const uint64_t many = UINT64_MAX - 5;
-        int fd = open_stats(&a);
         claim(&opened, 0, 0, TOPIC_END);
-        account_for(&a, &opened, &account, 0);
-        assert_int_equal(pwrite(fd, &many, sizeof many, offset_of(&opened) + (off_t)offsetof(ae_stats_record, buckets)),
-                         sizeof many);
-        ae_close(&fd);
+        account_for(&a, &opened, &(ae_account){.next = 10}, 0);
+        ae_totals_topic next = totals_of(&opened);
+        if (i == 0) {
+            next.delivered = next.buckets[0] = next.samples = UINT64_MAX - 20;
+            next.last_folded = UINT64_MAX;
+            ae_totals_change(&broker.totals, NULL, 0, &next);
+        }
         assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
         const ae_totals_topic totals = totals_of(&opened);
-        assert_true(totals.buckets[0] == (i == 0 ? UINT64_MAX - 5 : UINT64_MAX));
-        assert_int_equal(totals.delivered_bytes, 10u * opened.u.opened.geometry.max_message * (unsigned)(i + 1));
+        assert_true(totals.delivered == (i == 0 ? UINT64_MAX - 10 : UINT64_MAX));
+        assert_true(totals.buckets[0] == UINT64_MAX && totals.samples == UINT64_MAX);
     }
     die(&a);
 }
@@ -844,6 +956,8 @@ int main(void) {
         TEST(the_last_to_go_are_kept),
         TEST(unused_records_have_no_figures),
         TEST(senseless_figures_are_left_out),
+        TEST(no_client_fills_the_sums),
+        TEST(history_is_not_counted_again),
         TEST(sums_saturate),
         TEST(shrunk_and_missing_objects),
         TEST(closed_without_a_free_descriptor),

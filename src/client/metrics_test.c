@@ -589,6 +589,52 @@ static void latency(void **state) {
     assert_true(aether_latency_quantile(&out->latency, 1) > 4e12);
 }
 
+/* Of what programs say of themselves, a reader shows what is possible, and so does aetherd when it folds it. */
+static void impossible_counts(void **state) {
+    struct fixture *f = *state;
+    const uint64_t before = ae_now_ns();
+    const aether_topic_metrics *out;
+
+    publish_all(f);
+    receive_all(f);
+    for (int i = 0; i < HANDLES; i++) {
+        f->on.registry.grants[i].granted_ns = before;
+        memset(&f->records[i]->full, 0xff, sizeof(ae_stats_record) - offsetof(ae_stats_record, full));
+    }
+    /* The first subscriber's samples are possible, but not its buckets. */
+    ae_store_relaxed(&f->records[RELIABLE]->samples, 3);
+    ae_store_relaxed(&f->records[RELIABLE]->negative, 0);
+    ae_store_relaxed(&f->records[RELIABLE]->missed, 0);
+    /* The last one's are right. */
+    memset(&f->records[LATEST]->samples, 0, sizeof(ae_stats_record) - offsetof(ae_stats_record, samples));
+    ae_store_relaxed(&f->records[LATEST]->samples, 20);
+    ae_store_relaxed(&f->records[LATEST]->buckets[100], 200);
+    store_account(f->records[PUBLISHER], &(ae_account){.joined = 1000,
+                                                       .next = 1095,
+                                                       .messages = 60,
+                                                       .stalled_since = 1,
+                                                       .stall_ns = UINT64_MAX,
+                                                       .batches = UINT64_MAX});
+    out = read_it(f);
+    const uint64_t lived = ae_now_ns() - before;
+    const uint64_t counts[] = {out->full, out->stalls, out->stall_longest, out->retries, out->wakes, out->stall_ns};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        assert_true(counts[i] <= 2 * lived);
+    assert_true(out->batches <= lived && out->publishers[0].stall_ns <= lived && out->sleeps <= 3 * lived / 256);
+    assert_true(out->woken <= out->sleeps);
+    for (size_t i = 0; i < 2; i++) {
+        static const aether_latency none;
+        assert_memory_equal(&out->subscribers[i].latency, &none, sizeof none);
+    }
+    assert_int_equal(out->latency.samples, 20);
+    assert_int_equal(aether_latency_count(&out->latency), 200);
+    /* What was there before the grant isn't its own. */
+    assert_int_equal(out->subscribers[2].joined, 1000);
+    f->on.registry.grants[LATEST].granted_seq = 1000 + TEST_CAPACITY + 1;
+    assert_int_equal(read_it(f)->subscribers[2].next - f->out.subscribers[2].joined, 0);
+    assert_int_equal(f->out.latency.samples, 0);
+}
+
 /* ---- who waits for whom ------------------------------------------------------------------------------------------ */
 
 static void set_waits(struct fixture *f, int handle, uint64_t what, uint64_t record, uint64_t seq) {
@@ -1275,6 +1321,7 @@ int main(void) {
         TEST(overwritten),
         TEST(stuck_of_each_policy),
         TEST(latency),
+        TEST(impossible_counts),
         TEST(waits),
         TEST(folds),
         TEST(without_totals),

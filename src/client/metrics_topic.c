@@ -267,18 +267,25 @@ static int grow_subscribers(struct reading *r) {
     return 0;
 }
 
-/* record: the shared one. copy: what was copied of it. */
-static void fill_latency(const ae_stats_record *record, const ae_stats_record *copy, aether_latency *latency) {
+/* shared: the record of which `record` was copied. */
+static void fill_latency(const struct reading *r, const ae_stats_record *shared, const struct ae_record *record,
+                         aether_latency *latency) {
+    const ae_stats_record *copy = &record->copy;
+
+    if (copy->samples.v == 0) {
+        memset(latency, 0, sizeof *latency);
+        return;
+    }
     latency->samples = copy->samples.v;
     latency->negative = copy->negative.v;
     latency->missed = copy->missed.v;
     latency->overflow = copy->overflow.v;
-    if (latency->samples == 0) {
-        memset(latency->buckets, 0, sizeof latency->buckets);
-        return;
-    }
     for (unsigned i = 0; i < AE_HISTOGRAM_BUCKETS; i++)
-        latency->buckets[i] = ae_load_relaxed(&record->buckets[i]);
+        latency->buckets[i] = ae_load_relaxed(&shared->buckets[i]);
+    /* Loaded after the buckets, so that they can't have more. */
+    const uint64_t claimed = ae_survey_next_seq(r->objects.log, r->geometry) - record->figures.joined;
+    if (!ae_figures_measured(copy, latency->buckets, claimed))
+        memset(latency, 0, sizeof *latency);
 }
 
 /* Publishers overwrite nothing that it hasn't released: it is reliable, not evicted, and past the retained messages. */
@@ -354,7 +361,7 @@ static int add_subscriber(struct reading *r, const ae_registry_grant *grant, con
     fill_subscriber(r, grant, record, s);
     s->overwritten = closed ? 0 : overwritten(r, grant, record, end);
     s->lag = is_protected(grant, record) ? r->geometry->capacity : UINT64_MAX; /* at most; judge_lag() says how much */
-    fill_latency(shared, &record->copy, &s->latency);
+    fill_latency(r, shared, record, &s->latency);
     sum_subscriber(r->out, s);
     if (closed) {
         (void)add_closed(r, grant, record);

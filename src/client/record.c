@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/record.h"
+#include "base/clock.h"
 #include "client/survey.h"
 #include <string.h>
 
@@ -69,7 +70,6 @@ static struct ae_figures without_account(const ae_registry_grant *grant, const s
 
 void ae_record_read(const ae_stats_record *record, const ae_registry_grant *grant, const struct ae_record_topic *topic,
                     struct ae_record *out) {
-    const uint64_t start = topic->geometry->start_seq;
     uint64_t since = 0;
     bool known = false;
 
@@ -80,6 +80,8 @@ void ae_record_read(const ae_stats_record *record, const ae_registry_grant *gran
     }
     /* Loaded after the cursor or the intent, so that it isn't behind it. */
     const uint64_t end = ae_survey_next_seq(topic->log, topic->geometry);
+    const uint64_t start = ae_figures_start(topic->geometry, grant->granted_seq, end);
+    ae_figures_limit(&out->copy, &out->account, grant->granted_ns, ae_now_ns());
     if (known && grant->role == AE_ROLE_PUBLISHER)
         known = ae_figures_of_publisher(&out->account, since, start, end, &out->figures);
     else if (known)
@@ -91,5 +93,9 @@ void ae_record_read(const ae_stats_record *record, const ae_registry_grant *gran
     } else {
         out->figures = without_account(grant, topic);
         out->account = (ae_account){0};
+        /* aetherd counts none of the rest, either: a handle that is as new as can be has done nothing. */
+        const uint64_t now = ae_now_ns();
+        ae_figures_limit(&out->copy, &out->account, now, now);
+        out->copy.samples.v = 0;
     }
 }

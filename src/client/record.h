@@ -22,7 +22,7 @@ struct ae_record_topic {
 struct ae_record {
     ae_account account;        /* zeros without one */
     struct ae_figures figures; /* without an account only joined and next, and both are where the handle is */
-    ae_stats_record copy;      /* blocks 0 to 7; without a record zeros */
+    ae_stats_record copy;      /* blocks 0 to 7; without an account its counts are 0 */
 };
 
 /*

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/figures.h"
+#include "base/histogram.h"
 #include "ring/claim.h"
 
+#define SLEEP_NS 256u  /* no sleep is shorter, with its system calls */
 #define CLAIM_TRIES 64 /* a few are enough unless a peer is hostile */
 
 uint64_t ae_figures_copy(const ae_stats_record *record, ae_account *account) {
@@ -28,6 +30,37 @@ const ae_u64 *ae_figures_cursor(const ae_stats_record *record, const ae_account 
                                 const ae_cursor_record *shared) {
     return role == AE_ROLE_RELIABLE && account->by_position == 0 && shared != NULL ? &shared->cursor
                                                                                    : &record->position;
+}
+
+uint64_t ae_figures_start(const ae_geometry *geometry, uint64_t granted_seq, uint64_t end) {
+    const uint64_t start = geometry->start_seq, before = granted_seq - start;
+
+    /* A hostile publisher can make it any number, also one that the topic hasn't reached. */
+    return before > end - start || before <= geometry->capacity ? start : granted_seq - geometry->capacity;
+}
+
+static void limit(uint64_t *value, uint64_t most) {
+    if (*value > most)
+        *value = most;
+}
+
+void ae_figures_limit(ae_stats_record *copy, ae_account *account, uint64_t granted_ns, uint64_t now_ns) {
+    /* In another time namespace than aetherd's the clock may be behind. */
+    const uint64_t granted = granted_ns <= now_ns ? granted_ns : 0, lived = now_ns - granted;
+    uint64_t *const counts[] = {&copy->full.v,    &copy->stalls.v, &copy->stall_longest.v,
+                                &copy->retries.v, &copy->wakes.v,  &account->batches};
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        limit(counts[i], lived);
+    limit(&copy->sleeps.v, lived / SLEEP_NS);
+    limit(&copy->woken.v, copy->sleeps.v);
+    if (copy->waits_since.v != 0 && copy->waits_since.v < granted)
+        copy->waits_since.v = granted;
+    if (account->stalled_since != 0 && account->stalled_since < granted)
+        account->stalled_since = granted;
+    /* The present stall isn't part of stall_ns. */
+    const uint64_t since = account->stalled_since;
+    limit(&account->stall_ns, since != 0 && since < now_ns ? since - granted : lived);
 }
 
 static bool at_or_after(uint64_t seq, uint64_t other) {
@@ -167,4 +200,12 @@ uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *g
     if (__builtin_mul_overflow(figures->messages, geometry->max_message, &most))
         return figures->bytes;
     return figures->bytes < most ? figures->bytes : most;
+}
+
+bool ae_figures_measured(const ae_stats_record *copy, const uint64_t *buckets, uint64_t claimed) {
+    const uint64_t most = ae_figures_measured_max(claimed);
+
+    /* A hostile publisher can set the claim back, behind where the subscriber joined. */
+    return (int64_t)claimed >= 0 && copy->samples.v <= most && copy->negative.v <= most && copy->missed.v <= most &&
+           ae_saturating_add(ae_histogram_count(buckets), copy->overflow.v) <= most;
 }

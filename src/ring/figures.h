@@ -41,9 +41,23 @@ const ae_u64 *ae_figures_cursor(const ae_stats_record *record, const ae_account 
                                 const ae_cursor_record *shared);
 
 /*
+ * The first sequence that a publisher or subscriber can account for: when aetherd granted it, granted_seq had been
+ * claimed, and a ring before that may have been there. end: as below.
+ */
+uint64_t ae_figures_start(const ae_geometry *geometry, uint64_t granted_seq, uint64_t end);
+
+/*
+ * Limits what the client has counted, in its copied record and account, to what is possible since aetherd granted the
+ * handle at granted_ns: no time is longer than that, nothing was done more often than once a nanosecond, and no sleep
+ * took less than 256 ns. So the sum of a topic can't come near 2^64: that takes handles that are open for 584 years
+ * together. What the figures below have is limited by the topic's messages. Call it before them; not for buckets.
+ */
+void ae_figures_limit(ae_stats_record *copy, ae_account *account, uint64_t granted_ns, uint64_t now_ns);
+
+/*
  * A subscriber's. position: its cursor at the moment of the account; what lies between the account's next and the
- * cursor has been delivered. start and end: the topic's first sequence, and what publishers have claimed, loaded after
- * the cursor.
+ * cursor has been delivered. start and end: ae_figures_start(), and what publishers have claimed, loaded after the
+ * cursor.
  */
 bool ae_figures_of_subscriber(const ae_account *account, uint64_t position, uint64_t start, uint64_t end,
                               struct ae_figures *figures);
@@ -88,5 +102,26 @@ bool ae_figures_is_evicted(const ae_log *log, const ae_geometry *geometry, uint3
 
 /* The bytes of so many messages, which the client has counted; limited to what so many messages can have. */
 uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *geometry);
+
+/* ---- latency ---- */
+
+#define AE_WEIGHT_MAX 12u /* a stamp stands for 2^AE_WEIGHT_MAX messages at most */
+
+/*
+ * The most messages that a histogram can have while publishers claim so many sequences. A publisher's stamps stand for
+ * fewer than twice the messages that it has published: a pause ends its present group early, and the pace before takes
+ * as many messages as a group has. To that come what its groups before had been, for each publisher that was there.
+ */
+static inline uint64_t ae_figures_measured_max(uint64_t claimed) {
+    const uint64_t before = (uint64_t)AE_PUBLISHERS_MAX << (AE_WEIGHT_MAX + 1);
+
+    return claimed > (UINT64_MAX - before) / 2 ? UINT64_MAX : 2 * claimed + before;
+}
+
+/*
+ * Can a subscriber have measured this? claimed: how many sequences publishers have claimed since it joined, loaded
+ * after the buckets. If not, the whole histogram is to be left out, with its samples: nothing of it is known.
+ */
+bool ae_figures_measured(const ae_stats_record *copy, const uint64_t *buckets, uint64_t claimed);
 
 #endif

@@ -69,6 +69,99 @@ static void publishers(void **state) {
     assert_false(ae_figures_of_publisher(&bad, 0, 0, 40, &f));
 }
 
+/* A client that was granted a publisher or subscriber 1000 ns ago, at 5000, says that it has done all there is. */
+static void what_is_counted_is_limited(void **state) {
+    static ae_stats_record copy; /* too large for the stack */
+    ae_account account;
+
+    (void)state;
+    memset(&copy, 0xff, sizeof copy);
+    memset(&account, 0xff, sizeof account);
+    ae_figures_limit(&copy, &account, 5000, 6000);
+    const uint64_t counts[] = {copy.full.v,  copy.stalls.v,   copy.stall_longest.v, copy.retries.v,
+                               copy.wakes.v, account.batches, account.stall_ns};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        assert_int_equal(counts[i], 1000);
+    assert_int_equal(copy.sleeps.v, 1000 / 256);
+    assert_int_equal(copy.woken.v, copy.sleeps.v);
+    /* The present stall and those before it are no longer than that together. */
+    account.stalled_since = 1;
+    account.stall_ns = UINT64_MAX;
+    copy.waits_since.v = 1;
+    ae_figures_limit(&copy, &account, 5000, 6000);
+    assert_int_equal(account.stalled_since, 5000);
+    assert_int_equal(account.stall_ns, 0);
+    assert_int_equal(copy.waits_since.v, 5000);
+    account.stalled_since = 5900;
+    account.stall_ns = UINT64_MAX;
+    ae_figures_limit(&copy, &account, 5000, 6000);
+    uint64_t present;
+    assert_int_equal(ae_figures_stalled(&account, 6000, 6000, &present), 1000);
+    assert_int_equal(present, 100);
+}
+
+static void what_is_possible_stays(void **state) {
+    static ae_stats_record copy, before;
+    ae_account account = {.batches = 999, .stall_ns = 700, .stalled_since = 5700}, same = account;
+
+    (void)state;
+    copy.full.v = copy.stalls.v = copy.stall_longest.v = copy.retries.v = copy.wakes.v = 1000;
+    copy.sleeps.v = copy.woken.v = 3;
+    copy.waits_since.v = 5700;
+    before = copy;
+    ae_figures_limit(&copy, &account, 5000, 6000);
+    assert_memory_equal(&copy, &before, sizeof copy);
+    assert_memory_equal(&account, &same, sizeof account);
+    /* Without a stall; and where the clock is behind aetherd's, as in another time namespace. */
+    account.stalled_since = same.stalled_since = 0;
+    account.stall_ns = same.stall_ns = 1000;
+    ae_figures_limit(&copy, &account, 5000, 6000);
+    ae_figures_limit(&copy, &account, 5000, 4000);
+    assert_memory_equal(&account, &same, sizeof account);
+}
+
+static void nothing_is_from_before_the_grant(void **state) {
+    const ae_geometry geometry = {.start_seq = UINT64_MAX - 99, .capacity = 64};
+    const uint64_t start = geometry.start_seq;
+
+    (void)state;
+    assert_int_equal(ae_figures_start(&geometry, start, start), start);
+    assert_int_equal(ae_figures_start(&geometry, start + 64, start + 900), start);
+    assert_int_equal(ae_figures_start(&geometry, start + 65, start + 900), start + 1);
+    assert_int_equal(ae_figures_start(&geometry, start + 900, start + 900), start + 836);
+    assert_int_equal(ae_figures_start(&geometry, start + 901, start + 900), start); /* not claimed yet */
+    assert_int_equal(ae_figures_start(&geometry, start - 1, start + 900), start);
+}
+
+static void histograms_have_no_more_than_there_was(void **state) {
+    static ae_stats_record copy;
+    static uint64_t buckets[AE_HISTOGRAM_BUCKETS];
+    uint64_t *const others[] = {&copy.negative.v, &copy.missed.v, &copy.samples.v};
+
+    (void)state;
+    const uint64_t most = 2 * 10 + AE_PUBLISHERS_MAX * 2 * 4096;
+
+    copy.samples.v = 10;
+    buckets[3] = most;
+    assert_true(ae_figures_measured(&copy, buckets, 10));
+    assert_false(ae_figures_measured(&copy, buckets, 9));
+    assert_false(ae_figures_measured(&copy, buckets, UINT64_MAX));
+    copy.overflow.v = 1;
+    assert_false(ae_figures_measured(&copy, buckets, 10));
+    copy.overflow.v = UINT64_MAX;
+    assert_false(ae_figures_measured(&copy, buckets, 10));
+    copy.overflow.v = 0;
+    buckets[5] = buckets[6] = 1ull << 63; /* their sum is 0 in 64 bits */
+    assert_false(ae_figures_measured(&copy, buckets, 10));
+    buckets[5] = buckets[6] = 0;
+    for (size_t i = 0; i < 3; i++) {
+        *others[i] = most + 1;
+        assert_false(ae_figures_measured(&copy, buckets, 10));
+        *others[i] = most;
+        assert_true(ae_figures_measured(&copy, buckets, 10));
+    }
+}
+
 static uint64_t since(const struct ring *ring, const struct test_publisher *p, uint32_t record, ae_account *account) {
     memcpy(account, &p->stats.account[p->stats.flips.v & 1], sizeof *account);
     return ae_figures_since(ring->log, &ring->geometry, record, account->next);
@@ -159,6 +252,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(subscribers),
         cmocka_unit_test(publishers),
+        cmocka_unit_test(what_is_counted_is_limited),
+        cmocka_unit_test(what_is_possible_stays),
+        cmocka_unit_test(nothing_is_from_before_the_grant),
+        cmocka_unit_test(histograms_have_no_more_than_there_was),
         cmocka_unit_test(messages_since),
         cmocka_unit_test(uncommitted_messages_do_not_count),
         cmocka_unit_test(lost_claims_do_not_count),

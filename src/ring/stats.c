@@ -6,7 +6,7 @@
 
 /* A fast publisher stamps a message about this often, as long as a group isn't larger than GROUP_MAX. */
 #define SAMPLE_NS 250000u
-#define WEIGHT_MAX 12u
+#define WEIGHT_MAX AE_WEIGHT_MAX
 #define NEVER INT64_MAX                                                 /* no message has this number */
 #define PUBLISHER_WORDS (offsetof(ae_account, lost) / sizeof(uint64_t)) /* the others stay 0 */
 
@@ -247,9 +247,21 @@ static void add(ae_u64 *word, uint64_t n) {
     ae_store_relaxed(word, ae_load_relaxed(word) + n);
 }
 
+/*
+ * Returns how many messages a received stamp stands for. A hostile publisher can say more than there are. Then the stamp
+ * stands for its own, so that readers don't leave this subscriber's histogram out.
+ */
+static uint64_t messages_of_stamp(struct ae_subscriber *s, uint64_t stamp) {
+    const uint64_t messages = 1ull << (stamp & AE_STAMP_WEIGHT_MASK);
+    const uint64_t left = ae_figures_measured_max(s->hot.next - s->joined) - s->measured;
+    const uint64_t counted = messages <= left ? messages : 1;
+
+    s->measured += counted;
+    return counted;
+}
+
 void ae_stats_received(struct ae_subscriber *s, uint64_t stamp, bool valid) {
     const uint64_t now = ae_now_ns(), ns = now - (stamp >> AE_STAMP_NS_SHIFT);
-    const uint64_t messages = 1ull << (stamp & AE_STAMP_WEIGHT_MASK);
     ae_stats_record *stats = s->stats;
 
     if (!valid || stamp == 0) /* a topic without stamps, whose publisher is faulty or hostile */
@@ -257,9 +269,9 @@ void ae_stats_received(struct ae_subscriber *s, uint64_t stamp, bool valid) {
     else if ((int64_t)ns < 0)
         add(&stats->negative, 1);
     else if (ae_histogram_index(ns) >= AE_HISTOGRAM_BUCKETS)
-        add(&stats->overflow, messages);
+        add(&stats->overflow, messages_of_stamp(s, stamp));
     else
-        add(&stats->buckets[ae_histogram_index(ns)], messages);
+        add(&stats->buckets[ae_histogram_index(ns)], messages_of_stamp(s, stamp));
     add(&stats->samples, 1);
     ae_store_relaxed(&stats->last_ns, now);
     ae_stats_store_subscriber(s);

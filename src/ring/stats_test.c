@@ -229,6 +229,33 @@ static void false_stamps_are_missed(void **state) {
     ring_free(&ring);
 }
 
+/* A hostile publisher says that each message stands for 2^31. Its subscribers don't count more than there can be. */
+static void false_weights_are_limited(void **state) {
+    const aether_topic_config config = {.capacity = 8, .max_message = 24, .latency = AETHER_LATENCY_ALL};
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
+    struct ring ring;
+
+    (void)state;
+    ring_make_as(&ring, &config);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &reliable);
+    ae_u64 *stamps = (ae_u64 *)(void *)((unsigned char *)ring.log + ring.geometry.stamps_off);
+    for (uint64_t n = 1; n <= 1000; n++) {
+        assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 1), 0);
+        ae_u64 *stamp = &stamps[(n - 1) % 8];
+        ae_store_relaxed(stamp, (word(stamp) & ~AE_STAMP_WEIGHT_MASK) | (n % 3 == 0 ? 31 : n % 3 == 1 ? 14 : 0));
+        receive_as(&subscriber, 0);
+        const uint64_t *buckets = (const uint64_t *)(const void *)subscriber.stats.buckets;
+        assert_true(ae_figures_measured(&subscriber.stats, buckets, n));
+        assert_true(in_buckets(&subscriber) >= n);
+    }
+    assert_int_equal(word(&subscriber.stats.samples), 1000);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
+    ring_free(&ring);
+}
+
 /* ---- bytes ---- */
 
 /* Of a topic that stamps each message, and of each after the close: the payload's bytes exactly, in each form. */
@@ -742,6 +769,7 @@ int main(void) {
         cmocka_unit_test_setup(lost_claims_count_nothing, start_clock),
         cmocka_unit_test_setup(receives_fill_the_histogram, start_clock),
         cmocka_unit_test_setup(false_stamps_are_missed, start_clock),
+        cmocka_unit_test_setup(false_weights_are_limited, start_clock),
         cmocka_unit_test_setup(bytes_are_exact, start_clock),
         cmocka_unit_test_setup(batches_count_their_bytes, start_clock),
         cmocka_unit_test_setup(a_slow_subscriber_is_named, start_clock),

@@ -42,6 +42,8 @@ struct ae_subscriber {
     /* How often the figures were stored, and `next` when they were. */
     uint64_t flips, stored;
     uint64_t sleeps, woken;
+    /* Messages in its histogram, with the overflow. */
+    uint64_t measured;
     /* Where messages that may be overwritten are copied to; owned by its opener. NULL: no message is copied. */
     unsigned char *copies;
     size_t copies_size;
