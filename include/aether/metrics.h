@@ -191,6 +191,8 @@ typedef struct aether_topic_metrics {
     uint64_t delivered; /* messages; one that three subscribers received counts three times */
     uint64_t delivered_bytes;
     uint64_t lost, lost_by[AETHER_LOST_REASONS], gaps, aborted, skipped, evictions, sleeps, woken;
+    /* Publishers and subscribers that have gone, whose programs died, or exited, before they closed them. */
+    uint64_t publishers_died, subscribers_died;
     uint64_t accounted;     /* sum of next - joined of the subscribers: = delivered + lost + aborted + skipped */
     uint64_t lag;           /* of the subscriber that is farthest behind */
     uint64_t overwritten;   /* sum of the subscribers' */

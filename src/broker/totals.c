@@ -220,6 +220,7 @@ static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topi
         add_subscriber(sum, last, &topic->geometry, &departed);
         add_latency(sum, last, topic, grant);
     }
+    add(grant->role == AE_ROLE_PUBLISHER ? &sum->publishers_died : &sum->subscribers_died, departed.died);
     sum->departed[sum->departed_count++ % AE_DEPARTED_MAX] = departed;
     sum->last_folded = grant->grant_id;
 }

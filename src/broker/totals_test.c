@@ -349,6 +349,8 @@ static void subscribers_are_folded(void **state) {
     assert_int_equal(totals.missed, 72);
     assert_int_equal(totals.buckets[0], 74);
     assert_int_equal(totals.buckets[AE_HISTOGRAM_BUCKETS - 1], 76);
+    assert_int_equal(totals.subscribers_died, 1);
+    assert_int_equal(totals.publishers_died, 0);
     assert_int_equal(totals.published, 0);
     assert_int_equal(totals.full, 0);
     assert_int_equal(totals.last_folded, reliable.u.opened.grant_id);
@@ -448,6 +450,8 @@ static void publishers_are_folded(void **state) {
         assert_int_equal(totals.wakes, 26 * times);
         assert_int_equal(totals.accounted, 0);
         assert_int_equal(totals.samples, 0);
+        assert_int_equal(totals.publishers_died, died);
+        assert_int_equal(totals.subscribers_died, 0);
         assert_int_equal(totals.departed[died].messages, died ? 59 : 60);
         assert_int_equal(totals.departed[died].full, 21);
     }

@@ -25,6 +25,9 @@
 #define LOST(scope, type, reason, value)                                                                               \
     ROW(scope, type, "lost", COUNTER, MESSAGES, lost_by[AETHER_LOST_##reason],                                         \
         "Messages that subscribers lost, by reason.", "reason", value)
+#define DIED(field, value)                                                                                             \
+    ROW(TOPIC, aether_topic_metrics, "died", COUNTER, ONE, field,                                                      \
+        "Publishers and subscribers whose program died, or exited, before it closed them.", "role", value)
 #define JOINED(policy, value)                                                                                          \
     ROW(TOPIC, aether_topic_metrics, "subscribers", GAUGE, ONE, info.policy, "Open subscribers.", "policy", value)
 
@@ -53,6 +56,8 @@ static const aether_metric table[] = {
     TOPIC("delivered", COUNTER, MESSAGES, delivered,
           "Messages that subscribers received; one that three subscribers received counts three times."),
     TOPIC("delivered", COUNTER, BYTES, delivered_bytes, "Payload of the messages that subscribers received."),
+    DIED(publishers_died, "publisher"),
+    DIED(subscribers_died, "subscriber"),
     TOPIC("evictions", COUNTER, ONE, evictions, "Reliable subscribers that publishers evicted."),
     TOPIC("full", COUNTER, ONE, full, "Calls that found no room to publish."),
     TOPIC("gaps", COUNTER, ONE, gaps, "Gaps in which subscribers lost messages."),

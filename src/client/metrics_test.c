@@ -852,6 +852,8 @@ static ae_totals_topic folded(const struct fixture *f, uint64_t grant_id, uint64
     next.published += published;
     next.delivered += delivered;
     next.accounted += delivered;
+    next.publishers_died += published != 0;
+    next.subscribers_died += delivered != 0;
     next.departed[next.departed_count++ % AE_DEPARTED_MAX] =
         (ae_departed){.grant_id = grant_id, .role = AE_ROLE_PUBLISHER, .messages = published, .died = 1};
     memset(next.departed[(next.departed_count - 1) % AE_DEPARTED_MAX].client, 'x', 64);
@@ -890,6 +892,8 @@ static void folds(void **state) {
         assert_int_equal(read_it(f)->published, 100);
         assert_int_equal(f->out.accounted, 279);
     }
+    assert_int_equal(f->out.publishers_died, 2);
+    assert_int_equal(f->out.subscribers_died, 1);
     assert_int_equal(f->out.publisher_count, 0);
     assert_int_equal(f->out.subscriber_count, 2);
     for (uint64_t i = 0; i < 20; i++) {

@@ -398,6 +398,8 @@ static void add_totals(aether_topic_metrics *out, const ae_totals_topic *sums) {
     out->sleeps = sums->sleeps;
     out->woken = sums->woken;
     out->accounted = sums->accounted;
+    out->publishers_died = sums->publishers_died;
+    out->subscribers_died = sums->subscribers_died;
     out->latency.samples = sums->samples;
     out->latency.negative = sums->negative;
     out->latency.missed = sums->missed;

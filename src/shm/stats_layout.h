@@ -165,7 +165,8 @@ typedef struct ae_totals_topic {
     uint64_t delivered, delivered_bytes, lost[AE_LOST_REASONS], gaps, aborted, skipped, evictions, sleeps, woken;
     uint64_t samples, negative, overflow, missed;
     uint64_t accounted; /* sum of next - joined of the subscribers: = delivered + lost + aborted + skipped */
-    uint8_t reserved[928 - 30 * 8];
+    uint64_t publishers_died, subscribers_died; /* folded after the death of their clients */
+    uint8_t reserved[928 - 32 * 8];
     ae_departed departed[AE_DEPARTED_MAX];
     uint8_t reserved1[8192 - 928 - 8 * 192 - 4992];
     uint64_t buckets[AE_HISTOGRAM_BUCKETS];

@@ -55,6 +55,8 @@ static void add_figures(aether_topic_metrics *to, const aether_topic_metrics *fr
     add(&to->sleeps, from->sleeps);
     add(&to->woken, from->woken);
     add(&to->accounted, from->accounted);
+    add(&to->publishers_died, from->publishers_died);
+    add(&to->subscribers_died, from->subscribers_died);
     raise_to(&to->lag, from->lag);
     add(&to->overwritten, from->overwritten);
     raise_age(&to->age_ns, from->age_ns);
