@@ -264,6 +264,23 @@ start_daemon || exit 1
 ok "a successor: counters go on" until_true rows "rows[0]['published'] == 100000 and rows[0]['departed'][0]['pid'] == $held_pub" topic info held --json
 ok "a successor: check" until_true checks 0 '^AETHER OK'
 
+# A publisher waits for a program that is killed while no aetherd runs.
+"$AETHER_CLI" topic create orphan --capacity 8 || exit 1
+subscribe "$tmp/discarded" orphan --raw
+orphan_sub=$sub
+kill -STOP "$orphan_sub"
+"$AETHER_CLI" pub orphan message --count 100 &
+orphan_pub=$!
+started+=("$orphan_pub")
+publisher_waits() { rows "rows[-1].get('kind') == 'waits'" lag orphan --json >/dev/null; }
+until_true publisher_waits
+kill -9 "$daemon" "$orphan_sub"
+wait "$daemon" "$orphan_sub" 2>/dev/null
+ok "check: a publisher waits for a dead program, without aetherd" until_true checks 2 \
+    "^AETHER CRITICAL - aetherd doesn't run \\(last: pid $daemon\\); orphan: publisher .* for subscriber aether-cli sub \\(pid $orphan_sub\\), which is dead, 8 behind.*; start aetherd, which frees its room" orphan --full 1us:1h
+start_daemon || exit 1
+ok "a successor frees it" wait "$orphan_pub"
+
 # ---- a socket path that isn't UTF-8
 
 mkdir -m 700 "$tmp/"$'u\xff' || exit 1

@@ -266,7 +266,7 @@ static void explain(struct result *result, enum level level, enum figure figure,
     struct ae_problem list[REASONS_MAX];
     char name[AE_ESCAPED_SIZE(sizeof t->info.name)], amount[AE_AMOUNT_SIZE];
     bool explained = false;
-    const size_t count = ae_watch_problems(topic, observer->pass->instance.now_ns, patience_ns, list, 0, REASONS_MAX);
+    const size_t count = ae_watch_problems(topic, &observer->pass->instance, patience_ns, list, 0, REASONS_MAX);
 
     for (size_t i = 0; i < count; i++) {
         if (!explains(&list[i], figure, worst))

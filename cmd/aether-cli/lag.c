@@ -61,9 +61,8 @@ static int collect(const struct observer *observer, struct rows *rows) {
         for (size_t j = 0; j < topic->subscriber_count; j++)
             rows->list[rows->count++] =
                 (struct ae_view_lagging){.topic = topic->info.name, .subscriber = &topic->subscribers[j]};
-        rows->problem_count =
-            ae_watch_problems(observer->topics[i], observer->pass->instance.now_ns, AE_WATCH_PATIENCE_NS,
-                              rows->problems, rows->problem_count, PROBLEMS_MAX);
+        rows->problem_count = ae_watch_problems(observer->topics[i], &observer->pass->instance, AE_WATCH_PATIENCE_NS,
+                                                rows->problems, rows->problem_count, PROBLEMS_MAX);
     }
     if (rows->count > 0)
         qsort(rows->list, rows->count, sizeof *rows->list, by_severity);

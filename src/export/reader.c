@@ -404,9 +404,9 @@ static struct ae_body *make_topic(struct ae_reader *r, const char *name) {
     d.topic_count = topic != NULL;
     d.buckets = true;
     d.problems = problems;
-    d.problem_count = topic != NULL ? ae_watch_problems(topic, d.instance->now_ns, AE_WATCH_PATIENCE_NS, problems, 0,
-                                                        AE_WATCH_PROBLEMS_MAX)
-                                    : 0;
+    d.problem_count =
+        topic != NULL ? ae_watch_problems(topic, d.instance, AE_WATCH_PATIENCE_NS, problems, 0, AE_WATCH_PROBLEMS_MAX)
+                      : 0;
     body = make_document(&d);
     free(room);
     return body;

@@ -231,10 +231,25 @@ static void put_died(struct text *text, const struct ae_problem *p) {
         put(text, " %s ago", ae_amount_duration(amount, (double)p->for_ns / 1e9));
 }
 
+/* Only aetherd frees the room of a dead program. */
+static void put_remedy(struct text *text, const struct ae_problem *p) {
+    const bool dead = p->has_culprit && (p->culprit.process == 'Z' || p->culprit.process == 'X');
+    const bool holds = p->kind == AE_PROBLEM_WAITS || p->kind == AE_PROBLEM_STUCK || p->kind == AE_PROBLEM_STOPPED ||
+                       p->kind == AE_PROBLEM_THROTTLED;
+
+    if (!dead || !holds || p->role == AETHER_ROLE_BEST_EFFORT)
+        return;
+    if (p->daemon == AE_DAEMON_GONE)
+        put(text, "; start aetherd, which frees its room");
+    else if (p->daemon == AE_DAEMON_STOPPED)
+        put(text, "; aetherd, which is stopped, frees its room when it goes on");
+}
+
 /* What else is wrong with the culprit. */
 static void put_rest(struct text *text, const struct ae_problem *p) {
     char amount[AE_AMOUNT_SIZE];
 
+    put_remedy(text, p);
     if (p->lost_count > 0 && p->kind != AE_PROBLEM_LOSES) {
         put(text, "; it");
         put_loss(text, p);

@@ -7,6 +7,7 @@
 #ifndef AE_VIEW_PROBLEM_H
 #define AE_VIEW_PROBLEM_H
 
+#include "view/daemon.h"
 #include <aether/metrics.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,12 +39,13 @@ struct ae_problem {
     uint64_t others;              /* more publishers of the topic that wait for the same culprit, for less time */
     uint64_t topics;              /* more topics, at least, in which the culprit has a problem that isn't worse */
     double lost;                  /* messages that the culprit loses a second; 0: none, or unknown */
-    uint64_t lost_count;  /* messages that it lost between two passes, the last time that it lost any; 0: none */
-    uint64_t lost_ago_ns; /* how long ago the second of these passes was, if lost_count isn't 0 */
-    double share;         /* of the time for which the publisher had no room, 0 .. 1 */
-    aether_waits waits;   /* what the publisher waits for */
-    aether_lost reason;   /* of most of these messages */
-    bool evicted;         /* the culprit has been evicted */
+    uint64_t lost_count;         /* messages that it lost between two passes, the last time that it lost any; 0: none */
+    uint64_t lost_ago_ns;        /* how long ago the second of these passes was, if lost_count isn't 0 */
+    double share;                /* of the time for which the publisher had no room, 0 .. 1 */
+    aether_waits waits;          /* what the publisher waits for */
+    aether_lost reason;          /* of most of these messages */
+    bool evicted;                /* the culprit has been evicted */
+    enum ae_daemon_state daemon; /* without aetherd nothing frees what a dead culprit holds */
 };
 
 /* "waits", "stuck", ...; "?" for other values. */
@@ -59,6 +61,8 @@ bool ae_problem_worse(const struct ae_problem *a, const struct ae_problem *b);
  * Writes the sentence, without the topic and without a full stop, NUL-terminated and escaped for terminals:
  *
  *     publisher feed (pid 812) has waited 3.20 s for subscriber risk (pid 790), which is stopped, 65,536 behind
+ *     publisher feed (pid 812) has waited 9 s for subscriber risk (pid 790), which is dead, 8 behind; start aetherd, which
+ *         frees its room
  *     subscriber risk (pid 790) is stuck: 12,000 messages wait, the oldest for 2 s; it was evicted
  *     subscriber log (pid 791) loses messages, 70/s: it was more than the ring behind
  *     subscriber log (pid 791) lost 12,345 messages 4 s ago: it was more than the ring behind

@@ -106,14 +106,18 @@ size_t ae_watch_problems_add(struct ae_problem *list, size_t count, size_t max, 
 struct search {
     const struct ae_watch_topic *topic;
     const aether_topic_metrics *figures; /* the topic's */
-    uint64_t now_ns, patience_ns;
+    const aether_instance_metrics *instance;
+    uint64_t patience_ns;
     struct ae_problem *list;
     size_t count, max;
     uint64_t loss_seen_ns; /* the last loss of which the subscriber is known; 0: there is none */
 };
 
 static struct ae_problem begin(const struct search *search, enum ae_problem_kind kind) {
-    struct ae_problem problem = {.kind = kind, .for_ns = AETHER_UNKNOWN, .tried_ns = AETHER_UNKNOWN};
+    struct ae_problem problem = {.kind = kind,
+                                 .for_ns = AETHER_UNKNOWN,
+                                 .tried_ns = AETHER_UNKNOWN,
+                                 .daemon = ae_daemon_state(search->instance)};
 
     memcpy(problem.topic, search->figures->info.name, sizeof problem.topic);
     return problem;
@@ -245,22 +249,22 @@ static void add_throttled(struct search *search, const aether_publisher_metrics 
 static void add_departed(struct search *search, const aether_departed_metrics *d) {
     struct ae_problem problem = begin(search, AE_PROBLEM_DIED);
 
-    if (!d->died || d->left_ns > search->now_ns || search->now_ns - d->left_ns >= DIED_NS)
+    if (!d->died || d->left_ns > search->instance->now_ns || search->instance->now_ns - d->left_ns >= DIED_NS)
         return;
     problem.has_culprit = true;
     problem.culprit = d->owner;
     problem.role = d->role;
-    problem.for_ns = search->now_ns - d->left_ns;
+    problem.for_ns = search->instance->now_ns - d->left_ns;
     problem.evicted = d->evicted != 0;
     add(search, &problem);
 }
 
-size_t ae_watch_problems(const struct ae_watch_topic *topic, uint64_t now_ns, uint64_t patience_ns,
-                         struct ae_problem *list, size_t count, size_t max) {
+size_t ae_watch_problems(const struct ae_watch_topic *topic, const aether_instance_metrics *instance,
+                         uint64_t patience_ns, struct ae_problem *list, size_t count, size_t max) {
     const aether_topic_metrics *t = &topic->figures;
     struct search search = {.topic = topic,
                             .figures = t,
-                            .now_ns = now_ns,
+                            .instance = instance,
                             .patience_ns = patience_ns,
                             .list = list,
                             .count = count,

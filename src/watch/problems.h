@@ -27,11 +27,11 @@
  *
  * Losses and throttled publishers are found from the topic's rates, so only from the second pass on. A loss stays in
  * the list for AE_WATCH_LOSS_NS after the pass that saw it. Evictions need no such rule: a subscriber stays evicted.
- * now_ns: CLOCK_REALTIME; what died within the minute before is in the list. patience_ns: publishers that have waited
+ * instance: as of the pass; what died within the minute before is in the list. patience_ns: publishers that have waited
  * for less aren't, if the topic's rates are known.
  */
-size_t ae_watch_problems(const struct ae_watch_topic *topic, uint64_t now_ns, uint64_t patience_ns,
-                         struct ae_problem *list, size_t count, size_t max);
+size_t ae_watch_problems(const struct ae_watch_topic *topic, const aether_instance_metrics *instance,
+                         uint64_t patience_ns, struct ae_problem *list, size_t count, size_t max);
 
 /* Adds one record, or adds it to that of the same culprit. Returns the new count. */
 size_t ae_watch_problems_add(struct ae_problem *list, size_t count, size_t max, const struct ae_problem *problem);

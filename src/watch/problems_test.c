@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,6 +13,7 @@
 #define MS UINT64_C(1000000)
 #define NOW (100000 * MS)
 
+static aether_instance_metrics instance;
 static struct ae_watch_topic watched;
 static aether_publisher_metrics publishers[3];
 static aether_subscriber_metrics subscribers[2];
@@ -30,6 +32,7 @@ static int setup(void **state) {
     static const char *const names[] = {"feed", "quote", "trade"};
 
     (void)state;
+    instance = (aether_instance_metrics){.daemon.running = 1, .now_ns = NOW};
     memset(&watched, 0, sizeof watched);
     memset(publishers, 0, sizeof publishers);
     memset(subscribers, 0, sizeof subscribers);
@@ -55,7 +58,7 @@ static void wait_for(size_t publisher, aether_waits waits, uint64_t ns) {
 }
 
 static size_t find(size_t count) {
-    return ae_watch_problems(&watched, NOW, 0, list, count, 4);
+    return ae_watch_problems(&watched, &instance, 0, list, count, 4);
 }
 
 static const char *sentence(size_t i) {
@@ -65,7 +68,7 @@ static const char *sentence(size_t i) {
 static void nothing(void **state) {
     (void)state;
     assert_int_equal(find(0), 0);
-    assert_int_equal(ae_watch_problems(&(struct ae_watch_topic){.taken_ns = 0}, 0, 0, list, 0, 4), 0);
+    assert_int_equal(ae_watch_problems(&(struct ae_watch_topic){.taken_ns = 0}, &instance, 0, list, 0, 4), 0);
 }
 
 static void for_a_subscriber(void **state) {
@@ -188,7 +191,7 @@ static void the_worst_first(void **state) {
     assert_string_equal(list[0].topic, "other");
     assert_string_equal(list[1].topic, "market");
     assert_int_equal(list[1].for_ns, 3 * MS);
-    assert_int_equal(ae_watch_problems(&watched, 0, 0, list, 0, 0), 0);
+    assert_int_equal(ae_watch_problems(&watched, &instance, 0, list, 0, 0), 0);
 }
 
 static struct ae_watch_rates subscriber_rates[2], publisher_rates[3];
@@ -331,11 +334,71 @@ static void throttled_and_died(void **state) {
 static void patience(void **state) {
     (void)state;
     wait_for(0, AETHER_WAITS_CLAIM, 99 * MS);
-    assert_int_equal(ae_watch_problems(&watched, NOW, AE_WATCH_PATIENCE_NS, list, 0, 4), 1);
+    assert_int_equal(ae_watch_problems(&watched, &instance, AE_WATCH_PATIENCE_NS, list, 0, 4), 1);
     watched.rates.known = true;
-    assert_int_equal(ae_watch_problems(&watched, NOW, AE_WATCH_PATIENCE_NS, list, 0, 4), 0);
+    assert_int_equal(ae_watch_problems(&watched, &instance, AE_WATCH_PATIENCE_NS, list, 0, 4), 0);
     wait_for(0, AETHER_WAITS_CLAIM, 100 * MS);
-    assert_int_equal(ae_watch_problems(&watched, NOW, AE_WATCH_PATIENCE_NS, list, 0, 4), 1);
+    assert_int_equal(ae_watch_problems(&watched, &instance, AE_WATCH_PATIENCE_NS, list, 0, 4), 1);
+}
+
+/* Only aetherd frees what a dead program holds. */
+static void without_aetherd(void **state) {
+    static const char waits[] =
+        "publisher feed (pid 810) has waited 3.20 s for subscriber risk (pid 790), which is dead, 8 "
+        "behind";
+    char whole[256];
+
+    (void)state;
+    wait_for(0, AETHER_WAITS_SUBSCRIBER, 3200 * MS);
+    publishers[0].waits_subscriber = 0;
+    subscribers[0].lag = 8;
+    subscribers[0].owner.process = 'Z';
+    assert_int_equal(find(0), 1);
+    assert_string_equal(sentence(0), waits);
+    instance.daemon.running = 0;
+    assert_int_equal(find(0), 1);
+    snprintf(whole, sizeof whole, "%s; start aetherd, which frees its room", waits);
+    assert_string_equal(sentence(0), whole);
+    instance.daemon.running = 1;
+    instance.stopped = 1;
+    assert_int_equal(find(0), 1);
+    snprintf(whole, sizeof whole, "%s; aetherd, which is stopped, frees its room when it goes on", waits);
+    assert_string_equal(sentence(0), whole);
+
+    /* One whose process isn't seen, as it is in another pid namespace, isn't dead. */
+    instance.daemon.running = 0;
+    subscribers[0].owner.process = '?';
+    assert_int_equal(find(0), 1);
+    assert_null(strstr(sentence(0), "aetherd"));
+    subscribers[0].owner.process = 'T';
+    assert_int_equal(find(0), 1);
+    assert_null(strstr(sentence(0), "aetherd"));
+
+    wait_for(0, AETHER_WAITS_PUBLISHER, 3000 * MS);
+    publishers[0].waits_publisher = 1;
+    publishers[1].owner.process = 'X';
+    subscribers[0].lag = 0;
+    assert_int_equal(find(0), 1);
+    assert_string_equal(sentence(0),
+                        "publisher feed (pid 810) has waited 3 s for the unfinished publish of publisher quote "
+                        "(pid 811), which is dead; start aetherd, which frees its room");
+}
+
+/* A dead subscriber holds room also before a publisher needs it, unless it is best effort. */
+static void dead_without_aetherd(void **state) {
+    (void)state;
+    instance.daemon.running = 0;
+    subscribers[0].owner.process = 'Z';
+    subscribers[0].lag = 8;
+    subscribers[0].state = AETHER_SUBSCRIBER_STUCK;
+    subscribers[0].age_ns = 2000 * MS;
+    assert_int_equal(find(0), 1);
+    assert_string_equal(sentence(0),
+                        "subscriber risk (pid 790), which is dead, is stuck: 8 messages wait, the oldest for "
+                        "2 s; start aetherd, which frees its room");
+    subscribers[0].policy = AETHER_BEST_EFFORT;
+    assert_int_equal(find(0), 1);
+    assert_null(strstr(sentence(0), "aetherd"));
 }
 
 /* Names can't command a terminal, and the longest ones fit. */
@@ -356,13 +419,21 @@ static void hostile_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(nothing, setup),         cmocka_unit_test_setup(for_a_subscriber, setup),
-        cmocka_unit_test_setup(for_others, setup),      cmocka_unit_test_setup(for_itself, setup),
-        cmocka_unit_test_setup(together, setup),        cmocka_unit_test_setup(stuck, setup),
-        cmocka_unit_test_setup(the_worst_first, setup), cmocka_unit_test_setup(hostile_names, setup),
-        cmocka_unit_test_setup(one_culprit, setup),     cmocka_unit_test_setup(lost, setup),
-        cmocka_unit_test_setup(one_program, setup),     cmocka_unit_test_setup(throttled_and_died, setup),
+        cmocka_unit_test_setup(nothing, setup),
+        cmocka_unit_test_setup(for_a_subscriber, setup),
+        cmocka_unit_test_setup(for_others, setup),
+        cmocka_unit_test_setup(for_itself, setup),
+        cmocka_unit_test_setup(together, setup),
+        cmocka_unit_test_setup(stuck, setup),
+        cmocka_unit_test_setup(the_worst_first, setup),
+        cmocka_unit_test_setup(hostile_names, setup),
+        cmocka_unit_test_setup(one_culprit, setup),
+        cmocka_unit_test_setup(lost, setup),
+        cmocka_unit_test_setup(one_program, setup),
+        cmocka_unit_test_setup(throttled_and_died, setup),
         cmocka_unit_test_setup(patience, setup),
+        cmocka_unit_test_setup(without_aetherd, setup),
+        cmocka_unit_test_setup(dead_without_aetherd, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,7 +245,7 @@ static int add_problems(struct ae_watch *w, const struct ae_watch_track *track, 
             return rc;
         topic = &w->scratch.topic;
     }
-    pass->problem_count = ae_watch_problems(topic, pass->instance.now_ns, AE_WATCH_PATIENCE_NS, pass->problems,
+    pass->problem_count = ae_watch_problems(topic, &pass->instance, AE_WATCH_PATIENCE_NS, pass->problems,
                                             pass->problem_count, AE_WATCH_PROBLEMS_MAX);
     return 0;
 }

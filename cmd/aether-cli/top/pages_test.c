@@ -95,8 +95,8 @@ static int setup(void **state) {
     pass.instance.daemon = (aether_daemon_info){.running = 1, .pid = 42, .started_ns = 940 * SECOND, .clients = 3};
     pass.instance.elapsed_ns = 1020000000;
     pass.total.rates.known = true;
-    pass.problem_count = ae_watch_problems(&topics[0], pass.instance.now_ns, AE_WATCH_PATIENCE_NS, pass.problems, 0,
-                                           AE_WATCH_PROBLEMS_MAX);
+    pass.problem_count =
+        ae_watch_problems(&topics[0], &pass.instance, AE_WATCH_PATIENCE_NS, pass.problems, 0, AE_WATCH_PROBLEMS_MAX);
     show = (struct top_show){.pass = &pass,
                              .socket_path = "/run/aether.sock",
                              .filter = "",

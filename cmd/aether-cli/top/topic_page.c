@@ -57,9 +57,10 @@ static void add_counters(struct top_page *page, const struct top_show *show, con
                       ae_amount_count(counts[1], t->retries), ae_plural(t->retries, "y", "ies"));
 }
 
-static void add_problems(struct top_page *page, const struct ae_watch_topic *topic, uint64_t now_ns) {
+static void add_problems(struct top_page *page, const struct ae_watch_topic *topic,
+                         const aether_instance_metrics *instance) {
     struct ae_problem list[PROBLEMS];
-    const size_t count = ae_watch_problems(topic, now_ns, AE_WATCH_PATIENCE_NS, list, 0, PROBLEMS);
+    const size_t count = ae_watch_problems(topic, instance, AE_WATCH_PATIENCE_NS, list, 0, PROBLEMS);
 
     for (size_t i = 0; i < count; i++) {
         char sentence[AE_PROBLEM_TEXT], text[TOP_TEXT_SIZE(AE_PROBLEM_TEXT)];
@@ -362,7 +363,7 @@ void top_topic_page(struct top_page *page, const struct top_show *show, const ch
     }
     add_shape(page, topic);
     add_counters(page, show, topic);
-    add_problems(page, topic, show->pass->instance.now_ns);
+    add_problems(page, topic, &show->pass->instance);
     add_latency(page, show, topic);
     if (topic->figures.publisher_count + topic->figures.subscriber_count > 0)
         top_page_add_text(page, TOP_DIM,
