@@ -485,6 +485,13 @@ def dead_daemon():
         assert s.page.js("document.body.dataset.link") == "live", "its figures are live"
         world.running = True
         s.page.wait("document.querySelector('#banner-daemon').hidden")
+        world.stopped = True
+        s.page.wait("!document.querySelector('#banner-daemon').hidden")
+        text = s.page.js("document.querySelector('#banner-daemon').textContent")
+        assert text.startswith("aetherd (pid 4711) is stopped: kill -CONT 4711. Topics go on: "), text
+        assert s.page.js("document.querySelector('#daemon').textContent").startswith("aetherd (pid 4711) is stopped ")
+        world.stopped = None  # unknown
+        s.page.wait("document.querySelector('#banner-daemon').hidden")
 
 
 def stale_is_never_live():

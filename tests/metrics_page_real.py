@@ -157,6 +157,10 @@ def without_a_daemon():
             assert s.page.js("document.body.dataset.link") == "live"
             daemon.start()
             s.page.wait("document.querySelector('#banner-daemon').hidden")
+            daemon.process.send_signal(signal.SIGSTOP)
+            s.page.wait("document.querySelector('#banner-daemon').textContent.includes('is stopped: kill -CONT')")
+            daemon.process.send_signal(signal.SIGCONT)
+            s.page.wait("document.querySelector('#banner-daemon').hidden")
             feed.send(signal.SIGKILL)
             s.page.wait("rows('pubs').length === 0 && rows('gone').length === 1")
             gone = table(s, "gone")[0]

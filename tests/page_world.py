@@ -177,7 +177,8 @@ class World:
     def __init__(self, draws=400):
         self.random, self.draws = random.Random(1), draws  # draws: samples of latency a subscriber and second
         self.ids, self.time_ns, self.now_ns = 100, 5 * 10**12, time.time_ns()
-        self.running, self.topics, self.left_out, self.other = True, [], 0, None
+        self.running, self.stopped, self.topics = True, False, []
+        self.left_out, self.other = 0, None
         self.on_step = []  # called with this world
         self.problems = []  # as the server says them, the worst first
 
@@ -233,7 +234,8 @@ class World:
         clients = {p.client for t in self.topics for p in t.publishers + t.subscribers}
         return {"version": "0.5.0", "time_ns": self.time_ns, "error": None,
                 "instance": {"socket": "/run/user/0/aether/aetherd.sock", "pid": 4711, "now_ns": self.now_ns,
-                             "running": self.running, "started_ns": self.now_ns - 10**13, "topics": len(self.topics),
+                             "running": self.running, "stopped": self.stopped,
+                             "started_ns": self.now_ns - 10**13, "topics": len(self.topics),
                              "topics_max": 4096, "clients": len(clients), "clients_max": 1024, "memory_bytes": 73 << 20,
                              "publishers": sum(len(t.publishers) for t in self.topics),
                              "subscribers": sum(len(t.subscribers) for t in self.topics)},

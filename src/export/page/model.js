@@ -287,7 +287,8 @@ function timeOf(doc) {
 
 function instanceOf(doc) {
     const raw = doc.instance && typeof doc.instance === "object" ? doc.instance : {};
-    const instance = {running: typeof raw.running === "boolean" ? raw.running : null};
+    const instance = {running: typeof raw.running === "boolean" ? raw.running : null, stopped: raw.stopped === true,
+        traced: raw.process === "t"};
     for (const key of ["pid", "now_ns", "clients", "memory_bytes", "publishers", "subscribers"])
         instance[key] = num(raw[key]);
     return instance;

@@ -451,7 +451,7 @@ function showDaemon() {
         return;
     const parts = [
         instance.running === false ? "aetherd is not running"
-            : instance.pid ? `aetherd (pid ${instance.pid})` : "aetherd",
+            : (instance.pid ? `aetherd (pid ${instance.pid})` : "aetherd") + (instance.stopped ? " is stopped" : ""),
         plural(model.topics.size + model.leftOut, "topic"),
         instance.publishers === null ? null : plural(instance.publishers, "publisher"),
         instance.subscribers === null ? null : plural(instance.subscribers, "subscriber"),
@@ -477,6 +477,18 @@ function linkState() {
 
 const DEAD = "aetherd is not running. Topics go on without it: programs publish and receive as before. Until it is " +
     "started again no topic can be opened, and nothing is cleaned up after programs that die.";
+const STOPPED = "Topics go on: programs publish and receive as before. Until aetherd goes on no topic can be opened, and " +
+    "nothing is cleaned up after programs that die.";
+
+function daemonBanner(instance) {
+    if (instance !== null && instance.running === false)
+        return DEAD;
+    if (instance === null || !instance.stopped)
+        return "";
+    return `aetherd (pid ${instance.pid}) is stopped: ` +
+        `${instance.traced ? "a debugger holds it" : `kill -CONT ${instance.pid}`}. ${STOPPED}`;
+}
+
 const LINK_WORDS = {live: "live", paused: "paused", lost: "stale", connecting: "connecting"};
 
 /* The banner's own text changes only when the state does, so that a screen reader says it once. */
@@ -495,9 +507,9 @@ function showLink() {
     ]);
     if (link === "lost" && since !== "")
         setText($("banner-age"), `, ${text(age() < 60e3 ? [exact(age() / 1000), "s"] : duration(age() * 1e6))} ago.`);
-    const dead = model.instance !== null && model.instance.running === false;
-    $("banner-daemon").hidden = !dead;
-    setText($("banner-daemon"), dead ? DEAD : "");
+    const words = daemonBanner(model.instance);
+    $("banner-daemon").hidden = words === "";
+    setText($("banner-daemon"), words);
     document.title = `${link === "lost" ? "(stale) " : link === "paused" ? "(paused) " : ""}` +
         `${openQuery !== null ? `${open?.topic?.name.shown ?? shownQuery(openQuery)} – ` : ""}Aether`;
 }
