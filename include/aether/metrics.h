@@ -64,7 +64,7 @@ uint64_t aether_latency_count(const aether_latency *latency);
 
 /*
  * The latency in ns that the share q of the messages, 0 .. 1, doesn't exceed: the middle of its bucket. 0.5 is the
- * median, 1 the longest. -1 if there are no messages.
+ * median, 1 the longest of those that were stamped. -1 if there are no messages.
  */
 double aether_latency_quantile(const aether_latency *latency, double q);
 
