@@ -28,7 +28,7 @@ extern "C" {
 typedef struct aether_inspector aether_inspector;
 
 typedef struct aether_daemon_info {
-    uint32_t running;    /* 1: an aetherd holds the instance's lock now */
+    uint32_t running;    /* 1: an aetherd holds the instance's lock now; metrics.h says whether it is stopped */
     uint32_t pid;        /* of the daemon that runs or ran last */
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     uint32_t topics;     /* live */
