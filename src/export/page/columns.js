@@ -163,7 +163,7 @@ export const publisherColumns = [
     },
     ofCount("stalls", "Stalls", "Times that it ran out of room"),
     ofTime("stall_ns", "Stalled", "Total time without room, with the present stall"),
-    ofTime("stall_longest_ns", "Longest", "The longest stall that has ended"),
+    ofTime("stall_longest_ns", "Longest", "The longest stall, the present one included"),
     ofCount("full", "Full", "Calls that found no room"),
     ofCount("loans", "Loans", "Loans that are open now"),
     {
