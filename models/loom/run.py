@@ -24,8 +24,9 @@ import table  # noqa: E402
 ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
 PROGRAM = TARGET / "release" / "aether-loom"
-SOURCES = tuple(f"src/ring/{name}.c" for name in ("claim", "claimer", "commit", "figures", "flow", "join", "lane", "loan",
-                                                  "publish", "receive", "stats", "topic"))
+SOURCES = ("src/base/histogram.c",
+           *(f"src/ring/{name}.c" for name in ("claim", "claimer", "commit", "figures", "flow", "join", "lane", "loan",
+                                               "publish", "receive", "stats", "topic")))
 GLUE = "models/loom/glue.c"
 SECONDS = 600  # a run that takes longer has failed
 
