@@ -259,6 +259,28 @@ static void groups_that_end_early(void **state) {
     free(watch);
 }
 
+/*
+ * At a steady pace, whatever it is, the stamps stand for all messages, also if a subscriber sleeps before each of them: no
+ * gap between two stamps is taken for a pause, or groups would end early that are stamped late.
+ */
+static void steady_paces(void **state) {
+    struct watch *watch = malloc(sizeof *watch);
+
+    (void)state;
+    for (uint64_t step = 10 * US; step < 300 * US; step += 7 * US) {
+        watch_open(watch, AETHER_LATENCY_SAMPLED);
+        pace(watch, 1000, step);
+        const uint64_t weights = watch->weights, seen = watch->seen;
+        for (int i = 0; i < 3000; i++) {
+            let_sleep(watch);
+            pace(watch, 1, step);
+        }
+        assert_in_range(watch->weights - weights, watch->seen - seen - 64, watch->seen - seen + 64);
+        watch_close(watch);
+    }
+    free(watch);
+}
+
 /* A sample counts for as many messages as its stamp says, so the histogram has all messages. */
 static void samples_count_their_weight(void **state) {
     const aether_subscribe_options reliable = {.policy = AETHER_RELIABLE};
@@ -290,6 +312,7 @@ int main(void) {
         cmocka_unit_test_setup(a_burst_stamps_what_is_due, start_clock),
         cmocka_unit_test_setup(groups_cover_all_messages, start_clock),
         cmocka_unit_test_setup(groups_that_end_early, start_clock),
+        cmocka_unit_test_setup(steady_paces, start_clock),
         cmocka_unit_test_setup(samples_count_their_weight, start_clock),
     };
 

@@ -6,6 +6,8 @@
 
 /* A fast publisher stamps a message about this often, as long as a group isn't larger than GROUP_MAX. */
 #define SAMPLE_NS 250000u
+/* So long is no gap between two stamps of a steady pace, for which a group takes 2 * SAMPLE_NS at most. */
+#define PAUSE_NS (8 * SAMPLE_NS)
 #define WEIGHT_MAX AE_WEIGHT_MAX
 #define NEVER INT64_MAX                                                 /* no message has this number */
 #define PUBLISHER_WORDS (offsetof(ae_account, lost) / sizeof(uint64_t)) /* the others stay 0 */
@@ -189,7 +191,7 @@ void ae_stamp_review(struct ae_publisher *p) {
     struct ae_sampling *sampling = &p->sampling;
     const uint64_t next = messages_of(p);
 
-    if (sampling->weight == 0 || ae_now_ns() - sampling->last_ns < 2 * SAMPLE_NS)
+    if (sampling->weight == 0 || ae_now_ns() - sampling->last_ns < PAUSE_NS)
         return;
     /*
      * The present group ends early. If its message was stamped it counts for the whole group, if not nothing counts for
