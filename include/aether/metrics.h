@@ -2,8 +2,8 @@
 /*
  * metrics.h - what every topic, publisher, subscriber and client of an instance is doing, and what it did.
  *
- * A reader maps the shared objects read-only. It needs no aetherd, can change nothing, and costs the programs that it
- * reads nothing. One thread at a time uses a reader; it must not be used in a forked child.
+ * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It needs
+ * no aetherd, can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it must not be used in a forked child.
  *
  *     aether_metrics_open(&metrics, NULL);
  *     for (;;) {
@@ -19,7 +19,8 @@
  * The figures of one publisher or subscriber belong to one moment, those of different ones to moments up to a pass
  * apart. For each subscriber delivered + lost + aborted + skipped = next - joined, at any moment. Everything that is
  * read from a program is checked: a value that makes no sense is left out or limited, and none can make a call fail,
- * hang, or read out of bounds.
+ * hang, or read out of bounds. A program that cuts or enlarges its statistics loses its own figures only. (One that cuts
+ * a topic's objects short ends all that have mapped the topic by SIGBUS, readers too.)
  */
 #ifndef AETHER_METRICS_H
 #define AETHER_METRICS_H
@@ -249,8 +250,9 @@ int aether_metrics_begin(aether_metrics *metrics, aether_instance_metrics *insta
  * The next topic of the pass, in no particular order. Returns 1: *topic is filled in; 0: no more. The memory that a
  * pass needs doesn't grow with the number of topics. Errors: -ENOMEM.
  *
- * A reader keeps up to some 5000 objects mapped until the next pass, which unmaps those that it doesn't use. So the
- * memory of a topic that is removed meanwhile is free after the next pass that is read to its end, or after the close.
+ * A reader keeps up to 4096 objects mapped and 128 descriptors open until the next pass, which closes those that it
+ * doesn't use. So the memory of a topic that is removed meanwhile is free after the next pass that is read to its end,
+ * or after the close.
  */
 int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics *topic);
 

@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Statistics of clients that stay mapped from list to list. */
-#define CLIENT_MAPPINGS 256u
+/* Statistics of clients that stay open from list to list. */
+#define CLIENT_DESCRIPTORS 64u
 
 struct aether_inspector {
     struct ae_survey survey;
@@ -28,7 +28,7 @@ struct aether_inspector {
     uint64_t listed;            /* the registry's generation when the last complete list began */
     bool complete;              /* there has been a complete list of this registry */
     bool listing_all;           /* the present list began in this registry */
-    struct ae_mappings clients; /* statistics */
+    struct ae_mappings clients; /* descriptors of statistics */
     struct ae_record record;    /* that was read last: too large for the stack */
 };
 
@@ -40,28 +40,29 @@ struct objects {
 
 /* ---- topics' objects --------------------------------------------------------------------------------------------- */
 
-/* Maps the first `bytes` bytes of an object of file_bytes bytes. NULL on an error. */
-static const void *map_object(const aether_inspector *inspector, const char *name, uint64_t file_bytes,
-                              uint64_t bytes) {
+/* Maps the first `bytes` bytes of an object of file_bytes bytes. *base is NULL if there is none. 0, or what passes. */
+static int map_object(const aether_inspector *inspector, const char *name, uint64_t file_bytes, uint64_t bytes,
+                      void **base) {
     int fd = ae_segment_open(name, false, inspector->survey.instance.uid, file_bytes, NULL);
-    void *base = NULL;
+    const int rc = fd >= 0 ? ae_segment_map(fd, bytes, false, false, base) : fd;
 
-    if (fd >= 0 && ae_segment_map(fd, bytes, false, false, &base) != 0)
-        base = NULL;
     ae_close(&fd);
-    return base;
+    return ae_mappings_none(rc) ? 0 : rc;
 }
 
-static struct objects open_objects(const aether_inspector *inspector, const ae_registry_topic *topic) {
+/* Call close_objects() afterwards, also after an error. */
+static int open_objects(const aether_inspector *inspector, const ae_registry_topic *topic, struct objects *objects) {
     const ae_geometry *geometry = &topic->geometry;
     char name[AE_OBJECT_NAME_SIZE];
-    struct objects objects;
+    void *log = NULL, *cursors = NULL;
 
     ae_name_log(&inspector->survey.instance, topic->topic_id, name);
-    objects.log = map_object(inspector, name, geometry->log_bytes, geometry->lanes_off);
+    int rc = map_object(inspector, name, geometry->log_bytes, geometry->lanes_off, &log);
     ae_name_cursors(&inspector->survey.instance, topic->topic_id, name);
-    objects.cursors = map_object(inspector, name, geometry->cursors_bytes, geometry->cursors_bytes);
-    return objects;
+    if (rc == 0)
+        rc = map_object(inspector, name, geometry->cursors_bytes, geometry->cursors_bytes, &cursors);
+    *objects = (struct objects){.log = log, .cursors = cursors};
+    return rc;
 }
 
 static void close_objects(const ae_registry_topic *topic, struct objects *objects) {
@@ -71,36 +72,45 @@ static void close_objects(const ae_registry_topic *topic, struct objects *object
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
 
-/* Reads the figures of a grant. False: the handle has gone meanwhile. */
-static bool read_figures(aether_inspector *inspector, const ae_registry_topic *topic, const struct objects *objects,
-                         const struct ae_survey_grant *listed, struct ae_record *record) {
+/* Reads the figures of a grant. 1; 0: the handle has gone meanwhile; or an error that passes. */
+static int read_figures(aether_inspector *inspector, const ae_registry_topic *topic, const struct objects *objects,
+                        const struct ae_survey_grant *listed, struct ae_record *record) {
     const struct ae_record_topic place = {
         .geometry = &topic->geometry, .log = objects->log, .cursors = objects->cursors};
+    const struct ae_survey *survey = &inspector->survey;
+    struct ae_mapping stats;
     ae_registry_grant grant;
 
-    if (ae_registry_read_grant(&inspector->survey.registry, listed->index, &grant) != 1 ||
-        grant.grant_id != listed->grant_id)
-        return false;
-    struct ae_mapping stats =
-        ae_mappings_take(&inspector->clients, &inspector->survey.instance, AE_MAPPED_STATS, grant.client_id, 0, 0);
-    ae_record_read(ae_record_find(&stats, &grant), &grant, &place, record);
+    if (ae_registry_read_grant(&survey->registry, listed->index, &grant) != 1 || grant.grant_id != listed->grant_id)
+        return 0;
+    int rc = ae_mappings_take(&inspector->clients, &survey->instance, AE_MAPPED_STATS, grant.client_id,
+                              ae_record_file_bytes(survey->registry.grants_max), 0, &stats);
+    if (rc == 0)
+        rc = ae_record_read(stats.fd, &grant, &place, record);
     ae_mappings_drop(&stats);
-    return true;
+    return rc == 0 ? 1 : rc;
 }
 
-static void fill_topic(aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
-    struct objects objects = open_objects(inspector, topic);
+/* 0, or an error that passes. */
+static int fill_topic(aether_inspector *inspector, const ae_registry_topic *topic, aether_topic_info *info) {
+    struct objects objects;
     size_t count;
     const struct ae_survey_grant *grants = ae_survey_grants(&inspector->survey, topic->topic_id, &count);
+    int rc = open_objects(inspector, topic, &objects);
 
-    ae_survey_fill(topic, objects.log, objects.cursors, grants, count, info);
-    info->memory_bytes = ae_survey_memory(&inspector->survey, topic);
-    for (size_t i = 0; i < count; i++) {
-        if (grants[i].role == AE_ROLE_PUBLISHER &&
-            read_figures(inspector, topic, &objects, &grants[i], &inspector->record))
+    if (rc == 0) {
+        ae_survey_fill(topic, objects.log, objects.cursors, grants, count, info);
+        info->memory_bytes = ae_survey_memory(&inspector->survey, topic);
+    }
+    for (size_t i = 0; i < count && rc >= 0; i++) {
+        if (grants[i].role != AE_ROLE_PUBLISHER)
+            continue;
+        rc = read_figures(inspector, topic, &objects, &grants[i], &inspector->record);
+        if (rc == 1)
             info->full = ae_saturating_add(info->full, inspector->record.copy.full.v);
     }
     close_objects(topic, &objects);
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- the interface ----------------------------------------------------------------------------------------------- */
@@ -113,7 +123,7 @@ AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *sock
         return ae_fail(-ENOMEM, "out of memory for an inspector");
     int rc = ae_survey_open(&new->survey, socket_path);
     if (rc == 0)
-        rc = ae_mappings_init(&new->clients, CLIENT_MAPPINGS);
+        rc = ae_mappings_init(&new->clients, CLIENT_DESCRIPTORS);
     if (rc != 0) {
         aether_inspect_close(new);
         return rc;
@@ -151,10 +161,12 @@ AE_EXPORT int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor
             return rc;
     }
     while (*cursor < inspector->survey.registry.topics_max) {
-        if (ae_survey_topic(&inspector->survey, (*cursor)++, &topic)) {
-            fill_topic(inspector, &topic, info);
-            return 1;
-        }
+        if (!ae_survey_topic(&inspector->survey, (*cursor)++, &topic))
+            continue;
+        const int rc = fill_topic(inspector, &topic, info);
+        if (rc != 0)
+            inspector->listing_all = false; /* this topic is missing */
+        return rc != 0 ? rc : 1;
     }
     if (inspector->listing_all) {
         inspector->listed = inspector->listing;
@@ -195,15 +207,15 @@ AE_EXPORT int aether_inspect_changed(aether_inspector *inspector, uint64_t timeo
 
 AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info) {
     ae_registry_topic record;
-    const int rc = read_registry(inspector);
+    int rc = read_registry(inspector);
 
     if (rc != 0)
         return rc;
     for (uint32_t i = 0; i < inspector->survey.registry.topics_max; i++) {
-        if (ae_survey_topic(&inspector->survey, i, &record) && strcmp(record.name, topic) == 0) {
-            fill_topic(inspector, &record, info);
-            return 1;
-        }
+        if (!ae_survey_topic(&inspector->survey, i, &record) || strcmp(record.name, topic) != 0)
+            continue;
+        rc = fill_topic(inspector, &record, info);
+        return rc != 0 ? rc : 1;
     }
     return 0;
 }
@@ -212,13 +224,17 @@ static uint64_t at_most(uint64_t value, uint64_t limit) {
     return value < limit ? value : limit;
 }
 
-static void fill_peer(aether_inspector *inspector, const ae_registry_topic *topic, const struct objects *objects,
-                      const struct ae_survey_grant *grant, aether_peer_info *info) {
+/* 0, or an error that passes. */
+static int fill_peer(aether_inspector *inspector, const ae_registry_topic *topic, const struct objects *objects,
+                     const struct ae_survey_grant *grant, aether_peer_info *info) {
     const struct ae_record *record = &inspector->record;
     const struct ae_figures *figures = &record->figures;
 
-    if (grant->role == AE_ROLE_BEST_EFFORT || !read_figures(inspector, topic, objects, grant, &inspector->record))
-        return;
+    if (grant->role == AE_ROLE_BEST_EFFORT)
+        return 0;
+    const int rc = read_figures(inspector, topic, objects, grant, &inspector->record);
+    if (rc != 1)
+        return rc;
     const uint64_t next = ae_survey_next_seq(objects->log, &topic->geometry);
     info->joined = figures->joined;
     info->next = figures->next;
@@ -231,6 +247,7 @@ static void fill_peer(aether_inspector *inspector, const ae_registry_topic *topi
         if (ae_survey_is_active(objects->cursors, grant->record) && (int64_t)(next - figures->next) > 0)
             info->lag = at_most(next - figures->next, topic->geometry.capacity);
     }
+    return 0;
 }
 
 AE_EXPORT int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id, uint32_t *cursor,
@@ -255,7 +272,8 @@ AE_EXPORT int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id
 
     const struct ae_survey_grant *grant = &grants[(*cursor)++];
     const struct ae_survey_client *client = ae_survey_client(&inspector->survey, grant->client_id);
-    struct objects objects = open_objects(inspector, &topic);
+    struct objects objects;
+    int rc = open_objects(inspector, &topic, &objects);
     memset(info, 0, sizeof *info);
     info->role = (aether_role)grant->role;
     info->client_id = grant->client_id;
@@ -263,7 +281,8 @@ AE_EXPORT int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id
         info->pid = client->pid;
         memcpy(info->client, client->name, sizeof info->client);
     }
-    fill_peer(inspector, &topic, &objects, grant, info);
+    if (rc == 0)
+        rc = fill_peer(inspector, &topic, &objects, grant, info);
     close_objects(&topic, &objects);
-    return 1;
+    return rc != 0 ? rc : 1;
 }

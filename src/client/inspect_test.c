@@ -82,6 +82,7 @@ static void figures(void **state) {
     ae_log *log = add_log(&f->on, topic);
     ae_cursors *cursors = add_cursors(&f->on, topic);
     ae_stats_header *stats = add_stats(&f->on, 50);
+    char name[AE_OBJECT_NAME_SIZE], path[sizeof name + 16];
     aether_topic_info info;
     aether_peer_info peer;
     uint32_t cursor = 0;
@@ -144,6 +145,18 @@ static void figures(void **state) {
     assert_int_equal(peer.pid, 0); /* there is no client 51 */
     assert_string_equal(peer.client, "");
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 0);
+
+    /* The client cuts its statistics while they are open. */
+    ae_name_stats(&f->on.instance, 50, name);
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), 1);
+    assert_int_equal(info.full, 0);
+    assert_int_equal(info.messages, 100);
+    cursor = 0;
+    assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 1);
+    assert_int_equal(peer.lag, 10);
+    assert_int_equal(peer.lost, 0);
     ae_segment_unmap(log, topic->geometry.log_bytes);
     ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
 }

@@ -45,11 +45,12 @@ static void link_entry(struct ae_mappings *mappings, uint32_t i) {
     *head = i + 1;
 }
 
-static void unmap(const struct ae_mapping *mapping) {
+static void close_object(struct ae_mapping *mapping) {
     ae_segment_unmap((void *)(uintptr_t)mapping->base, mapping->bytes);
+    ae_close(&mapping->fd);
 }
 
-/* Unmaps all entries whose last pass isn't `pass`, and moves the others together. */
+/* Closes all entries whose last pass isn't `pass`, and moves the others together. */
 static void keep_only(struct ae_mappings *mappings, uint32_t pass) {
     uint32_t kept = 0;
 
@@ -57,7 +58,7 @@ static void keep_only(struct ae_mappings *mappings, uint32_t pass) {
         mappings->heads[i] = 0;
     for (uint32_t i = 0; i < mappings->count; i++) {
         if (mappings->entries[i].pass != pass) {
-            unmap(&mappings->entries[i].mapping);
+            close_object(&mappings->entries[i].mapping);
             continue;
         }
         mappings->entries[kept] = mappings->entries[i];
@@ -76,59 +77,63 @@ void ae_mappings_clear(struct ae_mappings *mappings) {
 
 static void set_name(const struct ae_instance *instance, enum ae_mapped_kind kind, uint64_t id,
                      char name[AE_OBJECT_NAME_SIZE]) {
-    switch (kind) {
-    case AE_MAPPED_LOG:
+    if (kind == AE_MAPPED_LOG)
         ae_name_log(instance, id, name);
-        break;
-    case AE_MAPPED_CURSORS:
+    else if (kind == AE_MAPPED_CURSORS)
         ae_name_cursors(instance, id, name);
-        break;
-    case AE_MAPPED_STATS:
+    else
         ae_name_stats(instance, id, name);
-        break;
-    }
 }
 
-static struct ae_mapping map(const struct ae_instance *instance, enum ae_mapped_kind kind, uint64_t id,
-                             uint64_t file_bytes, uint64_t bytes) {
-    struct ae_mapping mapping = {.bytes = bytes};
+bool ae_mappings_none(int rc) {
+    return rc == -ENOENT || rc == -EBADMSG || rc == -EACCES;
+}
+
+static int open_object(const struct ae_instance *instance, enum ae_mapped_kind kind, uint64_t id, uint64_t file_bytes,
+                       struct ae_mapping *mapping) {
     char name[AE_OBJECT_NAME_SIZE];
-    uint64_t size;
-    void *base;
+    void *base = NULL;
+    int rc = 0;
 
     set_name(instance, kind, id, name);
-    int fd = ae_segment_open(name, false, instance->uid, file_bytes, &size);
+    int fd = ae_segment_open(name, false, instance->uid, file_bytes, NULL);
     if (fd < 0)
-        return mapping;
-    if (file_bytes == 0)
-        mapping.bytes = size;
-    if (ae_segment_map(fd, mapping.bytes, false, false, &base) == 0)
-        mapping.base = base;
+        return fd;
+    if (kind == AE_MAPPED_STATS) {
+        mapping->fd = fd;
+        return 0;
+    }
+    rc = ae_segment_map(fd, mapping->bytes, false, false, &base);
+    mapping->base = base;
     ae_close(&fd);
-    return mapping;
+    return rc;
 }
 
-struct ae_mapping ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *instance,
-                                   enum ae_mapped_kind kind, uint64_t id, uint64_t file_bytes, uint64_t bytes) {
+int ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *instance, enum ae_mapped_kind kind,
+                     uint64_t id, uint64_t file_bytes, uint64_t bytes, struct ae_mapping *mapping) {
     for (uint32_t i = *head_of(mappings, kind, id); i != 0; i = mappings->entries[i - 1].next) {
         struct ae_mapped *entry = &mappings->entries[i - 1];
-        if (entry->id == id && entry->kind == kind && (file_bytes == 0 || entry->mapping.bytes == bytes)) {
+        if (entry->id == id && entry->kind == kind && entry->mapping.bytes == bytes) {
             entry->pass = mappings->pass;
-            return entry->mapping;
+            *mapping = entry->mapping;
+            return 0;
         }
     }
-    struct ae_mapping mapping = map(instance, kind, id, file_bytes, bytes);
-    if (mapping.base != NULL && mappings->count < mappings->room) {
-        mapping.kept = true;
+    *mapping = (struct ae_mapping){.bytes = bytes, .fd = -1};
+    const int rc = open_object(instance, kind, id, file_bytes, mapping);
+    if (rc != 0)
+        return ae_mappings_none(rc) ? 0 : rc;
+    if (mappings->count < mappings->room) {
+        mapping->kept = true;
         mappings->entries[mappings->count] =
-            (struct ae_mapped){.id = id, .kind = kind, .pass = mappings->pass, .mapping = mapping};
+            (struct ae_mapped){.id = id, .kind = kind, .pass = mappings->pass, .mapping = *mapping};
         link_entry(mappings, mappings->count++);
     }
-    return mapping;
+    return 0;
 }
 
 void ae_mappings_drop(struct ae_mapping *mapping) {
     if (!mapping->kept)
-        unmap(mapping);
-    *mapping = (struct ae_mapping){0};
+        close_object(mapping);
+    *mapping = (struct ae_mapping){.fd = -1};
 }

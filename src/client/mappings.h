@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mappings.h - a bounded number of objects that stay mapped read-only from one pass to the next.
+ * mappings.h - a bounded number of objects that stay open read-only from one pass to the next.
  *
- * To open and map an object takes far longer than to read it. An object that was used in a pass stays mapped for the
- * next one; if it isn't used in that, it is unmapped, so that the memory of a removed topic becomes free. An object for
- * which there is no room is mapped for one use. Ids of topics and clients are never used again in one registry; the owner
- * calls ae_mappings_clear() when there is another registry.
+ * Logs and cursors are mapped. Statistics aren't: their client may cut or enlarge its object at any time, and a load
+ * from what it has cut raises SIGBUS. Of them a descriptor is kept, for pread().
  *
- * Used by one thread at a time. Nothing blocks. An object that can't be mapped is an ordinary case and no error.
+ * To open an object takes far longer than to read it. An object that was used in a pass stays open for the next one; if
+ * it isn't used in that, it is closed, so that the memory of a removed topic becomes free. An object for which there is
+ * no room is opened for one use. Ids of topics and clients are never used again in one registry; the owner calls
+ * ae_mappings_clear() when there is another registry.
+ *
+ * Used by one thread at a time. Nothing blocks.
  */
 #ifndef AE_CLIENT_MAPPINGS_H
 #define AE_CLIENT_MAPPINGS_H
@@ -18,9 +21,10 @@
 enum ae_mapped_kind { AE_MAPPED_LOG, AE_MAPPED_CURSORS, AE_MAPPED_STATS };
 
 struct ae_mapping {
-    const void *base; /* NULL: the object can't be mapped */
+    const void *base; /* log, cursors; NULL: there is no such object, or it is damaged */
     uint64_t bytes;   /* mapped */
-    bool kept;        /* it stays mapped when it is dropped */
+    int fd;           /* statistics; -1: as above */
+    bool kept;        /* it stays open when it is dropped */
 };
 
 struct ae_mappings {
@@ -30,22 +34,26 @@ struct ae_mappings {
     uint32_t pass;
 };
 
+/* Is it an error that says that there are no figures: no object, or a damaged one? All others may pass. */
+bool ae_mappings_none(int rc);
+
 /* -ENOMEM. room: the number of objects, a power of two. */
 int ae_mappings_init(struct ae_mappings *mappings, uint32_t room);
 void ae_mappings_close(struct ae_mappings *mappings);
 
-/* A pass begins. Unmaps what wasn't used in the pass before. No mapping is in use. */
+/* A pass begins. Closes what wasn't used in the pass before. No object is in use. */
 void ae_mappings_begin(struct ae_mappings *mappings);
 
-/* Unmaps everything. No mapping is in use. */
+/* Closes everything. No object is in use. */
 void ae_mappings_clear(struct ae_mappings *mappings);
 
 /*
- * Maps the first `bytes` bytes of an object of file_bytes bytes; file_bytes 0: all of an object of any size. Valid until
- * ae_mappings_drop().
+ * Opens an object of file_bytes bytes, and maps its first `bytes` bytes if it is a log or cursors. Valid until
+ * ae_mappings_drop(), which is called after an error, too. Returns 0, also if there is none; or an error with a text
+ * that passes: -EMFILE, -ENFILE, -ENOMEM ...
  */
-struct ae_mapping ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *instance,
-                                   enum ae_mapped_kind kind, uint64_t id, uint64_t file_bytes, uint64_t bytes);
+int ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *instance, enum ae_mapped_kind kind,
+                     uint64_t id, uint64_t file_bytes, uint64_t bytes, struct ae_mapping *mapping);
 void ae_mappings_drop(struct ae_mapping *mapping);
 
 #endif

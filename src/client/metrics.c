@@ -10,9 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Objects that stay mapped between passes. A process may have 65530 mappings by default. */
+/*
+ * Objects that stay open between passes. By default a process may have 65530 mappings and 1024 descriptors, most of
+ * which are the program's own to use.
+ */
 #define TOPIC_MAPPINGS 4096u
-#define CLIENT_MAPPINGS 1024u
+#define CLIENT_DESCRIPTORS 128u
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
@@ -36,7 +39,7 @@ AE_EXPORT int aether_metrics_open(aether_metrics **metrics, const char *socket_p
     if (rc == 0)
         rc = ae_mappings_init(&new->topics, TOPIC_MAPPINGS);
     if (rc == 0)
-        rc = ae_mappings_init(&new->clients, CLIENT_MAPPINGS);
+        rc = ae_mappings_init(&new->clients, CLIENT_DESCRIPTORS);
     if (rc != 0) {
         aether_metrics_close(new);
         return rc;

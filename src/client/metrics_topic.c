@@ -267,25 +267,25 @@ static int grow_subscribers(struct reading *r) {
     return 0;
 }
 
-/* shared: the record of which `record` was copied. */
-static void fill_latency(const struct reading *r, const ae_stats_record *shared, const struct ae_record *record,
-                         aether_latency *latency) {
+/* stats: its client's, of which `record` was read. Returns 0, or an error that passes. */
+static int fill_latency(const struct reading *r, const ae_registry_grant *grant, int stats,
+                        const struct ae_record *record, aether_latency *latency) {
     const ae_stats_record *copy = &record->copy;
 
     if (copy->samples.v == 0) {
         memset(latency, 0, sizeof *latency);
-        return;
+        return 0;
     }
     latency->samples = copy->samples.v;
     latency->negative = copy->negative.v;
     latency->missed = copy->missed.v;
     latency->overflow = copy->overflow.v;
-    for (unsigned i = 0; i < AE_HISTOGRAM_BUCKETS; i++)
-        latency->buckets[i] = ae_load_relaxed(&shared->buckets[i]);
+    const int rc = ae_record_buckets(stats, grant, latency->buckets);
     /* Loaded after the buckets, so that they can't have more. */
     const uint64_t claimed = ae_survey_next_seq(r->objects.log, r->geometry) - record->figures.joined;
     if (!ae_figures_measured(copy, latency->buckets, claimed))
         memset(latency, 0, sizeof *latency);
+    return rc;
 }
 
 /* Publishers overwrite nothing that it hasn't released: it is reliable, not evicted, and past the retained messages. */
@@ -350,10 +350,10 @@ static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_me
 }
 
 /* end: the topic's, loaded before the record. */
-static int add_subscriber(struct reading *r, const ae_registry_grant *grant, const ae_stats_record *shared,
-                          const struct ae_record *record, uint64_t end) {
+static int add_subscriber(struct reading *r, const ae_registry_grant *grant, int stats, const struct ae_record *record,
+                          uint64_t end) {
     const bool closed = is_closed(r, grant, record);
-    const int rc = grow_subscribers(r);
+    int rc = grow_subscribers(r);
 
     if (rc != 0)
         return rc;
@@ -361,16 +361,16 @@ static int add_subscriber(struct reading *r, const ae_registry_grant *grant, con
     fill_subscriber(r, grant, record, s);
     s->overwritten = closed ? 0 : overwritten(r, grant, record, end);
     s->lag = is_protected(grant, record) ? r->geometry->capacity : UINT64_MAX; /* at most; judge_lag() says how much */
-    fill_latency(r, shared, record, &s->latency);
+    rc = fill_latency(r, grant, stats, record, &s->latency);
     sum_subscriber(r->out, s);
     if (closed) {
         (void)add_closed(r, grant, record);
-        return 0;
+        return rc;
     }
     if (grant->role == AE_ROLE_RELIABLE)
         r->by_cursor[grant->record] = (int32_t)r->out->subscriber_count;
     r->out->subscriber_count++;
-    return 0;
+    return rc;
 }
 
 /* ---- those that have gone ---------------------------------------------------------------------------------------- */
@@ -581,18 +581,18 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed, bo
         grant.grant_id != listed->grant_id || grant.topic_id != r->topic->topic_id || grant.folded != 0 ||
         (has_sums && grant.grant_id == metrics->sums.last_folded))
         return 0;
-    struct ae_mapping stats =
-        ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id, 0, 0);
-    const ae_stats_record *shared = ae_record_find(&stats, &grant);
+    struct ae_mapping stats;
+    int rc = ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id,
+                              ae_record_file_bytes(metrics->survey.registry.grants_max), 0, &stats);
     const uint64_t end = ae_survey_next_seq(r->objects.log, r->geometry);
-    int rc = 0;
     /* Read before the record: a stall that ends meanwhile is at least as long as it is counted here. */
     r->now = ae_now_ns();
-    ae_record_read(shared, &grant, &r->objects, &metrics->record);
-    if (grant.role == AE_ROLE_PUBLISHER)
+    if (rc == 0)
+        rc = ae_record_read(stats.fd, &grant, &r->objects, &metrics->record);
+    if (rc == 0 && grant.role == AE_ROLE_PUBLISHER)
         add_publisher(r, &grant, &metrics->record);
-    else
-        rc = add_subscriber(r, &grant, shared, &metrics->record, end);
+    else if (rc == 0)
+        rc = add_subscriber(r, &grant, stats.fd, &metrics->record, end);
     ae_mappings_drop(&stats);
     return rc;
 }
@@ -644,16 +644,17 @@ int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_regi
     const ae_geometry *geometry = &topic->geometry;
     const struct ae_instance *instance = &metrics->survey.instance;
     struct reading r = {.metrics = metrics, .out = out, .topic = topic, .geometry = geometry};
-    struct ae_mapping log = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_LOG, topic->topic_id,
-                                             geometry->log_bytes, geometry->lanes_off);
-    struct ae_mapping cursors = {.base = NULL};
+    struct ae_mapping log, cursors = {.fd = -1};
+    int rc = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_LOG, topic->topic_id, geometry->log_bytes,
+                              geometry->lanes_off, &log);
 
     r.grants = ae_survey_grants(&metrics->survey, topic->topic_id, &r.grant_count);
-    if (has_reliable(&r))
-        cursors = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_CURSORS, topic->topic_id,
-                                   geometry->cursors_bytes, geometry->cursors_bytes);
+    if (rc == 0 && has_reliable(&r))
+        rc = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_CURSORS, topic->topic_id, geometry->cursors_bytes,
+                              geometry->cursors_bytes, &cursors);
     r.objects = (struct ae_record_topic){.geometry = geometry, .log = log.base, .cursors = cursors.base};
-    const int rc = add_consistently(&r, index);
+    if (rc == 0)
+        rc = add_consistently(&r, index);
     if (rc == 0) {
         /* Loads the topic's end, after all cursors. */
         ae_survey_fill(topic, log.base, cursors.base, r.grants, r.grant_count, &out->info);

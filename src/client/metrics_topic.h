@@ -24,7 +24,7 @@ struct ae_seen {
 struct aether_metrics {
     struct ae_survey survey;
     struct ae_totals totals;            /* not mapped: there are none yet */
-    struct ae_mappings topics, clients; /* logs and cursors; statistics */
+    struct ae_mappings topics, clients; /* logs and cursors; descriptors of statistics */
     uint32_t next_topic;                /* of the pass: index in the registry */
     struct ae_seen *seen;               /* index: the grant's in the registry */
     uint64_t began_ns;                  /* CLOCK_MONOTONIC of the pass's beginning; 0: there was none */
@@ -40,7 +40,10 @@ struct aether_metrics {
     struct ae_record record;
 };
 
-/* Fills in *out with the topic of registry record `index`, which the caller has read. -ENOMEM. */
+/*
+ * Fills in *out with the topic of registry record `index`, which the caller has read. Returns 0, or an error with a text
+ * that passes: -EMFILE, -ENFILE, -ENOMEM ...
+ */
 int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_registry_topic *topic,
                           aether_topic_metrics *out);
 

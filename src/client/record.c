@@ -1,58 +1,89 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/record.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "client/survey.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
-#define READ_TRIES 64         /* a few are enough unless the client is hostile */
+/*
+ * An owner that is busy stores its account every 200 ns, and a try takes several times as long, so that one of 20 may
+ * succeed. Only a hostile owner lets all fail.
+ */
+#define READ_TRIES 1000
 #define COPIED (8 * AE_BLOCK) /* bytes of a record */
 
-const ae_stats_record *ae_record_find(const struct ae_mapping *stats, const ae_registry_grant *grant) {
-    const ae_stats_header *header = stats->base;
-
-    if (header == NULL || stats->bytes < AE_STATS_RECORDS_OFF ||
-        grant->stats >= (stats->bytes - AE_STATS_RECORDS_OFF) / AE_STATS_RECORD ||
-        ae_load_acquire((const ae_u64 *)(const void *)&header->magic) != AE_STATS_MAGIC ||
-        header->layout_major != AE_LAYOUT_MAJOR || header->client_id != grant->client_id)
-        return NULL;
-    const ae_stats_record *record =
-        (const ae_stats_record *)(const void *)((const unsigned char *)stats->base + AE_STATS_RECORDS_OFF) +
-        grant->stats;
-    if (ae_load_acquire(&record->grant_id) != grant->grant_id || record->topic_id != grant->topic_id ||
-        record->role != grant->role || record->record != grant->record)
-        return NULL;
-    return record;
+uint64_t ae_record_file_bytes(uint32_t grants_max) {
+    return AE_STATS_RECORDS_OFF + (uint64_t)grants_max * AE_STATS_RECORD;
 }
 
-static void copy_words(void *to, const void *from, size_t bytes) {
-    uint64_t *words = to;
-    const ae_u64 *shared = from;
+/* Reads bytes [offset, offset + bytes) of the grant's record. 1; 0: they aren't there; or an error that passes. */
+static int read_part(int stats, const ae_registry_grant *grant, size_t offset, void *to, size_t bytes) {
+    const uint64_t at = AE_STATS_RECORDS_OFF + (uint64_t)grant->stats * AE_STATS_RECORD + offset;
+    ssize_t done;
 
-    for (size_t i = 0; i < bytes / sizeof *words; i++)
-        words[i] = ae_load_relaxed(&shared[i]);
+    do {
+        done = pread(stats, to, bytes, (off_t)at);
+    } while (done < 0 && errno == EINTR);
+    if (done < 0 && errno != EIO)
+        return ae_fail(-errno, "cannot read statistics of client %" PRIu64 ": %s", grant->client_id, strerror(errno));
+    return done == (ssize_t)bytes;
+}
+
+static int read_flips(int stats, const ae_registry_grant *grant, uint64_t *flips) {
+    return read_part(stats, grant, offsetof(ae_stats_record, flips), flips, sizeof *flips);
+}
+
+static bool is_of(const ae_stats_record *copy, const ae_registry_grant *grant) {
+    return copy->grant_id.v == grant->grant_id && copy->topic_id == grant->topic_id && copy->role == grant->role &&
+           copy->record == grant->record;
 }
 
 /*
- * Copies the figures that belong together, and what has happened since they were stored: of a subscriber its position,
- * of a publisher the number of messages. False: the owner has stored no figures yet, or stores them at each try.
+ * What has happened since the account was stored: of a subscriber its position, of a publisher the number of messages.
+ * The position is part of the copy, or of the topic's objects.
  */
-static bool read_account(const ae_stats_record *record, const ae_registry_grant *grant,
-                         const struct ae_record_topic *topic, ae_account *account, uint64_t *since) {
+static uint64_t since_account(const struct ae_record *record, const ae_registry_grant *grant,
+                              const struct ae_record_topic *topic) {
     const ae_cursor_record *shared = topic->cursors != NULL ? &topic->cursors->records[grant->record] : NULL;
 
-    for (int turn = 0; turn < READ_TRIES; turn++) {
-        const uint64_t flips = ae_figures_copy(record, account);
-        if (flips == 0)
-            return false;
-        if (grant->role != AE_ROLE_PUBLISHER)
-            *since = ae_load_acquire(ae_figures_cursor(record, account, grant->role, shared));
-        else
-            *since =
-                topic->log != NULL ? ae_figures_since(topic->log, topic->geometry, grant->record, account->next) : 0;
-        if (ae_figures_current(record, flips))
-            return true;
+    if (grant->role != AE_ROLE_PUBLISHER)
+        return ae_load_acquire(ae_figures_cursor(&record->copy, &record->account, grant->role, shared));
+    return topic->log != NULL ? ae_figures_since(topic->log, topic->geometry, grant->record, record->account.next) : 0;
+}
+
+/*
+ * Copies the record, its account, and what has happened since that was stored. Returns 1; 0: there is no record of the
+ * grant, or its owner has stored no account yet, or stores one in each try; or an error that passes.
+ *
+ * While `flips` is the same, before the copy and after it, the account that it names is whole, and it is the last one
+ * that was stored before the position, or before the intent. It is as ae_figures_copy() and ae_figures_current() do it
+ * with a mapped record, but here the kernel loads the words, so fences order the loads.
+ */
+static int read_account(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
+                        struct ae_record *out, uint64_t *since) {
+    uint64_t flips, now;
+    int rc = read_flips(stats, grant, &flips);
+
+    for (int turn = 0; turn < READ_TRIES && rc == 1; turn++, flips = now) {
+        ae_fence_acquire(); /* M2 fence, pairs M1 (store) */
+        rc = read_part(stats, grant, 0, &out->copy, COPIED);
+        if (rc != 1 || !is_of(&out->copy, grant)) {
+            memset(&out->copy, 0, COPIED);
+            return rc < 0 ? rc : 0;
+        }
+        if (ae_figures_copy(&out->copy, &out->account) == 0)
+            return 0;
+        *since = since_account(out, grant, topic);
+        ae_fence_acquire(); /* M4 fence, pairs M3 (store); M5, pairs F1 (receive) and P4 (claim) */
+        rc = read_flips(stats, grant, &now);
+        if (rc == 1 && now == flips)
+            return 1;
     }
-    return false;
+    return rc < 0 ? rc : 0;
 }
 
 /* A handle without figures: a reliable subscriber has a cursor, which says how far it is behind. */
@@ -68,16 +99,15 @@ static struct ae_figures without_account(const ae_registry_grant *grant, const s
     return (struct ae_figures){.joined = at, .next = at};
 }
 
-void ae_record_read(const ae_stats_record *record, const ae_registry_grant *grant, const struct ae_record_topic *topic,
-                    struct ae_record *out) {
+int ae_record_read(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
+                   struct ae_record *out) {
     uint64_t since = 0;
-    bool known = false;
 
     memset(out, 0, COPIED + offsetof(struct ae_record, copy));
-    if (record != NULL) {
-        copy_words(&out->copy, record, COPIED);
-        known = read_account(record, grant, topic, &out->account, &since);
-    }
+    const int rc = stats >= 0 ? read_account(stats, grant, topic, out, &since) : 0;
+    if (rc < 0)
+        return rc;
+    bool known = rc == 1;
     /* Loaded after the cursor or the intent, so that it isn't behind it. */
     const uint64_t end = ae_survey_next_seq(topic->log, topic->geometry);
     const uint64_t start = ae_figures_start(topic->geometry, grant->granted_seq, end);
@@ -98,4 +128,14 @@ void ae_record_read(const ae_stats_record *record, const ae_registry_grant *gran
         ae_figures_limit(&out->copy, &out->account, now, now);
         out->copy.samples.v = 0;
     }
+    return 0;
+}
+
+int ae_record_buckets(int stats, const ae_registry_grant *grant, uint64_t buckets[AE_HISTOGRAM_BUCKETS]) {
+    const size_t bytes = AE_HISTOGRAM_BUCKETS * sizeof *buckets;
+    const int rc = read_part(stats, grant, offsetof(ae_stats_record, buckets), buckets, bytes);
+
+    if (rc == 0)
+        memset(buckets, 0, bytes);
+    return rc < 0 ? rc : 0;
 }

@@ -2,13 +2,13 @@
 /*
  * record.h - reads the record of statistics of one open publisher or subscriber.
  *
- * The client writes the record meanwhile, and nothing in it is trusted: figures that contradict each other or the topic
- * are left out. The functions keep nothing; nothing blocks; each loop is bounded.
+ * The client writes the record meanwhile, may cut or enlarge the object, and nothing in it is trusted: it is read with
+ * pread(), and figures that contradict each other or the topic are left out. The functions keep nothing; nothing blocks;
+ * each loop is bounded.
  */
 #ifndef AE_CLIENT_RECORD_H
 #define AE_CLIENT_RECORD_H
 
-#include "client/mappings.h"
 #include "ring/figures.h"
 #include "shm/registry_layout.h"
 
@@ -25,14 +25,18 @@ struct ae_record {
     ae_stats_record copy;      /* blocks 0 to 7; without an account its counts are 0 */
 };
 
-/*
- * Returns the record of a grant in its client's statistics, or NULL: if the object isn't one, or if its record belongs
- * to another grant. Valid as long as the mapping.
- */
-const ae_stats_record *ae_record_find(const struct ae_mapping *stats, const ae_registry_grant *grant);
+/* The size of a client's statistics, in an instance with so many grants. */
+uint64_t ae_record_file_bytes(uint32_t grants_max);
 
-/* Copies the record and works out its figures. record may be NULL. */
-void ae_record_read(const ae_stats_record *record, const ae_registry_grant *grant, const struct ae_record_topic *topic,
-                    struct ae_record *out);
+/*
+ * Copies the record of a grant and works out its figures. stats: its client's statistics; -1: there are none. Without a
+ * record, or if that belongs to another grant, *out has what the topic says. Returns 0, or an error with a text that
+ * passes: -ENOMEM ...
+ */
+int ae_record_read(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
+                   struct ae_record *out);
+
+/* Copies the histogram of the record, which ae_record_read() has found. Zeros if it is gone. Errors as above. */
+int ae_record_buckets(int stats, const ae_registry_grant *grant, uint64_t buckets[AE_HISTOGRAM_BUCKETS]);
 
 #endif
