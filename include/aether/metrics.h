@@ -248,7 +248,11 @@ int aether_metrics_begin(aether_metrics *metrics, aether_instance_metrics *insta
 
 /*
  * The next topic of the pass, in no particular order. Returns 1: *topic is filled in; 0: no more. The memory that a
- * pass needs doesn't grow with the number of topics. Errors: -ENOMEM.
+ * pass needs doesn't grow with the number of topics.
+ *
+ * Errors pass: -ENOMEM; -EMFILE, -ENFILE no descriptor is left; -EAGAIN publishers and subscribers of the topic close
+ * faster than their figures can be added up; others of open(), mmap() and pread(). A figure that can't be read now is
+ * never shown as 0. After an error the next call goes on with the next topic, so this one is missing in the pass.
  *
  * A reader keeps up to 4096 objects mapped and 128 descriptors open until the next pass, which closes those that it
  * doesn't use. So the memory of a topic that is removed meanwhile is free after the next pass that is read to its end,
@@ -256,7 +260,7 @@ int aether_metrics_begin(aether_metrics *metrics, aether_instance_metrics *insta
  */
 int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics *topic);
 
-/* One topic by name, outside of a pass or in one. Returns 1, or 0 if there is none. Errors: -ENOMEM. */
+/* One topic by name, outside of a pass or in one. Returns 1, or 0 if there is none. Errors: as aether_metrics_next(). */
 int aether_metrics_find(aether_metrics *metrics, const char *name, aether_topic_metrics *topic);
 
 /* The clients: *cursor starts at 0 and is advanced. Returns 1: *client is filled in; 0: no more. Errors: -ENOMEM. */

@@ -124,7 +124,8 @@ AE_EXPORT int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics 
         if (!ae_survey_topic(&metrics->survey, i, &record))
             continue;
         const int rc = ae_metrics_read_topic(metrics, i, &record, topic);
-        return rc != 0 ? rc : 1;
+        if (rc != 0)
+            return rc;
     }
     return 0;
 }
@@ -138,8 +139,7 @@ AE_EXPORT int aether_metrics_find(aether_metrics *metrics, const char *name, aet
     for (uint32_t i = 0; i < metrics->survey.registry.topics_max; i++) {
         if (!ae_survey_topic(&metrics->survey, i, &record) || strcmp(record.name, name) != 0)
             continue;
-        rc = ae_metrics_read_topic(metrics, i, &record, topic);
-        return rc != 0 ? rc : 1;
+        return ae_metrics_read_topic(metrics, i, &record, topic);
     }
     return 0;
 }

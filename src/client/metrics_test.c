@@ -940,6 +940,95 @@ static void totals_that_never_settle(void **state) {
     assert_int_equal(read_it(f)->published, 100);
 }
 
+/* What aetherd does while the reader reads: after, or instead of, each of the first `count` readings of the totals. */
+static struct {
+    struct fixture *fixture;
+    unsigned count, done;
+    bool instead;
+} meanwhile;
+static ae_registry_topic *removed; /* a topic that it removes before the first reading */
+
+int __real_ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id, ae_totals_topic *copy);
+int __wrap_ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id, ae_totals_topic *copy);
+
+/* Folds another grant of the topic each time, at last that of the first publisher. */
+int __wrap_ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id, ae_totals_topic *copy) {
+    struct fixture *f = meanwhile.fixture;
+
+    if (removed != NULL) {
+        ae_record_remove(&removed->state);
+        ae_totals_reset(&f->totals, 2, 0);
+        removed = NULL;
+    }
+    if (meanwhile.done >= meanwhile.count)
+        return __real_ae_totals_read(totals, t, topic_id, copy);
+    const bool last = ++meanwhile.done == meanwhile.count;
+    const int rc = meanwhile.instead ? -EAGAIN : __real_ae_totals_read(totals, t, topic_id, copy);
+    ae_registry_grant *grant = last ? &f->on.registry.grants[PUBLISHER] : NULL;
+    const ae_totals_topic next = last ? folded(f, grant->grant_id, 65, 0) : folded(f, 500 + meanwhile.done, 1, 0);
+    ae_totals_change(&f->totals, grant, 2, &next);
+    if (last)
+        ae_record_free(&grant->state);
+    return rc;
+}
+
+/* aetherd folds grants faster than the topic can be read. Nothing is left out or counted twice. */
+static void folds_in_each_try(void **state) {
+    struct fixture *f = *state;
+    const unsigned counts[] = {1, 2, 8, 20, 500};
+    uint64_t id = f->on.registry.grants[PUBLISHER].grant_id;
+
+    f->on.registry.grants[OTHER_PUBLISHER].grant_id = 400;
+    ae_store_relaxed(&f->records[OTHER_PUBLISHER]->grant_id, 400);
+    receive_all(f);
+    publish_all(f);
+    for (int instead = 0; instead < 2; instead++) {
+        for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+            const uint64_t before = read_it(f)->published;
+            assert_int_equal(f->out.publisher_count, 2);
+            meanwhile.fixture = f;
+            meanwhile.instead = instead != 0;
+            meanwhile.done = 0;
+            meanwhile.count = counts[i];
+            assert_int_equal(read_it(f)->published, before + counts[i] - 1);
+            assert_int_equal(f->out.accounted, 279);
+            assert_int_equal(f->out.publisher_count, 1);
+            assert_int_equal(f->out.publishers[0].owner.grant_id, 400);
+            assert_int_equal(f->out.departed[0].owner.grant_id, id);
+            assert_int_equal(meanwhile.done, counts[i]);
+            add_grant(&f->on, PUBLISHER, TOPIC, CLIENT, AE_ROLE_PUBLISHER, 1);
+            f->on.registry.grants[PUBLISHER].grant_id = id += 1000;
+            ae_store_relaxed(&f->records[PUBLISHER]->grant_id, id);
+        }
+    }
+    /* It folds without end. */
+    meanwhile.done = 0;
+    meanwhile.count = UINT32_MAX;
+    assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), -EAGAIN);
+    assert_non_null(strstr(aether_errmsg(), "market/eur"));
+    assert_int_equal(aether_metrics_begin(f->metrics, NULL), 0);
+    assert_int_equal(aether_metrics_next(f->metrics, &f->out), -EAGAIN);
+    assert_int_equal(aether_metrics_next(f->metrics, &f->out), 0); /* the pass goes on behind the topic */
+    meanwhile.count = 0;
+}
+
+/* aetherd removes the topic while it is read. */
+static void removed_meanwhile(void **state) {
+    struct fixture *f = *state;
+
+    publish_all(f);
+    for (int i = 0; i < HANDLES; i++)
+        ae_record_free(&f->on.registry.grants[i].state);
+    const ae_totals_topic next = folded(f, 900, 7, 0);
+    ae_totals_change(&f->totals, NULL, 2, &next);
+    assert_int_equal(aether_metrics_begin(f->metrics, NULL), 0);
+    assert_int_equal(read_it(f)->published, 7);
+    meanwhile.fixture = f;
+    removed = f->topic;
+    assert_int_equal(aether_metrics_next(f->metrics, &f->out), 0);
+    assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 0);
+}
+
 /* ---- objects that are missing, small, or another's ---------------------------------------------------------------- */
 
 static void other_records(void **state) {
@@ -1382,6 +1471,8 @@ int main(void) {
         TEST(folds),
         TEST(without_totals),
         TEST(totals_that_never_settle),
+        TEST(folds_in_each_try),
+        TEST(removed_meanwhile),
         TEST(other_records),
         TEST(lost_objects),
         TEST(resized_statistics),

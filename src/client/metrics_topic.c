@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_TRIES 8
+#define SETTLE_TRIES 1000      /* of each one fails if aetherd folds a grant of the topic in some 10 us */
 #define STUCK_NS 1000000000ull /* a subscriber that receives nothing for so long is stuck */
 #define AGE_TAGS 65536u        /* how many slots are searched for a stamp */
 
@@ -26,7 +26,8 @@ struct reading {
     struct ae_record_topic objects;
     const struct ae_survey_grant *grants;
     size_t grant_count;
-    uint64_t now; /* CLOCK_MONOTONIC */
+    uint64_t now;  /* CLOCK_MONOTONIC */
+    bool has_sums; /* there are totals of those that have gone */
     /* Index of the publisher or subscriber that holds a record; -1: none. */
     int32_t by_publisher[AE_PUBLISHERS_MAX], by_cursor[AE_SUBSCRIBERS_MAX];
 };
@@ -90,26 +91,6 @@ static aether_departed_metrics *departed_place(const struct reading *r, uint64_t
         r->out->departed_count = ++count;
     memmove(&all[at + 1], &all[at], (count - 1 - at) * sizeof *all);
     return &all[at];
-}
-
-/* NULL: it isn't one of the last that have gone. */
-static aether_departed_metrics *add_closed(const struct reading *r, const ae_registry_grant *grant,
-                                           const struct ae_record *record) {
-    const uint64_t left_ns = ae_figures_left(record->copy.closed.v, r->now, ae_realtime_ns());
-    aether_departed_metrics *to = departed_place(r, left_ns);
-
-    if (to == NULL)
-        return NULL;
-    *to = (aether_departed_metrics){.role = (aether_role)grant->role,
-                                    .left_ns = left_ns,
-                                    .messages = record->figures.messages,
-                                    .lost = record->figures.lost,
-                                    .aborted = record->figures.aborted,
-                                    .skipped = record->figures.skipped,
-                                    .evicted = record->figures.evicted != 0};
-    fill_owner(r, grant, &to->owner);
-    to->owner.process = '?';
-    return to;
 }
 
 /* ---- publishers -------------------------------------------------------------------------------------------------- */
@@ -229,24 +210,11 @@ static void sum_publisher(aether_topic_metrics *out, const aether_publisher_metr
 
 static void add_publisher(struct reading *r, const ae_registry_grant *grant, const struct ae_record *record) {
     aether_topic_metrics *out = r->out;
-    aether_publisher_metrics *p = &r->metrics->publishers[out->publisher_count];
-    aether_departed_metrics *gone;
-    aether_publisher_metrics closed;
 
-    if (is_closed(r, grant, record)) {
-        fill_publisher(r, record, &closed);
-        sum_publisher(out, &closed);
-        if ((gone = add_closed(r, grant, record)) != NULL) {
-            gone->full = closed.full;
-            gone->stall_ns = closed.stall_ns;
-        }
+    if (out->publisher_count == AE_METRICS_PUBLISHERS) /* far more than there are records */
         return;
-    }
-    if (out->publisher_count == AE_PUBLISHERS_MAX) /* more than there are records */
-        return;
-    r->by_publisher[grant->record] = (int32_t)out->publisher_count++;
+    aether_publisher_metrics *p = &r->metrics->publishers[out->publisher_count++];
     fill_publisher(r, record, p);
-    sum_publisher(out, p);
     fill_owner(r, grant, &p->owner);
     fill_waits(r, &record->copy, p);
 }
@@ -352,25 +320,15 @@ static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_me
 /* end: the topic's, loaded before the record. */
 static int add_subscriber(struct reading *r, const ae_registry_grant *grant, int stats, const struct ae_record *record,
                           uint64_t end) {
-    const bool closed = is_closed(r, grant, record);
-    int rc = grow_subscribers(r);
+    const int rc = grow_subscribers(r);
 
     if (rc != 0)
         return rc;
-    aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count];
+    aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count++];
     fill_subscriber(r, grant, record, s);
-    s->overwritten = closed ? 0 : overwritten(r, grant, record, end);
+    s->overwritten = overwritten(r, grant, record, end);
     s->lag = is_protected(grant, record) ? r->geometry->capacity : UINT64_MAX; /* at most; judge_lag() says how much */
-    rc = fill_latency(r, grant, stats, record, &s->latency);
-    sum_subscriber(r->out, s);
-    if (closed) {
-        (void)add_closed(r, grant, record);
-        return rc;
-    }
-    if (grant->role == AE_ROLE_RELIABLE)
-        r->by_cursor[grant->record] = (int32_t)r->out->subscriber_count;
-    r->out->subscriber_count++;
-    return rc;
+    return fill_latency(r, grant, stats, record, &s->latency);
 }
 
 /* ---- those that have gone ---------------------------------------------------------------------------------------- */
@@ -572,16 +530,21 @@ static void judge_subscribers(const struct reading *r) {
 
 /* ---- a topic ----------------------------------------------------------------------------------------------------- */
 
-/* Adds what one grant says, if it isn't in the totals that were copied. */
-static int add_grant(struct reading *r, const struct ae_survey_grant *listed, bool has_sums) {
+/* Copies the grant. False: it has gone, or is folded, or is in the totals that were copied before, if there are any. */
+static bool is_unfolded(const struct reading *r, const struct ae_survey_grant *listed, ae_registry_grant *grant) {
+    return ae_registry_read_grant(&r->metrics->survey.registry, listed->index, grant) == 1 &&
+           grant->grant_id == listed->grant_id && grant->topic_id == r->topic->topic_id && grant->folded == 0 &&
+           !(r->has_sums && grant->grant_id == r->metrics->sums.last_folded);
+}
+
+/* Adds what one grant says to the topic's publishers or subscribers. */
+static int add_grant(struct reading *r, const struct ae_survey_grant *listed) {
     aether_metrics *metrics = r->metrics;
+    struct ae_mapping stats;
     ae_registry_grant grant;
 
-    if (ae_registry_read_grant(&metrics->survey.registry, listed->index, &grant) != 1 ||
-        grant.grant_id != listed->grant_id || grant.topic_id != r->topic->topic_id || grant.folded != 0 ||
-        (has_sums && grant.grant_id == metrics->sums.last_folded))
+    if (!is_unfolded(r, listed, &grant))
         return 0;
-    struct ae_mapping stats;
     int rc = ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id,
                               ae_record_file_bytes(metrics->survey.registry.grants_max), 0, &stats);
     const uint64_t end = ae_survey_next_seq(r->objects.log, r->geometry);
@@ -594,41 +557,132 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed, bo
     else if (rc == 0)
         rc = add_subscriber(r, &grant, stats.fd, &metrics->record, end);
     ae_mappings_drop(&stats);
+    if (rc == 0)
+        metrics->seen[listed->index].left_ns =
+            is_closed(r, &grant, &metrics->record)
+                ? ae_figures_left(metrics->record.copy.closed.v, r->now, ae_realtime_ns())
+                : 0;
     return rc;
 }
 
-static int add_all(struct reading *r, bool has_sums) {
-    aether_topic_metrics *out = r->out;
+static int read_grants(struct reading *r) {
     int rc = 0;
 
-    memset(out, 0, sizeof *out);
+    memset(r->out, 0, sizeof *r->out);
+    for (size_t i = 0; i < r->grant_count && rc == 0; i++)
+        rc = add_grant(r, &r->grants[i]);
+    return rc;
+}
+
+/* Is the publisher or subscriber of the grant to stay in its list? The other one is NULL. */
+typedef bool stays_fn(const struct reading *r, const struct ae_survey_grant *listed, const aether_publisher_metrics *p,
+                      const aether_subscriber_metrics *s);
+
+/* Drops those that don't stay, and notes who holds which record. Both lists have the order of the grants. */
+static void keep_only(struct reading *r, stays_fn *stays) {
+    aether_publisher_metrics *publishers = r->metrics->publishers;
+    aether_subscriber_metrics *subscribers = r->metrics->subscribers;
+    aether_topic_metrics *out = r->out;
+    size_t p = 0, s = 0, kept_p = 0, kept_s = 0;
+
     memset(r->by_publisher, 0xff, sizeof r->by_publisher);
     memset(r->by_cursor, 0xff, sizeof r->by_cursor);
-    if (has_sums) {
-        add_totals(out, &r->metrics->sums);
-        add_departed(r, &r->metrics->sums);
+    for (const struct ae_survey_grant *listed = r->grants; listed != r->grants + r->grant_count; listed++) {
+        if (p < out->publisher_count && publishers[p].owner.grant_id == listed->grant_id) {
+            if (stays(r, listed, &publishers[p], NULL)) {
+                r->by_publisher[listed->record] = (int32_t)kept_p;
+                if (kept_p != p)
+                    publishers[kept_p] = publishers[p];
+                kept_p++;
+            }
+            p++;
+        } else if (s < out->subscriber_count && subscribers[s].owner.grant_id == listed->grant_id) {
+            if (stays(r, listed, NULL, &subscribers[s])) {
+                if (listed->role == AE_ROLE_RELIABLE)
+                    r->by_cursor[listed->record] = (int32_t)kept_s;
+                if (kept_s != s)
+                    subscribers[kept_s] = subscribers[s];
+                kept_s++;
+            }
+            s++;
+        }
     }
-    for (size_t i = 0; i < r->grant_count && rc == 0; i++)
-        rc = add_grant(r, &r->grants[i], has_sums);
-    return rc;
+    out->publisher_count = kept_p;
+    out->subscriber_count = kept_s;
+}
+
+static bool stays_unfolded(const struct reading *r, const struct ae_survey_grant *listed,
+                           const aether_publisher_metrics *p, const aether_subscriber_metrics *s) {
+    ae_registry_grant grant;
+
+    (void)p;
+    (void)s;
+    return is_unfolded(r, listed, &grant);
+}
+
+/* One that is closed goes to the departed, if it is among the last ones. */
+static bool stays_open(const struct reading *r, const struct ae_survey_grant *listed, const aether_publisher_metrics *p,
+                       const aether_subscriber_metrics *s) {
+    const uint64_t left_ns = r->metrics->seen[listed->index].left_ns;
+    aether_departed_metrics *to = left_ns != 0 ? departed_place(r, left_ns) : NULL;
+
+    if (to != NULL && p != NULL)
+        *to = (aether_departed_metrics){
+            .owner = p->owner, .messages = p->messages, .full = p->full, .stall_ns = p->stall_ns};
+    else if (to != NULL)
+        *to = (aether_departed_metrics){.owner = s->owner,
+                                        .messages = s->delivered,
+                                        .lost = s->lost,
+                                        .aborted = s->aborted,
+                                        .skipped = s->skipped,
+                                        .evicted = s->evictions != 0};
+    if (to != NULL) {
+        to->owner.process = '?';
+        to->role = (aether_role)listed->role;
+        to->left_ns = left_ns;
+    }
+    return left_ns == 0;
 }
 
 /*
- * Adds the totals and what the live grants say. If aetherd folds a grant of this topic meanwhile, its figures could be
- * missing, or be in both: then all is read again.
+ * Copies the totals, and drops what is in them. What aetherd folds meanwhile could be missing, or be in both: then only
+ * this is done again, since what was read of the others stays right.
  */
-static int add_consistently(struct reading *r, uint32_t index) {
+static int settle(struct reading *r, uint32_t index) {
     const struct ae_totals *totals = &r->metrics->totals;
-    bool has_sums = false;
-    int rc = 0;
 
-    for (int turn = 0; turn < READ_TRIES && rc == 0; turn++) {
-        has_sums = totals->header != NULL && ae_totals_read(totals, index, r->topic->topic_id, &r->metrics->sums) == 1;
-        rc = add_all(r, has_sums);
-        if (totals->header == NULL || (has_sums && ae_totals_current(totals, index, r->metrics->sums.epoch.v)))
-            break;
+    for (int turn = 0; turn < SETTLE_TRIES; turn++) {
+        const int rc =
+            totals->header != NULL ? ae_totals_read(totals, index, r->topic->topic_id, &r->metrics->sums) : 0;
+        if (rc < 0)
+            continue;
+        r->has_sums = rc == 1;
+        keep_only(r, stays_unfolded);
+        if (!r->has_sums || ae_totals_current(totals, index, r->metrics->sums.epoch.v))
+            return 0;
     }
-    return rc;
+    return ae_fail(-EAGAIN, "the totals of topic '%s' change too fast to be read: try again", r->topic->name);
+}
+
+static void sum_up(struct reading *r) {
+    aether_topic_metrics *out = r->out;
+
+    if (r->has_sums) {
+        add_totals(out, &r->metrics->sums);
+        add_departed(r, &r->metrics->sums);
+    }
+    for (size_t i = 0; i < out->publisher_count; i++)
+        sum_publisher(out, &r->metrics->publishers[i]);
+    for (size_t i = 0; i < out->subscriber_count; i++)
+        sum_subscriber(out, &r->metrics->subscribers[i]);
+    keep_only(r, stays_open);
+}
+
+/* A topic that was removed meanwhile has lost its totals and objects. */
+static bool is_there(const struct reading *r, uint32_t index) {
+    ae_registry_topic topic;
+
+    return ae_survey_topic(&r->metrics->survey, index, &topic) && topic.topic_id == r->topic->topic_id;
 }
 
 static bool has_reliable(const struct reading *r) {
@@ -654,8 +708,12 @@ int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_regi
                               geometry->cursors_bytes, &cursors);
     r.objects = (struct ae_record_topic){.geometry = geometry, .log = log.base, .cursors = cursors.base};
     if (rc == 0)
-        rc = add_consistently(&r, index);
-    if (rc == 0) {
+        rc = read_grants(&r);
+    if (rc == 0)
+        rc = settle(&r, index);
+    if (rc == 0 && is_there(&r, index)) {
+        rc = 1;
+        sum_up(&r);
         /* Loads the topic's end, after all cursors. */
         ae_survey_fill(topic, log.base, cursors.base, r.grants, r.grant_count, &out->info);
         out->info.memory_bytes = ae_survey_memory(&metrics->survey, topic);

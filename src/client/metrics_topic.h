@@ -13,13 +13,17 @@
 #include "shm/totals.h"
 #include <aether/metrics.h>
 
-/* What was read of the subscriber of a grant. Times are CLOCK_MONOTONIC; 0: never. */
+/* What was read of a grant; but for left_ns only of a subscriber's. Times are CLOCK_MONOTONIC; 0: never. */
 struct ae_seen {
+    uint64_t left_ns; /* CLOCK_REALTIME: it was closed, but isn't folded; 0: it is open */
     uint64_t grant_id, next;
     uint64_t waits_since; /* since this reading messages have waited and `next` has been the same */
     uint64_t moved_after; /* the last reading with another `next` */
     uint64_t read_ns;     /* the last reading */
 };
+
+/* While the grants are listed, publishers may close and others get their records. */
+#define AE_METRICS_PUBLISHERS (2 * AE_PUBLISHERS_MAX)
 
 struct aether_metrics {
     struct ae_survey survey;
@@ -30,7 +34,7 @@ struct aether_metrics {
     uint64_t began_ns;                  /* CLOCK_MONOTONIC of the pass's beginning; 0: there was none */
 
     /* The topic that was read last. */
-    aether_publisher_metrics publishers[AE_PUBLISHERS_MAX];
+    aether_publisher_metrics publishers[AE_METRICS_PUBLISHERS];
     aether_subscriber_metrics *subscribers;
     size_t subscriber_room;
     aether_departed_metrics departed[AE_DEPARTED_MAX];
@@ -41,8 +45,8 @@ struct aether_metrics {
 };
 
 /*
- * Fills in *out with the topic of registry record `index`, which the caller has read. Returns 0, or an error with a text
- * that passes: -EMFILE, -ENFILE, -ENOMEM ...
+ * Fills in *out with the topic of registry record `index`, which the caller has read. Returns 1; 0: it was removed
+ * meanwhile; or an error with a text that passes: -EMFILE, -ENFILE, -ENOMEM, -EAGAIN ...
  */
 int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_registry_topic *topic,
                           aether_topic_metrics *out);

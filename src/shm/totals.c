@@ -116,12 +116,15 @@ int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id
      * record, and the mark of every grant that was folded before.
      */
     const uint64_t epoch = ae_load_acquire(&record->epoch);
+    int found = 1;
     if ((epoch & 1) == 0)
         ae_copy_out(copy, (const unsigned char *)record, sizeof *copy);
-    else if (read_journal(totals->header, t, epoch, copy) == 0)
-        return 0;
+    else
+        found = read_journal(totals->header, t, epoch, copy);
     if (!ae_totals_current(totals, t, epoch))
-        return 0;
+        return -EAGAIN;
+    if (found == 0)
+        return 0; /* aetherd was killed while it made the record a new topic's */
     copy->epoch.v = epoch;
     return copy->topic_id == topic_id && topic_id != 0;
 }

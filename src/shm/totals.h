@@ -36,7 +36,7 @@ void ae_totals_close(struct ae_totals *totals);
 
 /*
  * Copies the totals of a topic, whose registry record is t. Returns 1: copy->epoch is odd if the copy is from the
- * journal. 0: there are none, or aetherd is changing them right now: try again.
+ * journal. 0: there are none. -EAGAIN, without a text: aetherd has changed them meanwhile; try again.
  *
  * Only records of topics that are live in the registry have memory. The caller has checked that: otherwise this
  * allocates some or, if there is none, raises SIGBUS.
@@ -45,7 +45,8 @@ int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id
 
 /*
  * Has the record still the epoch of that copy? Then every grant that was found live after ae_totals_read() and that
- * isn't marked as folded and isn't copy->last_folded is missing in the copy, and all others of the topic are in it.
+ * isn't marked as folded and isn't copy->last_folded is missing in the copy, and all others of the topic are in it, also
+ * those that were found marked or gone before ae_totals_read().
  */
 bool ae_totals_current(const struct ae_totals *totals, uint32_t t, uint64_t epoch);
 
