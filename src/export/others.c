@@ -15,11 +15,11 @@ struct counters {
 };
 
 struct topic {
-    struct topic *next;       /* in its bucket */
-    uint64_t id, created_ns;  /* name the topic for ever */
-    uint64_t pass;            /* that saw it last */
-    bool named;               /* in that pass */
-    struct counters now, add; /* of the last pass, and what they have gained in it */
+    struct topic *next;         /* in its bucket */
+    uint64_t id, created_ns;    /* name the topic for ever */
+    uint64_t pass;              /* that saw it last */
+    bool named;                 /* in that pass */
+    struct counters now, added; /* the highest values so far; those up to which they are in the sum, or in a series */
 };
 
 struct ae_others {
@@ -124,21 +124,22 @@ static void read_counters(const struct ae_others *o, struct counters *counters, 
     ae_powers_from(&counters->latency, &topic->latency);
 }
 
-/* A counter that went back, which only damage does, has gained nothing. */
-static uint64_t gain(uint64_t before, uint64_t now) {
-    return now > before ? now - before : 0;
+static void raise(uint64_t *to, uint64_t value) {
+    if (value > *to)
+        *to = value;
 }
 
-static void subtract(struct counters *add, const struct counters *before, const struct counters *now) {
+/* A counter that goes back, which only damage or a lie does, has gained nothing until it is higher than ever before. */
+static void raise_counters(struct counters *to, const struct counters *from) {
     for (size_t i = 0; i < COUNTERS_MAX; i++)
-        add->values[i] = gain(before->values[i], now->values[i]);
+        raise(&to->values[i], from->values[i]);
     for (size_t i = 0; i <= AE_POWERS; i++)
-        add->latency.counts[i] = gain(before->latency.counts[i], now->latency.counts[i]);
-    add->latency.samples = gain(before->latency.samples, now->latency.samples);
-    add->latency.negative = gain(before->latency.negative, now->latency.negative);
-    add->latency.missed = gain(before->latency.missed, now->latency.missed);
-    add->latency.sum_ns =
-        now->latency.sum_ns > before->latency.sum_ns ? now->latency.sum_ns - before->latency.sum_ns : 0;
+        raise(&to->latency.counts[i], from->latency.counts[i]);
+    raise(&to->latency.samples, from->latency.samples);
+    raise(&to->latency.negative, from->latency.negative);
+    raise(&to->latency.missed, from->latency.missed);
+    if (from->latency.sum_ns > to->latency.sum_ns)
+        to->latency.sum_ns = from->latency.sum_ns;
 }
 
 void ae_others_begin(struct ae_others *others) {
@@ -153,10 +154,9 @@ int ae_others_topic(struct ae_others *others, const aether_topic_metrics *topic)
     if (new && (t = add(others, &topic->info)) == NULL)
         return ae_fail(-ENOMEM, "no memory for the counters of %zu topics", others->count + 1);
     read_counters(others, &now, topic);
+    raise_counters(&t->now, &now);
     if (new && topic->info.created_ns < others->since_ns)
-        t->now = now;
-    subtract(&t->add, &t->now, &now);
-    t->now = now;
+        t->added = t->now;
     t->pass = others->pass;
     t->named = false;
     return 0;
@@ -173,15 +173,20 @@ static uint64_t plus(uint64_t a, uint64_t b) {
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
-static void add_to_sum(struct ae_others *o, const struct counters *add) {
-    for (size_t i = 0; i < o->row_count; i++)
-        o->sum.values[o->rows[i]] = plus(o->sum.values[o->rows[i]], add->values[i]);
+/* Adds what the topic has gained since it was added last. */
+static void add_to_sum(struct ae_others *o, const struct topic *t) {
+    const struct counters *now = &t->now, *added = &t->added;
+
+    for (size_t i = 0; i < o->row_count; i++) {
+        uint64_t *value = &o->sum.values[o->rows[i]];
+        *value = plus(*value, now->values[i] - added->values[i]);
+    }
     for (size_t i = 0; i <= AE_POWERS; i++)
-        o->sum.latency.counts[i] = plus(o->sum.latency.counts[i], add->latency.counts[i]);
-    o->sum.latency.samples = plus(o->sum.latency.samples, add->latency.samples);
-    o->sum.latency.negative = plus(o->sum.latency.negative, add->latency.negative);
-    o->sum.latency.missed = plus(o->sum.latency.missed, add->latency.missed);
-    o->sum.latency.sum_ns += add->latency.sum_ns;
+        o->sum.latency.counts[i] = plus(o->sum.latency.counts[i], now->latency.counts[i] - added->latency.counts[i]);
+    o->sum.latency.samples = plus(o->sum.latency.samples, now->latency.samples - added->latency.samples);
+    o->sum.latency.negative = plus(o->sum.latency.negative, now->latency.negative - added->latency.negative);
+    o->sum.latency.missed = plus(o->sum.latency.missed, now->latency.missed - added->latency.missed);
+    o->sum.latency.sum_ns += now->latency.sum_ns - added->latency.sum_ns;
 }
 
 const struct ae_view_sum *ae_others_end(struct ae_others *others) {
@@ -195,7 +200,8 @@ const struct ae_view_sum *ae_others_end(struct ae_others *others) {
                 continue;
             }
             if (!t->named)
-                add_to_sum(others, &t->add);
+                add_to_sum(others, t);
+            t->added = t->now;
             link = &t->next;
         }
     }

@@ -22,7 +22,10 @@ struct ae_others;
 struct ae_others *ae_others_open(uint64_t since_ns);
 void ae_others_close(struct ae_others *others); /* NULL does nothing */
 
-/* A pass: begin, each topic once in any order, each topic that is shown by name, end. */
+/*
+ * A pass: begin, each topic once in any order, each topic that is shown by name, end. A pass that fails is left without
+ * an end: the next one adds what topics have gained in both.
+ */
 void ae_others_begin(struct ae_others *others);
 int ae_others_topic(struct ae_others *others, const aether_topic_metrics *topic); /* 0 or -ENOMEM */
 void ae_others_named(struct ae_others *others, const aether_topic_info *info);    /* does nothing if it is unknown */

@@ -131,6 +131,35 @@ static void ended_topics_stay_in_the_sum(void **state) {
     assert_sum(103);
 }
 
+/* A topic whose counters go back once and return has gained nothing by that. */
+static void a_step_back_is_passing(void **state) {
+    (void)state;
+    ae_others_begin(others);
+    see(1, SINCE, 1000);
+    assert_sum(1000);
+    ae_others_begin(others);
+    see(1, SINCE, 10);
+    assert_sum(1000);
+    ae_others_begin(others);
+    see(1, SINCE, 1005);
+    assert_sum(1005);
+}
+
+/* The pass ends early, with an error: nothing is forgotten. */
+static void a_pass_that_fails(void **state) {
+    (void)state;
+    ae_others_begin(others);
+    see(1, SINCE, 10);
+    see(2, SINCE, 100);
+    assert_sum(110);
+    ae_others_begin(others);
+    see(1, SINCE, 15);
+    ae_others_begin(others);
+    see(1, SINCE, 16);
+    see(2, SINCE, 100);
+    assert_sum(116);
+}
+
 static void many_topics(void **state) {
     (void)state;
     for (uint64_t pass = 1; pass <= 3; pass++) {
@@ -157,6 +186,8 @@ int main(void) {
         CASE(old_topics_add_what_they_gain),
         CASE(named_topics_add_nothing),
         CASE(ended_topics_stay_in_the_sum),
+        CASE(a_step_back_is_passing),
+        CASE(a_pass_that_fails),
         CASE(many_topics),
     };
 
