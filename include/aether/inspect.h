@@ -104,8 +104,9 @@ int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info)
 /*
  * Topics in no particular order: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
  * A topic that is there all the time is listed once; one that comes, goes or is changed meanwhile may be left out, and
- * aether_inspect_changed() says so afterwards. A topic whose objects can't be opened is listed with the figures that
- * the registry has. Errors: as aether_inspect_open().
+ * aether_inspect_changed() says so afterwards. A topic whose objects are missing or damaged is listed with the figures
+ * that the registry has. Errors: as aether_inspect_open(), and -EMFILE or -ENFILE if no descriptor is left. After an
+ * error the next call goes on with the next topic; such a list isn't complete.
  */
 int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info);
 
@@ -128,10 +129,13 @@ int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_t
  */
 int aether_inspect_changed(aether_inspector *inspector, uint64_t timeout_ns);
 
-/* One topic by name. Returns 1, or 0 if there is none. */
+/* One topic by name. Returns 1, or 0 if there is none. Errors: -EMFILE, -ENFILE, -ENOMEM. */
 int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info);
 
-/* The peers of a topic: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more. */
+/*
+ * The peers of a topic: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more. Errors: -EMFILE,
+ * -ENFILE, -ENOMEM.
+ */
 int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id, uint32_t *cursor, aether_peer_info *info);
 
 #ifdef __cplusplus

@@ -242,7 +242,7 @@ void aether_metrics_close(aether_metrics *metrics);
 
 /*
  * Begins a pass over all topics. instance may be NULL. Returns 0. If another aetherd has begun with an empty registry,
- * the pass shows that one. Errors: -ENOMEM; and as aether_inspect_open().
+ * the pass shows that one. Errors: -EMFILE, -ENFILE, -ENOMEM; and as aether_inspect_open().
  */
 int aether_metrics_begin(aether_metrics *metrics, aether_instance_metrics *instance);
 
@@ -263,7 +263,10 @@ int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics *topic);
 /* One topic by name, outside of a pass or in one. Returns 1, or 0 if there is none. Errors: as aether_metrics_next(). */
 int aether_metrics_find(aether_metrics *metrics, const char *name, aether_topic_metrics *topic);
 
-/* The clients: *cursor starts at 0 and is advanced. Returns 1: *client is filled in; 0: no more. Errors: -ENOMEM. */
+/*
+ * The clients: *cursor starts at 0 and is advanced. Returns 1: *client is filled in; 0: no more. Errors: -EMFILE,
+ * -ENFILE, -ENOMEM.
+ */
 int aether_metrics_client(aether_metrics *metrics, uint32_t *cursor, aether_client_metrics *client);
 
 /*

@@ -3,10 +3,12 @@
 #include "client/instance_test.h"
 #include "base/clock.h"
 #include <aether/aether.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define TOPICS 4u
 #define CLIENTS 4u
@@ -145,6 +147,20 @@ static void figures(void **state) {
     assert_int_equal(peer.pid, 0); /* there is no client 51 */
     assert_string_equal(peer.client, "");
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 0);
+
+    /* No descriptor is left: nothing is taken for an object that isn't there. */
+    struct rlimit limit, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    cursor = 0;
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), -EMFILE);
+    assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0); /* the list goes on */
+    assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), -EMFILE);
+    cursor = 0;
+    assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), -EMFILE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 
     /* The client cuts its statistics while they are open. */
     ae_name_stats(&f->on.instance, 50, name);

@@ -60,9 +60,29 @@ AE_EXPORT void aether_metrics_close(aether_metrics *metrics) {
     free(metrics);
 }
 
+/* An object that is missing, damaged, or of another version. Other errors pass. */
+static bool is_unusable(int rc) {
+    return ae_mappings_none(rc) || rc == -EPROTO;
+}
+
+/* Maps the totals that there are now. Without any, topics have the figures of what is open. */
+static int follow_totals(aether_metrics *metrics) {
+    const struct ae_instance *instance = &metrics->survey.instance;
+    struct ae_totals other;
+
+    if (metrics->totals.header != NULL && !ae_totals_replaced(&metrics->totals, instance))
+        return 0;
+    const int rc = ae_totals_open(&other, instance, metrics->survey.registry.topics_max, false);
+    if (rc != 0)
+        return is_unusable(rc) ? 0 : rc; /* they may be unfinished: try later */
+    ae_totals_close(&metrics->totals);
+    metrics->totals = other;
+    return 0;
+}
+
 /* Maps what there is now, and reads clients and grants. */
 static int refresh(aether_metrics *metrics) {
-    const int rc = ae_survey_follow(&metrics->survey);
+    int rc = ae_survey_follow(&metrics->survey);
 
     if (rc < 0)
         return rc;
@@ -75,9 +95,15 @@ static int refresh(aether_metrics *metrics) {
     }
     if (metrics->seen == NULL && make_seen(metrics) != 0)
         return -ENOMEM;
-    if (metrics->totals.header == NULL) /* without them topics have the figures of what is open */
-        (void)ae_totals_open(&metrics->totals, &metrics->survey.instance, metrics->survey.registry.topics_max, false);
-    return ae_survey_read(&metrics->survey);
+    rc = follow_totals(metrics);
+    return rc == 0 ? ae_survey_read(&metrics->survey) : rc;
+}
+
+/* As refresh(). If there is another registry that can't be used, the present one is read. */
+static int refresh_or_stay(aether_metrics *metrics) {
+    const int rc = refresh(metrics);
+
+    return is_unusable(rc) ? ae_survey_read(&metrics->survey) : rc;
 }
 
 static void fill_instance(const aether_metrics *metrics, aether_instance_metrics *instance) {
@@ -132,9 +158,9 @@ AE_EXPORT int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics 
 
 AE_EXPORT int aether_metrics_find(aether_metrics *metrics, const char *name, aether_topic_metrics *topic) {
     ae_registry_topic record;
-    int rc = refresh(metrics);
+    const int rc = refresh_or_stay(metrics);
 
-    if (rc == -ENOMEM)
+    if (rc != 0)
         return rc;
     for (uint32_t i = 0; i < metrics->survey.registry.topics_max; i++) {
         if (!ae_survey_topic(&metrics->survey, i, &record) || strcmp(record.name, name) != 0)
@@ -157,8 +183,8 @@ static uint64_t stats_bytes(const struct ae_instance *instance, uint64_t client_
 
 AE_EXPORT int aether_metrics_client(aether_metrics *metrics, uint32_t *cursor, aether_client_metrics *client) {
     if (*cursor == 0) {
-        const int rc = refresh(metrics);
-        if (rc == -ENOMEM)
+        const int rc = refresh_or_stay(metrics);
+        if (rc != 0)
             return rc;
     }
     if (*cursor >= metrics->survey.client_count)

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define TOPICS 4u
@@ -1113,6 +1114,77 @@ static void resized_statistics(void **state) {
     }
 }
 
+/* 0: no further descriptor can be opened. Returns the former limit. */
+static rlim_t limit_descriptors(rlim_t limit) {
+    struct rlimit now;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+    const rlim_t before = now.rlim_cur;
+    now.rlim_cur = limit;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    return before;
+}
+
+/* Where no descriptor is left, nothing is taken for an object that isn't there. */
+static void without_descriptors(void **state) {
+    struct fixture *f = *state;
+    aether_client_metrics client;
+    uint32_t cursor = 0;
+
+    publish_all(f);
+    receive_all(f);
+    const ae_totals_topic next = folded(f, 900, 7, 0);
+    ae_totals_change(&f->totals, NULL, 2, &next);
+    const rlim_t before = limit_descriptors(0);
+    assert_int_equal(aether_metrics_begin(f->metrics, NULL), -EMFILE); /* the totals */
+    assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), -EMFILE);
+    assert_int_equal(aether_metrics_client(f->metrics, &cursor, &client), -EMFILE);
+    limit_descriptors(before);
+    assert_int_equal(aether_metrics_begin(f->metrics, NULL), 0);
+    limit_descriptors(0);
+    assert_int_equal(aether_metrics_next(f->metrics, &f->out), -EMFILE); /* the log */
+    assert_non_null(strstr(aether_errmsg(), "log"));
+    assert_int_equal(aether_metrics_next(f->metrics, &f->out), 0);
+    assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), -EMFILE);
+    limit_descriptors(before);
+    assert_int_equal(aether_metrics_begin(f->metrics, NULL), 0);
+    assert_int_equal(aether_metrics_next(f->metrics, &f->out), 1);
+    assert_int_equal(f->out.published, 107);
+    /* What is open already is enough. */
+    limit_descriptors(0);
+    assert_int_equal(read_it(f)->published, 107);
+    assert_int_equal(f->out.delivered, 75 + 74 + 20);
+    /* Only the statistics can't be opened. */
+    ae_mappings_clear(&f->metrics->clients);
+    limit_descriptors(0);
+    assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), -EMFILE);
+    assert_non_null(strstr(aether_errmsg(), "stats"));
+    limit_descriptors(before);
+    assert_int_equal(read_it(f)->published, 107);
+}
+
+/* A killed aetherd's totals were removed; the next one has made new ones beside the same registry. */
+static void other_totals(void **state) {
+    struct fixture *f = *state;
+    char name[AE_OBJECT_NAME_SIZE];
+
+    publish_all(f);
+    ae_totals_topic next = folded(f, 900, 7, 0);
+    ae_totals_change(&f->totals, NULL, 2, &next);
+    assert_int_equal(read_it(f)->published, 107);
+    ae_name_totals(&f->on.instance, name);
+    assert_int_equal(ae_segment_remove(name), 0);
+    assert_int_equal(read_it(f)->published, 107); /* there are no others yet */
+    ae_totals_close(&f->totals);
+    assert_int_equal(ae_totals_create(&f->totals, &f->on.instance, TOPICS), 0);
+    assert_int_equal(ae_totals_allocate(&f->on.instance, &f->totals, 2), 0);
+    ae_totals_reset(&f->totals, 2, TOPIC);
+    next = folded(f, 901, 3, 0);
+    ae_totals_change(&f->totals, NULL, 2, &next);
+    assert_int_equal(read_it(f)->published, 103);
+    assert_int_equal(f->out.departed[0].owner.grant_id, 901);
+}
+
 /* The registry is another one: the pass shows that, and what was mapped of the old one isn't used. */
 static void another_registry(void **state) {
     struct fixture *f = *state;
@@ -1476,6 +1548,8 @@ int main(void) {
         TEST(other_records),
         TEST(lost_objects),
         TEST(resized_statistics),
+        TEST(without_descriptors),
+        TEST(other_totals),
         TEST(another_registry),
         TEST(open_errors),
         TEST(hostile),

@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -49,13 +48,6 @@ static void place(struct ae_registry *registry, void *base, uint32_t topics_max,
     registry->grants = (ae_registry_grant *)(void *)at;
 }
 
-/* 0 if it can't be found out. */
-static uint64_t inode_of(int fd) {
-    struct stat st;
-
-    return fstat(fd, &st) == 0 ? st.st_ino : 0;
-}
-
 int ae_registry_create(struct ae_registry *registry, const struct ae_instance *instance, uint32_t topics_max,
                        uint32_t clients_max, uint32_t grants_max) {
     char name[AE_OBJECT_NAME_SIZE];
@@ -83,7 +75,7 @@ int ae_registry_create(struct ae_registry *registry, const struct ae_instance *i
     if (fd < 0)
         return fd;
     rc = ae_segment_map(fd, header.bytes, true, true, &base);
-    registry->inode = inode_of(fd);
+    registry->inode = ae_segment_inode(fd);
     ae_close(&fd);
     if (rc != 0) {
         ae_segment_remove(name);
@@ -138,7 +130,7 @@ int ae_registry_open(struct ae_registry *registry, const struct ae_instance *ins
         return ae_fail(-EBADMSG, "%s isn't a finished registry: it has %" PRIu64 " bytes", name + 1, size);
     }
     rc = ae_segment_map(fd, size, writable, false, &base);
-    registry->inode = inode_of(fd);
+    registry->inode = ae_segment_inode(fd);
     ae_close(&fd);
     if (rc != 0)
         return rc;
@@ -157,16 +149,9 @@ void ae_registry_close(struct ae_registry *registry) {
 
 int ae_registry_replaced(const struct ae_registry *registry, const struct ae_instance *instance) {
     char name[AE_OBJECT_NAME_SIZE];
-    uint64_t inode;
-    int fd;
 
     ae_name_registry(instance, name);
-    fd = ae_segment_open(name, false, instance->uid, 0, NULL);
-    if (fd < 0)
-        return 0;
-    inode = inode_of(fd);
-    ae_close(&fd);
-    return inode != 0 && inode != registry->inode;
+    return ae_segment_replaced(name, instance->uid, registry->inode);
 }
 
 /*

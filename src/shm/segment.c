@@ -184,6 +184,22 @@ int ae_segment_allocated(const char *name, uint32_t uid, uint64_t bytes, uint64_
     return 0;
 }
 
+uint64_t ae_segment_inode(int fd) {
+    struct stat status;
+
+    return fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+int ae_segment_replaced(const char *name, uint32_t uid, uint64_t inode) {
+    int fd = ae_segment_open(name, false, uid, 0, NULL);
+
+    if (fd < 0)
+        return 0;
+    const uint64_t now = ae_segment_inode(fd);
+    ae_close(&fd);
+    return now != 0 && now != inode;
+}
+
 int ae_segment_remove(const char *name) {
     if (shm_unlink(name) != 0 && errno != ENOENT)
         return ae_fail(-errno, "cannot remove %s from " SHM_DIRECTORY ": %s", name + 1, strerror(errno));

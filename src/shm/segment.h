@@ -39,6 +39,12 @@ int ae_segment_open(const char *name, bool writable, uint32_t uid, uint64_t byte
  */
 int ae_segment_allocated(const char *name, uint32_t uid, uint64_t bytes, uint64_t *allocated);
 
+/* The inode of an object: a later object of the same name has another one. 0 if it can't be found out. */
+uint64_t ae_segment_inode(int fd);
+
+/* Has the object of that name another inode by now? 0 also if there is none, or if that can't be found out. */
+int ae_segment_replaced(const char *name, uint32_t uid, uint64_t inode);
+
 /* 0, also if the object didn't exist. */
 int ae_segment_remove(const char *name);
 

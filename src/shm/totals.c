@@ -30,12 +30,13 @@ int ae_totals_create(struct ae_totals *totals, const struct ae_instance *instanc
     if (fd < 0)
         return fd;
     const int rc = ae_segment_map(fd, bytes, true, false, &base);
+    const uint64_t inode = ae_segment_inode(fd);
     ae_close(&fd);
     if (rc != 0) {
         ae_segment_remove(name);
         return rc;
     }
-    *totals = (struct ae_totals){.header = base, .bytes = bytes, .topics = topics};
+    *totals = (struct ae_totals){.header = base, .bytes = bytes, .inode = inode, .topics = topics};
     ae_copy_in(base, &header, AE_PAGE);
     /* K6 release, pairs K7 (open): a process that sees the magic sees the header. */
     ae_store_release((ae_u64 *)(void *)&totals->header->magic, AE_TOTALS_MAGIC);
@@ -68,6 +69,7 @@ int ae_totals_open(struct ae_totals *totals, const struct ae_instance *instance,
     if (fd < 0)
         return fd;
     rc = ae_segment_map(fd, bytes, writable, false, &base);
+    const uint64_t inode = ae_segment_inode(fd);
     ae_close(&fd);
     if (rc != 0)
         return rc;
@@ -75,8 +77,15 @@ int ae_totals_open(struct ae_totals *totals, const struct ae_instance *instance,
     if (rc != 0)
         ae_segment_unmap(base, bytes);
     else
-        *totals = (struct ae_totals){.header = base, .bytes = bytes, .topics = topics};
+        *totals = (struct ae_totals){.header = base, .bytes = bytes, .inode = inode, .topics = topics};
     return rc;
+}
+
+int ae_totals_replaced(const struct ae_totals *totals, const struct ae_instance *instance) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_totals(instance, name);
+    return ae_segment_replaced(name, instance->uid, totals->inode);
 }
 
 void ae_totals_close(struct ae_totals *totals) {

@@ -19,6 +19,7 @@
 struct ae_totals {
     ae_totals_header *header; /* NULL: not mapped */
     uint64_t bytes;
+    uint64_t inode;  /* of the object: a later object of the same name has another inode */
     uint32_t topics; /* records */
 };
 
@@ -31,6 +32,9 @@ int ae_totals_create(struct ae_totals *totals, const struct ae_instance *instanc
  */
 int ae_totals_open(struct ae_totals *totals, const struct ae_instance *instance, uint32_t topics, bool writable);
 void ae_totals_close(struct ae_totals *totals);
+
+/* Is there another object of that name by now? 0 also if there is none, or if that can't be found out. */
+int ae_totals_replaced(const struct ae_totals *totals, const struct ae_instance *instance);
 
 /* ---- readers ---- */
 
