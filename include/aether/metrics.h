@@ -254,9 +254,9 @@ int aether_metrics_begin(aether_metrics *metrics, aether_instance_metrics *insta
  * faster than their figures can be added up; others of open(), mmap() and pread(). A figure that can't be read now is
  * never shown as 0. After an error the next call goes on with the next topic, so this one is missing in the pass.
  *
- * A reader keeps up to 4096 objects mapped and 128 descriptors open until the next pass, which closes those that it
- * doesn't use. So the memory of a topic that is removed meanwhile is free after the next pass that is read to its end,
- * or after the close.
+ * A reader keeps up to 4096 objects mapped until the next pass, and a descriptor open for each of up to 1024 clients, but
+ * for no more than a quarter of RLIMIT_NOFILE. The next pass closes those that it doesn't use. So the memory of a topic
+ * that is removed meanwhile is free after the next pass that is read to its end, or after the close.
  */
 int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics *topic);
 

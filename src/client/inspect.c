@@ -86,7 +86,7 @@ static int read_figures(aether_inspector *inspector, const ae_registry_topic *to
     int rc = ae_mappings_take(&inspector->clients, &survey->instance, AE_MAPPED_STATS, grant.client_id,
                               ae_record_file_bytes(survey->registry.grants_max), 0, &stats);
     if (rc == 0)
-        rc = ae_record_read(stats.fd, &grant, &place, record);
+        rc = ae_record_read(stats.fd, &grant, &place, NULL, record);
     ae_mappings_drop(&stats);
     return rc == 0 ? 1 : rc;
 }

@@ -9,15 +9,24 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-/*
- * Objects that stay open between passes. By default a process may have 65530 mappings and 1024 descriptors, most of
- * which are the program's own to use.
- */
+/* Objects that stay open between passes. A process may have 65530 mappings by default. */
 #define TOPIC_MAPPINGS 4096u
-#define CLIENT_DESCRIPTORS 128u
+#define CLIENT_DESCRIPTORS 1024u /* but at most a quarter of what the process may have */
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static uint32_t descriptor_room(void) {
+    uint32_t room = CLIENT_DESCRIPTORS;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1;
+    while (room > 1 && room > limit.rlim_cur / 4)
+        room /= 2;
+    return room;
+}
 
 /* Makes room for what is seen of the registry's grants. */
 static int make_seen(aether_metrics *metrics) {
@@ -39,7 +48,7 @@ AE_EXPORT int aether_metrics_open(aether_metrics **metrics, const char *socket_p
     if (rc == 0)
         rc = ae_mappings_init(&new->topics, TOPIC_MAPPINGS);
     if (rc == 0)
-        rc = ae_mappings_init(&new->clients, CLIENT_DESCRIPTORS);
+        rc = ae_mappings_init(&new->clients, descriptor_room());
     if (rc != 0) {
         aether_metrics_close(new);
         return rc;

@@ -235,25 +235,23 @@ static int grow_subscribers(struct reading *r) {
     return 0;
 }
 
-/* stats: its client's, of which `record` was read. Returns 0, or an error that passes. */
-static int fill_latency(const struct reading *r, const ae_registry_grant *grant, int stats,
-                        const struct ae_record *record, aether_latency *latency) {
+static void fill_latency(const struct reading *r, const struct ae_record *record, aether_latency *latency) {
     const ae_stats_record *copy = &record->copy;
 
     if (copy->samples.v == 0) {
         memset(latency, 0, sizeof *latency);
-        return 0;
+        return;
     }
     latency->samples = copy->samples.v;
     latency->negative = copy->negative.v;
     latency->missed = copy->missed.v;
     latency->overflow = copy->overflow.v;
-    const int rc = ae_record_buckets(stats, grant, latency->buckets);
+    for (unsigned i = 0; i < AE_HISTOGRAM_BUCKETS; i++)
+        latency->buckets[i] = copy->buckets[i].v;
     /* Loaded after the buckets, so that they can't have more. */
     const uint64_t claimed = ae_survey_next_seq(r->objects.log, r->geometry) - record->figures.joined;
     if (!ae_figures_measured(copy, latency->buckets, claimed))
         memset(latency, 0, sizeof *latency);
-    return rc;
 }
 
 /* Publishers overwrite nothing that it hasn't released: it is reliable, not evicted, and past the retained messages. */
@@ -318,7 +316,7 @@ static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_me
 }
 
 /* end: the topic's, loaded before the record. */
-static int add_subscriber(struct reading *r, const ae_registry_grant *grant, int stats, const struct ae_record *record,
+static int add_subscriber(struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
                           uint64_t end) {
     const int rc = grow_subscribers(r);
 
@@ -328,7 +326,8 @@ static int add_subscriber(struct reading *r, const ae_registry_grant *grant, int
     fill_subscriber(r, grant, record, s);
     s->overwritten = overwritten(r, grant, record, end);
     s->lag = is_protected(grant, record) ? r->geometry->capacity : UINT64_MAX; /* at most; judge_lag() says how much */
-    return fill_latency(r, grant, stats, record, &s->latency);
+    fill_latency(r, record, &s->latency);
+    return 0;
 }
 
 /* ---- those that have gone ---------------------------------------------------------------------------------------- */
@@ -551,11 +550,11 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed) {
     /* Read before the record: a stall that ends meanwhile is at least as long as it is counted here. */
     r->now = ae_now_ns();
     if (rc == 0)
-        rc = ae_record_read(stats.fd, &grant, &r->objects, &metrics->record);
+        rc = ae_record_read(stats.fd, &grant, &r->objects, &metrics->seen[listed->index].record, &metrics->record);
     if (rc == 0 && grant.role == AE_ROLE_PUBLISHER)
         add_publisher(r, &grant, &metrics->record);
     else if (rc == 0)
-        rc = add_subscriber(r, &grant, stats.fd, &metrics->record, end);
+        rc = add_subscriber(r, &grant, &metrics->record, end);
     ae_mappings_drop(&stats);
     if (rc == 0)
         metrics->seen[listed->index].left_ns =

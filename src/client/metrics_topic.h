@@ -13,9 +13,11 @@
 #include "shm/totals.h"
 #include <aether/metrics.h>
 
-/* What was read of a grant; but for left_ns only of a subscriber's. Times are CLOCK_MONOTONIC; 0: never. */
+/* What was read of a grant. Times are CLOCK_MONOTONIC; 0: never. */
 struct ae_seen {
+    struct ae_record_seen record;
     uint64_t left_ns; /* CLOCK_REALTIME: it was closed, but isn't folded; 0: it is open */
+    /* Of a subscriber that is open. */
     uint64_t grant_id, next;
     uint64_t waits_since; /* since this reading messages have waited and `next` has been the same */
     uint64_t moved_after; /* the last reading with another `next` */

@@ -14,7 +14,7 @@
  * succeed. Only a hostile owner lets all fail.
  */
 #define READ_TRIES 1000
-#define COPIED (8 * AE_BLOCK) /* bytes of a record */
+#define FIGURES (8 * AE_BLOCK) /* bytes of a record, without the histogram */
 
 uint64_t ae_record_file_bytes(uint32_t grants_max) {
     return AE_STATS_RECORDS_OFF + (uint64_t)grants_max * AE_STATS_RECORD;
@@ -55,33 +55,61 @@ static uint64_t since_account(const struct ae_record *record, const ae_registry_
     return topic->log != NULL ? ae_figures_since(topic->log, topic->geometry, grant->record, record->account.next) : 0;
 }
 
+/* Copies the record. 1; 0: there is none of the grant; or an error that passes. */
+static int read_record(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
+                       ae_stats_record *copy) {
+    const bool stamped = grant->role != AE_ROLE_PUBLISHER && topic->geometry->latency != AE_LATENCY_OFF;
+    int rc = read_part(stats, grant, 0, copy, stamped ? sizeof *copy : FIGURES); /* one call takes less time than two */
+
+    if (rc == 1 && !is_of(copy, grant))
+        rc = 0;
+    if (!stamped)
+        copy->samples.v = 0; /* there is no histogram */
+    if (rc != 1)
+        memset(copy, 0, FIGURES);
+    return rc;
+}
+
+/* `flips` of a moment before the record is read: of an earlier reading, if that is likely to be right still. */
+static int flips_before(int stats, const ae_registry_grant *grant, struct ae_record_seen *seen, uint64_t *flips) {
+    const bool known = seen->grant_id == grant->grant_id;
+
+    *flips = seen->flips;
+    const int rc = known && seen->still ? 1 : read_flips(stats, grant, flips);
+    *seen = (struct ae_record_seen){
+        .grant_id = grant->grant_id, .flips = *flips, .still = rc == 1 && known && seen->flips == *flips};
+    return rc;
+}
+
 /*
  * Copies the record, its account, and what has happened since that was stored. Returns 1; 0: there is no record of the
  * grant, or its owner has stored no account yet, or stores one in each try; or an error that passes.
  *
- * While `flips` is the same, before the copy and after it, the account that it names is whole, and it is the last one
- * that was stored before the position, or before the intent. It is as ae_figures_copy() and ae_figures_current() do it
- * with a mapped record, but here the kernel loads the words, so fences order the loads.
+ * If `flips` is the same before and after the copy, then meanwhile the account that it names was whole, and it was the
+ * last one that was stored before the position, or before the intent. It is as ae_figures_copy() and
+ * ae_figures_current() do it with a mapped record, but here the kernel loads the words, so fences order the loads.
  */
 static int read_account(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
-                        struct ae_record *out, uint64_t *since) {
+                        struct ae_record_seen *seen, struct ae_record *out, uint64_t *since) {
     uint64_t flips, now;
-    int rc = read_flips(stats, grant, &flips);
+    int rc = flips_before(stats, grant, seen, &flips);
 
-    for (int turn = 0; turn < READ_TRIES && rc == 1; turn++, flips = now) {
+    for (int turn = 0; turn < READ_TRIES && rc == 1; turn++) {
         ae_fence_acquire(); /* M2 fence, pairs M1 (store) */
-        rc = read_part(stats, grant, 0, &out->copy, COPIED);
-        if (rc != 1 || !is_of(&out->copy, grant)) {
-            memset(&out->copy, 0, COPIED);
-            return rc < 0 ? rc : 0;
-        }
-        if (ae_figures_copy(&out->copy, &out->account) == 0)
+        rc = read_record(stats, grant, topic, &out->copy);
+        if (rc != 1)
+            break;
+        now = ae_figures_copy(&out->copy, &out->account);
+        if (now == 0)
             return 0;
-        *since = since_account(out, grant, topic);
-        ae_fence_acquire(); /* M4 fence, pairs M3 (store); M5, pairs F1 (receive) and P4 (claim) */
-        rc = read_flips(stats, grant, &now);
-        if (rc == 1 && now == flips)
-            return 1;
+        if (now == flips) {
+            *since = since_account(out, grant, topic);
+            ae_fence_acquire(); /* M4 fence, pairs M3 (store); M5, pairs F1 (receive) and P4 (claim) */
+            rc = read_flips(stats, grant, &now);
+            if (rc == 1 && now == flips)
+                return 1;
+        }
+        *seen = (struct ae_record_seen){.grant_id = grant->grant_id, .flips = flips = now};
     }
     return rc < 0 ? rc : 0;
 }
@@ -100,11 +128,12 @@ static struct ae_figures without_account(const ae_registry_grant *grant, const s
 }
 
 int ae_record_read(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
-                   struct ae_record *out) {
+                   struct ae_record_seen *seen, struct ae_record *out) {
+    struct ae_record_seen none = {.grant_id = 0};
     uint64_t since = 0;
 
-    memset(out, 0, COPIED + offsetof(struct ae_record, copy));
-    const int rc = stats >= 0 ? read_account(stats, grant, topic, out, &since) : 0;
+    memset(out, 0, offsetof(struct ae_record, copy) + FIGURES);
+    const int rc = stats >= 0 ? read_account(stats, grant, topic, seen != NULL ? seen : &none, out, &since) : 0;
     if (rc < 0)
         return rc;
     bool known = rc == 1;
@@ -129,13 +158,4 @@ int ae_record_read(int stats, const ae_registry_grant *grant, const struct ae_re
         out->copy.samples.v = 0;
     }
     return 0;
-}
-
-int ae_record_buckets(int stats, const ae_registry_grant *grant, uint64_t buckets[AE_HISTOGRAM_BUCKETS]) {
-    const size_t bytes = AE_HISTOGRAM_BUCKETS * sizeof *buckets;
-    const int rc = read_part(stats, grant, offsetof(ae_stats_record, buckets), buckets, bytes);
-
-    if (rc == 0)
-        memset(buckets, 0, bytes);
-    return rc < 0 ? rc : 0;
 }

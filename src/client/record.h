@@ -22,7 +22,13 @@ struct ae_record_topic {
 struct ae_record {
     ae_account account;        /* zeros without one */
     struct ae_figures figures; /* without an account only joined and next, and both are where the handle is */
-    ae_stats_record copy;      /* blocks 0 to 7; without an account its counts are 0 */
+    ae_stats_record copy;      /* blocks 0 to 7, and buckets with samples; without an account its counts are 0 */
+};
+
+/* What an earlier reading has found of a grant's record. It saves a call where the owner has stored no account since. */
+struct ae_record_seen {
+    uint64_t grant_id, flips;
+    bool still; /* two readings have found the same `flips` */
 };
 
 /* The size of a client's statistics, in an instance with so many grants. */
@@ -30,13 +36,10 @@ uint64_t ae_record_file_bytes(uint32_t grants_max);
 
 /*
  * Copies the record of a grant and works out its figures. stats: its client's statistics; -1: there are none. Without a
- * record, or if that belongs to another grant, *out has what the topic says. Returns 0, or an error with a text that
- * passes: -ENOMEM ...
+ * record, or if that belongs to another grant, *out has what the topic says. *seen is the caller's to keep, of any grant;
+ * zeros at first; NULL: there is no other reading. Returns 0, or an error with a text that passes: -ENOMEM ...
  */
 int ae_record_read(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
-                   struct ae_record *out);
-
-/* Copies the histogram of the record, which ae_record_read() has found. Zeros if it is gone. Errors as above. */
-int ae_record_buckets(int stats, const ae_registry_grant *grant, uint64_t buckets[AE_HISTOGRAM_BUCKETS]);
+                   struct ae_record_seen *seen, struct ae_record *out);
 
 #endif
