@@ -84,7 +84,6 @@ static void figures(void **state) {
     ae_log *log = add_log(&f->on, topic);
     ae_cursors *cursors = add_cursors(&f->on, topic);
     ae_stats_header *stats = add_stats(&f->on, 50);
-    char name[AE_OBJECT_NAME_SIZE], path[sizeof name + 16];
     aether_topic_info info;
     aether_peer_info peer;
     uint32_t cursor = 0;
@@ -147,25 +146,50 @@ static void figures(void **state) {
     assert_int_equal(peer.pid, 0); /* there is no client 51 */
     assert_string_equal(peer.client, "");
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 0);
+    ae_segment_unmap(log, topic->geometry.log_bytes);
+    ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
+}
 
-    /* No descriptor is left: nothing is taken for an object that isn't there. */
+/* Where no descriptor is left, nothing is taken for an object that isn't there. A client may cut its statistics. */
+static void unreadable_objects(void **state) {
+    struct fixture *f = *state;
+    ae_registry_topic *topic = add_topic(&f->on, 2, 7, "market/eur", 1000);
+    ae_log *log = add_log(&f->on, topic);
+    ae_cursors *cursors = add_cursors(&f->on, topic);
+    ae_stats_header *stats = add_stats(&f->on, 50);
+    char name[AE_OBJECT_NAME_SIZE], path[sizeof name + 16];
     struct rlimit limit, none;
+    aether_topic_info info;
+    aether_peer_info peer;
+    uint32_t cursor = 0;
+
+    add_grant(&f->on, 3, 7, 50, AE_ROLE_RELIABLE, 5);
+    add_grant(&f->on, 4, 7, 50, AE_ROLE_PUBLISHER, 1);
+    publish_to(log, 1100, 1);
+    subscribe(cursors, 5, 1090);
+    store_account(stats_record(&f->on, stats, 3), &(ae_account){.joined = 1010, .next = 1080, .lost = {2}, .gaps = 1});
+    store_account(stats_record(&f->on, stats, 4), &(ae_account){.joined = 1000, .next = 1000});
+    ae_store_relaxed(&stats_record(&f->on, stats, 4)->full, 3);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     none = limit;
     none.rlim_cur = 0;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    cursor = 0;
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), -EMFILE);
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0); /* the list goes on */
+    assert_int_equal(aether_inspect_changed(f->inspector, 0), 1);            /* but it isn't complete */
     assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), -EMFILE);
     cursor = 0;
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), -EMFILE);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 
-    /* The client cuts its statistics while they are open. */
+    cursor = 0;
+    assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), 1);
+    assert_int_equal(info.full, 3);
+    assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 1);
+    assert_int_equal(peer.lost, 2);
     ae_name_stats(&f->on.instance, 50, name);
     snprintf(path, sizeof path, "/dev/shm%s", name);
-    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(truncate(path, 0), 0); /* while it is open */
     assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), 1);
     assert_int_equal(info.full, 0);
     assert_int_equal(info.messages, 100);
@@ -525,6 +549,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(empty, setup, teardown),
         cmocka_unit_test_setup_teardown(running, setup, teardown),
         cmocka_unit_test_setup_teardown(figures, setup, teardown),
+        cmocka_unit_test_setup_teardown(unreadable_objects, setup, teardown),
         cmocka_unit_test_setup_teardown(lanes_and_eviction, setup, teardown),
         cmocka_unit_test_setup_teardown(wrap, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_words, setup, teardown),
