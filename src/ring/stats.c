@@ -128,13 +128,12 @@ void ae_stats_lane_room(struct ae_publisher *p) {
 /* ---- which messages are stamped ---- */
 
 void ae_stats_set_limit(struct ae_publisher *p) {
-    uint64_t limit = p->room;
+    const uint64_t next = p->hot.next, left = p->sampling.due - messages_of(p);
+    const uint64_t stamp = next + ((int64_t)left > 0 ? left : 0);
+    /* At least next, before it is compared: the next stamp may be 2^63 - 1 messages away, which means never. */
+    const uint64_t limit = (int64_t)(p->room - next) > 0 ? p->room : next;
 
-    const uint64_t left = p->sampling.due - messages_of(p), stamp = p->hot.next + ((int64_t)left > 0 ? left : 0);
-
-    if ((int64_t)(limit - stamp) > 0)
-        limit = stamp;
-    p->hot.limit = (int64_t)(limit - p->hot.next) > 0 ? limit : p->hot.next;
+    p->hot.limit = (int64_t)(limit - stamp) > 0 ? stamp : limit;
 }
 
 /* xorshift64*; see Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled". */
