@@ -246,8 +246,7 @@ static void fill_latency(const struct reading *r, const struct ae_record *record
     latency->negative = copy->negative.v;
     latency->missed = copy->missed.v;
     latency->overflow = copy->overflow.v;
-    for (unsigned i = 0; i < AE_HISTOGRAM_BUCKETS; i++)
-        latency->buckets[i] = copy->buckets[i].v;
+    memcpy(latency->buckets, copy->buckets, sizeof latency->buckets);
     /* Loaded after the buckets, so that they can't have more. */
     const uint64_t claimed = ae_survey_next_seq(r->objects.log, r->geometry) - record->figures.joined;
     if (!ae_figures_measured(copy, latency->buckets, claimed))

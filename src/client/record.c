@@ -76,8 +76,10 @@ static int flips_before(int stats, const ae_registry_grant *grant, struct ae_rec
 
     *flips = seen->flips;
     const int rc = known && seen->still ? 1 : read_flips(stats, grant, flips);
-    *seen = (struct ae_record_seen){
-        .grant_id = grant->grant_id, .flips = *flips, .still = rc == 1 && known && seen->flips == *flips};
+    if (rc != 1 || !known || seen->flips != *flips)
+        *seen = (struct ae_record_seen){.grant_id = grant->grant_id, .flips = *flips};
+    else
+        seen->still = true;
     return rc;
 }
 
@@ -85,9 +87,11 @@ static int flips_before(int stats, const ae_registry_grant *grant, struct ae_rec
  * Copies the record, its account, and what has happened since that was stored. Returns 1; 0: there is no record of the
  * grant, or its owner has stored no account yet, or stores one in each try; or an error that passes.
  *
- * If `flips` is the same before and after the copy, then meanwhile the account that it names was whole, and it was the
- * last one that was stored before the position, or before the intent. It is as ae_figures_copy() and
- * ae_figures_current() do it with a mapped record, but here the kernel loads the words, so fences order the loads.
+ * If account and position, or intent, are as an earlier reading has found them, they are those of that reading, which
+ * was sound. Else `flips` decides: if it is the same before and after the copy, then meanwhile the account that it names
+ * was whole, and it was the last one that was stored before the position, or before the intent. It is as
+ * ae_figures_copy() and ae_figures_current() do it with a mapped record, but here the kernel loads the words, so fences
+ * order the loads.
  */
 static int read_account(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
                         struct ae_record_seen *seen, struct ae_record *out, uint64_t *since) {
@@ -104,10 +108,17 @@ static int read_account(int stats, const ae_registry_grant *grant, const struct 
             return 0;
         if (now == flips) {
             *since = since_account(out, grant, topic);
+            if (seen->whole && *since == seen->since &&
+                memcmp(&out->account, &seen->account, sizeof seen->account) == 0)
+                return 1;
             ae_fence_acquire(); /* M4 fence, pairs M3 (store); M5, pairs F1 (receive) and P4 (claim) */
             rc = read_flips(stats, grant, &now);
-            if (rc == 1 && now == flips)
+            if (rc == 1 && now == flips) {
+                seen->whole = true;
+                seen->since = *since;
+                seen->account = out->account;
                 return 1;
+            }
         }
         *seen = (struct ae_record_seen){.grant_id = grant->grant_id, .flips = flips = now};
     }

@@ -25,10 +25,13 @@ struct ae_record {
     ae_stats_record copy;      /* blocks 0 to 7, and buckets with samples; without an account its counts are 0 */
 };
 
-/* What an earlier reading has found of a grant's record. It saves a call where the owner has stored no account since. */
+/* What an earlier reading has found of a grant's record. It saves calls where the owner has stored no account since. */
 struct ae_record_seen {
     uint64_t grant_id, flips;
     bool still; /* two readings have found the same `flips` */
+    bool whole; /* the rest is what was found with these `flips` before and after */
+    uint64_t since;
+    ae_account account;
 };
 
 /* The size of a client's statistics, in an instance with so many grants. */

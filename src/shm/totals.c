@@ -116,6 +116,17 @@ static int read_journal(const ae_totals_header *header, uint32_t t, uint64_t epo
     return copy->epoch.v == epoch + 1;
 }
 
+/* Most topics have no histogram, as nobody who received from them has gone yet. */
+static void copy_whole(ae_totals_topic *copy, const ae_totals_topic *record) {
+    const size_t head = offsetof(ae_totals_topic, buckets);
+
+    ae_copy_out(copy, (const unsigned char *)record, head);
+    if (copy->samples != 0)
+        ae_copy_out(copy->buckets, (const unsigned char *)record + head, sizeof copy->buckets);
+    else
+        memset(copy->buckets, 0, sizeof copy->buckets);
+}
+
 int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id, ae_totals_topic *copy) {
     if (t >= totals->topics)
         return 0;
@@ -127,7 +138,7 @@ int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id
     const uint64_t epoch = ae_load_acquire(&record->epoch);
     int found = 1;
     if ((epoch & 1) == 0)
-        ae_copy_out(copy, (const unsigned char *)record, sizeof *copy);
+        copy_whole(copy, record);
     else
         found = read_journal(totals->header, t, epoch, copy);
     if (!ae_totals_current(totals, t, epoch))
