@@ -1371,6 +1371,7 @@ static void process_states(void **state) {
     assert_int_equal(read_it(f)->publishers[0].owner.process, '?');
     ae_close(&token);
     assert_int_equal(read_it(f)->publishers[0].owner.process, 'X');
+    assert_int_equal(ae_segment_remove(name), 0);
 }
 
 static struct ae_mapping take(struct ae_mappings *mappings, struct fixture *f, uint64_t id) {
