@@ -60,6 +60,10 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *text, const c
     text->room -= used;
 }
 
+static bool is_dead(const aether_owner *owner) {
+    return owner->process == 'Z' || owner->process == 'X';
+}
+
 /* "subscriber risk (pid 790), which is stopped," */
 static void put_owner(struct text *text, const char *role, const aether_owner *owner) {
     char name[AE_ESCAPED_SIZE(sizeof owner->client)];
@@ -73,7 +77,7 @@ static void put_owner(struct text *text, const char *role, const aether_owner *o
         put(text, " (pid %" PRIu32 ")", owner->pid);
     if (owner->process == 'T' || owner->process == 't')
         put(text, ", which is stopped,");
-    else if (owner->process == 'Z' || owner->process == 'X')
+    else if (is_dead(owner))
         put(text, ", which is dead,");
 }
 
@@ -233,7 +237,7 @@ static void put_died(struct text *text, const struct ae_problem *p) {
 
 /* Only aetherd frees the room of a dead program. */
 static void put_remedy(struct text *text, const struct ae_problem *p) {
-    const bool dead = p->has_culprit && (p->culprit.process == 'Z' || p->culprit.process == 'X');
+    const bool dead = p->has_culprit && is_dead(&p->culprit);
     const bool holds = p->kind == AE_PROBLEM_WAITS || p->kind == AE_PROBLEM_STUCK || p->kind == AE_PROBLEM_STOPPED ||
                        p->kind == AE_PROBLEM_THROTTLED;
 
