@@ -5,8 +5,8 @@
  * usage: metrics_scale SOCKET TOPICS OPEN PASSES [COMMAND ARGUMENT...]
  *
  * It creates TOPICS topics; OPEN of them get a publisher and two subscribers, with some messages. Then it makes PASSES
- * passes. Then it runs the command while the topics are open, with the processor time of the cheapest pass in $FLOOR_MS.
- * tools/metrics-scale.sh runs it.
+ * passes. Then it runs the command while the topics are open, with the processor time of the cheapest pass in
+ * $FLOOR_MS. tools/metrics-scale.sh runs it.
  */
 #include <aether/aether.h>
 #include <signal.h>

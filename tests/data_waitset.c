@@ -4,8 +4,8 @@
  * are killed; members that come and go while messages arrive; what a thousand idle subscribers cost; and the order of
  * closing.
  *
- * In the hunt a publisher publishes at the moment when a subscriber falls asleep; lib/lateness.h says when a wake-up was
- * lost.
+ * In the hunt a publisher publishes at the moment when a subscriber falls asleep; lib/lateness.h says when a wake-up
+ * was lost.
  *
  * AETHER_TEST_CYCLES sleeps, or as many as fit in AETHER_TEST_SECONDS; AETHER_TEST_SEED.
  */

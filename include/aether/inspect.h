@@ -133,8 +133,8 @@ int aether_inspect_changed(aether_inspector *inspector, uint64_t timeout_ns);
 int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info);
 
 /*
- * The peers of a topic: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more. Errors: -EMFILE,
- * -ENFILE, -ENOMEM.
+ * The peers of a topic: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
+ * Errors: -EMFILE, -ENFILE, -ENOMEM.
  */
 int aether_inspect_peer(aether_inspector *inspector, uint64_t topic_id, uint32_t *cursor, aether_peer_info *info);
 

@@ -3,7 +3,8 @@
  * metrics.h - what every topic, publisher, subscriber and client of an instance is doing, and what it did.
  *
  * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It needs
- * no aetherd, can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it must not be used in a forked child.
+ * no aetherd, can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
+ * must not be used in a forked child.
  *
  *     aether_metrics_open(&metrics, NULL);
  *     for (;;) {
@@ -19,8 +20,8 @@
  * The figures of one publisher or subscriber belong to one moment, those of different ones to moments up to a pass
  * apart. For each subscriber delivered + lost + aborted + skipped = next - joined, at any moment. Everything that is
  * read from a program is checked: a value that makes no sense is left out or limited, and none can make a call fail,
- * hang, or read out of bounds. A program that cuts or enlarges its statistics loses its own figures only. (One that cuts
- * a topic's objects short ends all that have mapped the topic by SIGBUS, readers too.)
+ * hang, or read out of bounds. A program that cuts or enlarges its statistics loses its own figures only. (One that
+ * cuts a topic's objects short ends all that have mapped the topic by SIGBUS, readers too.)
  */
 #ifndef AETHER_METRICS_H
 #define AETHER_METRICS_H
@@ -97,8 +98,8 @@ typedef enum aether_waits {
 } aether_waits;
 
 /*
- * Where the messages that wait have no stamp, a reader needs two passes, a second or more apart, to see who is stuck, and
- * how old they are at least. One that is stuck and was evicted is STUCK; `evictions` says that it was evicted.
+ * Where the messages that wait have no stamp, a reader needs two passes, a second or more apart, to see who is stuck,
+ * and how old they are at least. One that is stuck and was evicted is STUCK; `evictions` says that it was evicted.
  */
 typedef enum aether_subscriber_state {
     AETHER_SUBSCRIBER_IDLE = 0,   /* has received all that there is */
@@ -113,8 +114,10 @@ typedef struct aether_owner {
     uint64_t client_id;
     char client[64]; /* the client's name, NUL-terminated */
     uint32_t pid;    /* 0 where the kernel doesn't say */
-    /* its state as in /proc/PID/stat: R, S, D, T (stopped), Z ...; X: it has ended, and no aetherd has noticed yet; '?'
-     * unknown */
+    /*
+     * its state as in /proc/PID/stat: R, S, D, T (stopped), Z ...; X: it has ended, and no aetherd has noticed yet;
+     * '?' unknown
+     */
     char process;
 } aether_owner;
 
@@ -254,13 +257,15 @@ int aether_metrics_begin(aether_metrics *metrics, aether_instance_metrics *insta
  * faster than their figures can be added up; others of open(), mmap() and pread(). A figure that can't be read now is
  * never shown as 0. After an error the next call goes on with the next topic, so this one is missing in the pass.
  *
- * A reader keeps up to 4096 objects mapped until the next pass, and a descriptor open for each of up to 1024 clients, but
- * for no more than a quarter of RLIMIT_NOFILE. The next pass closes those that it doesn't use. So the memory of a topic
- * that is removed meanwhile is free after the next pass that is read to its end, or after the close.
+ * A reader keeps up to 4096 objects mapped until the next pass, and a descriptor open for each of up to 1024 clients,
+ * but for no more than a quarter of RLIMIT_NOFILE. The next pass closes those that it doesn't use. So the memory of a
+ * topic that is removed meanwhile is free after the next pass that is read to its end, or after the close.
  */
 int aether_metrics_next(aether_metrics *metrics, aether_topic_metrics *topic);
 
-/* One topic by name, outside of a pass or in one. Returns 1, or 0 if there is none. Errors: as aether_metrics_next(). */
+/*
+ * One topic by name, outside of a pass or in one. Returns 1, or 0 if there is none. Errors: as aether_metrics_next().
+ */
 int aether_metrics_find(aether_metrics *metrics, const char *name, aether_topic_metrics *topic);
 
 /*

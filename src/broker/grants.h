@@ -21,9 +21,9 @@ int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant);
 void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registry_grant *new_grant);
 
 /*
- * Folds, retires and frees. The grant is in the index. died: the holder is proved dead; then the topic's subscribers see that a publisher has
- * died, unless it had closed before. False: no descriptor or memory is left; the grant stays, and the call must be
- * repeated.
+ * Folds, retires and frees. The grant is in the index. died: the holder is proved dead; then the topic's subscribers
+ * see that a publisher has died, unless it had closed before. False: no descriptor or memory is left; the grant stays,
+ * and the call must be repeated.
  */
 bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died);
 

@@ -33,7 +33,10 @@ bool ae_objects_error_passes(int rc);
 int ae_objects_open_log(const struct ae_broker *broker, const ae_registry_topic *topic, bool writable);
 int ae_objects_open_cursors(const struct ae_broker *broker, const ae_registry_topic *topic, bool writable);
 
-/* The `position` of the log, which is open as fd: the topic's end or a sequence before it. start_seq if it can't be read. */
+/*
+ * The `position` of the log, which is open as fd: the topic's end or a sequence before it. start_seq if it can't be
+ * read.
+ */
 uint64_t ae_objects_position(const ae_registry_topic *topic, int fd);
 
 struct ae_objects {

@@ -122,7 +122,10 @@ out:
 
 static void leave(struct ae_grant *grant) {
     grant->leave(grant);
-    /* Only this says that it was closed if aetherd learns of it by the end of the program. A figure: it orders nothing. */
+    /*
+     * Only this says that it was closed if aetherd learns of it by the end of the program. A figure: it orders
+     * nothing.
+     */
     ae_store_relaxed(&grant->stats->closed, ae_now_ns());
     unmap(grant);
 }

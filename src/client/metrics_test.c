@@ -443,7 +443,10 @@ static void stuck_of_each_policy(void **state) {
     }
 }
 
-/* Publishers have evicted the subscriber, which hasn't received since and so doesn't know. It is counted once, always. */
+/*
+ * Publishers have evicted the subscriber, which hasn't received since and so doesn't know. It is counted once,
+ * always.
+ */
 static void evictions(void **state) {
     struct fixture *f = *state;
     ae_registry_grant *grant = &f->on.registry.grants[RELIABLE];
@@ -1030,7 +1033,7 @@ static void removed_meanwhile(void **state) {
     assert_int_equal(aether_metrics_find(f->metrics, "market/eur", &f->out), 0);
 }
 
-/* ---- objects that are missing, small, or another's ---------------------------------------------------------------- */
+/* ---- objects that are missing, small, or another's ------------------------------------------------------------- */
 
 static void other_records(void **state) {
     struct fixture *f = *state;

@@ -78,7 +78,9 @@ static bool is_closed(const struct reading *r, const ae_registry_grant *grant, c
            !ae_survey_is_active(r->objects.cursors, grant->record);
 }
 
-/* Makes room for one that left then among those that have gone, the latest first. NULL: there were later ones enough. */
+/*
+ * Makes room for one that left then among those that have gone, the latest first. NULL: there were later ones enough.
+ */
 static aether_departed_metrics *departed_place(const struct reading *r, uint64_t left_ns) {
     aether_departed_metrics *all = r->metrics->departed;
     size_t at = 0, count = r->out->departed_count;
@@ -95,7 +97,10 @@ static aether_departed_metrics *departed_place(const struct reading *r, uint64_t
 
 /* ---- publishers -------------------------------------------------------------------------------------------------- */
 
-/* How far the subscriber of an active record is behind `end`, as publishers see it: at most a ring. 0: nothing holds them. */
+/*
+ * How far the subscriber of an active record is behind `end`, as publishers see it: at most a ring. 0: nothing holds
+ * them.
+ */
 static uint64_t lag_of(const struct reading *r, unsigned record, uint64_t end) {
     const uint64_t lag = end - ae_load_acquire(&r->objects.cursors->records[record].cursor);
 
@@ -260,8 +265,8 @@ static bool is_protected(const ae_registry_grant *grant, const struct ae_record 
 
 /*
  * How many messages from `next` on the ring no longer holds. `end` was loaded before `next`: what publishers have
- * overwritten since then, the subscriber may have received before. A latest subscriber passes over older messages, so it
- * loses none.
+ * overwritten since then, the subscriber may have received before. A latest subscriber passes over older messages, so
+ * it loses none.
  */
 static uint64_t overwritten(const struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
                             uint64_t end) {
@@ -409,14 +414,18 @@ static uint64_t age_of(const struct reading *r, uint64_t next, uint64_t end) {
     return AETHER_UNKNOWN;
 }
 
-/* What the reader remembers of a subscriber. The grants are sorted by id, and *at is the one that was asked for last. */
+/*
+ * What the reader remembers of a subscriber. The grants are sorted by id, and *at is the one that was asked for last.
+ */
 static struct ae_seen *seen_of(const struct reading *r, size_t *at, uint64_t grant_id) {
     while (r->grants[*at].grant_id != grant_id)
         ++*at;
     return &r->metrics->seen[r->grants[*at].index];
 }
 
-/* Remembers this reading. Returns for how long, as readings show, the subscriber hasn't moved although messages wait. */
+/*
+ * Remembers this reading. Returns for how long, as readings show, the subscriber hasn't moved although messages wait.
+ */
 static uint64_t remember(const struct reading *r, const aether_subscriber_metrics *s, struct ae_seen *seen) {
     if (seen->grant_id != s->owner.grant_id)
         *seen = (struct ae_seen){.grant_id = s->owner.grant_id, .next = s->next};
@@ -439,9 +448,10 @@ static bool is_halted(char process) {
 }
 
 /*
- * Has the subscriber, for which messages wait, received none for a second? If publishers have overrun it, the ring holds
- * only younger messages than those that it missed, so their age says nothing; without stamps neither does the lag. It
- * isn't stuck if it has moved since a reading that isn't long ago: perhaps none of what it received had a stamp.
+ * Has the subscriber, for which messages wait, received none for a second? If publishers have overrun it, the ring
+ * holds only younger messages than those that it missed, so their age says nothing; without stamps neither does the
+ * lag. It isn't stuck if it has moved since a reading that isn't long ago: perhaps none of what it received had a
+ * stamp.
  */
 static bool is_stuck(const struct reading *r, const aether_subscriber_metrics *s, const struct ae_seen *seen) {
     const bool stamped = r->geometry->latency != AE_LATENCY_OFF;

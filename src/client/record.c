@@ -88,10 +88,10 @@ static int flips_before(int stats, const ae_registry_grant *grant, struct ae_rec
  * grant, or its owner has stored no account yet, or stores one in each try; or an error that passes.
  *
  * If account and position, or intent, are as an earlier reading has found them, they are those of that reading, which
- * was sound. Else `flips` decides: if it is the same before and after the copy, then meanwhile the account that it names
- * was whole, and it was the last one that was stored before the position, or before the intent. It is as
- * ae_figures_copy() and ae_figures_current() do it with a mapped record, but here the kernel loads the words, so fences
- * order the loads.
+ * was sound. Else `flips` decides: if it is the same before and after the copy, then meanwhile the account that it
+ * names was whole, and it was the last one that was stored before the position, or before the intent. It is as
+ * ae_figures_copy() and ae_figures_current() do it with a mapped record, which is what the models check, but here the
+ * kernel loads the words, so fences order the loads.
  */
 static int read_account(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
                         struct ae_record_seen *seen, struct ae_record *out, uint64_t *since) {

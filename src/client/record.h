@@ -3,8 +3,8 @@
  * record.h - reads the record of statistics of one open publisher or subscriber.
  *
  * The client writes the record meanwhile, may cut or enlarge the object, and nothing in it is trusted: it is read with
- * pread(), and figures that contradict each other or the topic are left out. The functions keep nothing; nothing blocks;
- * each loop is bounded.
+ * pread(), and figures that contradict each other or the topic are left out. The functions keep nothing; nothing
+ * blocks; each loop is bounded.
  */
 #ifndef AE_CLIENT_RECORD_H
 #define AE_CLIENT_RECORD_H
@@ -39,8 +39,8 @@ uint64_t ae_record_file_bytes(uint32_t grants_max);
 
 /*
  * Copies the record of a grant and works out its figures. stats: its client's statistics; -1: there are none. Without a
- * record, or if that belongs to another grant, *out has what the topic says. *seen is the caller's to keep, of any grant;
- * zeros at first; NULL: there is no other reading. Returns 0, or an error with a text that passes: -ENOMEM ...
+ * record, or if that belongs to another grant, *out has what the topic says. *seen is the caller's to keep, of any
+ * grant; zeros at first; NULL: there is no other reading. Returns 0, or an error with a text that passes: -ENOMEM ...
  */
 int ae_record_read(int stats, const ae_registry_grant *grant, const struct ae_record_topic *topic,
                    struct ae_record_seen *seen, struct ae_record *out);

@@ -235,7 +235,10 @@ char ae_survey_daemon_process(const struct ae_survey *survey) {
     char path[32], state = '?';
     uint64_t start_ns;
 
-    /* The open directory belongs to one process: if that ends, nothing of a later one with its pid is read through it. */
+    /*
+     * The open directory belongs to one process: if that ends, nothing of a later one with its pid is read through
+     * it.
+     */
     snprintf(path, sizeof path, "/proc/%" PRIu32, survey->registry.header->daemon_pid);
     int process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (process >= 0 && ae_instance_held_by(&survey->instance, process))

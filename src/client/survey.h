@@ -38,13 +38,15 @@ struct ae_survey {
     size_t client_count, client_room;
 };
 
-/* Maps the registry; socket_path and errors as in aether_inspect_open(). The survey owns the mapping until its close. */
+/*
+ * Maps the registry; socket_path and errors as in aether_inspect_open(). The survey owns the mapping until its close.
+ */
 int ae_survey_open(struct ae_survey *survey, const char *socket_path);
 void ae_survey_close(struct ae_survey *survey);
 
 /*
- * If another aetherd has created a new registry, maps that one and returns 1; else 0. Errors are about the new registry;
- * then the old one stays mapped.
+ * If another aetherd has created a new registry, maps that one and returns 1; else 0. Errors are about the new
+ * registry; then the old one stays mapped.
  */
 int ae_survey_follow(struct ae_survey *survey);
 
@@ -59,8 +61,8 @@ struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64
 
 /*
  * The state of the client's process: the third field of /proc/PID/stat; X if it has ended and aetherd hasn't freed the
- * client yet, also if its pid is another process's by now; '?' if it can't be seen but lives. It is read once after each
- * reading of the clients.
+ * client yet, also if its pid is another process's by now; '?' if it can't be seen but lives. It is read once after
+ * each reading of the clients.
  */
 char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *client);
 
@@ -79,8 +81,8 @@ char ae_survey_daemon_process(const struct ae_survey *survey);
 void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info);
 
 /*
- * Fills in *info, all but memory_bytes and full. log and cursors are those of the topic, mapped at least up to the slots; NULL:
- * the object can't be opened, and what it would say is 0.
+ * Fills in *info, all but memory_bytes and full. log and cursors are those of the topic, mapped at least up to the
+ * slots; NULL: the object can't be opened, and what it would say is 0.
  */
 void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_cursors *cursors,
                     const struct ae_survey_grant *grants, size_t count, aether_topic_info *info);

@@ -237,8 +237,8 @@ static struct sleep prepare_sleep(struct aether_waitset *set) {
 }
 
 /*
- * Counts a sleep for each member that waits since now. Only the set's thread writes the members' statistics, also if the
- * helper sleeps. A member's wait counts once, and not whenever the set wakes for another member or leaves its notes
+ * Counts a sleep for each member that waits since now. Only the set's thread writes the members' statistics, also if
+ * the helper sleeps. A member's wait counts once, and not whenever the set wakes for another member or leaves its notes
  * again.
  */
 static void count_sleeps(struct aether_waitset *set) {
@@ -279,8 +279,8 @@ static bool sleep_on_one(struct aether_waitset *set, uint64_t control, const str
 
     ae_store_release(&set->kick, entry->address);
     /*
-     * Z9 seq_cst fence, pairs Z9 (signal_sleeper): `kick` is stored before `control` is loaded. Either this load sees the
-     * raised word, or signal_sleeper() sees which word to wake.
+     * Z9 seq_cst fence, pairs Z9 (signal_sleeper): `kick` is stored before `control` is loaded. Either this load sees
+     * the raised word, or signal_sleeper() sees which word to wake.
      */
     ae_fence_seq_cst();
     pthread_mutex_unlock(&set->lock);

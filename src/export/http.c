@@ -234,7 +234,8 @@ static enum MHD_Result serve(struct ae_http *http, struct exchange *exchange, co
 
 /*
  * MHD calls this with the target as it came, before it parses that. The target is read here, and its query taken away
- * from MHD: MHD would need 64 bytes of the connection's memory for each argument, and doesn't answer when that is used up.
+ * from MHD: MHD would need 64 bytes of the connection's memory for each argument, and doesn't answer when that is used
+ * up.
  */
 static void *on_target(void *self, const char *text, struct MHD_Connection *connection) {
     struct exchange *exchange = calloc(1, sizeof *exchange);

@@ -13,8 +13,9 @@ struct ae_target {
     bool absolute;                /* it names a host, which counts instead of the header Host */
     char host[AE_TARGET_MAX + 1]; /* with its port; "" if not absolute */
     /*
-     * %HH of letters, digits and "-._~" is decoded, because it means the same (RFC 3986, 6.2.2.2). All other %HH stay as
-     * they are. So a path is a string, and equal strings are all that is equal: %00, %2F, "//" and ".." match no path.
+     * %HH of letters, digits and "-._~" is decoded, because it means the same (RFC 3986, 6.2.2.2). All other %HH stay
+     * as they are. So a path is a string, and equal strings are all that is equal: %00, %2F, "//" and ".." match no
+     * path.
      */
     char path[AE_TARGET_MAX + 1];
     char query[AE_TARGET_MAX + 1]; /* behind the "?", as it came */
@@ -24,8 +25,8 @@ struct ae_target {
 void ae_target_parse(struct ae_target *target, const char *text);
 
 /*
- * Decodes the first argument of this name of the query. 1: value and *len are set, with a zero behind the value; 0: there
- * is none; -1: its value is longer than `size` - 1. Without "=" the value is "". A "%" without two
+ * Decodes the first argument of this name of the query. 1: value and *len are set, with a zero behind the value; 0:
+ * there is none; -1: its value is longer than `size` - 1. Without "=" the value is "". A "%" without two
  * digits counts as itself, and "+" as a blank, as in forms.
  */
 int ae_target_argument(const struct ae_target *target, const char *name, char *value, size_t size, size_t *len);

@@ -123,7 +123,10 @@ static bool is_committed(const ae_log *log, const ae_geometry *geometry, uint64_
     return !ae_tag_pending(tag, seq) && tag != ae_tag(seq, AE_KIND_ABORTED, 0);
 }
 
-/* Counts the committed sequences of a won intent from `first` on: they are committed in order, and aborted from behind. */
+/*
+ * Counts the committed sequences of a won intent from `first` on: they are committed in order, and aborted from
+ * behind.
+ */
 static uint64_t count_committed(const ae_log *log, const ae_geometry *geometry, uint64_t first, uint64_t end) {
     uint64_t low = first, high = end;
 
@@ -142,11 +145,11 @@ static uint64_t count_committed(const ae_log *log, const ae_geometry *geometry, 
 /*
  * As ae_figures_since(). *sure: it is right although the bias may have ended meanwhile.
  *
- * D2 acquire, pairs P3 (prove), for a publisher that may be claiming: the claim word is loaded before `proved`, and both
- * before the intent. If they say that the intent was won, it was. If they don't, they are older than its claim, or it was
- * lost; then everything that the publisher had claimed before lies below the intent. In the other order the publisher
- * could replace the claim that the intent made by its next one in between: then nothing would say that it was won, and
- * the number would go back.
+ * D2 acquire, pairs P3 (prove), for a publisher that may be claiming: the claim word is loaded before `proved`, and
+ * both before the intent. If they say that the intent was won, it was. If they don't, they are older than its claim, or
+ * it was lost; then everything that the publisher had claimed before lies below the intent. In the other order the
+ * publisher could replace the claim that the intent made by its next one in between: then nothing would say that it was
+ * won, and the number would go back.
  */
 static uint64_t count_since(const ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t next,
                             bool *sure) {

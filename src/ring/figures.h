@@ -67,8 +67,8 @@ bool ae_figures_of_publisher(const ae_account *account, uint64_t since, uint64_t
                              struct ae_figures *figures);
 
 /*
- * CLOCK_REALTIME of the moment at which the handle of a record was closed, which was CLOCK_MONOTONIC `closed`; not later
- * than now, whatever the record says. now and realtime: of both clocks.
+ * CLOCK_REALTIME of the moment at which the handle of a record was closed, which was CLOCK_MONOTONIC `closed`; not
+ * later than now, whatever the record says. now and realtime: of both clocks.
  */
 uint64_t ae_figures_left(uint64_t closed, uint64_t now, uint64_t realtime);
 
@@ -95,8 +95,8 @@ static inline uint64_t ae_stall_end(uint64_t waits_last, uint64_t now_ns) {
 uint64_t ae_figures_stalled(const ae_account *account, uint64_t waits_last, uint64_t now_ns, uint64_t *present);
 
 /*
- * Have publishers evicted the reliable subscriber that holds the record? It knows only after its next receive. On a topic
- * that doesn't evict the word in the log is ignored. log may be NULL.
+ * Have publishers evicted the reliable subscriber that holds the record? It knows only after its next receive. On a
+ * topic that doesn't evict the word in the log is ignored. log may be NULL.
  */
 bool ae_figures_is_evicted(const ae_log *log, const ae_geometry *geometry, uint32_t record);
 

@@ -54,7 +54,10 @@ static void look(struct watch *watch) {
         assert_true(watch->weight <= 12);
         assert_int_equal(word(&watch->publisher.stats.last_ns), now);
     }
-    /* Each group is stamped once, but for those that end early: the stamps stand for all messages but some of a group. */
+    /*
+     * Each group is stamped once, but for those that end early: the stamps stand for all messages but some of a
+     * group.
+     */
     if (g->stamps_off != 0 && !watch->reviewed) {
         const int64_t ahead = (int64_t)(watch->weights - watch->seen);
         assert_true(ahead <= (int64_t)GROUP_MAX && ahead >= -(int64_t)GROUP_MAX);
@@ -117,7 +120,10 @@ static void stamps_follow_the_pace(void **state) {
     free(watch);
 }
 
-/* Publishes batches of 32 as fast as gives groups of 64, and counts which positions of a batch and a group are stamped. */
+/*
+ * Publishes batches of 32 as fast as gives groups of 64, and counts which positions of a batch and a group are
+ * stamped.
+ */
 static void positions_are_random(void **state) {
     struct watch *watch = malloc(sizeof *watch);
     unsigned in_batch[32] = {0}, in_group[64] = {0}, same = 0;
@@ -260,8 +266,8 @@ static void groups_that_end_early(void **state) {
 }
 
 /*
- * At a steady pace, whatever it is, the stamps stand for all messages, also if a subscriber sleeps before each of them: no
- * gap between two stamps is taken for a pause, or groups would end early that are stamped late.
+ * At a steady pace, whatever it is, the stamps stand for all messages, also if a subscriber sleeps before each of them:
+ * no gap between two stamps is taken for a pause, or groups would end early that are stamped late.
  */
 static void steady_paces(void **state) {
     struct watch *watch = malloc(sizeof *watch);

@@ -249,8 +249,8 @@ static void add(ae_u64 *word, uint64_t n) {
 }
 
 /*
- * Returns how many messages a received stamp stands for. A hostile publisher can say more than there are. Then the stamp
- * stands for its own, so that readers don't leave this subscriber's histogram out.
+ * Returns how many messages a received stamp stands for. A hostile publisher can say more than there are. Then the
+ * stamp stands for its own, so that readers don't leave this subscriber's histogram out.
  */
 static uint64_t messages_of_stamp(struct ae_subscriber *s, uint64_t stamp) {
     const uint64_t messages = 1ull << (stamp & AE_STAMP_WEIGHT_MASK);

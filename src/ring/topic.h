@@ -48,9 +48,9 @@ uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uin
 void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record);
 
 /*
- * Retires a reliable subscriber that has closed or that aetherd has proof is dead: publishers no longer wait for it, and
- * whether they have evicted it doesn't change any more. log: NULL if the topic's publishers don't evict. May be done
- * again.
+ * Retires a reliable subscriber that has closed or that aetherd has proof is dead: publishers no longer wait for it,
+ * and whether they have evicted it doesn't change any more. log: NULL if the topic's publishers don't evict. May be
+ * done again.
  */
 void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record);
 

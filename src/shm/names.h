@@ -46,8 +46,8 @@ int ae_instance_running(const struct ae_instance *instance);
 
 /*
  * Does the process whose directory in /proc is open as `process` hold the lock file as only aetherd does, open for
- * writing? So a process that merely has the same pid as a daemon, now or in another pid namespace, isn't taken for it. 0
- * also if that can't be seen, because the process is another user's.
+ * writing? So a process that merely has the same pid as a daemon, now or in another pid namespace, isn't taken for it.
+ * 0 also if that can't be seen, because the process is another user's.
  */
 int ae_instance_held_by(const struct ae_instance *instance, int process);
 

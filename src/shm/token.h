@@ -23,8 +23,8 @@ int ae_token_hold(int fd, void **map);
 void ae_token_drop(void *map);
 
 /*
- * Any process: 1 if the holder is dead or the token doesn't exist; 0 if the holder lives; -errno if the test failed, and
- * then the caller must assume that the holder lives. Doesn't block.
+ * Any process: 1 if the holder is dead or the token doesn't exist; 0 if the holder lives; -errno if the test failed,
+ * and then the caller must assume that the holder lives. Doesn't block.
  */
 int ae_token_free(const char *name, uint32_t uid);
 

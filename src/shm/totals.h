@@ -49,8 +49,8 @@ int ae_totals_read(const struct ae_totals *totals, uint32_t t, uint64_t topic_id
 
 /*
  * Has the record still the epoch of that copy? Then every grant that was found live after ae_totals_read() and that
- * isn't marked as folded and isn't copy->last_folded is missing in the copy, and all others of the topic are in it, also
- * those that were found marked or gone before ae_totals_read().
+ * isn't marked as folded and isn't copy->last_folded is missing in the copy, and all others of the topic are in it,
+ * also those that were found marked or gone before ae_totals_read().
  */
 bool ae_totals_current(const struct ae_totals *totals, uint32_t t, uint64_t epoch);
 

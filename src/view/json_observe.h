@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * json_observe.h - what an instance is doing, as JSON: one form of each thing for all programs, and the part of the JSON
- * form that shows the records of observe.h. aether-cli(1) lists the keys.
+ * json_observe.h - what an instance is doing, as JSON: one form of each thing for all programs, and the part of the
+ * JSON form that shows the records of observe.h. aether-cli(1) lists the keys.
  */
 #ifndef AE_VIEW_JSON_OBSERVE_H
 #define AE_VIEW_JSON_OBSERVE_H

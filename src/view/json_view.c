@@ -8,7 +8,7 @@
 #include "view/view.h"
 #include <string.h>
 
-/* ---- topics and instance ------------------------------------------------------------------------------------------- */
+/* ---- topics and instance ----------------------------------------------------------------------------------------- */
 
 static struct ae_json topic_object(const struct ae_view_topic *topic) {
     struct ae_json o = ae_json_object();

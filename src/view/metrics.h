@@ -106,8 +106,9 @@ void ae_json_figures(struct ae_json *object, aether_scope scope, const void *fig
 
 /*
  * "count", "samples", "negative", "missed", "overflow"; the quantiles "p50_ns", "p90_ns", "p99_ns", "p999_ns",
- * "p9999_ns" and "max_ns", which are null without messages; "powers": [[limit, count], ...], the messages below so many ns that are in
- * no element before. With all: also "buckets", the same with all buckets of aether_latency. Empty buckets are left out.
+ * "p9999_ns" and "max_ns", which are null without messages; "powers": [[limit, count], ...], the messages below so many
+ * ns that are in no element before. With all: also "buckets", the same with all buckets of aether_latency. Empty
+ * buckets are left out.
  */
 struct ae_json ae_json_latency(const aether_latency *latency, bool all);
 

@@ -61,8 +61,8 @@ bool ae_problem_worse(const struct ae_problem *a, const struct ae_problem *b);
  * Writes the sentence, without the topic and without a full stop, NUL-terminated and escaped for terminals:
  *
  *     publisher feed (pid 812) has waited 3.20 s for subscriber risk (pid 790), which is stopped, 65,536 behind
- *     publisher feed (pid 812) has waited 9 s for subscriber risk (pid 790), which is dead, 8 behind; start aetherd, which
- *         frees its room
+ *     publisher feed (pid 812) has waited 9 s for subscriber risk (pid 790), which is dead, 8 behind; start aetherd,
+ *         which frees its room
  *     subscriber risk (pid 790) is stuck: 12,000 messages wait, the oldest for 2 s; it was evicted
  *     subscriber log (pid 791) loses messages, 70/s: it was more than the ring behind
  *     subscriber log (pid 791) lost 12,345 messages 4 s ago: it was more than the ring behind

@@ -42,8 +42,9 @@ static inline void watch_machine(unsigned arg) {
 }
 
 /*
- * For how long the threads of this process were ready to run without running; 0 where the kernel doesn't count it. All of
- * them: a message reaches a notifier or a waitset through a helper. A process whose parent has called it may not call it.
+ * For how long the threads of this process were ready to run without running; 0 where the kernel doesn't count it. All
+ * of them: a message reaches a notifier or a waitset through a helper. A process whose parent has called it may not
+ * call it.
  */
 static inline uint64_t threads_held_up_ns(void) {
     static int fds[THREADS_MAX];

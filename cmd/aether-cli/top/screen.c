@@ -20,8 +20,8 @@
 #undef columns
 
 /*
- * The part of a larger terminal that is used. Ncurses keeps sizes as shorts and crashes beyond, and it has three copies of
- * the screen with 28 bytes a cell.
+ * The part of a larger terminal that is used. Ncurses keeps sizes as shorts and crashes beyond, and it has three copies
+ * of the screen with 28 bytes a cell.
  */
 #define ROWS_MAX 500
 #define COLUMNS_MAX 2000

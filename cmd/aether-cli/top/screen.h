@@ -2,8 +2,8 @@
 /*
  * screen.h - the terminal, by ncurses: draws pages, reads keys, and is restored whatever ends the process.
  *
- * One for the process. Between begin and end every signal that ends the process, such as SIGSEGV, SIGQUIT or a real-time
- * signal, first restores the terminal. For the signals of events.h, the caller must call top_screen_end().
+ * One for the process. Between begin and end every signal that ends the process, such as SIGSEGV, SIGQUIT or a
+ * real-time signal, first restores the terminal. For the signals of events.h, the caller must call top_screen_end().
  */
 #ifndef AETHER_CLI_TOP_SCREEN_H
 #define AETHER_CLI_TOP_SCREEN_H
