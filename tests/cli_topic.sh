@@ -123,7 +123,8 @@ until_peers only publishers 1
 ok "exclusive: info" shows '^publishers +one at a time \(exclusive\); 1 attached, 1 since' info only
 ok "exclusive: a second publisher" refuses 1 "exclusive and has a publisher" pub only x
 ok "exclusive: it names the first" refuses 1 "pid $only" pub only x
-ok "exclusive: create as shared takes it as it is" succeeds topic create only --publishers shared
+ok "exclusive: create as shared" refuses 1 "exists as exclusive, not shared" topic create only --publishers shared
+ok "exclusive: create without a choice takes it as it is" succeeds topic create only
 ok "exclusive: --json" informs only 'rows[0]["publishers_mode"] == "exclusive" and len(rows[0]["publishers"]) == 1'
 exec 7>&-
 wait "$only"

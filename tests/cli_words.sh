@@ -22,7 +22,7 @@ tells() {
 
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
-ok "--version" prints "aether-cli 0.5.0" --version
+ok "--version" prints "aether-cli 0.6.0" --version
 for command in pub sub stats top latency lag hz clients check shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
@@ -81,7 +81,7 @@ ok "--slow wait --evict-lag" refuses 2 "use --slow evict" topic create t --slow 
 for bad in "" : :1 t: t:x t:1: t:1:x t:1:2:3 t:-1 t:4294967296 t:1:4G "$(printf 't%.0s' {1..64})"; do
     ok "--type '${bad:0:10}'" refuses 2 "NAME[:VERSION[:SIZE]]" topic create t --type "$bad"
 done
-ok "--preset" refuses 2 "default or throughput" topic create t --preset huge
+ok "--preset" refuses 2 "small, default or throughput" topic create t --preset huge
 ok "--policy" refuses 2 "reliable, best-effort or latest" sub t --policy lossy
 for bad in old last last: last:x last:-1 ""; do
     ok "--from '$bad'" refuses 2 "--from" sub t --from "$bad"

@@ -56,7 +56,7 @@ def case_statistics():
             assert os.fstat(f.fileno()).st_size == lib.STATS_RECORDS_OFF + 50 * lib.STATS_RECORD_SIZE
             assert allocated(f.fileno()) == lib.STATS_RECORDS_OFF
             header = struct.unpack("<QIIQQ", os.pread(f.fileno(), 32, 0))
-            assert header == (lib.STATS_MAGIC, 4, 0, client.id, 50), header
+            assert header == (lib.STATS_MAGIC, 5, 0, client.id, 50), header
             replies = [client.open(role, "t") for role in (PUBLISHER, RELIABLE, BEST_EFFORT)]
             assert [reply.stats for reply in replies] == [0, 1, 2]
             assert allocated(f.fileno()) == lib.STATS_RECORDS_OFF + lib.STATS_PUBLISHER_SIZE + 2 * lib.STATS_RECORD_SIZE
@@ -114,15 +114,16 @@ def case_statistics_hostile():
 def case_latency():
     """a topic has stamps unless it is created without; the choice is compared with later requests"""
     with Daemon() as daemon, Client(daemon.path) as client:
-        for latency, stamps in ((0, 4096), (1, 0), (2, 4096)):
+        for latency, stamps in ((0, 4096), (1, 4096), (2, 0), (3, 4096)):
             reply = client.open(BEST_EFFORT, f"t{latency}", capacity=64, latency=latency)
-            assert reply.latency == latency
+            assert reply.latency == max(latency - 1, 0)
             assert reply.lanes_off - (reply.slots_off + 64 * reply.slot_size) == stamps
             assert reply.stamps_off == (reply.lanes_off - 4096 if stamps else 0)
             reply.close()
-        refused(client.create("u", latency=3), errno.EINVAL, "latency 3")
-        refused(client.create("t0", latency=1), errno.EEXIST, "latency sampled, not off")
-        assert client.create("t1").type == lib.DONE
+        refused(client.create("u", latency=4), errno.EINVAL, "latency 4")
+        refused(client.create("t0", latency=2), errno.EEXIST, "latency sampled, not off")
+        refused(client.create("t2", latency=1), errno.EEXIST, "latency off, not sampled")
+        assert client.create("t2").type == lib.DONE
 
 
 def case_join():
@@ -159,7 +160,7 @@ def case_topics():
         refused(client.create("u", max_message=(1 << 30) + 1), errno.EINVAL, (1 << 30) + 1, 1 << 30)
         refused(client.create("u", inline_max=4089, max_message=5000), errno.EINVAL, 4089, 4088)
         refused(client.create("u", lane_bytes=8192), errno.EINVAL, 8192, "no lanes")
-        refused(client.create("u", slow=2), errno.EINVAL, "slow policy 2")
+        refused(client.create("u", slow=3), errno.EINVAL, "slow policy 3")
         refused(client.create("u", evict_lag=8), errno.EINVAL, "evict_lag of 8")
         for reply in (client.create(""), client.open(PUBLISHER, ""), client.remove("")):
             refused(reply, errno.EINVAL, "topic name is empty")
@@ -181,9 +182,10 @@ def case_topics():
 def case_exclusive():
     """an exclusive topic has one publisher; its death makes room at once; a client can't give back another's grant"""
     with Daemon() as daemon, Client(daemon.path) as client:
-        assert client.create("t", publishers=1).type == lib.DONE
-        refused(client.create("t", publishers=2), errno.EEXIST, "exclusive", "unbiased")
-        refused(client.create("u", publishers=3), errno.EINVAL, "publishers 3")
+        assert client.create("t", publishers=2).type == lib.DONE
+        refused(client.create("t", publishers=3), errno.EEXIST, "exclusive", "unbiased")
+        refused(client.create("t", publishers=1), errno.EEXIST, "exclusive", "shared")
+        refused(client.create("u", publishers=4), errno.EINVAL, "publishers 4")
         with Helper(daemon.path, PUBLISHER, "t") as other:
             refused(client.open(PUBLISHER, "t"), errno.EBUSY, "t", "helper", other.pid)
             refused(client.give_back(other.grant_id), errno.ENOENT)
@@ -236,12 +238,13 @@ def case_lanes():
 def case_evict():
     """the evict_lag of a topic is in its geometry and is compared with later requests"""
     with Daemon() as daemon, Client(daemon.path) as client:
-        reply = client.open(BEST_EFFORT, "t", capacity=64, slow=1, evict_lag=40)
+        reply = client.open(BEST_EFFORT, "t", capacity=64, slow=2, evict_lag=40)
         assert reply.evict_lag == 40
-        assert client.create("t", slow=1).type == lib.DONE
-        refused(client.create("t", slow=1, evict_lag=50), errno.EEXIST, "evict_lag 40, not 50")
+        assert client.create("t", slow=2).type == lib.DONE
+        refused(client.create("t", slow=2, evict_lag=50), errno.EEXIST, "evict_lag 40, not 50")
+        refused(client.create("t", slow=1), errno.EEXIST, "evict, not wait")
         client.create("waits", capacity=64)
-        refused(client.create("waits", slow=1), errno.EEXIST, "wait, not evict")
+        refused(client.create("waits", slow=2), errno.EEXIST, "wait, not evict")
         reply.close()
 
 
@@ -567,7 +570,7 @@ def case_live_without_connection():
     """the end of a connection frees nothing; the proof of death does"""
     with Daemon() as daemon, Client(daemon.path) as witness:
         client = Client(daemon.path, "quiet")
-        reply = client.open(PUBLISHER, "t", publishers=1)
+        reply = client.open(PUBLISHER, "t", publishers=2)
         reply.close()
         client.sock.close()
         for _ in range(20):
@@ -586,7 +589,7 @@ def case_resume():
     """resuming needs the nonce, frees grants whose reply was lost, and closes the older connection"""
     with Daemon() as daemon, Client(daemon.path) as client:
         known = client.open(RELIABLE, "t")
-        assert client.create("u", publishers=1).type == lib.DONE
+        assert client.create("u", publishers=2).type == lib.DONE
         lost = client.open(PUBLISHER, "u")
         with Client(daemon.path, "thief", (client.id, 1, 2, 0)) as thief:
             assert thief.welcome.resumed == 0 and thief.id != client.id

@@ -23,7 +23,7 @@ import traceback
 AETHERD = os.environ.get("AETHERD", "aetherd")
 DEADLINE_S = 60  # an expected event that takes longer is a failure
 
-VERSION = 4
+VERSION = 5
 HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)
 PUBLISHER, RELIABLE, BEST_EFFORT = 1, 2, 3
 PACKET_MAX = 1024

@@ -68,7 +68,7 @@ def case_stop():
 def case_stop_attached():
     """a clean stop keeps only the topics to which living processes are attached; the successor adopts them"""
     with Daemon() as daemon, Client(daemon.path) as creator:
-        creator.create("kept", publishers=1)
+        creator.create("kept", publishers=2)
         creator.create("dropped")
         creator.end()
         other = Helper(daemon.path, PUBLISHER, "kept")
@@ -204,7 +204,7 @@ def case_adopt():
     """a successor adopts topics and living clients, frees dead clients, and lets new ones join at the right sequence"""
     with Daemon() as daemon:
         publisher = Client(daemon.path, "publisher")
-        held = publisher.open(PUBLISHER, "t", max_message=24, capacity=128, start_seq=5, publishers=1)
+        held = publisher.open(PUBLISHER, "t", max_message=24, capacity=128, start_seq=5, publishers=2)
         dead = Helper(daemon.path, RELIABLE, "t")
         alive = Helper(daemon.path, RELIABLE, "t")
         log = held.fds[0]

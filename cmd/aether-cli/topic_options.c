@@ -4,7 +4,7 @@
 #include "error.h"
 #include <string.h>
 
-const char *const topic_preset_names[] = {"default", "throughput", NULL};
+const char *const topic_preset_names[] = {"small", "default", "throughput", NULL};
 
 /* NAME[:VERSION[:SIZE]]. The name may hold "::", as names of C++ and Rust do. */
 static bool read_type(struct topic_options *options) {
@@ -37,12 +37,13 @@ static bool read_type(struct topic_options *options) {
 }
 
 int topic_options_read(struct topic_options *options) {
-    options->config.preset = (aether_preset)options->preset;
-    options->config.publishers = (aether_publishers)options->publishers;
-    options->config.slow = (aether_slow)options->slow;
-    options->config.latency = (aether_latency_mode)options->latency;
+    /* A choice's value is 1 more than its index: 0 states nothing. */
+    options->config.preset = (aether_preset)(options->preset_given ? options->preset + 1 : 0);
+    options->config.publishers = (aether_publishers)(options->publishers_given ? options->publishers + 1 : 0);
+    options->config.slow = (aether_slow)(options->slow_given ? options->slow + 1 : 0);
+    options->config.latency = (aether_latency_mode)(options->latency_given ? options->latency + 1 : 0);
     if (options->config.evict_lag != 0) {
-        if (options->slow_given && options->slow == AETHER_SLOW_WAIT)
+        if (options->config.slow == AETHER_SLOW_WAIT)
             return cli_error(CLI_USAGE, "--slow wait and --evict-lag exclude each other: use --slow evict");
         options->config.slow = AETHER_SLOW_EVICT;
     }

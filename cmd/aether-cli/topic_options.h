@@ -8,12 +8,12 @@
 #include <aether/aether.h>
 #include <stdbool.h>
 
-extern const char *const topic_preset_names[]; /* index: aether_preset; ends with NULL */
+extern const char *const topic_preset_names[]; /* index: aether_preset - 1; ends with NULL */
 
 struct topic_options {
     aether_topic_config config;            /* for the library; complete after topic_options_read() */
     int preset, publishers, slow, latency; /* indices into the choices */
-    bool slow_given;
+    bool preset_given, publishers_given, slow_given, latency_given;
     const char *type; /* NULL: none */
     char type_name[64];
 };
@@ -29,18 +29,19 @@ int topic_options_read(struct topic_options *options);
 #define OPTION_PRESET(options)                                                                                         \
     {                                                                                                                  \
         .name = "preset", .kind = ARGS_CHOICE, .target = &(options).preset, .choices = topic_preset_names,             \
-        .value = "NAME", .help = "ring of a new topic: default (up to 1 MiB) or throughput (up to 8 MiB)"              \
+        .given = &(options).preset_given, .value = "NAME",                                                             \
+        .help = "ring of a new topic: small (up to 12 KiB), default (up to 1 MiB) or throughput (up to 8 MiB)"         \
     }
 #define OPTION_PUBLISHERS(options)                                                                                     \
     {                                                                                                                  \
         .name = "publishers", .kind = ARGS_CHOICE, .target = &(options).publishers, .choices = ae_publishers_names,    \
-        .value = "KIND",                                                                                               \
+        .given = &(options).publishers_given, .value = "KIND",                                                         \
         .help = "how many publishers a new topic admits: shared (up to 64; default), exclusive (one) or unbiased"      \
     }
 #define OPTION_LATENCY(options)                                                                                        \
     {                                                                                                                  \
         .name = "latency", .kind = ARGS_CHOICE, .target = &(options).latency, .choices = ae_latency_names,             \
-        .value = "KIND",                                                                                               \
+        .given = &(options).latency_given, .value = "KIND",                                                            \
         .help = "messages of a new topic whose latency is measured: sampled (default), off (none) or all"              \
     }
 #define OPTION_TYPE(options)                                                                                           \

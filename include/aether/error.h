@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 #define AETHER_VERSION_MAJOR 0
-#define AETHER_VERSION_MINOR 5
+#define AETHER_VERSION_MINOR 6
 #define AETHER_VERSION_PATCH 0
 
 /*
@@ -53,7 +53,7 @@ extern "C" {
 const char *aether_errmsg(void);
 
 /*
- * Returns the version of the library that is loaded, as "0.5.0"; AETHER_VERSION_* are those of the headers that the
+ * Returns the version of the library that is loaded, as "0.6.0"; AETHER_VERSION_* are those of the headers that the
  * program was compiled with. The text has static storage. Wait-free.
  */
 const char *aether_version(void);

@@ -25,40 +25,51 @@ extern "C" {
 #define AETHER_INLINE_LIMIT 4088u             /* the largest inline_max */
 #define AETHER_INLINE_LANES_DEFAULT 56u       /* inline_max where it is 0 and longer messages are allowed */
 
-/* The ring's size where capacity is 0: the largest power of two of slots that fits in it, but at least 8 slots. */
+/*
+ * In each of these enumerations 0 states nothing: a new topic gets the default, and an existing one is taken as it is.
+ * The default can also be stated.
+ *
+ * The preset gives the ring's size where capacity is 0: the largest power of two of slots that fits in it, but at least
+ * 8 slots.
+ */
 typedef enum aether_preset {
+    AETHER_PRESET_ANY = 0,
+    /* 12 KiB with the stamps: for many topics of short messages */
+    AETHER_PRESET_SMALL = 1,
     /* 1 MiB: hundreds of topics have room on a laptop */
-    AETHER_PRESET_DEFAULT = 0,
+    AETHER_PRESET_DEFAULT = 2,
     /* 8 MiB: larger than a core's L2 cache, so that a subscriber that lags is served from the shared L3 cache */
-    AETHER_PRESET_THROUGHPUT = 1
+    AETHER_PRESET_THROUGHPUT = 3
 } aether_preset;
 
 /* What publishers do when they need room that a slow reliable subscriber holds. */
 typedef enum aether_slow {
-    /* they wait: publishing returns AETHER_FULL until the subscriber has released the room */
-    AETHER_SLOW_WAIT = 0,
+    AETHER_SLOW_ANY = 0,
+    /* the default: they wait: publishing returns AETHER_FULL until the subscriber has released the room */
+    AETHER_SLOW_WAIT = 1,
     /*
      * they evict the subscriber if it is evict_lag sequences behind or holds lane bytes that are needed: it continues
      * as a best-effort subscriber, and publishing goes on
      */
-    AETHER_SLOW_EVICT = 1
+    AETHER_SLOW_EVICT = 2
 } aether_slow;
 
 /* How many publishers a topic admits, and how they claim sequences. */
 typedef enum aether_publishers {
+    AETHER_PUBLISHERS_ANY = 0,
     /*
-     * up to 64 at a time. While there is only one, the topic is biased to it: it claims without a compare-and-swap, as
-     * fast as on an exclusive topic. The first message of a second publisher ends the bias with one membarrier(2),
-     * which costs the second publisher some 10 us
+     * the default: up to 64 at a time. While there is only one, the topic is biased to it: it claims without a
+     * compare-and-swap, as fast as on an exclusive topic. The first message of a second publisher ends the bias with
+     * one membarrier(2), which costs the second publisher some 10 us
      */
-    AETHER_PUBLISHERS_SHARED = 0,
+    AETHER_PUBLISHERS_SHARED = 1,
     /* one at a time: the open of a second publisher fails with -EBUSY */
-    AETHER_PUBLISHERS_EXCLUSIVE = 1,
+    AETHER_PUBLISHERS_EXCLUSIVE = 2,
     /*
      * up to 64 at a time, never biased: each publish is a compare-and-swap. A second publisher needs no membarrier(2),
      * so it also works in a sandbox that doesn't allow that call
      */
-    AETHER_PUBLISHERS_UNBIASED = 2
+    AETHER_PUBLISHERS_UNBIASED = 3
 } aether_publishers;
 
 /*
@@ -66,11 +77,12 @@ typedef enum aether_publishers {
  * take 8 bytes a slot.
  */
 typedef enum aether_latency_mode {
-    /* each message of a slow topic, some thousands a second of a fast one: costs less than can be measured */
-    AETHER_LATENCY_SAMPLED = 0,
-    AETHER_LATENCY_OFF = 1,
+    AETHER_LATENCY_ANY = 0,
+    /* the default: each message of a slow topic, some thousands a second of a fast one; its cost can't be measured */
+    AETHER_LATENCY_SAMPLED = 1,
+    AETHER_LATENCY_OFF = 2,
     /* each message: costs two readings of the clock a message, some 50 ns */
-    AETHER_LATENCY_ALL = 2
+    AETHER_LATENCY_ALL = 3
 } aether_latency_mode;
 
 /*
@@ -105,7 +117,7 @@ typedef struct aether_topic_config {
     aether_preset preset;
     aether_publishers publishers;
     aether_slow slow;
-    /* with AETHER_SLOW_EVICT: sequences, capacity / 2 .. capacity; 0: capacity. Must be 0 with AETHER_SLOW_WAIT */
+    /* with AETHER_SLOW_EVICT: sequences, capacity / 2 .. capacity; 0: capacity. Must be 0 without AETHER_SLOW_EVICT */
     uint64_t evict_lag;
     aether_latency_mode latency;
     /* for tests: the sequence of the first message */

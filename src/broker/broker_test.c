@@ -11,6 +11,7 @@
 #include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
+#include <aether/topic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -128,7 +129,7 @@ static struct ae_msg open_configured(const struct client *client, uint32_t role,
 }
 
 static void exclusive_topics_have_one_publisher(void **state) {
-    const struct ae_topic_request exclusive = {.topic = "t", .capacity = 8, .publishers = AE_PUBLISHERS_EXCLUSIVE};
+    const struct ae_topic_request exclusive = {.topic = "t", .capacity = 8, .publishers = AETHER_PUBLISHERS_EXCLUSIVE};
     struct client a = enter("a"), b = enter("b");
     const struct ae_msg mine = open_configured(&a, AE_ROLE_PUBLISHER, &exclusive);
 
@@ -442,7 +443,7 @@ static int32_t create(const struct client *client, const struct ae_topic_request
 
 static void types_are_agreed_on(void **state) {
     const struct ae_topic_request
-        none = {.topic = "t", .capacity = 8, .publishers = AE_PUBLISHERS_EXCLUSIVE},
+        none = {.topic = "t", .capacity = 8, .publishers = AETHER_PUBLISHERS_EXCLUSIVE},
         quote = {.topic = "t", .capacity = 8, .type_name = "quote", .type_version = 2, .type_size = 32},
         trade = {.topic = "t", .capacity = 8, .type_name = "trade", .type_version = 1, .type_size = 40},
         any = {.topic = "t", .capacity = 8, .type_name = "quote", .type_version = 2},

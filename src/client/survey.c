@@ -314,8 +314,8 @@ static void fill_record(const ae_registry_topic *topic, aether_topic_info *info)
     info->inline_max = (uint32_t)ae_inline_max(geometry);
     info->lane_bytes = geometry->lane_bytes;
     info->evict_lag = geometry->evict_lag;
-    info->admits = (aether_publishers)geometry->publishers;
-    info->latency = (aether_latency_mode)geometry->latency;
+    info->admits = (aether_publishers)ae_geometry_stated(geometry->publishers);
+    info->latency = (aether_latency_mode)ae_geometry_stated(geometry->latency);
     memcpy(info->type_name, topic->type_name, sizeof info->type_name);
     info->type_version = topic->type_version;
     info->type_size = topic->type_size;

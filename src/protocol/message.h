@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AE_PROTOCOL_VERSION 4u
+#define AE_PROTOCOL_VERSION 5u
 #define AE_PACKET_MAX 1024u
 #define AE_TEXT_MAX 511u
 

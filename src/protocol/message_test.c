@@ -118,9 +118,9 @@ static void every_type_round_trips(void **state) {
 }
 
 static void bytes_are_as_documented(void **state) {
-    static const uint8_t close_packet[] = {5, 0, 4,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
+    static const uint8_t close_packet[] = {5, 0, 5,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
                                            0, 0, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01};
-    static const uint8_t remove_packet[] = {7, 0, 4, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
+    static const uint8_t remove_packet[] = {7, 0, 5, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
     static const uint8_t request[] = {
         10,   0,    'm',  'a',  'r',  'k',  'e',  't',  '/', 'e', 'u', 'r',               /* topic */
         0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,                                   /* max_message */
@@ -174,7 +174,7 @@ static void every_other_length_is_refused(void **state) {
 }
 
 static void other_versions(void **state) {
-    static const unsigned int versions[] = {0, 1, 3, 5, 0x0404, 0xffff};
+    static const unsigned int versions[] = {0, 1, 4, 6, 0x0505, 0xffff};
     uint8_t buf[AE_PACKET_MAX];
     struct ae_msg out;
 

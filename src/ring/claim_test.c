@@ -438,7 +438,7 @@ static void subscribers_at_a_hole_are_not_evicted(void **state) {
 /* The newest committed message of a batch that isn't finished, with the bias and without. */
 static void latest_takes_what_is_committed(void **state) {
     (void)state;
-    for (int publishers = 0; publishers <= 2; publishers++) {
+    for (int publishers = AETHER_PUBLISHERS_SHARED; publishers <= (int)AETHER_PUBLISHERS_UNBIASED; publishers++) {
         for (uint64_t committed = 0; committed <= 5; committed++) {
             struct test_publisher a;
             struct test_subscriber subscriber;

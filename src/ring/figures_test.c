@@ -171,8 +171,10 @@ static uint64_t since(const struct ring *ring, const struct test_publisher *p, u
 static void messages_since(void **state) {
     (void)state;
     for (unsigned kind = AE_PUBLISHERS_SHARED; kind <= AE_PUBLISHERS_UNBIASED; kind++) {
-        const aether_topic_config config = {
-            .max_message = 8, .capacity = 64, .start_seq = (1ull << 48) - 20, .publishers = (aether_publishers)kind};
+        const aether_topic_config config = {.max_message = 8,
+                                            .capacity = 64,
+                                            .start_seq = (1ull << 48) - 20,
+                                            .publishers = (aether_publishers)ae_geometry_stated(kind)};
         const uint32_t both = kind == AE_PUBLISHERS_EXCLUSIVE ? 1 : 2;
         struct test_publisher p[2];
         uint64_t counts[2] = {0};

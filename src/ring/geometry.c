@@ -6,18 +6,19 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define RING_BYTES_SMALL 12288ull /* with the stamps */
 #define RING_BYTES_DEFAULT (1ull << 20)
 #define RING_BYTES_THROUGHPUT (8ull << 20)
 #define LANE_BYTES_MIN 4096ull
 #define LANE_BYTES_MAX (1ull << 31)
 
-_Static_assert(AE_PUBLISHERS_SHARED == AETHER_PUBLISHERS_SHARED &&
-                   AE_PUBLISHERS_EXCLUSIVE == AETHER_PUBLISHERS_EXCLUSIVE &&
-                   AE_PUBLISHERS_UNBIASED == AETHER_PUBLISHERS_UNBIASED,
-               "one numbering");
-_Static_assert(AE_LATENCY_SAMPLED == AETHER_LATENCY_SAMPLED && AE_LATENCY_OFF == AETHER_LATENCY_OFF &&
-                   AE_LATENCY_ALL == AETHER_LATENCY_ALL,
-               "one numbering");
+_Static_assert(AE_PUBLISHERS_SHARED == AETHER_PUBLISHERS_SHARED - 1 &&
+                   AE_PUBLISHERS_EXCLUSIVE == AETHER_PUBLISHERS_EXCLUSIVE - 1 &&
+                   AE_PUBLISHERS_UNBIASED == AETHER_PUBLISHERS_UNBIASED - 1,
+               "ae_geometry_value()");
+_Static_assert(AE_LATENCY_SAMPLED == AETHER_LATENCY_SAMPLED - 1 && AE_LATENCY_OFF == AETHER_LATENCY_OFF - 1 &&
+                   AE_LATENCY_ALL == AETHER_LATENCY_ALL - 1,
+               "ae_geometry_value()");
 _Static_assert(AETHER_INLINE_LIMIT == AE_INLINE_MAX, "the longest inline message fills the largest slot");
 _Static_assert(2 * AETHER_MAX_MESSAGE_LIMIT <= LANE_BYTES_MAX, "a lane has room for two of the longest messages");
 _Static_assert((AE_CAPACITY_MAX * AE_SLOT_MAX) >> 62 == 0 && (AE_PUBLISHERS_MAX * LANE_BYTES_MAX) >> 62 == 0,
@@ -72,6 +73,23 @@ static uint64_t ring_bytes(aether_preset preset) {
     return preset == AETHER_PRESET_THROUGHPUT ? RING_BYTES_THROUGHPUT : RING_BYTES_DEFAULT;
 }
 
+/* The most slots that fit in the preset's ring. */
+static uint64_t preset_capacity(aether_preset preset, uint64_t slot_size) {
+    const bool small = preset == AETHER_PRESET_SMALL;
+    const uint64_t ring = small ? RING_BYTES_SMALL : ring_bytes(preset);
+    const uint64_t each = small ? slot_size + sizeof(uint64_t) : slot_size;
+    uint64_t capacity = AE_CAPACITY_MIN;
+
+    while (capacity * 2 * each <= ring)
+        capacity *= 2;
+    return capacity;
+}
+
+/* The size that a preset gives lanes at least. */
+static uint64_t preset_lane(aether_preset preset) {
+    return preset == AETHER_PRESET_SMALL ? LANE_BYTES_MIN : ring_bytes(preset);
+}
+
 /* ---- the layout of a new topic. Each function sets its part, or returns -EINVAL with a text ---- */
 
 static int make_slots(ae_geometry *g, const aether_topic_config *config, bool *lanes) {
@@ -100,16 +118,13 @@ static int make_slots(ae_geometry *g, const aether_topic_config *config, bool *l
 }
 
 static int make_capacity(ae_geometry *g, const aether_topic_config *config) {
-    if (config->preset != AETHER_PRESET_DEFAULT && config->preset != AETHER_PRESET_THROUGHPUT)
-        return ae_fail(-EINVAL, "preset %u is unknown: use 0 (default) or 1 (throughput)", (unsigned)config->preset);
+    if ((unsigned)config->preset > AETHER_PRESET_THROUGHPUT)
+        return ae_fail(-EINVAL, "preset %u is unknown: use 0 (not stated), 1 (small), 2 (default) or 3 (throughput)",
+                       (unsigned)config->preset);
     if (config->capacity != 0 && !is_capacity(config->capacity))
         return ae_fail(-EINVAL, "capacity of %" PRIu64 " slots is not a power of two from %u to %llu", config->capacity,
                        AE_CAPACITY_MIN, AE_CAPACITY_MAX);
-    g->capacity = config->capacity;
-    if (g->capacity == 0) {
-        for (g->capacity = AE_CAPACITY_MIN; g->capacity * 2 * g->slot_size <= ring_bytes(config->preset);)
-            g->capacity *= 2;
-    }
+    g->capacity = config->capacity != 0 ? config->capacity : preset_capacity(config->preset, g->slot_size);
     return 0;
 }
 
@@ -124,8 +139,8 @@ static int make_lanes(ae_geometry *g, const aether_topic_config *config, bool la
     if (!lanes)
         return 0;
     if (g->lane_bytes == 0) {
-        const uint64_t two = 2 * power_of_two(g->max_message), ring = ring_bytes(config->preset);
-        g->lane_bytes = two > ring ? two : ring;
+        const uint64_t two = 2 * power_of_two(g->max_message), least = preset_lane(config->preset);
+        g->lane_bytes = two > least ? two : least;
     }
     if (!is_lane(g->lane_bytes, g->max_message))
         return ae_fail(-EINVAL,
@@ -136,21 +151,23 @@ static int make_lanes(ae_geometry *g, const aether_topic_config *config, bool la
 }
 
 static int check_publishers(const aether_topic_config *config) {
-    return (unsigned)config->publishers <= AE_PUBLISHERS_UNBIASED
+    return (unsigned)config->publishers <= AETHER_PUBLISHERS_UNBIASED
                ? 0
-               : ae_fail(-EINVAL, "publishers %u is unknown: use 0 (shared), 1 (exclusive) or 2 (unbiased)",
+               : ae_fail(-EINVAL,
+                         "publishers %u is unknown: use 0 (not stated), 1 (shared), 2 (exclusive) or 3 (unbiased)",
                          (unsigned)config->publishers);
 }
 
 static int make_publishers(ae_geometry *g, const aether_topic_config *config) {
-    g->publishers = (uint32_t)config->publishers;
+    g->publishers = ae_geometry_value(config->publishers);
     return check_publishers(config);
 }
 
 static int check_slow(const aether_topic_config *config) {
-    if (config->slow != AETHER_SLOW_WAIT && config->slow != AETHER_SLOW_EVICT)
-        return ae_fail(-EINVAL, "slow policy %u is unknown: use 0 (wait) or 1 (evict)", (unsigned)config->slow);
-    if (config->slow == AETHER_SLOW_WAIT && config->evict_lag != 0)
+    if ((unsigned)config->slow > AETHER_SLOW_EVICT)
+        return ae_fail(-EINVAL, "slow policy %u is unknown: use 0 (not stated), 1 (wait) or 2 (evict)",
+                       (unsigned)config->slow);
+    if (config->slow != AETHER_SLOW_EVICT && config->evict_lag != 0)
         return ae_fail(-EINVAL,
                        "evict_lag of %" PRIu64
                        " where publishers wait for slow subscribers: leave it 0, or let them evict",
@@ -161,7 +178,7 @@ static int check_slow(const aether_topic_config *config) {
 static int make_evict_lag(ae_geometry *g, const aether_topic_config *config) {
     const int rc = check_slow(config);
 
-    if (rc != 0 || config->slow == AETHER_SLOW_WAIT)
+    if (rc != 0 || config->slow != AETHER_SLOW_EVICT)
         return rc;
     g->evict_lag = config->evict_lag != 0 ? config->evict_lag : g->capacity;
     if (!is_evict_lag(g->evict_lag, g->capacity))
@@ -173,14 +190,14 @@ static int make_evict_lag(ae_geometry *g, const aether_topic_config *config) {
 }
 
 static int check_latency(const aether_topic_config *config) {
-    return (unsigned)config->latency <= AE_LATENCY_ALL
+    return (unsigned)config->latency <= AETHER_LATENCY_ALL
                ? 0
-               : ae_fail(-EINVAL, "latency %u is unknown: use 0 (sampled), 1 (off) or 2 (all)",
+               : ae_fail(-EINVAL, "latency %u is unknown: use 0 (not stated), 1 (sampled), 2 (off) or 3 (all)",
                          (unsigned)config->latency);
 }
 
 static int make_latency(ae_geometry *g, const aether_topic_config *config) {
-    g->latency = (uint32_t)config->latency;
+    g->latency = ae_geometry_value(config->latency);
     return check_latency(config);
 }
 
@@ -270,21 +287,23 @@ static const char *publishers_text(uint32_t publishers) {
 static int match_publishers(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
     const int rc = check_publishers(config);
 
-    if (rc != 0 || config->publishers == AETHER_PUBLISHERS_SHARED || (uint32_t)config->publishers == g->publishers)
+    const uint32_t wanted = ae_geometry_value(config->publishers);
+
+    if (rc != 0 || config->publishers == AETHER_PUBLISHERS_ANY || wanted == g->publishers)
         return rc;
     return ae_fail(-EEXIST, "topic '%s' exists as %s, not %s: open it as it is, or remove it first", topic,
-                   publishers_text(g->publishers), publishers_text((uint32_t)config->publishers));
+                   publishers_text(g->publishers), publishers_text(wanted));
 }
 
 static int match_slow(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
     const int rc = check_slow(config);
 
-    if (rc != 0 || config->slow == AETHER_SLOW_WAIT)
+    if (rc != 0 || config->slow == AETHER_SLOW_ANY)
         return rc;
-    if (g->evict_lag == 0)
+    if ((config->slow == AETHER_SLOW_EVICT) != (g->evict_lag != 0))
         return ae_fail(-EEXIST,
-                       "topic '%s' exists with the slow policy wait, not evict: open it as it is, or remove it first",
-                       topic);
+                       "topic '%s' exists with the slow policy %s, not %s: open it as it is, or remove it first", topic,
+                       g->evict_lag != 0 ? "evict" : "wait", g->evict_lag != 0 ? "wait" : "evict");
     if (config->evict_lag != 0 && config->evict_lag != g->evict_lag)
         return mismatch(topic, "evict_lag", config->evict_lag, g->evict_lag, "");
     return 0;
@@ -297,31 +316,32 @@ static const char *latency_text(uint32_t latency) {
 static int match_latency(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
     const int rc = check_latency(config);
 
-    if (rc != 0 || config->latency == AETHER_LATENCY_SAMPLED || (uint32_t)config->latency == g->latency)
+    const uint32_t wanted = ae_geometry_value(config->latency);
+
+    if (rc != 0 || config->latency == AETHER_LATENCY_ANY || wanted == g->latency)
         return rc;
     return ae_fail(-EEXIST, "topic '%s' exists with latency %s, not %s: open it as it is, or remove it first", topic,
-                   latency_text(g->latency), latency_text((uint32_t)config->latency));
+                   latency_text(g->latency), latency_text(wanted));
 }
 
-/* The default preset matches every topic. */
 static int match_preset(const ae_geometry *g, const aether_topic_config *config, const char *topic) {
     const aether_topic_config as_is = {
         .max_message = g->max_message,
         .inline_max = ae_inline_max(g),
         .preset = config->preset,
     };
-    static const char from[] = " of preset throughput";
+    static const char *const from[] = {"", " of preset small", " of preset default", " of preset throughput"};
     ae_geometry wanted = {0};
     int rc;
 
-    if (config->preset == AETHER_PRESET_DEFAULT)
+    if (config->preset == AETHER_PRESET_ANY)
         return 0;
     if ((rc = ae_geometry_make(&wanted, &as_is)) != 0)
         return rc;
     if (config->capacity == 0 && wanted.capacity != g->capacity)
-        return mismatch(topic, "capacity", wanted.capacity, g->capacity, from);
+        return mismatch(topic, "capacity", wanted.capacity, g->capacity, from[config->preset]);
     if (config->lane_bytes == 0 && wanted.lane_bytes != g->lane_bytes)
-        return mismatch(topic, "lane_bytes", wanted.lane_bytes, g->lane_bytes, from);
+        return mismatch(topic, "lane_bytes", wanted.lane_bytes, g->lane_bytes, from[config->preset]);
     return 0;
 }
 

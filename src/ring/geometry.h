@@ -10,6 +10,15 @@
 #include <aether/detail/layout.h>
 #include <aether/topic.h>
 
+/* The statements of a configuration as values of a geometry, and back. A value that isn't stated is the default. */
+static inline uint32_t ae_geometry_value(unsigned stated) {
+    return stated != 0 ? stated - 1 : 0;
+}
+
+static inline unsigned ae_geometry_stated(uint32_t value) {
+    return value + 1;
+}
+
 /* Sets *geometry to the layout of a new topic. Returns 0, or -EINVAL with a text that names the remedy. */
 int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config);
 

@@ -58,6 +58,33 @@ static void defaults_and_presets(void **state) {
     assert_int_equal(g.capacity, 512 * 1024);
 }
 
+/* The default, stated, gives what stating nothing gives. */
+static void stated_defaults(void **state) {
+    const ae_geometry none = made(&(aether_topic_config){0}),
+                      stated = made(&(aether_topic_config){.preset = AETHER_PRESET_DEFAULT,
+                                                           .publishers = AETHER_PUBLISHERS_SHARED,
+                                                           .slow = AETHER_SLOW_WAIT,
+                                                           .latency = AETHER_LATENCY_SAMPLED});
+
+    (void)state;
+    assert_memory_equal(&none, &stated, sizeof none);
+}
+
+static void small_rings(void **state) {
+    static const struct {
+        uint64_t max_message, capacity;
+    } cases[] = {{4, 512}, {56, 128}, {1016, 8}, {4088, 8}, {1 << 20, 128}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const ae_geometry g =
+            made(&(aether_topic_config){.max_message = cases[i].max_message, .preset = AETHER_PRESET_SMALL});
+        everything_lies_inside(&g);
+        assert_int_equal(g.capacity, cases[i].capacity);
+        assert_int_equal(g.lane_bytes, cases[i].max_message <= AETHER_INLINE_LIMIT ? 0 : 2 * cases[i].max_message);
+    }
+}
+
 static void every_inline_size(void **state) {
     (void)state;
     for (uint64_t max = 1; max <= AETHER_INLINE_LIMIT; max++) {
@@ -188,8 +215,9 @@ static void wrong_configurations_are_refused(void **state) {
     refused(&(aether_topic_config){.max_message = 4097, .lane_bytes = 4096}, "room for a message of 4097 bytes");
     refused(&(aether_topic_config){.max_message = 4088, .lane_bytes = 8192}, "there are no lanes");
     refused(&(aether_topic_config){.max_message = 20, .inline_max = 17, .lane_bytes = 8192}, "there are no lanes");
-    refused(&(aether_topic_config){.slow = (aether_slow)2}, "slow policy 2");
-    refused(&(aether_topic_config){.latency = (aether_latency_mode)3}, "latency 3 is unknown");
+    refused(&(aether_topic_config){.slow = (aether_slow)3}, "slow policy 3");
+    refused(&(aether_topic_config){.publishers = (aether_publishers)4}, "publishers 4 is unknown");
+    refused(&(aether_topic_config){.latency = (aether_latency_mode)4}, "latency 4 is unknown");
     refused(&(aether_topic_config){.capacity = 64, .evict_lag = 64}, "evict_lag of 64");
     refused(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 31}, "use 32 to 64");
     refused(&(aether_topic_config){.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 65}, "use 32 to 64");
@@ -217,10 +245,10 @@ static void damage_is_noticed(void **state) {
                                                  .capacity = g.capacity,
                                                  .lane_bytes = g.lane_bytes,
                                                  .start_seq = g.start_seq,
-                                                 .publishers = (aether_publishers)g.publishers,
+                                                 .publishers = (aether_publishers)ae_geometry_stated(g.publishers),
                                                  .slow = g.evict_lag != 0 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT,
                                                  .evict_lag = g.evict_lag,
-                                                 .latency = (aether_latency_mode)g.latency};
+                                                 .latency = (aether_latency_mode)ae_geometry_stated(g.latency)};
             const bool whole =
                 g.max_message != 0 && ae_geometry_make(&same, &by_hand) == 0 && memcmp(&same, &g, sizeof g) == 0;
             assert_int_equal(rc, whole ? 0 : -EBADMSG);
@@ -253,13 +281,26 @@ static void mismatch_names_both(void **state) {
     mismatched(&g, &(aether_topic_config){.start_seq = 6}, "start_seq 5", "not 6");
     mismatched(&g, &(aether_topic_config){.lane_bytes = 8192}, "without lanes", "lane_bytes 8192");
     mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_EVICT}, "wait", "not evict");
+    mismatched(&g, &(aether_topic_config){.publishers = AETHER_PUBLISHERS_EXCLUSIVE}, "shared", "not exclusive");
+    mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_DEFAULT}, "capacity 64",
+               "not 8192 of preset default");
+    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.preset = AETHER_PRESET_SMALL}, "t"), 0);
     mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT}, "capacity 64",
                "not 65536 of preset throughput");
     mismatched(&g, &(aether_topic_config){.latency = AETHER_LATENCY_ALL}, "latency sampled", "not all");
     mismatched(&g, &(aether_topic_config){.latency = AETHER_LATENCY_OFF}, "latency sampled", "not off");
+    assert_int_equal(ae_geometry_match(&g,
+                                       &(aether_topic_config){.publishers = AETHER_PUBLISHERS_SHARED,
+                                                              .slow = AETHER_SLOW_WAIT,
+                                                              .latency = AETHER_LATENCY_SAMPLED},
+                                       "t"),
+                     0);
     const ae_geometry off = made(&(aether_topic_config){.latency = AETHER_LATENCY_OFF});
     assert_int_equal(ae_geometry_match(&off, &(aether_topic_config){0}, "t"), 0);
     mismatched(&off, &(aether_topic_config){.latency = AETHER_LATENCY_ALL}, "latency off", "not all");
+    mismatched(&off, &(aether_topic_config){.latency = AETHER_LATENCY_SAMPLED}, "latency off", "not sampled");
+    const ae_geometry exclusive = made(&(aether_topic_config){.publishers = AETHER_PUBLISHERS_EXCLUSIVE});
+    mismatched(&exclusive, &(aether_topic_config){.publishers = AETHER_PUBLISHERS_SHARED}, "exclusive", "not shared");
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.preset = (aether_preset)9}, "t"), -EINVAL);
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.slow = (aether_slow)9}, "t"), -EINVAL);
     assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.latency = (aether_latency_mode)9}, "t"), -EINVAL);
@@ -285,6 +326,7 @@ static void mismatch_of_lanes_and_eviction(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof as_is / sizeof as_is[0]; i++)
         assert_int_equal(ae_geometry_match(&g, &as_is[i], "t"), 0);
+    mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_WAIT}, "evict", "not wait");
     mismatched(&g, &(aether_topic_config){.inline_max = 48}, "inline_max 56", "not 48");
     mismatched(&g, &(aether_topic_config){.inline_max = 57}, "inline_max 56", "not 57");
     mismatched(&g, &(aether_topic_config){.inline_max = 9999}, "inline_max 56", "not 9999");
@@ -299,6 +341,8 @@ static void mismatch_of_lanes_and_eviction(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_and_presets),
+        cmocka_unit_test(stated_defaults),
+        cmocka_unit_test(small_rings),
         cmocka_unit_test(every_inline_size),
         cmocka_unit_test(every_inline_max),
         cmocka_unit_test(every_lane_size),

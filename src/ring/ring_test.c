@@ -603,7 +603,7 @@ static void hostile_words_with(uint64_t seed) {
         const aether_topic_config config = {.capacity = 8,
                                             .max_message = s % 2 == 0 ? 504 : 4088,
                                             .start_seq = starts[s],
-                                            .latency = (aether_latency_mode)(s % 3)};
+                                            .latency = (aether_latency_mode)(1 + s % 3)};
         ring_make_as(&ring, &config);
         if (config.latency == AETHER_LATENCY_OFF)
             assert_int_equal(ring.geometry.slots_off + 8 * ring.geometry.slot_size, ring.geometry.log_bytes);

@@ -51,7 +51,7 @@ static void each_publisher_counts_its_own(void **state) {
                                             .max_message = 24,
                                             .start_seq = starts[s % STARTS],
                                             .publishers = kinds[s % 2],
-                                            .latency = (aether_latency_mode)(s % 3)};
+                                            .latency = (aether_latency_mode)(1 + s % 3)};
         uint64_t messages[2] = {0}, bytes[2] = {0}, batches[2] = {0}, joined[2];
         struct test_publisher publishers[2];
         struct ring ring;
@@ -270,7 +270,7 @@ static void bytes_are_exact(void **state) {
                                             .max_message = 1000,
                                             .inline_max = 40,
                                             .lane_bytes = 4 * LANE,
-                                            .latency = (aether_latency_mode)(variant / 3)};
+                                            .latency = (aether_latency_mode)(1 + variant / 3)};
         const aether_subscribe_options options = {.policy = policies[variant % 3]};
         uint64_t published = 0, received = 0, delivered = 0;
         struct test_publisher publisher;
@@ -320,7 +320,7 @@ static void batches_count_their_bytes(void **state) {
     (void)state;
     for (unsigned variant = 0; variant < 12; variant++) {
         const aether_topic_config config = {
-            .capacity = 64, .max_message = 40, .latency = (aether_latency_mode)(variant % 3)};
+            .capacity = 64, .max_message = 40, .latency = (aether_latency_mode)(1 + variant % 3)};
         const aether_subscribe_options options = {.policy =
                                                       variant / 3 % 2 == 0 ? AETHER_RELIABLE : AETHER_BEST_EFFORT};
         uint64_t received = 0, published = 0;
@@ -667,7 +667,7 @@ static void losses_have_their_reason(void **state) {
                                             .lane_bytes = LANE,
                                             .slow = evicts ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT,
                                             .start_seq = starts[s / 2],
-                                            .latency = (aether_latency_mode)(s % 3)};
+                                            .latency = (aether_latency_mode)(1 + s % 3)};
         struct test_publisher publisher;
         struct test_subscriber subscriber, other;
         struct ring ring;

@@ -148,7 +148,7 @@ static void damaged_headers(void **state) {
     header->magic = AE_REGISTRY_MAGIC;
     header->layout_major = AE_LAYOUT_MAJOR + 1;
     header->topics_max = 0; /* not read, because the layout is another */
-    assert_open_fails(-EPROTO, "layout version 5, this program knows version 4");
+    assert_open_fails(-EPROTO, "layout version 6, this program knows version 5");
     header->topics_max = TOPICS;
     header->layout_major = AE_LAYOUT_MAJOR;
     header->layout_minor = AE_LAYOUT_MINOR + 1; /* compatible */

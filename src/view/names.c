@@ -9,7 +9,8 @@ const char *const ae_policy_names[] = {"reliable", "best-effort", "latest", NULL
 const char *const ae_latency_names[] = {"sampled", "off", "all", NULL};
 
 const char *ae_publishers_name(aether_publishers admits) {
-    return admits <= AETHER_PUBLISHERS_UNBIASED ? ae_publishers_names[admits] : "?";
+    return admits != AETHER_PUBLISHERS_ANY && admits <= AETHER_PUBLISHERS_UNBIASED ? ae_publishers_names[admits - 1]
+                                                                                   : "?";
 }
 
 const char *ae_policy_name(aether_policy policy) {
@@ -17,7 +18,7 @@ const char *ae_policy_name(aether_policy policy) {
 }
 
 const char *ae_latency_name(aether_latency_mode mode) {
-    return mode <= AETHER_LATENCY_ALL ? ae_latency_names[mode] : "?";
+    return mode != AETHER_LATENCY_ANY && mode <= AETHER_LATENCY_ALL ? ae_latency_names[mode - 1] : "?";
 }
 
 const char *ae_role_name(aether_role role) {

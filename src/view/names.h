@@ -7,10 +7,11 @@
 #include <aether/inspect.h>
 #include <aether/subscribe.h>
 
-extern const char *const ae_publishers_names[]; /* index: aether_publishers; ends with NULL */
-extern const char *const ae_slow_names[];       /* index: aether_slow; ends with NULL */
-extern const char *const ae_policy_names[];     /* index: aether_policy; ends with NULL */
-extern const char *const ae_latency_names[];    /* index: aether_latency_mode; ends with NULL */
+/* They end with NULL. The index is the value - 1, as 0 states nothing; of ae_policy_names it is the aether_policy. */
+extern const char *const ae_publishers_names[];
+extern const char *const ae_slow_names[];
+extern const char *const ae_policy_names[];
+extern const char *const ae_latency_names[];
 
 /* "?" for an unknown value: the records come from shared memory. */
 const char *ae_publishers_name(aether_publishers admits);

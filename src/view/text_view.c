@@ -69,13 +69,13 @@ static void print_sizes(FILE *f, const aether_topic_info *t) {
 }
 
 static const char *admits_text(aether_publishers admits) {
-    static const char *const texts[] = {"up to 64 (shared)", "one at a time (exclusive)", "up to 64, unbiased"};
+    static const char *const texts[] = {"?", "up to 64 (shared)", "one at a time (exclusive)", "up to 64, unbiased"};
 
     return admits <= AETHER_PUBLISHERS_UNBIASED ? texts[admits] : "?";
 }
 
 static const char *latency_text(aether_latency_mode mode) {
-    static const char *const texts[] = {"measured with samples of the messages", "not measured",
+    static const char *const texts[] = {"?", "measured with samples of the messages", "not measured",
                                         "measured with each message"};
 
     return mode <= AETHER_LATENCY_ALL ? texts[mode] : "?";

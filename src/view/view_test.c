@@ -57,7 +57,9 @@ static struct ae_view_topic plain_topic(void) {
                                            .slot_size = 112,
                                            .max_message = 100,
                                            .inline_max = 100,
-                                           .memory_bytes = 4096}};
+                                           .admits = AETHER_PUBLISHERS_SHARED,
+                                           .memory_bytes = 4096,
+                                           .latency = AETHER_LATENCY_SAMPLED}};
 }
 
 /* All figures of odd_topic(). */

@@ -11,7 +11,7 @@ void make_topic(unsigned topic) {
     aether_topic_config config = {
         .capacity = capacities[any_of(6)],
         .start_seq = any_of(3) * any_of(1000),
-        .latency = (aether_latency_mode)any_of(3),
+        .latency = (aether_latency_mode)any_of(4),
     };
 
     if ((topic & LANES) != 0 || one_in(4)) {

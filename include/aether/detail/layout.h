@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * detail/layout.h - the shared-memory layout, version 4. docs/layout.md draws it; the assertions below check it.
+ * detail/layout.h - the shared-memory layout, version 5. docs/layout.md draws it; the assertions below check it.
  *
  * Two objects a topic. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
  *
@@ -29,7 +29,7 @@ extern "C" {
 #define AE_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
 #endif
 
-#define AE_LAYOUT_MAJOR 4u /* a program refuses an object of another major version before it uses it */
+#define AE_LAYOUT_MAJOR 5u /* a program refuses an object of another major version before it uses it */
 #define AE_LAYOUT_MINOR 0u /* grows when fields are added in reserved space */
 
 #define AE_BLOCK 128u /* bytes: two cache lines, as x86 prefetches lines in pairs */
