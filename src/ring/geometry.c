@@ -60,11 +60,11 @@ static uint64_t slot_size(uint64_t inline_max, uint64_t least) {
 
 /* Sets the offsets and sizes that follow from capacity, slot_size, lane_bytes and latency. */
 static void set_offsets(ae_geometry *g) {
-    const uint64_t slots_end = AE_LOG_SLOTS_OFF + round_up(g->capacity * g->slot_size, AE_PAGE);
+    const uint64_t slots_end = AE_LOG_SLOTS_OFF + g->capacity * g->slot_size;
 
     g->slots_off = AE_LOG_SLOTS_OFF;
     g->stamps_off = g->latency != AE_LATENCY_OFF ? slots_end : 0;
-    g->lanes_off = slots_end + (g->stamps_off != 0 ? round_up(g->capacity * sizeof(uint64_t), AE_PAGE) : 0);
+    g->lanes_off = round_up(slots_end + (g->stamps_off != 0 ? g->capacity * sizeof(uint64_t) : 0), AE_PAGE);
     g->log_bytes = g->lanes_off + AE_PUBLISHERS_MAX * g->lane_bytes;
     g->cursors_bytes = AE_CURSORS_BYTES;
 }

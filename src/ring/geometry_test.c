@@ -25,8 +25,8 @@ static void everything_lies_inside(const ae_geometry *g) {
     if (g->latency == AE_LATENCY_OFF)
         assert_true(stamps_off == 0 && g->lanes_off >= slots_end && g->lanes_off < slots_end + AE_PAGE);
     else
-        assert_true(stamps_off >= slots_end && stamps_off < slots_end + AE_PAGE && stamps_off % AE_PAGE == 0 &&
-                    g->lanes_off >= stamps_off + 8 * g->capacity);
+        assert_true(stamps_off == slots_end && stamps_off % 8 == 0 && g->lanes_off >= stamps_off + 8 * g->capacity &&
+                    g->lanes_off < stamps_off + 8 * g->capacity + AE_PAGE);
     assert_true(g->lanes_off % AE_PAGE == 0);
     assert_true(g->log_bytes == g->lanes_off + AE_PUBLISHERS_MAX * g->lane_bytes);
     assert_int_equal(g->cursors_bytes, sizeof(ae_cursors));
@@ -185,7 +185,8 @@ static void latency(void **state) {
         config = (aether_topic_config){.max_message = 1, .capacity = capacity};
         const ae_geometry g = made(&config);
         everything_lies_inside(&g);
-        assert_int_equal(g.lanes_off - g.stamps_off, (8 * capacity + AE_PAGE - 1) / AE_PAGE * AE_PAGE);
+        assert_int_equal(g.stamps_off - g.slots_off, 16 * capacity);
+        assert_int_equal(g.lanes_off, (g.stamps_off + 8 * capacity + AE_PAGE - 1) / AE_PAGE * AE_PAGE);
     }
 }
 

@@ -243,7 +243,7 @@ typedef struct ae_log {
 typedef struct ae_cursor_record {
     /* publishers read it when they look for room */
     ae_u64 cursor; /* every sequence below it may be overwritten */
-    uint8_t reserved[248];
+    uint8_t reserved[120];
 } ae_cursor_record;
 
 typedef struct ae_active_block {
@@ -262,8 +262,9 @@ typedef struct ae_cursors {
     ae_object_header header;
     ae_active_block active;
     ae_want_block want;
-    uint8_t reserved[3712];
+    uint8_t reserved0[128];
     ae_cursor_record records[AE_SUBSCRIBERS_MAX];
+    uint8_t reserved1[3584];
 } ae_cursors;
 
 /* ---- geometry and roles ------------------------------------------------------------------------------------------ */
@@ -277,7 +278,7 @@ typedef struct ae_geometry {
     uint64_t cursors_bytes; /* size of the file */
     uint64_t slots_off;     /* bytes from the log's beginning */
     uint64_t stamps_off;    /* bytes from the log's beginning: the end of the slots; 0: no stamps, latency is off */
-    uint64_t lanes_off;     /* bytes from the log's beginning: the end of slots and stamps */
+    uint64_t lanes_off;     /* bytes from the log's beginning: the first page after slots and stamps */
     uint64_t lane_bytes;    /* of each of the AE_PUBLISHERS_MAX lanes, a power of two; 0: no lanes */
     uint64_t capacity;      /* slots, a power of two */
     uint64_t start_seq;     /* sequence of the topic's first message */
@@ -309,7 +310,7 @@ static inline uint64_t ae_inline_max(const ae_geometry *geometry) {
 /* ---- the layout, checked ---------------------------------------------------------------------------------------- */
 
 #define AE_LOG_SLOTS_OFF 20480u
-#define AE_CURSORS_BYTES 20480u
+#define AE_CURSORS_BYTES 12288u
 
 AE_STATIC_ASSERT(sizeof(ae_u64) == 8, "shared word");
 AE_STATIC_ASSERT(sizeof(ae_object_header) == AE_BLOCK, "object header");
@@ -321,7 +322,7 @@ AE_STATIC_ASSERT(sizeof(ae_active_block) == AE_BLOCK, "active block");
 AE_STATIC_ASSERT(sizeof(ae_want_block) == AE_BLOCK, "want block");
 AE_STATIC_ASSERT(sizeof(ae_publisher_record) == 2 * AE_BLOCK, "publisher record");
 AE_STATIC_ASSERT(offsetof(ae_publisher_record, proved) == AE_BLOCK, "proved has other writers");
-AE_STATIC_ASSERT(sizeof(ae_cursor_record) == 2 * AE_BLOCK, "cursor record");
+AE_STATIC_ASSERT(sizeof(ae_cursor_record) == AE_BLOCK, "cursor record");
 AE_STATIC_ASSERT(offsetof(ae_log, claim) == 128, "claim");
 AE_STATIC_ASSERT(offsetof(ae_log, wake) == 256, "wake");
 AE_STATIC_ASSERT(offsetof(ae_log, stream) == 384, "stream");
@@ -330,7 +331,7 @@ AE_STATIC_ASSERT(offsetof(ae_log, publishers) == 4096, "publishers");
 AE_STATIC_ASSERT(sizeof(ae_log) == AE_LOG_SLOTS_OFF, "slots begin on a page");
 AE_STATIC_ASSERT(offsetof(ae_cursors, active) == 128, "active");
 AE_STATIC_ASSERT(offsetof(ae_cursors, want) == 256, "want");
-AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 4096, "records");
+AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 512, "records");
 AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
 AE_STATIC_ASSERT(sizeof(ae_geometry) == 88, "geometry");
 
