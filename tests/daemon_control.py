@@ -138,7 +138,7 @@ def case_join():
             at = lib.RECORDS_OFF + first.record * lib.RECORD_SIZE
             assert lib.read_word(first.fds[2], at) == seq
             assert lib.read_word(first.fds[2], lib.ACTIVE_OFF) == 0
-            assert lib.read_word(first.fds[0], lib.EVICT_OFF) == turn << 1
+            assert lib.read_word(first.fds[0], lib.EVICT_OFF) == turn << 32
             lib.write_word(first.fds[2], lib.ACTIVE_OFF, 1)
             assert client.give_back(first.grant_id).type == lib.DONE
             assert lib.read_word(first.fds[2], lib.ACTIVE_OFF) == 0

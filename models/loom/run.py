@@ -155,9 +155,9 @@ MUTANTS = {
     "E1": [swap(TOPIC, "ae_exchange(&log->evict[record],", "ae_exchange", "ae_exchange_relaxed")],
     "E2": [swap(FLOW, "word = ae_load_acquire(&p->log->evict[r]);", "acquire", "relaxed")],
     "E2ACTIVE": [swap(FLOW, "(ae_load_acquire(&p->cursors->active.active) >> r", "acquire", "relaxed")],
-    "E3": [swap(FLOW, "ae_cas(&p->log->evict[r], word, word | 1)", "ae_cas", "ae_cas_relaxed")],
+    "E3": [swap(FLOW, "ae_cas(&p->log->evict[r], word, word | AE_EVICT_LAG)", "ae_cas", "ae_cas_relaxed")],
     "NOE3": [(FLOW, "        ae_fence_release();\n        *evicted = true;", "        *evicted = true;")],
-    "E4": [swap(RECEIVE, "ae_load_acquire(&s->log->evict[s->record]) == s->evict_word", "acquire", "relaxed")],
+    "E4": [swap(RECEIVE, "ae_load_acquire(&s->log->evict[s->record])", "acquire", "relaxed")],
 }
 # Some orders are implied by another one; only without that they show.
 MUTANTS["P1+NOJ2"] = MUTANTS["P1"] + MUTANTS["NOJ2"]

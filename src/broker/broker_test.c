@@ -488,8 +488,8 @@ static void evict_words_have_generations(void **state) {
         const struct ae_msg opened = open_topic(&a, AE_ROLE_RELIABLE, "t");
         ae_log *log = map_log(&opened);
         assert_int_equal(opened.u.opened.record, 0);
-        assert_int_equal(ae_load_acquire(&log->evict[0]), generation << 1);
-        ae_store_release(&log->evict[0], generation << 1 | 1);
+        assert_int_equal(ae_load_acquire(&log->evict[0]), generation << 32);
+        ae_store_release(&log->evict[0], generation << 32 | AE_EVICT_LAG);
         assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
         ae_segment_unmap(log, sizeof *log);
     }

@@ -389,7 +389,7 @@ static void evictions_are_counted_though_nobody_noticed(void **state) {
         claim(&reliable, 0, 0, TOPIC_END);
         account_for(&a, &reliable, &account, 0);
         if (turn % 3 != 1)
-            ae_store_release(word, before | 1);
+            ae_store_release(word, before | AE_EVICT_LAG);
         const ae_totals_topic old = totals_in(turn % 3 == 2, &reliable);
         if (turn < 3) {
             assert_int_equal(give_back(&a, reliable.u.opened.grant_id), 0);
@@ -398,7 +398,7 @@ static void evictions_are_counted_though_nobody_noticed(void **state) {
             a = enter("a");
         }
         if (turn % 3 == 1)
-            assert_false(ae_cas(word, before, before | 1));
+            assert_false(ae_cas(word, before, before | AE_EVICT_LAG));
         const ae_totals_topic new = totals_in(turn % 3 == 2, &reliable);
         assert_int_equal(new.evictions - old.evictions, turn % 3 == 0);
         assert_int_equal(new.departed[(new.departed_count - 1) % AE_DEPARTED_MAX].evicted, turn % 3 == 0);

@@ -245,8 +245,8 @@ static void lanes_and_eviction(void **state) {
     const int fd = ae_segment_open(name, true, getuid(), geometry->log_bytes, NULL);
     assert_int_equal(ae_segment_allocate(fd, geometry->lanes_off, geometry->lane_bytes, name), 0);
     close(fd);
-    ae_store_relaxed(&log->evict[0], 5 << 1 | 1);
-    ae_store_relaxed(&log->evict[1], 6 << 1);
+    ae_store_relaxed(&log->evict[0], 5ull << 32 | 9 << 2 | AE_EVICT_LANE);
+    ae_store_relaxed(&log->evict[1], 6ull << 32);
     assert_int_equal(aether_inspect_find(f->inspector, "large", &info), 1);
     assert_int_equal(info.memory_bytes, geometry->lanes_off + geometry->lane_bytes + geometry->cursors_bytes);
     assert_int_equal(info.max_lag, 5);

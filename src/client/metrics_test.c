@@ -422,7 +422,7 @@ static void stuck_of_each_policy(void **state) {
     publish_all(f);
     receive_all(f);
     f->topic->geometry.evict_lag = TEST_CAPACITY;
-    ae_store_release(&f->log->evict[5], 2 << 1 | 1);
+    ae_store_release(&f->log->evict[5], 2ull << 32 | AE_EVICT_LAG);
     for (uint64_t behind = 5; behind <= 75; behind += 70) { /* the ring has 64 slots */
         const uint64_t next = 1100 - behind;
         stamp(f, 1096, now / 2);
@@ -454,7 +454,7 @@ static void evictions(void **state) {
     publish_all(f);
     receive_all(f);
     assert_int_equal(read_it(f)->evictions, 0);
-    ae_store_release(&f->log->evict[5], 2 << 1 | 1);
+    ae_store_release(&f->log->evict[5], 2ull << 32 | AE_EVICT_LAG);
     assert_int_equal(read_it(f)->evictions, 0); /* on a topic that doesn't evict the word says nothing */
     f->topic->geometry.evict_lag = TEST_CAPACITY;
     assert_int_equal(read_it(f)->evictions, 1);
@@ -562,7 +562,7 @@ static void overwritten(void **state) {
     assert_int_equal(read_it(f)->subscribers[0].overwritten, 0);
     /* Not after they have evicted it. */
     f->topic->geometry.evict_lag = TEST_CAPACITY;
-    ae_store_release(&f->log->evict[5], 2 << 1 | 1);
+    ae_store_release(&f->log->evict[5], 2ull << 32 | AE_EVICT_LAG);
     assert_int_equal(read_it(f)->subscribers[0].overwritten, 20);
     assert_int_equal(f->out.overwritten, 20);
 }

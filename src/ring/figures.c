@@ -194,7 +194,7 @@ uint64_t ae_figures_stalled(const ae_account *account, uint64_t waits_last, uint
 }
 
 bool ae_figures_is_evicted(const ae_log *log, const ae_geometry *geometry, uint32_t record) {
-    return log != NULL && geometry->evict_lag != 0 && (ae_load_acquire(&log->evict[record]) & 1) != 0;
+    return log != NULL && geometry->evict_lag != 0 && ae_evicted(ae_load_acquire(&log->evict[record])) != 0;
 }
 
 uint64_t ae_figures_bytes(const struct ae_figures *figures, const ae_geometry *geometry) {

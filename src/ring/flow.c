@@ -18,7 +18,7 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
          * cursor: otherwise a new subscriber could be evicted for the lag of the record's former holder.
          */
         word = ae_load_acquire(&p->log->evict[r]);
-        if ((word & 1) != 0 || (ae_load_acquire(&p->cursors->active.active) >> r & 1) == 0)
+        if (ae_evicted(word) != 0 || (ae_load_acquire(&p->cursors->active.active) >> r & 1) == 0)
             return 0;
     }
     /* F2 acquire, pairs F1 (receive): the subscriber's last load from a released slot precedes its overwriting. */
@@ -36,7 +36,7 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
          * overruns the subscriber. So a subscriber that finds itself overrun also finds the word. The scan starts again
          * after every attempt, so it also sees a word that another process changed.
          */
-        (void)ae_cas(&p->log->evict[r], word, word | 1);
+        (void)ae_cas(&p->log->evict[r], word, word | AE_EVICT_LAG);
         ae_fence_release();
         *evicted = true;
     }

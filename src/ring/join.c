@@ -170,7 +170,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
         .record = record,
         .policy = options->policy,
         .in_place = options->views == AETHER_VIEWS_IN_PLACE,
-        .evict_word = ae_load_acquire(&log->evict[record]) | 1,
+        .evict_generation = ae_evict_generation(ae_load_acquire(&log->evict[record])),
         .stats = stats,
         .copies = copies,
         .copies_size = ae_subscriber_copies_bytes(geometry, options),

@@ -164,9 +164,11 @@ static int report_gap(struct ae_subscriber *s, uint64_t ahead, aether_message *m
 /* ---- eviction ---- */
 
 static bool is_evicted(const struct ae_subscriber *s) {
+    if (s->cursors == NULL || s->geometry.evict_lag == 0 || s->evicted)
+        return false;
     /* E4 acquire, pairs E3 (scan): the tag or floor that overran this subscriber was stored after the word. */
-    return s->cursors != NULL && s->geometry.evict_lag != 0 && !s->evicted &&
-           ae_load_acquire(&s->log->evict[s->record]) == s->evict_word;
+    const uint64_t word = ae_load_acquire(&s->log->evict[s->record]);
+    return ae_evicted(word) != 0 && ae_evict_generation(word) == s->evict_generation;
 }
 
 static int report_eviction(struct ae_subscriber *s) {

@@ -25,8 +25,8 @@ struct ae_subscriber {
     bool in_place;
     /* It was evicted, and a receive has reported that. */
     bool evicted;
-    /* The value that the record's eviction word has after a publisher has evicted this subscriber. */
-    uint64_t evict_word;
+    /* The generation of the record's eviction word while this subscriber holds the record. */
+    uint64_t evict_generation;
     /* The sequence at which it joined. From there on no publisher overwrites what a reliable subscriber hasn't read. */
     uint64_t protected_seq;
     /* Bit r: lane r is populated in this mapping. */

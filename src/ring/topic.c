@@ -87,7 +87,7 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
      * or fails after it. The generation can't change meanwhile, because only aetherd raises it.
      */
     old = ae_load_relaxed(&log->evict[record]);
-    (void)ae_exchange(&log->evict[record], ((old >> 1) + 1) << 1);
+    (void)ae_exchange(&log->evict[record], ae_evict_next(old));
 }
 
 void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record) {
@@ -101,6 +101,6 @@ void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t recor
      * before can't evict any more: either its exchange comes first, and the word stays as it is, or it fails.
      */
     old = ae_load_relaxed(&log->evict[record]);
-    if ((old & 1) == 0)
-        (void)ae_cas(&log->evict[record], old, old + 2);
+    if (ae_evicted(old) == 0)
+        (void)ae_cas(&log->evict[record], old, ae_evict_next(old));
 }

@@ -518,7 +518,7 @@ static void set_cursor_record(const struct ring *ring, uint64_t cursor, uint64_t
 
 /* The last holder's words, its bit in `active` or not, and its generation, evicted or not. */
 static void subscribers_are_admitted(void **state) {
-    static const uint64_t words[] = {0, 2, 3, UINT64_MAX - 1, UINT64_MAX};
+    static const uint64_t words[] = {0, 1ull << 32, 3ull << 32 | 5 << 2 | AE_EVICT_LANE, UINT64_MAX << 32, UINT64_MAX};
     struct image expected;
     struct ring ring;
 
@@ -526,7 +526,7 @@ static void subscribers_are_admitted(void **state) {
     ring_make_as(&ring, &configs[0]);
     expected = image_make(&ring);
     for (unsigned i = 0; i < 2 * sizeof words / sizeof words[0]; i++) {
-        const uint64_t old = words[i / 2], next = old - (old & 1) + 2;
+        const uint64_t old = words[i / 2], next = ((old >> 32) + 1) << 32;
         ae_cursor_record *own = &ring.cursors->records[RECORD], *wanted = &image_cursors(&expected)->records[RECORD];
         uint64_t claim;
         bool cut = true;
@@ -553,34 +553,36 @@ static void subscribers_are_admitted(void **state) {
 }
 
 static void subscribers_are_retired(void **state) {
+    static const uint64_t admitted = 1ull << 32, reasons[] = {0, AE_EVICT_LAG, 7 << 2 | AE_EVICT_LANE};
     struct image expected;
     struct ring ring;
 
     (void)state;
     ring_make_as(&ring, &configs[0]);
     expected = image_make(&ring);
-    for (unsigned i = 0; i < 4; i++) {
-        const bool active = i & 1, evicted = i >> 1;
+    for (unsigned i = 0; i < 6; i++) {
+        const uint64_t reason = reasons[i / 2];
+        const bool active = i & 1;
         for (unsigned n = 0; n < 2; n++) {
             ring_reset(&ring);
-            set_cursor_record(&ring, 77, 2 | evicted, active);
+            set_cursor_record(&ring, 77, admitted | reason, active);
             image_save(&expected, &ring);
             ae_store_relaxed(&image_cursors(&expected)->active.active, OTHER);
-            ae_store_relaxed(&image_log(&expected)->evict[RECORD], evicted ? 3 : 4);
+            ae_store_relaxed(&image_log(&expected)->evict[RECORD], reason != 0 ? admitted | reason : 2 * admitted);
             (void)step_killed(&ring, RETIRE_SUBSCRIBER, n);
             step(&ring, RETIRE_SUBSCRIBER, RECORD);
             assert_same(&expected, &ring);
             /* A publisher that had found the bit set and the word of that time no longer evicts. */
-            if (!evicted)
-                assert_false(ae_cas(&ring.log->evict[RECORD], 2, 3));
+            if (reason == 0)
+                assert_false(ae_cas(&ring.log->evict[RECORD], admitted, admitted | AE_EVICT_LAG));
         }
     }
     /* Publishers don't evict there. */
     ring_reset(&ring);
-    set_cursor_record(&ring, 77, 2, true);
+    set_cursor_record(&ring, 77, admitted, true);
     ae_topic_retire_subscriber(NULL, ring.cursors, RECORD);
     assert_int_equal(load(&ring.cursors->active.active), OTHER);
-    assert_int_equal(load(&ring.log->evict[RECORD]), 2);
+    assert_int_equal(load(&ring.log->evict[RECORD]), admitted);
     free(expected.bytes);
     ring_free(&ring);
 }
@@ -641,7 +643,7 @@ static void hostile_words_do_no_harm(void **state) {
             if (verb == ADMIT_SUBSCRIBER || verb == RETIRE_SUBSCRIBER)
                 assert_true((load(&ring.cursors->active.active) >> record & 1) == 0);
             if (verb == ADMIT_SUBSCRIBER)
-                assert_true((load(&ring.log->evict[record]) & 1) == 0);
+                assert_true(ae_evicted(load(&ring.log->evict[record])) == 0);
         }
         ring_free(&ring);
     }

@@ -98,7 +98,7 @@ static void admit_subscriber_badly(uint32_t record) {
     const uint64_t claim = ae_claim_reach(world.log, ae_load_relaxed(&world.log->claim.position));
 
     ae_store_relaxed(&own->cursor, claim);
-    (void)ae_exchange(&world.log->evict[record], ((ae_load_relaxed(&world.log->evict[record]) >> 1) + 1) << 1);
+    (void)ae_exchange(&world.log->evict[record], ae_evict_next(ae_load_relaxed(&world.log->evict[record])));
 }
 
 static uint64_t intent_end_of(uint64_t intent, uint64_t near_seq) {
@@ -230,7 +230,7 @@ static void subscriber_admitted(const struct call *call) {
 
     if (is_active(call->subscriber))
         wrong("subscriber %u was admitted, and holds publishers back before it has joined", record);
-    if (ae_load_acquire(&world.log->evict[record]) != ((call->evict_before >> 1) + 1) << 1)
+    if (ae_load_acquire(&world.log->evict[record]) != ae_evict_next(call->evict_before))
         wrong("subscriber %u was admitted: its eviction word went from %#llx to %#llx", record,
               (unsigned long long)call->evict_before, (unsigned long long)ae_load_acquire(&world.log->evict[record]));
     /* An intent that was counted before may have been taken back since: the claim may also have gone back. */
@@ -296,7 +296,8 @@ void daemon_dies(struct call *call) {
      */
     if (call->verb == ADMIT_SUBSCRIBER)
         subscriber->life =
-            is_active(subscriber) && (ae_load_acquire(&world.log->evict[subscriber->record]) & 1) == 0 ? DEAD : ABSENT;
+            is_active(subscriber) && ae_evicted(ae_load_acquire(&world.log->evict[subscriber->record])) == 0 ? DEAD
+                                                                                                             : ABSENT;
 }
 
 /* ---- whole steps ---- */

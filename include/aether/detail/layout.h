@@ -167,6 +167,34 @@ static inline uint64_t ae_seq_extend(uint64_t seq48, uint64_t near_seq) {
     return near_seq + (uint64_t)((int64_t)((seq48 - near_seq) << 16) >> 16);
 }
 
+/* ---- eviction word ----------------------------------------------------------------------------------------------
+ *
+ *   word = generation << 32 | units << 2 | reason
+ *
+ * One for each reliable subscriber's record. aetherd raises the generation with each admission to the record. The
+ * publisher that evicts the subscriber adds why, and how much of its lane the subscriber held.
+ */
+#define AE_EVICT_LAG 1ull  /* reason: it was too many sequences behind */
+#define AE_EVICT_LANE 2ull /* reason: it held room in a lane that was needed: units, each of AE_LANE_UNIT bytes */
+#define AE_EVICT_REASON_MASK 3ull
+#define AE_EVICT_UNITS_SHIFT 2
+#define AE_EVICT_UNITS_MAX ((1ull << 30) - 1) /* or more */
+#define AE_EVICT_GENERATION_SHIFT 32
+
+/* 0: not evicted. Else the reason. */
+static inline uint64_t ae_evicted(uint64_t word) {
+    return word & AE_EVICT_REASON_MASK;
+}
+
+static inline uint64_t ae_evict_generation(uint64_t word) {
+    return word >> AE_EVICT_GENERATION_SHIFT;
+}
+
+/* The word of the next generation: not evicted. */
+static inline uint64_t ae_evict_next(uint64_t word) {
+    return (ae_evict_generation(word) + 1) << AE_EVICT_GENERATION_SHIFT;
+}
+
 /* ---- log object ------------------------------------------------------------------------------------------------- */
 
 typedef struct ae_object_header {
@@ -228,8 +256,8 @@ typedef struct ae_log {
     ae_stream_block stream;
     uint8_t reserved0[512];
     /*
-     * generation << 1 | evicted. aetherd, when it admits a subscriber to the record, and when it retires one that isn't
-     * evicted; publishers, to evict it
+     * aetherd, when it admits a subscriber to the record, and when it retires one that isn't evicted; publishers, to
+     * evict it
      */
     ae_u64 evict[AE_SUBSCRIBERS_MAX];
     uint8_t reserved1[2560];
