@@ -245,7 +245,7 @@ def case_adopt_stream():
         assert [lib.Stream(reply.fds[0]).open for reply in watched] == [1, 1], "no daemon has marked the death yet"
         daemon.start()
         streams = [lib.Stream(reply.fds[0]) for reply in watched]
-        assert [(stream.open, stream.died) for stream in streams] == [(0, 1), (1, 0)]
+        assert [(stream.open, stream.died != 0) for stream in streams] == [(0, True), (1, False)]
         assert streams[0].wake == 2
         before = os.fstat(watched[0].fds[0]).st_blocks
         with Client(daemon.path) as client:

@@ -263,7 +263,7 @@ static uint64_t publisher_next(uint32_t p) {
 static int64_t repair(uint32_t record) {
     if (__builtin_setjmp(death[loom_ops.thread()]) != 0)
         return DIED;
-    return (int64_t)ae_topic_retire_publisher(&arena.log, &geometry, record, true);
+    return (int64_t)ae_topic_retire_publisher(&arena.log, &geometry, record, 1 + (uint64_t)record);
 }
 
 static uint64_t claim_end(void) {

@@ -8,6 +8,7 @@
 #include "broker/objects.h"
 #include "broker/totals.h"
 #include "ring/geometry.h"
+#include "ring/topic.h"
 #include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
@@ -190,6 +191,19 @@ static int adopt_grants(struct ae_broker *broker) {
     return rc;
 }
 
+/* A predecessor may have been killed before it stored the number after its last change of the grants. */
+static void count_subscribers(const struct ae_broker *broker) {
+    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
+        const ae_registry_topic *topic = &broker->registry.topics[t];
+        struct ae_objects objects;
+        if (ae_record_state(&topic->state) != AE_RECORD_LIVE ||
+            ae_objects_map(broker, topic, sizeof(ae_log), false, &objects) != 0)
+            continue; /* out of descriptors: the next grant of the topic stores its number */
+        ae_topic_set_subscribers(objects.log, ae_grants_count_subscribers(broker, t));
+        ae_objects_unmap(&objects);
+    }
+}
+
 /* The names of all objects of live records, sorted. */
 struct names {
     char (*list)[AE_OBJECT_NAME_SIZE];
@@ -278,6 +292,7 @@ int ae_adopt(struct ae_broker *broker) {
         return rc;
     for (uint32_t i = 0; i < registry->clients_max; i++)
         alive += !ae_clients_free_if_dead(broker, i);
+    count_subscribers(broker);
     remove_orphans(broker);
     ae_registry_changed(registry); /* also what a predecessor had changed when it was killed */
     if (topics + clients != 0)

@@ -12,27 +12,37 @@
 
 /* ---- retiring ---- */
 
-static int retire_subscriber(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record) {
-    const uint64_t log_bytes = topic->geometry.evict_lag != 0 ? sizeof(ae_log) : 0;
+uint64_t ae_grants_count_subscribers(const struct ae_broker *broker, uint32_t topic) {
+    return ae_index_holders(&broker->index, topic, AE_ROLE_RELIABLE)->count +
+           ae_index_holders(&broker->index, topic, AE_ROLE_BEST_EFFORT)->count;
+}
+
+/* The grant is still in the index. */
+static int retire_subscriber(const struct ae_broker *broker, const ae_registry_topic *topic,
+                             const ae_registry_grant *grant) {
+    const bool reliable = grant->role == AE_ROLE_RELIABLE;
+    const uint32_t t = (uint32_t)(topic - broker->registry.topics);
     struct ae_objects objects;
-    const int rc = ae_objects_map(broker, topic, log_bytes, true, &objects);
+    const int rc = ae_objects_map(broker, topic, sizeof(ae_log), reliable, &objects);
 
     if (rc != 0)
         return rc;
-    ae_topic_retire_subscriber(objects.log, objects.cursors, record);
+    if (reliable)
+        ae_topic_retire_subscriber(topic->geometry.evict_lag != 0 ? objects.log : NULL, objects.cursors, grant->record);
+    ae_topic_set_subscribers(objects.log, ae_grants_count_subscribers(broker, t) - 1);
     ae_objects_unmap(&objects);
     return 0;
 }
 
-static int retire_publisher(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record,
-                            bool died) {
+static int retire_publisher(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record, bool died) {
     const uint64_t log_bytes = died ? topic->geometry.lanes_off : sizeof(ae_log); /* with the slots, to repair them */
     struct ae_objects objects;
     const int rc = ae_objects_map(broker, topic, log_bytes, false, &objects);
 
     if (rc != 0)
         return rc;
-    const uint64_t aborted = ae_topic_retire_publisher(objects.log, &topic->geometry, record, died);
+    const uint64_t death = died ? ae_state_new_id(broker) : 0;
+    const uint64_t aborted = ae_topic_retire_publisher(objects.log, &topic->geometry, record, death);
     if (aborted != 0)
         ae_log_line(AE_LOG_INFO, "topic '%s': %" PRIu64 " sequence%s of a dead publisher aborted", topic->name, aborted,
                     ae_plural(aborted, "", "s"));
@@ -40,13 +50,13 @@ static int retire_publisher(const struct ae_broker *broker, const ae_registry_to
     return 0;
 }
 
-static int retire(const struct ae_broker *broker, const ae_registry_grant *grant, bool died) {
+static int retire(struct ae_broker *broker, const ae_registry_grant *grant, bool died) {
     const ae_registry_topic *topic = ae_state_topic(broker, grant->topic_id);
 
     if (topic == NULL)
         return 0;
-    if (grant->role == AE_ROLE_RELIABLE && grant->record < AE_SUBSCRIBERS_MAX)
-        return retire_subscriber(broker, topic, grant->record);
+    if ((grant->role == AE_ROLE_RELIABLE && grant->record < AE_SUBSCRIBERS_MAX) || grant->role == AE_ROLE_BEST_EFFORT)
+        return retire_subscriber(broker, topic, grant);
     if (grant->role == AE_ROLE_PUBLISHER && grant->record < AE_PUBLISHERS_MAX)
         return retire_publisher(broker, topic, grant->record, died);
     return 0;

@@ -20,6 +20,9 @@ int ae_grants_find_free(const struct ae_broker *broker, uint32_t *grant);
  */
 void ae_grants_record(struct ae_broker *broker, uint32_t grant, const ae_registry_grant *new_grant);
 
+/* How many subscribers of all policies the topic of this record has. */
+uint64_t ae_grants_count_subscribers(const struct ae_broker *broker, uint32_t topic);
+
 /*
  * Folds, retires and frees. The grant is in the index. died: the holder is proved dead; then the topic's subscribers
  * see that a publisher has died, unless it had closed before. False: no descriptor or memory is left; the grant stays,

@@ -64,10 +64,8 @@ static int open_stats(const struct ae_broker *broker, const ae_registry_topic *t
 static int prepare(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t record,
                    int log, struct ae_objects *objects) {
     *objects = (struct ae_objects){0};
-    if (role == AE_ROLE_RELIABLE)
-        return ae_objects_map(broker, topic, sizeof(ae_log), true, objects);
-    if (role == AE_ROLE_BEST_EFFORT)
-        return 0;
+    if (role != AE_ROLE_PUBLISHER)
+        return ae_objects_map(broker, topic, sizeof(ae_log), role == AE_ROLE_RELIABLE, objects);
     const int rc = ae_objects_allocate_lane(broker, topic, record, log);
     if (rc != 0)
         return ae_fail(rc, "no lane for a publisher of topic '%s': %s", topic->name, aether_errmsg());
@@ -111,6 +109,9 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     ae_grants_record(broker, grant, &new);
     if (role == AE_ROLE_PUBLISHER)
         ae_topic_admit_publisher(objects.log, new.record);
+    else
+        ae_topic_set_subscribers(objects.log,
+                                 ae_grants_count_subscribers(broker, (uint32_t)(topic - registry->topics)));
     ae_objects_unmap(&objects);
     opened->grant = &registry->grants[grant];
     opened->topic = topic;

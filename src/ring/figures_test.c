@@ -220,7 +220,7 @@ static void uncommitted_messages_do_not_count(void **state) {
     ae_store_release(ring_tag(&ring, next + 1), ae_tag(next + 1, AE_KIND_BUSY, 0));
     assert_int_equal(since(&ring, &p, 0, &account), before + 1);
     assert_int_equal(ae_figures_since(ring.log, NULL, 0, account.next), before + 3);
-    assert_int_equal(ae_topic_retire_publisher(ring.log, &ring.geometry, 0, true), 2);
+    assert_int_equal(ae_topic_retire_publisher(ring.log, &ring.geometry, 0, 1), 2);
     assert_int_equal(since(&ring, &p, 0, &account), before + 1); /* the aborted ones don't count, either */
     free(p.buffer);
     ring_free(&ring);

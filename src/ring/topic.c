@@ -2,6 +2,7 @@
 #include "ring/topic.h"
 #include "ring/claim.h"
 #include "ring/wake.h"
+#include <stdbool.h>
 
 static void write_header(ae_object_header *header, uint64_t magic, const ae_geometry *geometry, uint64_t topic_id,
                          uint64_t bytes) {
@@ -41,7 +42,7 @@ void ae_topic_admit_publisher(ae_log *log, uint32_t record) {
         (void)ae_fetch_and(&log->stream.died, 0);
 }
 
-uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uint32_t record, bool died) {
+uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t death) {
     const uint64_t bit = 1ull << record;
     uint64_t aborted = 0;
 
@@ -49,19 +50,21 @@ uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uin
      * Repair while the bit in `open` is still set. As long as it is, the scans of other publishers include the dead
      * publisher's intent, so they don't overwrite its pending slots.
      */
-    if (died)
+    if (death != 0)
         aborted = ae_claim_repair(log, geometry, record);
-    /* A bit in `died` alone: perhaps an aetherd was killed here before it woke the subscribers. So wake again. */
-    if (((ae_load_acquire(&log->stream.open) | ae_load_acquire(&log->stream.died)) & bit) != 0) {
-        if (died)
-            (void)ae_fetch_or(&log->stream.died, bit);
+    const bool open = (ae_load_acquire(&log->stream.open) & bit) != 0;
+    if (open) {
+        if (death != 0)
+            ae_store_relaxed(&log->stream.died, death);
         /*
          * D4 and T1 acq_rel, pairs P9 (scan) and T2 (stream): a process that sees the bit clear sees all that was
          * committed or aborted, and `died`.
          */
         (void)ae_fetch_and(&log->stream.open, ~bit);
-        ae_wake_all(&log->wake.wake);
     }
+    /* After a death also if the bit was clear: perhaps an aetherd was killed here before it woke the subscribers. */
+    if (open || death != 0)
+        ae_wake_all(&log->wake.wake);
     return aborted;
 }
 
@@ -103,4 +106,8 @@ void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t recor
     old = ae_load_relaxed(&log->evict[record]);
     if (ae_evicted(old) == 0)
         (void)ae_cas(&log->evict[record], old, ae_evict_next(old));
+}
+
+void ae_topic_set_subscribers(ae_log *log, uint64_t count) {
+    ae_store_relaxed(&log->stream.subscribers, count);
 }

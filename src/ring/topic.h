@@ -15,7 +15,6 @@
 #define AE_RING_TOPIC_H
 
 #include <aether/detail/layout.h>
-#include <stdbool.h>
 
 /*
  * Fills in the words of a new topic. Both objects are mapped read-write and hold zeros, and no other process has them
@@ -32,14 +31,14 @@ void ae_topic_admit_publisher(ae_log *log, uint32_t record);
 /*
  * Retires the record's publisher and returns how many sequences were aborted.
  *
- * died: aetherd has proof of its death; log is mapped up to the end of the slots. Aborts what the publisher had claimed
- * and not committed, sets its bit in `died` unless it had left before, and wakes subscribers.
- * !died: it has closed; log is mapped for sizeof(ae_log) bytes. As a rule there is nothing left to do, because the
- * publisher has left by itself.
+ * death: a new id of this death, of which aetherd has proof; log is mapped up to the end of the slots. Aborts what the
+ * publisher had claimed and not committed, stores the id in `died` unless it had left before, and wakes subscribers.
+ * 0: it has closed; log is mapped for sizeof(ae_log) bytes. As a rule there is nothing left to do, because it has left
+ * by itself.
  *
  * Free the grant afterwards: the record must not be granted again before.
  */
-uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uint32_t record, bool died);
+uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uint32_t record, uint64_t death);
 
 /*
  * Prepares the cursor record, which is free, for a new reliable subscriber. Publishers don't count the subscriber until
@@ -53,5 +52,8 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
  * done again.
  */
 void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record);
+
+/* Stores how many subscribers of all policies the topic has. log: the first sizeof(ae_log) bytes suffice. */
+void ae_topic_set_subscribers(ae_log *log, uint64_t count);
 
 #endif

@@ -47,6 +47,7 @@ static void before_store(void) {
 #define RECORD 5u /* of the publisher or subscriber that a step is for */
 #define BIT (1ull << RECORD)
 #define OTHER (1ull << 9)
+#define DEATH 77u /* the id of a death */
 
 enum verb { ADMIT_PUBLISHER, RETIRE_CLOSED, RETIRE_DEAD, ADMIT_SUBSCRIBER, RETIRE_SUBSCRIBER, VERBS };
 
@@ -57,7 +58,7 @@ static void step(const struct ring *ring, enum verb verb, uint32_t record) {
         break;
     case RETIRE_CLOSED:
     case RETIRE_DEAD:
-        (void)ae_topic_retire_publisher(ring->log, &ring->geometry, record, verb == RETIRE_DEAD);
+        (void)ae_topic_retire_publisher(ring->log, &ring->geometry, record, verb == RETIRE_DEAD ? DEATH : 0);
         break;
     case ADMIT_SUBSCRIBER:
         ae_topic_admit_subscriber(ring->log, ring->cursors, record);
@@ -214,11 +215,11 @@ static const struct stream {
     uint64_t open, died, unfenced;
 } streams[] = {
     {0, 0, 0},
-    {0, OTHER, OTHER},
-    {0, BIT | OTHER, BIT},
+    {0, 9, OTHER},
+    {0, 9, BIT},
     {OTHER, 0, BIT},
-    {OTHER, 2 * OTHER, 0},
-    {OTHER, BIT, BIT | OTHER},
+    {OTHER, 9, 0},
+    {OTHER, 9, BIT | OTHER},
     {~BIT, UINT64_MAX, UINT64_MAX},
 };
 #define STREAMS (sizeof streams / sizeof streams[0])
@@ -260,10 +261,10 @@ static void admission_is_cut(struct ring *ring, const struct stream *before, str
             assert_same(expected, ring);
         step(ring, died ? RETIRE_DEAD : RETIRE_CLOSED, RECORD);
         assert_int_equal(load(&stream->open), before->open);
-        assert_true(!died || !open || (load(&stream->died) & BIT) != 0);
+        assert_true(!died || !open || load(&stream->died) == DEATH);
         step(ring, ADMIT_PUBLISHER, RECORD);
         if (died && open && before->open != 0)
-            ae_store_relaxed(&image_log(expected)->stream.died, before->died | BIT);
+            ae_store_relaxed(&image_log(expected)->stream.died, DEATH);
         assert_in_range(load(&stream->joins), 42, 43);
         ae_store_relaxed(&image_log(expected)->stream.joins, load(&stream->joins));
         assert_in_range(load(&ring->log->wake.wake), 1, 2);
@@ -388,11 +389,11 @@ static void retirement_is_cut(struct ring *ring, enum left left, bool alone, str
     leave_behind(ring, left, alone);
     image_save(before, ring);
     const uint64_t pending = pending_slots(ring, left);
-    assert_int_equal(ae_topic_retire_publisher(ring->log, &ring->geometry, RECORD, true), pending);
+    assert_int_equal(ae_topic_retire_publisher(ring->log, &ring->geometry, RECORD, DEATH), pending);
     assert_int_equal(load(&stream->open), alone ? 0 : OTHER);
-    assert_int_equal(load(&stream->died), left == CLOSED ? 0 : BIT);
+    assert_int_equal(load(&stream->died), left == CLOSED ? 0 : DEATH);
     assert_int_equal(load(&stream->joins), load(&image_log(before)->stream.joins));
-    assert_int_equal(load(&ring->log->wake.wake), load(&image_log(before)->wake.wake) + (left != CLOSED));
+    assert_int_equal(load(&ring->log->wake.wake), load(&image_log(before)->wake.wake) + 1);
     assert_int_equal(ae_claim_mode(load(&ring->log->claim.claim)), AE_MODE_SHARED);
     image_save(expected, ring);
     for (unsigned n = 0; cut; n++) {
@@ -402,8 +403,8 @@ static void retirement_is_cut(struct ring *ring, enum left left, bool alone, str
         cut = step_killed(ring, RETIRE_DEAD, n);
         /* Once the bit is clear, subscribers and publishers take the end of this publisher for known. */
         if (left != CLOSED && (load(&stream->open) & BIT) == 0)
-            assert_true((load(&stream->died) & BIT) != 0 && pending_slots(ring, left) == 0);
-        aborted = ae_topic_retire_publisher(ring->log, &ring->geometry, RECORD, true);
+            assert_true(load(&stream->died) == DEATH && pending_slots(ring, left) == 0);
+        aborted = ae_topic_retire_publisher(ring->log, &ring->geometry, RECORD, DEATH);
         assert_true(aborted <= pending && (cut || aborted == 0));
         assert_in_range(load(&ring->log->wake.wake) - load(&image_log(expected)->wake.wake), 0, 1);
         ae_store_relaxed(&ring->log->wake.wake, load(&image_log(expected)->wake.wake));
@@ -455,9 +456,8 @@ static void closed_publishers_are_retired(void **state) {
             memcpy(log, ring.log, sizeof *log);
             memcpy(expected, ring.log, sizeof *log);
             ae_store_relaxed(&expected->stream.open, streams[s].open);
-            /* With a bit in `died` alone it may be that a killed aetherd hasn't woken anybody. */
-            ae_store_relaxed(&expected->wake.wake, open || (streams[s].died & BIT) != 0 ? 2 : 1);
-            assert_int_equal(ae_topic_retire_publisher(log, &ring.geometry, RECORD, false), 0);
+            ae_store_relaxed(&expected->wake.wake, open ? 2 : 1);
+            assert_int_equal(ae_topic_retire_publisher(log, &ring.geometry, RECORD, 0), 0);
             assert_memory_equal(log, expected, sizeof *log);
         }
     }
@@ -493,8 +493,8 @@ static void streams_are_as_documented(void **state) {
             open &= ~bit;
         } else {
             const bool dies = (r >> 16 & 1) != 0;
-            (void)ae_topic_retire_publisher(ring.log, &ring.geometry, record, dies);
-            died |= dies ? open & bit : 0;
+            (void)ae_topic_retire_publisher(ring.log, &ring.geometry, record, dies ? i + 1 : 0);
+            died = dies && (open & bit) != 0 ? i + 1 : died;
             open &= ~bit;
             granted &= ~bit;
         }
@@ -639,7 +639,7 @@ static void hostile_words_do_no_harm(void **state) {
             if (verb == RETIRE_CLOSED || verb == RETIRE_DEAD)
                 assert_true((load(&ring.log->stream.open) >> record & 1) == 0);
             if (verb == RETIRE_DEAD && open)
-                assert_true((load(&ring.log->stream.died) >> record & 1) == 1);
+                assert_true(load(&ring.log->stream.died) == DEATH);
             if (verb == ADMIT_SUBSCRIBER || verb == RETIRE_SUBSCRIBER)
                 assert_true((load(&ring.cursors->active.active) >> record & 1) == 0);
             if (verb == ADMIT_SUBSCRIBER)

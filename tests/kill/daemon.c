@@ -134,7 +134,7 @@ static void repair_badly(uint32_t record) {
     }
 }
 
-static void retire_dead_badly(uint32_t record) {
+static void retire_dead_badly(uint32_t record, uint64_t death) {
     const uint64_t bit = 1ull << record;
     ae_log *log = world.log;
     const bool open = (ae_load_acquire(&log->stream.open) & bit) != 0;
@@ -144,11 +144,11 @@ static void retire_dead_badly(uint32_t record) {
     else
         repair_badly(record);
     if (open && world.broken != BROKEN_LATE_DIED)
-        (void)ae_fetch_or(&log->stream.died, bit);
+        ae_store_relaxed(&log->stream.died, death);
     if (world.broken != BROKEN_KEEP_OPEN)
-        (void)ae_topic_retire_publisher(log, &world.geometry, record, false);
+        (void)ae_topic_retire_publisher(log, &world.geometry, record, 0);
     if (open && world.broken == BROKEN_LATE_DIED)
-        (void)ae_fetch_or(&log->stream.died, bit);
+        ae_store_relaxed(&log->stream.died, death);
 }
 
 void perform_daemons(const struct call *call) {
@@ -165,9 +165,9 @@ void perform_daemons(const struct call *call) {
         break;
     case RETIRE_PUBLISHER:
         if (call->died && broken >= BROKEN_NO_ABORT && broken <= BROKEN_LATE_DIED)
-            retire_dead_badly(publisher);
+            retire_dead_badly(publisher, call->death);
         else
-            (void)ae_topic_retire_publisher(world.log, &world.geometry, publisher, call->died);
+            (void)ae_topic_retire_publisher(world.log, &world.geometry, publisher, call->died ? call->death : 0);
         break;
     case ADMIT_SUBSCRIBER:
         if (broken == BROKEN_KEEP_BIT)
@@ -187,6 +187,7 @@ void perform_daemons(const struct call *call) {
 /* ---- what must hold after a step, and after a part of it ---- */
 
 void begin_daemons(struct call *call) {
+    call->death = ++world.deaths;
     call->open_before = ae_load_acquire(&world.log->stream.open);
     call->joins_before = ae_load_acquire(&world.log->stream.joins);
     call->claim_before = claim_end();
@@ -206,8 +207,8 @@ static void check_died(const struct call *call, bool done) {
     if (died == 0 && others == 0)
         world.died = 0; /* a new stream begins */
     if (died != world.died || (done && call->open_before == 0 && died != 0))
-        wrong("record %u was admitted while open was %#llx: died is %#llx, and was %#x", call->publisher->record,
-              (unsigned long long)call->open_before, (unsigned long long)died, world.died);
+        wrong("record %u was admitted while open was %#llx: died is %llu, and was %llu", call->publisher->record,
+              (unsigned long long)call->open_before, (unsigned long long)died, (unsigned long long)world.died);
 }
 
 static void publisher_admitted(const struct call *call) {
@@ -244,7 +245,7 @@ static void publisher_retired(const struct call *call) {
     struct publisher *publisher = call->publisher;
 
     if (call->died && !publisher->left)
-        world.died |= (uint32_t)bit_of(publisher);
+        world.died = call->death;
     keep_figures(publisher);
     publisher->life = publisher->life == DEAD ? RETIRED : ABSENT;
 }
@@ -286,8 +287,8 @@ void daemon_dies(struct call *call) {
         publisher->left = (open & bit_of(publisher)) == 0;
         publisher->life = CLOSED;
     }
-    if (call->verb == RETIRE_PUBLISHER && call->died && !publisher->left && (died & bit_of(publisher)) != 0) {
-        world.died |= (uint32_t)bit_of(publisher);
+    if (call->verb == RETIRE_PUBLISHER && call->died && !publisher->left && died == call->death) {
+        world.died = call->death;
         publisher->left = (open & bit_of(publisher)) == 0; /* but for what wakes subscribers it is retired */
     }
     /*

@@ -298,9 +298,9 @@ static void check_end_of_stream(void) {
     for (unsigned i = 0; i < count; i++)
         close_publisher(list[i]);
     if (ae_load_acquire(&world.log->stream.open) != 0 || ae_load_acquire(&world.log->stream.died) != world.died)
-        wrong("all publishers have left, but open is %#llx and died %#llx, not %#x",
+        wrong("all publishers have left, but open is %#llx and died %llu, not %llu",
               (unsigned long long)ae_load_acquire(&world.log->stream.open),
-              (unsigned long long)ae_load_acquire(&world.log->stream.died), world.died);
+              (unsigned long long)ae_load_acquire(&world.log->stream.died), (unsigned long long)world.died);
     for (unsigned i = 0; i < world.subscriber_count; i++) {
         const struct subscriber *l = &world.subscribers[i];
         aether_stream stream;

@@ -74,7 +74,7 @@ void world_make(const aether_topic_config *config) {
     memset(world.ledger, 0, world.top * sizeof world.ledger[0]);
     world.pace = paces[mix(world.seed) % 4];
     world.clock_ns = 1ull << 40;
-    world.tick = world.top = world.aborted = world.died = 0;
+    world.tick = world.top = world.aborted = world.died = world.deaths = 0;
     world.publisher_count = world.subscriber_count = world.peer_count = 0;
     (void)new_peer(); /* peer 0, which is stepped */
     if (ae_geometry_make(&world.geometry, config) != 0)

@@ -119,6 +119,7 @@ struct call {
     struct publisher *publisher;
     struct subscriber *subscriber;
     bool died;                   /* RETIRE_PUBLISHER: aetherd has proof of its death */
+    uint64_t death;              /* the id of that death */
     size_t count;                /* messages */
     size_t lens[BATCH_MAX];      /* bytes of each */
     struct iovec iov[BATCH_MAX]; /* messages, or the pieces of one */
@@ -193,7 +194,8 @@ struct world {
     uint64_t published_end; /* one past the highest sequence whose publish has returned */
     uint64_t aborted;       /* in the ledger */
     unsigned publisher_count, subscriber_count, peer_count;
-    uint32_t died; /* records whose `died` bit has to be set */
+    uint64_t died;   /* what the word of the stream has to be */
+    uint64_t deaths; /* ids of deaths that were given out */
     struct entry ledger[LEDGER_MAX];
     struct publisher publishers[PUBLISHERS_MAX];
     struct subscriber subscribers[SUBSCRIBERS_MAX];

@@ -230,13 +230,18 @@ typedef struct ae_wake_block {
 typedef struct ae_stream_block {
     /* set by aetherd before it admits a publisher; cleared by the publisher at its close, by aetherd after its death */
     ae_u64 open;
-    /* aetherd: set after a death, before `open` is cleared; all cleared when a publisher comes while there is none */
+    /*
+     * aetherd: the id of the last death, stored before `open` is cleared; 0: no publisher of the present stream has
+     * died. A new stream begins when a publisher comes while there is none
+     */
     ae_u64 died;
     /* aetherd: publishers admitted since the topic was created */
     ae_u64 joins;
     /* set by a publisher that membarrier doesn't reach; cleared by aetherd when it gives the record out again */
     ae_u64 unfenced;
-    uint8_t reserved[96];
+    /* aetherd: subscribers that are open, of all policies */
+    ae_u64 subscribers;
+    uint8_t reserved[88];
 } ae_stream_block;
 
 typedef struct ae_publisher_record {
