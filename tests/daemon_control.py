@@ -31,9 +31,9 @@ def case_roles():
         publisher = client.open(PUBLISHER, "a/b", max_message=100, capacity=64, start_seq=7)
         reliable = client.open(RELIABLE, "a/b")
         observer = client.open(BEST_EFFORT, "a/b")
-        assert [access(fd) for fd in publisher.fds] == [os.O_RDWR, os.O_RDWR, os.O_RDONLY]
-        assert [access(fd) for fd in reliable.fds] == [os.O_RDONLY, os.O_RDWR, os.O_RDWR]
-        assert [access(fd) for fd in observer.fds] == [os.O_RDONLY, os.O_RDWR]
+        assert [access(fd) for fd in publisher.fds] == [os.O_RDWR, os.O_RDWR, os.O_RDONLY, os.O_RDONLY]
+        assert [access(fd) for fd in reliable.fds] == [os.O_RDONLY, os.O_RDWR, os.O_RDWR, os.O_RDWR]
+        assert [access(fd) for fd in observer.fds] == [os.O_RDONLY, os.O_RDWR, os.O_RDWR]
         for reply in (publisher, reliable, observer):
             assert (reply.max_message, reply.capacity, reply.slot_size, reply.start_seq) == (100, 64, 112, 7)
             assert os.fstat(reply.fds[0]).st_size == reply.log_bytes
@@ -136,12 +136,12 @@ def case_join():
             first = client.open(RELIABLE, "t")
             assert first.record == 0
             at = lib.RECORDS_OFF + first.record * lib.RECORD_SIZE
-            assert lib.read_word(first.fds[2], at) == seq
-            assert lib.read_word(first.fds[2], lib.ACTIVE_OFF) == 0
+            assert lib.read_word(first.fds[lib.FD_CURSORS], at) == seq
+            assert lib.read_word(first.fds[lib.FD_CURSORS], lib.ACTIVE_OFF) == 0
             assert lib.read_word(first.fds[0], lib.EVICT_OFF) == turn << 32
-            lib.write_word(first.fds[2], lib.ACTIVE_OFF, 1)
+            lib.write_word(first.fds[lib.FD_CURSORS], lib.ACTIVE_OFF, 1)
             assert client.give_back(first.grant_id).type == lib.DONE
-            assert lib.read_word(first.fds[2], lib.ACTIVE_OFF) == 0
+            assert lib.read_word(first.fds[lib.FD_CURSORS], lib.ACTIVE_OFF) == 0
             first.close()
         publisher.close()
 
@@ -176,7 +176,7 @@ def case_topics():
         assert client.remove("t").type == lib.DONE
         refused(client.remove("t"), errno.ENOENT)
         assert client.remove("n" * 255).type == lib.DONE
-        assert [name for name in daemon.objects() if name.startswith(("log", "cursors"))] == []
+        assert [name for name in daemon.objects() if name.startswith(("log", "cursors", "notes"))] == []
 
 
 def case_exclusive():
@@ -202,7 +202,7 @@ def case_reliable_records():
         replies = [client.open(RELIABLE, "t") for _ in range(63)]
         assert sorted([reply.record for reply in replies] + [other.record]) == list(range(64))
         refused(client.open(RELIABLE, "t"), errno.EUSERS, 64)
-        cursors = replies[0].fds[2]
+        cursors = replies[0].fds[lib.FD_CURSORS]
         assert lib.read_word(cursors, lib.ACTIVE_OFF) == 1 << other.record
         other.end()
         await_true(lambda: lib.read_word(cursors, lib.ACTIVE_OFF) == 0, "publishers no longer wait for the dead subscriber")

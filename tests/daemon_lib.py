@@ -27,7 +27,8 @@ VERSION = 5
 HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)
 PUBLISHER, RELIABLE, BEST_EFFORT = 1, 2, 3
 PACKET_MAX = 1024
-CURSORS_BYTES = 12288
+CURSORS_BYTES, NOTES_BYTES = 12288, 4096
+FD_LOG, FD_STATS, FD_NOTES, FD_CURSORS = range(4)
 ACTIVE_OFF, RECORDS_OFF, RECORD_SIZE = 128, 512, 128
 CLAIM_OFF, POSITION_OFF, WAKE_OFF, EVICT_OFF = 128, 136, 256, 1024
 CLAIM_NOBODY = 0x3FFF
@@ -300,8 +301,8 @@ def helper_main(path, role, topic):
     reply = client.open(int(role), topic)
     assert reply.type == OPENED, getattr(reply, "text", reply.type)
     if reply.role == RELIABLE:
-        active = read_word(reply.fds[2], ACTIVE_OFF)
-        write_word(reply.fds[2], ACTIVE_OFF, active | 1 << reply.record)
+        active = read_word(reply.fds[FD_CURSORS], ACTIVE_OFF)
+        write_word(reply.fds[FD_CURSORS], ACTIVE_OFF, active | 1 << reply.record)
     print(client.id, reply.grant_id, reply.record, flush=True)
     sys.stdin.buffer.read()
     os._exit(0)

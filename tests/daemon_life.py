@@ -216,10 +216,10 @@ def case_adopt():
         with Client(daemon.path) as client:
             refused(client.open(PUBLISHER, "t"), errno.EBUSY, "publisher", os.getpid())
             refused(client.create("t", capacity=64), errno.EEXIST, 128)
-            assert lib.read_word(held.fds[2], lib.ACTIVE_OFF) == 1 << alive.record
+            assert lib.read_word(held.fds[lib.FD_CURSORS], lib.ACTIVE_OFF) == 1 << alive.record
             joined = client.open(RELIABLE, "t")
             assert joined.record == dead.record and joined.geometry_matches(held)
-            assert lib.read_word(joined.fds[2], lib.RECORDS_OFF + lib.RECORD_SIZE * joined.record) == 777
+            assert lib.read_word(joined.fds[lib.FD_CURSORS], lib.RECORDS_OFF + lib.RECORD_SIZE * joined.record) == 777
             assert joined.grant_id > max(held.grant_id, alive.grant_id, dead.grant_id)
             assert client.id > publisher.id
             joined.close()
@@ -283,7 +283,7 @@ def case_leftovers():
             client.create("t")
             daemon.kill()
         foreign = daemon.object("")[:-1] + "0.log-1"  # of another instance
-        for name in ("log-999", "cursors-999", "token-999", "stats-999", "junk"):
+        for name in ("log-999", "cursors-999", "notes-999", "token-999", "stats-999", "junk"):
             with open(daemon.object(name), "w", encoding="utf-8") as f:
                 f.write("x")
         with open(foreign, "w", encoding="utf-8") as f:
@@ -291,7 +291,7 @@ def case_leftovers():
         try:
             daemon.start()
             kinds = sorted(name.split("-")[0] for name in daemon.objects())
-            assert kinds == ["cursors", "log", "registry", "totals"], kinds
+            assert kinds == ["cursors", "log", "notes", "registry", "totals"], kinds
             assert os.path.exists(foreign)
         finally:
             os.unlink(foreign)

@@ -31,6 +31,7 @@ struct arena {
     ae_log log;
     unsigned char slots_and_lanes[SLOTS_BYTES + STAMPS_BYTES + LANES_BYTES];
     ae_cursors cursors;
+    ae_notes notes;
     _Alignas(AE_BLOCK) unsigned char records[2 * HANDLES][RECORD_BYTES]; /* of publishers, of subscribers */
     struct ae_publisher publishers[HANDLES];
     struct ae_subscriber subscribers[HANDLES];
@@ -149,7 +150,7 @@ static void reset(const struct config *config) {
     if (config->capacity * config->slot_size > SLOTS_BYTES || config->lane_bytes * AE_PUBLISHERS_MAX > LANES_BYTES ||
         config->max_message > COPY_BYTES || config->capacity * sizeof(ae_u64) > STAMPS_BYTES)
         loom_ops.impossible("the topic is too large for the harness");
-    ae_topic_format(&arena.log, &arena.cursors, &geometry, 1);
+    ae_topic_format(&arena.log, &arena.cursors, &arena.notes, &geometry, 1);
 }
 
 /* The words of a record of statistics that go with each other; the others are read by tools alone. */
@@ -201,7 +202,7 @@ static void *word(int kind, uint64_t i, uint64_t j) {
     case CURSOR:
         return &arena.cursors.records[i].cursor;
     case WANT:
-        return &arena.cursors.want.want;
+        return &arena.notes.want.want;
     case UNFENCED:
         return &arena.log.stream.unfenced;
     case STAMP:
@@ -219,7 +220,7 @@ static void *word(int kind, uint64_t i, uint64_t j) {
 static void publisher_open(uint32_t p, uint32_t record) {
     ae_topic_admit_publisher(&arena.log, record);
     memset(arena.records[p], 0, RECORD_BYTES);
-    ae_publisher_init(&arena.publishers[p], &geometry, record, &arena.log, &arena.cursors, arena.loans[p],
+    ae_publisher_init(&arena.publishers[p], &geometry, record, &arena.log, &arena.cursors, &arena.notes, arena.loans[p],
                       record_of(p));
 }
 
@@ -277,7 +278,7 @@ static void subscriber_open(uint32_t s, uint32_t record, int policy, int from, i
         .policy = (aether_policy)policy, .from = (aether_from)from, .views = (aether_views)views};
 
     ae_subscriber_init(&arena.subscribers[s], &geometry, record, &arena.log,
-                       policy == AETHER_RELIABLE ? &arena.cursors : NULL, &options, arena.copies[s],
+                       policy == AETHER_RELIABLE ? &arena.cursors : NULL, &arena.notes, &options, arena.copies[s],
                        record_of(HANDLES + s));
     arena.subscribers[s].copies_size = COPY_BYTES;
     arena.subscribers[s].hot.cursor_mask = 0; /* rings this small would never store it */

@@ -218,7 +218,7 @@ static int collect_names(const struct ae_broker *broker, struct names *names) {
     const struct ae_registry *registry = &broker->registry;
 
     names->count = 0;
-    names->list = calloc(2 + 2 * (size_t)registry->topics_max + 2 * (size_t)registry->clients_max, sizeof *names->list);
+    names->list = calloc(2 + 3 * (size_t)registry->topics_max + 2 * (size_t)registry->clients_max, sizeof *names->list);
     if (names->list == NULL)
         return -ENOMEM;
     ae_name_registry(&broker->instance, names->list[names->count++]);
@@ -228,6 +228,7 @@ static int collect_names(const struct ae_broker *broker, struct names *names) {
             continue;
         ae_name_log(&broker->instance, registry->topics[t].topic_id, names->list[names->count++]);
         ae_name_cursors(&broker->instance, registry->topics[t].topic_id, names->list[names->count++]);
+        ae_name_notes(&broker->instance, registry->topics[t].topic_id, names->list[names->count++]);
     }
     for (uint32_t i = 0; i < registry->clients_max; i++) {
         if (ae_record_state(&registry->clients[i].state) != AE_RECORD_LIVE)

@@ -15,7 +15,7 @@
 
 struct ae_reply {
     struct ae_msg msg;
-    int fds[AE_OPEN_FDS]; /* the caller's, to be closed after sending */
+    int fds[AE_FDS_MAX]; /* the caller's, to be closed after sending */
     int fd_count;
 };
 

@@ -95,7 +95,7 @@ static struct ae_msg open_topic(const struct client *client, uint32_t role, cons
     (void)snprintf(msg.u.open.topic.topic, sizeof msg.u.open.topic.topic, "%s", topic);
     struct ae_reply reply = ask(client, &msg);
     if (reply.msg.type == AE_MSG_OPENED)
-        assert_int_equal(reply.fd_count, role == AE_ROLE_BEST_EFFORT ? 2 : 3);
+        assert_int_equal(reply.fd_count, role == AE_ROLE_BEST_EFFORT ? 3 : 4);
     else
         assert_int_equal(reply.fd_count, 0);
     for (int i = 0; i < reply.fd_count; i++)

@@ -20,6 +20,13 @@ int ae_objects_open_cursors(const struct ae_broker *broker, const ae_registry_to
     return ae_segment_open(name, writable, broker->instance.uid, topic->geometry.cursors_bytes, NULL);
 }
 
+int ae_objects_open_notes(const struct ae_broker *broker, const ae_registry_topic *topic, bool writable) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    ae_name_notes(&broker->instance, topic->topic_id, name);
+    return ae_segment_open(name, writable, broker->instance.uid, AE_NOTES_BYTES, NULL);
+}
+
 int ae_objects_map_log(int fd, uint64_t log_bytes, struct ae_objects *objects) {
     void *base;
     const int rc = ae_segment_map(fd, log_bytes, true, false, &base);
@@ -30,16 +37,20 @@ int ae_objects_map_log(int fd, uint64_t log_bytes, struct ae_objects *objects) {
     return rc;
 }
 
-static int map_cursors(const struct ae_broker *broker, const ae_registry_topic *topic, struct ae_objects *objects) {
-    int fd = ae_objects_open_cursors(broker, topic, true);
-    void *base;
-
+/* Maps a whole object read-write and closes its descriptor. fd may be an error. */
+static int map_all(int fd, uint64_t bytes, void **base) {
     if (fd < 0)
         return fd;
-    const int rc = ae_segment_map(fd, sizeof *objects->cursors, true, false, &base);
-    if (rc == 0)
-        objects->cursors = base;
+    const int rc = ae_segment_map(fd, bytes, true, false, base);
     ae_close(&fd);
+    return rc;
+}
+
+static int map_cursors(const struct ae_broker *broker, const ae_registry_topic *topic, struct ae_objects *objects) {
+    void *base = NULL;
+    const int rc = map_all(ae_objects_open_cursors(broker, topic, true), sizeof *objects->cursors, &base);
+
+    objects->cursors = base;
     return rc;
 }
 
@@ -79,22 +90,26 @@ static int create_object(const char *name, uint64_t size, uint64_t allocated) {
 
 int ae_objects_create(const struct ae_broker *broker, const ae_registry_topic *topic) {
     const ae_geometry *geometry = &topic->geometry;
-    char log[AE_OBJECT_NAME_SIZE], cursors[AE_OBJECT_NAME_SIZE];
-    struct ae_objects objects;
+    char log[AE_OBJECT_NAME_SIZE], cursors[AE_OBJECT_NAME_SIZE], notes[AE_OBJECT_NAME_SIZE];
+    struct ae_objects objects = {0};
+    void *notes_base = NULL;
     int rc;
 
     ae_name_log(&broker->instance, topic->topic_id, log);
     ae_name_cursors(&broker->instance, topic->topic_id, cursors);
+    ae_name_notes(&broker->instance, topic->topic_id, notes);
     if ((rc = create_object(log, geometry->log_bytes, geometry->lanes_off)) != 0)
         return rc;
     if ((rc = create_object(cursors, geometry->cursors_bytes, geometry->cursors_bytes)) != 0 ||
-        (rc = ae_objects_map(broker, topic, sizeof(ae_log), true, &objects)) != 0) {
+        (rc = create_object(notes, AE_NOTES_BYTES, AE_NOTES_BYTES)) != 0 ||
+        (rc = ae_objects_map(broker, topic, sizeof(ae_log), true, &objects)) != 0 ||
+        (rc = map_all(ae_objects_open_notes(broker, topic, true), AE_NOTES_BYTES, &notes_base)) != 0)
         ae_objects_remove(broker, topic->topic_id);
-        return rc;
-    }
-    ae_topic_format(objects.log, objects.cursors, geometry, topic->topic_id);
+    else
+        ae_topic_format(objects.log, objects.cursors, notes_base, geometry, topic->topic_id);
+    ae_segment_unmap(notes_base, AE_NOTES_BYTES);
     ae_objects_unmap(&objects);
-    return 0;
+    return rc;
 }
 
 int ae_objects_allocate_lane(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record, int fd) {
@@ -121,6 +136,8 @@ void ae_objects_remove(const struct ae_broker *broker, uint64_t topic_id) {
     ae_segment_remove(name);
     ae_name_cursors(&broker->instance, topic_id, name);
     ae_segment_remove(name);
+    ae_name_notes(&broker->instance, topic_id, name);
+    ae_segment_remove(name);
 }
 
 bool ae_objects_error_passes(int rc) {
@@ -133,6 +150,10 @@ int ae_objects_fit(const struct ae_broker *broker, const ae_registry_topic *topi
     if (fd >= 0) {
         ae_close(&fd);
         fd = ae_objects_open_cursors(broker, topic, true);
+    }
+    if (fd >= 0) {
+        ae_close(&fd);
+        fd = ae_objects_open_notes(broker, topic, true);
     }
     if (fd < 0)
         return ae_objects_error_passes(fd) ? fd : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * objects.h - how aetherd creates, opens, maps and removes the two shared-memory objects of a topic.
+ * objects.h - how aetherd creates, opens, maps and removes the shared-memory objects of a topic.
  *
  * Of a topic's record only the id and the geometry are used. aetherd keeps no object open or mapped. Descriptors and
  * mappings belong to the caller. Errors are those of segment.h.
@@ -10,7 +10,7 @@
 
 #include "broker/state.h"
 
-/* Creates and formats both objects, without lanes. On an error neither is left behind. */
+/* Creates and formats all objects, without lanes. On an error none is left behind. */
 int ae_objects_create(const struct ae_broker *broker, const ae_registry_topic *topic);
 
 /*
@@ -21,7 +21,7 @@ int ae_objects_allocate_lane(const struct ae_broker *broker, const ae_registry_t
 void ae_objects_remove(const struct ae_broker *broker, uint64_t topic_id);
 
 /*
- * 1 if both exist, belong to our user, and are as large as the geometry says; 0 if not; -errno with a text if that
+ * 1 if all exist, belong to our user, and are as large as the geometry says; 0 if not; -errno with a text if that
  * can't be found out now.
  */
 int ae_objects_fit(const struct ae_broker *broker, const ae_registry_topic *topic);
@@ -32,6 +32,7 @@ bool ae_objects_error_passes(int rc);
 /* Open one of the objects. Return the descriptor. */
 int ae_objects_open_log(const struct ae_broker *broker, const ae_registry_topic *topic, bool writable);
 int ae_objects_open_cursors(const struct ae_broker *broker, const ae_registry_topic *topic, bool writable);
+int ae_objects_open_notes(const struct ae_broker *broker, const ae_registry_topic *topic, bool writable);
 
 /*
  * The `position` of the log, which is open as fd: the topic's end or a sequence before it. start_seq if it can't be

@@ -41,13 +41,16 @@ static int choose_record(struct ae_broker *broker, const ae_registry_topic *topi
 /* The descriptors but that of the statistics. */
 static int open_objects(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role,
                         struct ae_opened *opened) {
-    opened->fds[AE_OPEN_LOG] = ae_objects_open_log(broker, topic, role == AE_ROLE_PUBLISHER);
-    if (opened->fds[AE_OPEN_LOG] < 0)
-        return opened->fds[AE_OPEN_LOG];
+    int *fds = opened->fds;
+
+    if ((fds[AE_FD_LOG] = ae_objects_open_log(broker, topic, role == AE_ROLE_PUBLISHER)) < 0)
+        return fds[AE_FD_LOG];
+    if ((fds[AE_FD_NOTES] = ae_objects_open_notes(broker, topic, role != AE_ROLE_PUBLISHER)) < 0)
+        return fds[AE_FD_NOTES];
     if (role == AE_ROLE_BEST_EFFORT)
         return 0;
-    opened->fds[AE_OPEN_CURSORS] = ae_objects_open_cursors(broker, topic, role == AE_ROLE_RELIABLE);
-    return opened->fds[AE_OPEN_CURSORS] < 0 ? opened->fds[AE_OPEN_CURSORS] : 0;
+    fds[AE_FD_CURSORS] = ae_objects_open_cursors(broker, topic, role == AE_ROLE_RELIABLE);
+    return fds[AE_FD_CURSORS] < 0 ? fds[AE_FD_CURSORS] : 0;
 }
 
 static int open_stats(const struct ae_broker *broker, const ae_registry_topic *topic, const ae_registry_grant *grant,
@@ -56,7 +59,7 @@ static int open_stats(const struct ae_broker *broker, const ae_registry_topic *t
 
     if (fd < 0)
         return ae_fail(fd, "no statistics for topic '%s': %s", topic->name, aether_errmsg());
-    opened->fds[AE_OPEN_STATS] = fd;
+    opened->fds[AE_FD_STATS] = fd;
     return 0;
 }
 
@@ -81,7 +84,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     uint32_t grant;
     int rc;
 
-    *opened = (struct ae_opened){.fds = {-1, -1, -1}};
+    *opened = (struct ae_opened){.fds = {-1, -1, -1, -1}};
     if (role != AE_ROLE_PUBLISHER && role != AE_ROLE_RELIABLE && role != AE_ROLE_BEST_EFFORT)
         return ae_fail(-EPROTO, "role %" PRIu32 " is unknown: use 1 to 3", role);
     if ((rc = ae_grants_find_free(broker, &grant)) != 0 || (rc = ae_topics_provide(broker, request, &topic)) != 0)
@@ -96,12 +99,12 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     new.granted_ns = ae_now_ns();
     /* The statistics last: their record stays allocated, and an open that fails must not make the object larger. */
     if ((rc = open_objects(broker, topic, role, opened)) != 0 ||
-        (rc = prepare(broker, topic, role, new.record, opened->fds[AE_OPEN_LOG], &objects)) != 0 ||
+        (rc = prepare(broker, topic, role, new.record, opened->fds[AE_FD_LOG], &objects)) != 0 ||
         (rc = ae_client_stats_choose(broker, client, &new.stats)) != 0 ||
         (rc = open_stats(broker, topic, &new, opened)) != 0)
         goto failed;
-    new.granted_seq = ae_objects_position(topic, opened->fds[AE_OPEN_LOG]);
-    opened->fd_count = role == AE_ROLE_BEST_EFFORT ? AE_OPEN_CURSORS : AE_OPEN_FDS;
+    new.granted_seq = ae_objects_position(topic, opened->fds[AE_FD_LOG]);
+    opened->fd_count = role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FDS_MAX;
     ae_topics_take_type(broker, topic, request);
     /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */
     if (role == AE_ROLE_RELIABLE)
@@ -119,7 +122,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
 
 failed:
     ae_objects_unmap(&objects);
-    for (int i = 0; i < AE_OPEN_FDS; i++)
+    for (int i = 0; i < AE_FDS_MAX; i++)
         ae_close(&opened->fds[i]);
     return rc;
 }

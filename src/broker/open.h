@@ -6,13 +6,10 @@
 #include "broker/state.h"
 #include "protocol/message.h"
 
-/* The descriptors of an OPENED, in the protocol's order. */
-enum { AE_OPEN_LOG, AE_OPEN_STATS, AE_OPEN_CURSORS, AE_OPEN_FDS };
-
 struct ae_opened {
     const ae_registry_grant *grant;
     const ae_registry_topic *topic;
-    int fds[AE_OPEN_FDS]; /* without cursors if the role is best effort; owned by the caller */
+    int fds[AE_FDS_MAX]; /* without cursors if the role is best effort; owned by the caller */
     int fd_count;
 };
 

@@ -124,7 +124,8 @@ static int create_topic(struct ae_broker *broker, const char *name, const ae_geo
     ae_index_add_topic(&broker->index, t);
     ae_registry_changed(&broker->registry);
     ae_log_line(AE_LOG_INFO, "topic '%s' created: %" PRIu64 " slots of %" PRIu32 " bytes, %s", name, geometry->capacity,
-                geometry->slot_size, ae_text_size(size, geometry->lanes_off + geometry->cursors_bytes));
+                geometry->slot_size,
+                ae_text_size(size, geometry->lanes_off + geometry->cursors_bytes + AE_NOTES_BYTES));
     *topic = record;
     return 0;
 }

@@ -290,16 +290,17 @@ static void descriptors_come_in_order(void **state) {
         const struct ae_msg msg = {.type = AE_MSG_OPEN,
                                    .u.open = {.role = role, .topic = {.topic = "t", .capacity = 8}}};
         struct ae_reply reply = {0};
-        uint64_t magics[AE_OPEN_FDS] = {0};
+        uint64_t magics[AE_FDS_MAX] = {0};
         ae_broker_handle(&broker, a.index, &msg, &reply);
-        assert_int_equal(reply.fd_count, role == AE_ROLE_BEST_EFFORT ? 2 : 3);
+        assert_int_equal(reply.fd_count, role == AE_ROLE_BEST_EFFORT ? 3 : 4);
         for (int i = 0; i < reply.fd_count; i++) {
             assert_int_equal(pread(reply.fds[i], &magics[i], sizeof magics[i], 0), sizeof magics[i]);
             ae_close(&reply.fds[i]);
         }
         assert_int_equal(magics[0], AE_LOG_MAGIC);
         assert_int_equal(magics[1], AE_STATS_MAGIC);
-        assert_int_equal(magics[2], role == AE_ROLE_BEST_EFFORT ? 0 : AE_CURSORS_MAGIC);
+        assert_int_equal(magics[2], AE_NOTES_MAGIC);
+        assert_int_equal(magics[3], role == AE_ROLE_BEST_EFFORT ? 0 : AE_CURSORS_MAGIC);
     }
     die(&a);
 }

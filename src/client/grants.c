@@ -18,10 +18,12 @@ static uint64_t stats_bytes(const struct ae_grant *grant) {
 
 static void unmap(struct ae_grant *grant) {
     ae_segment_unmap(grant->stats, stats_bytes(grant));
+    ae_segment_unmap(grant->notes, AE_NOTES_BYTES);
     ae_segment_unmap(grant->cursors, grant->geometry.cursors_bytes);
     ae_segment_unmap(grant->log, grant->geometry.log_bytes);
     free(grant->buffer);
     grant->stats = NULL;
+    grant->notes = NULL;
     grant->cursors = NULL;
     grant->log = NULL;
     grant->buffer = NULL;
@@ -45,15 +47,18 @@ static int map(struct ae_grant *grant, const struct ae_reply *reply) {
     const bool publisher = grant->role == AE_ROLE_PUBLISHER;
     const uint64_t stats_off = AE_STATS_RECORDS_OFF + (uint64_t)reply->msg.u.opened.stats * AE_STATS_RECORD;
     void *stats = NULL;
-    int rc = ae_segment_map(reply->fds[0], grant->geometry.log_bytes, publisher, false, &grant->log);
+    int rc = ae_segment_map(reply->fds[AE_FD_LOG], grant->geometry.log_bytes, publisher, false, &grant->log);
 
     if (rc == 0)
         rc = populate_log(grant, publisher);
     if (rc == 0)
-        rc = ae_segment_map_part(reply->fds[1], stats_off, stats_bytes(grant), true, true, &stats);
+        rc = ae_segment_map_part(reply->fds[AE_FD_STATS], stats_off, stats_bytes(grant), true, true, &stats);
     grant->stats = stats;
+    if (rc == 0)
+        rc = ae_segment_map(reply->fds[AE_FD_NOTES], AE_NOTES_BYTES, !publisher, true, &grant->notes);
     if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)
-        rc = ae_segment_map(reply->fds[2], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
+        rc =
+            ae_segment_map(reply->fds[AE_FD_CURSORS], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
     if (rc != 0)
         unmap(grant);
     return rc;
@@ -69,7 +74,7 @@ static int check_opened(struct ae_grant *grant, const struct ae_reply *reply) {
                        grant->record);
     if (reply->msg.u.opened.stats >= AE_REGISTRY_GRANTS_LIMIT)
         return ae_fail(-EPROTO, "aetherd granted statistics record %u: there is none", reply->msg.u.opened.stats);
-    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? 2 : 3))
+    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FDS_MAX))
         return ae_fail(-EMFILE, "topic's file descriptors didn't arrive: raise this program's limit (ulimit -n)");
     return ae_geometry_check(&grant->geometry);
 }

@@ -18,10 +18,10 @@ struct ae_grant {
     struct ae_grant *next, **link; /* in the list of its client */
     struct aether_client *client;
     uint32_t role, record;
-    ae_geometry geometry;   /* checked */
-    void *log, *cursors;    /* mappings; cursors is NULL for best effort */
-    ae_stats_record *stats; /* its record in the client's statistics, mapped */
-    void *buffer;           /* private memory of the handle, freed when the objects are unmapped; may be NULL */
+    ae_geometry geometry;        /* checked */
+    void *log, *cursors, *notes; /* mappings; cursors is NULL for best effort */
+    ae_stats_record *stats;      /* its record in the client's statistics, mapped */
+    void *buffer;                /* private memory of the handle, freed when the objects are unmapped; may be NULL */
     void (*leave)(struct ae_grant *grant); /* leaves the topic; called before the objects are unmapped */
 };
 

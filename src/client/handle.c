@@ -33,7 +33,7 @@ AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, co
     }
     handle->grant.buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&handle->grant.geometry));
     ae_publisher_init(&handle->ring, &handle->grant.geometry, handle->grant.record, handle->grant.log,
-                      handle->grant.cursors, handle->grant.buffer, handle->grant.stats);
+                      handle->grant.cursors, handle->grant.notes, handle->grant.buffer, handle->grant.stats);
     if (handle->grant.buffer == NULL) {
         ae_grant_close(&handle->grant);
         return ae_fail(-ENOMEM, "out of memory for the loans of a publisher");
@@ -96,7 +96,7 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
     copies = ae_subscriber_copies_bytes(&handle->grant.geometry, options);
     handle->grant.buffer = copies != 0 ? malloc(copies) : NULL;
     ae_subscriber_init(&handle->ring, &handle->grant.geometry, handle->grant.record, handle->grant.log,
-                       handle->grant.cursors, options, handle->grant.buffer, handle->grant.stats);
+                       handle->grant.cursors, handle->grant.notes, options, handle->grant.buffer, handle->grant.stats);
     if (copies != 0 && handle->grant.buffer == NULL) {
         ae_grant_close(&handle->grant);
         return ae_fail(-ENOMEM, "out of memory for copies of messages: %zu bytes", copies);

@@ -18,7 +18,7 @@ static inline aether_subscriber *handle_open(const struct ring *ring, uint32_t r
     handle->grant.buffer = malloc(copies + 1);
     check_setup(handle->grant.buffer != NULL, "copies");
     ae_subscriber_init(&handle->ring, &ring->geometry, record, ring->log,
-                       policy == AETHER_RELIABLE ? ring->cursors : NULL, &options, handle->grant.buffer,
+                       policy == AETHER_RELIABLE ? ring->cursors : NULL, ring->notes, &options, handle->grant.buffer,
                        &scratch_stats);
     return &handle->ring.hot;
 }

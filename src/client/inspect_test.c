@@ -116,7 +116,7 @@ static void figures(void **state) {
     assert_int_equal(info.capacity, CAPACITY);
     assert_int_equal(info.slot_size, 112);
     assert_int_equal(info.max_message, 100);
-    assert_int_equal(info.memory_bytes, topic->geometry.log_bytes + topic->geometry.cursors_bytes);
+    assert_int_equal(info.memory_bytes, topic->geometry.log_bytes + topic->geometry.cursors_bytes + AE_NOTES_BYTES);
     assert_int_equal(info.publishers, 1);
     assert_int_equal(info.reliable, 1);
     assert_int_equal(info.best_effort, 1);
@@ -239,7 +239,7 @@ static void lanes_and_eviction(void **state) {
     assert_int_equal(info.type_size, 32);
     assert_int_equal(info.joins, 3);
     assert_int_equal(info.max_lag, 30);
-    assert_int_equal(info.memory_bytes, geometry->lanes_off + geometry->cursors_bytes);
+    assert_int_equal(info.memory_bytes, geometry->lanes_off + geometry->cursors_bytes + AE_NOTES_BYTES);
 
     ae_name_log(&f->on.instance, 1, name);
     const int fd = ae_segment_open(name, true, getuid(), geometry->log_bytes, NULL);
@@ -248,7 +248,8 @@ static void lanes_and_eviction(void **state) {
     ae_store_relaxed(&log->evict[0], 5ull << 32 | 9 << 2 | AE_EVICT_LANE);
     ae_store_relaxed(&log->evict[1], 6ull << 32);
     assert_int_equal(aether_inspect_find(f->inspector, "large", &info), 1);
-    assert_int_equal(info.memory_bytes, geometry->lanes_off + geometry->lane_bytes + geometry->cursors_bytes);
+    assert_int_equal(info.memory_bytes,
+                     geometry->lanes_off + geometry->lane_bytes + geometry->cursors_bytes + AE_NOTES_BYTES);
     assert_int_equal(info.max_lag, 5);
     assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
     assert_int_equal(daemon.memory_bytes, info.memory_bytes);
@@ -373,7 +374,7 @@ static void lost_objects(void **state) {
     assert_int_equal(info.messages, 0);
     assert_int_equal(info.next_seq, 5);
     assert_int_equal(info.reliable, 1);
-    assert_int_equal(info.memory_bytes, topic->geometry.log_bytes + topic->geometry.cursors_bytes);
+    assert_int_equal(info.memory_bytes, topic->geometry.log_bytes + topic->geometry.cursors_bytes + AE_NOTES_BYTES);
     assert_int_equal(aether_inspect_peer(f->inspector, 1, &cursor, &peer), 1);
     assert_int_equal(peer.next, 5);
 }

@@ -161,7 +161,8 @@ static void instance_and_clients(void **state) {
     assert_int_equal(instance.subscribers, 3);
     assert_int_equal(instance.daemon.topics, 1);
     assert_int_equal(instance.daemon.clients, 2);
-    assert_int_equal(instance.daemon.memory_bytes, f->topic->geometry.log_bytes + f->topic->geometry.cursors_bytes);
+    assert_int_equal(instance.daemon.memory_bytes,
+                     f->topic->geometry.log_bytes + f->topic->geometry.cursors_bytes + AE_NOTES_BYTES);
     assert_int_equal(aether_metrics_next(f->metrics, &f->out), 1);
     assert_int_equal(aether_metrics_client(f->metrics, &cursor, &client), 1);
     assert_int_equal(client.client_id, CLIENT);

@@ -143,7 +143,7 @@ static void closes_in_every_state(void **state) {
             aether_notifier_arm(f.notifier);
         if (i % 4 == 2)
             publish_one(&f);
-        while (i % 8 == 3 && ae_load_acquire(&f.ring.cursors->want.want) != ae_load_acquire(&f.ring.log->wake.wake))
+        while (i % 8 == 3 && ae_load_acquire(&f.ring.notes->want.want) != ae_load_acquire(&f.ring.log->wake.wake))
             sched_yield(); /* until the helper thread sleeps, or is about to */
         publisher_close(&f.publisher);
         close_all(&f);

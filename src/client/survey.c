@@ -261,7 +261,7 @@ uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topi
         ae_name_log(&survey->instance, topic->topic_id, name);
         (void)ae_segment_allocated(name, survey->instance.uid, geometry->log_bytes, &log_bytes);
     }
-    return log_bytes + geometry->cursors_bytes;
+    return log_bytes + geometry->cursors_bytes + AE_NOTES_BYTES;
 }
 
 void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info) {

@@ -456,7 +456,7 @@ static void closes_in_every_order(void **state) {
         if (round % 2 == 0)
             assert_int_equal(is_readable(f, 0), 0);
         while (round % 16 == 14 &&
-               ae_load_acquire(&f->ring[4].cursors->want.want) != ae_load_acquire(&f->ring[4].log->wake.wake))
+               ae_load_acquire(&f->ring[4].notes->want.want) != ae_load_acquire(&f->ring[4].log->wake.wake))
             sched_yield(); /* the helper sleeps, or is about to */
         if (round % 4 == 0)
             publish_one(f, 3);
@@ -641,9 +641,9 @@ static void an_overwritten_note_only_delays(void **state) {
             assert_int_equal(is_readable(f, 0), 0);
         else
             assert_int_equal(next_named(f, MS), -1); /* leaves a note */
-        while (ae_load_acquire(&f->ring[1].cursors->want.want) != ae_load_acquire(&f->ring[1].log->wake.wake))
+        while (ae_load_acquire(&f->ring[1].notes->want.want) != ae_load_acquire(&f->ring[1].log->wake.wake))
             sched_yield();
-        ae_store_release(&f->ring[1].cursors->want.want, 0);
+        ae_store_release(&f->ring[1].notes->want.want, 0);
         publish_one(f, 1);
         if (way == 0)
             assert_int_equal(is_readable(f, -1), 1);

@@ -28,10 +28,13 @@ enum ae_msg_type {
 
     /* From the daemon. */
     AE_MSG_WELCOME = 2, /* with the fd of the token, unless the client is resumed */
-    AE_MSG_OPENED = 4,  /* with the fds of the log, the statistics and, unless best effort, the cursors */
+    AE_MSG_OPENED = 4,  /* with fds: AE_FD_* */
     AE_MSG_DONE = 9,
     AE_MSG_ERROR = 10 /* a negative errno code and a text */
 };
+
+/* The fds of an OPENED. There are no cursors if the role is best effort. */
+enum { AE_FD_LOG, AE_FD_STATS, AE_FD_NOTES, AE_FD_CURSORS, AE_FDS_MAX };
 
 struct ae_topic_request {
     /* Terminated by a NUL here, not in the packet. The decoder refuses a name that contains a NUL. */

@@ -28,7 +28,8 @@ static uint64_t has_store16(const ae_geometry *geometry) {
 }
 
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
-                       const ae_cursors *cursors, unsigned char *buffer, ae_stats_record *stats) {
+                       const ae_cursors *cursors, const ae_notes *notes, unsigned char *buffer,
+                       ae_stats_record *stats) {
     const bool registered = ae_wake_register();
     const uint64_t next = ae_claim_end(log, geometry, ae_load_relaxed(&log->claim.position));
 
@@ -46,7 +47,7 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
                 .inline_max = ae_inline_max(geometry),
                 .max_message = geometry->max_message,
                 .store16 = has_store16(geometry),
-                .want = &cursors->want.want,
+                .want = &notes->want.want,
                 .wake = ae_load_relaxed(&log->wake.wake),
             },
         .log = log,
@@ -149,8 +150,8 @@ static void populate_lanes(struct ae_subscriber *s) {
 }
 
 void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
-                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies,
-                        ae_stats_record *stats) {
+                        ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
+                        unsigned char *copies, ae_stats_record *stats) {
     const uint64_t every = geometry->capacity / 8 < CURSOR_EVERY_MAX ? geometry->capacity / 8 : CURSOR_EVERY_MAX;
     const uint64_t position = ae_load_relaxed(&log->claim.position);
     uint64_t joined, back = 0, retained;
@@ -166,6 +167,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
             },
         .log = log,
         .cursors = cursors,
+        .notes = notes,
         .geometry = *geometry,
         .record = record,
         .policy = options->policy,

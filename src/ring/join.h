@@ -14,13 +14,13 @@
 /*
  * Makes *p the publisher that holds the record, and registers the process for membarrier(2).
  *
- * geometry is checked. log is mapped read-write and cursors read-only, as large as geometry says, and the record's lane
- * is allocated. The record's former holder has left, or is dead and repaired. buffer: ae_publisher_buffer_bytes()
+ * geometry is checked. log is mapped read-write, cursors and notes read-only, as large as geometry says, and the lane of
+ * the record is allocated. The record's former holder has left, or is dead and repaired. buffer: ae_publisher_buffer_bytes()
  * bytes, 64-byte aligned. stats: the first AE_STATS_PUBLISHER bytes of its record in the statistics, zeroed but for its
  * identity.
  */
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
-                       const ae_cursors *cursors, unsigned char *buffer, ae_stats_record *stats);
+                       const ae_cursors *cursors, const ae_notes *notes, unsigned char *buffer, ae_stats_record *stats);
 
 /* Leaves the topic. If it was the last publisher, subscribers see the end of the stream. */
 void ae_publisher_leave(struct ae_publisher *p);
@@ -38,8 +38,8 @@ size_t ae_subscriber_copies_bytes(const ae_geometry *geometry, const aether_subs
  * zeroed but for its identity.
  */
 void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
-                        ae_cursors *cursors, const aether_subscribe_options *options, unsigned char *copies,
-                        ae_stats_record *stats);
+                        ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
+                        unsigned char *copies, ae_stats_record *stats);
 
 /* Leaves the topic: publishers no longer wait for this subscriber. */
 void ae_subscriber_leave(struct ae_subscriber *s);

@@ -717,6 +717,8 @@ static void poison(struct ring *ring, uint64_t *random, bool whole) {
         ae_store_relaxed((ae_u64 *)(void *)(ring->log_object.rw + off), next_random(random));
     for (size_t off = 0; whole && off < ring->cursors_object.bytes; off += 8)
         ae_store_relaxed((ae_u64 *)(void *)(ring->cursors_object.rw + off), next_random(random));
+    for (size_t off = 0; whole && off < ring->notes_object.bytes; off += 8)
+        ae_store_relaxed((ae_u64 *)(void *)(ring->notes_object.rw + off), next_random(random));
     for (uint64_t i = 0; i < ring->geometry.capacity; i++) {
         const uint64_t r = next_random(random);
         ae_u64 *tag = ring_tag(ring, start + i);
@@ -733,7 +735,7 @@ static void poison(struct ring *ring, uint64_t *random, bool whole) {
         ae_store_relaxed(&ring->cursors->records[r].cursor, hostile_word(random, start));
     }
     ae_store_relaxed(&ring->cursors->active.active, next_random(random) & next_random(random));
-    ae_store_relaxed(&ring->cursors->want.want, hostile_word(random, 1));
+    ae_store_relaxed(&ring->notes->want.want, hostile_word(random, 1));
     ae_store_relaxed(&ring->log->wake.wake, hostile_word(random, 1));
     ae_store_relaxed(&ring->log->stream.open, next_random(random) & next_random(random));
     ae_store_relaxed(&ring->log->stream.joins, hostile_word(random, 1));
@@ -793,8 +795,8 @@ static void hostile_write(struct ring *ring, uint64_t *random) {
     aether_loan loans[4] = {0};
 
     assert_int_equal(ae_publisher_buffer_bytes(&ring->geometry), sizeof buffer);
-    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro, buffer,
-                      &scratch_stats);
+    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro, ring->notes_ro,
+                      buffer, &scratch_stats);
     for (int call = 0; call < 24; call++) {
         const uint64_t r = next_random(random), next = pub.hot.next;
         const struct iovec batch[3] = {{data, r >> 8 & 127}, {data, r >> 16 & 1023}, {data, r >> 26 & 2047}};

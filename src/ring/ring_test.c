@@ -140,7 +140,7 @@ static void run_case(struct ring *ring, enum form form, const aether_subscribe_o
     struct test_subscriber subscriber;
 
     ring_reset(ring);
-    ae_publisher_init(&pub, &ring->geometry, 0, ring->log, ring->cursors_ro, NULL, &scratch_stats);
+    ae_publisher_init(&pub, &ring->geometry, 0, ring->log, ring->cursors_ro, ring->notes_ro, NULL, &scratch_stats);
     publish_many(&pub, before);
     subscriber_open(&subscriber, ring, ring->log_ro, 7, options);
     account.expected = start + before - expected_back(options, before, capacity);
@@ -212,7 +212,8 @@ static void reliable_loses_only_from_before_its_join(void **state) {
                 struct ring ring;
 
                 ring_make(&ring, 16, 40, starts[s]);
-                ae_publisher_init(&pub, &ring.geometry, 3, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+                ae_publisher_init(&pub, &ring.geometry, 3, ring.log, ring.cursors_ro, ring.notes_ro, NULL,
+                                  &scratch_stats);
                 publish_many(&pub, 40);
                 subscriber_open(&subscriber, &ring, ring.log_ro, 63, &oldest);
                 publish_many(&pub, after);
@@ -245,7 +246,7 @@ static void full_ring_and_its_count(void **state) {
 
         ring_make(&ring, 8, 24, starts[s]);
         account = fast_account = (struct account){.ring = &ring, .expected = starts[s]};
-        ae_publisher_init(&pub, &ring.geometry, 5, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+        ae_publisher_init(&pub, &ring.geometry, 5, ring.log, ring.cursors_ro, ring.notes_ro, NULL, &scratch_stats);
         subscriber_open(&fast, &ring, ring.log_ro, 0, &reliable);
         subscriber_open(&slow, &ring, ring.log_ro, 63, &reliable);
         publish_many(&pub, 8);
@@ -285,7 +286,7 @@ static void batches_are_all_or_nothing(void **state) {
 
         ring_make(&ring, 8, 24, starts[s]);
         account = (struct account){.ring = &ring, .expected = starts[s]};
-        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, ring.notes_ro, NULL, &scratch_stats);
         subscriber_open(&subscriber, &ring, ring.log_ro, 0, &reliable);
         assert_int_equal(publish_batch_next(&pub, 0), 0);
         assert_int_equal(publish_batch_next(&pub, 4), 0);
@@ -317,7 +318,7 @@ static void refusals_name_the_limit(void **state) {
 
     (void)state;
     ring_make(&ring, 8, 27, 0);
-    ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+    ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, ring.notes_ro, NULL, &scratch_stats);
     assert_int_equal(aether_publish(&pub.hot, data, 28), -EMSGSIZE);
     assert_non_null(strstr(aether_errmsg(), "28"));
     assert_non_null(strstr(aether_errmsg(), "27"));
@@ -355,7 +356,8 @@ static void aborted_slots_are_skipped_and_counted(void **state) {
                 int rc;
 
                 ring_make(&ring, 8, 16, start);
-                ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+                ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, ring.notes_ro, NULL,
+                                  &scratch_stats);
                 subscriber_open(&subscriber, &ring, ring.log_ro, 1, &options);
                 publish_many(&pub, 8);
                 for (uint64_t i = 0; i < 8; i++) {
@@ -396,7 +398,7 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t count, uint
 
     ring_make(&ring, 8, 33, start);
     ae_store_relaxed(&ring.log->stream.open, before & 1); /* with and without the bias */
-    ae_publisher_init(&dead, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+    ae_publisher_init(&dead, &ring.geometry, 0, ring.log, ring.cursors_ro, ring.notes_ro, NULL, &scratch_stats);
     publish_many(&dead, before);
     seq = dead.hot.next;
     subscriber_open(&subscribers[0], &ring, ring.log_ro, 0, &reliable);
@@ -413,7 +415,7 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t count, uint
     }
     assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 0), count - committed);
     assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 0), 0);
-    ae_publisher_init(&successor, &ring.geometry, 1, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+    ae_publisher_init(&successor, &ring.geometry, 1, ring.log, ring.cursors_ro, ring.notes_ro, NULL, &scratch_stats);
     assert_int_equal(successor.hot.next, seq + count);
     for (int i = 0; i < 2; i++) { /* the aborted ones are passed over, and counted, without being delivered */
         drain(subscribers[i].handle, ONE, &accounts[i]);
@@ -544,7 +546,7 @@ static void hostile_receive(struct ring *ring, uint64_t *random) {
         subscriber.copies = guarded_map(subscriber.copies_bytes, PROT_READ | PROT_WRITE, -1);
     }
     ae_subscriber_init(&subscriber.sub, &ring->geometry, r >> 16 & 63, ring->log_ro,
-                       options.policy == AETHER_RELIABLE ? ring->cursors : NULL, &options,
+                       options.policy == AETHER_RELIABLE ? ring->cursors : NULL, ring->notes, &options,
                        ae_subscriber_copies_bytes(&ring->geometry, &options) != 0 ? subscriber.copies : NULL,
                        &scratch_stats);
     subscriber.handle = &subscriber.sub.hot;
@@ -576,8 +578,8 @@ static void hostile_publish(struct ring *ring, uint64_t *random) {
     uint64_t next;
 
     ae_store_relaxed(&ring->cursors->active.active, next_random(random) & next_random(random));
-    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro, NULL,
-                      &scratch_stats);
+    ae_publisher_init(&pub, &ring->geometry, next_random(random) & 63, ring->log, ring->cursors_ro, ring->notes_ro,
+                      NULL, &scratch_stats);
     for (int call = 0; call < 24; call++) {
         for (unsigned i = 0; i < AE_SUBSCRIBERS_MAX / 8; i++)
             ae_store_relaxed(&ring->cursors->records[next_random(random) & 63].cursor,
@@ -613,6 +615,8 @@ static void hostile_words_with(uint64_t seed) {
             if (round % 64 == 0) {
                 for (size_t off = 0; off < ring.cursors_object.bytes; off += 8)
                     ae_store_relaxed((ae_u64 *)(void *)(ring.cursors_object.rw + off), next_random(&random));
+                for (size_t off = 0; off < ring.notes_object.bytes; off += 8)
+                    ae_store_relaxed((ae_u64 *)(void *)(ring.notes_object.rw + off), next_random(&random));
             }
             hostile_publish(&ring, &random);
         }
@@ -674,7 +678,7 @@ static void lying_cursors(void **state) {
         struct ring ring;
 
         ring_make(&ring, 8, 8, 100);
-        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, NULL, &scratch_stats);
+        ae_publisher_init(&pub, &ring.geometry, 0, ring.log, ring.cursors_ro, ring.notes_ro, NULL, &scratch_stats);
         ae_store_relaxed(&ring.cursors->records[13].cursor, 100 - cases[i].behind);
         ae_store_relaxed(&ring.cursors->active.active, 1ull << 13);
         assert_int_equal(publish_next(&pub), cases[i].first);

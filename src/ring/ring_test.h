@@ -32,11 +32,13 @@ struct object {
 
 struct ring {
     ae_geometry geometry;
-    struct object log_object, cursors_object;
+    struct object log_object, cursors_object, notes_object;
     ae_log *log;
     const ae_log *log_ro;
     ae_cursors *cursors;
     const ae_cursors *cursors_ro;
+    ae_notes *notes;
+    const ae_notes *notes_ro;
 };
 
 /* A subscriber and its copies, which end at an inaccessible page. */
@@ -95,17 +97,21 @@ static inline void object_free(struct object *object) {
 static inline void ring_reset(struct ring *ring) {
     memset(ring->log_object.rw, 0, ring->log_object.bytes);
     memset(ring->cursors_object.rw, 0, ring->cursors_object.bytes);
-    ae_topic_format(ring->log, ring->cursors, &ring->geometry, 1);
+    memset(ring->notes_object.rw, 0, ring->notes_object.bytes);
+    ae_topic_format(ring->log, ring->cursors, ring->notes, &ring->geometry, 1);
 }
 
 static inline void ring_make_as(struct ring *ring, const aether_topic_config *config) {
     check_setup(ae_geometry_make(&ring->geometry, config) == 0, "geometry");
     object_make(&ring->log_object, ring->geometry.log_bytes);
     object_make(&ring->cursors_object, ring->geometry.cursors_bytes);
+    object_make(&ring->notes_object, AE_NOTES_BYTES);
     ring->log = (ae_log *)(void *)ring->log_object.rw;
     ring->log_ro = (const ae_log *)(const void *)ring->log_object.ro;
     ring->cursors = (ae_cursors *)(void *)ring->cursors_object.rw;
     ring->cursors_ro = (const ae_cursors *)(const void *)ring->cursors_object.ro;
+    ring->notes = (ae_notes *)(void *)ring->notes_object.rw;
+    ring->notes_ro = (const ae_notes *)(const void *)ring->notes_object.ro;
     ring_reset(ring);
 }
 
@@ -118,6 +124,7 @@ static inline void ring_make(struct ring *ring, uint64_t capacity, uint64_t max_
 static inline void ring_free(struct ring *ring) {
     object_free(&ring->log_object);
     object_free(&ring->cursors_object);
+    object_free(&ring->notes_object);
 }
 
 /* For publishers and subscribers whose figures a test doesn't read. */
@@ -138,7 +145,7 @@ static inline void subscriber_open(struct test_subscriber *subscriber, const str
         ae_topic_admit_subscriber(ring->log, ring->cursors, record);
     memset(&subscriber->stats, 0, sizeof subscriber->stats);
     ae_subscriber_init(&subscriber->sub, &ring->geometry, record, log,
-                       options->policy == AETHER_RELIABLE ? ring->cursors : NULL, options,
+                       options->policy == AETHER_RELIABLE ? ring->cursors : NULL, ring->notes, options,
                        need != 0 ? subscriber->copies + subscriber->copies_bytes - need : NULL, &subscriber->stats);
     subscriber->handle = &subscriber->sub.hot;
 }
@@ -156,8 +163,8 @@ static inline void publisher_open_as(struct test_publisher *publisher, const str
     publisher->buffer = aligned_alloc(AE_LANE_UNIT, ae_publisher_buffer_bytes(&ring->geometry));
     check_setup(publisher->buffer != NULL, "buffer");
     memset(&publisher->stats, 0, sizeof publisher->stats);
-    ae_publisher_init(&publisher->pub, &ring->geometry, record, ring->log, cursors, publisher->buffer,
-                      &publisher->stats);
+    ae_publisher_init(&publisher->pub, &ring->geometry, record, ring->log, cursors,
+                      cursors == ring->cursors ? ring->notes : ring->notes_ro, publisher->buffer, &publisher->stats);
     publisher->handle = &publisher->pub.hot;
 }
 

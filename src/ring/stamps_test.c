@@ -160,7 +160,7 @@ static void positions_are_random(void **state) {
 
 /* A subscriber sleeps, and the next message wakes it. */
 static void let_sleep(struct watch *watch) {
-    ae_store_relaxed(&watch->ring.cursors->want.want, word(&watch->ring.log->wake.wake));
+    ae_store_relaxed(&watch->ring.notes->want.want, word(&watch->ring.log->wake.wake));
     watch->reviewed = true;
 }
 

@@ -754,7 +754,7 @@ static void wakes_are_counted(void **state) {
         publisher_open_as(&publishers[i], &ring, i, ring.cursors_ro);
     for (int i = 0; i < 10; i++) {
         assert_int_equal(publish_as(publishers[i % 2].handle, PUBLISH, 24, 1), 0);
-        ae_store_relaxed(&ring.cursors->want.want, word(&ring.log->wake.wake)); /* a subscriber sleeps */
+        ae_store_relaxed(&ring.notes->want.want, word(&ring.log->wake.wake)); /* a subscriber sleeps */
         assert_int_equal(publish_as(publishers[i % 2].handle, PUBLISH, 24, 1), 0);
         assert_int_equal(word(&publishers[i % 2].stats.wakes), (uint64_t)i / 2 + 1);
     }

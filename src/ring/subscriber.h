@@ -15,8 +15,9 @@ struct ae_subscriber {
     /* First: the public handle points here. */
     struct aether_subscriber hot;
     const ae_log *log;
-    /* NULL for best effort and latest, which can't write to the topic. */
+    /* NULL for best effort and latest, which can't hold publishers up. */
     ae_cursors *cursors;
+    ae_notes *notes;
     /* As checked by the caller of ae_subscriber_init(). */
     ae_geometry geometry;
     uint32_t record;

@@ -16,7 +16,8 @@ static void write_header(ae_object_header *header, uint64_t magic, const ae_geom
     header->magic = magic;
 }
 
-void ae_topic_format(ae_log *log, ae_cursors *cursors, const ae_geometry *geometry, uint64_t topic_id) {
+void ae_topic_format(ae_log *log, ae_cursors *cursors, ae_notes *notes, const ae_geometry *geometry,
+                     uint64_t topic_id) {
     const uint64_t start = geometry->start_seq;
 
     ae_store_relaxed(&log->claim.position, start);
@@ -28,6 +29,7 @@ void ae_topic_format(ae_log *log, ae_cursors *cursors, const ae_geometry *geomet
     ae_store_relaxed(&log->wake.wake, 1); /* above `want`, which is 0: no subscriber sleeps */
     write_header(&log->header, AE_LOG_MAGIC, geometry, topic_id, geometry->log_bytes);
     write_header(&cursors->header, AE_CURSORS_MAGIC, geometry, topic_id, geometry->cursors_bytes);
+    write_header(&notes->header, AE_NOTES_MAGIC, geometry, topic_id, AE_NOTES_BYTES);
 }
 
 void ae_topic_admit_publisher(ae_log *log, uint32_t record) {

@@ -2,7 +2,7 @@
 /*
  * topic.h - the steps of aetherd on the words of a topic: format, admit, retire.
  *
- * These functions own the order in which the words of a topic's two objects change when the topic is created and when a
+ * These functions own the order in which the words of a topic's objects change when the topic is created and when a
  * publisher or subscriber is admitted or retired. layout.h says what the words mean. aetherd, the unit tests, the kill
  * harness and the model checker all call these functions and have no such steps of their own.
  *
@@ -17,10 +17,10 @@
 #include <aether/detail/layout.h>
 
 /*
- * Fills in the words of a new topic. Both objects are mapped read-write and hold zeros, and no other process has them
+ * Fills in the words of a new topic. All objects are mapped read-write and hold zeros, and no other process has them
  * yet. log: the first sizeof(ae_log) bytes suffice.
  */
-void ae_topic_format(ae_log *log, ae_cursors *cursors, const ae_geometry *geometry, uint64_t topic_id);
+void ae_topic_format(ae_log *log, ae_cursors *cursors, ae_notes *notes, const ae_geometry *geometry, uint64_t topic_id);
 
 /*
  * Admits a publisher to the record, which is free: it was never granted, or its former holder is retired. Call it after

@@ -182,7 +182,8 @@ static void every_word_is_formatted(void **state) {
         ring_make_as(&ring, &configs[i]);
         memset(ring.log_object.rw, 0, ring.log_object.bytes);
         memset(ring.cursors_object.rw, 0, ring.cursors_object.bytes);
-        ae_topic_format(ring.log, ring.cursors, &ring.geometry, topic_id);
+        memset(ring.notes_object.rw, 0, ring.notes_object.bytes);
+        ae_topic_format(ring.log, ring.cursors, ring.notes, &ring.geometry, topic_id);
         for (size_t off = 0; off < ring.geometry.lanes_off; off += 8)
             assert_int_equal(*(const uint64_t *)(const void *)(ring.log_object.ro + off),
                              log_word(off, &ring.geometry, topic_id));
@@ -191,6 +192,10 @@ static void every_word_is_formatted(void **state) {
                 *(const uint64_t *)(const void *)(ring.cursors_object.ro + off),
                 off < 128 ? header_word(off, AE_CURSORS_MAGIC, &ring.geometry, ring.geometry.cursors_bytes, topic_id)
                           : 0);
+        for (size_t off = 0; off < AE_NOTES_BYTES; off += 8)
+            assert_int_equal(*(const uint64_t *)(const void *)(ring.notes_object.ro + off),
+                             off < 128 ? header_word(off, AE_NOTES_MAGIC, &ring.geometry, AE_NOTES_BYTES, topic_id)
+                                       : 0);
         ring_free(&ring);
     }
 }
@@ -202,7 +207,7 @@ static void format_needs_no_slots(void **state) {
 
     (void)state;
     ring_make_as(&ring, &configs[0]);
-    ae_topic_format(log, ring.cursors, &ring.geometry, 1);
+    ae_topic_format(log, ring.cursors, ring.notes, &ring.geometry, 1);
     assert_memory_equal(log, ring.log, sizeof *log);
     guarded_unmap((unsigned char *)log, sizeof *log);
     ring_free(&ring);

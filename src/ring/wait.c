@@ -38,7 +38,7 @@ bool ae_subscriber_has_news(const struct ae_subscriber *s) {
  * wouldn't be woken. A note ahead of the wake word comes from a hostile peer and may be replaced.
  */
 bool ae_subscriber_leave_note(const struct ae_subscriber *s, uint64_t *word) {
-    ae_u64 *want = &s->cursors->want.want;
+    ae_u64 *want = &s->notes->want.want;
 
     for (int turn = 0; turn < NOTE_TRIES; turn++) {
         /* Z4 acquire, pairs Z3 (wake): with the raised word comes the message that it was raised for. */

@@ -31,7 +31,7 @@ static uint64_t wake_word(const struct ring *ring) {
 }
 
 static uint64_t want_word(const struct ring *ring) {
-    return ae_load_acquire(&ring->cursors->want.want);
+    return ae_load_acquire(&ring->notes->want.want);
 }
 
 static void await_note(const struct ring *ring) {
@@ -92,21 +92,21 @@ static void which_notes_wake(void **state) {
 
         ring_make(&ring, 8, 8, 0);
         ae_store_relaxed(&ring.log->wake.wake, word);
-        ae_store_relaxed(&ring.cursors->want.want, word - 1);
+        ae_store_relaxed(&ring.notes->want.want, word - 1);
         publisher_open(&publisher, &ring);
         for (size_t k = 0; k < sizeof lies / sizeof lies[0]; k++) {
-            ae_store_relaxed(&ring.cursors->want.want, lies[k]);
+            ae_store_relaxed(&ring.notes->want.want, lies[k]);
             publish_one(&publisher);
             publish_one(&publisher);
             assert_int_equal(wake_word(&ring), word);
         }
-        ae_store_relaxed(&ring.cursors->want.want, word);
+        ae_store_relaxed(&ring.notes->want.want, word);
         publish_one(&publisher);
         assert_int_equal(wake_word(&ring), word + 1);
         publish_one(&publisher);
         assert_int_equal(wake_word(&ring), word + 1);
         ae_store_relaxed(&ring.log->wake.wake, word + 5); /* others have woken subscribers meanwhile */
-        ae_store_relaxed(&ring.cursors->want.want, word + 5);
+        ae_store_relaxed(&ring.notes->want.want, word + 5);
         publish_one(&publisher);
         assert_int_equal(wake_word(&ring), word + 6);
         publisher_close(&publisher);
@@ -129,7 +129,7 @@ static void notes_replace_lies(void **state) {
         ae_store_relaxed(&ring.log->wake.wake, 7);
         publisher_open(&publisher, &ring);
         subscriber_open(&subscriber, &ring, ring.log_ro, 0, &reliable);
-        ae_store_relaxed(&ring.cursors->want.want, lies[i]);
+        ae_store_relaxed(&ring.notes->want.want, lies[i]);
         assert_true(ae_subscriber_sleep(&subscriber.sub, MS));
         assert_int_equal(want_word(&ring), 7);
         publish_one(&publisher);
@@ -227,7 +227,7 @@ static void lost_notes_are_bounded(void **state) {
         publisher_open_as(&publisher, &ring, 0, ring.cursors);
         start_partner(&partner, &ring, NULL, &reliable, wait_once);
         await_note(&ring);
-        ae_store_relaxed(&ring.cursors->want.want, 0); /* no publisher will wake it */
+        ae_store_relaxed(&ring.notes->want.want, 0); /* no publisher will wake it */
         publish_one(&publisher);
         end_partner(&partner);
         assert_int_equal(partner.rc, 1);

@@ -124,6 +124,10 @@ void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char
     snprintf(name, AE_OBJECT_NAME_SIZE, "%scursors-%" PRIu64, instance->prefix, topic_id);
 }
 
+void ae_name_notes(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]) {
+    snprintf(name, AE_OBJECT_NAME_SIZE, "%snotes-%" PRIu64, instance->prefix, topic_id);
+}
+
 void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]) {
     snprintf(name, AE_OBJECT_NAME_SIZE, "%stoken-%" PRIu64, instance->prefix, client_id);
 }

@@ -31,6 +31,7 @@ int ae_instance_init(struct ae_instance *instance, const char *socket_path, uint
 void ae_name_registry(const struct ae_instance *instance, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_log(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_cursors(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
+void ae_name_notes(const struct ae_instance *instance, uint64_t topic_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_token(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_stats(const struct ae_instance *instance, uint64_t client_id, char name[AE_OBJECT_NAME_SIZE]);
 void ae_name_totals(const struct ae_instance *instance, char name[AE_OBJECT_NAME_SIZE]);

@@ -667,7 +667,7 @@ static struct publisher *subscriber_sleeps(void) {
 
     if (one_in(2))
         (void)second_publisher(me);
-    ae_store_release(&world.cursors->want.want, ae_load_acquire(&world.log->wake.wake));
+    ae_store_release(&world.notes->want.want, ae_load_acquire(&world.log->wake.wake));
     return me;
 }
 

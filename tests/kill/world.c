@@ -43,16 +43,19 @@ void trace_line(const char *format, ...) {
 /* ---- the topic ---- */
 
 static void map_once(void) {
-    struct object log, cursors;
+    struct object log, cursors, notes;
 
     if (world.log != NULL)
         return;
     object_make(&log, LOG_BYTES_MAX);
     object_make(&cursors, AE_CURSORS_BYTES);
+    object_make(&notes, AE_NOTES_BYTES);
     world.log = (ae_log *)(void *)log.rw;
     world.log_ro = (const ae_log *)(const void *)log.ro;
     world.cursors = (ae_cursors *)(void *)cursors.rw;
     world.cursors_ro = (const ae_cursors *)(const void *)cursors.ro;
+    world.notes = (ae_notes *)(void *)notes.rw;
+    world.notes_ro = (const ae_notes *)(const void *)notes.ro;
     for (unsigned i = 0; i < SUBSCRIBERS_MAX; i++)
         check_setup((copies[i] = aligned_alloc(64, COPIES_BYTES)) != NULL, "memory");
     for (unsigned i = 0; i < PUBLISHERS_MAX; i++)
@@ -64,7 +67,8 @@ static void reset_objects(void) {
 
     memset(world.log, 0, g->lanes_off + RECORDS * g->lane_bytes);
     memset(world.cursors, 0, g->cursors_bytes);
-    ae_topic_format(world.log, world.cursors, g, 1);
+    memset(world.notes, 0, AE_NOTES_BYTES);
+    ae_topic_format(world.log, world.cursors, world.notes, g, 1);
 }
 
 void world_make(const aether_topic_config *config) {
@@ -105,7 +109,8 @@ static size_t move_objects(unsigned char *bytes, bool save) {
     at += move((unsigned char *)log + g->slots_off, bytes + at, g->capacity * g->slot_size, save);
     if (g->stamps_off != 0)
         at += move((unsigned char *)log + g->stamps_off, bytes + at, g->capacity * sizeof(uint64_t), save);
-    at += move(&world.cursors->active, bytes + at, sizeof(ae_active_block) + sizeof(ae_want_block), save);
+    at += move(&world.cursors->active, bytes + at, sizeof world.cursors->active, save);
+    at += move(&world.notes->want, bytes + at, sizeof world.notes->want, save);
     at += move(world.cursors->records, bytes + at, SUBSCRIBERS_MAX * sizeof world.cursors->records[0], save);
     for (unsigned i = 0; g->lane_bytes != 0 && i < world.publisher_count; i++) {
         const uint32_t record = world.publishers[i].record;
@@ -442,7 +447,7 @@ void perform(void *arg) {
         break;
     case JOIN_PUBLISHER:
         ae_publisher_init(&publisher->pub, &world.geometry, publisher->record, world.log, world.cursors_ro,
-                          buffers[publisher - world.publishers], publisher_stats(publisher));
+                          world.notes_ro, buffers[publisher - world.publishers], publisher_stats(publisher));
         publisher->pub.sampling.random = mix(world.seed) | 1; /* it depended on an address */
         break;
     case LEAVE_PUBLISHER:
@@ -459,8 +464,8 @@ void perform(void *arg) {
         break;
     case JOIN_SUBSCRIBER:
         ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro,
-                           subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL, &subscriber->options,
-                           copies[subscriber->record], subscriber_stats(subscriber));
+                           subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL, world.notes,
+                           &subscriber->options, copies[subscriber->record], subscriber_stats(subscriber));
         break;
     case LEAVE_SUBSCRIBER:
         ae_subscriber_leave(&subscriber->sub);

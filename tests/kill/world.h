@@ -181,6 +181,8 @@ struct world {
     const ae_log *log_ro;
     ae_cursors *cursors;
     const ae_cursors *cursors_ro;
+    ae_notes *notes;
+    const ae_notes *notes_ro;
     uint64_t pace; /* ns that pass from one reading of the clock to the next, on the average */
     enum broken broken;
     bool trace;      /* prints what happens on stderr */

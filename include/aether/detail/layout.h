@@ -2,14 +2,15 @@
 /*
  * detail/layout.h - the shared-memory layout, version 5. docs/layout.md draws it; the assertions below check it.
  *
- * Two objects a topic. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
+ * Three objects a topic. All integers are little-endian; there are no pointers, enums, bools, longs or size_ts.
  *
  *   log       publishers read-write, subscribers read-only
  *   cursors   publishers read-only, reliable subscribers read-write; best-effort observers don't have it
+ *   notes     publishers read-only, subscribers read-write
  *
  * Words with different writers never share an AE_BLOCK. The comment of each field names its writers.
  *
- * Nothing in a log or cursors object is trusted: each value is loaded once, checked, and the copy is used. Geometry
+ * Nothing in these objects is trusted: each value is loaded once, checked, and the copy is used. Geometry
  * comes from the daemon's reply or the registry. The headers in the objects repeat it for people who read a hex dump;
  * no program uses them.
  *
@@ -37,6 +38,7 @@ extern "C" {
 
 #define AE_LOG_MAGIC 0x0031474f4c524541ull     /* "AERLOG1\0" */
 #define AE_CURSORS_MAGIC 0x0031525543524541ull /* "AERCUR1\0" */
+#define AE_NOTES_MAGIC 0x0031544f4e524541ull   /* "AERNOT1\0" */
 
 #define AE_PUBLISHERS_MAX 64u  /* publisher records a topic: one bit each in ae_stream_block.open */
 #define AE_SUBSCRIBERS_MAX 64u /* reliable subscribers a topic: one bit each in ae_active_block.active */
@@ -285,25 +287,36 @@ typedef struct ae_active_block {
     uint8_t reserved[120];
 } ae_active_block;
 
+typedef struct ae_cursors {
+    ae_object_header header;
+    ae_active_block active;
+    uint8_t reserved0[256];
+    ae_cursor_record records[AE_SUBSCRIBERS_MAX];
+    uint8_t reserved1[3584];
+} ae_cursors;
+
+/* ---- notes object ----------------------------------------------------------------------------------------------- */
+
+/*
+ * It isn't part of the cursors, because a process that may write to these can hold publishers up. A wrong note costs
+ * wake-ups that nobody needs, or a sleep that ends late.
+ */
 typedef struct ae_want_block {
     /* subscribers: the wake word at which a subscriber sleeps */
     ae_u64 want;
     uint8_t reserved[120];
 } ae_want_block;
 
-typedef struct ae_cursors {
+typedef struct ae_notes {
     ae_object_header header;
-    ae_active_block active;
     ae_want_block want;
-    uint8_t reserved0[128];
-    ae_cursor_record records[AE_SUBSCRIBERS_MAX];
-    uint8_t reserved1[3584];
-} ae_cursors;
+    uint8_t reserved[3840];
+} ae_notes;
 
 /* ---- geometry and roles ------------------------------------------------------------------------------------------ */
 
 /*
- * The layout of a topic's two objects, the publishers that it admits, and the lag at which they evict a subscriber. A
+ * The layout of a topic's objects, the publishers that it admits, and the lag at which they evict a subscriber. A
  * geometry from any source is checked as a whole by ae_geometry_check() before it is used.
  */
 typedef struct ae_geometry {
@@ -344,6 +357,7 @@ static inline uint64_t ae_inline_max(const ae_geometry *geometry) {
 
 #define AE_LOG_SLOTS_OFF 20480u
 #define AE_CURSORS_BYTES 12288u
+#define AE_NOTES_BYTES 4096u
 
 AE_STATIC_ASSERT(sizeof(ae_u64) == 8, "shared word");
 AE_STATIC_ASSERT(sizeof(ae_object_header) == AE_BLOCK, "object header");
@@ -363,9 +377,10 @@ AE_STATIC_ASSERT(offsetof(ae_log, evict) == 1024, "evict");
 AE_STATIC_ASSERT(offsetof(ae_log, publishers) == 4096, "publishers");
 AE_STATIC_ASSERT(sizeof(ae_log) == AE_LOG_SLOTS_OFF, "slots begin on a page");
 AE_STATIC_ASSERT(offsetof(ae_cursors, active) == 128, "active");
-AE_STATIC_ASSERT(offsetof(ae_cursors, want) == 256, "want");
 AE_STATIC_ASSERT(offsetof(ae_cursors, records) == 512, "records");
 AE_STATIC_ASSERT(sizeof(ae_cursors) == AE_CURSORS_BYTES, "cursors object");
+AE_STATIC_ASSERT(offsetof(ae_notes, want) == 128, "want");
+AE_STATIC_ASSERT(sizeof(ae_notes) == AE_NOTES_BYTES, "notes object");
 AE_STATIC_ASSERT(sizeof(ae_geometry) == 88, "geometry");
 
 #ifdef __cplusplus
