@@ -456,8 +456,8 @@ def case_limits_kept():
 
 
 def small_shm():
-    """A wrapper that gives a daemon a /dev/shm of 2 MiB."""
-    script = 'mount -t tmpfs -o size=2m,mode=1777 tmpfs /dev/shm && exec "$@"'
+    """A wrapper that gives a daemon a /dev/shm of 4 MiB, of which a registry with the default limits takes 3.2."""
+    script = 'mount -t tmpfs -o size=4m,mode=1777 tmpfs /dev/shm && exec "$@"'
     probe = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", "true"], stderr=subprocess.DEVNULL, check=False)
     if probe.returncode != 0:
         raise Skip("no permission to mount")

@@ -22,7 +22,8 @@
 
 /* 1: the topic is whole. 0: it must be dropped. -errno: that can't be found out now. */
 static int check_topic(const struct ae_broker *broker, uint32_t t, ae_registry_topic *copy) {
-    if (ae_registry_read_topic(&broker->registry, t, copy) == 0 || ae_geometry_check(&copy->geometry) != 0)
+    if (ae_registry_read_topic(&broker->registry, t, copy) == 0 || ae_shape_of(copy->shape.v) != AE_SHAPE_FIXED ||
+        ae_geometry_check(&copy->geometry) != 0)
         return 0;
     return ae_objects_fit(broker, copy);
 }
@@ -98,6 +99,9 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
     /* The copy has terminated strings, and no incomplete type. */
     memcpy(topic->name, copy.name, sizeof topic->name);
     memcpy(topic->type_name, copy.type_name, sizeof topic->type_name);
+    memcpy(topic->maker, copy.maker, sizeof topic->maker);
+    memcpy(topic->type_maker, copy.type_maker, sizeof topic->type_maker);
+    topic->stated = copy.stated;
     ae_state_skip_id(broker, topic->topic_id);
     *identity = (struct identity){.topic_id = copy.topic_id, .record = t};
     memcpy(identity->name, copy.name, sizeof copy.name);
@@ -282,6 +286,7 @@ int ae_adopt(struct ae_broker *broker) {
                     ae_plural(registry->grants_max, "", "s"));
     registry->header->daemon_pid = (uint32_t)getpid();
     registry->header->started_ns = ae_realtime_ns();
+    registry->header->started_mono_ns = ae_now_ns();
     const int64_t topics = adopt_topics(broker);
     if (topics < 0)
         return (int)topics;

@@ -184,9 +184,9 @@ static void half_a_type_is_none(void **state) {
     ae_registry_topic *topic = &broker.registry.topics[0];
 
     (void)state;
-    ae_registry_set_type(topic, "long enough for two words", 2, 32);
+    ae_registry_set_type(topic, "long enough for two words", 2, 32, "maker", 42);
     topic->type_name[0] = '\0';
-    ae_registry_set_type(&broker.registry.topics[1], "whole", 3, 0);
+    ae_registry_set_type(&broker.registry.topics[1], "whole", 3, 0, "maker", 42);
     vanish();
     start();
     ae_broker_handle(&broker, client, &msg, &reply);

@@ -70,12 +70,12 @@ static int open_topic(struct ae_broker *broker, uint32_t client, const struct ae
     return 0;
 }
 
-static int create_topic(struct ae_broker *broker, const struct ae_topic_request *request) {
+static int create_topic(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request) {
     ae_registry_topic *topic;
-    const int rc = ae_topics_provide(broker, request, &topic);
+    const int rc = ae_topics_provide(broker, client, request, &topic);
 
     if (rc == 0)
-        ae_topics_take_type(broker, topic, request);
+        ae_topics_take_type(broker, client, topic, request);
     return rc;
 }
 
@@ -92,7 +92,7 @@ void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae
         rc = ae_grants_close(broker, client, msg->u.close.grant_id);
         break;
     case AE_MSG_CREATE:
-        rc = create_topic(broker, &msg->u.create);
+        rc = create_topic(broker, client, &msg->u.create);
         break;
     case AE_MSG_REMOVE:
         rc = ae_topics_remove(broker, msg->u.remove.topic);

@@ -107,6 +107,7 @@ int ae_clients_add(struct ae_broker *broker, const char client_name[AE_CLIENT_NA
     ae_record_begin(&record->state);
     record->client_id = ae_state_new_id(broker);
     record->created_ns = ae_realtime_ns();
+    record->created_mono_ns = ae_now_ns();
     record->pid = pid;
     record->uid = uid;
     memcpy(record->name, client_name, sizeof record->name);

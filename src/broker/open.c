@@ -12,6 +12,7 @@
 #include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 /* Finds a free record for a publisher or a reliable subscriber, after freeing the records of dead clients. */
 static int choose_record(struct ae_broker *broker, const ae_registry_topic *topic, uint32_t role, uint32_t *record) {
@@ -75,6 +76,26 @@ static int prepare(const struct ae_broker *broker, const ae_registry_topic *topi
     return ae_objects_map_log(log, sizeof(ae_log), objects);
 }
 
+static ae_wish wish_of(const struct ae_topic_request *request) {
+    ae_wish wish = {
+        .max_message = request->max_message,
+        .inline_max = request->inline_max,
+        .capacity = request->capacity,
+        .lane_bytes = request->lane_bytes,
+        .evict_lag = request->evict_lag,
+        .start_seq = request->start_seq,
+        .preset = request->preset,
+        .publishers = request->publishers,
+        .slow = request->slow,
+        .latency = request->latency,
+        .type_version = request->type_version,
+        .type_size = request->type_size,
+    };
+
+    memcpy(wish.type_name, request->type_name, sizeof wish.type_name);
+    return wish;
+}
+
 int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const struct ae_topic_request *request,
             struct ae_opened *opened) {
     const struct ae_registry *registry = &broker->registry;
@@ -87,7 +108,8 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     *opened = (struct ae_opened){.fds = {-1, -1, -1, -1}};
     if (role != AE_ROLE_PUBLISHER && role != AE_ROLE_RELIABLE && role != AE_ROLE_BEST_EFFORT)
         return ae_fail(-EPROTO, "role %" PRIu32 " is unknown: use 1 to 3", role);
-    if ((rc = ae_grants_find_free(broker, &grant)) != 0 || (rc = ae_topics_provide(broker, request, &topic)) != 0)
+    if ((rc = ae_grants_find_free(broker, &grant)) != 0 ||
+        (rc = ae_topics_provide(broker, client, request, &topic)) != 0)
         return rc;
     if ((rc = choose_record(broker, topic, role, &new.record)) != 0)
         return rc;
@@ -97,6 +119,8 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     new.grant_id = ae_state_new_id(broker);
     new.topic_id = topic->topic_id;
     new.granted_ns = ae_now_ns();
+    if (role != AE_ROLE_PUBLISHER)
+        new.wish = wish_of(request);
     /* The statistics last: their record stays allocated, and an open that fails must not make the object larger. */
     if ((rc = open_objects(broker, topic, role, opened)) != 0 ||
         (rc = prepare(broker, topic, role, new.record, opened->fds[AE_FD_LOG], &objects)) != 0 ||
@@ -105,7 +129,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
         goto failed;
     new.granted_seq = ae_objects_position(topic, opened->fds[AE_FD_LOG]);
     opened->fd_count = role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FDS_MAX;
-    ae_topics_take_type(broker, topic, request);
+    ae_topics_take_type(broker, client, topic, request);
     /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */
     if (role == AE_ROLE_RELIABLE)
         ae_topic_admit_subscriber(objects.log, objects.cursors, new.record);

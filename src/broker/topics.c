@@ -55,13 +55,14 @@ static int match_type(const ae_registry_topic *topic, const struct ae_topic_requ
                    type_text(wanted, request->type_name, request->type_version, request->type_size));
 }
 
-void ae_topics_take_type(const struct ae_broker *broker, ae_registry_topic *topic,
+void ae_topics_take_type(const struct ae_broker *broker, uint32_t client, ae_registry_topic *topic,
                          const struct ae_topic_request *request) {
+    const ae_registry_client *maker = &broker->registry.clients[client];
     char text[TYPE_TEXT_SIZE];
 
     if (request->type_name[0] == '\0' || topic->type_name[0] != '\0')
         return;
-    ae_registry_set_type(topic, request->type_name, request->type_version, request->type_size);
+    ae_registry_set_type(topic, request->type_name, request->type_version, request->type_size, maker->name, maker->pid);
     ae_registry_changed(&broker->registry);
     ae_log_line(AE_LOG_INFO, "topic '%s' carries %s", topic->name,
                 type_text(text, request->type_name, request->type_version, request->type_size));
@@ -94,9 +95,42 @@ static aether_topic_config config_of(const struct ae_topic_request *request) {
     };
 }
 
-static int create_topic(struct ae_broker *broker, const char *name, const ae_geometry *geometry,
-                        ae_registry_topic **topic) {
+/* Which values a request states. Its type becomes the topic's later. */
+static uint32_t stated_by(const struct ae_topic_request *request) {
+    return (request->max_message != 0 ? AE_STATED_MAX_MESSAGE : 0) |
+           (request->inline_max != 0 ? AE_STATED_INLINE_MAX : 0) | (request->capacity != 0 ? AE_STATED_CAPACITY : 0) |
+           (request->lane_bytes != 0 ? AE_STATED_LANE_BYTES : 0) | (request->evict_lag != 0 ? AE_STATED_EVICT_LAG : 0) |
+           (request->start_seq != 0 ? AE_STATED_START_SEQ : 0) | (request->preset != 0 ? AE_STATED_PRESET : 0) |
+           (request->publishers != 0 ? AE_STATED_PUBLISHERS : 0) | (request->slow != 0 ? AE_STATED_SLOW : 0) |
+           (request->latency != 0 ? AE_STATED_LATENCY : 0);
+}
+
+/* Writes everything but the state. */
+static void fill_record(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
+                        const ae_geometry *geometry, ae_registry_topic *record) {
+    const ae_registry_client *maker = &broker->registry.clients[client];
+    const size_t off = sizeof record->state;
+    ae_registry_topic new = {
+        .topic_id = ae_state_new_id(broker),
+        .created_ns = ae_realtime_ns(),
+        .created_mono_ns = ae_now_ns(),
+        .geometry = *geometry,
+        .name_len = (uint32_t)strlen(request->topic),
+        .stated = stated_by(request),
+        .preset = request->preset,
+        .shape = record->shape, /* it counts the changes over all topics of the record */
+        .maker_pid = maker->pid,
+    };
+
+    memcpy(new.name, request->topic, new.name_len);
+    memcpy(new.maker, maker->name, sizeof new.maker - 1);
+    ae_copy_in((unsigned char *)record + off, (const unsigned char *)&new + off, sizeof new - off);
+}
+
+static int create_topic(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
+                        const ae_geometry *geometry, ae_registry_topic **topic) {
     const struct ae_registry *registry = &broker->registry;
+    const char *name = request->topic;
     char size[AE_TEXT_SIZE_BYTES];
     const uint32_t t = ae_index_free_topic(&broker->index);
 
@@ -105,14 +139,7 @@ static int create_topic(struct ae_broker *broker, const char *name, const ae_geo
                        registry->topics_max);
     ae_registry_topic *record = &registry->topics[t];
     ae_record_begin(&record->state);
-    record->topic_id = ae_state_new_id(broker);
-    record->created_ns = ae_realtime_ns();
-    record->geometry = *geometry;
-    record->name_len = (uint32_t)strlen(name);
-    record->type_version = record->type_size = 0;
-    memset(record->type_name, 0, sizeof record->type_name);
-    memset(record->name, 0, sizeof record->name);
-    memcpy(record->name, name, record->name_len);
+    fill_record(broker, client, request, geometry, record);
     int rc = ae_totals_add_topic(broker, record);
     if (rc == 0)
         rc = ae_objects_create(broker, record);
@@ -120,6 +147,7 @@ static int create_topic(struct ae_broker *broker, const char *name, const ae_geo
         ae_record_free(&record->state);
         return rc;
     }
+    ae_registry_set_shape(record, AE_SHAPE_FIXED);
     ae_record_commit(&record->state);
     ae_index_add_topic(&broker->index, t);
     ae_registry_changed(&broker->registry);
@@ -140,7 +168,8 @@ static int match_topic(const ae_registry_topic *topic, const struct ae_topic_req
     return check_type(request, topic->geometry.max_message);
 }
 
-int ae_topics_provide(struct ae_broker *broker, const struct ae_topic_request *request, ae_registry_topic **topic) {
+int ae_topics_provide(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
+                      ae_registry_topic **topic) {
     const aether_topic_config config = config_of(request);
     char size[AE_TEXT_SIZE_BYTES], limit[AE_TEXT_SIZE_BYTES];
     ae_geometry geometry;
@@ -158,7 +187,7 @@ int ae_topics_provide(struct ae_broker *broker, const struct ae_topic_request *r
                        request->topic, ae_text_size(size, geometry.lanes_off + geometry.lane_bytes),
                        geometry.lane_bytes != 0 ? " with a publisher's lane" : "",
                        ae_text_size(limit, broker->limits.ring_bytes));
-    return create_topic(broker, request->topic, &geometry, topic);
+    return create_topic(broker, client, request, &geometry, topic);
 }
 
 /* ---- removing ---- */

@@ -12,14 +12,18 @@
 #include "protocol/message.h"
 
 /*
- * Finds the topic, or creates it. An existing topic must match the geometry and the type that the request states. The
- * type isn't stored yet. 0, or -errno with a text: -EINVAL, -EEXIST, -ENOSPC, -EUSERS, and the errors of
+ * Finds the topic, or creates it for this client. An existing topic must match the geometry and the type that the request
+ * states. The type isn't stored yet. 0, or -errno with a text: -EINVAL, -EEXIST, -ENOSPC, -EUSERS, and the errors of
  * ae_objects_create().
  */
-int ae_topics_provide(struct ae_broker *broker, const struct ae_topic_request *request, ae_registry_topic **topic);
+int ae_topics_provide(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
+                      ae_registry_topic **topic);
 
-/* Stores the request's type, if it states one and the topic has none. ae_topics_provide() has checked the type. */
-void ae_topics_take_type(const struct ae_broker *broker, ae_registry_topic *topic,
+/*
+ * Stores the type that the client's request states, if it states one and the topic has none. ae_topics_provide() has
+ * checked the type.
+ */
+void ae_topics_take_type(const struct ae_broker *broker, uint32_t client, ae_registry_topic *topic,
                          const struct ae_topic_request *request);
 
 /* Removes a topic that no living client has open. 0, or -errno with a text: -EINVAL, -ENOENT, -EBUSY. */

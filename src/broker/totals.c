@@ -77,6 +77,7 @@ struct last {
     ae_stats_record copy;
     ae_account account;
     struct ae_figures figures;
+    uint64_t evict; /* a reliable subscriber's eviction word */
 };
 
 static bool publisher_figures(const struct ae_objects *objects, const ae_geometry *geometry,
@@ -94,8 +95,10 @@ static bool subscriber_figures(const struct ae_objects *objects, const ae_geomet
 
     if (!ae_figures_of_subscriber(&last->account, position, last->start, last->end, &last->figures))
         return false;
-    if (grant->role == AE_ROLE_RELIABLE && ae_figures_is_evicted(objects->log, geometry, grant->record))
+    if (grant->role == AE_ROLE_RELIABLE && ae_figures_is_evicted(objects->log, geometry, grant->record)) {
         last->figures.evicted = 1;
+        last->evict = ae_load_relaxed(&objects->log->evict[grant->record]);
+    }
     return true;
 }
 
@@ -195,16 +198,19 @@ static void add_subscriber(ae_totals_topic *sum, const struct last *last, const 
     departed->aborted = figures->aborted;
     departed->skipped = figures->skipped;
     departed->evicted = (uint32_t)figures->evicted;
+    departed->reason = (uint32_t)ae_evicted(last->evict);
+    departed->held = (last->evict >> AE_EVICT_UNITS_SHIFT & AE_EVICT_UNITS_MAX) * AE_LANE_UNIT;
 }
 
 /* The record as it will be with these figures. died: the client has ended; it may have closed the handle before. */
 static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topic, const ae_registry_grant *grant,
                    const struct last *last, bool died, ae_totals_topic *sum) {
     const uint32_t client = ae_index_client(&broker->index, grant->client_id);
-    const uint64_t closed = last->copy.closed.v, now = ae_realtime_ns();
+    const uint64_t closed = last->copy.closed.v, now = ae_realtime_ns(), mono = ae_now_ns();
     ae_departed departed = {.grant_id = grant->grant_id,
                             .client_id = grant->client_id,
-                            .left_ns = closed != 0 ? ae_figures_left(closed, ae_now_ns(), now) : now,
+                            .left_ns = closed != 0 ? ae_figures_left(closed, mono, now) : now,
+                            .left_mono_ns = closed != 0 && closed < mono ? closed : mono,
                             .role = grant->role,
                             .died = died && closed == 0,
                             .messages = last->figures.messages};
@@ -229,7 +235,7 @@ bool ae_totals_fold(struct ae_broker *broker, uint32_t g, bool died) {
     const ae_registry_topic *topic;
     ae_registry_grant grant; /* a copy whose values are valid */
     ae_totals_topic sum;
-    struct last last;
+    struct last last = {.evict = 0};
 
     if (ae_registry_read_grant(&broker->registry, g, &grant) == 0 || grant.folded != 0 ||
         (topic = ae_state_topic(broker, grant.topic_id)) == NULL)

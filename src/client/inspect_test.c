@@ -222,7 +222,7 @@ static void lanes_and_eviction(void **state) {
     aether_peer_info peer;
     uint32_t cursor = 0;
 
-    ae_registry_set_type(topic, "quote", 2, 32);
+    ae_registry_set_type(topic, "quote", 2, 32, "maker", 42);
     add_grant(&f->on, 0, 1, 1, AE_ROLE_RELIABLE, 0);
     add_grant(&f->on, 1, 1, 1, AE_ROLE_RELIABLE, 1);
     publish_to(log, 100, 0);

@@ -69,6 +69,7 @@ static inline ae_registry_topic *add_configured(struct test_instance *t, uint32_
     assert_int_equal(ae_geometry_make(&topic->geometry, config), 0);
     topic->name_len = (uint32_t)strlen(name);
     memcpy(topic->name, name, strlen(name) + 1);
+    ae_registry_set_shape(topic, AE_SHAPE_FIXED);
     ae_record_commit(&topic->state);
     return topic;
 }

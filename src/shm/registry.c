@@ -67,6 +67,7 @@ int ae_registry_create(struct ae_registry *registry, const struct ae_instance *i
     header.grants_max = grants_max;
     header.daemon_pid = (uint32_t)getpid();
     header.started_ns = ae_realtime_ns();
+    header.started_mono_ns = ae_now_ns();
     header.next_id.v = 1;
     memcpy(header.socket_path, instance->socket_path, sizeof instance->socket_path);
 
@@ -176,26 +177,60 @@ static int read_record(void *copy, const ae_u64 *record, size_t size) {
     return 1;
 }
 
-_Static_assert(offsetof(ae_registry_topic, name_len) % 8 == 0 && offsetof(ae_registry_topic, reserved0) % 8 == 4 &&
-                   offsetof(ae_registry_topic, reserved0) - offsetof(ae_registry_topic, name_len) == 12,
-               "a type's version and size lie in two words with name_len and reserved0");
+_Static_assert(offsetof(ae_registry_topic, name_len) % 8 == 0 && offsetof(ae_registry_topic, stated) % 8 == 4 &&
+                   offsetof(ae_registry_topic, stated) - offsetof(ae_registry_topic, name_len) == 12,
+               "a type's version and size lie in two words with name_len and stated");
+_Static_assert(offsetof(ae_registry_topic, maker_pid) % 8 == 0 && offsetof(ae_registry_topic, type_pid) % 8 == 4,
+               "the two pids lie in one word");
 
 /* The first 8 bytes of a topic's type name. They are stored last, in one store. */
 static ae_u64 *type_word(const ae_registry_topic *topic) {
     return (ae_u64 *)(uintptr_t)topic->type_name;
 }
 
-void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size) {
-    const uint32_t numbers[] = {topic->name_len, version, size, topic->reserved0}; /* two whole 64-bit words */
-    char padded[sizeof topic->type_name] = "";
+void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size,
+                          const char *maker, uint32_t pid) {
+    /* Whole 64-bit words. */
+    const uint32_t numbers[] = {topic->name_len, version, size, topic->stated | AE_STATED_TYPE};
+    const uint32_t pids[] = {topic->maker_pid, pid};
+    char padded[sizeof topic->type_name] = "", who[sizeof topic->type_maker] = "";
     uint64_t first;
 
     memcpy(padded, name, strnlen(name, sizeof padded - 1));
     memcpy(&first, padded, sizeof first);
+    memcpy(who, maker, strnlen(maker, sizeof who - 1));
     ae_copy_in((unsigned char *)&topic->name_len, numbers, sizeof numbers);
+    ae_copy_in((unsigned char *)&topic->maker_pid, pids, sizeof pids);
+    ae_copy_in((unsigned char *)topic->type_maker, who, sizeof who);
     ae_copy_in((unsigned char *)topic->type_name + sizeof first, padded + sizeof first, sizeof padded - sizeof first);
     /* G5 release, pairs G6 (read_topic): a process that sees the name's first byte sees the whole type. */
     ae_store_release(type_word(topic), first);
+}
+
+void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape) {
+    const uint64_t word = ae_load_relaxed(&topic->shape);
+
+    /* G9 release, pairs G10 (read_topic): the geometry is stored before the word. */
+    ae_store_release(&topic->shape, ((word & ~AE_SHAPE_MASK) + AE_SHAPE_CHANGE) | shape);
+    /* G9 fence, pairs G10: no byte of the next geometry is stored before the word says OPEN. */
+    ae_fence_release();
+}
+
+uint64_t ae_registry_topic_off(const struct ae_registry *registry, const ae_registry_topic *topic) {
+    return (uint64_t)((const unsigned char *)topic - (const unsigned char *)registry->base);
+}
+
+/* What a copy may hold that was made while the topic had another shape, or got its type. */
+static void drop_incomplete(ae_registry_topic *copy, uint64_t shape, bool typed) {
+    copy->shape.v = shape;
+    if (ae_shape_of(shape) == AE_SHAPE_OPEN)
+        copy->geometry = (ae_geometry){.start_seq = copy->geometry.start_seq};
+    if (typed)
+        return;
+    copy->type_version = copy->type_size = copy->type_pid = 0;
+    copy->stated &= ~AE_STATED_TYPE;
+    memset(copy->type_name, 0, sizeof copy->type_name);
+    memset(copy->type_maker, 0, sizeof copy->type_maker);
 }
 
 int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy) {
@@ -203,6 +238,8 @@ int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_re
         return 0;
     const ae_registry_topic *record = &registry->topics[i];
     const uint64_t state = ae_load_acquire(&record->state);
+    /* G10 acquire, pairs G9: with the shape comes the geometry. */
+    const uint64_t shape = ae_load_acquire(&record->shape);
     /*
      * G6 acquire, pairs G5: loaded before the record is copied. If there was no type yet, the copy may have an
      * incomplete type, which is dropped below.
@@ -210,15 +247,17 @@ int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_re
     const uint64_t type = ae_load_acquire(type_word(record)) & 0xff;
     if (read_record(copy, &record->state, sizeof *copy) == 0 || copy->state.v != state)
         return 0;
+    /* G10 fence, pairs G9: if one copied byte belongs to another geometry, the word loaded now isn't `shape`. */
+    ae_fence_acquire();
+    const bool changed = ae_load_relaxed(&record->shape) != shape;
     if (copy->topic_id == 0 || copy->name_len > AE_TOPIC_NAME_MAX ||
         ae_topic_name_check(copy->name, copy->name_len) != 0)
         return 0;
     memset(copy->name + copy->name_len, 0, sizeof copy->name - copy->name_len);
-    if (type == 0) {
-        copy->type_version = copy->type_size = 0;
-        memset(copy->type_name, 0, sizeof copy->type_name);
-    }
+    drop_incomplete(copy, changed ? AE_SHAPE_OPEN : shape, type != 0);
     copy->type_name[sizeof copy->type_name - 1] = '\0';
+    copy->maker[sizeof copy->maker - 1] = '\0';
+    copy->type_maker[sizeof copy->type_maker - 1] = '\0';
     ae_text_clean(copy->type_name);
     return 1;
 }
@@ -248,6 +287,7 @@ int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_re
     default:
         return 0;
     }
+    copy->wish.type_name[sizeof copy->wish.type_name - 1] = '\0';
     return copy->grant_id != 0 && copy->topic_id != 0 && copy->client_id != 0 && copy->record < records &&
            copy->stats < registry->grants_max && copy->folded <= 1;
 }

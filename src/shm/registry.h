@@ -50,17 +50,26 @@ int ae_registry_replaced(const struct ae_registry *registry, const struct ae_ins
 /*
  * Make a consistent copy of record i, also while aetherd runs. 1 if the record is live and valid; 0 if it is free, is
  * being changed, or has invalid values. Strings in *copy are terminated. A topic's geometry is copied without a check:
- * the caller calls ae_geometry_check().
+ * the caller calls ae_geometry_check(). If the topic's shape is OPEN, or changed meanwhile, the copy says OPEN and has
+ * only start_seq of the geometry.
  */
 int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy);
 int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_registry_client *copy);
 int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy);
 
 /*
- * aetherd: gives a type to a live topic that has none. name: 1 to 63 bytes. A process that reads the record meanwhile,
- * or after aetherd was killed meanwhile, finds either no type or the whole type.
+ * aetherd: gives a type to a live topic that has none. name: 1 to 63 bytes. maker, pid: of the client that states it. A
+ * process that reads the record meanwhile, or after aetherd was killed meanwhile, finds either no type or the whole
+ * type.
  */
-void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size);
+void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size,
+                          const char *maker, uint32_t pid);
+
+/* aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. */
+void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape);
+
+/* Where the record lies in the object. */
+uint64_t ae_registry_topic_off(const struct ae_registry *registry, const ae_registry_topic *topic);
 
 /* aetherd: marks a live grant as folded. */
 void ae_registry_set_folded(ae_registry_grant *grant);

@@ -37,10 +37,43 @@ typedef struct ae_registry_header {
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
     ae_u64 generation;   /* raised after a topic has come, has gone or has got its type; its lower half is a futex */
-    uint8_t reserved[64];
+    uint64_t started_mono_ns; /* CLOCK_MONOTONIC of its start */
+    uint8_t reserved[56];
     char socket_path[128]; /* NUL-terminated */
     uint8_t reserved2[3840];
 } ae_registry_header;
+
+/*
+ * What a topic has beside its words. Slots come with its first publisher, after which its shape never changes.
+ *
+ *   shape word = number of changes << 8 | shape
+ *
+ * aetherd stores OPEN before it changes a geometry, and another shape after it. So a copy of a geometry is valid if and
+ * only if the word said the same shape, which isn't OPEN, before and after the copying.
+ */
+#define AE_SHAPE_OPEN 0ull  /* only subscribers: no slots, and of the geometry only start_seq */
+#define AE_SHAPE_MADE 1ull  /* created: the slots are allocated, but what nobody has stated may still change */
+#define AE_SHAPE_FIXED 2ull /* a publisher was admitted */
+
+#define AE_SHAPE_MASK 0xffull
+#define AE_SHAPE_CHANGE 0x100ull
+
+static inline uint64_t ae_shape_of(uint64_t word) {
+    return word & AE_SHAPE_MASK;
+}
+
+/* Which values of a topic were stated: a bit each. The others are defaults. */
+#define AE_STATED_MAX_MESSAGE (1u << 0)
+#define AE_STATED_INLINE_MAX (1u << 1)
+#define AE_STATED_CAPACITY (1u << 2)
+#define AE_STATED_LANE_BYTES (1u << 3)
+#define AE_STATED_EVICT_LAG (1u << 4)
+#define AE_STATED_START_SEQ (1u << 5)
+#define AE_STATED_PRESET (1u << 6)
+#define AE_STATED_PUBLISHERS (1u << 7)
+#define AE_STATED_SLOW (1u << 8)
+#define AE_STATED_LATENCY (1u << 9)
+#define AE_STATED_TYPE (1u << 10)
 
 typedef struct ae_registry_topic {
     ae_u64 state;
@@ -50,11 +83,19 @@ typedef struct ae_registry_topic {
     uint32_t name_len; /* 1..255 */
     uint32_t type_version;
     uint32_t type_size; /* bytes; 0: not stated */
-    uint32_t reserved0;
-    uint8_t reserved1[64];
+    uint32_t stated;    /* AE_STATED_* */
+    ae_u64 shape;
+    uint64_t created_mono_ns; /* CLOCK_MONOTONIC */
+    uint32_t maker_pid;       /* of the client that stated the shape */
+    uint32_t type_pid;        /* of the client that stated the type */
+    uint32_t preset;          /* aether_preset, as it was stated; 0: it wasn't */
+    uint8_t reserved0[36];
     char name[256]; /* NUL-terminated */
     /* NUL-terminated; "": no type yet. The first byte is written last: if it isn't 0, the type is complete. */
     char type_name[64];
+    char maker[64];      /* name of the client that stated the shape, NUL-terminated */
+    char type_maker[64]; /* name of the client that stated the type, NUL-terminated */
+    uint8_t reserved1[384];
 } ae_registry_topic;
 
 typedef struct ae_registry_client {
@@ -64,9 +105,18 @@ typedef struct ae_registry_client {
     uint64_t created_ns; /* CLOCK_REALTIME */
     uint32_t pid;        /* from the kernel; 0 if it is in a pid namespace that aetherd doesn't see */
     uint32_t uid;
-    char name[64]; /* NUL-terminated */
-    uint8_t reserved[16];
+    char name[64];            /* NUL-terminated */
+    uint64_t created_mono_ns; /* CLOCK_MONOTONIC */
+    uint8_t reserved[8];
 } ae_registry_client;
+
+/* What a subscriber states about its topic, as in aether_topic_config; 0 and "": nothing. It ends with the grant. */
+typedef struct ae_wish {
+    uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
+    uint32_t preset, publishers, slow, latency;
+    uint32_t type_version, type_size;
+    char type_name[64]; /* NUL-terminated */
+} ae_wish;
 
 /* One open publisher or subscriber: a client that holds a record of a topic. */
 typedef struct ae_registry_grant {
@@ -80,15 +130,23 @@ typedef struct ae_registry_grant {
     uint32_t folded;      /* 1: its figures are part of the topic's totals */
     uint64_t granted_ns;  /* CLOCK_MONOTONIC when aetherd granted it; bounds what its holder can have done */
     uint64_t granted_seq; /* the log's `position` then: the topic's end, or a sequence before it; bounds it, too */
+    ae_wish wish;         /* of a subscriber */
+    uint8_t reserved1[56];
 } ae_registry_grant;
 
 _Static_assert(sizeof(ae_registry_header) == AE_PAGE, "registry header");
 _Static_assert(offsetof(ae_registry_header, generation) == 56, "generation");
 _Static_assert(offsetof(ae_registry_header, socket_path) == 128, "socket path");
-_Static_assert(sizeof(ae_registry_topic) == 512, "registry topic");
+_Static_assert(offsetof(ae_registry_header, started_mono_ns) == 64, "start");
+_Static_assert(sizeof(ae_registry_topic) == 1024, "registry topic");
+_Static_assert(AE_PAGE % sizeof(ae_registry_topic) == 0, "a topic's record lies in one page");
 _Static_assert(offsetof(ae_registry_topic, name_len) == 112, "registry topic name length");
+_Static_assert(offsetof(ae_registry_topic, shape) == 128, "registry topic shape");
 _Static_assert(offsetof(ae_registry_topic, name) == 192, "registry topic name");
+_Static_assert(offsetof(ae_registry_topic, maker) == 512, "registry topic maker");
 _Static_assert(sizeof(ae_registry_client) == 128, "registry client");
-_Static_assert(sizeof(ae_registry_grant) == 64, "registry grant");
+_Static_assert(sizeof(ae_wish) == 136, "wish");
+_Static_assert(offsetof(ae_registry_grant, wish) == 64, "registry grant wish");
+_Static_assert(sizeof(ae_registry_grant) == 256, "registry grant");
 
 #endif

@@ -50,6 +50,7 @@ static void fill_topic(ae_registry_topic *topic) {
     topic->name_len = 3;
     memset(topic->name, 'x', sizeof topic->name);
     memcpy(topic->name, "a/b", 3);
+    ae_registry_set_shape(topic, AE_SHAPE_FIXED);
     ae_record_commit(&topic->state);
 }
 
@@ -74,10 +75,10 @@ static void created_and_opened(void **state) {
     struct ae_registry reader, second;
 
     (void)state;
-    assert_int_equal(ae_registry_bytes(TOPICS, CLIENTS, GRANTS), 8192); /* 4096 + 3 * 512 + 2 * 128 + 5 * 64 */
-    assert_int_equal(registry.bytes, 8192);
+    assert_int_equal(ae_registry_bytes(TOPICS, CLIENTS, GRANTS), 12288); /* 4096 + 3 * 1024 + 2 * 128 + 5 * 256 */
+    assert_int_equal(registry.bytes, 12288);
     assert_int_equal(registry.header->magic, AE_REGISTRY_MAGIC);
-    assert_int_equal(registry.header->bytes, 8192);
+    assert_int_equal(registry.header->bytes, 12288);
     assert_int_equal(registry.header->daemon_pid, getpid());
     assert_int_equal(ae_load_acquire(&registry.header->next_id), 1);
     assert_string_equal(registry.header->socket_path, instance.socket_path);
@@ -88,7 +89,7 @@ static void created_and_opened(void **state) {
         assert_int_equal(reader.topics_max, TOPICS);
         assert_int_equal(reader.clients_max, CLIENTS);
         assert_int_equal(reader.grants_max, GRANTS);
-        assert_int_equal((char *)reader.grants - (char *)reader.base, 4096 + 3 * 512 + 2 * 128);
+        assert_int_equal((char *)reader.grants - (char *)reader.base, 4096 + 3 * 1024 + 2 * 128);
 #ifndef AE_TSAN
         assert_int_equal(mprotect(reader.base, AE_PAGE, PROT_READ | PROT_WRITE), writable ? 0 : -1);
 #endif
@@ -155,14 +156,14 @@ static void damaged_headers(void **state) {
     assert_int_equal(ae_registry_open(&other, &instance, false), 0);
     ae_registry_close(&other);
 
-    header->bytes = 12288;
-    assert_open_fails(-EBADMSG, "damaged");
     header->bytes = 8192;
+    assert_open_fails(-EBADMSG, "damaged");
+    header->bytes = 12288;
     for (size_t i = 0; i < 3; i++) {
         const uint32_t right = *counts[i];
         for (size_t j = 0; j < sizeof wrong / sizeof wrong[0]; j++) {
             if (ae_registry_bytes(i == 0 ? wrong[j] : TOPICS, i == 1 ? wrong[j] : CLIENTS,
-                                  i == 2 ? wrong[j] : GRANTS) == 8192 &&
+                                  i == 2 ? wrong[j] : GRANTS) == 12288 &&
                 wrong[j] != 0)
                 continue; /* these limits give the same size */
             *counts[i] = wrong[j];
@@ -175,12 +176,12 @@ static void damaged_headers(void **state) {
 }
 
 static void wrong_sizes(void **state) {
-    int fd = ae_segment_open(name, true, instance.uid, 8192, NULL);
+    int fd = ae_segment_open(name, true, instance.uid, 12288, NULL);
 
     (void)state;
     assert_true(fd >= 0);
     ae_registry_close(&registry);
-    assert_int_equal(ftruncate(fd, 12288), 0);
+    assert_int_equal(ftruncate(fd, 16384), 0);
     assert_open_fails(-EBADMSG, "damaged");
     assert_int_equal(ftruncate(fd, 4096), 0);
     assert_open_fails(-EBADMSG, "damaged");
@@ -320,21 +321,33 @@ static void types(void **state) {
     assert_string_equal(topic.type_name, "");
     shared->type_version = 2; /* as if aetherd had been killed before it stored the name */
     shared->type_size = 32;
+    shared->type_pid = 41;
+    shared->stated = AE_STATED_CAPACITY | AE_STATED_TYPE;
+    memset(shared->type_maker, 'm', sizeof shared->type_maker);
     memset(shared->type_name + 1, 'x', sizeof shared->type_name - 1);
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
     assert_int_equal(topic.type_version + topic.type_size, 0);
+    assert_int_equal(topic.type_pid, 0);
+    assert_int_equal(topic.stated, AE_STATED_CAPACITY);
+    assert_string_equal(topic.type_maker, "");
     for (size_t i = 0; i < sizeof topic.type_name; i++)
         assert_int_equal(topic.type_name[i], 0);
 
-    ae_registry_set_type(shared, "quote", 3, 40);
+    shared->maker_pid = 17;
+    shared->stated = AE_STATED_CAPACITY;
+    ae_registry_set_type(shared, "quote", 3, 40, "camera", 42);
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
     assert_string_equal(topic.type_name, "quote");
     assert_int_equal(topic.type_version, 3);
     assert_int_equal(topic.type_size, 40);
+    assert_int_equal(topic.stated, AE_STATED_CAPACITY | AE_STATED_TYPE);
+    assert_int_equal(topic.maker_pid, 17);
+    assert_int_equal(topic.type_pid, 42);
+    assert_string_equal(topic.type_maker, "camera");
     assert_int_equal(shared->type_name[63], 0);
 
     memset(longest, 't', 63);
-    ae_registry_set_type(shared, longest, 0, 0);
+    ae_registry_set_type(shared, longest, 0, 0, longest, 0);
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
     assert_string_equal(topic.type_name, longest);
     memset(shared->type_name, '\n', sizeof shared->type_name); /* damaged: not terminated, and it could forge a line */
@@ -428,7 +441,7 @@ static void *retype(void *arg) {
         ae_copy_in((unsigned char *)topic->type_name, none, sizeof none);
         ae_record_commit(&topic->state);
         snprintf(type, sizeof type, "%u.0123456.%05u", n, n);
-        ae_registry_set_type(topic, type, n, n);
+        ae_registry_set_type(topic, type, n, n, type, n);
         let_read(n);
     }
     return NULL;
@@ -453,12 +466,81 @@ static void reader_never_sees_half_a_type(void **state) {
         (void)ae_fetch_add(&whole, 1);
         if (copy.type_name[0] == '\0') {
             untyped++;
-            torn += copy.type_version != 0 || copy.type_size != 0;
+            torn += copy.type_version != 0 || copy.type_size != 0 || copy.type_pid != 0 || copy.type_maker[0] != 0;
             continue;
         }
         typed++;
         snprintf(want, sizeof want, "%u.0123456.%05u", copy.type_version, copy.type_version);
-        torn += strcmp(copy.type_name, want) != 0 || copy.type_size != copy.type_version;
+        torn += strcmp(copy.type_name, want) != 0 || copy.type_size != copy.type_version ||
+                copy.type_pid != copy.type_version || strcmp(copy.type_maker, want) != 0;
+    }
+    ae_store_relaxed(&stop, 1);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    ae_registry_close(&reader);
+    assert_int_equal(torn, 0);
+}
+
+/* Of a topic without slots the geometry says only where its sequences begin. */
+static void shapes(void **state) {
+    ae_registry_topic topic, *shared = &registry.topics[0];
+
+    (void)state;
+    fill_topic(shared);
+    shared->geometry.start_seq = 5;
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_int_equal(ae_shape_of(topic.shape.v), AE_SHAPE_FIXED);
+    assert_int_equal(topic.geometry.capacity, 64);
+    const uint64_t word = shared->shape.v;
+    ae_registry_set_shape(shared, AE_SHAPE_OPEN);
+    assert_int_equal(shared->shape.v, ((word >> 8) + 1) << 8);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_int_equal(ae_shape_of(topic.shape.v), AE_SHAPE_OPEN);
+    assert_int_equal(topic.geometry.capacity, 0);
+    assert_int_equal(topic.geometry.start_seq, 5);
+    ae_registry_set_shape(shared, AE_SHAPE_MADE);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_int_equal(ae_shape_of(topic.shape.v), AE_SHAPE_MADE);
+    assert_int_equal(topic.geometry.capacity, 64);
+    assert_int_equal(ae_registry_topic_off(&registry, &registry.topics[2]), 4096 + 2 * 1024);
+}
+
+/* Gives a live topic one geometry after the other, with the same number in all values. */
+static void *reshape(void *arg) {
+    ae_registry_topic *topic = arg;
+
+    for (uint64_t n = 1; ae_load_relaxed(&stop) == 0; n = n % 99999 + 1) {
+        const uint32_t m = (uint32_t)n;
+        const ae_geometry geometry = {n, n, n, n, n, n, n, n, n, m, m, m, m};
+        ae_registry_set_shape(topic, AE_SHAPE_OPEN);
+        ae_copy_in((unsigned char *)&topic->geometry, (const unsigned char *)&geometry, sizeof geometry);
+        ae_registry_set_shape(topic, AE_SHAPE_MADE);
+        let_read((unsigned)n);
+    }
+    return NULL;
+}
+
+static void reader_never_sees_half_a_geometry(void **state) {
+    unsigned int made = 0, torn = 0;
+    struct ae_registry reader;
+    ae_registry_topic copy;
+    pthread_t writer;
+
+    (void)state;
+    fill_topic(&registry.topics[0]);
+    ae_registry_set_shape(&registry.topics[0], AE_SHAPE_OPEN);
+    assert_int_equal(ae_registry_open(&reader, &instance, false), 0);
+    ae_store_relaxed(&stop, 0);
+    assert_int_equal(pthread_create(&writer, NULL, reshape, &registry.topics[0]), 0);
+    while (made < TYPE_TURNS) {
+        assert_int_equal(ae_registry_read_topic(&reader, 0, &copy), 1);
+        if (ae_shape_of(copy.shape.v) == AE_SHAPE_OPEN) {
+            torn += copy.geometry.capacity != 0;
+            continue;
+        }
+        made++;
+        (void)ae_fetch_add(&whole, 1);
+        torn += copy.geometry.capacity == 0 || copy.geometry.capacity != copy.geometry.log_bytes ||
+                copy.geometry.latency != copy.geometry.log_bytes;
     }
     ae_store_relaxed(&stop, 1);
     assert_int_equal(pthread_join(writer, NULL), 0);
@@ -538,6 +620,8 @@ int main(void) {
         TEST(reader_never_sees_half_a_record),
         TEST(types),
         TEST(reader_never_sees_half_a_type),
+        TEST(shapes),
+        TEST(reader_never_sees_half_a_geometry),
         TEST(a_change_wakes_sleepers),
         TEST(another_object_of_the_same_name),
         TEST(another_minor_version_is_taken_over),

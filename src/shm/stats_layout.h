@@ -149,7 +149,10 @@ typedef struct ae_departed {
     uint64_t messages; /* published, or delivered */
     uint64_t lost, aborted, skipped;
     uint64_t full, stall_ns;
-    uint8_t reserved[40];
+    uint64_t left_mono_ns; /* CLOCK_MONOTONIC, as left_ns */
+    uint64_t held;         /* evicted: bytes of lane room that it held, if that was the reason */
+    uint32_t reason;       /* AE_EVICT_*; 0: not evicted */
+    uint8_t reserved[20];
     char client[64]; /* the client's name, NUL-terminated */
 } ae_departed;
 

@@ -179,7 +179,7 @@ static void a_change_is_whole_or_not_at_all(void **state) {
 }
 
 /* Copies of both objects, on which a successor works while the process under test is stopped. */
-static unsigned char registry_copy[8192] __attribute__((aligned(8)));
+static unsigned char registry_copy[12288] __attribute__((aligned(8)));
 static unsigned char totals_copy[AE_TOTALS_RECORDS_OFF + TOPICS * AE_TOTALS_RECORD] __attribute__((aligned(8)));
 
 /* Readers and a successor have each grant once, wherever the process that changes the totals was killed. */
