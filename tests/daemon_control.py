@@ -339,6 +339,53 @@ def case_version():
         still_serves(daemon)
 
 
+def case_existing():
+    """an open that asks for an existing topic creates none"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        before = daemon.objects()
+        for role in (PUBLISHER, RELIABLE, BEST_EFFORT):
+            refused(client.open(role, "t", lib.EXISTING), errno.ENOENT, "there is no topic 't'")
+        assert daemon.objects() == before
+        client.create("t")
+        reply = client.open(RELIABLE, "t", lib.EXISTING)
+        assert reply.type == lib.OPENED and reply.shape == 2
+        with open(daemon.object("registry"), "rb") as f:
+            assert lib.read_word(f.fileno(), reply.registry_off + 8) == reply.topic_id
+        reply.close()
+
+
+def case_look():
+    """a connection may look at objects, before HELLO and after it; that makes no client"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        opened = client.open(RELIABLE, "t", capacity=8)
+        before = daemon.objects()
+        sock = connect(daemon.path)
+        names = {lib.LOOK_INSTANCE: "registry", lib.LOOK_LOG: f"log-{opened.topic_id}",
+                 lib.LOOK_CURSORS: f"cursors-{opened.topic_id}", lib.LOOK_STATS: f"stats-{client.id}",
+                 lib.LOOK_TOTALS: "totals"}
+        for _ in range(2):
+            for kind, name in names.items():
+                number = {lib.LOOK_LOG: opened.topic_id, lib.LOOK_CURSORS: opened.topic_id, lib.LOOK_STATS: client.id}
+                sock.send(lib.packet(lib.LOOK, struct.pack("<IQ", kind, number.get(kind, 0))))
+                for reply in (lib.receive(sock), client.look(kind, number.get(kind, 0))):
+                    assert reply.type == lib.OBJECT and len(reply.fds) == 1
+                    assert (reply.pid, reply.uid) == (daemon.pid, os.geteuid())
+                    assert reply.prefix == "/" + daemon.prefix and reply.socket_path == daemon.path
+                    assert os.path.samestat(os.fstat(reply.fds[0]), os.stat(daemon.object(name)))
+                    assert reply.bytes == os.fstat(reply.fds[0]).st_size and access(reply.fds[0]) == os.O_RDONLY
+                    reply.close()
+        for kind in (lib.LOOK_LOG, lib.LOOK_CURSORS, lib.LOOK_STATS):
+            sock.send(lib.packet(lib.LOOK, struct.pack("<IQ", kind, 999)))
+            refused(lib.receive(sock), errno.ENOENT, 999)
+        assert daemon.objects() == before
+        sock.send(lib.hello())
+        welcome = lib.receive(sock)
+        assert welcome.type == lib.WELCOME, "it may become a client afterwards"
+        welcome.close()
+        sock.close()
+        opened.close()
+
+
 def case_order():
     """a request before HELLO, a second HELLO and a reply that is sent as a request are refused"""
     with Daemon() as daemon:
@@ -361,8 +408,9 @@ def settled_fds(daemon, client):
 
 def valid_packets():
     body = lib.topic_request("a/b", 100, 8, type_name="quote")
-    return [lib.hello("fuzz"), lib.packet(lib.OPEN, struct.pack("<I", RELIABLE) + body), lib.packet(lib.CREATE, body),
-            lib.packet(lib.REMOVE, lib.string("a/b")), lib.packet(lib.CLOSE, struct.pack("<Q", 1))]
+    return [lib.hello("fuzz"), lib.packet(lib.OPEN, struct.pack("<II", RELIABLE, 0) + body), lib.packet(lib.CREATE, body),
+            lib.packet(lib.REMOVE, lib.string("a/b")), lib.packet(lib.CLOSE, struct.pack("<Q", 1)),
+            lib.packet(lib.LOOK, struct.pack("<IQ", 0, 0))]
 
 
 def throw(daemon, data, greeted):
@@ -430,7 +478,7 @@ def case_fds():
     with Daemon() as daemon, Client(daemon.path) as witness:
         before = settled_fds(daemon, witness)
         pipe = os.pipe()
-        for count in (1, 4, 5, 100):
+        for count in (1, 5, 6, 100):
             sock = connect(daemon.path)
             socket.send_fds(sock, [lib.hello()], [pipe[0]] * count)
             assert closed(sock)
@@ -457,7 +505,7 @@ def case_never_reads():
     with Daemon() as daemon, Client(daemon.path) as witness:
         client = Client(daemon.path)
         client.sock.setblocking(False)
-        body = struct.pack("<I", BEST_EFFORT) + lib.topic_request("t", capacity=8)
+        body = struct.pack("<II", BEST_EFFORT, 0) + lib.topic_request("t", capacity=8)
         before = settled_fds(daemon, witness)
 
         def push():
@@ -554,7 +602,7 @@ def case_token_gone():
             reply.close()
             witness.give_back(reply.grant_id)
             try:
-                ghost.sock.send(lib.packet(lib.OPEN, struct.pack("<I", BEST_EFFORT) + lib.topic_request("t")))
+                ghost.sock.send(lib.packet(lib.OPEN, struct.pack("<II", BEST_EFFORT, 0) + lib.topic_request("t")))
                 reply = lib.receive(ghost.sock)
                 assert reply is None or reply.type == lib.ERROR, "the dead client is still served"
             except (BrokenPipeError, ConnectionResetError):

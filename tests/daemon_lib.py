@@ -24,8 +24,10 @@ AETHERD = os.environ.get("AETHERD", "aetherd")
 DEADLINE_S = 60  # an expected event that takes longer is a failure
 
 VERSION = 5
-HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR = range(1, 11)
+HELLO, WELCOME, OPEN, OPENED, CLOSE, CREATE, REMOVE, SHUTDOWN, DONE, ERROR, LOOK, OBJECT = range(1, 13)
 PUBLISHER, RELIABLE, BEST_EFFORT = 1, 2, 3
+EXISTING = 1
+LOOK_INSTANCE, LOOK_LOG, LOOK_CURSORS, LOOK_STATS, LOOK_TOTALS = range(5)
 PACKET_MAX = 1024
 CURSORS_BYTES, NOTES_BYTES = 12288, 4096
 FD_LOG, FD_STATS, FD_NOTES, FD_CURSORS = range(4)
@@ -108,10 +110,15 @@ class Reply:
             self.client_id, n0, n1, self.resumed, self.pid = struct.unpack("<QQQII", body)
             self.nonce = (n0, n1)
         elif self.type == OPENED:
-            fields = struct.unpack("<QQIIIQQQQQQQQQIIII", body)
-            self.grant_id, self.topic_id, self.role, self.record, self.stats = fields[:5]
+            fields = struct.unpack("<QQIIIIQQQQQQQQQQIIII", body)
+            self.grant_id, self.topic_id, self.role, self.record, self.stats, self.shape, self.registry_off = fields[:7]
             (self.log_bytes, self.cursors_bytes, self.slots_off, self.stamps_off, self.lanes_off, self.lane_bytes, self.capacity,
-             self.start_seq, self.evict_lag, self.slot_size, self.max_message, self.publishers, self.latency) = fields[5:]
+             self.start_seq, self.evict_lag, self.slot_size, self.max_message, self.publishers, self.latency) = fields[7:]
+        elif self.type == OBJECT:
+            self.pid, self.uid, self.bytes, length = struct.unpack_from("<IIQH", body)
+            self.prefix, rest = body[18:18 + length].decode(), body[18 + length:]
+            assert struct.unpack_from("<H", rest)[0] == len(rest) - 2
+            self.socket_path = rest[2:].decode()
         elif self.type == ERROR:
             self.code, length = struct.unpack_from("<iH", body)
             self.text = body[6:].decode(errors="replace")  # it may quote the name of a topic, which can be any bytes
@@ -133,7 +140,7 @@ class Reply:
 def receive(sock):
     """One packet with its fds; None at the end of the connection."""
     try:
-        data, ancillary, flags, _ = sock.recvmsg(PACKET_MAX, socket.CMSG_SPACE(4 * 4))
+        data, ancillary, flags, _ = sock.recvmsg(PACKET_MAX, socket.CMSG_SPACE(5 * 4))
     except ConnectionResetError:
         return None
     fds = array.array("i")
@@ -195,8 +202,11 @@ class Client:
         assert reply.request == self.sequence, "the reply repeats the request's id"
         return reply
 
-    def open(self, role, topic, **config):
-        return self.ask(OPEN, struct.pack("<I", role) + topic_request(topic, **config))
+    def open(self, role, topic, flags=0, **config):
+        return self.ask(OPEN, struct.pack("<II", role, flags) + topic_request(topic, **config))
+
+    def look(self, kind, number=0):
+        return self.ask(LOOK, struct.pack("<IQ", kind, number))
 
     def create(self, topic, **config):
         return self.ask(CREATE, topic_request(topic, **config))

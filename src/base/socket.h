@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AE_PACKET_FDS_MAX 4
+#define AE_PACKET_FDS_MAX 5
 
 /*
  * The longest absolute path of a socket, in bytes. An address has room for one byte more, because aetherd first binds a

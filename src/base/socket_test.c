@@ -123,13 +123,13 @@ static void packets_keep_their_bounds(void **state) {
 }
 
 static void send_is_refused(void **state) {
-    const int fds[5] = {0, 0, 0, 0, 0};
+    const int fds[AE_PACKET_FDS_MAX + 1] = {0};
     char large[1024] = {0};
     int rc = 0;
 
     (void)state;
     assert_int_equal(ae_packet_send(pair[0], "x", 0, NULL, 0), -EINVAL);
-    assert_int_equal(ae_packet_send(pair[0], "x", 1, fds, 5), -EINVAL);
+    assert_int_equal(ae_packet_send(pair[0], "x", 1, fds, AE_PACKET_FDS_MAX + 1), -EINVAL);
     assert_int_equal(ae_packet_send(pair[0], "x", 1, fds, -1), -EINVAL);
     for (int i = 0; i < 100000 && rc == 0; i++)
         rc = ae_packet_send(pair[0], large, sizeof large, NULL, 0);
@@ -138,7 +138,7 @@ static void send_is_refused(void **state) {
 
 /* Receives with room for `room` fds. That must return rc and leave no fd open. */
 static void assert_refused(size_t size, int room, int rc) {
-    int fds[AE_PACKET_FDS_MAX] = {-1, -1, -1, -1}, fd_count = room;
+    int fds[AE_PACKET_FDS_MAX] = {-1, -1, -1, -1, -1}, fd_count = room;
     const int before = open_fds();
     char buf[64];
 
@@ -157,7 +157,7 @@ static void cut_packet_leaves_no_fd(void **state) {
 
 static void too_many_fds_leave_none(void **state) {
     (void)state;
-    send_raw(pair[0], "x", 1, 5, 1);
+    send_raw(pair[0], "x", 1, AE_PACKET_FDS_MAX + 1, 1);
     assert_refused(64, AE_PACKET_FDS_MAX, -ENFILE);
     send_raw(pair[0], "x", 1, 12, 1);
     assert_refused(64, AE_PACKET_FDS_MAX, -ENFILE);

@@ -54,7 +54,7 @@ void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_
 
 static int open_topic(struct ae_broker *broker, uint32_t client, const struct ae_msg *msg, struct ae_reply *reply) {
     struct ae_opened opened;
-    const int rc = ae_open(broker, client, msg->u.open.role, &msg->u.open.topic, &opened);
+    const int rc = ae_open(broker, client, msg->u.open.role, msg->u.open.flags, &msg->u.open.topic, &opened);
 
     if (rc != 0)
         return rc;
@@ -64,6 +64,8 @@ static int open_topic(struct ae_broker *broker, uint32_t client, const struct ae
     reply->msg.u.opened.role = opened.grant->role;
     reply->msg.u.opened.record = opened.grant->record;
     reply->msg.u.opened.stats = opened.grant->stats;
+    reply->msg.u.opened.shape = (uint32_t)ae_shape_of(opened.topic->shape.v);
+    reply->msg.u.opened.registry_off = ae_registry_topic_off(&broker->registry, opened.topic);
     reply->msg.u.opened.geometry = opened.topic->geometry;
     memcpy(reply->fds, opened.fds, sizeof opened.fds);
     reply->fd_count = opened.fd_count;
@@ -72,7 +74,7 @@ static int open_topic(struct ae_broker *broker, uint32_t client, const struct ae
 
 static int create_topic(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request) {
     ae_registry_topic *topic;
-    const int rc = ae_topics_provide(broker, client, request, &topic);
+    const int rc = ae_topics_provide(broker, client, false, request, &topic);
 
     if (rc == 0)
         ae_topics_take_type(broker, client, topic, request);

@@ -36,7 +36,7 @@ void ae_broker_stop(struct ae_broker *broker);
 void ae_broker_hello(struct ae_broker *broker, const struct ae_msg *msg, uint32_t pid, uint32_t uid,
                      struct ae_reply *reply, uint32_t *client);
 
-/* Any other request of a client but SHUTDOWN. */
+/* Any other request of a client but LOOK and SHUTDOWN. */
 void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae_msg *msg, struct ae_reply *reply);
 
 /* Makes *reply an ERROR, with this code and the text of aether_errmsg(). Closes its descriptors. */

@@ -497,6 +497,35 @@ static void evict_words_have_generations(void **state) {
     die(&a);
 }
 
+/* The registry says what was stated, and by whom; what a subscriber states is its grant's, too. */
+static void statements_have_makers(void **state) {
+    const struct ae_topic_request made = {.topic = "t", .capacity = 8, .slow = AETHER_SLOW_EVICT},
+                                  typed = {.topic = "t", .capacity = 8, .type_name = "quote", .type_version = 2};
+    struct client a = enter("a"), b = enter("b");
+    const struct ae_msg mine = open_configured(&a, AE_ROLE_PUBLISHER, &made),
+                        yours = open_configured(&b, AE_ROLE_BEST_EFFORT, &typed);
+    const ae_registry_topic *topic = &broker.registry.topics[0];
+    const ae_registry_grant *grants = broker.registry.grants;
+
+    (void)state;
+    assert_int_equal(mine.u.opened.shape, AE_SHAPE_FIXED);
+    assert_int_equal(mine.u.opened.registry_off, AE_PAGE);
+    assert_int_equal(ae_shape_of(topic->shape.v), AE_SHAPE_FIXED);
+    assert_int_equal(topic->stated, AE_STATED_CAPACITY | AE_STATED_SLOW | AE_STATED_TYPE);
+    assert_string_equal(topic->maker, "a");
+    assert_int_equal(topic->maker_pid, broker.registry.clients[a.index].pid);
+    assert_string_equal(topic->type_maker, "b");
+    assert_int_equal(topic->type_pid, broker.registry.clients[b.index].pid);
+    assert_true(topic->created_mono_ns != 0 && broker.registry.clients[a.index].created_mono_ns != 0);
+    assert_int_equal(grants[0].wish.capacity, 0); /* a publisher's statement is the topic's */
+    assert_int_equal(grants[1].grant_id, yours.u.opened.grant_id);
+    assert_int_equal(grants[1].wish.capacity, 8);
+    assert_int_equal(grants[1].wish.type_version, 2);
+    assert_string_equal(grants[1].wish.type_name, "quote");
+    die(&a);
+    die(&b);
+}
+
 /* Publishers see how many subscribers are open, whether they close or die. */
 static void subscribers_are_counted(void **state) {
     struct client a = enter("a"), b = enter("b");
@@ -552,6 +581,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lanes_are_allocated_with_their_publisher, setup, teardown),
         cmocka_unit_test_setup_teardown(types_are_agreed_on, setup, teardown),
         cmocka_unit_test_setup_teardown(evict_words_have_generations, setup, teardown),
+        cmocka_unit_test_setup_teardown(statements_have_makers, setup, teardown),
         cmocka_unit_test_setup_teardown(subscribers_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_objects_are_an_error, setup, teardown),
     };

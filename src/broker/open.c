@@ -96,8 +96,9 @@ static ae_wish wish_of(const struct ae_topic_request *request) {
     return wish;
 }
 
-int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const struct ae_topic_request *request,
-            struct ae_opened *opened) {
+int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, uint32_t flags,
+            const struct ae_topic_request *request, struct ae_opened *opened) {
+    const bool existing = (flags & AE_OPEN_EXISTING) != 0;
     const struct ae_registry *registry = &broker->registry;
     ae_registry_grant new = {.client_id = registry->clients[client].client_id, .role = role};
     struct ae_objects objects = {0};
@@ -105,11 +106,11 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
     uint32_t grant;
     int rc;
 
-    *opened = (struct ae_opened){.fds = {-1, -1, -1, -1}};
+    *opened = (struct ae_opened){.fds = {-1, -1, -1, -1, -1}};
     if (role != AE_ROLE_PUBLISHER && role != AE_ROLE_RELIABLE && role != AE_ROLE_BEST_EFFORT)
         return ae_fail(-EPROTO, "role %" PRIu32 " is unknown: use 1 to 3", role);
     if ((rc = ae_grants_find_free(broker, &grant)) != 0 ||
-        (rc = ae_topics_provide(broker, client, request, &topic)) != 0)
+        (rc = ae_topics_provide(broker, client, existing, request, &topic)) != 0)
         return rc;
     if ((rc = choose_record(broker, topic, role, &new.record)) != 0)
         return rc;
@@ -128,7 +129,7 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, const stru
         (rc = open_stats(broker, topic, &new, opened)) != 0)
         goto failed;
     new.granted_seq = ae_objects_position(topic, opened->fds[AE_FD_LOG]);
-    opened->fd_count = role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FDS_MAX;
+    opened->fd_count = role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FD_CURSORS + 1;
     ae_topics_take_type(broker, client, topic, request);
     /* A subscriber's record has to be ready before a reply can be sent; a publisher's bit in `open` needs the grant. */
     if (role == AE_ROLE_RELIABLE)

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/socket.h"
 #include "broker/clients.h"
+#include "broker/look.h"
 #include "service/log.h"
 #include <aether/error.h>
 #include <errno.h>
@@ -28,7 +29,7 @@ struct connection {
     struct ae_server *server;
     struct connection *next, **link; /* in server->connections */
     struct ae_source source;
-    struct ae_timer hello; /* armed until HELLO */
+    struct ae_timer hello; /* armed until HELLO; again by each LOOK before it */
     uint32_t pid, uid;
     uint32_t client; /* AE_NO_CLIENT before HELLO */
 };
@@ -252,7 +253,13 @@ static void refuse(int fd, int code) {
 }
 
 static void answer(struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
-    if (c->client == AE_NO_CLIENT) {
+    struct ae_server *s = c->server;
+
+    if (msg->type == AE_MSG_LOOK) {
+        ae_broker_look(s->broker, msg, reply);
+        if (c->client == AE_NO_CLIENT)
+            ae_timer_arm(s->loop, &c->hello, ae_now_ns() + HELLO_TIMEOUT_NS);
+    } else if (c->client == AE_NO_CLIENT) {
         if (msg->type == AE_MSG_HELLO && msg->version == AE_PROTOCOL_VERSION)
             greet(c, msg, reply);
         else if (msg->type == AE_MSG_HELLO)
@@ -261,13 +268,13 @@ static void answer(struct connection *c, const struct ae_msg *msg, struct ae_rep
                                    "client speaks protocol version %u, aetherd version %u: use programs of one release",
                                    msg->version, AE_PROTOCOL_VERSION));
         else
-            ae_reply_error(reply, ae_fail(-EPROTO, "the first message must be HELLO"));
+            ae_reply_error(reply, ae_fail(-EPROTO, "the first message must be HELLO or LOOK"));
     } else if (msg->type == AE_MSG_SHUTDOWN) {
         ae_log_line(AE_LOG_INFO, "stop asked for by pid %" PRIu32, c->pid);
         reply->msg.type = AE_MSG_DONE;
-        ae_loop_stop(c->server->loop); /* ends the loop after this handler, which still sends the reply */
+        ae_loop_stop(s->loop); /* ends the loop after this handler, which still sends the reply */
     } else {
-        ae_broker_handle(c->server->broker, c->client, msg, reply);
+        ae_broker_handle(s->broker, c->client, msg, reply);
     }
 }
 
@@ -276,6 +283,7 @@ static void log_request(const struct connection *c, const struct ae_msg *msg, co
     static const char *const names[] = {
         [AE_MSG_HELLO] = "HELLO",   [AE_MSG_OPEN] = "OPEN",     [AE_MSG_CLOSE] = "CLOSE",
         [AE_MSG_CREATE] = "CREATE", [AE_MSG_REMOVE] = "REMOVE", [AE_MSG_SHUTDOWN] = "SHUTDOWN",
+        [AE_MSG_LOOK] = "LOOK",
     };
     const char *name = msg->type < sizeof names / sizeof names[0] && names[msg->type] != NULL ? names[msg->type] : "?";
     const char *what = "";
@@ -329,7 +337,7 @@ static bool serve_packet(struct connection *c) {
         ae_close(&reply.fds[i]);
     if (rc == -EAGAIN)
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " doesn't read its replies: connection closed", c->pid);
-    return rc == 0 && c->client != AE_NO_CLIENT;
+    return rc == 0 && (c->client != AE_NO_CLIENT || msg.type == AE_MSG_LOOK);
 }
 
 static void on_packet(struct ae_source *source, uint32_t events) {

@@ -168,7 +168,7 @@ static int match_topic(const ae_registry_topic *topic, const struct ae_topic_req
     return check_type(request, topic->geometry.max_message);
 }
 
-int ae_topics_provide(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
+int ae_topics_provide(struct ae_broker *broker, uint32_t client, bool existing, const struct ae_topic_request *request,
                       ae_registry_topic **topic) {
     const aether_topic_config config = config_of(request);
     char size[AE_TEXT_SIZE_BYTES], limit[AE_TEXT_SIZE_BYTES];
@@ -180,6 +180,8 @@ int ae_topics_provide(struct ae_broker *broker, uint32_t client, const struct ae
     *topic = find_topic(broker, request->topic);
     if (*topic != NULL)
         return match_topic(*topic, request, &config);
+    if (existing)
+        return ae_fail(-ENOENT, "there is no topic '%s'", request->topic);
     if ((rc = ae_geometry_make(&geometry, &config)) != 0 || (rc = check_type(request, geometry.max_message)) != 0)
         return rc;
     if (geometry.lanes_off + geometry.lane_bytes > broker->limits.ring_bytes)

@@ -12,11 +12,11 @@
 #include "protocol/message.h"
 
 /*
- * Finds the topic, or creates it for this client. An existing topic must match the geometry and the type that the request
- * states. The type isn't stored yet. 0, or -errno with a text: -EINVAL, -EEXIST, -ENOSPC, -EUSERS, and the errors of
- * ae_objects_create().
+ * Finds the topic, or creates it for this client, but not if `existing`. An existing topic must match the geometry and
+ * the type that the request states. The type isn't stored yet. 0, or -errno with a text: -EINVAL, -EEXIST, -ENOENT,
+ * -ENOSPC, -EUSERS, and the errors of ae_objects_create().
  */
-int ae_topics_provide(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
+int ae_topics_provide(struct ae_broker *broker, uint32_t client, bool existing, const struct ae_topic_request *request,
                       ae_registry_topic **topic);
 
 /*

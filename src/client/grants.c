@@ -72,9 +72,12 @@ static int check_opened(struct ae_grant *grant, const struct ae_reply *reply) {
     if (reply->msg.u.opened.role != grant->role || grant->record >= records)
         return ae_fail(-EPROTO, "aetherd granted role %u, record %u: not what was asked for", reply->msg.u.opened.role,
                        grant->record);
+    if (reply->msg.u.opened.shape != AE_SHAPE_FIXED)
+        return ae_fail(-EPROTO, "aetherd granted a topic of shape %u: its slots may still change",
+                       reply->msg.u.opened.shape);
     if (reply->msg.u.opened.stats >= AE_REGISTRY_GRANTS_LIMIT)
         return ae_fail(-EPROTO, "aetherd granted statistics record %u: there is none", reply->msg.u.opened.stats);
-    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FDS_MAX))
+    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FD_CURSORS + 1))
         return ae_fail(-EMFILE, "topic's file descriptors didn't arrive: raise this program's limit (ulimit -n)");
     return ae_geometry_check(&grant->geometry);
 }

@@ -13,7 +13,8 @@
 
 _Static_assert(HEADER_SIZE + 2 * sizeof(uint32_t) + AE_TEXT_MAX <= AE_PACKET_MAX, "ERROR fits");
 /* + 2: each of the two strings takes one byte more in the packet than in the struct (a length of 2 bytes, no NUL). */
-_Static_assert(HEADER_SIZE + sizeof(uint32_t) + sizeof(struct ae_topic_request) + 2 <= AE_PACKET_MAX, "OPEN fits");
+_Static_assert(HEADER_SIZE + 2 * sizeof(uint32_t) + sizeof(struct ae_topic_request) + 2 <= AE_PACKET_MAX, "OPEN fits");
+_Static_assert(AE_FDS_MAX <= AE_PACKET_FDS_MAX, "the descriptors of OPENED fit");
 
 /* An empty name is accepted here, because the packet is well formed; the broker refuses it. */
 static void topic_name(struct ae_wire *wire, char *topic) {
@@ -61,6 +62,14 @@ static void error_body(struct ae_wire *wire, struct ae_msg *msg) {
     ae_wire_string(wire, msg->u.error.text, 0, AE_TEXT_MAX);
 }
 
+static void object_body(struct ae_wire *wire, struct ae_msg *msg) {
+    ae_wire_u32(wire, &msg->u.object.pid);
+    ae_wire_u32(wire, &msg->u.object.uid);
+    ae_wire_u64(wire, &msg->u.object.bytes);
+    ae_wire_string(wire, msg->u.object.prefix, 1, AE_PREFIX_MAX);
+    ae_wire_string(wire, msg->u.object.socket_path, 1, AE_SOCKET_PATH_MAX);
+}
+
 /* Reads or writes the fields of a message. False if there is no such type. */
 static bool body(struct ae_wire *wire, struct ae_msg *msg) {
     switch (msg->type) {
@@ -80,6 +89,7 @@ static bool body(struct ae_wire *wire, struct ae_msg *msg) {
         return true;
     case AE_MSG_OPEN:
         ae_wire_u32(wire, &msg->u.open.role);
+        ae_wire_u32(wire, &msg->u.open.flags);
         topic_request(wire, &msg->u.open.topic);
         return true;
     case AE_MSG_OPENED:
@@ -88,6 +98,8 @@ static bool body(struct ae_wire *wire, struct ae_msg *msg) {
         ae_wire_u32(wire, &msg->u.opened.role);
         ae_wire_u32(wire, &msg->u.opened.record);
         ae_wire_u32(wire, &msg->u.opened.stats);
+        ae_wire_u32(wire, &msg->u.opened.shape);
+        ae_wire_u64(wire, &msg->u.opened.registry_off);
         geometry(wire, &msg->u.opened.geometry);
         return true;
     case AE_MSG_CLOSE:
@@ -98,6 +110,13 @@ static bool body(struct ae_wire *wire, struct ae_msg *msg) {
         return true;
     case AE_MSG_REMOVE:
         topic_name(wire, msg->u.remove.topic);
+        return true;
+    case AE_MSG_LOOK:
+        ae_wire_u32(wire, &msg->u.look.kind);
+        ae_wire_u64(wire, &msg->u.look.id);
+        return true;
+    case AE_MSG_OBJECT:
+        object_body(wire, msg);
         return true;
     case AE_MSG_SHUTDOWN:
     case AE_MSG_DONE:
@@ -120,9 +139,15 @@ static const char *value_error(const struct ae_msg *msg) {
     case AE_MSG_WELCOME:
         return msg->u.welcome.resumed > 1 ? "resumed is neither 0 nor 1" : NULL;
     case AE_MSG_OPEN:
-        return role_known(msg->u.open.role) ? NULL : "no such role";
+        if (!role_known(msg->u.open.role))
+            return "no such role";
+        return (msg->u.open.flags & ~AE_OPEN_EXISTING) == 0 ? NULL : "unknown flags";
     case AE_MSG_OPENED:
-        return role_known(msg->u.opened.role) ? NULL : "no such role";
+        if (!role_known(msg->u.opened.role))
+            return "no such role";
+        return msg->u.opened.shape <= AE_SHAPE_MAX ? NULL : "no such shape";
+    case AE_MSG_LOOK:
+        return msg->u.look.kind <= AE_LOOK_TOTALS ? NULL : "no such kind of object";
     case AE_MSG_ERROR:
         return msg->u.error.code < 0 && msg->u.error.code >= -ERRNO_MAX ? NULL : "its code is no negative errno";
     default:

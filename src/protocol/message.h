@@ -9,6 +9,7 @@
 #ifndef AE_PROTOCOL_MESSAGE_H
 #define AE_PROTOCOL_MESSAGE_H
 
+#include "base/socket.h"
 #include <aether/detail/layout.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,22 +26,41 @@ enum ae_msg_type {
     AE_MSG_CREATE = 6,   /* create a topic -> DONE */
     AE_MSG_REMOVE = 7,   /* remove a topic -> DONE */
     AE_MSG_SHUTDOWN = 8, /* stop the daemon -> DONE */
+    AE_MSG_LOOK = 11,    /* open one of the daemon's objects for reading; also before HELLO -> OBJECT */
 
     /* From the daemon. */
     AE_MSG_WELCOME = 2, /* with the fd of the token, unless the client is resumed */
     AE_MSG_OPENED = 4,  /* with fds: AE_FD_* */
     AE_MSG_DONE = 9,
-    AE_MSG_ERROR = 10 /* a negative errno code and a text */
+    AE_MSG_ERROR = 10, /* a negative errno code and a text */
+    AE_MSG_OBJECT = 12 /* with the fd of the object, read-only */
 };
 
-/* The fds of an OPENED. There are no cursors if the role is best effort. */
-enum { AE_FD_LOG, AE_FD_STATS, AE_FD_NOTES, AE_FD_CURSORS, AE_FDS_MAX };
+/*
+ * The fds of an OPENED, in this order. There are no cursors if the role is best effort. If the topic has no slots yet,
+ * the registry's follows as the last one, read-only.
+ */
+enum { AE_FD_LOG, AE_FD_STATS, AE_FD_NOTES, AE_FD_CURSORS };
+#define AE_FDS_MAX 5
+
+/* The flags of an OPEN. */
+#define AE_OPEN_EXISTING 1u /* doesn't create the topic: -ENOENT if there is none */
+
+/* What LOOK opens. */
+#define AE_LOOK_INSTANCE 0u /* the registry; id is 0 */
+#define AE_LOOK_LOG 1u      /* id: the topic's */
+#define AE_LOOK_CURSORS 2u  /* id: the topic's */
+#define AE_LOOK_STATS 3u    /* id: the client's */
+#define AE_LOOK_TOTALS 4u   /* id is 0 */
+
+#define AE_PREFIX_MAX 39u /* bytes of the prefix of an instance's objects */
+#define AE_SHAPE_MAX 2u   /* the largest shape of a topic */
 
 struct ae_topic_request {
     /* Terminated by a NUL here, not in the packet. The decoder refuses a name that contains a NUL. */
     char topic[AE_TOPIC_NAME_MAX + 1];
 
-    /* As in aether_topic_config. 0: the default, or what the topic has already. */
+    /* As in aether_topic_config. 0: not stated. */
     uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
     uint32_t preset, publishers, slow, latency;
 
@@ -75,13 +95,16 @@ struct ae_msg {
             uint32_t daemon_pid;
         } welcome;
         struct {
-            uint32_t role; /* AE_ROLE_* */
+            uint32_t role;  /* AE_ROLE_* */
+            uint32_t flags; /* AE_OPEN_* */
             struct ae_topic_request topic;
         } open;
         struct {
             uint64_t grant_id, topic_id;
             uint32_t role, record;
-            uint32_t stats; /* index of the handle's record in the client's statistics */
+            uint32_t stats;        /* index of the handle's record in the client's statistics */
+            uint32_t shape;        /* of the topic, AE_SHAPE_*; below 2 the geometry is zero but for start_seq */
+            uint64_t registry_off; /* of the topic's record */
             ae_geometry geometry;
         } opened;
         struct {
@@ -91,6 +114,16 @@ struct ae_msg {
         struct {
             char topic[AE_TOPIC_NAME_MAX + 1];
         } remove;
+        struct {
+            uint32_t kind; /* AE_LOOK_* */
+            uint64_t id;
+        } look;
+        struct {
+            uint32_t pid, uid; /* the daemon's */
+            uint64_t bytes;    /* size of the object */
+            char prefix[AE_PREFIX_MAX + 1];
+            char socket_path[AE_SOCKET_PATH_MAX + 1];
+        } object;
         struct {
             int32_t code; /* negative errno */
             char text[AE_TEXT_MAX + 1];

@@ -9,7 +9,7 @@
 
 #define MUTATIONS 2000000
 
-#define TYPES 10
+#define TYPES 12
 
 /* One message of each type. Within a message no two fields have the same value. */
 static struct ae_msg sample(uint16_t type) {
@@ -46,6 +46,7 @@ static struct ae_msg sample(uint16_t type) {
         break;
     case AE_MSG_OPEN:
         m.u.open.role = AE_ROLE_RELIABLE;
+        m.u.open.flags = AE_OPEN_EXISTING;
         m.u.open.topic = request;
         break;
     case AE_MSG_OPENED:
@@ -54,6 +55,8 @@ static struct ae_msg sample(uint16_t type) {
         m.u.opened.role = AE_ROLE_BEST_EFFORT;
         m.u.opened.record = 63;
         m.u.opened.stats = 64;
+        m.u.opened.shape = 2;
+        m.u.opened.registry_off = 0x2122232425262728;
         m.u.opened.geometry = (ae_geometry){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
         break;
     case AE_MSG_CLOSE:
@@ -64,6 +67,17 @@ static struct ae_msg sample(uint16_t type) {
         break;
     case AE_MSG_REMOVE:
         strcpy(m.u.remove.topic, "a/b");
+        break;
+    case AE_MSG_LOOK:
+        m.u.look.kind = AE_LOOK_STATS;
+        m.u.look.id = 0x0102030405060708;
+        break;
+    case AE_MSG_OBJECT:
+        m.u.object.pid = 0x31323334;
+        m.u.object.uid = 0x41424344;
+        m.u.object.bytes = 0x0102030405060708;
+        strcpy(m.u.object.prefix, "/aether-0-1.");
+        strcpy(m.u.object.socket_path, "/s");
         break;
     case AE_MSG_ERROR:
         m.u.error.code = -EEXIST;
@@ -121,6 +135,11 @@ static void bytes_are_as_documented(void **state) {
     static const uint8_t close_packet[] = {5, 0, 5,    0,    0x26, 0x43, 0x65, 0x87, 20,   0,
                                            0, 0, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01};
     static const uint8_t remove_packet[] = {7, 0, 5, 0, 0x28, 0x43, 0x65, 0x87, 17, 0, 0, 0, 3, 0, 'a', '/', 'b'};
+    static const uint8_t look_packet[] = {11, 0, 5, 0, 0x2c, 0x43, 0x65, 0x87, 24,   0,    0,    0,
+                                          3,  0, 0, 0, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01};
+    static const uint8_t object[] = {0x34, 0x33, 0x32, 0x31, 0x44, 0x43, 0x42, 0x41, 0x08, 0x07, 0x06, 0x05,
+                                     0x04, 0x03, 0x02, 0x01, 12,   0,    '/',  'a',  'e',  't',  'h',  'e',
+                                     'r',  '-',  '0',  '-',  '1',  '.',  2,    0,    '/',  's'};
     static const uint8_t request[] = {
         10,   0,    'm',  'a',  'r',  'k',  'e',  't',  '/', 'e', 'u', 'r',               /* topic */
         0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,                                   /* max_message */
@@ -139,19 +158,25 @@ static void bytes_are_as_documented(void **state) {
     (void)state;
     assert_int_equal(packet(AE_MSG_CREATE, buf), 12 + sizeof request);
     assert_memory_equal(buf + 12, request, sizeof request);
-    assert_int_equal(packet(AE_MSG_OPEN, buf), 16 + sizeof request);
-    assert_memory_equal(buf + 16, request, sizeof request);
-    assert_int_equal(packet(AE_MSG_OPENED, buf), 128);
-    assert_memory_equal(buf + 28, ((const uint8_t[]){3, 0, 0, 0, 63, 0, 0, 0, 64, 0, 0, 0}), 12);
+    assert_int_equal(packet(AE_MSG_OPEN, buf), 20 + sizeof request);
+    assert_memory_equal(buf + 12, ((const uint8_t[]){2, 0, 0, 0, 1, 0, 0, 0}), 8);
+    assert_memory_equal(buf + 20, request, sizeof request);
+    assert_int_equal(packet(AE_MSG_OPENED, buf), 140);
+    assert_memory_equal(buf + 28, ((const uint8_t[]){3, 0, 0, 0, 63, 0, 0, 0, 64, 0, 0, 0, 2, 0, 0, 0}), 16);
+    assert_memory_equal(buf + 44, ((const uint8_t[]){0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21}), 8);
     for (uint8_t i = 0; i < 9; i++) {
         const uint8_t field[8] = {(uint8_t)(i + 1)};
-        assert_memory_equal(buf + 40 + (size_t)i * 8, field, sizeof field);
+        assert_memory_equal(buf + 52 + (size_t)i * 8, field, sizeof field);
     }
-    assert_memory_equal(buf + 112, ((const uint8_t[]){10, 0, 0, 0, 11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0}), 16);
+    assert_memory_equal(buf + 124, ((const uint8_t[]){10, 0, 0, 0, 11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0}), 16);
     assert_int_equal(packet(AE_MSG_CLOSE, buf), sizeof close_packet);
     assert_memory_equal(buf, close_packet, sizeof close_packet);
     assert_int_equal(packet(AE_MSG_REMOVE, buf), sizeof remove_packet);
     assert_memory_equal(buf, remove_packet, sizeof remove_packet);
+    assert_int_equal(packet(AE_MSG_LOOK, buf), sizeof look_packet);
+    assert_memory_equal(buf, look_packet, sizeof look_packet);
+    assert_int_equal(packet(AE_MSG_OBJECT, buf), 12 + sizeof object);
+    assert_memory_equal(buf + 12, object, sizeof object);
 }
 
 static void every_other_length_is_refused(void **state) {
@@ -231,14 +256,14 @@ static void strings_at_their_bounds(void **state) {
     /* The longest request. */
     memset(open.u.open.topic.topic, 0xff, AE_TOPIC_NAME_MAX);
     memset(open.u.open.topic.type_name, 0xff, AE_TYPE_NAME_MAX);
-    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 72 + 2 + 63);
-    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 72 + 2 + 63), 0);
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 8 + 2 + 255 + 72 + 2 + 63);
+    assert_int_equal(decode(&out, buf, 12 + 8 + 2 + 255 + 72 + 2 + 63), 0);
     assert_memory_equal(&out.u.open, &open.u.open, sizeof open.u.open);
     open.u.open.topic.type_name[AE_TYPE_NAME_MAX] = 't'; /* not terminated */
     assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), -EINVAL);
     open.u.open.topic.type_name[0] = '\0'; /* no type is allowed */
-    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 4 + 2 + 255 + 72 + 2);
-    assert_int_equal(decode(&out, buf, 12 + 4 + 2 + 255 + 72 + 2), 0);
+    assert_int_equal(ae_msg_encode(&open, buf, sizeof buf), 12 + 8 + 2 + 255 + 72 + 2);
+    assert_int_equal(decode(&out, buf, 12 + 8 + 2 + 255 + 72 + 2), 0);
     assert_string_equal(out.u.open.topic.type_name, "");
 
     memset(hello.u.hello.name, 'n', AE_CLIENT_NAME_MAX);
@@ -324,7 +349,7 @@ static void values_are_checked(void **state) {
     static const uint32_t roles[] = {0, 4, 0x10001, UINT32_MAX};
     static const int32_t codes[] = {0, 1, INT32_MAX, -4096, INT32_MIN};
     struct ae_msg open = sample(AE_MSG_OPEN), opened = sample(AE_MSG_OPENED), welcome = sample(AE_MSG_WELCOME),
-                  error = sample(AE_MSG_ERROR);
+                  look = sample(AE_MSG_LOOK), error = sample(AE_MSG_ERROR);
 
     (void)state;
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
@@ -336,6 +361,14 @@ static void values_are_checked(void **state) {
         error.u.error.code = codes[i];
         value_refused(error, 12, (uint32_t)codes[i]);
     }
+    open = sample(AE_MSG_OPEN);
+    open.u.open.flags = 2;
+    value_refused(open, 16, 2);
+    opened = sample(AE_MSG_OPENED);
+    opened.u.opened.shape = 3;
+    value_refused(opened, 40, 3);
+    look.u.look.kind = 5;
+    value_refused(look, 12, 5);
     welcome.u.welcome.resumed = 2;
     value_refused(welcome, 36, 2);
 }
