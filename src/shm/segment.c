@@ -131,6 +131,12 @@ int ae_segment_allocate(int fd, uint64_t offset, uint64_t bytes, const char *nam
     return rc == 0 ? 0 : fail_to("extend", rc, name, bytes);
 }
 
+int ae_segment_resize(int fd, uint64_t bytes, const char *name) {
+    if (bytes == 0 || bytes > INT64_MAX)
+        return ae_fail(-EINVAL, "cannot make %s have %" PRIu64 " bytes", name + 1, bytes);
+    return ftruncate(fd, (off_t)bytes) == 0 ? 0 : fail_to("resize", errno, name, bytes);
+}
+
 static int check_object(const struct stat *status, const char *name, uint32_t uid, uint64_t bytes) {
     if (!S_ISREG(status->st_mode))
         return ae_fail(-EBADMSG, "%s in " SHM_DIRECTORY " isn't a regular file: remove it", name + 1);
@@ -287,6 +293,28 @@ int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, 
 
 int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void **base) {
     return ae_segment_map_part(fd, 0, bytes, writable, populated, base);
+}
+
+int ae_segment_map_again(void *base, uint64_t bytes, void **again) {
+    char size[AE_TEXT_SIZE_BYTES];
+    void *map;
+    int rc;
+
+#ifdef AE_TSAN
+    rc = ae_shared_map_again(base, bytes, &map);
+#else
+    /* With an old length of 0 a shared mapping stays, and its object is mapped once more, as large as it is now. */
+    map = mremap(base, 0, bytes, MREMAP_MAYMOVE);
+    rc = map == MAP_FAILED ? -errno : 0;
+#endif
+    if (rc == 0 && madvise(map, bytes, MADV_DONTFORK) != 0) {
+        rc = -errno;
+        ae_segment_unmap(map, bytes);
+    }
+    if (rc != 0)
+        return ae_fail(rc, "cannot map %s of shared memory again: %s", ae_text_size(size, bytes), strerror(-rc));
+    *again = map;
+    return 0;
 }
 
 void ae_segment_unmap(void *base, uint64_t bytes) {

@@ -319,6 +319,79 @@ static void mapped_part(void **state) {
     ae_close(&fd);
 }
 
+/* An object that grows: a second mapping reaches what came, without a descriptor; both have the same pages. */
+static void mapped_again(void **state) {
+    unsigned char *rw, *ro, *grown;
+    void *base;
+    int fd = create(name, 2 * AE_PAGE), reader = ae_segment_open(name, false, (uint32_t)geteuid(), 0, NULL);
+
+    (void)state;
+    assert_true(fd >= 0 && reader >= 0);
+    assert_int_equal(ae_segment_map(reader, 2 * AE_PAGE, false, false, &base), 0);
+    ae_close(&reader);
+    ro = base;
+    assert_int_equal(ae_segment_resize(fd, 16 * AE_PAGE, name), 0);
+    assert_int_equal(ae_segment_allocate(fd, 0, 16 * AE_PAGE, name), 0);
+    assert_int_equal(ae_segment_map(fd, 16 * AE_PAGE, true, false, &base), 0);
+    rw = base;
+    ae_close(&fd);
+    rw[5] = 1;
+    rw[15 * AE_PAGE] = 2;
+    assert_int_equal(ae_segment_map_again(ro, 16 * AE_PAGE, &base), 0);
+    grown = base;
+    assert_true(grown[5] == 1 && grown[15 * AE_PAGE] == 2 && ro[5] == 1);
+    rw[6] = 3;
+    assert_true(grown[6] == 3 && ro[6] == 3);
+#ifndef AE_TSAN
+    assert_int_equal(mprotect(grown, AE_PAGE, PROT_READ | PROT_WRITE), -1); /* as the first one, read-only */
+#endif
+    ae_segment_unmap(ro, 2 * AE_PAGE);
+    assert_int_equal(grown[15 * AE_PAGE], 2);
+    ae_segment_unmap(grown, 16 * AE_PAGE);
+    ae_segment_unmap(rw, 16 * AE_PAGE);
+}
+
+static void child_body_mapped_again(void) {
+    void *base, *again;
+    int fd = create(name, AE_PAGE);
+
+    CHECK(fd >= 0 && ae_segment_map(fd, AE_PAGE, false, false, &base) == 0);
+    CHECK(ae_segment_map_again(base, AE_PAGE, &again) == 0);
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        unsigned char present;
+        _exit(mincore(base, AE_PAGE, &present) != 0 && mincore(again, AE_PAGE, &present) != 0 ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void mapped_again_is_not_inherited(void **state) {
+    (void)state;
+    in_child(child_body_mapped_again);
+}
+
+/* What is cut off has no memory any more and is zero if the object grows again. */
+static void resized_object(void **state) {
+    unsigned char byte = 7;
+    struct stat status;
+    int fd = create(name, 4 * AE_PAGE);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, &byte, 1, 3 * AE_PAGE), 1);
+    assert_int_equal(ae_segment_resize(fd, AE_PAGE, name), 0);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_true(status.st_size == AE_PAGE && status.st_blocks * 512 == AE_PAGE);
+    assert_int_equal(ae_segment_resize(fd, 4 * AE_PAGE, name), 0);
+    assert_int_equal(pread(fd, &byte, 1, 3 * AE_PAGE), 1);
+    assert_int_equal(byte, 0);
+    assert_int_equal(ae_segment_resize(fd, 0, name), -EINVAL);
+    assert_int_equal(ae_segment_resize(fd, UINT64_MAX, name), -EINVAL);
+    ae_close(&fd);
+}
+
 static void wrong_maps(void **state) {
     int fd = create(name, 2 * AE_PAGE);
     void *base = NULL;
@@ -588,6 +661,9 @@ int main(void) {
         TEST(planted_objects),
         TEST(mapped_object),
         TEST(mapped_part),
+        TEST(mapped_again),
+        TEST(mapped_again_is_not_inherited),
+        TEST(resized_object),
         TEST(wrong_maps),
         TEST(not_inherited),
         TEST(full_shm_is_a_clear_error),

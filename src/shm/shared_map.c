@@ -65,26 +65,32 @@ free_entry:
     return rc;
 }
 
+static struct entry *find(dev_t dev, ino_t ino, uint64_t bytes) {
+    struct entry *entry = entries;
+
+    while (entry != NULL && (entry->dev != dev || entry->ino != ino || entry->bytes != bytes))
+        entry = entry->next;
+    return entry;
+}
+
+static void *use(struct entry *entry) {
+    if (entry->count++ == 0) {
+        entry->next = entries;
+        entries = entry;
+    }
+    return entry->base;
+}
+
 int ae_shared_map(int fd, const struct stat *status, void **base) {
-    struct entry *entry;
     int rc = 0;
 
     pthread_mutex_lock(&lock);
     forget_parents();
-    for (entry = entries; entry != NULL; entry = entry->next) {
-        if (entry->dev == status->st_dev && entry->ino == status->st_ino)
-            break;
-    }
-    if (entry == NULL) {
+    struct entry *entry = find(status->st_dev, status->st_ino, (uint64_t)status->st_size);
+    if (entry == NULL)
         rc = map_new(fd, status, &entry);
-        if (rc != 0)
-            goto unlock;
-        entry->next = entries;
-        entries = entry;
-    }
-    entry->count++;
-    *base = entry->base;
-unlock:
+    if (rc == 0)
+        *base = use(entry);
     pthread_mutex_unlock(&lock);
     return rc;
 }
@@ -93,6 +99,37 @@ static bool holds(const struct entry *entry, const void *at) {
     const unsigned char *base = entry->base, *byte = at;
 
     return byte >= base && byte < base + entry->bytes;
+}
+
+/* Maps the object of an entry once more, as large as it is now. */
+static int map_grown(const struct entry *old, uint64_t bytes, struct entry **entry) {
+    *entry = calloc(1, sizeof **entry);
+    if (*entry == NULL)
+        return -ENOMEM;
+    **entry = (struct entry){.dev = old->dev, .ino = old->ino, .bytes = bytes};
+    (*entry)->base = mremap(old->base, 0, bytes, MREMAP_MAYMOVE);
+    if ((*entry)->base != MAP_FAILED)
+        return 0;
+    const int rc = -errno;
+    free(*entry);
+    return rc;
+}
+
+int ae_shared_map_again(const void *base, uint64_t bytes, void **again) {
+    int rc = -EINVAL;
+
+    pthread_mutex_lock(&lock);
+    forget_parents();
+    const struct entry *old = entries;
+    while (old != NULL && !holds(old, base))
+        old = old->next;
+    struct entry *entry = old != NULL ? find(old->dev, old->ino, bytes) : NULL;
+    if (old != NULL)
+        rc = entry != NULL ? 0 : map_grown(old, bytes, &entry);
+    if (rc == 0)
+        *again = use(entry);
+    pthread_mutex_unlock(&lock);
+    return rc;
 }
 
 void ae_shared_unmap(const void *at) {
