@@ -52,8 +52,6 @@ struct ae_subscriber {
     uint64_t reported_end;
     /* wait.c: how long to spin before sleeping; adapts to how long messages took lately. */
     uint64_t spin_ns;
-    /* wait.c: naps since there last was an entry to receive. */
-    uint64_t naps;
 };
 
 static inline struct ae_subscriber *ae_subscriber_of(aether_subscriber *handle) {
