@@ -193,6 +193,7 @@ fi
 ok "wait, with a type" waits_and_ends
 ok "wait, another type" refuses_other_type
 ok "loan" loans_frames
+ok "pipeline" prints "1000 frames by 3 workers without a copy, the bytes add up to 500500" pipeline 1000
 ok "latest" prints "nothing new
 sequence 0: price 100, 0 skipped
 sequence 4: price 104, 3 skipped
