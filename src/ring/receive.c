@@ -6,6 +6,7 @@
 #include "ring/claim.h"
 #include "ring/join.h"
 #include "ring/stats.h"
+#include "shm/registry_layout.h"
 #include <inttypes.h>
 
 #define LATEST_TRIES 8
@@ -366,6 +367,11 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
     struct ae_subscriber *s = ae_subscriber_of(handle);
     int rc;
 
+    if (AE_UNLIKELY(ae_subscriber_waits(s))) {
+        /* 0 also with the shape: aether_poll() has copied the handle's fields, and returns if this call returns 0. */
+        rc = s->attach(s);
+        return rc < 0 ? rc : 0;
+    }
     if (s->policy == AETHER_LATEST)
         return receive_latest(s, message);
     finish_catch_up(s);
@@ -389,6 +395,11 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
     struct ae_subscriber *s = ae_subscriber_of(handle);
     size_t used = 0;
 
+    if (AE_UNLIKELY(ae_subscriber_waits(s))) {
+        const int rc = s->attach(s);
+        if (rc <= 0)
+            return rc;
+    }
     if (s->policy == AETHER_LATEST)
         return max > 0 ? receive_latest(s, messages) : 0;
     if (n == 0)
@@ -432,6 +443,9 @@ bool ae_subscriber_ready(const struct ae_subscriber *s) {
     struct slot slot;
     uint64_t seq;
 
+    /* G10 acquire, pairs G9: with the shape comes the geometry, which the next receive takes. */
+    if (ae_subscriber_waits(s))
+        return ae_shape_of(ae_load_acquire(s->shape)) == AE_SHAPE_FIXED;
     if (s->policy == AETHER_LATEST)
         return find_newest(s, &seq, &slot);
     return !ae_tag_pending(load_slot(s, s->hot.next).tag, s->hot.next) || is_evicted(s);

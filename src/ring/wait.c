@@ -115,8 +115,7 @@ static int report(struct ae_subscriber *s) {
     return 1;
 }
 
-AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
-    struct ae_subscriber *s = ae_subscriber_of(handle);
+static int wait_for_news(struct ae_subscriber *s, uint64_t timeout_ns) {
     uint64_t start, now;
 
     if (ae_subscriber_has_news(s))
@@ -146,6 +145,21 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
             return 0;
     }
     return 0;
+}
+
+AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
+    struct ae_subscriber *s = ae_subscriber_of(handle);
+    uint64_t start, waited;
+
+    if (!ae_subscriber_waits(s))
+        return wait_for_news(s, timeout_ns);
+    start = ae_now_ns();
+    if (wait_for_news(s, timeout_ns) == 0)
+        return 0;
+    if (s->attach(s) < 0)
+        return 1; /* a receive reports the error */
+    waited = ae_now_ns() - start;
+    return wait_for_news(s, waited < timeout_ns ? timeout_ns - waited : 0);
 }
 
 AE_EXPORT int aether_receive_wait(aether_subscriber *handle, aether_message *message, uint64_t timeout_ns) {
