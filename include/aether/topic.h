@@ -161,6 +161,18 @@ typedef struct aether_topic_config {
 int aether_topic_create(aether_client *client, const char *topic, const aether_topic_config *config);
 
 /*
+ * Waits until the topic exists, for at most timeout_ns nanoseconds (0: only looks; AETHER_FOREVER: without end). A topic
+ * exists from its first publisher or from aether_topic_create() on; subscribers that wait for it don't count. Meanwhile
+ * the caller is a best-effort subscriber that waits. It sleeps, and aetherd wakes it; a restart of aetherd in between
+ * makes no difference. Open the topic with AETHER_OPEN_EXISTING afterwards.
+ *
+ * Returns 1: the topic exists. 0: timeout_ns is over, or a signal came. Blocks for two requests besides (see
+ * connect.h). Errors: -EINVAL the name is wrong; -EUSERS aetherd has as many topics or open handles as it may; -ENOSPC,
+ *         -ENOMEM no room for the topic's words; and those of aether_connect().
+ */
+int aether_topic_wait(aether_client *client, const char *topic, uint64_t timeout_ns);
+
+/*
  * Removes a topic and its messages. Returns 0. A topic that is created again under this name begins anew. Blocks for
  * one request (see connect.h).
  *
