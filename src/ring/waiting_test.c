@@ -91,7 +91,7 @@ static void subscriber_open_waiting(const struct kind *kind) {
     test.words = words;
     if (reliable) {
         ae_topic_admit_subscriber(test.ring.log, test.ring.cursors, RECORD);
-        (void)ae_fetch_or(&test.ring.cursors->active.active, 1ull << RECORD);
+        ae_topic_hold_for_subscriber(test.ring.cursors, RECORD);
     }
     ae_subscriber_init_waiting(&subscriber->sub, kind->start_seq, reliable ? RECORD : 0, test.words,
                                reliable ? test.ring.cursors : NULL, test.ring.notes, &kind->options, &subscriber->stats,
