@@ -5,7 +5,7 @@
  *   reliable      Publishers wait for it, so it misses no message from the sequence at which it joined. At most 64 a
  *                 topic. On a topic that evicts, publishers don't wait: a subscriber that is too slow continues as
  *                 best effort.
- *   best effort   Publishers never wait for it, and it can't write to the topic. If it is too slow it loses messages,
+ *   best effort   Publishers never wait for it, whatever it does. If it is too slow it loses messages,
  *                 and each loss is reported exactly.
  *   latest        As best effort, but each receive takes the newest message. The messages before that are skipped, not
  *                 lost.
@@ -189,19 +189,23 @@ int aether_still_valid(const aether_subscriber *subscriber, const aether_message
 
 /* The state of a topic's publishers, as seen from a subscriber's position. */
 typedef enum aether_stream {
-    /* no publisher has been opened yet */
+    /* no publisher has been open since this subscriber was opened, and it began at no older message (oldest, last) */
     AETHER_STREAM_NONE = 0,
     /* a publisher is open, or this subscriber hasn't received all that was published */
     AETHER_STREAM_OPEN = 1,
     /* the last publisher has closed, and this subscriber has received all that was published */
     AETHER_STREAM_CLOSED = 2,
-    /* as CLOSED, but at least one publisher died since the topic last had none; all that it committed was received */
+    /*
+     * as CLOSED, but at least one publisher died since the topic last had none: after this subscriber was opened or, if
+     * it began at an older message, at any time since. All that it committed was received
+     */
     AETHER_STREAM_DIED = 3
 } aether_stream;
 
 /*
  * Returns the state of the stream at this subscriber's position. CLOSED and DIED come after the last message and no
- * earlier. If another publisher opens later, the state is OPEN again. A death shows when aetherd has proof of it. Call
+ * earlier. The end of publishers that had left before the subscriber was opened, and of whose messages it receives
+ * none, isn't its end: its state is NONE, whether or not there were such publishers. If another publisher opens later, the state is OPEN again. A death shows when aetherd has proof of it. Call
  * it in a loop that found nothing to receive. Wait-free.
  */
 aether_stream aether_subscriber_stream(const aether_subscriber *subscriber);

@@ -7,8 +7,7 @@
  * more, and sleeps on a futex of the topic. The next publish finds the note and wakes all that sleep.
  *
  * Each sleep is bounded, to 250 ms, or to 1 ms while a publisher can't be reached by membarrier. So no death, lie or
- * lost note makes a subscriber wait for ever. Best-effort and latest subscribers can't leave a note: they check again
- * after naps of 50 us to 1 ms.
+ * lost note makes a subscriber wait for ever. All policies sleep and are woken in the same way.
  */
 #ifndef AETHER_WAIT_H
 #define AETHER_WAIT_H

@@ -196,7 +196,7 @@ static void check_and_leave_notes(struct aether_waitset *set, struct sleep *slee
             sleep->found = m;
             return;
         }
-        if (m->seen.cursors == NULL || !ae_subscriber_leave_note(&m->seen, &m->noted)) {
+        if (!ae_subscriber_leave_note(&m->seen, &m->noted)) {
             sleep->naps = true;
             continue;
         }

@@ -108,6 +108,18 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
 }
 
 /*
+ * T2 acquire, pairs T1 (leave; retire after a death): `open` is loaded last, and before J. So if it is 0, all that was
+ * committed lies before J, and belongs to publishers that this subscriber has nothing of but retained messages.
+ */
+static void note_stream(struct ae_subscriber *s) {
+    const ae_stream_block *stream = &s->log->stream;
+
+    s->joins_before = ae_load_acquire(&stream->joins);
+    s->died_before = ae_load_acquire(&stream->died);
+    s->open_before = ae_load_acquire(&stream->open) != 0;
+}
+
+/*
  * Messages that publishers may overwrite are copied, unless the program asked for AETHER_VIEWS_IN_PLACE. A reliable
  * subscriber always copies the messages from before its join, which nothing protects.
  */
@@ -196,6 +208,7 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
     set_grant(s, record, log, cursors, notes, options, stats);
     /* Populates lanes, which takes milliseconds; after the join publishers would have to wait meanwhile. */
     set_shape(s, geometry, log, copies, ae_subscriber_copies_bytes(geometry, options));
+    note_stream(s);
     joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, geometry, position);
 
     retained = joined - geometry->start_seq < geometry->capacity ? joined - geometry->start_seq : geometry->capacity;

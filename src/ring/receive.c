@@ -451,6 +451,11 @@ bool ae_subscriber_ready(const struct ae_subscriber *s) {
     return !ae_tag_pending(load_slot(s, s->hot.next).tag, s->hot.next) || is_evicted(s);
 }
 
+/* It has asked for messages from before its join, and there were some. */
+static bool had_retained(const struct ae_subscriber *s) {
+    return s->joined != s->protected_seq;
+}
+
 /*
  * T2 acquire, pairs T1 (leave; retire after a death): `open` is loaded before the next slot. So if it is 0, the load
  * of the slot sees all that was committed. The words are loaded twice, the second time in the other order. If none has
@@ -463,12 +468,12 @@ AE_EXPORT aether_stream aether_subscriber_stream(const aether_subscriber *handle
 
     if (ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
-    if (joins == 0)
+    if (!s->open_before && joins == s->joins_before && !had_retained(s))
         return AETHER_STREAM_NONE;
     if (ae_subscriber_ready(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
         ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
-    return died != 0 ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
+    return died != 0 && (died != s->died_before || had_retained(s)) ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
 }
 
 AE_EXPORT void aether_subscriber_get_stats(const aether_subscriber *handle, aether_subscriber_stats *stats) {

@@ -30,6 +30,12 @@ struct ae_subscriber {
     uint64_t evict_generation;
     /* The sequence at which it joined. From there on no publisher overwrites what a reliable subscriber hasn't read. */
     uint64_t protected_seq;
+    /*
+     * The stream block when it joined: `joins`, `died`, and whether a publisher was open. A subscriber from before the
+     * topic's first publisher has zeros. See aether_subscriber_stream().
+     */
+    uint64_t joins_before, died_before;
+    bool open_before;
     /* Bit r: lane r is populated in this mapping. */
     uint64_t lanes_ready;
     /* See aether_subscriber_stats. */
@@ -59,8 +65,6 @@ struct ae_subscriber {
     uint64_t reported_end;
     /* wait.c: how long to spin before sleeping; adapts to how long messages took lately. */
     uint64_t spin_ns;
-    /* wait.c: naps since there last was an entry to receive. */
-    uint64_t naps;
 };
 
 /* Does the subscriber wait for its topic's shape? Then only the words of the log are mapped. */
