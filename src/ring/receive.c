@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "ring/claim.h"
+#include "ring/hold.h"
 #include "ring/join.h"
 #include "ring/stats.h"
 #include "shm/registry_layout.h"
@@ -174,6 +175,7 @@ static bool is_evicted(const struct ae_subscriber *s) {
 
 static int report_eviction(struct ae_subscriber *s) {
     ae_subscriber_leave(s);
+    ae_holds_void(s);
     s->evicted = true;
     s->hot.cursor = &s->stats->position;
     ae_stats_store_subscriber(s);
@@ -186,9 +188,15 @@ static int report_eviction(struct ae_subscriber *s) {
 
 /* ---- receive ---- */
 
+/* Releases all that was received, apart from what is held. */
+static void release_received(struct ae_subscriber *s) {
+    ae_store_cursor(&s->hot, s->hot.next);
+    ae_holds_show(s);
+}
+
 void ae_subscriber_release(struct ae_subscriber *s) {
     if (s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next);
+        release_received(s);
     if (s->stored != s->hot.next)
         ae_stats_store_subscriber(s);
 }
@@ -278,7 +286,7 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
 
 /* At protected_seq a reliable subscriber has read the retained messages: from here on its cursor counts. */
 static void finish_catch_up(struct ae_subscriber *s) {
-    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position ||
+    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position || ae_holds_any(s) ||
         (int64_t)(s->hot.next - s->protected_seq) < 0)
         return;
     s->hot.cursor = &s->cursors->records[s->record].cursor;
@@ -376,7 +384,7 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
         return receive_latest(s, message);
     finish_catch_up(s);
     if (s->hot.zero_copy && s->geometry.lane_bytes != 0 && s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next); /* for the reason given at release_copied() */
+        release_received(s); /* for the reason given at release_copied() */
     rc = receive_one(s, message, s->copies, s->copies_size, true);
     release_copied(s);
     return rc;
