@@ -464,6 +464,11 @@ static bool had_retained(const struct ae_subscriber *s) {
     return s->joined != s->protected_seq;
 }
 
+/* Is there something that it hasn't received? A subscriber that waits has no slots, but sees what is claimed. */
+static bool has_unread(const struct ae_subscriber *s) {
+    return ae_subscriber_waits(s) ? ae_claim_reach(s->log, s->hot.next) != s->hot.next : ae_subscriber_ready(s);
+}
+
 /*
  * T2 acquire, pairs T1 (leave; retire after a death): `open` is loaded before the next slot. So if it is 0, the load
  * of the slot sees all that was committed. The words are loaded twice, the second time in the other order. If none has
@@ -478,7 +483,7 @@ AE_EXPORT aether_stream aether_subscriber_stream(const aether_subscriber *handle
         return AETHER_STREAM_OPEN;
     if (!s->open_before && joins == s->joins_before && !had_retained(s))
         return AETHER_STREAM_NONE;
-    if (ae_subscriber_ready(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
+    if (has_unread(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
         ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
     return died != 0 && (died != s->died_before || had_retained(s)) ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
