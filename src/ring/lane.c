@@ -37,8 +37,12 @@ void ae_lane_init(struct ae_publisher *p, uint32_t record) {
 
 /* ---- room ---- */
 
-static struct ae_checkpoint *checkpoint(struct ae_lane *lane, unsigned i) {
-    return &lane->checkpoints[(lane->first + i) % AE_CHECKPOINTS];
+static unsigned index_of(const struct ae_lane *lane, unsigned i) {
+    return (lane->first + i) % AE_CHECKPOINTS;
+}
+
+static const struct ae_checkpoint *checkpoint(const struct ae_lane *lane, unsigned i) {
+    return &lane->checkpoints[index_of(lane, i)];
 }
 
 /*
@@ -60,6 +64,21 @@ static uint64_t lowest_open(const struct ae_publisher *p) {
             return loan->position;
     }
     return p->lane.head;
+}
+
+uint64_t ae_lane_loaned(const struct ae_publisher *p) {
+    return p->lane.head - lowest_open(p);
+}
+
+uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq) {
+    const struct ae_lane *lane = &p->lane;
+    uint64_t from = lane->free;
+
+    if (lane->count == 0)
+        return 0;
+    for (unsigned i = 0; i < lane->count && (int64_t)(seq - checkpoint(lane, i)->seq) >= 0; i++)
+        from = checkpoint(lane, i)->position;
+    return checkpoint(lane, lane->count - 1)->position - from;
 }
 
 /* Frees what every reliable subscriber had released at the last scan. */
@@ -141,7 +160,7 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
 
     ae_stats_store_loans(p);
     if (lane->count > 0) {
-        newest = checkpoint(lane, lane->count - 1);
+        newest = &lane->checkpoints[index_of(lane, lane->count - 1)];
         before = lane->count > 1 ? checkpoint(lane, lane->count - 2)->position : lane->free;
         if (newest->position == now.position)
             return; /* no further bytes can become free */
@@ -153,7 +172,7 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
     } else if (lane->free == now.position) {
         return;
     }
-    *checkpoint(lane, lane->count) = now;
+    lane->checkpoints[index_of(lane, lane->count)] = now;
     lane->count++;
 }
 
