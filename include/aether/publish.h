@@ -90,7 +90,7 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
  * As aether_publish(), but waits while there is no room, for at most timeout_ns nanoseconds (0: doesn't wait;
  * AETHER_FOREVER: without a time limit). Returns and errors as aether_publish(); AETHER_FULL: timeout_ns is over.
  *
- * It spins, yields, then sleeps for 50 us .. 1 ms at a time and tries again. A signal shortens one such sleep and
+ * It spins, yields, then sleeps for 50 us .. 1 ms at a time, after a second for 10 ms, and tries again. A signal shortens one such sleep and
  * doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the room for as long as it is
  * stopped; what a dead one holds is free when aetherd has proof of its death.
  */
