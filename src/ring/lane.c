@@ -70,17 +70,6 @@ uint64_t ae_lane_loaned(const struct ae_publisher *p) {
     return p->lane.head - lowest_open(p);
 }
 
-uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq) {
-    const struct ae_lane *lane = &p->lane;
-    uint64_t from = lane->free;
-
-    if (lane->count == 0)
-        return 0;
-    for (unsigned i = 0; i < lane->count && (int64_t)(seq - checkpoint(lane, i)->seq) >= 0; i++)
-        from = checkpoint(lane, i)->position;
-    return checkpoint(lane, lane->count - 1)->position - from;
-}
-
 /* Frees what every reliable subscriber had released at the last scan. */
 static void reclaim(struct ae_publisher *p) {
     struct ae_lane *lane = &p->lane;
@@ -124,7 +113,7 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     if (AE_LIKELY(fits(lane, bytes, lane->free, position)))
         return 0;
     seq = ae_claim_seq(p);
-    ae_publisher_scan(p, seq, seq - p->window);
+    ae_publisher_scan(p, seq, seq - p->window, AE_EVICT_LAG);
     reclaim(p);
     if (fits(lane, bytes, lane->free, position))
         return 0;
@@ -132,7 +121,7 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     if (lowest_open(p) != lane->head && !fits(lane, bytes, lowest_open(p), position))
         return loans_hold_it(p, bytes);
     if (p->geometry.evict_lag != 0 && lane->count > 0) {
-        ae_publisher_scan(p, seq, wanted_seq(p, bytes));
+        ae_publisher_scan(p, seq, wanted_seq(p, bytes), AE_EVICT_LANE);
         reclaim(p);
         if (fits(lane, bytes, lane->free, position))
             return 0;

@@ -45,11 +45,7 @@ void ae_lane_commit(struct ae_publisher *p, uint64_t seq, uint64_t position, uin
  */
 void ae_lane_checkpoint(struct ae_publisher *p);
 
-/*
- * How many bytes of the lane a subscriber holds that has released everything below seq; and how many the publisher's
- * own open loans keep from being used again.
- */
-uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq);
+/* How many bytes of the lane the publisher's own open loans keep from being used again. */
 uint64_t ae_lane_loaned(const struct ae_publisher *p);
 
 /* Sets the error text for a message of len bytes, which is above max_message, and returns -EMSGSIZE. */

@@ -4,6 +4,7 @@
 #include "base/export.h"
 #include "ring/claimer.h"
 #include "ring/figures.h"
+#include "ring/flow.h"
 #include "ring/lane.h"
 #include <string.h>
 
