@@ -14,6 +14,7 @@
 #define AETHER_CONNECT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,15 +35,23 @@ typedef struct aether_connect_options {
     const char *socket_path;
     /* the client's name in `aether-cli topic info`; NULL: the program's file name. Bytes after the 63rd are left out */
     const char *name;
+    /*
+     * how long aether_connect() waits for a daemon that isn't there yet, in nanoseconds; 0: not at all, AETHER_FOREVER:
+     * without end. It sleeps meanwhile, and connects as soon as the daemon listens
+     */
+    uint64_t wait_ns;
 } aether_connect_options;
 
 /*
  * Connects to aetherd and stores a new client in *client, which aether_disconnect() frees. options may be NULL.
  *
- * Blocks for at most about 10 seconds: 5 to connect, 5 for the answer. A daemon that runs answers in microseconds.
+ * Blocks for at most about 10 seconds: 5 to connect, 5 for the answer. A daemon that runs answers in microseconds. With
+ * wait_ns, a program may be started before its daemon: while none listens, this call waits for wait_ns before it fails
+ * as it would fail without. Other errors end the wait at once, and so does a signal that the program handles.
  *
  * Errors: -ECONNREFUSED, -ENOENT no daemon listens at the socket; -ETIMEDOUT the daemon doesn't answer; -ECONNRESET the
- *         daemon ended before it answered; -EPROTO the peer isn't aetherd, or is of a release with another protocol;
+ *         daemon ended before it answered; -EINTR a signal came while it waited for a daemon; -EPROTO the peer isn't
+ *         aetherd, or is of a release with another protocol;
  *         -EACCES the socket or the daemon belongs to another user; -ENAMETOOLONG the socket's path is too long;
  *         -EUSERS the daemon has as many clients as it may; -ENOSPC /dev/shm has no room; -EMFILE, -ENFILE no
  *         descriptor is left; -ENOMEM.
