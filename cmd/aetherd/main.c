@@ -52,7 +52,7 @@ static const struct ae_conf_key keys[] = {
 static struct ae_instance instance;
 static struct ae_broker broker;
 static struct ae_server *server;
-static int lock = -1; /* never closed, so that the lock is held until the process ends */
+static int lock = -1, guard = -1; /* never closed, so that the locks are held until the process ends */
 static bool broker_started;
 
 /* Finds the default socket. Creates its directory, which must be private, unless $AETHER_SOCKET names the socket. */
@@ -90,6 +90,9 @@ static int start(struct ae_service_run *run) {
         return rc == -EBUSY ? -EALREADY : rc;
     if ((rc = ae_broker_start(&broker, &instance, &limits)) != 0)
         return rc;
+    /* Before broker_started: what belongs to another daemon must not be stopped. */
+    if ((rc = ae_instance_guard(&instance, &guard)) != 0)
+        return rc == -EBUSY ? -EALREADY : rc;
     broker_started = true;
     if ((rc = ae_server_open(&server, &broker, &run->loop)) != 0)
         return rc;

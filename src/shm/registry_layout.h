@@ -33,7 +33,7 @@ typedef struct ae_registry_header {
     uint32_t topics_max;
     uint32_t clients_max;
     uint32_t grants_max;
-    uint32_t daemon_pid; /* of the daemon that runs or ran last; only the lock file shows whether it runs */
+    uint32_t daemon_pid; /* of the daemon that runs or ran last; only the locks of names.h show whether it runs */
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
     ae_u64 generation;   /* raised after a topic has come, has gone or has got its type; its lower half is a futex */
