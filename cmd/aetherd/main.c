@@ -46,7 +46,8 @@ static const struct ae_conf_key keys[] = {
      .min = 65536,
      .max = 1ull << 44,
      .value = "1G",
-     .help = "Most memory of one topic: its ring and one publisher's lane."},
+     .help = "Most memory of one topic: its ring and one publisher's lane.",
+     .reload = true},
 };
 
 static struct ae_instance instance;
@@ -100,6 +101,11 @@ static int start(struct ae_service_run *run) {
     return 0;
 }
 
+static void reload(struct ae_service_run *run) {
+    (void)run;
+    broker.limits.ring_bytes = limits.ring_bytes;
+}
+
 static void stop(struct ae_service_run *run) {
     (void)run;
     if (server != NULL)
@@ -118,9 +124,11 @@ static const struct ae_service aetherd = {
     .socket_help = "The socket to which clients connect. Default: $AETHER_SOCKET, else\n"
                    "$XDG_RUNTIME_DIR/aether/aetherd.sock, else /tmp/aether-UID/aetherd.sock.",
     .socket_example = "/run/aether/aetherd.sock",
+    .log_example = "/var/log/aetherd.log",
     .keys = keys,
     .key_count = sizeof keys / sizeof keys[0],
     .start = start,
+    .reload = reload,
     .stop = stop,
 };
 
