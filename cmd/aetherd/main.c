@@ -5,6 +5,7 @@
 #include "broker/server.h"
 #include "service/service.h"
 #include <aether/connect.h>
+#include <aether/error.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <stdio.h>
@@ -95,6 +96,7 @@ static int start(struct ae_service_run *run) {
     if ((rc = ae_instance_guard(&instance, &guard)) != 0)
         return rc == -EBUSY ? -EALREADY : rc;
     broker_started = true;
+    ae_registry_set_release(&broker.registry, aether_version());
     if ((rc = ae_server_open(&server, &broker, &run->loop)) != 0)
         return rc;
     (void)snprintf(run->ready, sizeof run->ready, "listening at %s", instance.socket_path);

@@ -76,6 +76,25 @@ void aether_disconnect(aether_client *client);
  */
 int aether_default_socket(char *path, size_t size);
 
+/* What aetherd answers to aether_ping(). */
+typedef struct aether_pong {
+    uint32_t pid;           /* aetherd's, in its own pid namespace */
+    uint32_t uid;           /* aetherd's */
+    uint64_t round_trip_ns; /* from a request to its answer */
+    char version[24];       /* aetherd's release, such as "0.6.0"; NUL-terminated */
+    char socket_path[108];  /* the socket's absolute path, as aetherd knows it; NUL-terminated */
+} aether_pong;
+
+/*
+ * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path and wait_ns are used
+ * as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes no
+ * client, and `aether-cli clients` doesn't show it.
+ *
+ * Returns 0. Blocks and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon runs, -ETIMEDOUT that
+ * one runs and doesn't answer within 5 seconds, as one that is stopped.
+ */
+int aether_ping(const aether_connect_options *options, aether_pong *pong);
+
 /*
  * Asks aetherd to stop, as SIGTERM does. Topics without an open publisher or subscriber end with it; the next aetherd
  * takes the others over, with their messages.
