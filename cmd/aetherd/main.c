@@ -22,7 +22,7 @@ static const struct ae_conf_key keys[] = {
      .min = 1,
      .max = AE_REGISTRY_TOPICS_LIMIT,
      .value = "1024",
-     .help = "Most topics at a time. Each takes 512 bytes of the registry."},
+     .help = "Most topics at a time. Each takes 1 KiB of the registry."},
     {.section = "limits",
      .name = "clients",
      .kind = AE_CONF_U32,
@@ -41,12 +41,12 @@ static const struct ae_conf_key keys[] = {
      .help = "Most open publishers and subscribers at a time, in all topics."},
     {.section = "limits",
      .name = "ring_bytes",
-     .kind = AE_CONF_U64,
+     .kind = AE_CONF_SIZE,
      .target.u64 = &limits.ring_bytes,
      .min = 65536,
      .max = 1ull << 44,
-     .value = "1073741824",
-     .help = "Most memory of one topic in bytes: its ring and one publisher's lane."},
+     .value = "1G",
+     .help = "Most memory of one topic: its ring and one publisher's lane."},
 };
 
 static struct ae_instance instance;

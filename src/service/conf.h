@@ -20,7 +20,7 @@ enum ae_conf_kind {
     AE_CONF_TEXT, /* as a path, but it is called `what`; the service checks it further */
     AE_CONF_WORD, /* one of `words`; target.word: its index */
     AE_CONF_U32,  /* a decimal number from min to max */
-    AE_CONF_U64,
+    AE_CONF_SIZE, /* bytes from min to max, a decimal number and, for a power of 1024, K, M, G or T: 64M; target.u64 */
 };
 
 struct ae_conf_key {

@@ -75,6 +75,7 @@ static void usage(const struct program *p, FILE *out) {
                       key->kind == AE_CONF_WORD   ? words
                       : key->kind == AE_CONF_PATH ? "PATH"
                       : key->kind == AE_CONF_TEXT ? key->what
+                      : key->kind == AE_CONF_SIZE ? "SIZE"
                                                   : "NUMBER");
     }
     (void)fprintf(out, "\n       %*s [--print-config]\n       %s -h | --help | --version\n\n%s\n", (int)strlen(name),
