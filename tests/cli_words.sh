@@ -20,9 +20,10 @@ tells() {
     return 1
 }
 
+version=$(meson introspect "$BUILD" --projectinfo | sed 's/.*"version": "\([^"]*\)".*/\1/')
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
-ok "--version" prints "aether-cli 0.6.0" --version
+ok "--version" prints "aether-cli $version" --version
 for command in pub sub stats top latency lag hz clients check shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
