@@ -35,6 +35,16 @@ ok "help topic" prints "create TOPIC" help topic
 ok "help topic create: --publishers" prints "--publishers KIND " help topic create
 ok "help sub: --exit-at-end" prints "no publisher is attached any more" help sub
 
+full() { # ARGUMENT...: output that can't be written is an error
+    "$AETHER_CLI" "$@" >/dev/full 2>"$tmp/err"
+    status=$?
+    failed_with 1 "can't write the output: No space left on device"
+}
+for words in --version --help help "help sub" "sub --help" "topic --help" "help topic"; do
+    # shellcheck disable=SC2086 # several words
+    ok "$words >/dev/full" full $words
+done
+
 ok "no command" refuses 2 "needs a command"
 ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, top, latency, lag, hz, clients, check, bench, shutdown or help" frobnicate
 for words in publish:pub subscribe:sub list:'topic ls' info:'topic info' stop:shutdown; do

@@ -151,9 +151,16 @@ def case_print():
     assert printed("--config", path) == text
     wrong = misreported(["--config", path, "--socket", "/a ;b", "--print-config"], "socket", "/a ;b") or ""
     assert wrong.startswith("isn't one line on stderr") and "can't stand in a file" in wrong, wrong
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run([lib.AETHERD, "--print-config"], stdout=full, stderr=subprocess.PIPE, env=ENV, check=False)
-    assert done.returncode == 1 and b"No space" in done.stderr
+
+
+def case_full():
+    """what can't be written to stdout is an error, of every service"""
+    for program in (lib.AETHERD, os.environ.get("AETHER_METRICS")):
+        for option in ("--version", "--help", "--print-config") if program else ():
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([program, option], stdout=full, stderr=subprocess.PIPE, env=ENV, check=False, text=True)
+            assert done.returncode == 1 and done.stderr.count("\n") == 1, f"{program} {option}: {done}"
+            assert done.stderr == f"{os.path.basename(program)}: can't write the output: No space left on device\n", done.stderr
 
 
 def case_sample():

@@ -35,6 +35,14 @@ static int fail(const struct program *p, int status) {
     return status;
 }
 
+/* After output on stdout: the status to end with. What can't be written isn't done. */
+static int written(const struct program *p) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return AE_EXIT_STOPPED;
+    (void)ae_fail(-errno, "can't write the output: %s", strerror(errno));
+    return fail(p, AE_EXIT_FAILED);
+}
+
 /* ---- settings ---- */
 
 static void make_keys(struct program *p) {
@@ -92,11 +100,7 @@ static int print_config(const struct program *p) {
            name, name, name);
     if (ae_conf_print(&p->conf, stdout) != 0)
         return fail(p, AE_EXIT_USAGE);
-    if (fflush(stdout) != 0) {
-        (void)ae_fail(-errno, "standard output: %s", strerror(errno));
-        return fail(p, AE_EXIT_FAILED);
-    }
-    return AE_EXIT_STOPPED;
+    return written(p);
 }
 
 /* ---- the command line ---- */
@@ -153,10 +157,10 @@ static int read_words(struct program *p, int argc, char **argv) {
             break;
         case OPTION_HELP:
             usage(p, stdout);
-            return AE_EXIT_STOPPED;
+            return written(p);
         case OPTION_VERSION:
             printf("%s %s\n", p->service->name, aether_version());
-            return AE_EXIT_STOPPED;
+            return written(p);
         default:
             (void)ae_fail(-EINVAL,
                           option == ':' ? "%s needs a value: see %s --help" : "option %s is unknown: see %s --help",
