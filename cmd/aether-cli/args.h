@@ -73,7 +73,10 @@ bool args_number(const char *text, double *value);
 bool args_time(const char *text, double *seconds);
 bool args_limits(const char *text, bool times, struct args_limits *limits);
 
-/* The candidate that was probably meant by text, or NULL if none is similar. candidates ends with NULL. */
+/*
+ * The candidate that was probably meant by text: one that at most two edits, and edits of less than half of it, turn
+ * text into. NULL if there is none, or text is a candidate itself. candidates ends with NULL.
+ */
 const char *args_nearest(const char *text, const char *const *candidates);
 
 /* Prints a command's help. */

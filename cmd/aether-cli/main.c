@@ -54,7 +54,7 @@ static int run_help(int argc, char **argv) {
     char *words[4];
     int count = 0;
 
-    if (argc == 1) {
+    if (argc == 1 || (argc == 2 && strcmp(argv[1], "help") == 0)) {
         print_help();
         return CLI_OK;
     }
