@@ -39,7 +39,7 @@ struct args_option {
     void *target;      /* holds the default before args_parse() */
     uint64_t min, max; /* COUNT, SIZE, NUMBER, INTERVAL: the range, both ends allowed */
     double fallback;
-    const char *const *choices; /* ends with NULL */
+    const char *const *choices; /* CHOICE: the values; TEXT: values that completions suggest, or NULL. Ends with NULL */
     const char *value;          /* the value's name in help: "BYTES"; NULL for flags */
     const char *help;           /* one line */
     bool *given;                /* set to true when the option is present; may be NULL */
@@ -65,6 +65,9 @@ struct args_spec {
  * with which the command must end, because help was printed or an error was reported.
  */
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]);
+
+/* If it is set, args_parse() reads no words but calls it and returns what it returned: for lists of all options. */
+extern int (*args_print_table)(const struct args_spec *spec);
 
 /* Read the whole text. False: it doesn't have that form, or the value doesn't fit in the type. */
 bool args_count(const char *text, uint64_t *value);
