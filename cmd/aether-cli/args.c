@@ -335,14 +335,18 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
     return ARGS_RUN;
 }
 
-int (*args_print_table)(const struct args_spec *spec);
+static int (*print_table)(const struct args_spec *spec);
+
+void args_list_options(int (*print)(const struct args_spec *spec)) {
+    print_table = print;
+}
 
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]) {
     bool options = true;
     int count = 0;
 
-    if (args_print_table != NULL)
-        return args_print_table(spec);
+    if (print_table != NULL)
+        return print_table(spec);
     for (int i = 1; i < argc; i++) {
         if (options && strcmp(argv[i], "--") == 0) {
             options = false;

@@ -66,8 +66,8 @@ struct args_spec {
  */
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]);
 
-/* If it is set, args_parse() reads no words but calls it and returns what it returned: for lists of all options. */
-extern int (*args_print_table)(const struct args_spec *spec);
+/* For a list of all options: from now on args_parse() reads no words, but returns what print returns. */
+void args_list_options(int (*print)(const struct args_spec *spec));
 
 /* Read the whole text. False: it doesn't have that form, or the value doesn't fit in the type. */
 bool args_count(const char *text, uint64_t *value);

@@ -71,8 +71,8 @@ static int print_commands(const struct cli_command *commands, size_t count, cons
 }
 
 int complete_print_tables(const struct cli_command *commands, size_t count) {
-    args_print_table = print_options;
-    cli_print_commands = print_commands;
+    args_list_options(print_options);
+    cli_walk_commands(print_commands);
     return print_commands(commands, count, "");
 }
 

@@ -19,8 +19,8 @@ struct cli_command {
  */
 int cli_dispatch(const struct cli_command *commands, size_t count, const char *parent, int argc, char **argv);
 
-/* If it is set, cli_dispatch() runs no command but calls it and returns what it returned: for lists of all commands. */
-extern int (*cli_print_commands)(const struct cli_command *commands, size_t count, const char *parent);
+/* For a list of all commands: from now on cli_dispatch() runs none of them, but returns what print returns. */
+void cli_walk_commands(int (*print)(const struct cli_command *commands, size_t count, const char *parent));
 
 /* Prints the table for a help text. Returns the width of the first column, for lines that the caller adds. */
 int cli_list_commands(const struct cli_command *commands, size_t count);
