@@ -204,8 +204,8 @@ static bool read_from(const char *text, aether_subscribe_options *options) {
 
 static const char summary_text[] =
     "Prints the messages of a topic until it is interrupted: sequence, length, payload. Of a message of more than\n"
-    "4096 bytes the first 4096 are printed as text; --raw, --json and --dump give all of it. Publishers don't wait for\n"
-    "this command unless --policy reliable is given; what it was too slow for is reported on stderr.\n"
+    "4096 bytes the first 4096 are printed as text; --raw, --json and --dump give all of it. Publishers don't\n"
+    "wait for this command unless --policy reliable is given; what it was too slow for is reported on stderr.\n"
     "Creates the topic if it doesn't exist.";
 
 /* The command line, before it is checked. */
