@@ -5,16 +5,15 @@
 #include "daemon.h"
 #include "dump.h"
 #include "error.h"
+#include "frames.h"
 #include "output.h"
 #include "signals.h"
 #include "topic_options.h"
 #include "view/amount.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BATCH 256
 #define OUTPUT_CHECK_NS 100000000u /* between two checks whether the pipe on stdout was closed */
@@ -77,13 +76,6 @@ static int show_entry(struct sub *sub, const aether_message *m) {
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
-/* True if stdout is a pipe whose other end is closed. A write would fail, but the next may be a long time away. */
-static bool output_closed(void) {
-    struct pollfd item = {.fd = STDOUT_FILENO};
-
-    return poll(&item, 1, 0) == 1 && (item.revents & POLLERR) != 0;
-}
-
 static bool at_end(struct sub *sub) {
     const aether_stream stream = sub->exit_at_end ? aether_subscriber_stream(sub->subscriber) : AETHER_STREAM_NONE;
 
@@ -131,7 +123,7 @@ static int receive(struct sub *sub) {
             if (at_end(sub))
                 break;
             const uint64_t now = cli_now_ns();
-            if (now - checked_ns >= OUTPUT_CHECK_NS && output_closed())
+            if (now - checked_ns >= OUTPUT_CHECK_NS && out_closed())
                 break;
             if (now - checked_ns >= OUTPUT_CHECK_NS)
                 checked_ns = now;
@@ -215,6 +207,7 @@ struct request {
     int policy;
     const char *from;
     struct out_options output;
+    bool null, frame;
 };
 
 static int read_request(struct request *r, int argc, char **argv) {
@@ -243,6 +236,8 @@ static int read_request(struct request *r, int argc, char **argv) {
          .target = &r->sub.exit_at_end,
          .help = "end when no publisher is attached any more and all messages were printed"},
         OPTION_RAW(r->output, "payloads, each followed by a newline, and nothing else"),
+        OPTION_NULL(r->null, "payloads, each followed by NUL, and nothing else: pub -0, xargs -0"),
+        OPTION_FRAME(r->frame, "payloads of any bytes, each after its length, 32 bits, little-endian: pub --frame"),
         OPTION_JSON(r->output, "one object a line"),
         {.name = "dump",
          .kind = ARGS_TEXT,
@@ -276,6 +271,20 @@ static int read_request(struct request *r, int argc, char **argv) {
     return status;
 }
 
+/* At most one form of the output; but --raw -0 is -0, and --dump has text or JSON. CLI_OK, or reports the error. */
+static int check_forms(const struct request *r) {
+    const char *names[] = {"--json", "--dump", "--raw", "-0", "--frame"};
+    const bool given[] = {r->output.json, r->sub.dump.directory != NULL, r->output.raw, r->null, r->frame};
+
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+        for (size_t j = i + 1; j < sizeof given / sizeof given[0]; j++) {
+            if (given[i] && given[j] && !(i == 0 && j == 1) && !(i == 2 && j == 3))
+                return cli_error(CLI_USAGE, "sub takes %s or %s, not both", names[j], names[i]);
+        }
+    }
+    return CLI_OK;
+}
+
 int cmd_sub(int argc, char **argv) {
     struct request r = {.policy = AETHER_BEST_EFFORT, .from = "new"};
     aether_subscribe_options how = {0};
@@ -285,11 +294,11 @@ int cmd_sub(int argc, char **argv) {
         return status;
     if (!read_from(r.from, &how))
         return cli_error(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
-    if (r.output.raw && (r.output.json || r.sub.dump.directory != NULL))
-        return cli_error(CLI_USAGE, "sub takes --raw or %s, not both", r.output.json ? "--json" : "--dump");
-    if ((status = topic_options_read(&r.topic)) != CLI_OK)
+    if ((status = check_forms(&r)) != CLI_OK || (status = topic_options_read(&r.topic)) != CLI_OK)
         return status;
     how.policy = (aether_policy)r.policy;
     r.sub.view = out_view(&r.output);
+    if (r.null || r.frame)
+        r.sub.view.form = r.frame ? &frames_length_form : &frames_null_form;
     return run(&r.sub, &how, &r.topic.config);
 }
