@@ -53,13 +53,13 @@ static int show_message(struct sub *sub, const aether_message *m) {
 static int show_gap(const struct sub *sub, uint64_t first, uint64_t count) {
     fprintf(stderr, "aether-cli: gap: %" PRIu64 " message%s lost from sequence %" PRIu64 " on\n", count,
             ae_plural(count, "", "s"), first);
-    return out_check(&sub->view, ae_view_gap(&sub->view, first, count));
+    return out_check(&sub->view, ae_view_gap(&sub->view, &(struct ae_view_origin){.topic = NULL}, first, count));
 }
 
 /* The subscriber was evicted and continues as best effort. Nothing is lost yet. */
 static int show_eviction(const struct sub *sub) {
     const uint64_t seq = aether_subscriber_next(sub->subscriber);
-    const int rc = ae_view_evicted(&sub->view, seq);
+    const int rc = ae_view_evicted(&sub->view, &(struct ae_view_origin){.topic = NULL}, seq);
 
     if (rc == AE_VIEW_SKIPPED)
         cli_error(CLI_OK, "evicted from topic '%s' as too slow: best effort from sequence %" PRIu64 " on", sub->topic,
