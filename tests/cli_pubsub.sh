@@ -210,7 +210,8 @@ until_peers paused best-effort 0
 subscribe "$tmp/copy" paused --raw --count 3
 run_pub paused --size 10 --count 3
 ok "without a loss" ends_with "$sub" 0
-ok "without a loss nothing is said" [ ! -s "$tmp/copy.err" ]
+silent() { ! grep -v '^aether-cli: waiting for ' "$tmp/copy.err"; }
+ok "without a loss nothing is said" silent
 
 # ---- signals and closed ends
 

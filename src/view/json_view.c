@@ -58,8 +58,8 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
 static struct ae_json origin_object(const struct ae_view_origin *origin) {
     struct ae_json o = ae_json_object();
 
-    if (origin->time != NULL)
-        ae_json_bytes(&o, "time", origin->time, strlen(origin->time));
+    if (origin->time_ns != 0)
+        ae_json_u64(&o, "time_ns", origin->time_ns);
     if (origin->topic != NULL)
         ae_json_bytes(&o, "topic", origin->topic, strlen(origin->topic));
     return o;

@@ -238,10 +238,10 @@ static size_t shown_length(const unsigned char *data, size_t len) {
 
 /* The columns that come first. A topic's name has at most 255 bytes. */
 static void show_origin(FILE *f, const struct ae_view_origin *origin) {
-    char text[AE_ESCAPED_SIZE(255)];
+    char text[AE_ESCAPED_SIZE(255)], date[AE_DATE_SIZE];
 
-    if (origin->time != NULL)
-        fprintf(f, "%s  ", origin->time);
+    if (origin->time_ns != 0)
+        fprintf(f, "%s  ", ae_date_rfc3339(date, origin->time_ns));
     if (origin->topic != NULL) {
         ae_escape(text, origin->topic, strnlen(origin->topic, 255));
         fprintf(f, "%s  ", text);

@@ -57,10 +57,10 @@ struct ae_view_clients;
 struct ae_view_departed;
 struct ae_view_check;
 
-/* Where and when something was received. Each is NULL if it isn't shown. */
+/* Where and when something was received. */
 struct ae_view_origin {
-    const char *time;  /* printable: see date.h */
-    const char *topic; /* any bytes */
+    uint64_t time_ns;  /* CLOCK_REALTIME; 0: isn't shown */
+    const char *topic; /* any bytes; NULL: isn't shown */
 };
 
 struct ae_view_message {

@@ -486,7 +486,7 @@ static void long_messages(void **state) {
 
 /* Time and topic come first, each only if it is there. */
 static void origins(void **state) {
-    const struct ae_view_origin origin = {.time = "2026-11-28T00:02:03.000456Z", .topic = "a\x1b\xff"};
+    const struct ae_view_origin origin = {.time_ns = UINT64_C(1795824123000456789), .topic = "a\x1b\xff"};
     const struct ae_view_origin only_topic = {.topic = "a"};
     const struct ae_view_message message = {.origin = origin, .seq = 3, .data = "abc", .len = 3};
     char date[AE_DATE_SIZE];
@@ -496,9 +496,8 @@ static void origins(void **state) {
            "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             3      3  abc\n");
     expect(ae_view_gap(&text_view, &origin, 7, 1), 0,
            "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             7    gap  1 message lost\n");
-    expect(
-        ae_view_message(&json_view, &message), 0,
-        "{\"time\":\"2026-11-28T00:02:03.000456Z\",\"topic_b64\":\"YRv/\",\"seq\":3,\"len\":3,\"payload\":\"abc\"}\n");
+    expect(ae_view_message(&json_view, &message), 0,
+           "{\"time_ns\":1795824123000456789,\"topic_b64\":\"YRv/\",\"seq\":3,\"len\":3,\"payload\":\"abc\"}\n");
     expect(ae_view_gap(&json_view, &only_topic, 7, 2), 0, "{\"topic\":\"a\",\"gap_first\":7,\"gap_count\":2}\n");
     expect(ae_view_evicted(&json_view, &only_topic, 7), 0, "{\"topic\":\"a\",\"evicted\":true,\"seq\":7}\n");
     assert_string_equal(ae_date_rfc3339(date, 0), "1970-01-01T00:00:00.000000Z");
