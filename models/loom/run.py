@@ -150,6 +150,7 @@ MUTANTS = {
     "LANEW2": [swap(LANE, "ae_store_release(tag, ae_tag(seq, AE_KIND_LANE + ", "release", "relaxed")],
     # ---- the end of the stream ----
     "T2": [swap(RECEIVE, "    if (ae_load_acquire(&stream->open) != 0)\n", "acquire", "relaxed")],
+    "T2JOIN": [swap(JOIN, "open_before = ae_load_acquire(&stream->open) != 0;", "acquire", "relaxed")],
     "T2DIED": [swap(RECEIVE, "died = ae_load_acquire(&stream->died);", "acquire", "relaxed")],
     # ---- eviction ----
     "E1": [swap(TOPIC, "ae_exchange(&log->evict[record],", "ae_exchange", "ae_exchange_relaxed")],
@@ -301,6 +302,8 @@ TABLE = [
     ("stream-death", "T2", WRONG, SMOKE),
     ("stream-death", "D4", WRONG, False),
     ("stream-death", "T2DIED", CLEAN, False),
+    ("stream-join", "clean", CLEAN, False),
+    ("stream-join", "T2JOIN", WRONG, SMOKE),
     ("evict", "clean", CLEAN, SMOKE),
     ("evict", "NOE3", WRONG, SMOKE),
     ("evict", "E3", CLEAN, False),

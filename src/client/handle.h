@@ -12,9 +12,10 @@ struct ae_publisher_handle {
     struct ae_publisher ring;
 };
 
-/* Must be called before a subscriber's memory is freed: a waitset reads it. */
+/* A waitset, whose helper thread reads the subscriber's memory and mappings. */
 struct ae_watcher {
-    void (*forget)(struct ae_watcher *watcher); /* called before the subscriber leaves; may free the watcher */
+    void (*forget)(struct ae_watcher *watcher);   /* called before the subscriber leaves; may free the watcher */
+    void (*attached)(struct ae_watcher *watcher); /* called after it has taken its shape, before it unmaps anything */
 };
 
 struct ae_subscriber_handle {

@@ -575,8 +575,104 @@ static void ends_come_after_the_last_message(void **state) {
             expect_end(&subscriber, dies ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED);
         }
         subscriber_close(&subscriber);
-        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options); /* comes too late */
-        expect_end(&subscriber, AETHER_STREAM_CLOSED);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options); /* from new: that isn't its end */
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_NONE);
+        subscriber_close(&subscriber);
+        ring_free(&ring);
+    }
+}
+
+/*
+ * Opens subscribers one after the other. Each says `before` when it has received what is retained, and the right end
+ * after a publisher has come and gone. before: the end of the retained messages, or NONE if there are none.
+ */
+static void expect_a_run(const struct ring *ring, const aether_subscribe_options *options, aether_stream before) {
+    for (int how = 0; how < 3; how++) {
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
+
+        subscriber_open(&subscriber, ring, ring->log_ro, 0, options);
+        while (aether_subscriber_next(subscriber.handle) != subscriber.sub.protected_seq) {
+            aether_message message;
+            assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+            assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+        }
+        if (before == AETHER_STREAM_NONE)
+            assert_int_equal(aether_wait(subscriber.handle, 1), 0);
+        else
+            expect_end(&subscriber, before);
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), before);
+        if (how != 0) {
+            publisher_open(&publisher, ring);
+            assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+            if (how == 1)
+                publisher_close(&publisher);
+            else
+                publisher_die(&publisher);
+            before = how == 1 ? AETHER_STREAM_CLOSED : AETHER_STREAM_DIED;
+            expect_end(&subscriber, before);
+        }
+        subscriber_close(&subscriber);
+        if (options->from == AETHER_FROM_NEW || subscriber.sub.joined == subscriber.sub.protected_seq)
+            before = AETHER_STREAM_NONE;
+    }
+}
+
+/* Every policy and start, on a fresh topic, on one where publishers came without a message, and on one with messages. */
+static void the_second_run_is_like_the_first(void **state) {
+    (void)state;
+    for (int n = 0; n < 9; n++) {
+        const aether_subscribe_options options = {
+            .policy = (aether_policy)(n % 3), .from = (aether_from)(n / 3), .last = n / 3 == AETHER_FROM_LAST ? 2 : 0};
+        struct test_publisher publisher;
+        struct ring ring;
+
+        evicting_make(&ring, 0, 0, false);
+        for (int run = 0; run < 2; run++)
+            expect_a_run(&ring, &options, AETHER_STREAM_NONE);
+        publisher_open(&publisher, &ring);
+        publish_many(&publisher, 3);
+        publisher_close(&publisher);
+        for (int run = 0; run < 2; run++) {
+            expect_a_run(&ring, &options,
+                         options.from == AETHER_FROM_NEW ? AETHER_STREAM_NONE
+                         : run == 0                      ? AETHER_STREAM_CLOSED
+                                                         : AETHER_STREAM_DIED);
+        }
+        ring_free(&ring);
+    }
+}
+
+/* A stream has two publishers. One dies before the subscriber is opened, and another in the same record may after. */
+static void only_deaths_after_the_join_count(void **state) {
+    (void)state;
+    for (int n = 0; n < 18; n++) {
+        const bool another = n % 2 != 0;
+        const aether_subscribe_options options = {.policy = (aether_policy)(n / 2 % 3),
+                                                  .from = n / 6 == 0 ? AETHER_FROM_NEW : AETHER_FROM_OLDEST};
+        const bool message = n / 6 == 2, counts = another || message;
+        struct test_publisher a, b;
+        struct test_subscriber subscriber;
+        aether_message received;
+        struct ring ring;
+
+        evicting_make(&ring, 0, 0, false);
+        publisher_open_as(&a, &ring, 0, ring.cursors_ro);
+        publisher_open_as(&b, &ring, 1, ring.cursors_ro);
+        if (message)
+            publish_many(&b, 1);
+        publisher_die(&b);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options);
+        if (message)
+            assert_int_equal(aether_receive(subscriber.handle, &received), 1);
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+        if (another) {
+            publisher_open_as(&b, &ring, 1, ring.cursors_ro);
+            publisher_die(&b);
+        }
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+        publisher_close(&a);
+        expect_end(&subscriber, counts ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED);
         subscriber_close(&subscriber);
         ring_free(&ring);
     }
@@ -597,6 +693,8 @@ int main(void) {
         cmocka_unit_test(gaps_of_large_messages),
         cmocka_unit_test(latest_takes_the_newest),
         cmocka_unit_test(ends_come_after_the_last_message),
+        cmocka_unit_test(the_second_run_is_like_the_first),
+        cmocka_unit_test(only_deaths_after_the_join_count),
     };
 
     alarm(120); /* an endless wait ends here */

@@ -6,6 +6,7 @@
 #include "ring/claim.h"
 #include "ring/join.h"
 #include "ring/stats.h"
+#include "shm/registry_layout.h"
 #include <inttypes.h>
 
 #define LATEST_TRIES 8
@@ -366,6 +367,11 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
     struct ae_subscriber *s = ae_subscriber_of(handle);
     int rc;
 
+    if (AE_UNLIKELY(ae_subscriber_waits(s))) {
+        /* 0 also with the shape: aether_poll() has copied the handle's fields, and returns if this call returns 0. */
+        rc = s->attach(s);
+        return rc < 0 ? rc : 0;
+    }
     if (s->policy == AETHER_LATEST)
         return receive_latest(s, message);
     finish_catch_up(s);
@@ -389,6 +395,11 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
     struct ae_subscriber *s = ae_subscriber_of(handle);
     size_t used = 0;
 
+    if (AE_UNLIKELY(ae_subscriber_waits(s))) {
+        const int rc = s->attach(s);
+        if (rc <= 0)
+            return rc;
+    }
     if (s->policy == AETHER_LATEST)
         return max > 0 ? receive_latest(s, messages) : 0;
     if (n == 0)
@@ -432,9 +443,17 @@ bool ae_subscriber_ready(const struct ae_subscriber *s) {
     struct slot slot;
     uint64_t seq;
 
+    /* G10 acquire, pairs G9: with the shape comes the geometry, which the next receive takes. */
+    if (ae_subscriber_waits(s))
+        return ae_shape_of(ae_load_acquire(s->shape)) == AE_SHAPE_FIXED;
     if (s->policy == AETHER_LATEST)
         return find_newest(s, &seq, &slot);
     return !ae_tag_pending(load_slot(s, s->hot.next).tag, s->hot.next) || is_evicted(s);
+}
+
+/* It has asked for messages from before its join, and there were some. */
+static bool had_retained(const struct ae_subscriber *s) {
+    return s->joined != s->protected_seq;
 }
 
 /*
@@ -449,12 +468,12 @@ AE_EXPORT aether_stream aether_subscriber_stream(const aether_subscriber *handle
 
     if (ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
-    if (joins == 0)
+    if (!s->open_before && joins == s->joins_before && !had_retained(s))
         return AETHER_STREAM_NONE;
     if (ae_subscriber_ready(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
         ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
-    return died != 0 ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
+    return died != 0 && (died != s->died_before || had_retained(s)) ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
 }
 
 AE_EXPORT void aether_subscriber_get_stats(const aether_subscriber *handle, aether_subscriber_stats *stats) {
