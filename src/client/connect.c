@@ -4,6 +4,7 @@
 #include "base/export.h"
 #include "client/client.h"
 #include "client/grants.h"
+#include "client/stall.h"
 #include "shm/names.h"
 #include <aether/connect.h>
 #include <errno.h>
@@ -28,6 +29,7 @@ AE_EXPORT int aether_connect(aether_client **out, const aether_connect_options *
     if (client == NULL)
         return ae_fail(-ENOMEM, "out of memory");
     pthread_mutex_init(&client->lock, NULL);
+    ae_stall_options(client, options);
     ae_control_init(&client->control, path, name);
     rc = ae_client_request(client, NULL, 0, AE_CONTROL_ONCE);
     if (rc != 0) {

@@ -102,6 +102,11 @@ struct ae_publisher {
     struct ae_sampling sampling;
     /* The figures of the statistics that change there. */
     uint64_t joined, flips, full, retries, wakes, stalls, stall_ns, stall_longest, waits_since;
+    /* See stall.h: `notice` is called when the present stall lasts until `notice_due`, CLOCK_MONOTONIC. NULL: never. */
+    void (*notice)(struct ae_publisher *p);
+    /* The opener's: what it knows of the publisher. */
+    const void *opener;
+    uint64_t notice_after, notice_due;
     /* It may claim below this sequence without a scan. */
     uint64_t room;
     struct ae_holder holder;

@@ -3,11 +3,13 @@
 #include "ring/receive.h"
 #include "base/error.h"
 #include "base/export.h"
+#include "base/text.h"
 #include "ring/claim.h"
 #include "ring/join.h"
 #include "ring/stats.h"
 #include "shm/registry_layout.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 #define LATEST_TRIES 8
 
@@ -173,15 +175,21 @@ static bool is_evicted(const struct ae_subscriber *s) {
 }
 
 static int report_eviction(struct ae_subscriber *s) {
+    /* As is_evicted() has found it: until the record is given out again, only a hostile process changes it. */
+    const uint64_t word = ae_load_relaxed(&s->log->evict[s->record]), units = ae_evict_units(word);
+    char why[64], number[AE_TEXT_COUNT_BYTES];
+
+    if (ae_evicted(word) == AE_EVICT_LANE)
+        (void)snprintf(why, sizeof why, "held %s of lane room", ae_text_size(number, units * AE_LANE_UNIT));
+    else
+        (void)snprintf(why, sizeof why, "was %s messages behind", ae_text_count(number, units));
     ae_subscriber_leave(s);
     s->evicted = true;
     s->hot.cursor = &s->stats->position;
     ae_stats_store_subscriber(s);
-    return ae_fail(
-        -EOVERFLOW,
-        "evicted at sequence %" PRIu64 ": more than %" PRIu64
-        " behind, or holding room that was needed; goes on as best effort, open another one to be reliable again",
-        s->hot.next, s->geometry.evict_lag);
+    return ae_fail(-EOVERFLOW,
+                   "evicted at sequence %" PRIu64 ": %s; goes on as best effort, open another one to be reliable again",
+                   s->hot.next, why);
 }
 
 /* ---- receive ---- */
