@@ -47,6 +47,7 @@ static void print_help(void) {
            "  4  no such topic\n"
            "  5  a message is larger than the topic takes\n"
            "  6  the ring was full for longer than --wait\n"
+           "  7  a time was over before what was asked for had come\n"
            "  129, 130, 143  ended by SIGHUP (only top), SIGINT, SIGTERM\n");
 }
 

@@ -66,8 +66,18 @@ static int show_pong(const struct ae_view *view, const struct ae_view_pong *p) {
 
 /* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
 
-static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
+static struct ae_json origin_object(const struct ae_view_origin *origin) {
     struct ae_json o = ae_json_object();
+
+    if (origin->time_ns != 0)
+        ae_json_u64(&o, "time_ns", origin->time_ns);
+    if (origin->topic != NULL)
+        ae_json_bytes(&o, "topic", origin->topic, strlen(origin->topic));
+    return o;
+}
+
+static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
+    struct ae_json o = origin_object(&message->origin);
 
     ae_json_u64(&o, "seq", message->seq);
     ae_json_u64(&o, "len", message->len);
@@ -78,16 +88,16 @@ static int show_message(const struct ae_view *view, const struct ae_view_message
     return ae_json_line(o, view->out);
 }
 
-static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
-    struct ae_json o = ae_json_object();
+static int show_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count) {
+    struct ae_json o = origin_object(origin);
 
     ae_json_u64(&o, "gap_first", first);
     ae_json_u64(&o, "gap_count", count);
     return ae_json_line(o, view->out);
 }
 
-static int show_evicted(const struct ae_view *view, uint64_t seq) {
-    struct ae_json o = ae_json_object();
+static int show_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq) {
+    struct ae_json o = origin_object(origin);
 
     ae_json_bool(&o, "evicted", true);
     ae_json_u64(&o, "seq", seq);

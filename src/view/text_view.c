@@ -251,10 +251,23 @@ static size_t shown_length(const unsigned char *data, size_t len) {
     return cut;
 }
 
+/* The columns that come first. A topic's name has at most 255 bytes. */
+static void show_origin(FILE *f, const struct ae_view_origin *origin) {
+    char text[AE_ESCAPED_SIZE(255)], date[AE_DATE_SIZE];
+
+    if (origin->time_ns != 0)
+        fprintf(f, "%s  ", ae_date_rfc3339(date, origin->time_ns));
+    if (origin->topic != NULL) {
+        ae_escape(text, origin->topic, strnlen(origin->topic, 255));
+        fprintf(f, "%s  ", text);
+    }
+}
+
 static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
     char text[AE_ESCAPED_SIZE(PAYLOAD_BYTES)];
     FILE *f = view->out->file;
 
+    show_origin(f, &message->origin);
     fprintf(f, "%12" PRIu64 "  %5zu  ", message->seq, message->len);
     if (message->file != NULL) {
         fprintf(f, "%s\n", message->file);
@@ -268,7 +281,8 @@ static int show_message(const struct ae_view *view, const struct ae_view_message
     return ae_out_result(view->out);
 }
 
-static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
+static int show_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count) {
+    show_origin(view->out->file, origin);
     fprintf(view->out->file, "%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", first, "gap", count,
             ae_plural(count, "", "s"));
     return ae_out_result(view->out);

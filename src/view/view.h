@@ -64,7 +64,14 @@ struct ae_view_clients;
 struct ae_view_departed;
 struct ae_view_check;
 
+/* Where and when something was received. */
+struct ae_view_origin {
+    uint64_t time_ns;  /* CLOCK_REALTIME; 0: isn't shown */
+    const char *topic; /* any bytes; NULL: isn't shown */
+};
+
 struct ae_view_message {
+    struct ae_view_origin origin;
     uint64_t seq;
     const void *data; /* may be NULL if len is 0 */
     size_t len;
@@ -106,8 +113,8 @@ struct ae_view_form {
     int (*check)(const struct ae_view *view, const struct ae_view_check *check);
 
     int (*message)(const struct ae_view *view, const struct ae_view_message *message);
-    int (*gap)(const struct ae_view *view, uint64_t first, uint64_t count);
-    int (*evicted)(const struct ae_view *view, uint64_t seq);
+    int (*gap)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count);
+    int (*evicted)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq);
 
     int (*run)(const struct ae_view *view, const struct ae_view_run *run);
     int (*throughput)(const struct ae_view *view, const struct ae_view_throughput *result);
@@ -176,13 +183,14 @@ static inline int ae_view_message(const struct ae_view *view, const struct ae_vi
 }
 
 /* count messages from sequence first on were lost. */
-static inline int ae_view_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
-    return view->form->gap != NULL ? view->form->gap(view, first, count) : AE_VIEW_SKIPPED;
+static inline int ae_view_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first,
+                              uint64_t count) {
+    return view->form->gap != NULL ? view->form->gap(view, origin, first, count) : AE_VIEW_SKIPPED;
 }
 
 /* The subscriber was evicted, and is best effort from sequence seq on. */
-static inline int ae_view_evicted(const struct ae_view *view, uint64_t seq) {
-    return view->form->evicted != NULL ? view->form->evicted(view, seq) : AE_VIEW_SKIPPED;
+static inline int ae_view_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq) {
+    return view->form->evicted != NULL ? view->form->evicted(view, origin, seq) : AE_VIEW_SKIPPED;
 }
 
 /* One run of a measurement, shown as progress. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view_test.c - every record in every form, byte for byte, and streams that fail. */
 #include "view/view.h"
+#include "view/date.h"
 #include "view/measure.h"
 /* cmocka.h needs these before it */
 #include <setjmp.h>
@@ -499,15 +500,37 @@ static void long_messages(void **state) {
     assert_true(strlen(text) > sizeof payload);
 }
 
-static void gaps(void **state) {
+/* Time and topic come first, each only if it is there. */
+static void origins(void **state) {
+    const struct ae_view_origin origin = {.time_ns = UINT64_C(1795824123000456789), .topic = "a\x1b\xff"};
+    const struct ae_view_origin only_topic = {.topic = "a"};
+    const struct ae_view_message message = {.origin = origin, .seq = 3, .data = "abc", .len = 3};
+    char date[AE_DATE_SIZE];
+
     (void)state;
-    expect(ae_view_gap(&text_view, 7, 1), 0, "           7    gap  1 message lost\n");
-    expect(ae_view_gap(&text_view, 7, 20), 0, "           7    gap  20 messages lost\n");
-    expect(ae_view_gap(&json_view, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
-    expect(ae_view_gap(&raw_view, 7, 20), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&text_view, 7), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&json_view, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
-    expect(ae_view_evicted(&raw_view, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_message(&text_view, &message), 0,
+           "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             3      3  abc\n");
+    expect(ae_view_gap(&text_view, &origin, 7, 1), 0,
+           "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             7    gap  1 message lost\n");
+    expect(ae_view_message(&json_view, &message), 0,
+           "{\"time_ns\":1795824123000456789,\"topic_b64\":\"YRv/\",\"seq\":3,\"len\":3,\"payload\":\"abc\"}\n");
+    expect(ae_view_gap(&json_view, &only_topic, 7, 2), 0, "{\"topic\":\"a\",\"gap_first\":7,\"gap_count\":2}\n");
+    expect(ae_view_evicted(&json_view, &only_topic, 7), 0, "{\"topic\":\"a\",\"evicted\":true,\"seq\":7}\n");
+    assert_string_equal(ae_date_rfc3339(date, 0), "1970-01-01T00:00:00.000000Z");
+    assert_string_equal(ae_date_rfc3339(date, UINT64_C(1795824123000456789)), "2026-11-28T00:02:03.000456Z");
+}
+
+static void gaps(void **state) {
+    const struct ae_view_origin nowhere = {.topic = NULL};
+
+    (void)state;
+    expect(ae_view_gap(&text_view, &nowhere, 7, 1), 0, "           7    gap  1 message lost\n");
+    expect(ae_view_gap(&text_view, &nowhere, 7, 20), 0, "           7    gap  20 messages lost\n");
+    expect(ae_view_gap(&json_view, &nowhere, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
+    expect(ae_view_gap(&raw_view, &nowhere, 7, 20), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&text_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&json_view, &nowhere, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
+    expect(ae_view_evicted(&raw_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
 }
 
 /* ---- measurements ------------------------------------------------------------------------------------------------ */
@@ -662,6 +685,7 @@ int main(void) {
         CASE(samples),
         CASE(messages),
         CASE(long_messages),
+        CASE(origins),
         CASE(gaps),
         CASE(runs),
         CASE(throughput),
