@@ -5,12 +5,12 @@
  *
  * Nothing in a topic's objects is trusted: geometry comes from the registry, and each figure is loaded once and limited
  * to the possible range. A survey is used by one thread at a time. Functions with errors return -errno codes and set
- * aether_errmsg(). Nothing blocks.
+ * aether_errmsg(). Nothing blocks, apart from what source.h says.
  */
 #ifndef AE_CLIENT_SURVEY_H
 #define AE_CLIENT_SURVEY_H
 
-#include "shm/names.h"
+#include "client/source.h"
 #include "shm/registry.h"
 #include <aether/inspect.h>
 #include <stdbool.h>
@@ -30,7 +30,7 @@ struct ae_survey_client {
 };
 
 struct ae_survey {
-    struct ae_instance instance;
+    struct ae_object_source source;
     struct ae_registry registry;
     struct ae_survey_grant *grants; /* live grants of the last reading, sorted by topic, then by grant */
     size_t grant_count, grant_room;
@@ -70,7 +70,7 @@ char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);
 
 /* The topic's shared memory that is allocated now, in bytes. */
-uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topic *topic);
+uint64_t ae_survey_memory(struct ae_survey *survey, const ae_registry_topic *topic);
 
 /*
  * The state of aetherd's process, as above; '?' if it doesn't run, is in another pid namespace or is another user's.
@@ -78,7 +78,7 @@ uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topi
 char ae_survey_daemon_process(const struct ae_survey *survey);
 
 /* Fills in *info. */
-void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info);
+void ae_survey_daemon(struct ae_survey *survey, aether_daemon_info *info);
 
 /*
  * Fills in *info, all but memory_bytes and full. log and cursors are those of the topic, mapped at least up to the
