@@ -83,3 +83,32 @@ void topics_free(struct topics *topics) {
     topics->list = NULL;
     topics->count = 0;
 }
+
+static int by_waiting_name(const void *a, const void *b) {
+    return strcmp(((const aether_waiting_info *)a)->name, ((const aether_waiting_info *)b)->name);
+}
+
+int waiting_read(aether_inspector *inspector, struct waiting *waiting) {
+    uint32_t cursor = 0;
+    size_t room = 0;
+    int rc;
+
+    *waiting = (struct waiting){.list = NULL};
+    for (;;) {
+        if (waiting->count == room) {
+            room = room > 0 ? room * 2 : 8;
+            aether_waiting_info *more = realloc(waiting->list, room * sizeof *more);
+            if (more == NULL)
+                return cli_error(CLI_FAILURE, "out of memory for the list of topics");
+            waiting->list = more;
+        }
+        rc = aether_inspect_waiting(inspector, &cursor, &waiting->list[waiting->count]);
+        if (rc <= 0)
+            break;
+        waiting->count++;
+    }
+    if (rc < 0)
+        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+    qsort(waiting->list, waiting->count, sizeof *waiting->list, by_waiting_name);
+    return CLI_OK;
+}

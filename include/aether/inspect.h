@@ -35,7 +35,8 @@ typedef struct aether_daemon_info {
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     uint32_t topics;     /* live */
     uint32_t topics_max;
-    uint32_t clients; /* in the registry; a dead client is in it until aetherd has noticed */
+    uint32_t topics_waiting; /* only subscribers are there: aether_inspect_waiting(). They count towards topics_max */
+    uint32_t clients;        /* in the registry; a dead client is in it until aetherd has noticed */
     uint32_t clients_max;
     uint64_t memory_bytes; /* of all topics' objects */
 } aether_daemon_info;
@@ -131,6 +132,22 @@ int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_t
  * Errors: those of aether_inspect_open(), which are about the registry of another aetherd than before.
  */
 int aether_inspect_changed(aether_inspector *inspector, uint64_t timeout_ns);
+
+/* A topic for which subscribers wait: no publisher has opened it yet, nor has anybody created it. */
+typedef struct aether_waiting_info {
+    uint64_t id;
+    char name[256];       /* NUL-terminated */
+    uint64_t created_ns;  /* CLOCK_REALTIME: the first subscriber came */
+    uint32_t subscribers; /* that wait */
+    uint32_t pid;         /* of the client that has waited longest; 0 where the kernel doesn't say */
+    char client[64];      /* its name, NUL-terminated */
+} aether_waiting_info;
+
+/*
+ * Topics for which subscribers wait, which all other functions leave out: *cursor starts at 0 and is advanced. Returns
+ * 1: *info is filled in; 0: no more. Errors: -ENOMEM.
+ */
+int aether_inspect_waiting(aether_inspector *inspector, uint32_t *cursor, aether_waiting_info *info);
 
 /* One topic by name. Returns 1, or 0 if there is none. Errors: -EMFILE, -ENFILE, -ENOMEM. */
 int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info);

@@ -55,7 +55,9 @@ static int open_objects(aether_inspector *inspector, const ae_registry_topic *to
     const ae_geometry *geometry = &topic->geometry;
     void *log = NULL, *cursors = NULL;
 
-    int rc = map_object(inspector, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes, geometry->lanes_off, &log);
+    int rc = 0;
+    if (ae_survey_has_log(topic))
+        rc = map_object(inspector, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes, geometry->lanes_off, &log);
     if (rc == 0)
         rc = map_object(inspector, AE_LOOK_CURSORS, topic->topic_id, geometry->cursors_bytes, geometry->cursors_bytes,
                         &cursors);
@@ -214,6 +216,35 @@ AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic
             continue;
         rc = fill_topic(inspector, &record, info);
         return rc != 0 ? rc : 1;
+    }
+    return 0;
+}
+
+AE_EXPORT int aether_inspect_waiting(aether_inspector *inspector, uint32_t *cursor, aether_waiting_info *info) {
+    const struct ae_survey *survey = &inspector->survey;
+    ae_registry_topic topic;
+    size_t count;
+
+    if (*cursor == 0) {
+        const int rc = read_registry(inspector);
+        if (rc != 0)
+            return rc;
+    }
+    while (*cursor < survey->registry.topics_max) {
+        if (!ae_survey_waiting(survey, (*cursor)++, &topic))
+            continue;
+        const struct ae_survey_grant *grants = ae_survey_grants(survey, topic.topic_id, &count);
+        if (grants == NULL) /* it is about to be removed, or is being reshaped */
+            continue;
+        const struct ae_survey_client *client = ae_survey_client(survey, grants[0].client_id);
+        *info =
+            (aether_waiting_info){.id = topic.topic_id, .created_ns = topic.created_ns, .subscribers = (uint32_t)count};
+        memcpy(info->name, topic.name, sizeof info->name);
+        if (client != NULL) {
+            info->pid = client->pid;
+            memcpy(info->client, client->name, sizeof info->client);
+        }
+        return 1;
     }
     return 0;
 }

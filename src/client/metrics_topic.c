@@ -706,10 +706,12 @@ int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_regi
     const ae_geometry *geometry = &topic->geometry;
     struct ae_object_source *source = &metrics->survey.source;
     struct reading r = {.metrics = metrics, .out = out, .topic = topic, .geometry = geometry};
-    struct ae_mapping log, cursors = {.fd = -1};
-    int rc = ae_mappings_take(&metrics->topics, source, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes,
-                              geometry->lanes_off, &log);
+    struct ae_mapping log = {.fd = -1}, cursors = {.fd = -1};
+    int rc = 0;
 
+    if (ae_survey_has_log(topic))
+        rc = ae_mappings_take(&metrics->topics, source, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes,
+                              geometry->lanes_off, &log);
     r.grants = ae_survey_grants(&metrics->survey, topic->topic_id, &r.grant_count);
     if (rc == 0 && has_reliable(&r))
         rc = ae_mappings_take(&metrics->topics, source, AE_LOOK_CURSORS, topic->topic_id, geometry->cursors_bytes,

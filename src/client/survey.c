@@ -221,7 +221,12 @@ char ae_survey_daemon_process(const struct ae_survey *survey) {
 }
 
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {
-    return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_geometry_check(&topic->geometry) == 0;
+    return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN &&
+           ae_geometry_check(&topic->geometry) == 0;
+}
+
+int ae_survey_waiting(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {
+    return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_shape_of(topic->shape.v) == AE_SHAPE_OPEN;
 }
 
 uint64_t ae_survey_memory(struct ae_survey *survey, const ae_registry_topic *topic) {
@@ -245,8 +250,10 @@ void ae_survey_daemon(struct ae_survey *survey, aether_daemon_info *info) {
     info->clients_max = registry->clients_max;
     for (uint32_t i = 0; i < registry->topics_max; i++) {
         ae_registry_topic topic;
-        if (!ae_survey_topic(survey, i, &topic))
+        if (!ae_survey_topic(survey, i, &topic)) {
+            info->topics_waiting += ae_survey_waiting(survey, i, &topic) == 1;
             continue;
+        }
         info->topics++;
         info->memory_bytes += ae_survey_memory(survey, &topic);
     }

@@ -66,8 +66,22 @@ struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64
  */
 char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *client);
 
-/* Copies record i of the registry's topics. Returns 1 if it is live and valid, also its geometry. */
+/*
+ * Copies record i of the registry's topics. Returns 1 if it is live and valid, also its geometry. One for which
+ * subscribers wait is no topic.
+ */
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);
+
+/* The same for a topic for which subscribers wait: of its geometry there is only start_seq. */
+int ae_survey_waiting(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);
+
+/*
+ * May the log be mapped? Not before the topic's first publisher: until then its slots may go and come back, and a load
+ * from one that has gone raises SIGBUS. Without a log a topic has the figures that it has then: it has no message.
+ */
+static inline bool ae_survey_has_log(const ae_registry_topic *topic) {
+    return ae_shape_of(topic->shape.v) == AE_SHAPE_FIXED;
+}
 
 /* The topic's shared memory that is allocated now, in bytes. */
 uint64_t ae_survey_memory(struct ae_survey *survey, const ae_registry_topic *topic);
