@@ -378,8 +378,7 @@ static void pongs(void **state) {
     const struct ae_view_pong pong = {.socket_path = "/s\n", .pong = {77, 1000, 80000, "0.6.0", "/real/s"}};
 
     (void)state;
-    expect(ae_view_pong(&text_view, &pong), 0,
-           "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
+    expect(ae_view_pong(&text_view, &pong), 0, "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
     json_t *o = parse(ae_view_pong(&json_view, &pong));
     assert_string_equal(string(o, "socket"), "/s\n");
     assert_string_equal(string(o, "version"), "0.6.0");
