@@ -13,9 +13,14 @@
  * A subscriber receives entries in sequence order. An entry is a message, or a gap (lost > 0). For every subscriber:
  * messages delivered + sequences lost + aborted + skipped = sequences advanced since it joined.
  *
+ * A subscriber may be opened before its topic has a publisher. Then it waits: it is complete but for the topic's memory,
+ * whose shape the first publisher fixes. It misses nothing that is published after its open returned. It takes the shape
+ * in the first receive, poll or wait after the first publisher was opened; that needs no daemon.
+ *
  * Threads, fork, signals: see aether.h. A subscriber may move to another thread with the usual synchronisation. No call
  * that receives allocates memory, takes a lock or waits. The only system call is one that populates a publisher's lane,
- * before the first message in that lane.
+ * before the first message in that lane. The exception is the call that takes the topic's shape: it maps and populates
+ * the topic as an open does, once.
  *
  *     aether_subscriber *sub;
  *     aether_message m;
@@ -114,9 +119,13 @@ typedef struct aether_held {
 typedef int aether_handler(void *context, const aether_message *message);
 
 /*
- * Opens a subscriber of the topic, and creates the topic if it doesn't exist. options may be NULL: reliable, from new.
- * config may be NULL: the topic as it is, or a new one with all defaults. Returns 0 and stores the subscriber, which
- * aether_subscriber_close() frees; aether_disconnect() does so, too.
+ * Opens a subscriber of the topic. If the topic has no publisher yet, and has had none, the subscriber waits for the
+ * first one; before it nothing was published, so oldest and last mean the same as new. options may be NULL: reliable,
+ * from new. config may be NULL: the topic as it is or will be. What it states is a request (see topic.h). Returns 0 and
+ * stores the subscriber, which aether_subscriber_close() frees; aether_disconnect() does so, too.
+ *
+ * On a topic that evicts, publishers may evict a subscriber that waits before it has taken the shape. It has lost
+ * nothing until then.
  *
  * Nothing keeps messages from before the open (oldest, last) for this subscriber. It reads them as a best-effort
  * subscriber does until it has caught up with the sequence at which it joined. If publishers overwrite some of them
@@ -125,8 +134,9 @@ typedef int aether_handler(void *context, const aether_message *message);
  * Memory: if messages are copied, a buffer of 64 KiB, or of the topic's max_message if that is more. A reliable
  * subscriber from oldest or last has this buffer, too.
  *
- * Blocks for one request (see connect.h) plus the time to populate the ring and the lanes that are in use.
- * Errors: -EUSERS the topic has 64 reliable subscribers, or aetherd has as many open handles as it may; -EINVAL an
+ * Blocks for one request (see connect.h) plus, if the topic has its shape, the time to populate the ring and the lanes
+ * that are in use.
+ * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 reliable subscribers, or aetherd has as many open handles as it may; -EINVAL an
  *         option is wrong; -ENOMEM no memory for the buffer; and those of aether_topic_create().
  */
 int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
@@ -145,8 +155,11 @@ void aether_subscriber_close(aether_subscriber *subscriber);
  * over without an entry. A reliable subscriber stores how far it has released at least every min(256, capacity / 8)
  * messages, and whenever it finds nothing to receive; until then publishers see the older position.
  *
- * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined.
- * Errors: -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane
+ * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined. The call that takes the topic's
+ * shape returns 0, too; the next one receives.
+ * Errors: -ENOMEM there is no memory to map the topic, whose shape is known now. The subscriber goes on waiting, and the
+ *         next call tries again.
+ *         -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane
  *         that holds the message can't be populated. The subscriber doesn't advance.
  *         -EOVERFLOW publishers have evicted this reliable subscriber. Returned once; from then on the subscriber is
  *         best effort, and reports the messages that it misses as gaps. The eviction itself loses nothing. To be

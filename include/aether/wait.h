@@ -21,6 +21,7 @@ extern "C" {
 /*
  * Waits until there is something to receive, for at most timeout_ns nanoseconds (0: returns at once; AETHER_FOREVER:
  * without end). Spins, yields, then sleeps; it learns from earlier waits how long spinning pays.
+ * A subscriber that waits for its topic's first publisher takes the topic's shape here as soon as there is one.
  * Returns 1: there is something: a message, a gap, an error, the end of the stream (once for each end), or an aborted
  * sequence, which a receive passes over. 0: timeout_ns is over, or a signal came.
  */

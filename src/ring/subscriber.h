@@ -18,7 +18,7 @@ struct ae_subscriber {
     /* NULL for best effort and latest, which can't hold publishers up. */
     ae_cursors *cursors;
     ae_notes *notes;
-    /* As checked by the caller of ae_subscriber_init(). */
+    /* As checked by the caller of ae_subscriber_init(). Of a topic without a shape: zero but for start_seq. */
     ae_geometry geometry;
     uint32_t record;
     aether_policy policy;
@@ -52,6 +52,13 @@ struct ae_subscriber {
      * eviction.
      */
     ae_stats_record *stats;
+    /*
+     * While the topic has no shape: the topic's shape word, and a function that takes the shape when that word says
+     * FIXED. It calls ae_subscriber_take_shape() and returns 1; 0: there is no shape yet; or a negative errno code with
+     * a text, and then the subscriber still waits. The opener sets it. With a shape both are NULL.
+     */
+    const ae_u64 *shape;
+    int (*attach)(struct ae_subscriber *s);
     /* How often the figures were stored, and `next` when they were. */
     uint64_t flips, stored;
     uint64_t sleeps, woken;
@@ -65,6 +72,11 @@ struct ae_subscriber {
     /* wait.c: how long to spin before sleeping; adapts to how long messages took lately. */
     uint64_t spin_ns;
 };
+
+/* Does the subscriber wait for its topic's shape? Then only the words of the log are mapped. */
+static inline bool ae_subscriber_waits(const struct ae_subscriber *s) {
+    return s->shape != NULL;
+}
 
 static inline struct ae_subscriber *ae_subscriber_of(aether_subscriber *handle) {
     return (struct ae_subscriber *)(void *)handle;

@@ -20,11 +20,13 @@ static uint64_t least(uint64_t a, uint64_t b) {
 
 /*
  * Is the stream at an end that hasn't been reported yet? *joins, the number of publishers that have joined, names the
- * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number.
+ * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number. A
+ * subscriber that waits for its topic's shape takes that first; an end is reported after it.
  */
 static bool is_new_end(const struct ae_subscriber *s, uint64_t *joins) {
     *joins = ae_load_acquire(&s->log->stream.joins);
-    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->reported_end;
+    return !ae_subscriber_waits(s) && aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED &&
+           *joins != s->reported_end;
 }
 
 bool ae_subscriber_has_news(const struct ae_subscriber *s) {
@@ -110,8 +112,7 @@ static int report(struct ae_subscriber *s) {
     return 1;
 }
 
-AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
-    struct ae_subscriber *s = ae_subscriber_of(handle);
+static int wait_for_news(struct ae_subscriber *s, uint64_t timeout_ns) {
     uint64_t start, now;
 
     if (ae_subscriber_has_news(s))
@@ -141,6 +142,21 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
             return 0;
     }
     return 0;
+}
+
+AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
+    struct ae_subscriber *s = ae_subscriber_of(handle);
+    uint64_t start, waited;
+
+    if (!ae_subscriber_waits(s))
+        return wait_for_news(s, timeout_ns);
+    start = ae_now_ns();
+    if (wait_for_news(s, timeout_ns) == 0)
+        return 0;
+    if (s->attach(s) < 0)
+        return 1; /* a receive reports the error */
+    waited = ae_now_ns() - start;
+    return wait_for_news(s, waited < timeout_ns ? timeout_ns - waited : 0);
 }
 
 AE_EXPORT int aether_receive_wait(aether_subscriber *handle, aether_message *message, uint64_t timeout_ns) {
