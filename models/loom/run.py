@@ -25,8 +25,8 @@ ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
 PROGRAM = TARGET / "release" / "aether-loom"
 SOURCES = ("src/base/histogram.c", "src/base/text.c",
-           *(f"src/ring/{name}.c" for name in ("claim", "claimer", "commit", "figures", "flow", "join", "lane", "loan",
-                                               "publish", "receive", "stats", "topic")))
+           *(f"src/ring/{name}.c" for name in ("claim", "claimer", "commit", "figures", "flow", "hold", "join", "lane",
+                                               "loan", "publish", "receive", "stats", "topic")))
 GLUE = "models/loom/glue.c"
 SECONDS = 600  # a run that takes longer has failed
 
