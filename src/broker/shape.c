@@ -209,11 +209,14 @@ void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
 
 /* ---- merging ---- */
 
+/* What the topic itself states is first in a list: a topic without a publisher has it from its creator. */
 static int contradict(const char *topic, uint32_t field, const struct ae_statement *a, const struct ae_statement *b) {
     char who_a[AE_WHO_SIZE], who_b[AE_WHO_SIZE], says_a[VALUE_SIZE], says_b[VALUE_SIZE];
+    const bool removable = strcmp(a->role, "creator") == 0;
 
-    return ae_fail(-EEXIST, "topic '%s': %s states %s, %s states %s: let them agree", topic, ae_shape_who(who_a, a),
-                   stated_text(says_a, field, a->says), ae_shape_who(who_b, b), stated_text(says_b, field, b->says));
+    return ae_fail(-EEXIST, "topic '%s': %s states %s, %s states %s: let them agree%s", topic, ae_shape_who(who_a, a),
+                   stated_text(says_a, field, a->says), ae_shape_who(who_b, b), stated_text(says_b, field, b->says),
+                   removable ? ", or remove the topic first (aether-cli topic rm)" : "");
 }
 
 static bool same_type(const ae_wish *a, const ae_wish *b) {

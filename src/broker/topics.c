@@ -508,22 +508,24 @@ int ae_topics_make_again(struct ae_broker *broker, ae_registry_topic *topic) {
 /* ---- removing ---- */
 
 /* A topic that never had a publisher, and has subscribers: it is as if it was never created. */
-static void reopen(const struct ae_broker *broker, ae_registry_topic *topic) {
+static int reopen(const struct ae_broker *broker, ae_registry_topic *topic) {
     int fd = ae_objects_open_log(broker, topic, true);
 
+    if (fd < 0)
+        return fd;
     ae_registry_set_shape(topic, AE_SHAPE_OPEN);
     topic->created = 0;
     ae_registry_drop_type(topic);
     topic->stated = 0;
     topic->geometry = (ae_geometry){.start_seq = topic->geometry.start_seq};
-    if (fd >= 0)
-        ae_objects_trim(broker, topic, AE_LOG_SLOTS_OFF, fd);
+    ae_objects_trim(broker, topic, AE_LOG_SLOTS_OFF, fd);
     ae_close(&fd);
     ae_registry_changed(&broker->registry);
+    return 0;
 }
 
 int ae_topics_remove(struct ae_broker *broker, const char *name) {
-    const int rc = ae_topic_name_check(name, strlen(name));
+    int rc = ae_topic_name_check(name, strlen(name));
     char users[USERS_SIZE] = "";
 
     if (rc != 0)
@@ -538,13 +540,14 @@ int ae_topics_remove(struct ae_broker *broker, const char *name) {
     if (ae_topic_users(broker, t) == 0) {
         ae_topic_remove(broker, t);
     } else if (shape_of(topic) == AE_SHAPE_MADE) {
-        reopen(broker, topic);
+        rc = reopen(broker, topic);
     } else {
         users_text(broker, t, users);
-        return ae_fail(-EBUSY, "topic '%s' is in use by %s: end them first", name, users);
+        rc = ae_fail(-EBUSY, "topic '%s' is in use by %s: end them first", name, users);
     }
-    ae_log_line(AE_LOG_INFO, "topic '%s' removed", name);
-    return 0;
+    if (rc == 0)
+        ae_log_line(AE_LOG_INFO, "topic '%s' removed", name);
+    return rc;
 }
 
 uint32_t ae_topics_remove_unused(struct ae_broker *broker) {
