@@ -115,7 +115,7 @@ typedef enum aether_open {
  * program that states no type is never refused for it.
  */
 typedef struct aether_topic_config {
-    /* longest message: bytes, 1 .. 1 GiB; 0: 1016 */
+    /* longest message: bytes, 1 .. 1 GiB; above 4088 it is rounded up to a power of two; 0: 1016 */
     uint64_t max_message;
     /*
      * longest message that lies in its slot: bytes, 1 .. 4088, at most max_message; 0: max_message if that is at most
@@ -125,11 +125,15 @@ typedef struct aether_topic_config {
     /* slots: a power of two, 8 .. 2^32; 0: as many as fit in the preset's ring */
     uint64_t capacity;
     /*
-     * size of each publisher's lane: bytes, a power of two, 4096 .. 2 GiB, at least max_message; 0: room for two of the
-     * longest messages, and at least the size of the preset's ring. Must be 0 on a topic without lanes
+     * size of each publisher's lane: bytes, a power of two, 4096 .. 2 GiB, at least max_message; 0: room for 8 of the
+     * longest messages (for 2, if 8 take more than 1 GiB), and at least the size of the preset's ring. Must be 0 on a
+     * topic without lanes
      */
     uint64_t lane_bytes;
-    /* sets capacity and lane_bytes where they are 0 */
+    /*
+     * sets capacity and lane_bytes where they are 0; 0: small, if max_message is stated and at most 64 and capacity,
+     * inline_max, lane_bytes and evict_lag are 0; or else default
+     */
     aether_preset preset;
     aether_publishers publishers;
     aether_slow slow;

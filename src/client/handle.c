@@ -41,6 +41,7 @@ AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, co
         ae_grant_close(&handle->grant);
         return ae_fail(-ENOMEM, "out of memory for the loans of a publisher");
     }
+    ae_stall_open(&handle->ring, &handle->stall, &handle->grant, topic);
     *publisher = &handle->ring.hot;
     return 0;
 }

@@ -4,12 +4,14 @@
 #define AE_CLIENT_HANDLE_H
 
 #include "client/grants.h"
+#include "client/stall.h"
 #include "ring/publisher.h"
 #include "ring/subscriber.h"
 
 struct ae_publisher_handle {
     struct ae_grant grant; /* first: ae_grant_close() frees from here */
     struct ae_publisher ring;
+    struct ae_stall_source stall;
 };
 
 /* A waitset, whose helper thread reads the subscriber's memory and mappings. */

@@ -3,6 +3,7 @@
 #include "ring/ring_test.h"
 #include <aether/wait.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -47,7 +48,8 @@ static void publish_many(struct test_publisher *publisher, uint64_t count) {
 
 /* Each admission of the record raises the word's generation by one. These are the first subscriber's. */
 #define ADMITTED (1ull << 32)
-#define EVICTED (1ull << 32 | AE_EVICT_LAG)
+#define EVICTED_LAG(lag) ae_evict_word(ADMITTED, AE_EVICT_LAG, lag)
+#define EVICTED_LANE(bytes) ae_evict_word(ADMITTED, AE_EVICT_LANE, (bytes) / AE_LANE_UNIT)
 static uint64_t evict_word(const struct ring *ring, unsigned record) {
     return ae_load_relaxed(&ring->log->evict[record]);
 }
@@ -79,17 +81,24 @@ static void expect_nothing(struct test_subscriber *subscriber) {
     assert_int_equal(aether_wait(subscriber->handle, 0), 0);
 }
 
-static void expect_eviction(struct test_subscriber *subscriber) {
+static void expect_eviction_for(struct test_subscriber *subscriber, const char *why) {
     const uint64_t next = aether_subscriber_next(subscriber->handle);
     aether_subscriber_stats stats;
     aether_message message;
+    char text[128];
 
     assert_int_equal(aether_wait(subscriber->handle, 0), 1);
     assert_int_equal(aether_receive(subscriber->handle, &message), -EOVERFLOW);
+    (void)snprintf(text, sizeof text, "evicted at sequence %" PRIu64 ": %s", next, why);
+    assert_memory_equal(aether_errmsg(), text, strlen(text));
     assert_int_equal(aether_subscriber_next(subscriber->handle), next);
     aether_subscriber_get_stats(subscriber->handle, &stats);
     assert_int_equal(stats.evicted, 1);
     assert_conserved(subscriber);
+}
+
+static void expect_eviction(struct test_subscriber *subscriber) {
+    expect_eviction_for(subscriber, "");
 }
 
 /* Reads to the end; returns what was lost. */
@@ -140,7 +149,9 @@ static void evicted_at_the_lag_and_not_before(void **state) {
         struct test_publisher publisher;
         struct test_subscriber subscriber;
         struct ring ring;
+        char why[64];
 
+        (void)snprintf(why, sizeof why, "was %" PRIu64 " messages behind; ", lag);
         evicting_make(&ring, lag, start, false);
         publisher_open(&publisher, &ring);
         publish_many(&publisher, 5);
@@ -152,17 +163,17 @@ static void evicted_at_the_lag_and_not_before(void **state) {
         publish_many(&publisher, lag);
         assert_int_equal(evict_word(&ring, 63), ADMITTED);
         publish_many(&publisher, 1); /* needs the room */
-        assert_int_equal(evict_word(&ring, 63), EVICTED);
+        assert_int_equal(evict_word(&ring, 63), EVICTED_LAG(lag));
         for (uint64_t i = lag; i < CAPACITY; i++) /* what is left is delivered first */
             expect_message(&subscriber, start + 5 + i);
         publish_many(&publisher, 1);
         if (lag == CAPACITY) {
-            expect_eviction(&subscriber);
+            expect_eviction_for(&subscriber, why);
             assert_int_equal(drain(&subscriber), 9 + 1); /* half a ring and what was overwritten */
         } else {
             assert_int_equal(aether_receive(subscriber.handle, &(aether_message){0}), 1);
             publish_many(&publisher, 2 * CAPACITY);
-            expect_eviction(&subscriber);
+            expect_eviction_for(&subscriber, why);
             assert_true(drain(&subscriber) > CAPACITY);
         }
         assert_false(is_active(&ring, 63));
@@ -197,7 +208,7 @@ static void told_once_after_what_is_left(void **state) {
         if (form == 3) /* evicted while it has read, and released, everything */
             expect_nothing(&subscriber);
         publish_many(&publisher, 9);
-        assert_int_equal(evict_word(&ring, 1), EVICTED);
+        assert_int_equal(evict_word(&ring, 1), EVICTED_LAG(8));
         if (form < 2) {
             assert_int_equal(aether_receive_batch(subscriber.handle, messages, CAPACITY), 9);
             for (int i = 0; i < 9; i++)
@@ -265,7 +276,7 @@ static void evicted_at_the_end(void **state) {
         publish_many(&publisher, 3);
         assert_int_equal(drain(&subscriber), 0);
         expect_nothing(&subscriber);
-        ae_store_relaxed(&ring.log->evict[1], EVICTED); /* by a scan that had loaded the cursor before */
+        ae_store_relaxed(&ring.log->evict[1], EVICTED_LAG(8)); /* by a scan that had loaded the cursor before */
         expect_eviction(&subscriber);
         expect_nothing(&subscriber);
         subscriber_close(&subscriber);
@@ -293,7 +304,7 @@ static void only_the_slow_one(void **state) {
                 assert_int_equal(aether_subscriber_next(fast[r].handle), aether_publisher_next(publisher.handle));
             }
         }
-        assert_int_equal(evict_word(&ring, 7), EVICTED);
+        assert_int_not_equal(ae_evicted(evict_word(&ring, 7)), 0);
         assert_true(evict_word(&ring, 6) == ADMITTED && evict_word(&ring, 8) == ADMITTED);
         expect_eviction(&slow);
         assert_true(drain(&slow) > 0);
@@ -331,11 +342,13 @@ static void lane_room_evicts(void **state) {
     for (unsigned record = 0; record < 4; record++)
         assert_int_equal(evict_word(&ring, record), ADMITTED);
     assert_int_equal(aether_publish(publisher.handle, data, 1024), 0);
-    assert_true(evict_word(&ring, 0) == EVICTED && evict_word(&ring, 1) == ADMITTED && evict_word(&ring, 2) == EVICTED);
+    assert_int_equal(evict_word(&ring, 0), EVICTED_LANE(LANE));
+    assert_int_equal(evict_word(&ring, 1), ADMITTED);
+    assert_int_equal(evict_word(&ring, 2), EVICTED_LANE(LANE));
     assert_int_equal(evict_word(&ring, 3), ADMITTED); /* holds room, but none that the publisher needed */
     assert_true(is_active(&ring, 3));
     assert_false(aether_still_valid(in_place.handle, &held));
-    assert_int_equal(aether_receive(slow.handle, &held), -EOVERFLOW); /* its next message is gone from the lane */
+    expect_eviction_for(&slow, "held 4 KiB of lane room; "); /* its next message is gone from the lane */
     assert_int_equal(aether_receive(slow.handle, &held), 1);
     assert_true(held.lost >= 1 && held.seq == 0);
     assert_int_equal(aether_receive(fast.handle, &held), 1);
@@ -372,7 +385,7 @@ static void records_are_used_again(void **state) {
         assert_int_equal(drain(&subscriber), 0);
         if (generation % 3 != 0) { /* else it leaves without being evicted */
             publish_many(&publisher, 30);
-            assert_int_equal(evict_word(&ring, 3), generation << 32 | AE_EVICT_LAG);
+            assert_int_equal(evict_word(&ring, 3), ae_evict_word(generation << 32, AE_EVICT_LAG, 8));
             if (generation % 3 == 1) /* else it dies before it has seen that, its bit still set */
                 expect_eviction(&subscriber);
         }
@@ -404,7 +417,7 @@ static void evicted_while_catching_up(void **state) {
         publish_many(&publisher, 8);
         assert_int_equal(evict_word(&ring, 3), ADMITTED);
         publish_many(&publisher, 40);
-        assert_int_equal(evict_word(&ring, 3), EVICTED);
+        assert_int_equal(evict_word(&ring, 3), EVICTED_LAG(8));
         expect_eviction(&subscriber);
         assert_int_equal(drain(&subscriber), 20 + 48 - 4 - read - CAPACITY / 2);
         assert_int_equal(aether_subscriber_next(subscriber.handle), aether_publisher_next(publisher.handle));

@@ -3,11 +3,14 @@
 #include "ring/receive.h"
 #include "base/error.h"
 #include "base/export.h"
+#include "base/text.h"
 #include "ring/claim.h"
+#include "ring/hold.h"
 #include "ring/join.h"
 #include "ring/stats.h"
 #include "shm/registry_layout.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 #define LATEST_TRIES 8
 
@@ -173,22 +176,35 @@ static bool is_evicted(const struct ae_subscriber *s) {
 }
 
 static int report_eviction(struct ae_subscriber *s) {
+    /* As is_evicted() has found it: until the record is given out again, only a hostile process changes it. */
+    const uint64_t word = ae_load_relaxed(&s->log->evict[s->record]), units = ae_evict_units(word);
+    char why[64], number[AE_TEXT_COUNT_BYTES];
+
+    if (ae_evicted(word) == AE_EVICT_LANE)
+        (void)snprintf(why, sizeof why, "held %s of lane room", ae_text_size(number, units * AE_LANE_UNIT));
+    else
+        (void)snprintf(why, sizeof why, "was %s messages behind", ae_text_count(number, units));
     ae_subscriber_leave(s);
+    ae_holds_void(s);
     s->evicted = true;
     s->hot.cursor = &s->stats->position;
     ae_stats_store_subscriber(s);
-    return ae_fail(
-        -EOVERFLOW,
-        "evicted at sequence %" PRIu64 ": more than %" PRIu64
-        " behind, or holding room that was needed; goes on as best effort, open another one to be reliable again",
-        s->hot.next, s->geometry.evict_lag);
+    return ae_fail(-EOVERFLOW,
+                   "evicted at sequence %" PRIu64 ": %s; goes on as best effort, open another one to be reliable again",
+                   s->hot.next, why);
 }
 
 /* ---- receive ---- */
 
+/* Releases all that was received, apart from what is held. */
+static void release_received(struct ae_subscriber *s) {
+    ae_store_cursor(&s->hot, s->hot.next);
+    ae_holds_show(s);
+}
+
 void ae_subscriber_release(struct ae_subscriber *s) {
     if (s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next);
+        release_received(s);
     if (s->stored != s->hot.next)
         ae_stats_store_subscriber(s);
 }
@@ -278,7 +294,7 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
 
 /* At protected_seq a reliable subscriber has read the retained messages: from here on its cursor counts. */
 static void finish_catch_up(struct ae_subscriber *s) {
-    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position ||
+    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position || ae_holds_any(s) ||
         (int64_t)(s->hot.next - s->protected_seq) < 0)
         return;
     s->hot.cursor = &s->cursors->records[s->record].cursor;
@@ -376,7 +392,7 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
         return receive_latest(s, message);
     finish_catch_up(s);
     if (s->hot.zero_copy && s->geometry.lane_bytes != 0 && s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next); /* for the reason given at release_copied() */
+        release_received(s); /* for the reason given at release_copied() */
     rc = receive_one(s, message, s->copies, s->copies_size, true);
     release_copied(s);
     return rc;
