@@ -5,6 +5,7 @@
 #include "base/socket.h"
 #include "base/text.h"
 #include "broker/clients.h"
+#include "broker/near.h"
 #include "broker/objects.h"
 #include "broker/remove.h"
 #include "broker/shape.h"
@@ -327,8 +328,11 @@ static int plan_fixed(struct ae_broker *broker, ae_registry_topic **topic, const
 static int fail_missing(const struct ae_broker *broker, const char *name, const ae_registry_topic *topic) {
     const uint32_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
 
-    if (users == 0)
-        return ae_fail(-ENOENT, "there is no topic '%s'", name);
+    if (users == 0) {
+        const char *near = ae_topic_near(broker, name);
+        return near == NULL ? ae_fail(-ENOENT, "there is no topic '%s'", name)
+                            : ae_fail(-ENOENT, "there is no topic '%s': did you mean '%s'?", name, near);
+    }
     return ae_fail(-ENOENT, "there is no topic '%s'; %" PRIu32 " %s for it", name, users,
                    ae_plural(users, "subscriber waits", "subscribers wait"));
 }
