@@ -122,7 +122,7 @@ ok "check: a bad window" checks 3 '^AETHER UNKNOWN - --window' --window 0
 
 # ---- names
 
-"$AETHER_CLI" sub named --raw --name "risk Ä\\" >/dev/null &
+"$AETHER_CLI" sub named --raw --policy reliable --name "risk Ä\\" >/dev/null &
 named_sub=$!
 started+=("$named_sub")
 until_peers named reliable 1

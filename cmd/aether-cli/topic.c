@@ -133,7 +133,7 @@ static int topic_create(int argc, char **argv) {
          .min = 4096,
          .max = UINT64_C(1) << 31,
          .value = "SIZE",
-         .help = "a publisher's room for longer messages, a power of two; default: two of the longest or more"},
+         .help = "a publisher's room for longer messages, a power of two; default: 8 of the longest or more"},
         OPTION_PRESET(o),
         OPTION_PUBLISHERS(o),
         {.name = "slow",

@@ -212,6 +212,11 @@ void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t v
     ae_store_release(type_word(topic), first);
 }
 
+void ae_registry_drop_type(ae_registry_topic *topic) {
+    topic->stated &= ~AE_STATED_TYPE;
+    ae_store_release(type_word(topic), 0);
+}
+
 void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape) {
     const uint64_t word = ae_load_relaxed(&topic->shape);
 
@@ -225,7 +230,7 @@ uint64_t ae_registry_topic_off(const struct ae_registry *registry, const ae_regi
     return (uint64_t)((const unsigned char *)topic - (const unsigned char *)registry->base);
 }
 
-/* What a copy may hold that was made while the topic had another shape, or got its type. */
+/* What a copy may hold that was made while the topic got another shape or its type, or lost its type. */
 static void drop_incomplete(ae_registry_topic *copy, uint64_t shape, bool typed) {
     copy->shape.v = shape;
     if (ae_shape_of(shape) == AE_SHAPE_OPEN)
@@ -259,10 +264,12 @@ int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_re
         ae_topic_name_check(copy->name, copy->name_len) != 0)
         return 0;
     memset(copy->name + copy->name_len, 0, sizeof copy->name - copy->name_len);
-    drop_incomplete(copy, changed ? AE_SHAPE_OPEN : shape, type != 0);
+    drop_incomplete(copy, changed ? AE_SHAPE_OPEN : shape, type != 0 && !changed);
     copy->type_name[sizeof copy->type_name - 1] = '\0';
     copy->maker[sizeof copy->maker - 1] = '\0';
     copy->type_maker[sizeof copy->type_maker - 1] = '\0';
+    copy->made.type_name[sizeof copy->made.type_name - 1] = '\0';
+    copy->creator[sizeof copy->creator - 1] = '\0';
     ae_text_clean(copy->type_name);
     return 1;
 }
@@ -335,6 +342,13 @@ void ae_record_remove(ae_u64 *word) {
 
 void ae_record_free(ae_u64 *word) {
     set_state(word, AE_RECORD_FREE);
+}
+
+void ae_registry_set_release(const struct ae_registry *registry, const char *release) {
+    char padded[sizeof registry->header->release] = "";
+
+    memcpy(padded, release, strnlen(release, sizeof padded - 1));
+    ae_copy_in((unsigned char *)registry->header->release, padded, sizeof padded);
 }
 
 void ae_registry_changed(const struct ae_registry *registry) {

@@ -68,7 +68,13 @@ int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_re
 void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size,
                           const char *maker, uint32_t pid);
 
-/* aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. */
+/* aetherd: takes the type from a topic. Call it after the shape was stored as OPEN: so no process reads half a type. */
+void ae_registry_drop_type(ae_registry_topic *topic);
+
+/*
+ * aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. It is
+ * a change also if the topic had this shape.
+ */
 void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape);
 
 /* Where the record lies in the object. */
@@ -76,6 +82,9 @@ uint64_t ae_registry_topic_off(const struct ae_registry *registry, const ae_regi
 
 /* aetherd: marks a live grant as folded. */
 void ae_registry_set_folded(ae_registry_grant *grant);
+
+/* aetherd: says of which release it is, "0.6.0". */
+void ae_registry_set_release(const struct ae_registry *registry, const char *release);
 
 /*
  * aetherd calls it after it has stored that a topic has come, has gone, or has got its type. Raises the registry's

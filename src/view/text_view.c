@@ -278,6 +278,21 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
     return ae_table_print(&table, view->out);
 }
 
+static int show_pong(const struct ae_view *view, const struct ae_view_pong *p) {
+    const size_t len = strlen(p->socket_path);
+    char amount[AE_AMOUNT_SIZE], version[AE_ESCAPED_SIZE(sizeof p->pong.version)];
+    char *path = malloc(AE_ESCAPED_SIZE(len));
+
+    if (path == NULL)
+        return -ENOMEM;
+    ae_escape(path, p->socket_path, len);
+    ae_escape(version, p->pong.version, strlen(p->pong.version));
+    fprintf(view->out->file, "aetherd %s (pid %" PRIu32 ", uid %" PRIu32 ") answers at %s in %s\n", version,
+            p->pong.pid, p->pong.uid, path, ae_amount_duration(amount, (double)p->pong.round_trip_ns * 1e-9));
+    free(path);
+    return ae_out_result(view->out);
+}
+
 /* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
 
 /* The length at which a payload is cut, so that no character is cut. */
@@ -291,10 +306,23 @@ static size_t shown_length(const unsigned char *data, size_t len) {
     return cut;
 }
 
+/* The columns that come first. A topic's name has at most 255 bytes. */
+static void show_origin(FILE *f, const struct ae_view_origin *origin) {
+    char text[AE_ESCAPED_SIZE(255)], date[AE_DATE_SIZE];
+
+    if (origin->time_ns != 0)
+        fprintf(f, "%s  ", ae_date_rfc3339(date, origin->time_ns));
+    if (origin->topic != NULL) {
+        ae_escape(text, origin->topic, strnlen(origin->topic, 255));
+        fprintf(f, "%s  ", text);
+    }
+}
+
 static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
     char text[AE_ESCAPED_SIZE(PAYLOAD_BYTES)];
     FILE *f = view->out->file;
 
+    show_origin(f, &message->origin);
     fprintf(f, "%12" PRIu64 "  %5zu  ", message->seq, message->len);
     if (message->file != NULL) {
         fprintf(f, "%s\n", message->file);
@@ -308,7 +336,8 @@ static int show_message(const struct ae_view *view, const struct ae_view_message
     return ae_out_result(view->out);
 }
 
-static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
+static int show_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count) {
+    show_origin(view->out->file, origin);
     fprintf(view->out->file, "%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", first, "gap", count,
             ae_plural(count, "", "s"));
     return ae_out_result(view->out);
@@ -402,6 +431,7 @@ const struct ae_view_form ae_text_form = {
     .waiting = show_waiting,
     .topic = show_topic,
     .sample = show_sample,
+    .pong = show_pong,
     .latencies = ae_text_show_latencies,
     .lag = ae_text_show_lag,
     .rates = ae_text_show_rates,

@@ -20,6 +20,7 @@
 #define AE_VIEW_VIEW_H
 
 #include "view/out.h"
+#include <aether/connect.h>
 #include <aether/metrics.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,6 +50,12 @@ struct ae_view_sample {
     size_t count;
 };
 
+/* An aetherd that has answered. */
+struct ae_view_pong {
+    const char *socket_path; /* where it was asked; any bytes */
+    aether_pong pong;
+};
+
 /* What an instance is doing: observe.h. */
 struct ae_view_latencies;
 struct ae_view_lag;
@@ -57,7 +64,14 @@ struct ae_view_clients;
 struct ae_view_departed;
 struct ae_view_check;
 
+/* Where and when something was received. */
+struct ae_view_origin {
+    uint64_t time_ns;  /* CLOCK_REALTIME; 0: isn't shown */
+    const char *topic; /* any bytes; NULL: isn't shown */
+};
+
 struct ae_view_message {
+    struct ae_view_origin origin;
     uint64_t seq;
     const void *data; /* may be NULL if len is 0 */
     size_t len;
@@ -91,6 +105,8 @@ struct ae_view_form {
     int (*sample)(const struct ae_view *view, const struct ae_view_sample *sample);
     int (*metrics)(const struct ae_view *view, const struct ae_view_metrics *metrics);
 
+    int (*pong)(const struct ae_view *view, const struct ae_view_pong *pong);
+
     int (*latencies)(const struct ae_view *view, const struct ae_view_latencies *latencies);
     int (*lag)(const struct ae_view *view, const struct ae_view_lag *lag);
     int (*rates)(const struct ae_view *view, const struct ae_view_rates *rates);
@@ -99,8 +115,8 @@ struct ae_view_form {
     int (*check)(const struct ae_view *view, const struct ae_view_check *check);
 
     int (*message)(const struct ae_view *view, const struct ae_view_message *message);
-    int (*gap)(const struct ae_view *view, uint64_t first, uint64_t count);
-    int (*evicted)(const struct ae_view *view, uint64_t seq);
+    int (*gap)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count);
+    int (*evicted)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq);
 
     int (*run)(const struct ae_view *view, const struct ae_view_run *run);
     int (*throughput)(const struct ae_view *view, const struct ae_view_throughput *result);
@@ -139,6 +155,10 @@ static inline int ae_view_metrics(const struct ae_view *view, const struct ae_vi
     return view->form->metrics != NULL ? view->form->metrics(view, metrics) : AE_VIEW_SKIPPED;
 }
 
+static inline int ae_view_pong(const struct ae_view *view, const struct ae_view_pong *pong) {
+    return view->form->pong != NULL ? view->form->pong(view, pong) : AE_VIEW_SKIPPED;
+}
+
 static inline int ae_view_latencies(const struct ae_view *view, const struct ae_view_latencies *latencies) {
     return view->form->latencies != NULL ? view->form->latencies(view, latencies) : AE_VIEW_SKIPPED;
 }
@@ -170,13 +190,14 @@ static inline int ae_view_message(const struct ae_view *view, const struct ae_vi
 }
 
 /* count messages from sequence first on were lost. */
-static inline int ae_view_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
-    return view->form->gap != NULL ? view->form->gap(view, first, count) : AE_VIEW_SKIPPED;
+static inline int ae_view_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first,
+                              uint64_t count) {
+    return view->form->gap != NULL ? view->form->gap(view, origin, first, count) : AE_VIEW_SKIPPED;
 }
 
 /* The subscriber was evicted, and is best effort from sequence seq on. */
-static inline int ae_view_evicted(const struct ae_view *view, uint64_t seq) {
-    return view->form->evicted != NULL ? view->form->evicted(view, seq) : AE_VIEW_SKIPPED;
+static inline int ae_view_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq) {
+    return view->form->evicted != NULL ? view->form->evicted(view, origin, seq) : AE_VIEW_SKIPPED;
 }
 
 /* One run of a measurement, shown as progress. */
