@@ -18,6 +18,9 @@ int ae_objects_create(const struct ae_broker *broker, const ae_registry_topic *t
  */
 int ae_objects_allocate_lane(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record, int fd);
 
+/* Removes one object. If that fails, a line of the log says that it stays. */
+void ae_object_remove(const char *name);
+
 void ae_objects_remove(const struct ae_broker *broker, uint64_t topic_id);
 
 /*
