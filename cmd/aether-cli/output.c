@@ -42,7 +42,8 @@ unsigned out_columns(void) {
 int out_status(void) {
     if (ae_out_flush(&out) || out.error == EPIPE)
         return CLI_OK;
-    return cli_error(CLI_FAILURE, "can't write the output: %s", strerror(out.error));
+    return cli_error(CLI_FAILURE, "can't write the output: %s%s", strerror(out.error),
+                     out.error == ENOSPC ? ": free some room there" : "");
 }
 
 struct ae_view out_view(const struct out_options *options) {
