@@ -11,7 +11,7 @@ import tempfile
 
 SOURCE = pathlib.Path(os.environ.get("SOURCE", pathlib.Path(__file__).parent.parent)).resolve()
 PARTS = ("include", "src", "cmd", "examples", "demo", "fuzz", "tests", "models", "bench", "docs/architecture.md",
-         "docs/memory-model.md")
+         "docs/memory-model.md", "meson.build")
 
 
 def append(text):
@@ -52,6 +52,9 @@ CASES = [
      "there is no src/ring/joint.c"),
     ("a function that is gone", "check-docs.py", "docs/architecture.md", replace("`revoke()`", "`revolve()`"),
      "revolve() is in none"),
+    ("a version in a comment", "check-version.py", "src/base/error.c", append("/* since 0.4.1 */\n"), "src/base/error.c:"),
+    ("an old version in the header", "check-version.py", "include/aether/error.h",
+     replace("#define AETHER_VERSION_PATCH 0", "#define AETHER_VERSION_PATCH 99"), "not ok 1"),
 ]
 
 

@@ -20,9 +20,10 @@ tells() {
     return 1
 }
 
+version=$(meson introspect "$BUILD" --projectinfo | sed 's/.*"version": "\([^"]*\)".*/\1/')
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
-ok "--version" prints "aether-cli 0.6.0" --version
+ok "--version" prints "aether-cli $version" --version
 for command in pub sub stats top latency lag hz clients check shutdown; do
     ok "help $command" prints "usage: aether-cli $command" help $command
     ok "$command --help" prints "usage: aether-cli $command" $command --help
@@ -34,8 +35,18 @@ ok "help topic" prints "create TOPIC" help topic
 ok "help topic create: --publishers" prints "--publishers KIND " help topic create
 ok "help sub: --exit-at-end" prints "no publisher is attached any more" help sub
 
+full() { # ARGUMENT...: output that can't be written is an error
+    "$AETHER_CLI" "$@" >/dev/full 2>"$tmp/err"
+    status=$?
+    failed_with 1 "can't write the output: No space left on device"
+}
+for words in --version --help help "help sub" "sub --help" "topic --help" "help topic"; do
+    # shellcheck disable=SC2086 # several words
+    ok "$words >/dev/full" full $words
+done
+
 ok "no command" refuses 2 "needs a command"
-ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, top, latency, lag, hz, clients, check, bench, shutdown or help" frobnicate
+ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, top, latency, lag, hz, clients, check, bench, ping, shutdown or help" frobnicate
 for words in publish:pub subscribe:sub list:'topic ls' info:'topic info' stop:shutdown; do
     ok "another program's name of ${words#*:}" refuses 2 "did you mean '${words#*:}'?" "${words%%:*}"
 done

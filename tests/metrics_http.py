@@ -679,6 +679,34 @@ def case_stop():
                     sock.close()
 
 
+def case_signals():
+    """SIGHUP reads the settings again and SIGUSR1 opens the log file anew; neither disturbs a connection"""
+    with Daemon() as daemon, Metrics(daemon.path) as metrics:
+        conf, log = os.path.join(metrics.dir, "conf"), os.path.join(metrics.dir, "a.log")
+
+        def await_line(*words):
+            def found():
+                if not os.path.exists(log):
+                    return False
+                with open(log, encoding="utf-8") as f:
+                    return any(all(word in line for word in words) for line in f)
+
+            lib.await_true(found, f"{words} in {log}")
+
+        with metrics.socket() as idle:
+            with open(conf, "w", encoding="utf-8") as f:
+                f.write(f"[metrics]\nlog_level = debug\nlog = {log}\ntopics = 5\n")
+            metrics.process.send_signal(signal.SIGHUP)
+            await_line("settings read again from", conf)
+            assert "[metrics] topics has another value in the file now: it needs a restart" in metrics.log()
+            os.rename(log, log + ".1")
+            metrics.process.send_signal(signal.SIGUSR1)
+            await_line("log file opened anew")
+            idle.sendall(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert metrics_lib.read_all(idle).endswith(b"ok\n")
+        assert metrics.stop() == 0
+
+
 def case_slow():
     """a connection that is silent, or never finishes its request, is closed"""
     for name, slow in SLOW_ONES.items():

@@ -30,7 +30,7 @@ install() { # DESTDIR [remove]
 }
 check "installs below DESTDIR" install "$root"
 
-so=$(find "$root" -name 'libaether.so.0')
+so=$(find "$root" -name 'libaether.so.*' -type l)
 libdir=${so%/*}
 prefix=${libdir%/*}
 export LD_LIBRARY_PATH=$libdir
@@ -60,7 +60,8 @@ END
 
 flags() { pkg-config --define-variable=prefix="$prefix" "$@" aether; }
 greets() { "$1" | tee /dev/stderr | grep -qx "aether $(flags --modversion)"; }
-needs_libaether() { readelf -d "$1" | grep -q 'NEEDED.*libaether\.so\.0'; }
+# Before 1.0 also the loader keeps programs apart that were compiled for another minor version.
+needs_libaether() { readelf -d "$1" | grep -qF "NEEDED" && readelf -d "$1" | grep -qF "[libaether.so.$minor]"; }
 
 # shellcheck disable=SC2046
 from_pkg_config() {

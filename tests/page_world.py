@@ -232,7 +232,7 @@ class World:
     def document(self, only=None):
         topics = self.topics if only is None else [t for t in self.topics if raw_name(t) == only]
         clients = {p.client for t in self.topics for p in t.publishers + t.subscribers}
-        return {"version": "0.5.0", "time_ns": self.time_ns, "error": None,
+        return {"version": "1.2.3", "time_ns": self.time_ns, "error": None,
                 "instance": {"socket": "/run/user/0/aether/aetherd.sock", "pid": 4711, "now_ns": self.now_ns,
                              "running": self.running, "stopped": self.stopped,
                              "started_ns": self.now_ns - 10**13, "topics": len(self.topics),

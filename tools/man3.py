@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""man3.py HEADER.. [--list | --out DIR] - a manual page for each public function, from the comments in the headers.
+"""man3.py HEADER.. [--list | --out DIR --release VERSION] - a manual page for each public function, from the comments in the headers.
 
 The headers are the documentation; these pages are the same text for those who type `man aether_publish`. Functions that
 share a comment have the same page, which bears the name of the first. --list prints the pages' names; --out writes
@@ -231,12 +231,12 @@ def types_of(page, types):
     return found
 
 
-def render(page, types, date, others):
+def render(page, types, date, release, others):
     """The lines of a page."""
     first = page.functions[0]
     names = [function.name for function in page.functions]
     out = ['.\\" SPDX-License-Identifier: Apache-2.0', f'.\\" Generated from aether/{page.header} by tools/man3.py.',
-           f'.Dd {date}', f'.Dt {first.name.upper()} 3', '.Os', '.Sh NAME']
+           f'.Dd {date}', f'.Dt {first.name.upper()} 3', f'.Os Aether {release}', '.Sh NAME']
     out += [f'.Nm {name} ,' for name in names[:-1]] + [f'.Nm {names[-1]}']
     out += ['.Nd ' + escaped(sentence_of(page.comment)), '.Sh SYNOPSIS', f'.In aether/{page.header}']
     for function in page.functions:
@@ -275,6 +275,7 @@ def main():
     parser.add_argument('headers', nargs='+')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--out', type=pathlib.Path)
+    parser.add_argument('--release', help='the version, for the foot of the pages')
     options = parser.parse_args()
     types, pages = {}, []
     for header in options.headers:
@@ -286,7 +287,7 @@ def main():
         if options.list:
             print('\n'.join(f'{name}.3' for name in names))
         if options.out:
-            text = '\n'.join(render(page, types, date, others)) + '\n'
+            text = '\n'.join(render(page, types, date, options.release, others)) + '\n'
             for name in names:
                 (options.out / f'{name}.3').write_text(text, encoding='utf-8')
     return 0

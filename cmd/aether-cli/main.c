@@ -23,6 +23,7 @@ static const struct cli_command all_commands[] = {
     {"clients", "", "the connected programs", cmd_clients},
     {"check", "[TOPIC ...]", "one line and an exit code for a monitoring system", cmd_check},
     {"bench", "throughput|latency|fanout|wakeup", "measure this machine", cmd_bench},
+    {"ping", "", "ask whether a daemon answers, and wait for one", cmd_ping},
     {"shutdown", "", "stop the daemon", cmd_shutdown},
 };
 #define COMMAND_COUNT (sizeof all_commands / sizeof all_commands[0])

@@ -1,63 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* await.c - waits until a topic exists. */
+#include "client/await.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/export.h"
-#include "client/handle.h"
-#include "ring/join.h"
-#include "ring/wake.h"
+#include "base/histogram.h"
+#include "base/path_watch.h"
 #include <errno.h>
-#include <stdlib.h>
+#include <poll.h>
+#include <stdbool.h>
 
-static void leave(struct ae_grant *grant) {
-    ae_subscriber_leave(&((struct ae_subscriber_handle *)(void *)grant)->ring);
+#define NS_PER_MS 1000000u
+#define LONGEST_NAP_MS 250 /* between two attempts: not each change of a path can be noticed */
+
+/* Could a daemon that starts later be connected to? */
+static bool is_absent(int rc) {
+    return rc == -ENOENT || rc == -ECONNREFUSED || rc == -ECONNRESET;
 }
 
-/* G10 acquire, pairs G9. */
-static bool topic_exists(const struct ae_grant *grant) {
-    return grant->topic == NULL || ae_shape_of(ae_load_acquire(&grant->topic->shape)) != AE_SHAPE_OPEN;
-}
+/* Sleeps until something changes at the socket's path, for a time that is bounded. 0, or -EINTR. */
+static int nap(struct ae_path_watch *watch, uint64_t until_ns) {
+    struct pollfd entry = {.fd = watch->fd, .events = POLLIN};
+    const uint64_t end = ae_saturating_add(ae_now_ns(), (uint64_t)LONGEST_NAP_MS * NS_PER_MS);
 
-static int wait_for_topic(const struct ae_grant *grant, uint64_t timeout_ns) {
-    const ae_log *log = grant->log;
-    const uint64_t start = ae_now_ns();
-
-    for (;;) {
-        /* Z4 acquire, pairs Z3: aetherd raises the word after it has stored a shape. */
-        const uint64_t word = ae_load_acquire(&log->wake.wake);
-        if (topic_exists(grant))
-            return 1;
-        const uint64_t waited = ae_now_ns() - start;
-        if (waited >= timeout_ns)
+    until_ns = until_ns < end ? until_ns : end;
+    for (uint64_t now; (now = ae_now_ns()) < until_ns;) {
+        const int rc = poll(&entry, 1, (int)((until_ns - now + NS_PER_MS - 1) / NS_PER_MS));
+        if (rc < 0 && errno == EINTR)
+            return -EINTR;
+        if (rc <= 0)
+            continue;
+        const int changed = ae_path_watch_read(watch);
+        if (changed > 0)
             return 0;
-        const uint64_t left = timeout_ns - waited;
-        if (!ae_wake_sleep(&log->wake.wake, word, left < AE_WAKE_SLEEP_NS ? left : AE_WAKE_SLEEP_NS))
-            return topic_exists(grant);
+        if (changed < 0) { /* from now on only the time ends the naps */
+            ae_path_watch_close(watch);
+            entry.fd = -1;
+        }
     }
+    return 0;
 }
 
-/*
- * A best-effort subscriber that never receives waits for the shape. aetherd keeps its grant over a restart, as it does
- * for all subscribers.
- */
-AE_EXPORT int aether_topic_wait(aether_client *client, const char *topic, uint64_t timeout_ns) {
-    static const aether_subscribe_options options = {.policy = AETHER_BEST_EFFORT};
-    struct ae_subscriber_handle *handle = calloc(1, sizeof *handle);
-    struct ae_grant *grant;
-    int rc;
+/* The watch begins before the second attempt, so that a daemon that starts after an attempt ends the nap. */
+int ae_await(struct ae_control *control, uint64_t wait_ns, int (*attempt)(struct ae_control *control, void *context),
+             void *context) {
+    const uint64_t until_ns = ae_saturating_add(ae_now_ns(), wait_ns);
+    int rc = attempt(control, context);
+    struct ae_path_watch watch;
 
-    if (handle == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
-    grant = &handle->grant;
-    grant->leave = leave;
-    rc = ae_grant_open(grant, client, AE_ROLE_BEST_EFFORT, topic, NULL, true);
-    if (rc != 0) {
-        free(handle);
+    if (!is_absent(rc) || control->socket_path[0] == '\0' || wait_ns == 0)
         return rc;
+    (void)ae_path_watch_open(&watch, control->socket_path); /* without a watch there are naps */
+    while (is_absent(rc = attempt(control, context)) && ae_now_ns() < until_ns) {
+        if (nap(&watch, until_ns) == -EINTR) {
+            rc = ae_fail(-EINTR, "a signal came while no aetherd was at %s", control->socket_path);
+            break;
+        }
     }
-    ae_subscriber_init_waiting(&handle->ring, grant->geometry.start_seq, grant->record, grant->log, NULL, grant->notes,
-                               &options, grant->stats, grant->topic != NULL ? &grant->topic->shape : NULL, NULL);
-    rc = wait_for_topic(grant, timeout_ns);
-    ae_grant_close(grant);
+    ae_path_watch_close(&watch);
     return rc;
 }

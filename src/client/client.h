@@ -24,8 +24,11 @@ struct aether_client {
 
 /*
  * Runs a request of the control machine to its end; arguments and errors are those of ae_control_start() and
- * ae_control_step(). The caller holds the lock. Blocks for at most 5 seconds a stage.
+ * ae_control_step(). Blocks for at most control->patience_ns a stage.
  */
+int ae_control_run(struct ae_control *control, struct ae_msg *msg, uint16_t expect, bool again);
+
+/* The same for a client. The caller holds the lock. */
 int ae_client_request(struct aether_client *client, struct ae_msg *msg, uint16_t expect, bool again);
 
 /* Takes the lock, sends msg and waits for DONE. */

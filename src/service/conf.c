@@ -67,6 +67,39 @@ static bool parse_number(const char *text, uint64_t *value) {
     return errno == 0 && *end == '\0';
 }
 
+/* Reads bytes: decimal digits and, for powers of 1024, a letter. */
+static bool parse_size(const char *text, uint64_t *bytes) {
+    static const char letters[] = "KMGT";
+    const size_t digits = strspn(text, "0123456789");
+    char number[24];
+    unsigned shift = 0;
+
+    if (digits >= sizeof number)
+        return false;
+    memcpy(number, text, digits);
+    number[digits] = '\0';
+    if (text[digits] != '\0') {
+        const char *letter = strchr(letters, toupper((unsigned char)text[digits]));
+        if (letter == NULL || text[digits + 1] != '\0')
+            return false;
+        shift = 10 * (unsigned)(letter - letters + 1);
+    }
+    if (!parse_number(number, bytes) || *bytes > UINT64_MAX >> shift)
+        return false;
+    *bytes <<= shift;
+    return true;
+}
+
+/* Writes a size with the largest letter that gives a whole number. */
+static void print_size(uint64_t bytes, char text[24]) {
+    static const char letters[] = " KMGT";
+    size_t letter = 0;
+
+    for (; bytes != 0 && bytes % 1024 == 0 && letters[letter + 1] != '\0'; bytes /= 1024)
+        letter++;
+    (void)snprintf(text, 24, "%" PRIu64 "%.*s", bytes, letter != 0, letters + letter);
+}
+
 static bool find_word(const struct ae_conf_key *key, const char *text, unsigned *word) {
     for (unsigned i = 0; key->words[i] != NULL; i++) {
         if (strcmp(text, key->words[i]) == 0) {
@@ -82,11 +115,22 @@ static int set_number(const struct ae_conf_key *key, const char *text, const cha
 
     if (!parse_number(text, &number) || number < key->min || number > key->max)
         return ae_fail(-EINVAL, "%s'%s' isn't a number from %" PRIu64 " to %" PRIu64, place, text, key->min, key->max);
-    if (key->kind == AE_CONF_U32)
-        *key->target.u32 = (uint32_t)number;
-    else
-        *key->target.u64 = number;
+    *key->target.u32 = (uint32_t)number;
     return 0;
+}
+
+static int set_size(const struct ae_conf_key *key, const char *text, const char *place) {
+    char min[24], max[24];
+    uint64_t bytes;
+
+    if (parse_size(text, &bytes) && bytes >= key->min && bytes <= key->max) {
+        *key->target.u64 = bytes;
+        return 0;
+    }
+    print_size(key->min, min);
+    print_size(key->max, max);
+    return ae_fail(-EINVAL, "%s'%s' isn't a size from %s to %s: use bytes, or K, M, G or T for powers of 1024", place,
+                   text, min, max);
 }
 
 /* place: the beginning of an error text about the value. */
@@ -106,8 +150,9 @@ static int set_value(const struct ae_conf_key *key, const char *text, const char
             return 0;
         ae_conf_join_words(key->words, ", ", " or ", words, sizeof words);
         return ae_fail(-EINVAL, "%s'%s' is unknown: use %s", place, text, words);
+    case AE_CONF_SIZE:
+        return set_size(key, text, place);
     case AE_CONF_U32:
-    case AE_CONF_U64:
     default:
         return set_number(key, text, place);
     }
@@ -141,6 +186,72 @@ int ae_conf_option(const struct ae_conf_key *key, const char *text) {
     }
     (void)snprintf(place, sizeof place, "--%s ", key->option);
     return set_value(key, text, place);
+}
+
+/* ---- keeping values ---- */
+
+/* The bytes of a key's value. *size: how many. */
+static void *value_of(const struct ae_conf_key *key, size_t *size) {
+    switch (key->kind) {
+    case AE_CONF_PATH:
+    case AE_CONF_TEXT:
+        *size = (size_t)key->max + 1;
+        return key->target.path;
+    case AE_CONF_WORD:
+        *size = sizeof *key->target.word;
+        return key->target.word;
+    case AE_CONF_SIZE:
+        *size = sizeof *key->target.u64;
+        return key->target.u64;
+    case AE_CONF_U32:
+    default:
+        *size = sizeof *key->target.u32;
+        return key->target.u32;
+    }
+}
+
+void *ae_conf_save(const struct ae_conf *conf) {
+    size_t size, total = 0;
+
+    for (size_t i = 0; i < conf->count; i++) {
+        (void)value_of(&conf->keys[i], &size);
+        total += size;
+    }
+    unsigned char *saved = malloc(total + 1), *at = saved;
+    for (size_t i = 0; saved != NULL && i < conf->count; i++) {
+        const void *value = value_of(&conf->keys[i], &size);
+        memcpy(at, value, size);
+        at += size;
+    }
+    return saved;
+}
+
+void ae_conf_restore(const struct ae_conf *conf, const void *saved) {
+    const unsigned char *at = saved;
+    size_t size;
+
+    for (size_t i = 0; i < conf->count; i++) {
+        void *value = value_of(&conf->keys[i], &size);
+        memcpy(value, at, size);
+        at += size;
+    }
+}
+
+void ae_conf_keep(const struct ae_conf *conf, const void *saved, void (*changed)(const struct ae_conf_key *key)) {
+    const unsigned char *at = saved;
+    size_t size;
+
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct ae_conf_key *key = &conf->keys[i];
+        void *value = value_of(key, &size);
+        /* A text is compared up to its end. */
+        const bool same = is_text(key) ? strcmp(value, (const char *)at) == 0 : memcmp(value, at, size) == 0;
+        if (!key->reload && !same) {
+            memcpy(value, at, size);
+            changed(key);
+        }
+        at += size;
+    }
 }
 
 /* ---- reading ---- */
@@ -296,17 +407,19 @@ static const char *present_value(const struct ae_conf_key *key, char number[24])
         return key->target.path;
     case AE_CONF_WORD:
         return key->words[*key->target.word];
+    case AE_CONF_SIZE:
+        print_size(*key->target.u64, number);
+        return number;
     case AE_CONF_U32:
-    case AE_CONF_U64:
     default:
-        (void)snprintf(number, 24, "%" PRIu64, key->kind == AE_CONF_U32 ? *key->target.u32 : *key->target.u64);
+        (void)snprintf(number, 24, "%" PRIu32, *key->target.u32);
         return number;
     }
 }
 
 /* Writes the help as comments, and a comment on the possible values. */
 static void print_help(const struct ae_conf_key *key, FILE *out) {
-    char words[LIST_SIZE];
+    char words[LIST_SIZE], min[24], max[24];
 
     (void)fputs("# ", out);
     for (const char *p = key->help; *p != '\0'; p++)
@@ -317,6 +430,10 @@ static void print_help(const struct ae_conf_key *key, FILE *out) {
     } else if (key->kind == AE_CONF_WORD) {
         ae_conf_join_words(key->words, ", ", " or ", words, sizeof words);
         (void)fprintf(out, "\n# One of %s.\n", words);
+    } else if (key->kind == AE_CONF_SIZE) {
+        print_size(key->min, min);
+        print_size(key->max, max);
+        (void)fprintf(out, "\n# A size from %s to %s: bytes, or K, M, G or T for powers of 1024.\n", min, max);
     } else {
         (void)fprintf(out, "\n# A number from %" PRIu64 " to %" PRIu64 ".\n", key->min, key->max);
     }

@@ -18,7 +18,7 @@ static struct {
     char socket[107];
     unsigned log_level;
     uint32_t topics, grants;
-    uint64_t ring_bytes;
+    uint64_t memory;
 } got;
 
 enum { KEY_SOCKET, KEY_LOG_LEVEL, KEY_TOPICS };
@@ -58,13 +58,13 @@ static const struct ae_conf_key keys[] = {
      .value = "8192",
      .help = "How many."},
     {.section = "limits",
-     .name = "ring_bytes",
-     .kind = AE_CONF_U64,
-     .target.u64 = &got.ring_bytes,
-     .min = 0,
-     .max = UINT64_MAX,
-     .value = "18446744073709551615",
-     .help = "How large."},
+     .name = "memory",
+     .kind = AE_CONF_SIZE,
+     .target.u64 = &got.memory,
+     .min = 65536,
+     .max = 1ull << 44,
+     .value = "1G",
+     .help = "How much."},
 };
 
 static const struct ae_conf conf = {.keys = keys, .count = sizeof keys / sizeof keys[0]};
@@ -102,19 +102,83 @@ static void empty_file_changes_nothing(void **state) {
     assert_int_equal(got.log_level, 2);
     assert_int_equal(got.topics, 1024);
     assert_int_equal(got.grants, 8192);
-    assert_true(got.ring_bytes == UINT64_MAX);
+    assert_true(got.memory == 1 << 30);
 }
 
 static void every_key_is_read(void **state) {
     (void)state;
     assert_int_equal(read_text("[daemon]\nsocket = /run/a b/s\nlog_level = debug\n"
-                               "[limits]\ntopics=65536 ; remark\ngrants : 4294967295\nring_bytes = 0\n"),
+                               "[limits]\ntopics=65536 ; remark\ngrants : 4294967295\nmemory = 1M\n"),
                      0);
     assert_string_equal(got.socket, "/run/a b/s");
     assert_int_equal(got.log_level, 3);
     assert_int_equal(got.topics, 65536);
     assert_int_equal(got.grants, UINT32_MAX);
-    assert_true(got.ring_bytes == 0);
+    assert_true(got.memory == 1 << 20);
+}
+
+static int print(char *text, size_t size) {
+    FILE *out = fmemopen(text, size, "w");
+
+    assert_non_null(out);
+    memset(text, 0, size);
+    const int rc = ae_conf_print(&conf, out);
+    assert_int_equal(fclose(out), 0);
+    return rc;
+}
+
+static void sizes_have_suffixes(void **state) {
+    static const struct {
+        const char *text;
+        uint64_t bytes; /* 0: refused */
+    } cases[] = {
+        {"65536", 65536},
+        {"64K", 65536},
+        {"64k", 65536},
+        {"100K", 102400},
+        {"3m", 3 << 20},
+        {"2G", 2ull << 30},
+        {"16T", 1ull << 44},
+        {"65537", 65537},
+        {"63K", 0},
+        {"17T", 0},
+        {"1", 0},
+        {"", 0},
+        {"K", 0},
+        {"64KB", 0},
+        {"64 K", 0},
+        {"-64K", 0},
+        {"+64K", 0},
+        {"0x1M", 0},
+        {"1.5M", 0},
+        {"1P", 0},
+        {"64K ", 65536} /* the file's blanks are cut */,
+        {"17179869185K", 0},
+        {"99999999999999999999999", 0},
+        {"99999999999999999999999999999K", 0},
+        {"18446744073709551616", 0},
+    };
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)snprintf(text, sizeof text, "[limits]\nmemory = %s\n", cases[i].text);
+        assert_int_equal(read_text(text), cases[i].bytes == 0 ? -EINVAL : 0);
+        assert_true(got.memory == (cases[i].bytes == 0 ? 1 << 30 : cases[i].bytes)); /* a refused one changes nothing */
+    }
+}
+
+static void sizes_print_with_the_largest_letter(void **state) {
+    static const char *const sizes[] = {"65537", "64K", "1536K", "2M", "3G", "16T"};
+    char text[4096], line[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        (void)snprintf(line, sizeof line, "[limits]\nmemory = %s\n", sizes[i]);
+        assert_int_equal(read_text(line), 0);
+        assert_int_equal(print(text, sizeof text), 0);
+        assert_non_null(strstr(text, strchr(line, '\n')));
+    }
 }
 
 static void longest_path_fits(void **state) {
@@ -144,8 +208,6 @@ static void errors_name_their_line(void **state) {
         {"[limits]\ntopics = 0\ngrants = 0\n", ":2: topics = '0' isn't a number from 1 to 65536"},
         {"[limits]\n\n\n# x\ngrants = many\n", ":5: grants = 'many' isn't a number from 1 to 4294967295"},
         {"[limits]\ngrants = 4294967296\n", ":2: grants = '4294967296' isn't a number from 1 to 4294967295"},
-        {"[limits]\nring_bytes = 18446744073709551616\n",
-         ":2: ring_bytes = '18446744073709551616' isn't a number from 0 to 18446744073709551615"},
         {"[daemon]\nlog_level = info\n[limits\n", ":3: line is neither [section] nor key = value"},
         {"junk\n[limits]\ntopics = 0\n", ":1: line is neither [section] nor key = value"},
         {"[limits]\ntopics = 1\ntopics = 1\n", ":3: topics is set twice: keep one"},
@@ -157,7 +219,9 @@ static void errors_name_their_line(void **state) {
         {"[daemon]\nsocket =\n", ":2: socket = '' isn't a path of 1 to 106 bytes"},
         {"[daemon]\nlog_level = loud\n", ":2: log_level = 'loud' is unknown: use error, warning, info or debug"},
         {"[daemon]\ntopics = 1\n",
-         ":2: [daemon] topics is unknown: use [daemon] socket, log_level or [limits] topics, grants, ring_bytes"},
+         ":2: [daemon] topics is unknown: use [daemon] socket, log_level or [limits] topics, grants, memory"},
+        {"[limits]\nmemory = 1x\n", ":2: memory = '1x' isn't a size from 64K to 16T: use bytes, or K, M, G or T for "
+                                    "powers of 1024"},
     };
 
     (void)state;
@@ -262,16 +326,6 @@ static void impossible_default_is_an_error(void **state) {
     assert_string_equal(aether_errmsg(), "the default of [s] k is impossible");
 }
 
-static int print(char *text, size_t size) {
-    FILE *out = fmemopen(text, size, "w");
-
-    assert_non_null(out);
-    memset(text, 0, size);
-    const int rc = ae_conf_print(&conf, out);
-    assert_int_equal(fclose(out), 0);
-    return rc;
-}
-
 static void printed_settings_read_back(void **state) {
     static const char *const paths[] = {"/a b;c", "#x", "=", "\"/q\"", "\xc3\xa4", "[daemon]"};
     char first[4096], second[4096];
@@ -285,15 +339,15 @@ static void printed_settings_read_back(void **state) {
                                "\n[limits]\n"
                                "\n# How many.\n# A number from 1 to 65536.\n#topics = 1024\n"
                                "\n# How many.\n# A number from 1 to 4294967295.\n#grants = 8192\n"
-                               "\n# How large.\n# A number from 0 to 18446744073709551615.\n"
-                               "#ring_bytes = 18446744073709551615\n");
-    assert_int_equal(read_text("[daemon]\nlog_level = error\n[limits]\ntopics = 1\nring_bytes = 0\n"), 0);
+                               "\n# How much.\n# A size from 64K to 16T: bytes, or K, M, G or T for powers of 1024.\n"
+                               "#memory = 1G\n");
+    assert_int_equal(read_text("[daemon]\nlog_level = error\n[limits]\ntopics = 1\nmemory = 64M\n"), 0);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         assert_int_equal(ae_conf_option(&keys[KEY_SOCKET], paths[i]), 0);
         assert_int_equal(print(first, sizeof first), 0);
         assert_int_equal(read_text(first), 0);
         assert_string_equal(got.socket, paths[i]);
-        assert_true(got.log_level == 0 && got.topics == 1 && got.grants == 8192 && got.ring_bytes == 0);
+        assert_true(got.log_level == 0 && got.topics == 1 && got.grants == 8192 && got.memory == 64 << 20);
         assert_int_equal(print(second, sizeof second), 0);
         assert_string_equal(first, second);
     }
@@ -312,10 +366,46 @@ static void what_a_file_would_change_is_not_printed(void **state) {
     }
 }
 
+static unsigned kept;
+
+static void count_kept(const struct ae_conf_key *key) {
+    assert_string_equal(key->name, "topics");
+    kept++;
+}
+
+/* A key that can't be reloaded keeps its value; another gets the new one; and all can have the old ones again. */
+static void values_are_kept(void **state) {
+    struct ae_conf_key some[] = {keys[KEY_SOCKET], keys[KEY_LOG_LEVEL], keys[KEY_TOPICS]};
+    const struct ae_conf part = {.keys = some, .count = 3};
+
+    (void)state;
+    some[0].reload = some[1].reload = true;
+    assert_int_equal(ae_conf_defaults(&part), 0);
+    strcpy(got.socket, "/old");
+    void *saved = ae_conf_save(&part);
+    assert_non_null(saved);
+    ae_conf_keep(&part, saved, count_kept);
+    assert_int_equal(kept, 0);
+    strcpy(got.socket, "/new");
+    got.log_level = 3;
+    got.topics = 7;
+    ae_conf_keep(&part, saved, count_kept);
+    assert_int_equal(kept, 1);
+    assert_string_equal(got.socket, "/new");
+    assert_int_equal(got.log_level, 3);
+    assert_int_equal(got.topics, 1024);
+    ae_conf_restore(&part, saved);
+    assert_string_equal(got.socket, "/old");
+    assert_int_equal(got.log_level, 2);
+    free(saved);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_file_changes_nothing),
         cmocka_unit_test(every_key_is_read),
+        cmocka_unit_test(sizes_have_suffixes),
+        cmocka_unit_test(sizes_print_with_the_largest_letter),
         cmocka_unit_test(longest_path_fits),
         cmocka_unit_test(errors_name_their_line),
         cmocka_unit_test(lists_of_three_have_commas),
@@ -325,6 +415,7 @@ int main(void) {
         cmocka_unit_test(printed_settings_read_back),
         cmocka_unit_test(what_a_file_would_change_is_not_printed),
         cmocka_unit_test(texts_are_called_what_they_are),
+        cmocka_unit_test(values_are_kept),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

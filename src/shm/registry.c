@@ -339,6 +339,13 @@ void ae_record_free(ae_u64 *word) {
     set_state(word, AE_RECORD_FREE);
 }
 
+void ae_registry_set_release(const struct ae_registry *registry, const char *release) {
+    char padded[sizeof registry->header->release] = "";
+
+    memcpy(padded, release, strnlen(release, sizeof padded - 1));
+    ae_copy_in((unsigned char *)registry->header->release, padded, sizeof padded);
+}
+
 void ae_registry_changed(const struct ae_registry *registry) {
     ae_u64 *generation = &registry->header->generation;
 

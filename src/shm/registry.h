@@ -80,6 +80,9 @@ uint64_t ae_registry_topic_off(const struct ae_registry *registry, const ae_regi
 /* aetherd: marks a live grant as folded. */
 void ae_registry_set_folded(ae_registry_grant *grant);
 
+/* aetherd: says of which release it is, "0.6.0". */
+void ae_registry_set_release(const struct ae_registry *registry, const char *release);
+
 /*
  * aetherd calls it after it has stored that a topic has come, has gone, or has got its type. Raises the registry's
  * generation and wakes the threads that sleep on it.

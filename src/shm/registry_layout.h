@@ -33,12 +33,13 @@ typedef struct ae_registry_header {
     uint32_t topics_max;
     uint32_t clients_max;
     uint32_t grants_max;
-    uint32_t daemon_pid; /* of the daemon that runs or ran last; only the lock file shows whether it runs */
+    uint32_t daemon_pid; /* of the daemon that runs or ran last; only the locks of names.h show whether it runs */
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
     ae_u64 generation;   /* raised after a topic has come, has gone or has got its type; its lower half is a futex */
     uint64_t started_mono_ns; /* CLOCK_MONOTONIC of its start */
-    uint8_t reserved[56];
+    char release[24];         /* of the daemon that runs or ran last, such as "0.6.0"; NUL-terminated */
+    uint8_t reserved[32];
     char socket_path[128]; /* NUL-terminated */
     uint8_t reserved2[3840];
 } ae_registry_header;
@@ -142,6 +143,7 @@ _Static_assert(sizeof(ae_registry_header) == AE_PAGE, "registry header");
 _Static_assert(offsetof(ae_registry_header, generation) == 56, "generation");
 _Static_assert(offsetof(ae_registry_header, socket_path) == 128, "socket path");
 _Static_assert(offsetof(ae_registry_header, started_mono_ns) == 64, "start");
+_Static_assert(offsetof(ae_registry_header, release) == 72, "release");
 _Static_assert(sizeof(ae_registry_topic) == 1024, "registry topic");
 _Static_assert(AE_PAGE % sizeof(ae_registry_topic) == 0, "a topic's record lies in one page");
 _Static_assert(offsetof(ae_registry_topic, name_len) == 112, "registry topic name length");

@@ -53,6 +53,17 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
     return rc;
 }
 
+static int show_pong(const struct ae_view *view, const struct ae_view_pong *p) {
+    struct ae_json o = ae_json_object();
+
+    ae_json_bytes(&o, "socket", p->socket_path, strlen(p->socket_path));
+    ae_json_bytes(&o, "version", p->pong.version, strlen(p->pong.version));
+    ae_json_u64(&o, "pid", p->pong.pid);
+    ae_json_u64(&o, "uid", p->pong.uid);
+    ae_json_u64(&o, "round_trip_ns", p->pong.round_trip_ns);
+    return ae_json_line(o, view->out);
+}
+
 /* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
 
 static struct ae_json origin_object(const struct ae_view_origin *origin) {
@@ -170,6 +181,7 @@ const struct ae_view_form ae_json_form = {
     .topics = show_topics,
     .topic = show_topic,
     .sample = show_sample,
+    .pong = show_pong,
     .latencies = ae_json_show_latencies,
     .lag = ae_json_show_lag,
     .rates = ae_json_show_rates,

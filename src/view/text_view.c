@@ -223,6 +223,21 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
     return ae_table_print(&table, view->out);
 }
 
+static int show_pong(const struct ae_view *view, const struct ae_view_pong *p) {
+    const size_t len = strlen(p->socket_path);
+    char amount[AE_AMOUNT_SIZE], version[AE_ESCAPED_SIZE(sizeof p->pong.version)];
+    char *path = malloc(AE_ESCAPED_SIZE(len));
+
+    if (path == NULL)
+        return -ENOMEM;
+    ae_escape(path, p->socket_path, len);
+    ae_escape(version, p->pong.version, strlen(p->pong.version));
+    fprintf(view->out->file, "aetherd %s (pid %" PRIu32 ", uid %" PRIu32 ") answers at %s in %s\n", version,
+            p->pong.pid, p->pong.uid, path, ae_amount_duration(amount, (double)p->pong.round_trip_ns * 1e-9));
+    free(path);
+    return ae_out_result(view->out);
+}
+
 /* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
 
 /* The length at which a payload is cut, so that no character is cut. */
@@ -360,6 +375,7 @@ const struct ae_view_form ae_text_form = {
     .topics = show_topics,
     .topic = show_topic,
     .sample = show_sample,
+    .pong = show_pong,
     .latencies = ae_text_show_latencies,
     .lag = ae_text_show_lag,
     .rates = ae_text_show_rates,

@@ -20,6 +20,7 @@
 #define AE_VIEW_VIEW_H
 
 #include "view/out.h"
+#include <aether/connect.h>
 #include <aether/metrics.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +48,12 @@ struct ae_view_sample {
     double seconds;  /* in which the topics' rates were measured */
     const struct ae_view_topic *topics;
     size_t count;
+};
+
+/* An aetherd that has answered. */
+struct ae_view_pong {
+    const char *socket_path; /* where it was asked; any bytes */
+    aether_pong pong;
 };
 
 /* What an instance is doing: observe.h. */
@@ -96,6 +103,8 @@ struct ae_view_form {
     int (*sample)(const struct ae_view *view, const struct ae_view_sample *sample);
     int (*metrics)(const struct ae_view *view, const struct ae_view_metrics *metrics);
 
+    int (*pong)(const struct ae_view *view, const struct ae_view_pong *pong);
+
     int (*latencies)(const struct ae_view *view, const struct ae_view_latencies *latencies);
     int (*lag)(const struct ae_view *view, const struct ae_view_lag *lag);
     int (*rates)(const struct ae_view *view, const struct ae_view_rates *rates);
@@ -137,6 +146,10 @@ static inline int ae_view_sample(const struct ae_view *view, const struct ae_vie
 
 static inline int ae_view_metrics(const struct ae_view *view, const struct ae_view_metrics *metrics) {
     return view->form->metrics != NULL ? view->form->metrics(view, metrics) : AE_VIEW_SKIPPED;
+}
+
+static inline int ae_view_pong(const struct ae_view *view, const struct ae_view_pong *pong) {
+    return view->form->pong != NULL ? view->form->pong(view, pong) : AE_VIEW_SKIPPED;
 }
 
 static inline int ae_view_latencies(const struct ae_view *view, const struct ae_view_latencies *latencies) {

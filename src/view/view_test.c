@@ -353,6 +353,22 @@ static void one_topic_as_json(void **state) {
     expect(ae_view_topic(&raw_view, &topic), AE_VIEW_SKIPPED, "");
 }
 
+static void pongs(void **state) {
+    const struct ae_view_pong pong = {.socket_path = "/s\n", .pong = {77, 1000, 80000, "0.6.0", "/real/s"}};
+
+    (void)state;
+    expect(ae_view_pong(&text_view, &pong), 0,
+           "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
+    json_t *o = parse(ae_view_pong(&json_view, &pong));
+    assert_string_equal(string(o, "socket"), "/s\n");
+    assert_string_equal(string(o, "version"), "0.6.0");
+    assert_int_equal(number(o, "pid"), 77);
+    assert_int_equal(number(o, "uid"), 1000);
+    assert_int_equal(number(o, "round_trip_ns"), 80000);
+    json_decref(o);
+    expect(ae_view_pong(&raw_view, &pong), AE_VIEW_SKIPPED, "");
+}
+
 static void samples(void **state) {
     const aether_topic_metrics figures = odd_figures();
     struct ae_view_topic list[] = {odd_topic()};
@@ -662,9 +678,19 @@ static void full_disk(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(topics),    CASE(one_topic_as_text), CASE(one_topic_as_json), CASE(samples),
-        CASE(messages),  CASE(long_messages),     CASE(origins),           CASE(gaps),
-        CASE(runs),      CASE(throughput),        CASE(latency),           CASE(wakeup),
+        CASE(topics),
+        CASE(one_topic_as_text),
+        CASE(one_topic_as_json),
+        CASE(pongs),
+        CASE(samples),
+        CASE(messages),
+        CASE(long_messages),
+        CASE(origins),
+        CASE(gaps),
+        CASE(runs),
+        CASE(throughput),
+        CASE(latency),
+        CASE(wakeup),
         CASE(full_disk),
     };
 
