@@ -21,6 +21,7 @@ tells() {
 }
 
 version=$(meson introspect "$BUILD" --projectinfo | sed 's/.*"version": "\([^"]*\)".*/\1/')
+ok "help help" prints "Exit codes:" help help
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
 ok "--version" prints "aether-cli $version" --version
@@ -65,6 +66,8 @@ ok "empty command" refuses 2 "unknown command" ""
 ok "command with control characters" refuses 2 '\x1b[2J\n' $'\e[2J\nforged'
 
 ok "unknown option" refuses 2 "did you mean --count" pub t m --cuont 3
+ok "far option" refuses 2 "unknown option '--last' of sub: see aether-cli help sub" sub t --last
+ok "--help with a value" refuses 2 "--help takes no value" sub t --help=x
 ok "option without a value" refuses 2 "--count N" pub t m --count
 ok "no topic" refuses 2 "usage: aether-cli pub TOPIC" pub
 ok "word too many" refuses 2 "one word too many" pub t m n

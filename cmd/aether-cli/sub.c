@@ -364,6 +364,9 @@ struct request {
     bool null, frame;
 };
 
+/* What --from takes; more of last:N is checked when it is read. */
+static const char *const starts[] = {"new", "oldest", "last:", NULL};
+
 static int read_request(struct request *r, int argc, char **argv) {
     const struct args_option options[] = {
         {.name = "policy",
@@ -376,6 +379,7 @@ static int read_request(struct request *r, int argc, char **argv) {
          .kind = ARGS_TEXT,
          .target = &r->from,
          .min = 1,
+         .choices = starts,
          .value = "WHERE",
          .help = "new (default), oldest: all that the ring holds, or last:N"},
         {.name = "count",

@@ -2,8 +2,8 @@
 /*
  * metrics.h - what every topic, publisher, subscriber and client of an instance is doing, and what it did.
  *
- * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It needs
- * no aetherd, can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
+ * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It finds
+ * its objects as an inspector does (inspect.h), can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
  * must not be used in a forked child.
  *
  *     aether_metrics_open(&metrics, NULL);

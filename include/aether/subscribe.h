@@ -91,7 +91,8 @@ typedef struct aether_subscribe_options {
  * An entry. A message has data, len and seq, and lost is 0. A gap has lost > 0: the sequences seq .. seq + lost - 1
  * were overwritten before this subscriber read them; data is NULL and len 0.
  *
- * data is 8-byte aligned and read-only. It is valid until the next receive, poll, wait or close on this handle. Its
+ * data is 8-byte aligned and read-only. It is valid until the next receive, poll, wait or close on this handle, or as
+ * long as the message is held (aether_hold()). Its
  * bytes don't change meanwhile, unless it is a view in place that publishers may overwrite (see AETHER_VIEWS_IN_PLACE).
  */
 typedef struct aether_message {
@@ -101,10 +102,19 @@ typedef struct aether_message {
     uint64_t lost;    /* sequences */
 } aether_message;
 
+/* How many messages a subscriber can hold at a time. */
+#define AETHER_HOLDS_MAX 64u
+
+/* A message that is held; see aether_hold(). */
+typedef struct aether_held {
+    aether_message message; /* as it was received; data is valid until aether_release() */
+    uint64_t place;         /* private; 0: nothing is held */
+} aether_held;
+
 /*
  * Called by aether_poll() for each entry, on the thread of the poll. Returns 0 to continue, another value to end the
- * poll after this entry. message and its data are valid until it returns. It mustn't use the subscriber, except with
- * aether_still_valid().
+ * poll after this entry. message and its data are valid until it returns, or longer if it is held. It mustn't use the
+ * subscriber, except with aether_still_valid(), aether_hold() and aether_release().
  */
 typedef int aether_handler(void *context, const aether_message *message);
 
@@ -186,6 +196,33 @@ AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *han
  * read. Always 1 for a gap, for a copy, and for a view that publishers can't overwrite.
  */
 int aether_still_valid(const aether_subscriber *subscriber, const aether_message *message);
+
+/*
+ * Keeps a message beyond the next receive, poll or wait, so that a pipeline needs no copy. message is one whose view is
+ * still valid: from the last receive or batch, or in a poll's handler. Up to AETHER_HOLDS_MAX messages are held, and
+ * released in any order; the same message may be held more than once.
+ *
+ * A message that is held counts as not read: publishers wait for it as for any other message, and so its subscriber's
+ * lag grows with each message that follows. When the ring, or the lane of its publisher, has come round to it,
+ * publishers get AETHER_FULL. Where messages are few or small, copy them rather than hold them for long. On a topic
+ * that evicts, a subscriber that holds messages for too long is evicted: then nothing is held any more, and the bytes
+ * may be overwritten, so call aether_still_valid() with &held->message after the last access to them.
+ *
+ * Other threads may read the bytes. hold and release are calls on the subscriber like any other: one thread at a time.
+ * Closing the subscriber releases all; don't release, or use the bytes, after that. Wait-free.
+ *
+ * Returns 0: *held is filled in. Errors: -ENOBUFS that many are held already; -ENOTSUP publishers don't wait for the
+ * subscriber (best effort, latest, evicted), or the message is a copy (retained messages; without
+ * AETHER_VIEWS_IN_PLACE all messages of a topic that evicts); -EINVAL a gap, or its view isn't valid any more. Then
+ * *held holds nothing.
+ */
+int aether_hold(aether_subscriber *subscriber, const aether_message *message, aether_held *held);
+
+/*
+ * Releases a message that is held: its bytes may be overwritten from now on. *held then holds nothing; to release that
+ * does nothing. The message is one that this subscriber holds. Wait-free.
+ */
+void aether_release(aether_subscriber *subscriber, aether_held *held);
 
 /* The state of a topic's publishers, as seen from a subscriber's position. */
 typedef enum aether_stream {

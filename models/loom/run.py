@@ -25,8 +25,8 @@ ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "build-loom"))
 PROGRAM = TARGET / "release" / "aether-loom"
 SOURCES = ("src/base/histogram.c", "src/base/text.c",
-           *(f"src/ring/{name}.c" for name in ("claim", "claimer", "commit", "figures", "flow", "join", "lane", "loan",
-                                               "publish", "receive", "stats", "topic")))
+           *(f"src/ring/{name}.c" for name in ("claim", "claimer", "commit", "figures", "flow", "hold", "join", "lane",
+                                               "loan", "publish", "receive", "stats", "topic")))
 GLUE = "models/loom/glue.c"
 SECONDS = 600  # a run that takes longer has failed
 
@@ -135,7 +135,7 @@ MUTANTS = {
     "NOJ1": [(JOIN, "    ae_fence_seq_cst();\n", "")],
     "NOJ2": [(FLOW, "    ae_fence_seq_cst(); ", "    ")],
     "F1": [swap(SUBSCRIBE_H, "ae_store_release(subscriber->cursor, seq);", "release", "relaxed")],
-    "F2": [swap(FLOW, "ae_load_acquire(&p->cursors->records[r].cursor)", "acquire", "relaxed")],
+    "F2": [swap(FLOW, "seq - ae_load_acquire(cursor)", "acquire", "relaxed")],
     "F3": [swap(FLOW, "active = ae_load_acquire(&p->cursors->active.active)", "acquire", "relaxed")],
     "F4": [swap(JOIN, "ae_fetch_and(&s->cursors->active.active,", "ae_fetch_and", "ae_fetch_and_relaxed")],
     # ---- lanes ----

@@ -6,8 +6,8 @@
 #include "client/await.h"
 #include "client/client.h"
 #include "client/grants.h"
-#include "client/look.h"
 #include "client/stall.h"
+#include "client/look.h"
 #include "shm/names.h"
 #include "shm/registry_layout.h"
 #include <aether/connect.h>

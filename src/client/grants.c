@@ -71,6 +71,21 @@ static int map_log(struct ae_grant *grant, const struct ae_reply *reply, bool wo
     return rc == 0 && !words ? populate_log(grant, publisher) : rc;
 }
 
+/*
+ * Populates the first page of the cursors, and a subscriber's own, which aetherd has allocated. The others may be holes,
+ * which populating them would fill. A publisher populates them when it has to; see ae_cursor_of().
+ */
+static int map_cursors(struct ae_grant *grant, const struct ae_reply *reply, bool writable) {
+    const uint64_t own = offsetof(ae_cursors, records) + grant->record * sizeof(ae_cursor_record);
+    int rc = ae_segment_map(reply->fds[AE_FD_CURSORS], AE_CURSORS_BYTES, writable, false, &grant->cursors);
+
+    if (rc == 0)
+        rc = ae_segment_populate(grant->cursors, 0, AE_PAGE, writable);
+    if (rc == 0 && writable && own >= AE_PAGE)
+        rc = ae_segment_populate(grant->cursors, own / AE_PAGE * AE_PAGE, AE_PAGE, true);
+    return rc;
+}
+
 static int map(struct ae_grant *grant, const struct ae_reply *reply, bool words) {
     const bool publisher = grant->role == AE_ROLE_PUBLISHER, waits = reply->msg.u.opened.shape != AE_SHAPE_FIXED;
     const uint64_t stats_off = AE_STATS_RECORDS_OFF + (uint64_t)reply->msg.u.opened.stats * AE_STATS_RECORD;
@@ -83,7 +98,7 @@ static int map(struct ae_grant *grant, const struct ae_reply *reply, bool words)
     if (rc == 0)
         rc = ae_segment_map(reply->fds[AE_FD_NOTES], AE_NOTES_BYTES, !publisher, true, &grant->notes);
     if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)
-        rc = ae_segment_map(reply->fds[AE_FD_CURSORS], AE_CURSORS_BYTES, !publisher, true, &grant->cursors);
+        rc = map_cursors(grant, reply, !publisher);
     if (rc == 0 && waits)
         rc = map_topic(grant, reply);
     if (rc != 0)

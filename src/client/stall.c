@@ -46,7 +46,7 @@ static int add_names(const struct ae_grant *grant, uint32_t record, aether_stall
 }
 
 /* As aether_publisher_stall(). */
-static int read_stall(const struct ae_publisher *p, aether_stall *stall) {
+static int read_stall(struct ae_publisher *p, aether_stall *stall) {
     const struct ae_stall_source *source = p->opener;
     uint32_t record;
     int rc;

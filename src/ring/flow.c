@@ -2,6 +2,7 @@
 #include "ring/flow.h"
 #include "ring/claim.h"
 #include "ring/stats.h"
+#include "shm/segment.h"
 
 uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq) {
     const struct ae_lane *lane = &p->lane;
@@ -28,12 +29,24 @@ static uint64_t evicted_word(const struct ae_publisher *p, uint64_t word, uint64
     return ae_evict_word(word, reason, reason == AE_EVICT_LANE ? ae_lane_held(p, cursor) / AE_LANE_UNIT : lag);
 }
 
+const ae_u64 *ae_cursor_of(struct ae_publisher *p, unsigned r) {
+    const unsigned page = (unsigned)((offsetof(ae_cursors, records) + r * sizeof(ae_cursor_record)) / AE_PAGE);
+
+    if (AE_UNLIKELY((p->cursor_pages >> page & 1) == 0)) {
+        if (ae_segment_populate((void *)(uintptr_t)p->cursors, (uint64_t)page * AE_PAGE, AE_PAGE, false) != 0)
+            return NULL;
+        p->cursor_pages |= 1u << page;
+    }
+    return &p->cursors->records[r].cursor;
+}
+
 /*
  * Returns how many sequences before seq record r holds publishers back; 0: it doesn't. On a topic that evicts, tries to
  * evict it, if it is to be evicted, and says so in eviction->tried.
  */
 static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, struct eviction *eviction) {
     const uint64_t capacity = p->geometry.capacity;
+    const ae_u64 *cursor = ae_cursor_of(p, r);
     uint64_t word = 0, lag;
 
     if (p->geometry.evict_lag != 0) {
@@ -47,7 +60,7 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, struct 
             return 0;
     }
     /* F2 acquire, pairs F1 (receive): the subscriber's last load from a released slot precedes its overwriting. */
-    lag = seq - ae_load_acquire(&p->cursors->records[r].cursor);
+    lag = cursor != NULL ? seq - ae_load_acquire(cursor) : capacity;
     /*
      * A cursor ahead of seq (negative lag) holds nothing back: publishers have claimed since seq was loaded, or the
      * subscriber is hostile. A cursor more than a ring behind can't be honest; it counts as a whole ring.

@@ -13,6 +13,13 @@
  */
 void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below, uint64_t reason);
 
+/*
+ * Where the cursor of record r lies. The cursors after the first page are allocated when aetherd first grants a record
+ * there, so a hostile process can make this publisher read a hole of the file: the page is populated before its first
+ * load. NULL: there is no memory for it; then the cursor counts as a whole ring behind.
+ */
+const ae_u64 *ae_cursor_of(struct ae_publisher *p, unsigned r);
+
 /* How many bytes of the publisher's lane a subscriber holds that has released everything below seq. */
 uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq);
 

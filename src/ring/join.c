@@ -53,6 +53,7 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
         .log = log,
         .own = &log->publishers[record],
         .cursors = cursors,
+        .cursor_pages = 1,
         .geometry = *geometry,
         .record = record,
         .stats = stats,

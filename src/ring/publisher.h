@@ -91,6 +91,8 @@ struct ae_publisher {
     ae_log *log;
     ae_publisher_record *own;
     const ae_cursors *cursors;
+    /* Bit i: page i of the cursors is populated; see ae_cursor_of(). The opener has populated the first. */
+    uint32_t cursor_pages;
     /* As checked by the caller of ae_publisher_init(). */
     ae_geometry geometry;
     uint32_t record;

@@ -5,6 +5,7 @@
 #include "base/export.h"
 #include "base/text.h"
 #include "ring/claim.h"
+#include "ring/hold.h"
 #include "ring/join.h"
 #include "ring/stats.h"
 #include "shm/registry_layout.h"
@@ -184,6 +185,7 @@ static int report_eviction(struct ae_subscriber *s) {
     else
         (void)snprintf(why, sizeof why, "was %s messages behind", ae_text_count(number, units));
     ae_subscriber_leave(s);
+    ae_holds_void(s);
     s->evicted = true;
     s->hot.cursor = &s->stats->position;
     ae_stats_store_subscriber(s);
@@ -194,9 +196,15 @@ static int report_eviction(struct ae_subscriber *s) {
 
 /* ---- receive ---- */
 
+/* Releases all that was received, apart from what is held. */
+static void release_received(struct ae_subscriber *s) {
+    ae_store_cursor(&s->hot, s->hot.next);
+    ae_holds_show(s);
+}
+
 void ae_subscriber_release(struct ae_subscriber *s) {
     if (s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next);
+        release_received(s);
     if (s->stored != s->hot.next)
         ae_stats_store_subscriber(s);
 }
@@ -286,7 +294,7 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
 
 /* At protected_seq a reliable subscriber has read the retained messages: from here on its cursor counts. */
 static void finish_catch_up(struct ae_subscriber *s) {
-    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position ||
+    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position || ae_holds_any(s) ||
         (int64_t)(s->hot.next - s->protected_seq) < 0)
         return;
     s->hot.cursor = &s->cursors->records[s->record].cursor;
@@ -384,7 +392,7 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
         return receive_latest(s, message);
     finish_catch_up(s);
     if (s->hot.zero_copy && s->geometry.lane_bytes != 0 && s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next); /* for the reason given at release_copied() */
+        release_received(s); /* for the reason given at release_copied() */
     rc = receive_one(s, message, s->copies, s->copies_size, true);
     release_copied(s);
     return rc;
@@ -464,6 +472,11 @@ static bool had_retained(const struct ae_subscriber *s) {
     return s->joined != s->protected_seq;
 }
 
+/* Is there something that it hasn't received? A subscriber that waits has no slots, but sees what is claimed. */
+static bool has_unread(const struct ae_subscriber *s) {
+    return ae_subscriber_waits(s) ? ae_claim_reach(s->log, s->hot.next) != s->hot.next : ae_subscriber_ready(s);
+}
+
 /*
  * T2 acquire, pairs T1 (leave; retire after a death): `open` is loaded before the next slot. So if it is 0, the load
  * of the slot sees all that was committed. The words are loaded twice, the second time in the other order. If none has
@@ -478,7 +491,7 @@ AE_EXPORT aether_stream aether_subscriber_stream(const aether_subscriber *handle
         return AETHER_STREAM_OPEN;
     if (!s->open_before && joins == s->joins_before && !had_retained(s))
         return AETHER_STREAM_NONE;
-    if (ae_subscriber_ready(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
+    if (has_unread(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
         ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
     return died != 0 && (died != s->died_before || had_retained(s)) ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;

@@ -25,21 +25,28 @@ static uint64_t lag_behind(const struct ae_publisher *p, uint64_t seq, uint64_t 
     return lag < capacity ? lag : capacity;
 }
 
+/* A figure: it orders nothing. */
+static uint64_t cursor_load(struct ae_publisher *p, unsigned record) {
+    const ae_u64 *cursor = ae_cursor_of(p, record % AE_SUBSCRIBERS_MAX);
+
+    return cursor != NULL ? ae_load_relaxed(cursor) : 0;
+}
+
 /* Counts the subscribers that haven't reached seq. */
-static uint32_t count_below(const struct ae_publisher *p, uint64_t seq) {
+static uint32_t count_below(struct ae_publisher *p, uint64_t seq) {
     uint32_t count = 0;
 
     for (uint64_t active = ae_load_relaxed(&p->cursors->active.active); active != 0; active &= active - 1) {
         const unsigned r = (unsigned)__builtin_ctzll(active);
         if (!ae_figures_is_evicted(p->log, &p->geometry, r))
-            count += (int64_t)(seq - ae_load_relaxed(&p->cursors->records[r].cursor)) > 0;
+            count += (int64_t)(seq - cursor_load(p, r)) > 0;
     }
     return count;
 }
 
-static void read_subscriber(const struct ae_publisher *p, aether_stall *stall, uint32_t record) {
+static void read_subscriber(struct ae_publisher *p, aether_stall *stall, uint32_t record) {
     const uint64_t seq = ae_load_relaxed(&p->stats->waits_seq);
-    const uint64_t cursor = ae_load_relaxed(&p->cursors->records[record].cursor);
+    const uint64_t cursor = cursor_load(p, (unsigned)record);
     const uint32_t below = count_below(p, seq);
 
     stall->lag = lag_behind(p, cursor, ae_claim_seq(p));
@@ -49,7 +56,7 @@ static void read_subscriber(const struct ae_publisher *p, aether_stall *stall, u
         stall->lane_bytes = ae_lane_held(p, cursor);
 }
 
-bool ae_stall_read(const struct ae_publisher *p, aether_stall *stall, uint32_t *record) {
+bool ae_stall_read(struct ae_publisher *p, aether_stall *stall, uint32_t *record) {
     const uint64_t now = ae_now_ns();
 
     memset(stall, 0, sizeof *stall);

@@ -14,7 +14,7 @@
  * topic and the daemon, which are zeroed. *record: of a subscriber (SUBSCRIBER, LANE), of another publisher
  * (PUBLISHER), or its own. False: the last call had room, or is so long ago that nobody knows; *stall is zeroed.
  */
-bool ae_stall_read(const struct ae_publisher *p, aether_stall *stall, uint32_t *record);
+bool ae_stall_read(struct ae_publisher *p, aether_stall *stall, uint32_t *record);
 
 /*
  * Notices are due from now on: ae_stats_no_room() calls `notice` when a stall has lasted for after_ns, twice that time,

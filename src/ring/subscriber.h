@@ -2,7 +2,7 @@
 /*
  * subscriber.h - the state of a subscriber, private to its process, that no other header owns.
  *
- * The parts that change it: join.h (open, close), receive.h, wait.h. One thread at a time uses a subscriber.
+ * The parts that change it: join.h (open, close), receive.h, hold.h, wait.h. One thread at a time uses a subscriber.
  */
 #ifndef AE_RING_SUBSCRIBER_H
 #define AE_RING_SUBSCRIBER_H
@@ -36,6 +36,11 @@ struct ae_subscriber {
      */
     uint64_t joins_before, died_before;
     bool open_before;
+    /* hold.c: bit i of `used`: seqs[i] is held. */
+    struct {
+        uint64_t used;
+        uint64_t seqs[AETHER_HOLDS_MAX];
+    } holds;
     /* Bit r: lane r is populated in this mapping. */
     uint64_t lanes_ready;
     /* See aether_subscriber_stats. */
@@ -43,7 +48,8 @@ struct ae_subscriber {
     uint64_t lost_by[AE_LOST_REASONS];
     /*
      * In the statistics of its client. stats->position is the cursor where publishers needn't see it: (1) for best
-     * effort and latest; (2) while messages from before the join are read; (3) after an eviction.
+     * effort and latest; (2) while messages from before the join are read; (3) while messages are held; (4) after an
+     * eviction.
      */
     ae_stats_record *stats;
     /*

@@ -20,11 +20,13 @@ static uint64_t least(uint64_t a, uint64_t b) {
 
 /*
  * Is the stream at an end that hasn't been reported yet? *joins, the number of publishers that have joined, names the
- * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number.
+ * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number. A
+ * subscriber that waits for its topic's shape takes that first; an end is reported after it.
  */
 static bool is_new_end(const struct ae_subscriber *s, uint64_t *joins) {
     *joins = ae_load_acquire(&s->log->stream.joins);
-    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->reported_end;
+    return !ae_subscriber_waits(s) && aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED &&
+           *joins != s->reported_end;
 }
 
 bool ae_subscriber_has_news(const struct ae_subscriber *s) {

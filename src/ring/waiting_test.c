@@ -262,6 +262,34 @@ static void end_comes_after_all_messages(void **state) {
     }
 }
 
+/* The publisher closes or dies, and has published nothing. That is seen also before the shape is taken. */
+static void end_without_a_message(void **state) {
+    struct kind kind;
+    aether_message message;
+
+    (void)state;
+    for (unsigned n = 0; kind_of(n, &kind); n += 5) {
+        const aether_stream end = n % 2 != 0 ? AETHER_STREAM_CLOSED : AETHER_STREAM_DIED;
+        aether_subscriber *sub;
+        subscriber_open_waiting(&kind);
+        sub = test.subscriber.handle;
+        publisher_comes();
+        fix_shape();
+        assert_int_equal(aether_subscriber_stream(sub), AETHER_STREAM_OPEN);
+        if (end == AETHER_STREAM_CLOSED)
+            publisher_close(&test.publisher);
+        else
+            publisher_die(&test.publisher);
+        assert_int_equal(aether_subscriber_stream(sub), end);
+        assert_int_equal(aether_wait(sub, AETHER_FOREVER), 1); /* takes the shape, and reports the end once */
+        assert_false(ae_subscriber_waits(&test.subscriber.sub));
+        assert_int_equal(aether_subscriber_stream(sub), end);
+        assert_int_equal(aether_receive(sub, &message), 0);
+        assert_int_equal(aether_wait(sub, 0), 0);
+        end_test(true);
+    }
+}
+
 static void errors_leave_it_waiting(void **state) {
     struct kind kind;
     aether_message messages[4];
@@ -344,6 +372,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_missed),
         cmocka_unit_test(waits_take_the_shape),
         cmocka_unit_test(end_comes_after_all_messages),
+        cmocka_unit_test(end_without_a_message),
         cmocka_unit_test(errors_leave_it_waiting),
         cmocka_unit_test(may_be_evicted),
         cmocka_unit_test(may_leave_without_a_shape),

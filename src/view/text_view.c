@@ -52,6 +52,24 @@ static int show_topics(const struct ae_view *view, const struct ae_view_topic *t
     return ae_table_print(&table, view->out);
 }
 
+static int show_waiting(const struct ae_view *view, const aether_waiting_info *topics, size_t count) {
+    char name[AE_ESCAPED_SIZE(sizeof topics->name)], client[AE_ESCAPED_SIZE(sizeof topics->client)];
+    FILE *f = view->out->file;
+
+    for (size_t i = 0; i < count; i++) {
+        const aether_waiting_info *t = &topics[i];
+        ae_escape(name, t->name, strnlen(t->name, sizeof t->name));
+        ae_escape(client, t->client, strnlen(t->client, sizeof t->client));
+        fprintf(f, "waiting for a publisher: %s (%s", name, client);
+        if (t->pid != 0)
+            fprintf(f, ", pid %" PRIu32, t->pid);
+        if (t->subscribers > 1)
+            fprintf(f, ", and %" PRIu32 " more", t->subscribers - 1);
+        fputs(")\n", f);
+    }
+    return ae_out_result(view->out);
+}
+
 /* ---- one topic --------------------------------------------------------------------------------------------------- */
 
 static void print_sizes(FILE *f, const aether_topic_info *t) {
@@ -184,8 +202,11 @@ static int print_daemon(FILE *f, const struct ae_view_sample *sample) {
         fprintf(f, "aetherd at %s: not running (last: pid %" PRIu32 ")", path, d->pid);
         break;
     }
-    fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics, %" PRIu32 " of %" PRIu32 " clients, %s\n", d->topics,
-            d->topics_max, d->clients, d->clients_max, ae_amount_bytes(amount, d->memory_bytes));
+    fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics", d->topics, d->topics_max);
+    if (d->topics_waiting > 0)
+        fprintf(f, " and %" PRIu32 " without a publisher", d->topics_waiting);
+    fprintf(f, ", %" PRIu32 " of %" PRIu32 " clients, %s\n", d->clients, d->clients_max,
+            ae_amount_bytes(amount, d->memory_bytes));
     free(path);
     return 0;
 }
@@ -373,6 +394,7 @@ static int show_wakeup(const struct ae_view *view, const struct ae_view_wakeup *
 const struct ae_view_form ae_text_form = {
     .part = "the table",
     .topics = show_topics,
+    .waiting = show_waiting,
     .topic = show_topic,
     .sample = show_sample,
     .pong = show_pong,

@@ -92,6 +92,7 @@ struct ae_view_wakeup;
 struct ae_view {
     const struct ae_view_form *form;
     struct ae_out *out;
+    bool orphaned; /* no aetherd runs: what is shown is what one has left. Forms for programs say so */
     FILE *remarks; /* for progress, which some forms show to people: stderr */
 };
 
@@ -99,6 +100,7 @@ struct ae_view_form {
     const char *part; /* the part that is left out if memory runs out: "a line" */
 
     int (*topics)(const struct ae_view *view, const struct ae_view_topic *topics, size_t count);
+    int (*waiting)(const struct ae_view *view, const aether_waiting_info *topics, size_t count);
     int (*topic)(const struct ae_view *view, const struct ae_view_topic *topic);
     int (*sample)(const struct ae_view *view, const struct ae_view_sample *sample);
     int (*metrics)(const struct ae_view *view, const struct ae_view_metrics *metrics);
@@ -133,6 +135,11 @@ extern const struct ae_view_form ae_prometheus_form;  /* the text format 0.0.4 o
 /* A list of topics, in the order in which they are given. */
 static inline int ae_view_topics(const struct ae_view *view, const struct ae_view_topic *topics, size_t count) {
     return view->form->topics != NULL ? view->form->topics(view, topics, count) : AE_VIEW_SKIPPED;
+}
+
+/* Topics for which subscribers wait. */
+static inline int ae_view_waiting(const struct ae_view *view, const aether_waiting_info *topics, size_t count) {
+    return view->form->waiting != NULL ? view->form->waiting(view, topics, count) : AE_VIEW_SKIPPED;
 }
 
 /* One topic with all its figures, which it must have, and its publishers and subscribers. */

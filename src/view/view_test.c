@@ -194,6 +194,27 @@ static void topics(void **state) {
     expect(ae_view_topics(&json_view, list, 2), 0, PLAIN_JSON "}\n" ODD_JSON "}\n");
     expect(ae_view_topics(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
     expect(ae_view_topics(&json_view, list, 0), 0, "");
+    struct ae_view left = json_view;
+    left.orphaned = true;
+    expect(ae_view_topics(&left, list, 1), 0, PLAIN_JSON ",\"daemon_running\":false}\n");
+}
+
+static void waiting(void **state) {
+    const aether_waiting_info list[] = {
+        {.id = 3, .name = "x", .created_ns = 9, .subscribers = 1, .pid = 77, .client = "aether-cli sub"},
+        {.id = 4, .name = "z\x1b", .subscribers = 3, .client = "c\n"}};
+
+    (void)state;
+    expect(ae_view_waiting(&text_view, list, 2), 0,
+           "waiting for a publisher: x (aether-cli sub, pid 77)\n"
+           "waiting for a publisher: z\\x1b (c\\n, and 2 more)\n");
+    expect(ae_view_waiting(&text_view, list, 0), 0, "");
+    expect(ae_view_waiting(&json_view, list, 2), 0,
+           "{\"topic\":\"x\",\"waiting\":true,\"id\":3,\"created_ns\":9,\"subscribers\":1,\"client\":\"aether-cli "
+           "sub\",\"pid\":77}\n"
+           "{\"topic\":\"z\\u001B\",\"waiting\":true,\"id\":4,\"created_ns\":0,\"subscribers\":3,\"client\":\"c\\n\","
+           "\"pid\":null}\n");
+    expect(ae_view_waiting(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
 }
 
 static void one_topic_as_text(void **state) {
@@ -357,8 +378,7 @@ static void pongs(void **state) {
     const struct ae_view_pong pong = {.socket_path = "/s\n", .pong = {77, 1000, 80000, "0.6.0", "/real/s"}};
 
     (void)state;
-    expect(ae_view_pong(&text_view, &pong), 0,
-           "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
+    expect(ae_view_pong(&text_view, &pong), 0, "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
     json_t *o = parse(ae_view_pong(&json_view, &pong));
     assert_string_equal(string(o, "socket"), "/s\n");
     assert_string_equal(string(o, "version"), "0.6.0");
@@ -679,6 +699,7 @@ static void full_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(topics),
+        CASE(waiting),
         CASE(one_topic_as_text),
         CASE(one_topic_as_json),
         CASE(pongs),
