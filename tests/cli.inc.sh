@@ -110,10 +110,7 @@ subscribe() {
     "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
     sub=$!
     started+=("$sub")
-    case "$*" in
-    *best-effort* | *latest*) until_true has_joined "$sub" ;;
-    *) until_peers "$topic" reliable 1 ;;
-    esac
+    until_true has_joined "$sub"
 }
 
 # ends_with PID STATUS: waits for the process, which must end with that status.
