@@ -235,7 +235,7 @@ static int grow_subscribers(struct reading *r) {
     const size_t room = metrics->subscriber_room > 0 ? 2 * metrics->subscriber_room : 8;
     aether_subscriber_metrics *more = realloc(metrics->subscribers, room * sizeof *more);
     if (more == NULL)
-        return ae_fail(-ENOMEM, "out of memory for %zu subscribers of a topic", room);
+        return ae_fail(-ENOMEM, "out of memory for the subscribers of a topic");
     metrics->subscribers = more;
     metrics->subscriber_room = room;
     return 0;
