@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TOPIC "examples/quotes/eurusd"
 
@@ -32,18 +31,6 @@ static const aether_topic_config quote_topic = {
     .type_version = 1, /* raise it when the struct changes */
     .type_size = sizeof(struct quote),
 };
-
-/* Connects, and waits up to 10 seconds for an aetherd that isn't there yet. */
-static int connect_when_ready(aether_client **client) {
-    const struct timespec pause = {.tv_nsec = 50000000};
-    int rc = aether_connect(client, NULL);
-
-    for (int i = 0; i < 200 && (rc == -ENOENT || rc == -ECONNREFUSED); i++) {
-        nanosleep(&pause, NULL);
-        rc = aether_connect(client, NULL);
-    }
-    return rc;
-}
 
 static int publish(aether_client *client, uint64_t count) {
     aether_publisher *pub;
@@ -89,6 +76,7 @@ static int subscribe(aether_client *client, uint64_t count) {
 
 int main(int argc, char **argv) {
     const uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 5;
+    const aether_connect_options when_ready = {.wait_ns = UINT64_C(10000000000)}; /* for a daemon that starts later */
     aether_client *client = NULL;
     int rc;
 
@@ -96,7 +84,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: quotes {pub | sub} [COUNT]\n");
         return 2;
     }
-    rc = connect_when_ready(&client);
+    rc = aether_connect(&client, &when_ready);
     if (rc == 0)
         rc = strcmp(argv[1], "pub") == 0 ? publish(client, count) : subscribe(client, count);
     if (rc < 0)

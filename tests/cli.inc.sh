@@ -98,10 +98,15 @@ sys.exit((len(t["publishers"]) if sys.argv[1] == "publishers" else t["subscriber
 }
 until_peers() { until_true peers_are "$1" "$2" "$3"; }
 
-# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
+# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. It is reliable,
+# unless an option says otherwise. Its pid is in $sub.
 subscribe() {
     local file=$1 topic=$2
     shift 2
+    case "$*" in
+    *--policy*) ;;
+    *) set -- --policy reliable "$@" ;;
+    esac
     "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
     sub=$!
     started+=("$sub")

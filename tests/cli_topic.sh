@@ -73,7 +73,7 @@ ok "rm" succeeds topic rm fast
 ok "rm again" refuses 4 "fast" topic rm fast
 ok "rm: it is gone" lists 'len(rows) == 2'
 
-"$AETHER_CLI" sub a/b --raw >"$tmp/sub1" &
+"$AETHER_CLI" sub a/b --raw --policy reliable >"$tmp/sub1" &
 started+=($!)
 sub1=$!
 "$AETHER_CLI" sub a/b --raw --policy best-effort >"$tmp/sub2" &

@@ -47,7 +47,7 @@ for words in --version --help help "help sub" "sub --help" "topic --help" "help 
 done
 
 ok "no command" refuses 2 "needs a command"
-ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, top, latency, lag, hz, clients, check, bench, shutdown or help" frobnicate
+ok "unknown command" refuses 2 "'frobnicate': use topic, pub, sub, stats, top, latency, lag, hz, clients, check, bench, ping, shutdown or help" frobnicate
 for words in publish:pub subscribe:sub list:'topic ls' info:'topic info' stop:shutdown; do
     ok "another program's name of ${words#*:}" refuses 2 "did you mean '${words#*:}'?" "${words%%:*}"
 done

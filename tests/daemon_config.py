@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """aetherd's command line and configuration file. An error ends it with 2, and one line says where the error is."""
+import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 import daemon_lib as lib  # noqa: E402
-from daemon_lib import BEST_EFFORT, Client, Daemon  # noqa: E402
+from daemon_lib import BEST_EFFORT, Client, Daemon, refused  # noqa: E402
 
 # Content of a file, number of the line with the error, and words that the text contains.
 BAD_FILES = [
@@ -170,8 +173,8 @@ def case_sample():
         text = f.read()
     assert text == printed(), "data/aetherd.conf is old: aetherd --print-config >data/aetherd.conf"
     on = "".join(line[1:] if line.startswith("#") and line[1:2] != " " and "=" in line else line for line in text.splitlines(True))
-    assert on.count("\n#") == text.count("\n#") - 6, "every setting"
-    for config in (text, on):
+    assert on.count("\n#") == text.count("\n#") - 7, "every setting"
+    for config in (text, on.replace("/var/log/aetherd.log", os.path.join(SCRATCH, "sample.log"))):
         with Daemon(config=config) as daemon, Client(daemon.path) as client:
             assert client.create("t").type == lib.DONE
             assert "warning" not in daemon.log(), daemon.log()
@@ -209,6 +212,158 @@ def case_socket_from_file():
             daemon.process = subprocess.Popen([lib.AETHERD, "--config", conf], stdin=subprocess.DEVNULL, stderr=log, env=ENV)
         lib.await_true(lambda: daemon.serves(None), "the daemon listens")
         Client(daemon.path).end()
+
+
+# ---- signals ----
+
+
+def await_log(path, *words):
+    """Waits until a log has a line with all words, and returns the log."""
+
+    def found():
+        text = read(path) if os.path.exists(path) else ""
+        return text if any(all(word in line for word in words) for line in text.splitlines()) else None
+
+    return lib.await_true(found, f"{words} in {path}")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def write(path, text):
+    """Replaces a file as an editor does."""
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
+def case_hangup():
+    """SIGHUP reads the file again: what can change does, what can't is logged, and a bad file changes nothing"""
+    with Daemon(config="[limits]\ntopics = 9\n") as daemon, Client(daemon.path) as client:
+        conf, log = os.path.join(daemon.dir, "conf"), daemon.log_path
+        assert client.create("t", capacity=16384).type == lib.DONE
+        assert "CREATE" not in daemon.log()
+        write(conf, "[daemon]\nlog_level = debug\nsocket = /elsewhere\n[limits]\ntopics = 8\nring_bytes = 64K\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        await_log(log, "settings read again from", conf)
+        text = daemon.log()
+        assert "warning [limits] topics has another value in the file now: it needs a restart" in text, text
+        # --socket is on the command line, which overrides the file then as now.
+        assert text.count("needs a restart") == 1 and "/elsewhere" not in text, text
+        refused(client.create("u", capacity=16384), errno.ENOSPC, "64 KiB")
+        await_log(log, "debug", "CREATE 'u'")
+        for bad, words in (("[limits]\ntopics = 0\n", (":2:", "topics")), ("[daemon]\nlog_level = error\nlog = /nonexistent/x\nnonsense\n", (":4:",))):
+            write(conf, bad)
+            daemon.process.send_signal(signal.SIGHUP)
+            await_log(log, "warning", conf, "the settings stay as they are", *words)
+            refused(client.create("u", capacity=16384), errno.ENOSPC, "64 KiB")
+        os.unlink(conf)
+        daemon.process.send_signal(signal.SIGHUP)
+        await_log(log, "warning", "No such file", "the settings stay as they are")
+        count = daemon.log().count("CREATE 'u'")
+        refused(client.create("u", capacity=16384), errno.ENOSPC, "64 KiB")
+        lib.await_true(lambda: daemon.log().count("CREATE 'u'") > count, "the level is still debug")
+        write(conf, "[limits]\ntopics = 9\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        lib.await_true(lambda: daemon.log().count("settings read again") == 2, "the file is read")
+        assert client.create("u", capacity=16384).type == lib.DONE
+        assert daemon.log().count("needs a restart") == 1, "topics is what it was"
+        assert daemon.stop() == 0
+    with Daemon("--log-level", "warning", config="[daemon]\nlog_level = info\n") as daemon, Client(daemon.path):
+        write(os.path.join(daemon.dir, "conf"), "[daemon]\nlog_level = debug\nlog = /nonexistent/log\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        await_log(daemon.log_path, "log file /nonexistent/log: No such file", "the log stays where it is")
+        assert "info" not in daemon.log(), "the command line overrides the file"
+
+
+def case_signals_without_files():
+    """SIGHUP and SIGUSR1 end nothing, also without a configuration file and a log file, and as early as possible"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        daemon.process.send_signal(signal.SIGHUP)
+        await_log(daemon.log_path, "SIGHUP: started without --config")
+        daemon.process.send_signal(signal.SIGUSR1)
+        await_log(daemon.log_path, "SIGUSR1: the log goes to standard error")
+        assert client.create("t").type == lib.DONE
+        assert daemon.stop() == 0
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        with Daemon(start=False) as daemon:
+            # The signal is pending when aetherd begins.
+            script = f"import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}]); " \
+                     f"os.kill(os.getpid(), {int(number)}); os.execv(sys.argv[1], sys.argv[1:])"
+            daemon.wrapper = [sys.executable, "-c", script]
+            daemon.start()
+            with Client(daemon.path) as client:
+                assert client.create("t").type == lib.DONE
+            assert daemon.stop() == 0
+
+
+def case_log_file():
+    """--log appends to a file, which SIGUSR1 opens anew after it was renamed; a log that can't be opened is an error"""
+    with Daemon(start=False) as daemon:
+        log, old = os.path.join(daemon.dir, "a.log"), os.path.join(daemon.dir, "a.log.1")
+        write(log, "before\n")
+        daemon.options = ["--log", log]
+        daemon.start()
+        assert read(log).startswith("before\n") and daemon.log() == ""
+        await_log(log, "listening at")
+        os.rename(log, old)
+        daemon.process.send_signal(signal.SIGUSR1)
+        await_log(log, "log file opened anew")
+        os.rename(log, old)
+        os.mkdir(log)
+        daemon.process.send_signal(signal.SIGUSR1)
+        await_log(old, f"log file {log}: Is a directory: the log stays where it is")
+        os.rmdir(log)
+        assert daemon.stop() == 0
+        assert read(old).endswith("stopped\n")
+        code = subprocess.run([lib.AETHERD, "--socket", daemon.path, "--log", "/nonexistent/log"], stderr=subprocess.PIPE, check=False)
+        assert code.returncode == 1 and code.stderr == b"aetherd: log file /nonexistent/log: No such file or directory\n", code
+        # Why it can't start is in the log, too: a supervisor may have dropped stderr.
+        done = run_daemon("--log", log, "--socket", "/nonexistent/s")
+        assert done.returncode == 1 and b"/nonexistent" in done.stderr and "error   there is no directory" in read(log)
+
+
+def case_reload_under_load():
+    """no request is lost and no line of the log while settings are read again and the log is opened anew"""
+    with Daemon(start=False, config="[daemon]\nlog_level = debug\n") as daemon:
+        log = os.path.join(daemon.dir, "a.log")
+        daemon.options += ["--log", log]
+        daemon.start()
+        stop, counts, errors = threading.Event(), [], []
+
+        def load(number):
+            done = 0
+            try:
+                with Client(daemon.path, f"load{number}") as client:
+                    while not stop.is_set():
+                        for reply in (client.create(f"t{number}", capacity=8), client.remove(f"t{number}")):
+                            assert reply.type == lib.DONE, reply.text
+                            done += 1
+                    counts.append(done)
+            except BaseException as error:  # the main thread reports it
+                errors.append(error)
+
+        threads = [threading.Thread(target=load, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for turn in range(40):
+                os.rename(log, f"{log}.{turn}")
+                daemon.process.send_signal(signal.SIGUSR1)
+                await_log(log, "log file opened anew")
+                write(os.path.join(daemon.dir, "conf"), f"[daemon]\nlog_level = debug\n[limits]\nring_bytes = {turn + 1}M\n")
+                daemon.process.send_signal(signal.SIGHUP)
+                await_log(log, "settings read again")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert not errors and len(counts) == 3, errors
+        assert daemon.stop() == 0
+        lines = "".join(read(name) for name in [log] + [f"{log}.{turn}" for turn in range(40)])
+        assert lines.count("CREATE 't") + lines.count("REMOVE 't") == sum(counts)
 
 
 try:

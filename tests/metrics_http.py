@@ -390,7 +390,8 @@ def case_document():
 def case_peers():
     """publishers and subscribers are in the document always, and have series only if they are asked for"""
     with Daemon() as daemon, Metrics(daemon.path, "--clients", "on") as named, Metrics(daemon.path) as plain:
-        subscriber = subprocess.Popen([metrics_lib.CLI, "sub", "t", "--socket", daemon.path], stdout=subprocess.DEVNULL)
+        subscriber = subprocess.Popen([metrics_lib.CLI, "sub", "t", "--policy", "reliable", "--socket", daemon.path],
+                                      stdout=subprocess.DEVNULL)
         try:
             lib.await_true(lambda: [1 for topic in plain.json()["topics"] for _ in topic["subscribers"]], "it subscribes")
             peer = plain.json()["topics"][0]["subscribers"][0]
@@ -676,6 +677,34 @@ def case_stop():
                 for sock in socks:
                     metrics_lib.read_all(sock)
                     sock.close()
+
+
+def case_signals():
+    """SIGHUP reads the settings again and SIGUSR1 opens the log file anew; neither disturbs a connection"""
+    with Daemon() as daemon, Metrics(daemon.path) as metrics:
+        conf, log = os.path.join(metrics.dir, "conf"), os.path.join(metrics.dir, "a.log")
+
+        def await_line(*words):
+            def found():
+                if not os.path.exists(log):
+                    return False
+                with open(log, encoding="utf-8") as f:
+                    return any(all(word in line for word in words) for line in f)
+
+            lib.await_true(found, f"{words} in {log}")
+
+        with metrics.socket() as idle:
+            with open(conf, "w", encoding="utf-8") as f:
+                f.write(f"[metrics]\nlog_level = debug\nlog = {log}\ntopics = 5\n")
+            metrics.process.send_signal(signal.SIGHUP)
+            await_line("settings read again from", conf)
+            assert "[metrics] topics has another value in the file now: it needs a restart" in metrics.log()
+            os.rename(log, log + ".1")
+            metrics.process.send_signal(signal.SIGUSR1)
+            await_line("log file opened anew")
+            idle.sendall(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert metrics_lib.read_all(idle).endswith(b"ok\n")
+        assert metrics.stop() == 0
 
 
 def case_slow():

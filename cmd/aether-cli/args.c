@@ -184,6 +184,9 @@ static int bad_value(const struct args_option *option, const char *text) {
         }
         return cli_error(CLI_USAGE, "--%s '%s': use %s", option->name, text, list);
     }
+    case ARGS_DURATION:
+        return cli_error(CLI_USAGE, "--%s '%s': use a time%s, such as 500ms, 5s or 2min", option->name, text,
+                         option->min > 0 ? " above 0" : "");
     case ARGS_LIMITS:
     case ARGS_TIMES:
         return cli_error(CLI_USAGE, "--%s '%s': use WARNING:CRITICAL, two %s, of which one may be left out",
@@ -234,6 +237,11 @@ static bool set_value(const struct args_option *option, char **argv, char *text)
     case ARGS_NUMBER:
     case ARGS_INTERVAL:
         if (!args_number(text, &x) || x < (double)option->min || x > (double)option->max)
+            return false;
+        *(double *)option->target = x;
+        return true;
+    case ARGS_DURATION:
+        if (!args_time(text, &x) || (option->min > 0 && x <= 0))
             return false;
         *(double *)option->target = x;
         return true;

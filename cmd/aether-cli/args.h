@@ -13,6 +13,7 @@ enum args_kind {
     ARGS_COUNT,    /* uint64_t *: decimal digits */
     ARGS_SIZE,     /* uint64_t *: decimal digits and K, M or G for powers of 1024: bytes */
     ARGS_NUMBER,   /* double *: decimal with a fraction */
+    ARGS_DURATION, /* double *: a number with ns, us, ms, s, min or h, else seconds; 0 only if min is 0: seconds */
     ARGS_CHOICE,   /* int *: index into choices */
     ARGS_INTERVAL, /* double *: as ARGS_NUMBER, but the value may be left out: the target is then set to fallback */
     ARGS_LIMITS,   /* struct args_limits *: WARNING:CRITICAL, two numbers */

@@ -20,6 +20,7 @@ int cmd_hz(int argc, char **argv);
 int cmd_clients(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_ping(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
 
 #endif

@@ -52,15 +52,17 @@ static bool is_plain(const char *name) {
     return ae_escape(escaped, name, strlen(name)) == strlen(name) + backslashes;
 }
 
+bool cli_is_absent(int rc) {
+    return rc == -ECONNREFUSED || rc == -ENOENT;
+}
+
 static int connect_as(const char *name, aether_client **client) {
     const aether_connect_options options = {.socket_path = socket_path, .name = name};
     const int rc = aether_connect(client, &options);
     if (rc == 0)
         return CLI_OK;
     *client = NULL;
-    if (rc == -ECONNREFUSED || rc == -ENOENT)
-        return cli_error(CLI_NO_DAEMON, "no aetherd at %s: start it with: %s", socket_path, cli_start_command());
-    return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+    return cli_error(cli_is_absent(rc) ? CLI_NO_DAEMON : CLI_FAILURE, "%s", aether_errmsg());
 }
 
 int cli_connect(const char *command, const char *name, aether_client **client) {

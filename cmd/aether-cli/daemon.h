@@ -8,6 +8,7 @@
 #define AETHER_CLI_DAEMON_H
 
 #include <aether/aether.h>
+#include <stdbool.h>
 
 /* Path of the daemon's socket: --socket, else $AETHER_SOCKET, else the default. Never NULL. */
 const char *cli_socket(void);
@@ -17,6 +18,9 @@ int cli_set_socket(const char *path);
 
 /* The command that starts a daemon at cli_socket(), for error texts. Static storage. */
 const char *cli_start_command(void);
+
+/* Does rc, from aether_connect(), say that no daemon listens there? */
+bool cli_is_absent(int rc);
 
 /*
  * Connects as the client `name`, from --name; NULL: as "aether-cli COMMAND". The caller disconnects. CLI_OK, or reports

@@ -97,14 +97,15 @@ int cmd_lag(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    const struct ae_view view = out_view(&output);
     status = observer_open(&observer);
     if (status == CLI_OK)
         status = observer_pass(&observer, &names);
     if (status == CLI_OK)
         status = collect(&observer, &rows);
-    if (status == CLI_OK)
+    if (status == CLI_OK) {
+        const struct ae_view view = note_daemon(out_view(&output), &observer.pass->instance.daemon);
         status = show(&view, &rows);
+    }
     free(rows.list);
     observer_close(&observer);
     return status;

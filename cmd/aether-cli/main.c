@@ -24,6 +24,7 @@ static const struct cli_command all_commands[] = {
     {"clients", "", "the connected programs", cmd_clients},
     {"check", "[TOPIC ...]", "one line and an exit code for a monitoring system", cmd_check},
     {"bench", "throughput|latency|fanout|wakeup", "measure this machine", cmd_bench},
+    {"ping", "", "ask whether a daemon answers, and wait for one", cmd_ping},
     {"shutdown", "", "stop the daemon", cmd_shutdown},
 };
 #define COMMAND_COUNT (sizeof all_commands / sizeof all_commands[0])
@@ -46,6 +47,7 @@ static void print_help(void) {
            "  4  no such topic\n"
            "  5  a message is larger than the topic takes\n"
            "  6  the ring was full for longer than --wait\n"
+           "  7  a time was over before what was asked for had come\n"
            "  129, 130, 143  ended by SIGHUP (only top), SIGINT, SIGTERM\n");
 }
 

@@ -92,6 +92,13 @@ int observer_pass(struct observer *observer, const struct args_list *names) {
     return check_names(observer, names);
 }
 
+struct ae_view note_daemon(struct ae_view view, const aether_daemon_info *daemon) {
+    view.orphaned = !daemon->running;
+    if (view.orphaned && view.form != &ae_json_form)
+        (void)cli_error(CLI_OK, "no aetherd runs at %s: what follows is what pid %u left", cli_socket(), daemon->pid);
+    return view;
+}
+
 uint32_t evicted_count(const aether_topic_metrics *topic) {
     uint32_t count = 0;
 

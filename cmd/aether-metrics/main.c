@@ -110,6 +110,7 @@ static const struct ae_service metrics = {
     .socket_help = "The socket of aetherd, whose topics are shown. Default: $AETHER_SOCKET, else\n"
                    "$XDG_RUNTIME_DIR/aether/aetherd.sock, else /tmp/aether-UID/aetherd.sock.",
     .socket_example = "/run/aether/aetherd.sock",
+    .log_example = "/var/log/aether-metrics.log",
     .keys = keys,
     .key_count = sizeof keys / sizeof keys[0],
     .check = check,

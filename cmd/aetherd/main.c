@@ -5,6 +5,7 @@
 #include "broker/server.h"
 #include "service/service.h"
 #include <aether/connect.h>
+#include <aether/error.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <stdio.h>
@@ -46,13 +47,14 @@ static const struct ae_conf_key keys[] = {
      .min = 65536,
      .max = 1ull << 44,
      .value = "1G",
-     .help = "Most memory of one topic: its ring and one publisher's lane."},
+     .help = "Most memory of one topic: its ring and one publisher's lane.",
+     .reload = true},
 };
 
 static struct ae_instance instance;
 static struct ae_broker broker;
 static struct ae_server *server;
-static int lock = -1; /* never closed, so that the lock is held until the process ends */
+static int lock = -1, guard = -1; /* never closed, so that the locks are held until the process ends */
 static bool broker_started;
 
 /* Finds the default socket. Creates its directory, which must be private, unless $AETHER_SOCKET names the socket. */
@@ -90,11 +92,20 @@ static int start(struct ae_service_run *run) {
         return rc == -EBUSY ? -EALREADY : rc;
     if ((rc = ae_broker_start(&broker, &instance, &limits)) != 0)
         return rc;
+    /* Before broker_started: what belongs to another daemon must not be stopped. */
+    if ((rc = ae_instance_guard(&instance, &guard)) != 0)
+        return rc == -EBUSY ? -EALREADY : rc;
     broker_started = true;
+    ae_registry_set_release(&broker.registry, aether_version());
     if ((rc = ae_server_open(&server, &broker, &run->loop)) != 0)
         return rc;
     (void)snprintf(run->ready, sizeof run->ready, "listening at %s", instance.socket_path);
     return 0;
+}
+
+static void reload(struct ae_service_run *run) {
+    (void)run;
+    broker.limits.ring_bytes = limits.ring_bytes;
 }
 
 static void stop(struct ae_service_run *run) {
@@ -115,9 +126,11 @@ static const struct ae_service aetherd = {
     .socket_help = "The socket to which clients connect. Default: $AETHER_SOCKET, else\n"
                    "$XDG_RUNTIME_DIR/aether/aetherd.sock, else /tmp/aether-UID/aetherd.sock.",
     .socket_example = "/run/aether/aetherd.sock",
+    .log_example = "/var/log/aetherd.log",
     .keys = keys,
     .key_count = sizeof keys / sizeof keys[0],
     .start = start,
+    .reload = reload,
     .stop = stop,
 };
 

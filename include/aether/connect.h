@@ -14,6 +14,7 @@
 #define AETHER_CONNECT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,6 +26,20 @@ extern "C" {
  */
 typedef struct aether_client aether_client;
 
+struct aether_publisher; /* publish.h */
+struct aether_stall;     /* publish.h */
+
+/*
+ * Is called when a publisher of the client has found no room for `stall_after_ns`, and again after twice that time, four
+ * times, and so on, as long as it goes on trying: in aether_publish_wait(), in another call that waits, or in a loop on
+ * AETHER_FULL. *stall, which says whom it waits for, is valid until the handler returns.
+ *
+ * It runs in the thread that uses the publisher, inside of that call, and no lock is held: it may open and close other
+ * handles of the client, and take its time. Of this publisher it may only call aether_publisher_stall(),
+ * aether_publisher_subscribers() and aether_publisher_next(); it mustn't disconnect the client.
+ */
+typedef void aether_stall_handler(void *context, struct aether_publisher *publisher, const struct aether_stall *stall);
+
 /*
  * Zero-initialise, then set what you need: { .name = "quotes" }. Both texts are NUL-terminated; they are copied, and
  * are the caller's again when aether_connect() returns.
@@ -34,15 +49,26 @@ typedef struct aether_connect_options {
     const char *socket_path;
     /* the client's name in `aether-cli topic info`; NULL: the program's file name. Bytes after the 63rd are left out */
     const char *name;
+    aether_stall_handler *on_stall; /* NULL: none */
+    void *stall_context;            /* passed to on_stall */
+    uint64_t stall_after_ns;        /* 0: one second */
+    /*
+     * how long aether_connect() waits for a daemon that isn't there yet, in nanoseconds; 0: not at all, AETHER_FOREVER:
+     * without end. It sleeps meanwhile, and connects as soon as the daemon listens
+     */
+    uint64_t wait_ns;
 } aether_connect_options;
 
 /*
  * Connects to aetherd and stores a new client in *client, which aether_disconnect() frees. options may be NULL.
  *
- * Blocks for at most about 10 seconds: 5 to connect, 5 for the answer. A daemon that runs answers in microseconds.
+ * Blocks for at most about 10 seconds: 5 to connect, 5 for the answer. A daemon that runs answers in microseconds. With
+ * wait_ns, a program may be started before its daemon: while none listens, this call waits for wait_ns before it fails
+ * as it would fail without. Other errors end the wait at once, and so does a signal that the program handles.
  *
  * Errors: -ECONNREFUSED, -ENOENT no daemon listens at the socket; -ETIMEDOUT the daemon doesn't answer; -ECONNRESET the
- *         daemon ended before it answered; -EPROTO the peer isn't aetherd, or is of a release with another protocol;
+ *         daemon ended before it answered; -EINTR a signal came while it waited for a daemon; -EPROTO the peer isn't
+ *         aetherd, or is of a release with another protocol;
  *         -EACCES the socket or the daemon belongs to another user; -ENAMETOOLONG the socket's path is too long;
  *         -EUSERS the daemon has as many clients as it may; -ENOSPC /dev/shm has no room; -EMFILE, -ENFILE no
  *         descriptor is left; -ENOMEM.
@@ -66,6 +92,25 @@ void aether_disconnect(aether_client *client);
  * Errors: -ENAMETOOLONG the path has more than 106 bytes, or doesn't fit in size bytes.
  */
 int aether_default_socket(char *path, size_t size);
+
+/* What aetherd answers to aether_ping(). */
+typedef struct aether_pong {
+    uint32_t pid;           /* aetherd's, in its own pid namespace */
+    uint32_t uid;           /* aetherd's */
+    uint64_t round_trip_ns; /* from a request to its answer */
+    char version[24];       /* aetherd's release, such as "0.6.0"; NUL-terminated */
+    char socket_path[108];  /* the socket's absolute path, as aetherd knows it; NUL-terminated */
+} aether_pong;
+
+/*
+ * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path and wait_ns are used
+ * as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes no
+ * client, and `aether-cli clients` doesn't show it.
+ *
+ * Returns 0. Blocks and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon runs, -ETIMEDOUT that
+ * one runs and doesn't answer within 5 seconds, as one that is stopped.
+ */
+int aether_ping(const aether_connect_options *options, aether_pong *pong);
 
 /*
  * Asks aetherd to stop, as SIGTERM does. Topics without an open publisher or subscriber end with it; the next aetherd

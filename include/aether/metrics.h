@@ -2,8 +2,8 @@
 /*
  * metrics.h - what every topic, publisher, subscriber and client of an instance is doing, and what it did.
  *
- * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It needs
- * no aetherd, can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
+ * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It finds
+ * its objects as an inspector does (inspect.h), can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
  * must not be used in a forked child.
  *
  *     aether_metrics_open(&metrics, NULL);
@@ -27,6 +27,7 @@
 #define AETHER_METRICS_H
 
 #include <aether/inspect.h>
+#include <aether/publish.h>
 #include <aether/subscribe.h>
 
 #ifdef __cplusplus
@@ -86,16 +87,6 @@ typedef enum aether_lost {
     AETHER_LOST_EVICTED = 3   /* after its eviction */
 } aether_lost;
 #define AETHER_LOST_REASONS 4
-
-/* What a publisher without room waits for. */
-typedef enum aether_waits {
-    AETHER_WAITS_NOT = 0,        /* it has room, or hasn't tried to publish for want of messages */
-    AETHER_WAITS_SUBSCRIBER = 1, /* a reliable subscriber hasn't released the slot */
-    AETHER_WAITS_PUBLISHER = 2,  /* another publisher hasn't finished a publish: it is stopped, or slow */
-    AETHER_WAITS_LANE = 3,       /* a reliable subscriber hasn't released bytes of its lane */
-    AETHER_WAITS_LOANS = 4,      /* its own open loans hold its lane */
-    AETHER_WAITS_CLAIM = 5       /* other publishers were faster at each try */
-} aether_waits;
 
 /*
  * Where the messages that wait have no stamp, a reader needs two passes, a second or more apart, to see who is stuck,

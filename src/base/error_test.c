@@ -70,9 +70,10 @@ static void errors_of_system_calls_end_with_a_remedy(void **state) {
         int code;
         const char *remedy;
     } cases[] = {
-        {EMFILE, "raise ulimit -n"},       {ENFILE, "raise /proc/sys/fs/file-max"},    {ENOMEM, "raise ulimit -v"},
-        {ENOSPC, "free some room there"},  {EACCES, "compare it with owner and mode"}, {EPERM, "a seccomp filter"},
-        {ENOSYS, "the kernel is too old"},
+        {EMFILE, "raise ulimit -n"},      {ENFILE, "raise /proc/sys/fs/file-max"},
+        {ENOMEM, "raise ulimit -v"},      {ETOOMANYREFS, "raise ulimit -n"},
+        {ENOSPC, "free some room there"}, {EACCES, "compare it with owner and mode"},
+        {EPERM, "a seccomp filter"},      {ENOSYS, "the kernel is too old"},
     };
     char once[512], longest[512];
 
@@ -131,6 +132,17 @@ static void sizes_have_units(void **state) {
     assert_string_equal(ae_text_size(text, UINT64_MAX), "15.9 EiB");
 }
 
+static void counts_have_commas(void **state) {
+    char text[AE_TEXT_COUNT_BYTES];
+
+    (void)state;
+    assert_string_equal(ae_text_count(text, 0), "0");
+    assert_string_equal(ae_text_count(text, 999), "999");
+    assert_string_equal(ae_text_count(text, 1024), "1,024");
+    assert_string_equal(ae_text_count(text, 1234567), "1,234,567");
+    assert_string_equal(ae_text_count(text, UINT64_MAX), "18,446,744,073,709,551,615");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_error_is_an_empty_text),
@@ -142,6 +154,7 @@ int main(void) {
         cmocka_unit_test(every_thread_has_its_own_text),
         cmocka_unit_test(version_is_the_header_s),
         cmocka_unit_test(sizes_have_units),
+        cmocka_unit_test(counts_have_commas),
     };
 
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);

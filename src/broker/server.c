@@ -359,8 +359,9 @@ static int add_connection(struct ae_server *s, int fd) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
         return ae_fail(-errno, "peer's identity: %s", strerror(errno));
     if (peer.uid != s->broker->instance.uid && peer.uid != 0)
-        return ae_fail(-EACCES, "uid %u may not use the aetherd of uid %u", (unsigned)peer.uid,
-                       (unsigned)s->broker->instance.uid);
+        return ae_fail(-EACCES,
+                       "aetherd at %s belongs to uid %u; this program is uid %u: it serves its own uid and root",
+                       s->broker->instance.socket_path, (unsigned)s->broker->instance.uid, (unsigned)peer.uid);
     if (s->connection_count >= s->broker->registry.clients_max + GREETING_MAX)
         return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " client%s is reached: raise [limits] clients",
                        s->broker->registry.clients_max, ae_plural(s->broker->registry.clients_max, "", "s"));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
-int ae_client_request(struct aether_client *client, struct ae_msg *msg, uint16_t expect, bool again) {
-    struct ae_control *control = &client->control;
+int ae_control_run(struct ae_control *control, struct ae_msg *msg, uint16_t expect, bool again) {
     struct ae_control_wait wait;
     int rc;
 
@@ -11,6 +10,10 @@ int ae_client_request(struct aether_client *client, struct ae_msg *msg, uint16_t
     while ((rc = ae_control_step(control, &wait)) == AE_CONTROL_WAIT)
         (void)ae_socket_wait(wait.fd, wait.events, wait.until_ns);
     return rc;
+}
+
+int ae_client_request(struct aether_client *client, struct ae_msg *msg, uint16_t expect, bool again) {
+    return ae_control_run(&client->control, msg, expect, again);
 }
 
 int ae_client_ask(struct aether_client *client, struct ae_msg *msg) {

@@ -7,6 +7,7 @@
 #define AE_CLIENT_CLIENT_H
 
 #include "client/control.h"
+#include <aether/connect.h>
 #include <pthread.h>
 
 struct ae_grant;
@@ -15,12 +16,19 @@ struct aether_client {
     pthread_mutex_t lock; /* for all members, when handles are opened and closed; publish and receive never take it */
     struct ae_control control;
     struct ae_grant *grants; /* of the open handles; see grants.h */
+    /* As in aether_connect_options; they never change. stall_after_ns: not 0 if on_stall is set. */
+    aether_stall_handler *on_stall;
+    void *stall_context;
+    uint64_t stall_after_ns;
 };
 
 /*
  * Runs a request of the control machine to its end; arguments and errors are those of ae_control_start() and
- * ae_control_step(). The caller holds the lock. Blocks for at most 5 seconds a stage.
+ * ae_control_step(). Blocks for at most control->patience_ns a stage.
  */
+int ae_control_run(struct ae_control *control, struct ae_msg *msg, uint16_t expect, bool again);
+
+/* The same for a client. The caller holds the lock. */
 int ae_client_request(struct aether_client *client, struct ae_msg *msg, uint16_t expect, bool again);
 
 /* Takes the lock, sends msg and waits for DONE. */

@@ -2,9 +2,8 @@
 #include "client/control.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "shm/names.h"
+#include "client/unreachable.h"
 #include "shm/token.h"
-#include <aether/connect.h>
 #include <aether/error.h>
 #include <errno.h>
 #include <poll.h>
@@ -15,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define REPLY_TIMEOUT_NS 5000000000ull
+#define PATIENCE_NS 5000000000ull
 #define BACKLOG_NS 10000000ull /* between two attempts to connect: no event says that the backlog has room again */
 
 #define GO_ON 2 /* the next stage can begin */
@@ -35,8 +34,12 @@ static int wait_until(struct ae_control_wait *wait, int fd, short events, uint64
 
 static int lost_connection(struct ae_control *control, int code) {
     ae_close(&control->sock);
-    return ae_fail(code, "aetherd at %s: %s", control->socket_path,
-                   code == -ETIMEDOUT ? "no answer within 5 seconds; is it stopped?" : strerror(-code));
+    if (code == -ETIMEDOUT)
+        return ae_fail(code, "aetherd at %s: no answer within %.3g seconds; is it stopped?", control->socket_path,
+                       (double)control->patience_ns / 1e9);
+    if (code == -ECONNRESET)
+        return ae_fail(code, "aetherd at %s ended before it answered: try again", control->socket_path);
+    return ae_fail(code, "aetherd at %s: %s", control->socket_path, strerror(-code));
 }
 
 static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16_t expect) {
@@ -50,7 +53,7 @@ static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16
     control->expect = expect;
     control->sent = false;
     control->reply.fd_count = 0;
-    control->deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
+    control->deadline = ae_now_ns() + control->patience_ns;
     return GO_ON;
 }
 
@@ -63,12 +66,18 @@ static int wait_for_peer(struct ae_control *control, short events, struct ae_con
 static int receive_reply(struct ae_control *control, struct ae_control_wait *wait) {
     struct ae_reply *reply = &control->reply;
     uint8_t packet[AE_PACKET_MAX];
-    int rc;
+    int rc, retried = 0;
 
-    reply->fd_count = AE_PACKET_FDS_MAX;
-    rc = ae_packet_receive(control->sock, packet, sizeof packet, reply->fds, &reply->fd_count);
-    if (rc <= 0)
-        reply->fd_count = 0;
+    do {
+        reply->fd_count = AE_PACKET_FDS_MAX;
+        rc = ae_packet_receive(control->sock, packet, sizeof packet, reply->fds, &reply->fd_count);
+        if (rc <= 0)
+            reply->fd_count = 0;
+        /*
+         * aetherd closed the connection without reading our packet. The kernel says that first, once; then it gives
+         * what aetherd sent before, such as an ERROR that says why.
+         */
+    } while (rc == -ECONNRESET && !retried++);
     if (rc == -EAGAIN)
         return wait_for_peer(control, POLLIN, wait);
     if (rc <= 0)
@@ -94,9 +103,9 @@ static int exchange(struct ae_control *control, struct ae_control_wait *wait) {
         rc = ae_packet_send(control->sock, control->packet, control->packet_len, NULL, 0);
         if (rc == -EAGAIN)
             return wait_for_peer(control, POLLOUT, wait);
-        if (rc != 0)
-            return lost_connection(control, rc == -EPIPE ? -ECONNRESET : rc);
-        control->sent = true;
+        if (rc != 0 && rc != -EPIPE && rc != -ECONNRESET)
+            return lost_connection(control, rc);
+        control->sent = true; /* also if aetherd has closed the connection: it may have sent an ERROR before */
     }
     if ((rc = receive_reply(control, wait)) != 0 || reply->msg.type == control->expect)
         return rc;
@@ -110,16 +119,6 @@ static int exchange(struct ae_control *control, struct ae_control_wait *wait) {
 
 /* ---- connecting ---- */
 
-/* For the default socket the command has no --socket, because only then aetherd creates the directory by itself. */
-static int no_daemon(const struct ae_control *control, int code) {
-    char standard[sizeof control->socket_path];
-
-    if (aether_default_socket(standard, sizeof standard) == 0 && strcmp(standard, control->socket_path) == 0)
-        return ae_fail(code, "no aetherd at %s: %s; start it with: aetherd", control->socket_path, strerror(-code));
-    return ae_fail(code, "no aetherd at %s: %s; start it with: aetherd --socket %s", control->socket_path,
-                   strerror(-code), control->socket_path);
-}
-
 static int connect_socket(struct ae_control *control, struct ae_control_wait *wait) {
     struct sockaddr_un address;
     int len = ae_socket_address(&address, control->socket_path);
@@ -132,18 +131,17 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     if (control->sock < 0)
         control->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (control->sock < 0)
-        return ae_fail(-errno, "socket: %s", strerror(errno));
+        return ae_unreachable_socket(control->socket_path, -errno);
     do {
         /* Non-blocking: while the backlog of a stopped daemon is full, a blocking connect would never return. */
         rc = connect(control->sock, (const struct sockaddr *)&address, (socklen_t)len) == 0 ? 0 : -errno;
     } while (rc == -EINTR);
     if (rc == 0)
-        return GO_ON;
+        return ae_unreachable_foreign(control->socket_path, control->sock) == 0 ? GO_ON : -EACCES;
     const uint64_t now = ae_now_ns();
     if (rc == -EAGAIN && now < control->deadline)
         return wait_until(wait, -1, 0, now + BACKLOG_NS);
-    ae_close(&control->sock);
-    return no_daemon(control, rc == -EAGAIN ? -ETIMEDOUT : rc);
+    return ae_unreachable(control->socket_path, rc == -EAGAIN ? -ETIMEDOUT : rc, control->patience_ns);
 }
 
 /* Says HELLO as a new client or, if aetherd has been restarted, as the client that we are. */
@@ -248,11 +246,16 @@ static int advance(struct ae_control *control, struct ae_control_wait *wait) {
             return begin_next(control);
         ae_close(&control->sock);
         control->stage = AE_CONTROL_CONNECT;
-        control->deadline = ae_now_ns() + REPLY_TIMEOUT_NS;
+        control->deadline = ae_now_ns() + control->patience_ns;
         return GO_ON;
     case AE_CONTROL_CONNECT:
-        if ((rc = connect_socket(control, wait)) != GO_ON)
+        if ((rc = connect_socket(control, wait)) != GO_ON) {
+            if (rc != AE_CONTROL_WAIT)
+                ae_close(&control->sock);
             return rc;
+        }
+        if (control->anonymous)
+            return begin_next(control);
         control->stage = AE_CONTROL_HELLO;
         return begin_hello(control);
     case AE_CONTROL_HELLO:
@@ -269,7 +272,7 @@ static int advance(struct ae_control *control, struct ae_control_wait *wait) {
             return rc;
         ae_reply_close(&control->reply);
         if (rc != 0 && control->sock < 0)
-            return ae_fail(-ECONNRESET, "aetherd at %s: %s", control->socket_path, strerror(ECONNRESET));
+            return lost_connection(control, -ECONNRESET);
         drop_return(control); /* also after an ERROR: then aetherd doesn't have the grant any more */
         return begin_next(control);
     case AE_CONTROL_REQUEST:
@@ -312,7 +315,7 @@ int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {
 }
 
 void ae_control_init(struct ae_control *control, const char *socket_path, const char *name) {
-    *control = (struct ae_control){.sock = -1};
+    *control = (struct ae_control){.sock = -1, .patience_ns = PATIENCE_NS};
     (void)snprintf(control->socket_path, sizeof control->socket_path, "%s", socket_path);
     (void)snprintf(control->name, sizeof control->name, "%s", name);
 }

@@ -12,7 +12,8 @@
  *         wait until wait.fd has wait.events, or until wait.until_ns;
  *     rc == 0: control.reply has the reply
  *
- * Each connect, HELLO, return and request may take 5 seconds. One thread at a time uses a machine.
+ * Each connect, HELLO, return and request may take 5 seconds, or what the user states as patience. One thread at a time
+ * uses a machine.
  */
 #ifndef AE_CLIENT_CONTROL_H
 #define AE_CLIENT_CONTROL_H
@@ -49,6 +50,8 @@ struct ae_control {
     int sock; /* -1: not connected. Between requests aetherd sends nothing. */
     char socket_path[108];
     char name[AE_CLIENT_NAME_MAX + 1];
+    bool anonymous;       /* says no HELLO and becomes no client: it can only send LOOK. The machine's user sets it */
+    uint64_t patience_ns; /* for a stage; 5 seconds unless the machine's user changes it */
 
     /* The client's identity, from aetherd. client_id 0: none yet. */
     uint64_t client_id, nonce[2];

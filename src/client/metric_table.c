@@ -44,6 +44,8 @@ static const aether_metric table[] = {
     INSTANCE("subscribers", GAUGE, ONE, subscribers, "Open subscribers."),
     INSTANCE("topics", GAUGE, ONE, daemon.topics, "Topics."),
     INSTANCE("topics_max", GAUGE, ONE, daemon.topics_max, "Topics that aetherd admits."),
+    INSTANCE("topics_waiting", GAUGE, ONE, daemon.topics_waiting,
+             "Topics that only subscribers have opened, which wait for a publisher."),
 
     TOPIC("aborted", COUNTER, MESSAGES, aborted,
           "Sequences that subscribers passed over because a publisher died before it committed them."),

@@ -553,7 +553,7 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed) {
 
     if (!is_unfolded(r, listed, &grant))
         return 0;
-    int rc = ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id,
+    int rc = ae_mappings_take(&metrics->clients, &metrics->survey.source, AE_LOOK_STATS, grant.client_id,
                               ae_record_file_bytes(metrics->survey.registry.grants_max), 0, &stats);
     const uint64_t end = ae_survey_next_seq(r->objects.log, r->geometry);
     /* Read before the record: a stall that ends meanwhile is at least as long as it is counted here. */
@@ -704,15 +704,17 @@ static bool has_reliable(const struct reading *r) {
 int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_registry_topic *topic,
                           aether_topic_metrics *out) {
     const ae_geometry *geometry = &topic->geometry;
-    const struct ae_instance *instance = &metrics->survey.instance;
+    struct ae_object_source *source = &metrics->survey.source;
     struct reading r = {.metrics = metrics, .out = out, .topic = topic, .geometry = geometry};
-    struct ae_mapping log, cursors = {.fd = -1};
-    int rc = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_LOG, topic->topic_id, geometry->log_bytes,
-                              geometry->lanes_off, &log);
+    struct ae_mapping log = {.fd = -1}, cursors = {.fd = -1};
+    int rc = 0;
 
+    if (ae_survey_has_log(topic))
+        rc = ae_mappings_take(&metrics->topics, source, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes,
+                              geometry->lanes_off, &log);
     r.grants = ae_survey_grants(&metrics->survey, topic->topic_id, &r.grant_count);
     if (rc == 0 && has_reliable(&r))
-        rc = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_CURSORS, topic->topic_id, geometry->cursors_bytes,
+        rc = ae_mappings_take(&metrics->topics, source, AE_LOOK_CURSORS, topic->topic_id, geometry->cursors_bytes,
                               geometry->cursors_bytes, &cursors);
     r.objects = (struct ae_record_topic){.geometry = geometry, .log = log.base, .cursors = cursors.base};
     if (rc == 0)

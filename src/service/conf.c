@@ -188,6 +188,72 @@ int ae_conf_option(const struct ae_conf_key *key, const char *text) {
     return set_value(key, text, place);
 }
 
+/* ---- keeping values ---- */
+
+/* The bytes of a key's value. *size: how many. */
+static void *value_of(const struct ae_conf_key *key, size_t *size) {
+    switch (key->kind) {
+    case AE_CONF_PATH:
+    case AE_CONF_TEXT:
+        *size = (size_t)key->max + 1;
+        return key->target.path;
+    case AE_CONF_WORD:
+        *size = sizeof *key->target.word;
+        return key->target.word;
+    case AE_CONF_SIZE:
+        *size = sizeof *key->target.u64;
+        return key->target.u64;
+    case AE_CONF_U32:
+    default:
+        *size = sizeof *key->target.u32;
+        return key->target.u32;
+    }
+}
+
+void *ae_conf_save(const struct ae_conf *conf) {
+    size_t size, total = 0;
+
+    for (size_t i = 0; i < conf->count; i++) {
+        (void)value_of(&conf->keys[i], &size);
+        total += size;
+    }
+    unsigned char *saved = malloc(total + 1), *at = saved;
+    for (size_t i = 0; saved != NULL && i < conf->count; i++) {
+        const void *value = value_of(&conf->keys[i], &size);
+        memcpy(at, value, size);
+        at += size;
+    }
+    return saved;
+}
+
+void ae_conf_restore(const struct ae_conf *conf, const void *saved) {
+    const unsigned char *at = saved;
+    size_t size;
+
+    for (size_t i = 0; i < conf->count; i++) {
+        void *value = value_of(&conf->keys[i], &size);
+        memcpy(value, at, size);
+        at += size;
+    }
+}
+
+void ae_conf_keep(const struct ae_conf *conf, const void *saved, void (*changed)(const struct ae_conf_key *key)) {
+    const unsigned char *at = saved;
+    size_t size;
+
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct ae_conf_key *key = &conf->keys[i];
+        void *value = value_of(key, &size);
+        /* A text is compared up to its end. */
+        const bool same = is_text(key) ? strcmp(value, (const char *)at) == 0 : memcmp(value, at, size) == 0;
+        if (!key->reload && !same) {
+            memcpy(value, at, size);
+            changed(key);
+        }
+        at += size;
+    }
+}
+
 /* ---- reading ---- */
 
 struct reading {

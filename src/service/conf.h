@@ -9,6 +9,7 @@
 #ifndef AE_SERVICE_CONF_H
 #define AE_SERVICE_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ struct ae_conf_key {
     const char *value;        /* the default, as it is written in a file; NULL: an empty path */
     const char *example;      /* for the sample, if there is no default */
     const char *help;         /* for the sample; '\n' begins a new line */
+    bool reload;              /* a new value is used at once when the file is read again; else by the next start */
 };
 
 struct ae_conf {
@@ -63,6 +65,20 @@ int ae_conf_option(const struct ae_conf_key *key, const char *text);
  * is the default. 0, or -EINVAL if a value from the command line can't be written in a file.
  */
 int ae_conf_print(const struct ae_conf *conf, FILE *out);
+
+/*
+ * The values of all keys, to have them back after a new file was read. NULL: no memory is left. free() it.
+ */
+void *ae_conf_save(const struct ae_conf *conf);
+
+/* Gives all keys the saved values. */
+void ae_conf_restore(const struct ae_conf *conf, const void *saved);
+
+/*
+ * For the keys that can't be reloaded: gives them the saved value again where it has changed, and calls changed() with
+ * each of them.
+ */
+void ae_conf_keep(const struct ae_conf *conf, const void *saved, void (*changed)(const struct ae_conf_key *key));
 
 /* Writes the words with `between` between them, and `last` before the last one; cut if it doesn't fit. */
 void ae_conf_join_words(const char *const *words, const char *between, const char *last, char *text, size_t size);

@@ -366,6 +366,40 @@ static void what_a_file_would_change_is_not_printed(void **state) {
     }
 }
 
+static unsigned kept;
+
+static void count_kept(const struct ae_conf_key *key) {
+    assert_string_equal(key->name, "topics");
+    kept++;
+}
+
+/* A key that can't be reloaded keeps its value; another gets the new one; and all can have the old ones again. */
+static void values_are_kept(void **state) {
+    struct ae_conf_key some[] = {keys[KEY_SOCKET], keys[KEY_LOG_LEVEL], keys[KEY_TOPICS]};
+    const struct ae_conf part = {.keys = some, .count = 3};
+
+    (void)state;
+    some[0].reload = some[1].reload = true;
+    assert_int_equal(ae_conf_defaults(&part), 0);
+    strcpy(got.socket, "/old");
+    void *saved = ae_conf_save(&part);
+    assert_non_null(saved);
+    ae_conf_keep(&part, saved, count_kept);
+    assert_int_equal(kept, 0);
+    strcpy(got.socket, "/new");
+    got.log_level = 3;
+    got.topics = 7;
+    ae_conf_keep(&part, saved, count_kept);
+    assert_int_equal(kept, 1);
+    assert_string_equal(got.socket, "/new");
+    assert_int_equal(got.log_level, 3);
+    assert_int_equal(got.topics, 1024);
+    ae_conf_restore(&part, saved);
+    assert_string_equal(got.socket, "/old");
+    assert_int_equal(got.log_level, 2);
+    free(saved);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_file_changes_nothing),
@@ -381,6 +415,7 @@ int main(void) {
         cmocka_unit_test(printed_settings_read_back),
         cmocka_unit_test(what_a_file_would_change_is_not_printed),
         cmocka_unit_test(texts_are_called_what_they_are),
+        cmocka_unit_test(values_are_kept),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

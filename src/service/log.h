@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - the log of a service: one line a call on stderr, "2026-01-31T12:00:00.123Z warning text", in UTC.
+ * log.h - the log of a service: one line a call on stderr or in a file, "2026-01-31T12:00:00.123Z warning text", in UTC.
  *
  * Thread-safe: each line is one write(), which may block. If it fails, the line is dropped. The program must ignore
  * SIGPIPE if its stderr may be a closed pipe.
@@ -19,6 +19,13 @@ enum ae_log_level {
 void ae_log_line(enum ae_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void ae_log_set_level(enum ae_log_level level);
+
+/*
+ * From now on the log goes to the end of the file, which is created with mode 0640 if it is missing; "": to stderr.
+ * Opens the file anew if the log goes there already. 0, or -errno with a text, and then the log goes where it went.
+ * One thread at a time calls it; others may write lines meanwhile.
+ */
+int ae_log_open(const char *path);
 
 /* "error", "warning", "info", "debug", NULL. The index is the level. */
 extern const char *const ae_log_levels[];

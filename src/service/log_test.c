@@ -2,8 +2,11 @@
 #include "service/log.h"
 #include "base/socket.h"
 #include <aether/error.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +91,50 @@ static void one_call_is_one_line(void **state) {
     assert_ptr_equal(strchr(text, '\n'), text + 1022);
 }
 
+static void into_one(void) {
+    ae_log_line(AE_LOG_ERROR, "first");
+}
+
+/* The whole file. */
+static const char *content(const char *path) {
+    static char text[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t len = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+
+    assert_true(len >= 0);
+    ae_close(&fd);
+    text[len] = '\0';
+    return text;
+}
+
+/* A file that was renamed gets lines until the log is opened anew. If that fails, the log goes where it went. */
+static void a_file_and_back(void **state) {
+    char directory[] = "/tmp/aether-log-XXXXXX", path[64], old[64], wrong[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/log", directory);
+    snprintf(old, sizeof old, "%s/old", directory);
+    snprintf(wrong, sizeof wrong, "%s/none/log", directory);
+    assert_int_equal(ae_log_open(wrong), -ENOENT);
+    assert_matches(aether_errmsg(), "^log file /tmp/aether-log-.*/none/log: No such file");
+    assert_int_equal(ae_log_open(path), 0);
+    assert_string_equal(logged(into_one), "");
+    assert_int_equal(rename(path, old), 0);
+    ae_log_line(AE_LOG_ERROR, "second");
+    assert_int_equal(ae_log_open(wrong), -ENOENT);
+    ae_log_line(AE_LOG_ERROR, "third");
+    assert_matches(content(old), "^" TIME "error   first\n" TIME "error   second\n" TIME "error   third\n$");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ae_log_open(path), 0);
+    ae_log_line(AE_LOG_ERROR, "fourth");
+    assert_matches(content(path), "^" TIME "error   fourth\n$");
+    assert_int_equal(ae_log_open(""), 0);
+    unlink(path);
+    unlink(old);
+    rmdir(directory);
+}
+
 static void full_or_closed_stderr_is_no_error(void **state) {
     const pid_t child = fork();
     int status;
@@ -113,6 +160,7 @@ int main(void) {
         cmocka_unit_test(level_is_respected),
         cmocka_unit_test(one_call_is_one_line),
         cmocka_unit_test(full_or_closed_stderr_is_no_error),
+        cmocka_unit_test(a_file_and_back),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "base/socket.h"
+#include "shm/registry_layout.h"
 #include <aether/connect.h>
 #include <aether/detail/layout.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,30 +151,113 @@ static struct flock whole_file(void) {
     return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
 }
 
-int ae_instance_lock(const struct ae_instance *instance, int *lock) {
+/* 1 if another process holds a lock on the file. */
+static int is_locked(int fd) {
+    struct flock answer = whole_file();
+
+    return fcntl(fd, F_OFD_GETLK, &answer) == 0 && answer.l_type != F_UNLCK;
+}
+
+/* The registry of a daemon that runs, opened for reading; -1: none runs. */
+static int open_guarded(const struct ae_instance *instance) {
+    char name[AE_OBJECT_NAME_SIZE];
+    int fd;
+
+    ae_name_registry(instance, name);
+    fd = shm_open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd >= 0 && !is_locked(fd))
+        ae_close(&fd);
+    return fd;
+}
+
+uint32_t ae_instance_pid(const struct ae_instance *instance) {
+    int fd = open_guarded(instance);
+    uint32_t pid = 0;
+
+    if (fd >= 0 && pread(fd, &pid, sizeof pid, offsetof(ae_registry_header, daemon_pid)) != (ssize_t)sizeof pid)
+        pid = 0;
+    ae_close(&fd);
+    return pid;
+}
+
+int ae_instance_fail_hidden(const struct ae_instance *instance, int code) {
+    const uint32_t pid = ae_instance_pid(instance);
+    struct stat st;
+    const int removed = lstat(instance->socket_path, &st) != 0;
+    const char *what = removed ? "its socket" : "but doesn't listen at";
+    const char *then = removed ? " was removed" : "";
+
+    if (pid == 0)
+        return ae_fail(code, "an aetherd runs, %s %s%s: send it SIGHUP; `fuser %s` names its pid", what,
+                       instance->socket_path, then, instance->lock_path);
+    return ae_fail(code, "aetherd pid %" PRIu32 " runs, %s %s%s: kill -HUP %" PRIu32, pid, what, instance->socket_path,
+                   then, pid);
+}
+
+/* Another daemon runs: says so, and what to do if its socket can't be found. */
+static int fail_running(const struct ae_instance *instance) {
+    const uint32_t pid = ae_instance_pid(instance);
+    struct stat st;
+
+    if (lstat(instance->socket_path, &st) != 0)
+        return ae_instance_fail_hidden(instance, -EBUSY);
+    if (pid == 0)
+        return ae_fail(-EBUSY, "another aetherd runs at %s", instance->socket_path);
+    return ae_fail(-EBUSY, "another aetherd (pid %" PRIu32 ") runs at %s", pid, instance->socket_path);
+}
+
+/* Takes the lock on an open file. */
+static int take_lock(const struct ae_instance *instance, const char *path, int fd) {
     struct flock request = whole_file();
-    int rc;
+
+    if (fcntl(fd, F_OFD_SETLK, &request) == 0)
+        return 0;
+    return errno == EAGAIN || errno == EACCES
+               ? fail_running(instance)
+               : ae_fail(-errno, "lock on %s: %s%s", path, strerror(errno),
+                         errno == ENOLCK ? ": the file system has no locks: use a socket in another directory" : "");
+}
+
+int ae_instance_lock(const struct ae_instance *instance, int *lock) {
+    int guarded, rc;
 
     *lock = open(instance->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (*lock < 0)
         return ae_fail(-errno, "lock file %s: %s", instance->lock_path, strerror(errno));
-    if (fcntl(*lock, F_OFD_SETLK, &request) == 0)
-        return 0;
-    rc = errno == EAGAIN || errno == EACCES ? ae_fail(-EBUSY, "another aetherd runs at %s", instance->socket_path)
-                                            : ae_fail(-errno, "lock file %s: %s", instance->lock_path, strerror(errno));
-    ae_close(lock);
+    rc = take_lock(instance, instance->lock_path, *lock);
+    if (rc == 0 && (guarded = open_guarded(instance)) >= 0) {
+        ae_close(&guarded);
+        rc = fail_running(instance);
+    }
+    if (rc != 0)
+        ae_close(lock);
+    return rc;
+}
+
+int ae_instance_guard(const struct ae_instance *instance, int *guard) {
+    char name[AE_OBJECT_NAME_SIZE];
+    int rc;
+
+    ae_name_registry(instance, name);
+    *guard = shm_open(name, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    if (*guard < 0)
+        return ae_fail(-errno, "cannot open %s for its lock: %s", name + 1, strerror(errno));
+    rc = take_lock(instance, name + 1, *guard);
+    if (rc != 0)
+        ae_close(guard);
     return rc;
 }
 
 int ae_instance_running(const struct ae_instance *instance) {
     int fd = open(instance->lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    struct flock answer = whole_file();
-    int running;
+    int running = fd >= 0 && is_locked(fd);
 
-    if (fd < 0)
-        return 0;
-    running = fcntl(fd, F_OFD_GETLK, &answer) == 0 && answer.l_type != F_UNLCK;
     ae_close(&fd);
+    if (!running) {
+        fd = open_guarded(instance);
+        running = fd >= 0;
+        ae_close(&fd);
+    }
     return running;
 }
 

@@ -38,12 +38,27 @@ void ae_name_totals(const struct ae_instance *instance, char name[AE_OBJECT_NAME
 
 /*
  * aetherd: takes the instance's lock. *lock is the fd that holds it until the caller closes it. Doesn't block. Errors:
- * -EBUSY if another daemon runs; -errno.
+ * -EBUSY if another daemon runs, also one whose lock file was removed; the text says what to do. -errno.
  */
 int ae_instance_lock(const struct ae_instance *instance, int *lock);
 
-/* 1 if a daemon holds the instance's lock; 0 if none does, or if there is no lock file. */
+/*
+ * aetherd, when it has a registry: takes a lock on that, too, which holds when somebody removes the lock file. *guard
+ * is the fd that holds it. Doesn't block. Errors: as ae_instance_lock().
+ */
+int ae_instance_guard(const struct ae_instance *instance, int *guard);
+
+/* 1 if a daemon holds one of the instance's two locks; 0 if none does. */
 int ae_instance_running(const struct ae_instance *instance);
+
+/* The pid, in its own pid namespace, of the daemon that runs. 0: none runs, or it is starting and has no registry. */
+uint32_t ae_instance_pid(const struct ae_instance *instance);
+
+/*
+ * Says that a daemon runs where it can't be reached, and what to do: "aetherd pid N runs, its socket P was removed: kill
+ * -HUP N". Returns code.
+ */
+int ae_instance_fail_hidden(const struct ae_instance *instance, int code);
 
 /*
  * Does the process whose directory in /proc is open as `process` hold the lock file as only aetherd does, open for

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shm/names.h"
+#include "shm/registry_layout.h"
 #include <aether/connect.h>
 #include <aether/error.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -178,6 +181,43 @@ static void the_lock_shows_a_running_daemon(void **state) {
     close(ends[1]);
 }
 
+/* A daemon whose lock file was removed still holds its registry. */
+static void the_registry_guards_too(void **state) {
+    struct ae_instance instance;
+    char name[AE_OBJECT_NAME_SIZE];
+    ae_registry_header header = {.daemon_pid = 77};
+    int lock, second, guard = -1;
+
+    (void)state;
+    assert_int_equal(ae_instance_init(&instance, "guarded", (uint32_t)getuid()), 0);
+    assert_int_equal(ae_instance_guard(&instance, &guard), -ENOENT);
+    assert_int_equal(ae_instance_lock(&instance, &lock), 0);
+    ae_name_registry(&instance, name);
+    const int registry = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    assert_true(registry >= 0 && write(registry, &header, sizeof header) == (ssize_t)sizeof header);
+    assert_int_equal(ae_instance_pid(&instance), 0); /* what is there may be a dead daemon's */
+    assert_int_equal(ae_instance_guard(&instance, &guard), 0);
+    assert_int_equal(ae_instance_pid(&instance), 77);
+    assert_int_equal(unlink(instance.lock_path), 0);
+    assert_int_equal(ae_instance_running(&instance), 1);
+    assert_int_equal(ae_instance_lock(&instance, &second), -EBUSY);
+    assert_int_equal(second, -1);
+    assert_non_null(strstr(aether_errmsg(), "aetherd pid 77 runs, its socket "));
+    assert_non_null(strstr(aether_errmsg(), "guarded was removed: kill -HUP 77"));
+    const int file = open(instance.socket_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
+    assert_int_equal(ae_instance_lock(&instance, &second), -EBUSY);
+    assert_non_null(strstr(aether_errmsg(), "another aetherd (pid 77) runs at "));
+    close(file);
+    close(lock);
+    close(guard);
+    close(registry);
+    assert_int_equal(ae_instance_running(&instance), 0);
+    assert_int_equal(shm_unlink(name), 0);
+    unlink(instance.socket_path);
+    unlink(instance.lock_path);
+}
+
 static void topic_names(void **state) {
     static const char *const right[] = {"a", "a/b", "market/eur/usd", " ", "a b", "\xff", "..", "-", "$SYS", "a\nb"};
     static const char *const wrong[] = {"", "/", "/a", "a/", "a//b", "//", "+", "a/+/b", "#", "a#"};
@@ -202,6 +242,7 @@ int main(void) {
         cmocka_unit_test(wrong_paths),
         cmocka_unit_test(default_socket),
         cmocka_unit_test(the_lock_shows_a_running_daemon),
+        cmocka_unit_test(the_registry_guards_too),
         cmocka_unit_test(topic_names),
     };
 

@@ -26,6 +26,12 @@ static void add_process(struct ae_json *object, char process) {
         ae_json_bytes(object, "process", &process, 1);
 }
 
+int ae_json_row(struct ae_json object, const struct ae_view *view) {
+    if (view->orphaned)
+        ae_json_bool(&object, "daemon_running", false);
+    return ae_json_line(object, view->out);
+}
+
 /* Sets what a client and its publishers and subscribers have in common. */
 static void add_client(struct ae_json *object, uint64_t client_id, const char name[64], uint32_t pid, char process) {
     ae_json_u64(object, "client_id", client_id);
@@ -271,7 +277,7 @@ int ae_json_show_latencies(const struct ae_view *view, const struct ae_view_late
         ae_json_append(&array, inner);
     }
     ae_json_nest(&o, "subscribers", array);
-    return ae_json_line(o, view->out);
+    return ae_json_row(o, view);
 }
 
 /* ---- lag and rates ----------------------------------------------------------------------------------------------- */
@@ -283,10 +289,10 @@ int ae_json_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
         struct ae_json o = ae_json_object();
         ae_json_bytes(&o, "topic", lag->rows[i].topic, strlen(lag->rows[i].topic));
         add_subscriber(&o, lag->rows[i].subscriber);
-        rc = ae_json_line(o, view->out);
+        rc = ae_json_row(o, view);
     }
     for (size_t i = 0; i < lag->problem_count && rc == 0; i++)
-        rc = ae_json_line(problem_object(&lag->problems[i]), view->out);
+        rc = ae_json_row(problem_object(&lag->problems[i]), view);
     return rc;
 }
 
@@ -323,7 +329,7 @@ int ae_json_show_rates(const struct ae_view *view, const struct ae_view_rates *r
     int rc = 0;
 
     for (size_t i = 0; i < rates->count && rc == 0; i++)
-        rc = ae_json_line(rates_object(&rates->topics[i], rates->seconds), view->out);
+        rc = ae_json_row(rates_object(&rates->topics[i], rates->seconds), view);
     return rc;
 }
 
@@ -333,7 +339,7 @@ int ae_json_show_clients(const struct ae_view *view, const struct ae_view_client
     int rc = 0;
 
     for (size_t i = 0; i < clients->count && rc == 0; i++)
-        rc = ae_json_line(ae_json_client(&clients->list[i]), view->out);
+        rc = ae_json_row(ae_json_client(&clients->list[i]), view);
     return rc;
 }
 
@@ -344,7 +350,7 @@ int ae_json_show_departed(const struct ae_view *view, const struct ae_view_depar
         struct ae_json o = ae_json_object();
         add_text(&o, "topic", departed->rows[i].topic, sizeof departed->rows[i].topic);
         add_departed(&o, &departed->rows[i].figures);
-        rc = ae_json_line(o, view->out);
+        rc = ae_json_row(o, view);
     }
     return rc;
 }

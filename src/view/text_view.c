@@ -52,6 +52,24 @@ static int show_topics(const struct ae_view *view, const struct ae_view_topic *t
     return ae_table_print(&table, view->out);
 }
 
+static int show_waiting(const struct ae_view *view, const aether_waiting_info *topics, size_t count) {
+    char name[AE_ESCAPED_SIZE(sizeof topics->name)], client[AE_ESCAPED_SIZE(sizeof topics->client)];
+    FILE *f = view->out->file;
+
+    for (size_t i = 0; i < count; i++) {
+        const aether_waiting_info *t = &topics[i];
+        ae_escape(name, t->name, strnlen(t->name, sizeof t->name));
+        ae_escape(client, t->client, strnlen(t->client, sizeof t->client));
+        fprintf(f, "waiting for a publisher: %s (%s", name, client);
+        if (t->pid != 0)
+            fprintf(f, ", pid %" PRIu32, t->pid);
+        if (t->subscribers > 1)
+            fprintf(f, ", and %" PRIu32 " more", t->subscribers - 1);
+        fputs(")\n", f);
+    }
+    return ae_out_result(view->out);
+}
+
 /* ---- one topic --------------------------------------------------------------------------------------------------- */
 
 static void print_sizes(FILE *f, const aether_topic_info *t) {
@@ -184,8 +202,11 @@ static int print_daemon(FILE *f, const struct ae_view_sample *sample) {
         fprintf(f, "aetherd at %s: not running (last: pid %" PRIu32 ")", path, d->pid);
         break;
     }
-    fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics, %" PRIu32 " of %" PRIu32 " clients, %s\n", d->topics,
-            d->topics_max, d->clients, d->clients_max, ae_amount_bytes(amount, d->memory_bytes));
+    fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics", d->topics, d->topics_max);
+    if (d->topics_waiting > 0)
+        fprintf(f, " and %" PRIu32 " without a publisher", d->topics_waiting);
+    fprintf(f, ", %" PRIu32 " of %" PRIu32 " clients, %s\n", d->clients, d->clients_max,
+            ae_amount_bytes(amount, d->memory_bytes));
     free(path);
     return 0;
 }
@@ -223,6 +244,21 @@ static int show_sample(const struct ae_view *view, const struct ae_view_sample *
     return ae_table_print(&table, view->out);
 }
 
+static int show_pong(const struct ae_view *view, const struct ae_view_pong *p) {
+    const size_t len = strlen(p->socket_path);
+    char amount[AE_AMOUNT_SIZE], version[AE_ESCAPED_SIZE(sizeof p->pong.version)];
+    char *path = malloc(AE_ESCAPED_SIZE(len));
+
+    if (path == NULL)
+        return -ENOMEM;
+    ae_escape(path, p->socket_path, len);
+    ae_escape(version, p->pong.version, strlen(p->pong.version));
+    fprintf(view->out->file, "aetherd %s (pid %" PRIu32 ", uid %" PRIu32 ") answers at %s in %s\n", version,
+            p->pong.pid, p->pong.uid, path, ae_amount_duration(amount, (double)p->pong.round_trip_ns * 1e-9));
+    free(path);
+    return ae_out_result(view->out);
+}
+
 /* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
 
 /* The length at which a payload is cut, so that no character is cut. */
@@ -236,10 +272,23 @@ static size_t shown_length(const unsigned char *data, size_t len) {
     return cut;
 }
 
+/* The columns that come first. A topic's name has at most 255 bytes. */
+static void show_origin(FILE *f, const struct ae_view_origin *origin) {
+    char text[AE_ESCAPED_SIZE(255)], date[AE_DATE_SIZE];
+
+    if (origin->time_ns != 0)
+        fprintf(f, "%s  ", ae_date_rfc3339(date, origin->time_ns));
+    if (origin->topic != NULL) {
+        ae_escape(text, origin->topic, strnlen(origin->topic, 255));
+        fprintf(f, "%s  ", text);
+    }
+}
+
 static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
     char text[AE_ESCAPED_SIZE(PAYLOAD_BYTES)];
     FILE *f = view->out->file;
 
+    show_origin(f, &message->origin);
     fprintf(f, "%12" PRIu64 "  %5zu  ", message->seq, message->len);
     if (message->file != NULL) {
         fprintf(f, "%s\n", message->file);
@@ -253,7 +302,8 @@ static int show_message(const struct ae_view *view, const struct ae_view_message
     return ae_out_result(view->out);
 }
 
-static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
+static int show_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count) {
+    show_origin(view->out->file, origin);
     fprintf(view->out->file, "%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", first, "gap", count,
             ae_plural(count, "", "s"));
     return ae_out_result(view->out);
@@ -344,8 +394,10 @@ static int show_wakeup(const struct ae_view *view, const struct ae_view_wakeup *
 const struct ae_view_form ae_text_form = {
     .part = "the table",
     .topics = show_topics,
+    .waiting = show_waiting,
     .topic = show_topic,
     .sample = show_sample,
+    .pong = show_pong,
     .latencies = ae_text_show_latencies,
     .lag = ae_text_show_lag,
     .rates = ae_text_show_rates,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view_test.c - every record in every form, byte for byte, and streams that fail. */
 #include "view/view.h"
+#include "view/date.h"
 #include "view/measure.h"
 /* cmocka.h needs these before it */
 #include <setjmp.h>
@@ -193,6 +194,27 @@ static void topics(void **state) {
     expect(ae_view_topics(&json_view, list, 2), 0, PLAIN_JSON "}\n" ODD_JSON "}\n");
     expect(ae_view_topics(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
     expect(ae_view_topics(&json_view, list, 0), 0, "");
+    struct ae_view left = json_view;
+    left.orphaned = true;
+    expect(ae_view_topics(&left, list, 1), 0, PLAIN_JSON ",\"daemon_running\":false}\n");
+}
+
+static void waiting(void **state) {
+    const aether_waiting_info list[] = {
+        {.id = 3, .name = "x", .created_ns = 9, .subscribers = 1, .pid = 77, .client = "aether-cli sub"},
+        {.id = 4, .name = "z\x1b", .subscribers = 3, .client = "c\n"}};
+
+    (void)state;
+    expect(ae_view_waiting(&text_view, list, 2), 0,
+           "waiting for a publisher: x (aether-cli sub, pid 77)\n"
+           "waiting for a publisher: z\\x1b (c\\n, and 2 more)\n");
+    expect(ae_view_waiting(&text_view, list, 0), 0, "");
+    expect(ae_view_waiting(&json_view, list, 2), 0,
+           "{\"topic\":\"x\",\"waiting\":true,\"id\":3,\"created_ns\":9,\"subscribers\":1,\"client\":\"aether-cli "
+           "sub\",\"pid\":77}\n"
+           "{\"topic\":\"z\\u001B\",\"waiting\":true,\"id\":4,\"created_ns\":0,\"subscribers\":3,\"client\":\"c\\n\","
+           "\"pid\":null}\n");
+    expect(ae_view_waiting(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
 }
 
 static void one_topic_as_text(void **state) {
@@ -352,6 +374,21 @@ static void one_topic_as_json(void **state) {
     expect(ae_view_topic(&raw_view, &topic), AE_VIEW_SKIPPED, "");
 }
 
+static void pongs(void **state) {
+    const struct ae_view_pong pong = {.socket_path = "/s\n", .pong = {77, 1000, 80000, "0.6.0", "/real/s"}};
+
+    (void)state;
+    expect(ae_view_pong(&text_view, &pong), 0, "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
+    json_t *o = parse(ae_view_pong(&json_view, &pong));
+    assert_string_equal(string(o, "socket"), "/s\n");
+    assert_string_equal(string(o, "version"), "0.6.0");
+    assert_int_equal(number(o, "pid"), 77);
+    assert_int_equal(number(o, "uid"), 1000);
+    assert_int_equal(number(o, "round_trip_ns"), 80000);
+    json_decref(o);
+    expect(ae_view_pong(&raw_view, &pong), AE_VIEW_SKIPPED, "");
+}
+
 static void samples(void **state) {
     const aether_topic_metrics figures = odd_figures();
     struct ae_view_topic list[] = {odd_topic()};
@@ -483,15 +520,37 @@ static void long_messages(void **state) {
     assert_true(strlen(text) > sizeof payload);
 }
 
-static void gaps(void **state) {
+/* Time and topic come first, each only if it is there. */
+static void origins(void **state) {
+    const struct ae_view_origin origin = {.time_ns = UINT64_C(1795824123000456789), .topic = "a\x1b\xff"};
+    const struct ae_view_origin only_topic = {.topic = "a"};
+    const struct ae_view_message message = {.origin = origin, .seq = 3, .data = "abc", .len = 3};
+    char date[AE_DATE_SIZE];
+
     (void)state;
-    expect(ae_view_gap(&text_view, 7, 1), 0, "           7    gap  1 message lost\n");
-    expect(ae_view_gap(&text_view, 7, 20), 0, "           7    gap  20 messages lost\n");
-    expect(ae_view_gap(&json_view, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
-    expect(ae_view_gap(&raw_view, 7, 20), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&text_view, 7), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&json_view, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
-    expect(ae_view_evicted(&raw_view, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_message(&text_view, &message), 0,
+           "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             3      3  abc\n");
+    expect(ae_view_gap(&text_view, &origin, 7, 1), 0,
+           "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             7    gap  1 message lost\n");
+    expect(ae_view_message(&json_view, &message), 0,
+           "{\"time_ns\":1795824123000456789,\"topic_b64\":\"YRv/\",\"seq\":3,\"len\":3,\"payload\":\"abc\"}\n");
+    expect(ae_view_gap(&json_view, &only_topic, 7, 2), 0, "{\"topic\":\"a\",\"gap_first\":7,\"gap_count\":2}\n");
+    expect(ae_view_evicted(&json_view, &only_topic, 7), 0, "{\"topic\":\"a\",\"evicted\":true,\"seq\":7}\n");
+    assert_string_equal(ae_date_rfc3339(date, 0), "1970-01-01T00:00:00.000000Z");
+    assert_string_equal(ae_date_rfc3339(date, UINT64_C(1795824123000456789)), "2026-11-28T00:02:03.000456Z");
+}
+
+static void gaps(void **state) {
+    const struct ae_view_origin nowhere = {.topic = NULL};
+
+    (void)state;
+    expect(ae_view_gap(&text_view, &nowhere, 7, 1), 0, "           7    gap  1 message lost\n");
+    expect(ae_view_gap(&text_view, &nowhere, 7, 20), 0, "           7    gap  20 messages lost\n");
+    expect(ae_view_gap(&json_view, &nowhere, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
+    expect(ae_view_gap(&raw_view, &nowhere, 7, 20), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&text_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&json_view, &nowhere, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
+    expect(ae_view_evicted(&raw_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
 }
 
 /* ---- measurements ------------------------------------------------------------------------------------------------ */
@@ -640,11 +699,14 @@ static void full_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(topics),
+        CASE(waiting),
         CASE(one_topic_as_text),
         CASE(one_topic_as_json),
+        CASE(pongs),
         CASE(samples),
         CASE(messages),
         CASE(long_messages),
+        CASE(origins),
         CASE(gaps),
         CASE(runs),
         CASE(throughput),

@@ -454,7 +454,7 @@ void perform(void *arg) {
         ae_publisher_leave(&publisher->pub);
         break;
     case REFRESH:
-        ae_publisher_scan(&publisher->pub, ae_claim_seq(&publisher->pub), call->evict_below);
+        ae_publisher_scan(&publisher->pub, ae_claim_seq(&publisher->pub), call->evict_below, AE_EVICT_LAG);
         break;
     case RECEIVE:
         call->rc = aether_receive(&subscriber->sub.hot, &call->messages[0]);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/unreachable.h"
+#include "base/error.h"
+#include "shm/names.h"
+#include <aether/connect.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_default(const char *path) {
+    char standard[AE_SOCKET_PATH_MAX + 1];
+
+    return aether_default_socket(standard, sizeof standard) == 0 && strcmp(standard, path) == 0;
+}
+
+/* The instance at the socket, whose uid is that of the lock file or, without one, ours. */
+static int find_instance(struct ae_instance *instance, const char *path) {
+    struct stat st;
+    int rc = ae_instance_init(instance, path, (uint32_t)geteuid());
+
+    if (rc == 0 && lstat(instance->lock_path, &st) == 0 && st.st_uid != instance->uid)
+        rc = ae_instance_init(instance, path, (uint32_t)st.st_uid);
+    return rc;
+}
+
+static int no_daemon(const char *path, int code) {
+    const bool standard = is_default(path);
+    struct ae_instance instance;
+
+    /* aetherd creates the directory of the default socket by itself; a command with --socket wouldn't. */
+    if (find_instance(&instance, path) != 0 && !standard)
+        return code; /* the text says what is wrong with the directory */
+    if (instance.prefix[0] != '\0' && ae_instance_running(&instance))
+        return ae_instance_fail_hidden(&instance, code);
+    return ae_fail(code, "no aetherd at %s: start it with: aetherd%s%s", path, standard ? "" : " --socket ",
+                   standard ? "" : path);
+}
+
+static int refused(const char *path, int code) {
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode) && !S_ISLNK(st.st_mode))
+        return ae_fail(code, "%s isn't a socket: use the path of aetherd's socket", path);
+    return no_daemon(path, code);
+}
+
+/* The kernel doesn't let us connect. */
+static int forbidden(const char *path, int code) {
+    struct stat st;
+
+    if (lstat(path, &st) != 0)
+        return ae_fail(code, "uid %u may not enter the directory of aetherd's socket %s: %s", (unsigned)geteuid(), path,
+                       strerror(-code));
+    if (st.st_uid != geteuid())
+        return ae_fail(
+            code, "aetherd's socket %s belongs to uid %u; this program is uid %u: aetherd serves its own uid and root",
+            path, (unsigned)st.st_uid, (unsigned)geteuid());
+    return ae_fail(code, "connecting to aetherd's socket %s of mode %04o: %s: aetherd makes it with mode 0600", path,
+                   (unsigned)st.st_mode & 07777, strerror(-code));
+}
+
+int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
+    switch (-code) {
+    case ENOENT:
+        return no_daemon(path, code);
+    case ECONNREFUSED:
+        return refused(path, code);
+    case EACCES:
+    case EPERM:
+        return forbidden(path, code);
+    case ETIMEDOUT:
+        return ae_fail(code, "aetherd at %s: takes no connection within %.3g seconds; is it stopped?", path,
+                       (double)waited_ns / 1e9);
+    case EPROTOTYPE:
+        return ae_fail(code, "the socket %s is of another type than aetherd's: use the path of aetherd's socket", path);
+    case ENOTDIR:
+    case ELOOP:
+        return ae_fail(code, "the path of aetherd's socket %s: %s: use the path of another socket", path,
+                       strerror(-code));
+    case ENOMEM:
+    case ENOBUFS:
+        return ae_fail(code, "connecting to aetherd at %s: the kernel has no memory for it: %s", path, strerror(-code));
+    default:
+        return ae_fail(code, "connecting to aetherd at %s: %s", path, strerror(-code));
+    }
+}
+
+int ae_unreachable_socket(const char *path, int code) {
+    struct rlimit limit = {0};
+
+    switch (-code) {
+    case EMFILE:
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+        return ae_fail(
+            code, "no socket to connect to aetherd at %s: this program has its limit of %llu open files: ulimit -n",
+            path, (unsigned long long)limit.rlim_cur);
+    case ENFILE:
+        return ae_fail(
+            code, "no socket to connect to aetherd at %s: the machine has its limit of open files: sysctl fs.file-max",
+            path);
+    case EAFNOSUPPORT:
+    case EPERM:
+    case EACCES:
+        return ae_fail(code,
+                       "no socket to connect to aetherd at %s: %s: allow this program AF_UNIX (seccomp, "
+                       "RestrictAddressFamilies=)",
+                       path, strerror(-code));
+    default:
+        return ae_fail(code, "no socket to connect to aetherd at %s: %s", path, strerror(-code));
+    }
+}
+
+int ae_unreachable_foreign(const char *path, int sock) {
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+
+    /*
+     * Root is allowed: aetherd may run as root and, if a service manager listens for it, these are the manager's
+     * credentials. aetherd asks for ours in any case.
+     */
+    if (geteuid() == 0 || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || peer.uid == 0 ||
+        peer.uid == geteuid())
+        return 0;
+    return ae_fail(-EACCES, "aetherd at %s belongs to uid %u; this program is uid %u: it serves its own uid and root",
+                   path, (unsigned)peer.uid, (unsigned)geteuid());
+}

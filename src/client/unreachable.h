@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * unreachable.h - says why aetherd can't be reached at a socket: which process, limit or owner is the cause, and what to
+ * do. Nothing blocks. Each function sets aether_errmsg() and returns the code, unless it says something else.
+ */
+#ifndef AE_CLIENT_UNREACHABLE_H
+#define AE_CLIENT_UNREACHABLE_H
+
+#include <stdint.h>
+
+/* connect() has failed with code; -ETIMEDOUT: the backlog was full for waited_ns. */
+int ae_unreachable(const char *path, int code, uint64_t waited_ns);
+
+/* socket() has failed with code. */
+int ae_unreachable_socket(const char *path, int code);
+
+/* Does the daemon behind a connected socket serve this program? 0, or -EACCES with a text. */
+int ae_unreachable_foreign(const char *path, int sock);
+
+#endif
