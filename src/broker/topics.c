@@ -5,6 +5,7 @@
 #include "base/socket.h"
 #include "base/text.h"
 #include "broker/clients.h"
+#include "broker/near.h"
 #include "broker/objects.h"
 #include "broker/remove.h"
 #include "broker/shape.h"
@@ -245,7 +246,7 @@ static void remedy_text(const struct ae_broker *broker, const ae_registry_topic 
         memcpy(name, topic->name, topic->name_len + 1);
     users_text(broker, index_of(broker, topic), users);
     if (users[0] != '\0')
-        (void)snprintf(text, REMEDY_SIZE, "open it as it is, or end %s, which use it, and then aether-cli topic rm %s",
+        (void)snprintf(text, REMEDY_SIZE, "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s",
                        users, name);
     else
         (void)snprintf(text, REMEDY_SIZE, "open it as it is, or remove it first: aether-cli topic rm %s", name);
@@ -327,8 +328,11 @@ static int plan_fixed(struct ae_broker *broker, ae_registry_topic **topic, const
 static int fail_missing(const struct ae_broker *broker, const char *name, const ae_registry_topic *topic) {
     const uint32_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
 
-    if (users == 0)
-        return ae_fail(-ENOENT, "there is no topic '%s'", name);
+    if (users == 0) {
+        const char *near = ae_topic_near(broker, name);
+        return near == NULL ? ae_fail(-ENOENT, "there is no topic '%s'", name)
+                            : ae_fail(-ENOENT, "there is no topic '%s': did you mean '%s'?", name, near);
+    }
     return ae_fail(-ENOENT, "there is no topic '%s'; %" PRIu32 " %s for it", name, users,
                    ae_plural(users, "subscriber waits", "subscribers wait"));
 }
