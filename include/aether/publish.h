@@ -271,8 +271,8 @@ typedef struct aether_stall {
  * also in a call that waits, set `on_stall` in the options of aether_connect().
  *
  * Returns 1: *stall is filled in; 0: the last call had room, or was more than two seconds ago; then *stall is zeroed.
- * Not for the hot path: it reads the registry of aetherd, and /proc, with a dozen system calls, takes no lock and needs
- * no aetherd.
+ * Not for the hot path: it reads the registry of aetherd, and /proc, with dozens of system calls. It takes no lock and
+ * needs no aetherd. If one runs and answers nothing, being stopped, it blocks for up to a second.
  *
  * Errors: as aether_inspect_open(). Then *stall has all but the program's name, pid and state.
  */

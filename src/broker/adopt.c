@@ -148,7 +148,8 @@ static int64_t adopt_topics(struct ae_broker *broker) {
     int rc = 0;
 
     if (list == NULL)
-        return ae_fail(-ENOMEM, "out of memory for %" PRIu32 " topics", broker->registry.topics_max);
+        return ae_fail(-ENOMEM, "out of memory for %" PRIu32 " topic%s", broker->registry.topics_max,
+                       ae_plural(broker->registry.topics_max, "", "s"));
     for (uint32_t t = 0; rc >= 0 && t < broker->registry.topics_max; t++) {
         rc = adopt_topic(broker, t, &list[count]);
         count += rc > 0;

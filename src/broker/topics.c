@@ -246,8 +246,8 @@ static void remedy_text(const struct ae_broker *broker, const ae_registry_topic 
         memcpy(name, topic->name, topic->name_len + 1);
     users_text(broker, index_of(broker, topic), users);
     if (users[0] != '\0')
-        (void)snprintf(text, REMEDY_SIZE, "open it as it is, or end %s, which use it, and then aether-cli topic rm %s",
-                       users, name);
+        (void)snprintf(text, REMEDY_SIZE,
+                       "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s", users, name);
     else
         (void)snprintf(text, REMEDY_SIZE, "open it as it is, or remove it first: aether-cli topic rm %s", name);
 }

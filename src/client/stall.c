@@ -27,13 +27,12 @@ static int add_names(const struct ae_grant *grant, uint32_t record, aether_stall
     struct ae_survey survey;
     int rc = ae_survey_open(&survey, grant->client->control.socket_path);
 
-    if (rc != 0)
-        return rc;
-    rc = ae_survey_read(&survey);
+    if (rc == 0)
+        rc = ae_survey_read(&survey);
     if (rc == 0) {
         struct ae_survey_client *client =
             stall->waits != AETHER_WAITS_CLAIM ? client_of(&survey, grant->stats->topic_id, publisher, record) : NULL;
-        stall->daemon = ae_instance_running(&survey.instance) == 1;
+        stall->daemon = ae_source_running(&survey.source);
         if (client != NULL) {
             stall->client_id = client->client_id;
             stall->pid = client->pid;

@@ -115,31 +115,36 @@ static int check_header(struct ae_registry *registry, void *base, uint64_t size,
     return 0;
 }
 
-int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable) {
-    char name[AE_OBJECT_NAME_SIZE];
+int ae_registry_map(struct ae_registry *registry, int fd, uint64_t size, bool writable, const char *name) {
     void *base = NULL;
-    uint64_t size;
-    int fd, rc;
+    int rc;
 
     memset(registry, 0, sizeof *registry);
-    ae_name_registry(instance, name);
-    fd = ae_segment_open(name, writable, instance->uid, 0, &size);
-    if (fd < 0)
-        return fd;
-    if (size < sizeof(ae_registry_header)) {
-        ae_close(&fd);
+    if (size < sizeof(ae_registry_header))
         return ae_fail(-EBADMSG, "%s isn't a finished registry: it has %" PRIu64 " bytes", name + 1, size);
-    }
     rc = ae_segment_map(fd, size, writable, false, &base);
-    registry->inode = ae_segment_inode(fd);
-    ae_close(&fd);
     if (rc != 0)
         return rc;
+    registry->inode = ae_segment_inode(fd);
     rc = check_header(registry, base, size, name);
     if (rc != 0)
         ae_segment_unmap(base, size);
     else if (writable)
         registry->header->layout_minor = AE_LAYOUT_MINOR; /* the layout that aetherd keeps from now on */
+    return rc;
+}
+
+int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable) {
+    char name[AE_OBJECT_NAME_SIZE];
+    uint64_t size;
+
+    memset(registry, 0, sizeof *registry);
+    ae_name_registry(instance, name);
+    int fd = ae_segment_open(name, writable, instance->uid, 0, &size);
+    if (fd < 0)
+        return fd;
+    const int rc = ae_registry_map(registry, fd, size, writable, name);
+    ae_close(&fd);
     return rc;
 }
 

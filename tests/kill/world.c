@@ -374,6 +374,7 @@ void call_begin(struct call *call) {
         call->subscriber->least_start = call->subscriber->least_cursor = world.geometry.start_seq;
     } else if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
+        call->subscriber->died[0] = ae_load_acquire(&world.log->stream.died);
         call->subscriber->least_cursor =
             ae_claim_end(world.log, &world.geometry, ae_load_relaxed(&world.log->claim.position));
     }
@@ -587,6 +588,7 @@ void call_end(struct call *call) {
         publisher->left = true;
         break;
     case JOIN_SUBSCRIBER:
+        call->subscriber->died[1] = ae_load_acquire(&world.log->stream.died);
         joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:
