@@ -372,6 +372,7 @@ void call_begin(struct call *call) {
         call->subscriber->inflight = call->count;
     if (call->verb == JOIN_SUBSCRIBER && call->subscriber->waits) {
         call->subscriber->least_start = call->subscriber->least_cursor = world.geometry.start_seq;
+        call->subscriber->died[0] = 0;
     } else if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
         call->subscriber->died[0] = ae_load_acquire(&world.log->stream.died);
@@ -588,7 +589,8 @@ void call_end(struct call *call) {
         publisher->left = true;
         break;
     case JOIN_SUBSCRIBER:
-        call->subscriber->died[1] = ae_load_acquire(&world.log->stream.died);
+        /* No publisher was there when a subscriber that waits was granted, so all deaths come after it. */
+        call->subscriber->died[1] = call->subscriber->waits ? 0 : ae_load_acquire(&world.log->stream.died);
         joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:
