@@ -75,8 +75,8 @@ static int create_open(struct ae_broker *broker, const char *name, uint64_t star
     const uint32_t t = ae_index_free_topic(&broker->index);
 
     if (t == AE_NO_TOPIC)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topics is reached: raise [limits] topics",
-                       registry->topics_max);
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topic%s is reached: raise [limits] topics",
+                       registry->topics_max, ae_plural(registry->topics_max, "", "s"));
     ae_registry_topic *record = &registry->topics[t];
     ae_record_begin(&record->state);
     fill_record(broker, name, start_seq, made, record);
@@ -246,8 +246,8 @@ static void remedy_text(const struct ae_broker *broker, const ae_registry_topic 
         memcpy(name, topic->name, topic->name_len + 1);
     users_text(broker, index_of(broker, topic), users);
     if (users[0] != '\0')
-        (void)snprintf(text, REMEDY_SIZE, "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s",
-                       users, name);
+        (void)snprintf(text, REMEDY_SIZE,
+                       "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s", users, name);
     else
         (void)snprintf(text, REMEDY_SIZE, "open it as it is, or remove it first: aether-cli topic rm %s", name);
 }
