@@ -125,7 +125,7 @@ ok "check: a bad window" checks 3 '^AETHER UNKNOWN - --window' --window 0
 "$AETHER_CLI" sub named --raw --policy reliable --name "risk Ä\\" >/dev/null &
 named_sub=$!
 started+=("$named_sub")
-until_peers named reliable 1
+until_true has_joined "$named_sub"
 "$AETHER_CLI" pub named m --name feed || exit 1
 ok "sub --name" rows "$named_sub in [r['pid'] for r in rows if r['client'] == 'risk Ä\\\\']" clients --json
 ok "pub --name" until_true rows "rows[0]['departed'][0]['client'] == 'feed'" topic info named --json

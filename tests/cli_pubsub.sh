@@ -226,7 +226,7 @@ for signal in INT:130 TERM:143; do
     interruptible "$AETHER_CLI" sub signal --policy reliable &
     sub=$!
     started+=("$sub")
-    until_peers signal reliable 1
+    until_true has_joined "$sub"
     kill "-${signal%:*}" "$sub"
     ok "sub ends on SIG${signal%:*}" ends_with "$sub" "${signal#*:}"
     until_peers signal reliable 0

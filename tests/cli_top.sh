@@ -33,7 +33,7 @@ ok "--sort" refuses 2 "use rate, lag, age, loss, p99 or name" top --sort size
 "$AETHER_CLI" sub market/eur/usd --raw --policy reliable >/dev/null &
 sub=$!
 started+=("$sub")
-until_peers market/eur/usd reliable 1
+until_true has_joined "$sub"
 "$AETHER_CLI" pub market/eur/usd --size 100 --rate 1000 &
 pub=$!
 started+=("$pub")

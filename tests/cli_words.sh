@@ -39,7 +39,7 @@ ok "help sub: --exit-at-end" prints "no publisher is attached any more" help sub
 full() { # ARGUMENT...: output that can't be written is an error
     "$AETHER_CLI" "$@" >/dev/full 2>"$tmp/err"
     status=$?
-    failed_with 1 "can't write the output: No space left on device"
+    failed_with 1 "can't write the output: No space left on device: free some room there"
 }
 for words in --version --help help "help sub" "sub --help" "topic --help" "help topic"; do
     # shellcheck disable=SC2086 # several words

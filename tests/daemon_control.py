@@ -406,7 +406,7 @@ def case_anew():
     """a topic that nobody uses and that holds no message doesn't refuse what its defaults don't allow"""
     with Daemon() as daemon, Client(daemon.path) as client:
         first = client.open(PUBLISHER, "t", publishers=2)
-        refused(client.open(PUBLISHER, "t", max_message=5000), errno.EEXIST, "1016 bytes, the default since", "use it")
+        refused(client.open(PUBLISHER, "t", max_message=5000), errno.EEXIST, "1016 bytes, the default since", "end its users, 'test'")
         client.give_back(first.grant_id)
         refused(client.open(PUBLISHER, "t", publishers=1), errno.EEXIST, "as publisher 'test'", "or remove it first")
         second = client.open(PUBLISHER, "t", max_message=5000)

@@ -26,7 +26,7 @@ static int read_clients(aether_metrics *metrics, aether_client_metrics **list, s
             room = room > 0 ? room * 2 : 32;
             aether_client_metrics *more = realloc(*list, room * sizeof *more);
             if (more == NULL)
-                return cli_error(CLI_FAILURE, "out of memory for a list of %zu clients", room);
+                return cli_error(CLI_FAILURE, "out of memory for a list of the clients");
             *list = more;
         }
         const int rc = aether_metrics_client(metrics, &cursor, &(*list)[*count]);
@@ -80,7 +80,7 @@ static int read_departed(aether_metrics *metrics, struct ae_view_gone **list, si
             room = room * 2 + topic.departed_count;
             struct ae_view_gone *more = realloc(*list, room * sizeof *more);
             if (more == NULL)
-                return cli_error(CLI_FAILURE, "out of memory for a list of %zu publishers and subscribers", room);
+                return cli_error(CLI_FAILURE, "out of memory for a list of the publishers and subscribers");
             *list = more;
         }
         for (size_t i = 0; i < topic.departed_count; i++) {

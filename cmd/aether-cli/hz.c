@@ -27,7 +27,7 @@ static int show(const struct ae_view *view, const struct observer *observer, uin
     struct ae_view_topic_rates *topics = calloc(observer->count + 1, sizeof *topics);
     struct ae_view_rate *publishers = calloc(room, sizeof *publishers);
     if (topics == NULL || publishers == NULL) {
-        status = cli_error(CLI_FAILURE, "out of memory for the rates of %zu topics", observer->count);
+        status = cli_error(CLI_FAILURE, "out of memory for the rates of the topics");
         goto out;
     }
     for (size_t i = 0; i < observer->count; i++) {

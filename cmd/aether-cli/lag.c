@@ -55,7 +55,7 @@ static int collect(const struct observer *observer, struct rows *rows) {
         room += observer->topics[i]->figures.subscriber_count;
     rows->list = calloc(room, sizeof *rows->list);
     if (rows->list == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for %zu subscribers", room);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the subscribers");
     for (size_t i = 0; i < observer->count; i++) {
         const aether_topic_metrics *topic = &observer->topics[i]->figures;
         for (size_t j = 0; j < topic->subscriber_count; j++)

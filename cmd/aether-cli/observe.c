@@ -83,7 +83,7 @@ int observer_pass(struct observer *observer, const struct args_list *names) {
     const struct ae_watch_topic **topics =
         realloc(observer->topics, (pass->selected_count + 1) * sizeof(const struct ae_watch_topic *));
     if (topics == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for a list of %zu topics", pass->selected_count);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the topics");
     observer->topics = topics;
     for (size_t i = 0; i < pass->selected_count; i++) {
         if (is_named(names, pass->selected[i]->figures.info.name))

@@ -102,8 +102,9 @@ int out_status(void) {
     /* A socket whose other end was closed with something unread in it says ECONNRESET. */
     if (ae_out_flush(&out) || out.error == EPIPE || out.error == ECONNRESET)
         return CLI_OK;
-    return cli_error(CLI_FAILURE, "can't write the output: %s",
-                     out.error == EBADF ? "stdout isn't open for writing" : strerror(out.error));
+    return cli_error(CLI_FAILURE, "can't write the output: %s%s",
+                     out.error == EBADF ? "stdout isn't open for writing" : strerror(out.error),
+                     out.error == ENOSPC ? ": free some room there" : "");
 }
 
 struct ae_view out_view(const struct out_options *options) {

@@ -28,7 +28,7 @@ static int show_sample(const struct ae_view *view, bool watch, uint64_t index, d
     struct ae_view_topic *topics = calloc(observer->count + 1, sizeof *topics);
 
     if (topics == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for a list of %zu topics", observer->count);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the topics");
     for (size_t i = 0; i < observer->count; i++) {
         const struct ae_watch_topic *topic = observer->topics[i];
         topics[i] = (struct ae_view_topic){.info = topic->figures.info,

@@ -83,10 +83,11 @@ typedef struct aether_peer_info {
     aether_role role;
     uint32_t pid; /* 0 where the kernel doesn't say */
     uint64_t client_id;
-    char client[64];  /* the client's name, NUL-terminated */
-    uint64_t joined;  /* sequence */
-    uint64_t next;    /* publisher: one past what it claimed last; reliable: its cursor */
-    uint64_t lag;     /* reliable: sequences between its cursor and the topic's next_seq, at most the capacity */
+    char client[64]; /* the client's name, NUL-terminated */
+    uint64_t joined; /* sequence */
+    uint64_t next;   /* publisher: one past what it claimed last; reliable: its cursor */
+    /* reliable: sequences that publishers can't overwrite because of it, at most the capacity; 0 if it is evicted */
+    uint64_t lag;
     uint64_t lost;    /* reliable: sequences reported as gaps */
     uint64_t aborted; /* reliable: aborted sequences skipped */
     uint64_t full;    /* publisher: times that it found the ring full */

@@ -204,8 +204,8 @@ int aether_still_valid(const aether_subscriber *subscriber, const aether_message
  *
  * A message that is held counts as not read: publishers wait for it as for any other message, and so its subscriber's
  * lag grows with each message that follows. When the ring, or the lane of its publisher, has come round to it,
- * publishers get AETHER_FULL. Where messages are few or small, copy them rather than hold them for long. On a topic
- * that evicts, a subscriber that holds messages for too long is evicted: then nothing is held any more, and the bytes
+ * publishers get AETHER_FULL. So don't wait without end for another message while one may be held that publishers wait
+ * for: release in time, or let the ring and the lane have room for more than is held. On a topic that evicts, a subscriber that holds messages for too long is evicted: then nothing is held any more, and the bytes
  * may be overwritten, so call aether_still_valid() with &held->message after the last access to them.
  *
  * Other threads may read the bytes. hold and release are calls on the subscriber like any other: one thread at a time.

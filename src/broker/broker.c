@@ -6,6 +6,7 @@
 #include "broker/adopt.h"
 #include "broker/clients.h"
 #include "broker/grants.h"
+#include "broker/objects.h"
 #include "broker/topics.h"
 #include "broker/totals.h"
 #include "service/log.h"
@@ -107,9 +108,9 @@ static void remove_registry(const struct ae_instance *instance) {
     char name[AE_OBJECT_NAME_SIZE];
 
     ae_name_totals(instance, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
     ae_name_registry(instance, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
 }
 
 int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance, const struct ae_limits *limits) {

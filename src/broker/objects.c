@@ -2,7 +2,9 @@
 #include "broker/objects.h"
 #include "base/socket.h"
 #include "ring/topic.h"
+#include "service/log.h"
 #include "shm/segment.h"
+#include <aether/error.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -195,15 +197,20 @@ uint64_t ae_objects_position(const ae_registry_topic *topic, int fd) {
     return done == (ssize_t)sizeof position ? position : topic->geometry.start_seq;
 }
 
+void ae_object_remove(const char *name) {
+    if (ae_segment_remove(name) != 0)
+        ae_log_line(AE_LOG_WARNING, "%s", aether_errmsg());
+}
+
 void ae_objects_remove(const struct ae_broker *broker, uint64_t topic_id) {
     char name[AE_OBJECT_NAME_SIZE];
 
     ae_name_log(&broker->instance, topic_id, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
     ae_name_cursors(&broker->instance, topic_id, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
     ae_name_notes(&broker->instance, topic_id, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
 }
 
 bool ae_objects_error_passes(int rc) {

@@ -29,6 +29,9 @@ int ae_objects_allocate_lane(const struct ae_broker *broker, const ae_registry_t
 /* Allocates the page of a reliable subscriber's record in the cursors, which are open as fd. */
 int ae_objects_allocate_cursor(const struct ae_broker *broker, const ae_registry_topic *topic, uint32_t record, int fd);
 
+/* Removes one object. If that fails, a line of the log says that it stays. */
+void ae_object_remove(const char *name);
+
 void ae_objects_remove(const struct ae_broker *broker, uint64_t topic_id);
 
 /*

@@ -30,7 +30,7 @@ int ae_totals_start(struct ae_broker *broker) {
     if (rc != -ENOENT)
         ae_log_line(AE_LOG_WARNING, "%s: totals of topics begin at 0", aether_errmsg());
     ae_name_totals(&broker->instance, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
     return ae_totals_create(&broker->totals, &broker->instance, topics);
 }
 

@@ -273,8 +273,10 @@ static int fill_peer(aether_inspector *inspector, const ae_registry_topic *topic
         info->lost = figures->lost;
         info->aborted = figures->aborted;
         info->evicted = (uint32_t)ae_figures_is_evicted(objects->log, &topic->geometry, grant->record);
-        if (ae_survey_is_active(objects->cursors, grant->record) && (int64_t)(next - figures->next) > 0)
-            info->lag = at_most(next - figures->next, topic->geometry.capacity);
+        if (info->evicted == 0 && ae_survey_is_active(objects->cursors, grant->record)) {
+            const uint64_t lag = next - ae_load_acquire(&objects->cursors->records[grant->record].cursor);
+            info->lag = (int64_t)lag > 0 ? at_most(lag, topic->geometry.capacity) : 0;
+        }
     }
     return 0;
 }

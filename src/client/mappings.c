@@ -21,7 +21,7 @@ int ae_mappings_init(struct ae_mappings *mappings, uint32_t room) {
     if (mappings->entries != NULL && mappings->heads != NULL)
         return 0;
     ae_mappings_close(mappings);
-    return ae_fail(-ENOMEM, "out of memory for a list of %u mappings", room);
+    return ae_fail(-ENOMEM, "out of memory for a list of the mappings");
 }
 
 void ae_mappings_close(struct ae_mappings *mappings) {

@@ -32,7 +32,7 @@ static int make_seen(aether_metrics *metrics) {
     const uint32_t grants = metrics->survey.registry.grants_max;
 
     metrics->seen = calloc(grants, sizeof *metrics->seen);
-    return metrics->seen != NULL ? 0 : ae_fail(-ENOMEM, "out of memory for a reader of %" PRIu32 " grants", grants);
+    return metrics->seen != NULL ? 0 : ae_fail(-ENOMEM, "out of memory for a reader of the grants");
 }
 
 AE_EXPORT int aether_metrics_open(aether_metrics **metrics, const char *socket_path) {

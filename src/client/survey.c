@@ -79,7 +79,7 @@ static int read_clients(struct ae_survey *survey) {
             continue;
         struct ae_survey_client *clients = grow(survey->clients, count, &survey->client_room, sizeof *clients);
         if (clients == NULL)
-            return ae_fail(-ENOMEM, "out of memory for a copy of %zu clients", count + 1);
+            return ae_fail(-ENOMEM, "out of memory for a copy of the clients");
         survey->clients = clients;
         clients[count] = (struct ae_survey_client){
             .client_id = copy.client_id, .created_ns = copy.created_ns, .pid = copy.pid, .uid = copy.uid};
@@ -101,7 +101,7 @@ static int read_grants(struct ae_survey *survey) {
             continue;
         struct ae_survey_grant *grants = grow(survey->grants, count, &survey->grant_room, sizeof *grants);
         if (grants == NULL)
-            return ae_fail(-ENOMEM, "out of memory for a copy of %zu grants", count + 1);
+            return ae_fail(-ENOMEM, "out of memory for a copy of the grants");
         survey->grants = grants;
         grants[count++] = (struct ae_survey_grant){.topic_id = copy.topic_id,
                                                    .grant_id = copy.grant_id,

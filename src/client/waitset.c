@@ -631,7 +631,7 @@ static int make_room(struct aether_waitset *set) {
         return 0;
     members = malloc(room * sizeof(struct member *));
     if (members == NULL)
-        return ae_fail(-ENOMEM, "out of memory for a waitset of %zu subscribers", set->count + 1);
+        return ae_fail(-ENOMEM, "out of memory for one more subscriber of a waitset");
     pthread_mutex_lock(&set->lock);
     if (set->count != 0)
         memcpy(members, set->members, set->count * sizeof(struct member *));

@@ -120,6 +120,16 @@ static struct ae_json publisher_object(const aether_topic_metrics *topic, const 
     return o;
 }
 
+/* Why publishers evicted it; null if they haven't, or if that isn't known. */
+static void add_eviction(struct ae_json *o, aether_evict_reason reason, uint64_t held) {
+    if (reason == AETHER_EVICT_NOT)
+        ae_json_null(o, "evict_reason");
+    else
+        ae_json_text(o, "evict_reason", aether_evict_reason_name(reason));
+    if (reason == AETHER_EVICT_LANE)
+        ae_json_u64(o, "evict_held_bytes", held);
+}
+
 static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s) {
     ae_json_text(o, "role",
                  ae_role_name(s->policy == AETHER_RELIABLE ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT));
@@ -127,6 +137,7 @@ static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s
     ae_json_text(o, "policy", ae_policy_name(s->policy));
     ae_json_text(o, "state", aether_state_name(s->state));
     ae_json_bool(o, "evicted", s->evictions != 0);
+    add_eviction(o, s->evict_reason, s->evict_held);
     ae_json_u64(o, "joined", s->joined);
     ae_json_u64(o, "next", s->next);
     ae_json_figures(o, AETHER_SCOPE_SUBSCRIBER, s);
@@ -145,6 +156,7 @@ static void add_departed(struct ae_json *o, const aether_departed_metrics *d) {
         ae_json_u64(o, "stall_ns", d->stall_ns);
     } else {
         ae_json_bool(o, "evicted", d->evicted != 0);
+        add_eviction(o, d->evict_reason, d->evict_held);
         ae_json_u64(o, "lost", d->lost);
         ae_json_u64(o, "aborted", d->aborted);
         ae_json_u64(o, "skipped", d->skipped);

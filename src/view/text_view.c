@@ -128,6 +128,35 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
             ae_plural(topic->figures->full, "", "s"));
 }
 
+/* "52 of 64 MiB", "512 B of 64 MiB" */
+static void print_part(FILE *f, uint64_t part, uint64_t whole) {
+    char first[AE_AMOUNT_SIZE], second[AE_AMOUNT_SIZE];
+    const char *unit = strrchr(ae_amount_bytes(second, whole), ' ');
+    char *first_unit = strrchr(ae_amount_bytes(first, part), ' ');
+
+    if (unit != NULL && first_unit != NULL && strcmp(unit, first_unit) == 0)
+        *first_unit = '\0';
+    fprintf(f, "%s of %s", first, second);
+}
+
+/* How full each publisher's lane is. */
+static void print_lanes(FILE *f, const aether_topic_metrics *topic) {
+    char name[AE_ESCAPED_SIZE(sizeof topic->publishers->owner.client)], count[AE_AMOUNT_SIZE];
+
+    for (size_t i = 0; i < topic->publisher_count; i++) {
+        const aether_publisher_metrics *p = &topic->publishers[i];
+        if (p->lane_bytes == 0)
+            continue;
+        ae_escape(name, p->owner.client, strlen(p->owner.client));
+        fprintf(f, "lane of '%s'", name);
+        if (p->owner.pid != 0)
+            fprintf(f, " (pid %" PRIu32 ")", p->owner.pid);
+        fputs("  ", f);
+        print_part(f, p->lane_used, p->lane_bytes);
+        fprintf(f, " used, room for %s of the largest\n", ae_amount_count(count, p->lane_fits));
+    }
+}
+
 /* A row of the table of all publishers and subscribers. A figure that the role doesn't have is "-". */
 static void add_peer(struct ae_table *table, const aether_owner *owner, aether_role role, const uint64_t values[6]) {
     const bool publisher = role == AETHER_ROLE_PUBLISHER;
@@ -151,11 +180,13 @@ static void add_peer(struct ae_table *table, const aether_owner *owner, aether_r
 
 static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic) {
     const aether_topic_metrics *figures = topic->figures;
+    char why[AE_TEXT_EVICTION];
     FILE *f = view->out->file;
     struct ae_table table;
 
     print_topic(f, topic);
     ae_text_totals(f, figures);
+    print_lanes(f, figures);
     if (figures->publisher_count + figures->subscriber_count == 0) {
         fprintf(f, "\nNobody is attached.\n");
         return ae_text_peers(view, figures);
@@ -172,7 +203,10 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
         const bool reliable = s->policy == AETHER_RELIABLE;
         add_peer(&table, &s->owner, reliable ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT,
                  (const uint64_t[6]){s->joined, s->next, s->lag, s->lost, s->aborted, 0});
-        ae_table_cell(&table, "%s", !reliable ? "-" : s->evictions != 0 ? "yes" : "no");
+        if (reliable && s->evictions != 0)
+            ae_table_cell(&table, "yes%s", ae_text_eviction(why, s->evict_reason, s->evict_held));
+        else
+            ae_table_cell(&table, "%s", reliable ? "no" : "-");
     }
     const int rc = ae_table_print(&table, view->out);
     return rc == 0 ? ae_text_peers(view, figures) : rc;

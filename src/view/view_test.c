@@ -80,6 +80,7 @@ static const aether_publisher_metrics publishers[] = {
      .loans = 1,
      .lane_bytes = 1 << 20,
      .lane_used = 1536,
+     .lane_fits = 3,
      .waits = AETHER_WAITS_SUBSCRIBER,
      .waited_ns = 1250000000,
      .tried_ns = AETHER_UNKNOWN,
@@ -123,6 +124,8 @@ static const aether_departed_metrics departed[] = {
      .role = AETHER_ROLE_RELIABLE,
      .died = 1,
      .evicted = 1,
+     .evict_reason = AETHER_EVICT_LANE,
+     .evict_held = 12582912,
      .left_ns = UINT64_C(1700000001000000000),
      .messages = 10,
      .lost = 1,
@@ -245,6 +248,7 @@ static void one_topic_as_text(void **state) {
         "unread        for up to 3.20 s; 1 subscriber is stuck\n"
         "latencies     since the topic was created: p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, "
         "max 656 ns; from 2 samples\n"
+        "lane of 'pub\\n' (pid 1234)  1.50 KiB of 1 MiB used, room for 3 of the largest\n"
         "\n"
         "ROLE           PID  CLIENT   JOINED  NEXT    LAG  LOST  ABORTED  FULL  EVICTED\n"
         "publisher     1234  pub\\n         5     9      -     -        -     2  -\n"
@@ -274,12 +278,15 @@ static void one_topic_as_text(void **state) {
         "damaged         -  ?         ?                         0    0 B      0     0 s  0               0       0  "
         "       0       -       -       -\n"
         "\n"
-        "DEPARTED   PID  CLIENT    LEFT                 HOW            MESSAGES  LOST  ABORTED  SKIPPED  STALLED "
-        " FULL\n"
-        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted        10     1        2        3        -  "
-        "   -\n"
-        "publisher    -  p         1970-01-01 00:00:00  closed               11     -        -        -  13.0 \u00b5s  "
-        "  12\n");
+        "DEPARTED   PID  CLIENT    LEFT                 HOW                                      MESSAGES  LOST  "
+        "ABORTED  "
+        "SKIPPED  STALLED  FULL\n"
+        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted: held 12 MiB of lane room        10     1       "
+        " 2  "
+        "      3        -     -\n"
+        "publisher    -  p         1970-01-01 00:00:00  closed                                         11     -        "
+        "-  "
+        "      -  13.0 \u00b5s    12\n");
     topic = plain_topic();
     topic.info.admits = (aether_publishers)9;
     topic.info.latency = (aether_latency_mode)9;
