@@ -6,7 +6,7 @@ DESTDIR ?=
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-observe test bench bench-peers bench-report bench-check bench-history models kill-campaign install uninstall lint \
+.PHONY: help build demo demo-observe test bench bench-peers bench-report bench-check bench-history models kill-campaign fail-campaign install uninstall lint \
 	clean deps-build deps-demo deps-test deps-bench deps-peers
 
 help: ## show this table
@@ -50,6 +50,12 @@ models: deps-test ## check the protocols' models and their mutants in full (half
 kill-campaign: deps-test build ## kill after every instruction, and at random, far more often than the tests (an hour)
 	@meson configure build -Dtests=enabled
 	@tools/kill-campaign.sh
+
+fail-campaign: deps-test build ## let each call into libc fail once, with each of its errors (ten minutes)
+	@meson configure build -Dtests=enabled
+	@ninja -C build --quiet all meson-test-prereq
+	@env AETHERD=build/cmd/aetherd AETHER_CLI=build/cmd/aether-cli TEST_BIN=build/tests \
+		tests/fail/run.py --all --record build/fail-campaign.jsonl
 
 install: build ## install to PREFIX (default /usr/local), below DESTDIR if that is set
 	@tools/install.sh build

@@ -146,8 +146,8 @@ run_pipes() {
     local count
     count=$(wc -l <"$data/records")
     create_topic flights/plain || fail "aether-cli topic create"
-    echo '$ aether-cli sub flights/plain --raw --count '"$count"' > received &'
-    "$cli" sub flights/plain --raw --count "$count" </dev/null >"$scratch/received" &
+    echo '$ aether-cli sub flights/plain --policy reliable --raw --count '"$count"' > received &'
+    "$cli" sub flights/plain --policy reliable --raw --count "$count" </dev/null >"$scratch/received" &
     helper=$!
     wait_until subscribed flights/plain || fail "aether-cli sub doesn't join"
     echo '$ aether-cli pub flights/plain < records'
@@ -179,8 +179,8 @@ run_crowd() {
         awk -v part=$part 'NR % 3 == part { print part ":" $0 }' "$data/records" >"$scratch/part$part"
     done
     create_topic flights/crowd || fail "aether-cli topic create"
-    echo '$ aether-cli sub flights/crowd --raw --exit-at-end > received &'
-    "$cli" sub flights/crowd --raw --exit-at-end --verbose </dev/null >"$scratch/received" &
+    echo '$ aether-cli sub flights/crowd --policy reliable --raw --exit-at-end > received &'
+    "$cli" sub flights/crowd --policy reliable --raw --exit-at-end --verbose </dev/null >"$scratch/received" &
     subscriber=$!
     helper=$subscriber
     wait_until subscribed flights/crowd || fail "aether-cli sub doesn't join"

@@ -11,7 +11,7 @@ import tempfile
 
 SOURCE = pathlib.Path(os.environ.get("SOURCE", pathlib.Path(__file__).parent.parent)).resolve()
 PARTS = ("include", "src", "cmd", "examples", "demo", "fuzz", "tests", "models", "bench", "docs/architecture.md",
-         "docs/memory-model.md", "meson.build")
+         "docs/memory-model.md", "docs/messages.md", "meson.build")
 
 
 def append(text):
@@ -52,6 +52,12 @@ CASES = [
      "there is no src/ring/joint.c"),
     ("a function that is gone", "check-docs.py", "docs/architecture.md", replace("`revoke()`", "`revolve()`"),
      "revolve() is in none"),
+    ("a message without a row", "check-messages.py", "src/base/socket.c",
+     append('static int f(void) { return ae_fail(-1, "a new text of %d", 1); }\n'), "no row for: a new text of N"),
+    ("a row without a message", "check-messages.py", "docs/messages.md", append("| `an old text` | so | so |\n"),
+     "no program says: an old text"),
+    ("a count that doesn't bend its noun", "check-messages.py", "src/base/socket.c",
+     append('static int f(void) { return ae_fail(-1, "out of %d topics", 1); }\n'), "not ok 2"),
     ("a version in a comment", "check-version.py", "src/base/error.c", append("/* since 0.4.1 */\n"), "src/base/error.c:"),
     ("an old version in the header", "check-version.py", "include/aether/error.h",
      replace("#define AETHER_VERSION_PATCH 0", "#define AETHER_VERSION_PATCH 99"), "not ok 1"),

@@ -46,8 +46,8 @@ start_daemon() {
     until_true daemon_answers || { echo "# the daemon doesn't start: $(tail -n 1 "$tmp/daemon.log")"; return 1; }
 }
 
-# has_joined PID: a subscriber has mapped its topic, and sleeps because nothing has come since. Best-effort subscribers
-# write nothing anywhere, so a topic shows only that one of them was admitted, a moment before it joins.
+# has_joined PID: a subscriber has mapped its topic, or its words if it waits for a publisher, and sleeps because nothing
+# has come since.
 has_joined() { grep -q '/aether-.*[.]log-' "/proc/$1/maps" && [ "$(sed 's/.*) //; s/ .*//' "/proc/$1/stat")" = S ]; }
 
 # ok NAME COMMAND...: one case, which passes if the command succeeds.
@@ -98,17 +98,19 @@ sys.exit((len(t["publishers"]) if sys.argv[1] == "publishers" else t["subscriber
 }
 until_peers() { until_true peers_are "$1" "$2" "$3"; }
 
-# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. Its pid is in $sub.
+# subscribe FILE TOPIC OPTION...: starts a subscriber that writes to FILE and waits until it has joined. It is reliable,
+# unless an option says otherwise. Its pid is in $sub.
 subscribe() {
     local file=$1 topic=$2
     shift 2
+    case "$*" in
+    *--policy*) ;;
+    *) set -- --policy reliable "$@" ;;
+    esac
     "$AETHER_CLI" sub "$topic" "$@" >"$file" 2>"$file.err" &
     sub=$!
     started+=("$sub")
-    case "$*" in
-    *best-effort* | *latest*) until_true has_joined "$sub" ;;
-    *) until_peers "$topic" reliable 1 ;;
-    esac
+    until_true has_joined "$sub" # a topic that no publisher has opened yet isn't among the topics
 }
 
 # ends_with PID STATUS: waits for the process, which must end with that status.

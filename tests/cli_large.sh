@@ -115,7 +115,8 @@ ok "--json isn't cut" json_rows out 'rows[2]["payload"] == "\u20ac" * 3000
     and __import__("base64").b64decode(rows[1]["payload_b64"]) == open("odd", "rb").read()'
 
 # ---- the end of a stream
-timeout 30 "$AETHER_CLI" sub end --exit-at-end --raw >copy &
+"$AETHER_CLI" topic create end || exit 1
+timeout 30 "$AETHER_CLI" sub end --policy reliable --exit-at-end --raw >copy &
 sub=$!
 started+=("$sub")
 until_peers end reliable 1

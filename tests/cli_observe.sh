@@ -122,10 +122,10 @@ ok "check: a bad window" checks 3 '^AETHER UNKNOWN - --window' --window 0
 
 # ---- names
 
-"$AETHER_CLI" sub named --raw --name "risk Ä\\" >/dev/null &
+"$AETHER_CLI" sub named --raw --policy reliable --name "risk Ä\\" >/dev/null &
 named_sub=$!
 started+=("$named_sub")
-until_peers named reliable 1
+until_true has_joined "$named_sub"
 "$AETHER_CLI" pub named m --name feed || exit 1
 ok "sub --name" rows "$named_sub in [r['pid'] for r in rows if r['client'] == 'risk Ä\\\\']" clients --json
 ok "pub --name" until_true rows "rows[0]['departed'][0]['client'] == 'feed'" topic info named --json
@@ -259,8 +259,23 @@ ok "a dead daemon: latency" until_true rows "0 < rows[0]['latency']['count'] and
 ok "a dead daemon: lag" rows "{r.get('topic') for r in rows} >= {'busy', 'held'}" lag --json
 ok "a dead daemon: hz" until_true rows "rows[0]['published_per_s'] > 0" hz busy --window 0.1 --count 1 --json
 ok "a dead daemon: clients" rows "$busy_pub in [r['pid'] for r in rows]" clients --json
+# notes ARGUMENT...: in text, one line of stderr says whose leavings follow; in JSON each object does.
+notes() {
+    run "$AETHER_CLI" "$@"
+    [ "$status" -eq 0 ] && [ -s "$tmp/out" ] &&
+        [ "$(cat "$tmp/err")" = "aether-cli: no aetherd runs at $AETHER_SOCKET: what follows is what pid $daemon left" ] || return
+    [ "$1" = stats ] || rows "len(rows) > 0 and all(r['daemon_running'] is False for r in rows)" "$@" --json
+}
+ok "a dead daemon: topic ls says so" notes topic ls
+ok "a dead daemon: stats says so" notes stats
+ok "a dead daemon: lag says so" notes lag
+ok "a dead daemon: hz says so" notes hz --window 0.1 --count 1
+ok "a dead daemon: clients says so" notes clients
+ok "a dead daemon: clients --departed says so" notes clients --departed
 ok "a dead daemon: topic info" rows "rows[0]['departed'][0]['pid'] == $held_pub" topic info held --json
 start_daemon || exit 1
+ok "a successor: nothing more is said" rows "all('daemon_running' not in r for r in rows)" topic ls --json
+ok "a successor: nothing more is said, text" shows '^busy ' topic ls
 ok "a successor: counters go on" until_true rows "rows[0]['published'] == 100000 and rows[0]['departed'][0]['pid'] == $held_pub" topic info held --json
 ok "a successor: check" until_true checks 0 '^AETHER OK'
 

@@ -31,9 +31,10 @@ ok "an idle daemon" stats "len(rows) == 1 and rows[0]['instance']['running'] is 
     and rows[0]['instance']['memory_bytes'] == 0 and 0 < rows[0]['instance']['uptime_s'] < 3600"
 ok "an idle daemon, text" shows "^aetherd at $AETHER_SOCKET: pid $daemon, up .*, 0 of [0-9]+ topics, 0 of [0-9]+ clients, 0 B\$"
 
-"$AETHER_CLI" sub b --raw >"$tmp/copy" &
-started+=($!)
-until_peers b reliable 1
+"$AETHER_CLI" sub b --raw --policy reliable >"$tmp/copy" &
+sub=$!
+started+=("$sub")
+until_true has_joined "$sub"
 "$AETHER_CLI" pub a --size 100 --rate 2000 &
 pub=$!
 started+=("$pub")

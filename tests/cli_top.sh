@@ -30,10 +30,10 @@ ok "--interval 0" refuses 2 "from 0.1 to 3600" top --interval 0
 ok "--batch 1.5" refuses 2 "a whole number" top --batch 1.5
 ok "--sort" refuses 2 "use rate, lag, age, loss, p99 or name" top --sort size
 
-"$AETHER_CLI" sub market/eur/usd --raw >/dev/null &
+"$AETHER_CLI" sub market/eur/usd --raw --policy reliable >/dev/null &
 sub=$!
 started+=("$sub")
-until_peers market/eur/usd reliable 1
+until_true has_joined "$sub"
 "$AETHER_CLI" pub market/eur/usd --size 100 --rate 1000 &
 pub=$!
 started+=("$pub")

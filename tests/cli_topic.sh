@@ -28,7 +28,7 @@ ok "ls of nothing" lists 'rows == []'
 ok "create" succeeds topic create a/b --max-message 100 --capacity 64
 ok "create again, the same" succeeds topic create a/b --max-message 100 --capacity 64
 ok "create again, as it is" succeeds topic create a/b
-ok "create again, another size" refuses 1 200 topic create a/b --max-message 200
+ok "create again, a larger size" succeeds topic create a/b --max-message 200
 ok "create with a bad capacity" refuses 2 "power of two" topic create c --capacity 100
 ok "create with all options" succeeds topic create all --max-message 1M --inline 120 --capacity 16 --lane 4M --slow evict --evict-lag 12 \
     --publishers unbiased --latency all --type 'std::quote:7:64'
@@ -42,8 +42,8 @@ ok "create with all options: ls" shows '^all .* evict  std::quote:7:64$' ls
 ok "create with all options: publishers" shows '^publishers +up to 64, unbiased; 0 attached, 0 since' info all
 ok "create with all options: latency" shows '^latency +measured with each message$' info all
 ok "create again, other latencies" refuses 1 "" topic create all --latency off
-ok "create again, other publishers" refuses 1 "exists as unbiased, not exclusive" topic create all --publishers exclusive
-ok "create again, another lane" refuses 1 "" topic create all --lane 8M
+ok "create again, other publishers" refuses 1 "states exclusive publishers: let them agree" topic create all --publishers exclusive
+ok "create again, a smaller lane" succeeds topic create all --lane 2M
 ok "create again, another type" refuses 1 "std::quote" topic create all --type other
 ok "create again, another policy" refuses 1 "" topic create all --slow evict --evict-lag 8
 ok "a type without version and size" succeeds topic create typed --type plain
@@ -57,12 +57,12 @@ ok "create with a lag out of range" refuses 2 "" topic create small --capacity 1
 ok "create with a preset" succeeds topic create fast --max-message 1K --preset throughput
 ok "create with a name that isn't UTF-8" succeeds topic create $'z\xff\e[2J'
 ok "ls --json" lists '[r.get("topic") for r in rows] == ["a/b", "fast", None]'
-ok "ls --json: figures" lists 'rows[0]["capacity"] == 64 and rows[0]["max_message"] == 100 and rows[0]["slot_size"] == 112
+ok "ls --json: figures" lists 'rows[0]["capacity"] == 64 and rows[0]["max_message"] == 200 and rows[0]["slot_size"] == 208
     and rows[0]["messages"] == 0 and rows[1]["capacity"] == 4096 and rows[1]["memory_bytes"] > 4 << 20'
 ok "ls --json: name" lists 'rows[2]["topic_b64"] == "ev8bWzJK"'
-ok "ls" shows '^a/b  .*0 .* 100 B .* 64 .* wait  later:1$' ls
+ok "ls" shows '^a/b  .*0 .* 200 B .* 64 .* wait  later:1$' ls
 ok "ls escapes" shows '^z\\xff\\x1b\[2J ' ls
-ok "info" shows '^ring +64 slots of 112 B, 7 KiB$' info a/b
+ok "info" shows '^ring +64 slots of 208 B, 13 KiB$' info a/b
 ok "info: publishers" shows '^publishers +up to 64 \(shared\); 0 attached' info a/b
 ok "info: memory" shows '^memory .* allocated now$' info a/b
 ok "info: plurals" shows '^found full +0 times$' info a/b
@@ -73,7 +73,7 @@ ok "rm" succeeds topic rm fast
 ok "rm again" refuses 4 "fast" topic rm fast
 ok "rm: it is gone" lists 'len(rows) == 2'
 
-"$AETHER_CLI" sub a/b --raw >"$tmp/sub1" &
+"$AETHER_CLI" sub a/b --raw --policy reliable >"$tmp/sub1" &
 started+=($!)
 sub1=$!
 "$AETHER_CLI" sub a/b --raw --policy best-effort >"$tmp/sub2" &
@@ -123,7 +123,7 @@ until_peers only publishers 1
 ok "exclusive: info" shows '^publishers +one at a time \(exclusive\); 1 attached, 1 since' info only
 ok "exclusive: a second publisher" refuses 1 "exclusive and has a publisher" pub only x
 ok "exclusive: it names the first" refuses 1 "pid $only" pub only x
-ok "exclusive: create as shared" refuses 1 "exists as exclusive, not shared" topic create only --publishers shared
+ok "exclusive: create as shared" refuses 1 "has exclusive publishers, as publisher" topic create only --publishers shared
 ok "exclusive: create without a choice takes it as it is" succeeds topic create only
 ok "exclusive: --json" informs only 'rows[0]["publishers_mode"] == "exclusive" and len(rows[0]["publishers"]) == 1'
 exec 7>&-

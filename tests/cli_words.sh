@@ -21,6 +21,7 @@ tells() {
 }
 
 version=$(meson introspect "$BUILD" --projectinfo | sed 's/.*"version": "\([^"]*\)".*/\1/')
+ok "help help" prints "Exit codes:" help help
 ok "help" prints "Exit codes:" help
 ok "--help" prints "Commands:" --help
 ok "--version" prints "aether-cli $version" --version
@@ -38,7 +39,7 @@ ok "help sub: --exit-at-end" prints "no publisher is attached any more" help sub
 full() { # ARGUMENT...: output that can't be written is an error
     "$AETHER_CLI" "$@" >/dev/full 2>"$tmp/err"
     status=$?
-    failed_with 1 "can't write the output: No space left on device"
+    failed_with 1 "can't write the output: No space left on device: free some room there"
 }
 for words in --version --help help "help sub" "sub --help" "topic --help" "help topic"; do
     # shellcheck disable=SC2086 # several words
@@ -65,6 +66,8 @@ ok "empty command" refuses 2 "unknown command" ""
 ok "command with control characters" refuses 2 '\x1b[2J\n' $'\e[2J\nforged'
 
 ok "unknown option" refuses 2 "did you mean --count" pub t m --cuont 3
+ok "far option" refuses 2 "unknown option '--last' of sub: see aether-cli help sub" sub t --last
+ok "--help with a value" refuses 2 "--help takes no value" sub t --help=x
 ok "option without a value" refuses 2 "--count N" pub t m --count
 ok "no topic" refuses 2 "usage: aether-cli pub TOPIC" pub
 ok "word too many" refuses 2 "one word too many" pub t m n

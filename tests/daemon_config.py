@@ -163,7 +163,7 @@ def case_full():
             with open("/dev/full", "wb") as full:
                 done = subprocess.run([program, option], stdout=full, stderr=subprocess.PIPE, env=ENV, check=False, text=True)
             assert done.returncode == 1 and done.stderr.count("\n") == 1, f"{program} {option}: {done}"
-            assert done.stderr == f"{os.path.basename(program)}: can't write the output: No space left on device\n", done.stderr
+            assert done.stderr == f"{os.path.basename(program)}: can't write the output: No space left on device: free some room there\n", done.stderr
 
 
 def case_sample():

@@ -439,7 +439,7 @@ def case_adopt():
         daemon.start()
         with Client(daemon.path) as client:
             refused(client.open(PUBLISHER, "t"), errno.EBUSY, "publisher", os.getpid())
-            refused(client.create("t", capacity=64), errno.EEXIST, 128)
+            refused(client.create("t", capacity=256), errno.EEXIST, "128 slots, as publisher 'publisher'", 256)
             assert lib.read_word(held.fds[lib.FD_CURSORS], lib.ACTIVE_OFF) == 1 << alive.record
             joined = client.open(RELIABLE, "t")
             assert joined.record == dead.record and joined.geometry_matches(held)
@@ -466,11 +466,12 @@ def case_adopt_stream():
         dead, alive = Helper(daemon.path, PUBLISHER, "dead"), Helper(daemon.path, PUBLISHER, "alive")
         daemon.kill()
         dead.end()
-        assert [lib.Stream(reply.fds[0]).open for reply in watched] == [1, 1], "no daemon has marked the death yet"
+        before = [lib.Stream(reply.fds[0]) for reply in watched]
+        assert [stream.open for stream in before] == [1, 1], "no daemon has marked the death yet"
         daemon.start()
         streams = [lib.Stream(reply.fds[0]) for reply in watched]
         assert [(stream.open, stream.died != 0) for stream in streams] == [(0, True), (1, False)]
-        assert streams[0].wake == 2
+        assert [now.wake > then.wake for now, then in zip(streams, before)] == [True, True], "who waits is woken"
         before = os.fstat(watched[0].fds[0]).st_blocks
         with Client(daemon.path) as client:
             successor = client.open(PUBLISHER, "dead", **config)
@@ -728,7 +729,7 @@ def case_small_shm():
         refused(client.create("big", max_message=1016, capacity=4096), errno.ENOSPC, "MiB", "/dev/shm")
         fitting = []
         while True:  # fill it up
-            reply = client.open(BEST_EFFORT, f"t{len(fitting)}", max_message=1016, capacity=128)
+            reply = client.open(PUBLISHER, f"t{len(fitting)}", max_message=1016, capacity=128)
             if reply.type == lib.ERROR:
                 break
             fitting.append(reply)
@@ -749,6 +750,7 @@ def case_small_shm():
         assert subscriber.type == lib.OPENED, subscriber.text
         refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 2 MiB", "/dev/shm")
         assert lib.Stream(subscriber.fds[0]).joins == 0
+        assert os.fstat(subscriber.fds[0]).st_size == 20480, "it still waits for a publisher"
         subscriber.close()
 
 

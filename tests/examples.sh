@@ -44,11 +44,12 @@ fails() {
 
 # ---- two processes ----
 
-# begin TOPIC PROGRAM ARGUMENT...: removes the topic, starts a subscriber of it, and waits until it is attached.
+# begin TOPIC PROGRAM ARGUMENT...: makes the topic anew, starts a subscriber of it, and waits until it is attached.
 begin() {
     local topic=$1 program=$2
     shift 2
     "$AETHER_CLI" topic rm "$topic" >/dev/null 2>&1
+    "$AETHER_CLI" topic create "$topic" || return 1
     "$EXAMPLES/$program" "$@" >"$tmp/sub.out" 2>"$tmp/sub.err" </dev/null &
     subscriber=$!
     started+=("$subscriber")
@@ -163,12 +164,12 @@ loans_frames() {
     end && ended_well "loan sub" && [ "$(wc -l <"$tmp/out")" -eq 16 ] && cmp "$tmp/published" "$tmp/out"
 }
 
-# The subscriber comes first, before the daemon, and creates the topic.
+# The subscriber comes first, before the daemon, and waits for the topic.
 quotes_from_the_start() {
     "$EXAMPLES/quotes" sub 2 >"$tmp/sub.out" 2>"$tmp/sub.err" </dev/null &
     subscriber=$!
     started+=("$subscriber")
-    start_daemon && until_peers examples/quotes/eurusd reliable 1 && quiet_pair quotes 2 && end && ended_well "quotes sub" &&
+    start_daemon && until_true has_joined "$subscriber" && quiet_pair quotes 2 && end && ended_well "quotes sub" &&
         diff - "$tmp/out" <<'TEXT' | sed 's/^/# /' && return "${PIPESTATUS[0]}"
 quote 0: 100 at 108000, 200 at 108002
 quote 1: 100 at 108001, 200 at 108003
@@ -193,6 +194,7 @@ fi
 ok "wait, with a type" waits_and_ends
 ok "wait, another type" refuses_other_type
 ok "loan" loans_frames
+ok "pipeline" prints "1000 frames by 3 workers without a copy, the bytes add up to 500500" pipeline 1000
 ok "latest" prints "nothing new
 sequence 0: price 100, 0 skipped
 sequence 4: price 104, 3 skipped

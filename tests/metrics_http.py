@@ -390,7 +390,8 @@ def case_document():
 def case_peers():
     """publishers and subscribers are in the document always, and have series only if they are asked for"""
     with Daemon() as daemon, Metrics(daemon.path, "--clients", "on") as named, Metrics(daemon.path) as plain:
-        subscriber = subprocess.Popen([metrics_lib.CLI, "sub", "t", "--socket", daemon.path], stdout=subprocess.DEVNULL)
+        subscriber = subprocess.Popen([metrics_lib.CLI, "sub", "t", "--policy", "reliable", "--socket", daemon.path],
+                                      stdout=subprocess.DEVNULL)
         try:
             lib.await_true(lambda: [1 for topic in plain.json()["topics"] for _ in topic["subscribers"]], "it subscribes")
             peer = plain.json()["topics"][0]["subscribers"][0]

@@ -43,7 +43,7 @@ def publisher(daemon, topic, rate=3000):
 
 
 def subscriber(daemon, topic, *options):
-    return Program(daemon, "sub", topic, *options)
+    return Program(daemon, "sub", topic, *(options or ("--policy", "reliable")))
 
 
 def real(metrics, hash=""):

@@ -57,7 +57,7 @@ class Traffic:
     def __init__(self, daemon):
         self.daemon = daemon
         self.running = []
-        self.start("sub", "t", "--count", "3000")
+        self.start("sub", "t", "--policy", "reliable", "--count", "3000")
         self.start("sub", "t", "--policy", "best-effort")
         lib.await_true(lambda: cli(daemon, "topic", "ls", "--json").count(b'"topic"') == 1, "subscribers have joined")
         lib.await_true(lambda: json.loads(cli(daemon, "topic", "info", "t", "--json"))["subscribers_by"]["best-effort"] == 1, "both")
@@ -214,7 +214,7 @@ def case_alerts():
     if not os.path.exists(RULES):
         raise lib.Skip("there are no rules")
     with Daemon() as daemon, Metrics(daemon.path) as metrics, Traffic(daemon) as traffic, Prometheus(metrics, RULES) as prometheus:
-        subscriber = traffic.start("sub", "held")
+        subscriber = traffic.start("sub", "held", "--policy", "reliable")
         lib.await_true(lambda: b'"held"' in cli(daemon, "topic", "ls", "--json"), "it has the topic")
         lib.await_true(lambda: json.loads(cli(daemon, "topic", "info", "held", "--json"))["subscribers_by"]["reliable"] == 1, "it has joined")
         assert prometheus.firing() == set()

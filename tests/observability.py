@@ -90,7 +90,7 @@ def scraped_names():
         cli(daemon, "topic", "create", "t", "--latency", "all")
         running = [subprocess.Popen([CLI, *words, "--socket", daemon.path], stdin=subprocess.DEVNULL,
                                     stdout=subprocess.DEVNULL)
-                   for words in (["sub", "t"], ["pub", "t", "--size", "8", "--rate", "1000"])]
+                   for words in (["sub", "t", "--policy", "reliable"], ["pub", "t", "--size", "8", "--rate", "1000"])]
         try:
             return lib.await_true(names, "a message has been received")
         finally:

@@ -22,7 +22,7 @@ check() {
     fi
 }
 
-echo "1..16"
+echo "1..22"
 # The prefix of this build stays: another one would link it anew, for the tests that run meanwhile.
 real=$(meson introspect "$BUILD" --buildoptions | sed 's/.*"name": "prefix", "value": "\([^"]*\)".*/\1/')
 install() { # DESTDIR [remove]
@@ -136,16 +136,63 @@ headers_clean() {
 }
 check "headers are clean under strict warnings of C++" headers_clean
 
+# The functions that the library exports and that aren't for the headers' own use.
 man_pages() {
-    [ -f "$prefix/share/man/man3/aether_publish.3" ] && [ -f "$prefix/share/man/man3/aether_metrics_close.3" ]
+    local name missing=0
+    for name in $(exports | sed 's/@.*//' | grep -v '^aether_detail_'); do
+        [ -f "$prefix/share/man/man3/$name.3" ] || { echo "no page for $name"; missing=1; }
+    done
+    for name in man1/aether-cli.1 man5/aetherd.conf.5 man8/aetherd.8 man7/aether.7 man3/aether.3; do
+        grep -qxF ".Os Aether $(flags --modversion)" "$prefix/share/man/$name" || { echo "no version in $name"; missing=1; }
+    done
+    [ -f "$prefix/share/man/man3/aether_publish.3" ] && [ "$missing" = 0 ]
 }
-check "there is a page of manual for each function" man_pages
+check "there is a page of manual for each function, and each page has the version" man_pages
+
+completions() {
+    [ -f "$prefix/share/bash-completion/completions/aether-cli" ] && [ -f "$prefix/share/zsh/site-functions/_aether-cli" ] &&
+        [ -f "$prefix/share/fish/vendor_completions.d/aether-cli.fish" ]
+}
+check "completions are where the shells look for them" completions
 
 remove_all() {
     local other="$scratch/with blanks/and more"
     install "$other" && [ "$(find "$other" -type f | wc -l)" = "$(find "$root" -type f | wc -l)" ] || return
     touch "$other$real/include/aether/mine.h" && install "$other" remove || return
     find "$other" -type f
-    [ "$(find "$other" -type f)" = "$other$real/include/aether/mine.h" ]
+    [ "$(find "$other" -type f)" = "$other$real/include/aether/mine.h" ] || return
+    rm "$other$real/include/aether/mine.h" && install "$other" && install "$other" remove || return
+    find "$other"
+    [ "$(find "$other")" = "$other" ]
 }
 check "a DESTDIR with blanks; everything is removed again, and nothing else" remove_all
+
+# A build of its own, because a PREFIX is a setting of the build. Without the optional parts and without optimisation it
+# takes a few seconds.
+blank="$scratch/a prefix"
+build_elsewhere() {
+    meson setup "$scratch/a build" "$SOURCE" -Dtests=disabled -Dmetrics=disabled -Dtop=disabled -Dbuildtype=plain &&
+        ninja -C "$scratch/a build"
+}
+elsewhere() { env -u DESTDIR PREFIX="$blank" "$SOURCE/tools/install.sh" "$scratch/a build" "$@"; }
+install_elsewhere() {
+    mkdir "$blank" && elsewhere && env -u LD_LIBRARY_PATH "$blank/bin/aether-cli" --version
+}
+compile_elsewhere() {
+    local flags
+    flags=$(PKG_CONFIG_PATH="$blank/lib/pkgconfig" pkg-config --cflags --libs aether) || return
+    eval "cc '$scratch/consumer.c' -o '$scratch/spaced' $flags" && LD_LIBRARY_PATH="$blank/lib" "$scratch/spaced" &&
+        cmake -S "$scratch" -B "$scratch/cmake spaced" -DCMAKE_PREFIX_PATH="$blank" && cmake --build "$scratch/cmake spaced" &&
+        "$scratch/cmake spaced/shared"
+}
+remove_elsewhere() {
+    elsewhere remove && find "$blank" && [ "$(find "$blank")" = "$blank" ]
+}
+check "a build directory with blanks" build_elsewhere
+check "a PREFIX with blanks" install_elsewhere
+sed -i "s/find_package(aether $other/find_package(aether $minor/" "$scratch/CMakeLists.txt"
+check "a PREFIX with blanks: pkg-config and CMake" compile_elsewhere
+check "a PREFIX with blanks: a directory that was there stays, and is empty again" remove_elsewhere
+rmdir "$blank"
+remove_made() { elsewhere && elsewhere remove && [ ! -e "$blank" ]; }
+check "a PREFIX that wasn't there is gone again" remove_made

@@ -13,7 +13,7 @@ import sys
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent).resolve()
 
 # Files that tell of the past, and lists of other projects' versions.
-OTHERS = re.compile(r"^(CHANGELOG\.md|LICENSE|meson\.build|bench/history/|bench/peers/|docs/benchmarks/|docs/benchmarks\.md|docs/decisions\.md"
+OTHERS = re.compile(r"^(CHANGELOG\.md|LICENSE|tests/checkers\.py|tools/check-version\.py|meson\.build|bench/history/|bench/peers/|docs/benchmarks/|docs/benchmarks\.md|docs/decisions\.md"
                     r"|models/loom/Cargo\.|.*\.(png|svg|ico)$)")
 # A version of three numbers from 0.1.0 on, or of two behind the project's name. Not in an address such as 10.0.1.2.
 VERSION = re.compile(r"(?<![\w.])0\.[1-9][0-9]*\.[0-9]+(?![\w.]*[0-9])|\b[Aa](?:ether|ETHER)[\w-]*[ _]v?0\.[1-9][0-9]?(?![0-9])")

@@ -99,6 +99,8 @@ need_test() {
     want "the tests of the screen of aether-cli top" tmux have tmux
     want "the tests of the page of aether-metrics" chromium have chromium
     want "the tests of the page of aether-metrics" fonts-dejavu-core test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+    want "the tests of the completion for zsh" zsh have zsh
+    want "the tests of the completion for fish" fish have fish
     # For the ring's code under loom. Debian's cargo and rustc are too old, but not those that build its web browsers.
     need cargo-web rust
     need rustc-web rust

@@ -2,31 +2,29 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # install.sh BUILD - installs a build to $PREFIX (default /usr/local), below $DESTDIR if that is set.
-# install.sh BUILD remove - removes the files of the same installation again, and the directories that are empty then.
+# install.sh BUILD remove - removes the files of the same installation again. Directories that are empty then are
+# removed, too, if they are below $DESTDIR, bear the name aether, or weren't there before this build was installed.
 # Both paths may hold blanks.
 set -eu
 build=$1
 prefix=$(realpath -m -- "${PREFIX:-/usr/local}")
 root=
 [ -z "${DESTDIR:-}" ] || root=$(realpath -m -- "$DESTDIR")
+made=$build/installed-directories # those that an installation has made, one a line
 
 # Sets the prefix, unless it is that of the build already: a change makes the next build link anew.
 present=$(meson introspect "$build" --buildoptions | python3 -c '
 import json, sys
 print(next(option["value"] for option in json.load(sys.stdin) if option["name"] == "prefix"))')
-[ "$prefix" = "$present" ] || meson configure "$build" -Dprefix="$prefix"
-
-if [ "${2:-}" != remove ]; then
-    DESTDIR=$root meson install -C "$build" ${NO_REBUILD:+--no-rebuild}
-    # The loader finds libraries in /usr/local/lib by its cache.
-    if [ -z "$root" ] && [ "$(id -u)" = 0 ]; then ldconfig; fi
-    exit
+if [ "$prefix" != "$present" ]; then
+    meson configure "$build" -Dprefix="$prefix"
+    ninja -C "$build" build.ninja >/dev/null # so that the list of files below is that of the new prefix
 fi
 
-# What an installation of this build would write, from Meson itself. So nothing is removed that it doesn't know.
-meson introspect "$build" --installed | ROOT=$root python3 -c '
+# What an installation of this build writes, from Meson itself: so nothing is removed that it doesn't know.
+files() {
+    meson introspect "$build" --installed | ROOT=$root python3 -c '
 import json, os, sys
-root, removed, directories = os.environ["ROOT"], 0, set()
 
 def pairs(source, target):
     """Files, also those of a directory that is installed as a whole."""
@@ -37,16 +35,36 @@ def pairs(source, target):
         yield target
 
 for source, installed in json.load(sys.stdin).items():
-    for path in pairs(source, root + installed):
-        if os.path.lexists(path):
-            os.unlink(path)
-            removed += 1
-        directories.add(os.path.dirname(path))
-for path in sorted(directories, key=len, reverse=True):
-    while "aether" in path[len(root):].split("/"):
-        try:
-            os.rmdir(path)
-        except OSError:
-            break
-        path = os.path.dirname(path)
-print(f"{removed} files removed")'
+    for path in pairs(source, os.environ["ROOT"] + installed):
+        print(path)'
+}
+
+# above: for each path of stdin, the directories that it is in, below $DESTDIR; each once, the innermost first.
+above() {
+    while IFS= read -r path; do
+        while path=${path%/*} && [ "$path" != "$root" ]; do printf '%s\n' "$path"; done
+    done | sort -ru
+}
+
+if [ "${2:-}" != remove ]; then
+    files | above | while IFS= read -r directory; do
+        [ -d "$directory" ] || printf '%s\n' "$directory"
+    done >>"$made"
+    DESTDIR=$root meson install -C "$build" ${NO_REBUILD:+--no-rebuild}
+    # The loader finds libraries in /usr/local/lib by its cache.
+    if [ -z "$root" ] && [ "$(id -u)" = 0 ]; then ldconfig; fi
+    exit
+fi
+
+removed=0
+while IFS= read -r path; do
+    [ -e "$path" ] || [ -L "$path" ] || continue
+    rm -f -- "$path"
+    removed=$((removed + 1))
+done < <(files)
+files | above | while IFS= read -r directory; do
+    if [ -n "$root" ] || [[ $directory/ == */aether/* ]] || grep -qxFs -- "$directory" "$made"; then
+        rmdir -- "$directory" 2>/dev/null || true
+    fi
+done
+echo "$removed files removed"

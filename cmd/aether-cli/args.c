@@ -148,7 +148,7 @@ static unsigned distance(const char *a, const char *b) {
 
 const char *args_nearest(const char *text, const char *const *candidates) {
     const char *nearest = NULL;
-    unsigned best = 3; /* a word with three or more edits isn't suggested */
+    unsigned best = 3; /* with three or more edits it isn't suggested */
 
     if (strlen(text) > WORD_MAX || text[0] == '\0')
         return NULL;
@@ -157,7 +157,9 @@ const char *args_nearest(const char *text, const char *const *candidates) {
         if (len > WORD_MAX)
             continue;
         const unsigned edits = distance(text, *candidates);
-        if (edits < best && edits < len - 1) {
+        if (edits == 0)
+            return NULL;
+        if (edits < best && edits * 2 < len) { /* less than half of the word: "test" isn't "last" */
             best = edits;
             nearest = *candidates;
         }
@@ -310,6 +312,8 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
     const struct args_option *option = find_option(spec, name, len, is_letter);
     if (option == NULL && !is_letter && len == 6 && memcmp(name, "socket", 6) == 0)
         option = &socket_option;
+    if (option == NULL && !is_letter && len == 4 && memcmp(name, "help", 4) == 0)
+        return cli_error(CLI_USAGE, "--help takes no value");
     if (option == NULL || (is_letter && name[1] != '\0'))
         return unknown_option(spec, word);
     if (option->given != NULL)
@@ -339,10 +343,18 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
     return ARGS_RUN;
 }
 
+static int (*print_table)(const struct args_spec *spec);
+
+void args_list_options(int (*print)(const struct args_spec *spec)) {
+    print_table = print;
+}
+
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]) {
     bool options = true;
     int count = 0;
 
+    if (print_table != NULL)
+        return print_table(spec);
     for (int i = 1; i < argc; i++) {
         if (options && strcmp(argv[i], "--") == 0) {
             options = false;

@@ -40,7 +40,7 @@ struct args_option {
     void *target;      /* holds the default before args_parse() */
     uint64_t min, max; /* COUNT, SIZE, NUMBER, INTERVAL: the range, both ends allowed */
     double fallback;
-    const char *const *choices; /* ends with NULL */
+    const char *const *choices; /* CHOICE: the values; TEXT: values that completions suggest, or NULL. Ends with NULL */
     const char *value;          /* the value's name in help: "BYTES"; NULL for flags */
     const char *help;           /* one line */
     bool *given;                /* set to true when the option is present; may be NULL */
@@ -67,6 +67,9 @@ struct args_spec {
  */
 int args_parse(const struct args_spec *spec, int argc, char **argv, const char *words[ARGS_WORDS_MAX + 1]);
 
+/* For a list of all options: from now on args_parse() reads no words, but returns what print returns. */
+void args_list_options(int (*print)(const struct args_spec *spec));
+
 /* Read the whole text. False: it doesn't have that form, or the value doesn't fit in the type. */
 bool args_count(const char *text, uint64_t *value);
 bool args_size(const char *text, uint64_t *bytes);
@@ -74,7 +77,10 @@ bool args_number(const char *text, double *value);
 bool args_time(const char *text, double *seconds);
 bool args_limits(const char *text, bool times, struct args_limits *limits);
 
-/* The candidate that was probably meant by text, or NULL if none is similar. candidates ends with NULL. */
+/*
+ * The candidate that was probably meant by text: one that at most two edits, and edits of less than half of it, turn
+ * text into. NULL if there is none, or text is a candidate itself. candidates ends with NULL.
+ */
 const char *args_nearest(const char *text, const char *const *candidates);
 
 /* Prints a command's help. */

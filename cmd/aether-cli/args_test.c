@@ -129,6 +129,11 @@ static void nearest(void **state) {
     assert_string_equal(args_nearest("shutodwn", words), "shutdown");
     assert_string_equal(args_nearest("pbu", words), "pub");
     assert_null(args_nearest("x", words));
+    assert_null(args_nearest("pub", words)); /* the word itself */
+    assert_string_equal(args_nearest("hepl", words), "help");
+    assert_null(args_nearest("hexx", words)); /* half of the word */
+    assert_string_equal(args_nearest("bxncx", words), "bench");
+    assert_null(args_nearest("bxxcx", words)); /* three edits */
     assert_null(args_nearest("", words));
     assert_null(args_nearest("publish-everything", words));
     memset(longest, 'a', sizeof longest - 1);

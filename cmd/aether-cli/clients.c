@@ -26,7 +26,7 @@ static int read_clients(aether_metrics *metrics, aether_client_metrics **list, s
             room = room > 0 ? room * 2 : 32;
             aether_client_metrics *more = realloc(*list, room * sizeof *more);
             if (more == NULL)
-                return cli_error(CLI_FAILURE, "out of memory for a list of %zu clients", room);
+                return cli_error(CLI_FAILURE, "out of memory for a list of the clients");
             *list = more;
         }
         const int rc = aether_metrics_client(metrics, &cursor, &(*list)[*count]);
@@ -40,7 +40,7 @@ static int read_clients(aether_metrics *metrics, aether_client_metrics **list, s
     return CLI_OK;
 }
 
-static int show(aether_metrics *metrics, const struct ae_view *view) {
+static int show(aether_metrics *metrics, struct ae_view view) {
     aether_instance_metrics instance;
     struct ae_view_clients clients = {0};
     aether_client_metrics *list = NULL;
@@ -48,11 +48,12 @@ static int show(aether_metrics *metrics, const struct ae_view *view) {
     const int rc = aether_metrics_begin(metrics, &instance);
     if (rc < 0)
         return inspect_error(rc);
+    view = note_daemon(view, &instance.daemon);
     int status = read_clients(metrics, &list, &clients.count);
     clients.list = list;
     clients.now_ns = instance.now_ns;
     if (status == CLI_OK)
-        status = out_check(view, ae_view_clients(view, &clients));
+        status = out_check(&view, ae_view_clients(&view, &clients));
     free(list);
     return status;
 }
@@ -79,7 +80,7 @@ static int read_departed(aether_metrics *metrics, struct ae_view_gone **list, si
             room = room * 2 + topic.departed_count;
             struct ae_view_gone *more = realloc(*list, room * sizeof *more);
             if (more == NULL)
-                return cli_error(CLI_FAILURE, "out of memory for a list of %zu publishers and subscribers", room);
+                return cli_error(CLI_FAILURE, "out of memory for a list of the publishers and subscribers");
             *list = more;
         }
         for (size_t i = 0; i < topic.departed_count; i++) {
@@ -95,17 +96,19 @@ static int read_departed(aether_metrics *metrics, struct ae_view_gone **list, si
     return CLI_OK;
 }
 
-static int show_departed(aether_metrics *metrics, const struct ae_view *view) {
+static int show_departed(aether_metrics *metrics, struct ae_view view) {
+    aether_instance_metrics instance;
     struct ae_view_departed departed = {0};
     struct ae_view_gone *list = NULL;
 
-    const int rc = aether_metrics_begin(metrics, NULL);
+    const int rc = aether_metrics_begin(metrics, &instance);
     if (rc < 0)
         return inspect_error(rc);
+    view = note_daemon(view, &instance.daemon);
     int status = read_departed(metrics, &list, &departed.count);
     departed.rows = list;
     if (status == CLI_OK)
-        status = out_check(view, ae_view_departed(view, &departed));
+        status = out_check(&view, ae_view_departed(&view, &departed));
     free(list);
     return status;
 }
@@ -137,7 +140,7 @@ int cmd_clients(int argc, char **argv) {
     const struct ae_view view = out_view(&output);
     status = metrics_open(&metrics);
     if (status == CLI_OK)
-        status = departed ? show_departed(metrics, &view) : show(metrics, &view);
+        status = departed ? show_departed(metrics, view) : show(metrics, view);
     aether_metrics_close(metrics);
     return status;
 }

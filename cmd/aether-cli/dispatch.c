@@ -62,9 +62,17 @@ static int unknown_word(const struct cli_command *commands, size_t count, const 
     return cli_error(CLI_USAGE, "unknown %s '%s%s%s': use %s", kind, parent, space, word, list);
 }
 
+static int (*print_commands)(const struct cli_command *commands, size_t count, const char *parent);
+
+void cli_walk_commands(int (*print)(const struct cli_command *commands, size_t count, const char *parent)) {
+    print_commands = print;
+}
+
 int cli_dispatch(const struct cli_command *commands, size_t count, const char *parent, int argc, char **argv) {
     const char *space = parent[0] != '\0' ? " " : "";
 
+    if (print_commands != NULL)
+        return print_commands(commands, count, parent);
     if (argc < 2)
         return cli_error(CLI_USAGE, "%s%sneeds a command: see aether-cli help%s%s", parent, space, space, parent);
     if (parent[0] != '\0' && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {

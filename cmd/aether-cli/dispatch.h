@@ -19,6 +19,9 @@ struct cli_command {
  */
 int cli_dispatch(const struct cli_command *commands, size_t count, const char *parent, int argc, char **argv);
 
+/* For a list of all commands: from now on cli_dispatch() runs none of them, but returns what print returns. */
+void cli_walk_commands(int (*print)(const struct cli_command *commands, size_t count, const char *parent));
+
 /* Prints the table for a help text. Returns the width of the first column, for lines that the caller adds. */
 int cli_list_commands(const struct cli_command *commands, size_t count);
 

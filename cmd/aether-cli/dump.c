@@ -2,6 +2,7 @@
 /* dump.c - writes each message to a hidden file and then renames the file. */
 #include "dump.h"
 #include "error.h"
+#include "output.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,19 +31,6 @@ void dump_close(struct dump *dump) {
         (void)close(dump->fd);
 }
 
-static bool write_all(int fd, const unsigned char *data, size_t len) {
-    while (len > 0) {
-        const ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        data += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* Renames the file, but never replaces a file. File systems without RENAME_NOREPLACE (NFS) need a link. */
 static int rename_new(int directory, const char *from, const char *to) {
     if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0)
@@ -65,9 +53,10 @@ int dump_message(const struct dump *dump, const aether_message *m, char path[DUM
     const int fd = openat(dump->fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
         return cli_error(CLI_FAILURE, "can't make '%s/%s': %s", dump->directory, temporary, strerror(errno));
-    bool done = write_all(fd, m->data, m->len);
+    const int rc = out_write_all(fd, m->data, m->len);
+    bool done = rc == 0;
     if (!done)
-        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", dump->directory, temporary, strerror(errno));
+        status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", dump->directory, temporary, strerror(-rc));
     if (close(fd) != 0 && done) { /* some file systems report a full quota only here */
         status = cli_error(CLI_FAILURE, "can't write '%s/%s': %s", dump->directory, temporary, strerror(errno));
         done = false;

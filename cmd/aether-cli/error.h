@@ -13,7 +13,8 @@ enum cli_exit {
     CLI_NO_DAEMON = 3,
     CLI_NO_TOPIC = 4,
     CLI_TOO_LARGE = 5,
-    CLI_FULL = 6
+    CLI_FULL = 6,
+    CLI_TIMEOUT = 7
 };
 
 /* Prints "aether-cli: ..." on stderr, escaped by ae_escape() so that it is one line, and returns status. */

@@ -27,7 +27,7 @@ static int show(const struct ae_view *view, const struct observer *observer, uin
     struct ae_view_topic_rates *topics = calloc(observer->count + 1, sizeof *topics);
     struct ae_view_rate *publishers = calloc(room, sizeof *publishers);
     if (topics == NULL || publishers == NULL) {
-        status = cli_error(CLI_FAILURE, "out of memory for the rates of %zu topics", observer->count);
+        status = cli_error(CLI_FAILURE, "out of memory for the rates of the topics");
         goto out;
     }
     for (size_t i = 0; i < observer->count; i++) {
@@ -49,10 +49,13 @@ out:
 }
 
 /* Shows count windows (0: without end). */
-static int run(struct observer *observer, const struct ae_view *view, const struct args_list *names, double seconds,
+static int run(struct observer *observer, struct ae_view view, const struct args_list *names, double seconds,
                uint64_t count) {
     uint64_t before_ns = cli_now_ns();
     int status = observer_pass(observer, names);
+
+    if (status == CLI_OK)
+        view = note_daemon(view, &observer->pass->instance.daemon);
 
     for (uint64_t i = 0; status == CLI_OK && (count == 0 || i < count); i++) {
         cli_sleep_until(before_ns + (uint64_t)(seconds * 1e9));
@@ -61,7 +64,7 @@ static int run(struct observer *observer, const struct ae_view *view, const stru
         const uint64_t now_ns = cli_now_ns();
         status = observer_pass(observer, names);
         if (status == CLI_OK)
-            status = show(view, observer, i, (double)(now_ns - before_ns) / 1e9);
+            status = show(&view, observer, i, (double)(now_ns - before_ns) / 1e9);
         before_ns = now_ns;
         if (!out_flush())
             break;
@@ -109,10 +112,9 @@ int cmd_hz(int argc, char **argv) {
     if (seconds < 0.01)
         return cli_error(CLI_USAGE, "--window: use a number of seconds from 0.01 to 86400");
     cli_catch_signals();
-    const struct ae_view view = out_view(&output);
     status = observer_open(&observer);
     if (status == CLI_OK)
-        status = run(&observer, &view, &names, seconds, count);
+        status = run(&observer, out_view(&output), &names, seconds, count);
     observer_close(&observer);
     return status;
 }

@@ -6,8 +6,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int inspect_error(int rc) {
+    struct stat status;
+
+    if (rc == -ENOENT && stat(cli_socket(), &status) == 0 && S_ISSOCK(status.st_mode))
+        return cli_error(CLI_NO_DAEMON,
+                         "no aetherd runs at %s, and this program's /dev/shm has nothing that one left there: start it "
+                         "with: %s",
+                         cli_socket(), cli_start_command());
     if (rc == -ENOENT)
         return cli_error(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
                          cli_socket(), cli_start_command());
@@ -74,4 +82,33 @@ void topics_free(struct topics *topics) {
     free(topics->list);
     topics->list = NULL;
     topics->count = 0;
+}
+
+static int by_waiting_name(const void *a, const void *b) {
+    return strcmp(((const aether_waiting_info *)a)->name, ((const aether_waiting_info *)b)->name);
+}
+
+int waiting_read(aether_inspector *inspector, struct waiting *waiting) {
+    uint32_t cursor = 0;
+    size_t room = 0;
+    int rc;
+
+    *waiting = (struct waiting){.list = NULL};
+    for (;;) {
+        if (waiting->count == room) {
+            room = room > 0 ? room * 2 : 8;
+            aether_waiting_info *more = realloc(waiting->list, room * sizeof *more);
+            if (more == NULL)
+                return cli_error(CLI_FAILURE, "out of memory for the list of topics");
+            waiting->list = more;
+        }
+        rc = aether_inspect_waiting(inspector, &cursor, &waiting->list[waiting->count]);
+        if (rc <= 0)
+            break;
+        waiting->count++;
+    }
+    if (rc < 0)
+        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+    qsort(waiting->list, waiting->count, sizeof *waiting->list, by_waiting_name);
+    return CLI_OK;
 }

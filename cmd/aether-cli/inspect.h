@@ -19,6 +19,15 @@ struct topics {
     size_t count;
 };
 
+/* Topics for which subscribers wait, sorted by name. The caller frees waiting->list, also if reading failed. */
+struct waiting {
+    aether_waiting_info *list;
+    size_t count;
+};
+
+/* CLI_OK, or reports the error. */
+int waiting_read(aether_inspector *inspector, struct waiting *waiting);
+
 /* Reads all topics. CLI_OK, or reports the error; *topics is then empty. */
 int topics_read(aether_inspector *inspector, struct topics *topics);
 void topics_free(struct topics *topics);

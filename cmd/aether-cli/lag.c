@@ -55,7 +55,7 @@ static int collect(const struct observer *observer, struct rows *rows) {
         room += observer->topics[i]->figures.subscriber_count;
     rows->list = calloc(room, sizeof *rows->list);
     if (rows->list == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for %zu subscribers", room);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the subscribers");
     for (size_t i = 0; i < observer->count; i++) {
         const aether_topic_metrics *topic = &observer->topics[i]->figures;
         for (size_t j = 0; j < topic->subscriber_count; j++)
@@ -97,14 +97,15 @@ int cmd_lag(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    const struct ae_view view = out_view(&output);
     status = observer_open(&observer);
     if (status == CLI_OK)
         status = observer_pass(&observer, &names);
     if (status == CLI_OK)
         status = collect(&observer, &rows);
-    if (status == CLI_OK)
+    if (status == CLI_OK) {
+        const struct ae_view view = note_daemon(out_view(&output), &observer.pass->instance.daemon);
         status = show(&view, &rows);
+    }
     free(rows.list);
     observer_close(&observer);
     return status;

@@ -46,7 +46,7 @@ static int read_topic(aether_metrics *metrics, const char *name, struct reading 
     const size_t count = reading->topic.subscriber_count;
     reading->subscribers = calloc(count + 1, sizeof *reading->subscribers);
     if (reading->subscribers == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for %zu subscribers", count);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the subscribers");
     if (count > 0)
         memcpy(reading->subscribers, reading->topic.subscribers, count * sizeof *reading->subscribers);
     return CLI_OK;
@@ -74,7 +74,7 @@ static int show(const struct ae_view *view, const struct request *request, uint6
     double seconds = 0;
 
     if (recent == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for %zu subscribers", count);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the subscribers");
     for (size_t i = 0; i < count; i++)
         recent[i] = now->subscribers[i];
     if (before != NULL) {

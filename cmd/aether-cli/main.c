@@ -2,6 +2,7 @@
 /* main.c - the commands, help, and the options before a command. */
 #include "args.h"
 #include "commands.h"
+#include "complete.h"
 #include "daemon.h"
 #include "dispatch.h"
 #include "error.h"
@@ -46,6 +47,7 @@ static void print_help(void) {
            "  4  no such topic\n"
            "  5  a message is larger than the topic takes\n"
            "  6  the ring was full for longer than --wait\n"
+           "  7  a time was over before what was asked for had come\n"
            "  129, 130, 143  ended by SIGHUP (only top), SIGINT, SIGTERM\n");
 }
 
@@ -55,7 +57,7 @@ static int run_help(int argc, char **argv) {
     char *words[4];
     int count = 0;
 
-    if (argc == 1) {
+    if (argc == 1 || (argc == 2 && strcmp(argv[1], "help") == 0)) {
         print_help();
         return CLI_OK;
     }
@@ -80,6 +82,12 @@ static int read_globals(int argc, char **argv, int *first) {
         if (strcmp(argv[i], "--version") == 0) {
             printf("aether-cli %s\n", aether_version());
             return CLI_OK;
+        }
+        if (strcmp(argv[i], "--options-json") == 0)
+            return complete_print_tables(all_commands, COMMAND_COUNT);
+        if (strcmp(argv[i], "--topics") == 0) {
+            const int set = cli_set_socket(path);
+            return set == CLI_OK ? complete_print_topics() : set;
         }
         if (strncmp(argv[i], "--socket=", 9) == 0) {
             path = argv[i] + 9;

@@ -83,13 +83,20 @@ int observer_pass(struct observer *observer, const struct args_list *names) {
     const struct ae_watch_topic **topics =
         realloc(observer->topics, (pass->selected_count + 1) * sizeof(const struct ae_watch_topic *));
     if (topics == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for a list of %zu topics", pass->selected_count);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the topics");
     observer->topics = topics;
     for (size_t i = 0; i < pass->selected_count; i++) {
         if (is_named(names, pass->selected[i]->figures.info.name))
             topics[observer->count++] = pass->selected[i];
     }
     return check_names(observer, names);
+}
+
+struct ae_view note_daemon(struct ae_view view, const aether_daemon_info *daemon) {
+    view.orphaned = !daemon->running;
+    if (view.orphaned && view.form != &ae_json_form)
+        (void)cli_error(CLI_OK, "no aetherd runs at %s: what follows is what pid %u left", cli_socket(), daemon->pid);
+    return view;
 }
 
 uint32_t evicted_count(const aether_topic_metrics *topic) {

@@ -4,6 +4,7 @@
 #define AETHER_CLI_OBSERVE_H
 
 #include "args.h"
+#include "view/view.h"
 #include "watch/watch.h"
 #include <aether/aether.h>
 #include <aether/metrics.h>
@@ -32,6 +33,12 @@ void observer_close(struct observer *observer);
  * isn't there.
  */
 int observer_pass(struct observer *observer, const struct args_list *names);
+
+/*
+ * The view for what was read of an instance. If no aetherd runs, it says on stderr whose leavings will be shown; JSON
+ * objects say so themselves.
+ */
+struct ae_view note_daemon(struct ae_view view, const aether_daemon_info *daemon);
 
 /* The number of a topic's subscribers that publishers have evicted. */
 uint32_t evicted_count(const aether_topic_metrics *topic);

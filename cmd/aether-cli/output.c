@@ -3,25 +3,84 @@
 #include "output.h"
 #include "error.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #define BUFFER_BYTES 65536
 
 static struct ae_out out;
+static FILE *terminal;
 
+/*
+ * If a program is started with a standard descriptor closed, its first open would get that number, and its output would
+ * go into a socket or a shared object. So such a descriptor is opened, but in the direction in which it isn't used:
+ * reads and writes fail with EBADF, as they should.
+ */
+static void occupy_standard_descriptors(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            (void)open("/", O_PATH);
+    }
+}
+
+int out_write_all(int fd, const void *data, size_t len) {
+    const char *next = data;
+
+    while (len > 0) {
+        const ssize_t n = write(fd, next, len);
+        if (n > 0) {
+            next += n;
+            len -= (size_t)n;
+        } else if (n < 0 && errno == EAGAIN) {
+            struct pollfd item = {.fd = fd, .events = POLLOUT};
+            (void)poll(&item, 1, -1);
+        } else if (n == 0 || errno != EINTR) {
+            return n == 0 ? -EIO : -errno;
+        }
+    }
+    return 0;
+}
+
+/* The buffer's content, when it is full or flushed. After an error nothing more is written, so output has no hole. */
+static ssize_t write_out(void *cookie, const char *data, size_t len) {
+    (void)cookie;
+    if (out.error == 0)
+        out.error = -out_write_all(STDOUT_FILENO, data, len);
+    return out.error == 0 ? (ssize_t)len : 0;
+}
+
+/* stdio itself gives up, and loses what it can't write, if stdout is non-blocking and full. */
 void out_init(void) {
     static char buffer[BUFFER_BYTES];
 
+    occupy_standard_descriptors();
+    terminal = stdout;
+    FILE *stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_out});
+    if (stream != NULL)
+        stdout = stream;
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     ae_out_init(&out, stdout);
+    out.terminal = isatty(STDOUT_FILENO) == 1;
+}
+
+FILE *out_terminal(void) {
+    return terminal;
 }
 
 bool out_failed(void) {
     return ae_out_failed(&out);
+}
+
+bool out_closed(void) {
+    struct pollfd item = {.fd = STDOUT_FILENO};
+
+    return poll(&item, 1, 0) == 1 && (item.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 bool out_flush(void) {
@@ -36,13 +95,16 @@ bool out_utf8(void) {
 unsigned out_columns(void) {
     struct winsize size;
 
-    return ioctl(fileno(stdout), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 int out_status(void) {
-    if (ae_out_flush(&out) || out.error == EPIPE)
+    /* A socket whose other end was closed with something unread in it says ECONNRESET. */
+    if (ae_out_flush(&out) || out.error == EPIPE || out.error == ECONNRESET)
         return CLI_OK;
-    return cli_error(CLI_FAILURE, "can't write the output: %s", strerror(out.error));
+    return cli_error(CLI_FAILURE, "can't write the output: %s%s",
+                     out.error == EBADF ? "stdout isn't open for writing" : strerror(out.error),
+                     out.error == ENOSPC ? ": free some room there" : "");
 }
 
 struct ae_view out_view(const struct out_options *options) {

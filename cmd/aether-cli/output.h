@@ -2,6 +2,8 @@
 /*
  * output.h - the output of aether-cli: stdout, with a large buffer, and the view that shows a command's records.
  *
+ * stdout may be anything: a file, pipe, socket, terminal; blocking or not; closed. Writes block while it takes nothing.
+ *
  * After a failed write out_failed() returns true. A loop then ends, and main() reports the error by out_status().
  */
 #ifndef AETHER_CLI_OUTPUT_H
@@ -14,9 +16,15 @@
 void out_init(void);  /* once, at the start of main() */
 bool out_flush(void); /* false: a write to stdout has failed, now or before */
 bool out_failed(void);
+/* True if stdout's other end is closed, so that a write would fail. */
+bool out_closed(void);
+FILE *out_terminal(void);   /* stdout for a library that needs its descriptor and buffers by itself */
 bool out_utf8(void);        /* does the locale of the environment show UTF-8? */
 unsigned out_columns(void); /* of the terminal at stdout; else 80 */
 int out_status(void); /* flushes. CLI_OK, also if a pipe's other end is closed; else reports the error: CLI_FAILURE */
+
+/* Writes all of it, however little the descriptor takes at a time. 0, or a negative errno. */
+int out_write_all(int fd, const void *data, size_t len);
 
 /* ---- the form of the output -------------------------------------------------------------------------------------- */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pub.c - publishes its argument, files, the lines of stdin, or generated messages. */
+/* pub.c - publishes its argument, files, the messages in stdin, or generated messages. */
 #include "args.h"
 #include "commands.h"
 #include "daemon.h"
 #include "error.h"
 #include "pub_files.h"
-#include "pub_lines.h"
+#include "pub_stdin.h"
 #include "sender.h"
 #include "signals.h"
 #include "topic_options.h"
@@ -15,10 +15,11 @@
 
 struct pub {
     struct sender sender;
-    const char *message; /* NULL: files, lines of stdin or generated messages */
+    const char *message; /* NULL: files, messages in stdin or generated messages */
     struct args_list files;
     bool from_files;
     bool generate;
+    bool null, frame; /* what separates the messages in stdin; neither: newlines */
     uint64_t size;    /* of generated messages */
     const char *name; /* of the client; NULL: the default */
 };
@@ -114,7 +115,7 @@ static int run(struct pub *pub, const aether_topic_config *config) {
     else if (pub->from_files)
         status = pub_files(s, &pub->files);
     else
-        status = pub_lines(s);
+        status = pub_stdin(s, pub->frame ? FRAMES_LENGTHS : pub->null ? FRAMES_NULLS : FRAMES_LINES);
     sender_show_summary(s);
     aether_publisher_close(s->publisher);
 out:
@@ -130,13 +131,15 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
          .value = "PATH",
          .given = &pub->from_files,
          .help = "publish each file as one message: PATH and all words after TOPIC; - is stdin"},
+        OPTION_NULL(pub->null, "the messages in stdin end with NUL, not with a newline"),
+        OPTION_FRAME(pub->frame, "each message in stdin follows its length, 32 bits, little-endian: sub --frame"),
         {.name = "count",
          .kind = ARGS_COUNT,
          .target = &pub->sender.count,
          .min = 1,
          .max = UINT64_MAX,
          .value = "N",
-         .help = "publish MESSAGE N times; with files, lines or --size, stop after N"},
+         .help = "publish MESSAGE N times; with files, stdin or --size, stop after N"},
         {.name = "rate",
          .kind = ARGS_NUMBER,
          .target = &pub->sender.rate,
@@ -191,6 +194,22 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
         pub->sender.topic = words[0];
     return status;
 }
+
+/* At most one source of messages. CLI_OK, or reports the error. */
+static int check_source(const struct pub *pub) {
+    const char *names[] = {"MESSAGE", "--file", "--size", "-0", "--frame"};
+    const bool given[] = {pub->message != NULL, pub->from_files, pub->generate, pub->null, pub->frame};
+    const char *first = NULL;
+
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+        if (given[i] && first != NULL)
+            return cli_error(CLI_USAGE, "pub takes %s or %s, not both", first, names[i]);
+        if (given[i])
+            first = names[i];
+    }
+    return CLI_OK;
+}
+
 int cmd_pub(int argc, char **argv) {
     struct pub pub = {.sender = {.wait = SENDER_WAIT_FOREVER}};
     struct topic_options topic = {0};
@@ -206,9 +225,7 @@ int cmd_pub(int argc, char **argv) {
         pub.message = pub.files.items[0];
         pub.files.count = 0;
     }
-    if (pub.generate && (pub.message != NULL || pub.from_files))
-        return cli_error(CLI_USAGE, "pub takes %s or --size, not both", pub.message != NULL ? "MESSAGE" : "--file");
-    if ((status = topic_options_read(&topic)) != CLI_OK)
+    if ((status = check_source(&pub)) != CLI_OK || (status = topic_options_read(&topic)) != CLI_OK)
         return status;
     return run(&pub, &topic.config);
 }

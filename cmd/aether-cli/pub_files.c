@@ -2,6 +2,7 @@
 /* pub_files.c - reads files into loans, so that their content isn't copied again. */
 #include "pub_files.h"
 #include "error.h"
+#include "input.h"
 #include "signals.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -39,16 +40,14 @@ int pub_files_check(const struct args_list *files, uint64_t *largest) {
 
 /* Reads len bytes, or to the end of the file. *got: the bytes read. CLI_OK; or a status that ends the command. */
 static int read_fully(const char *path, int fd, unsigned char *data, size_t len, size_t *got) {
-    *got = 0;
-    while (*got < len) {
-        if (!cli_wait_readable(fd))
+    size_t n = 1;
+
+    for (*got = 0; *got < len && n > 0; *got += n) {
+        const int rc = input_read(fd, data + *got, len - *got, &n);
+        if (rc == -EINTR)
             return cli_signal_status();
-        const ssize_t n = read(fd, data + *got, len - *got);
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return no_file(path, strerror(errno));
-        *got += n > 0 ? (size_t)n : 0;
+        if (rc < 0)
+            return no_file(path, input_error(rc));
     }
     return CLI_OK;
 }

@@ -39,39 +39,54 @@ int cli_signal_status(void) {
     return 128 + (int)cli_signal;
 }
 
-uint64_t cli_now_ns(void) {
+static uint64_t read_clock(clockid_t clock) {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t cli_now_ns(void) {
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t cli_realtime_ns(void) {
+    return read_clock(CLOCK_REALTIME);
+}
+
 /* A poll() that misses no signal: SIGINT and SIGTERM are blocked from the test of cli_signal until the kernel waits. */
-static bool wait_for(int fd, const struct timespec *timeout) {
-    struct pollfd item = {.fd = fd, .events = POLLIN};
+static bool wait_until(struct pollfd *items, nfds_t count, uint64_t deadline_ns) {
+    const uint64_t now = cli_now_ns();
+    const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+    const struct timespec timeout = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
     sigset_t set, saved;
     bool ready = false;
 
     stop_signals(&set);
     sigprocmask(SIG_BLOCK, &set, &saved);
     if (cli_signal == 0)
-        ready = ppoll(&item, 1, timeout, &wait_mask) > 0;
+        ready = ppoll(items, count, deadline_ns != UINT64_MAX ? &timeout : NULL, &wait_mask) > 0;
     sigprocmask(SIG_SETMASK, &saved, NULL);
     return ready;
 }
 
 void cli_sleep_until(uint64_t deadline_ns) {
-    for (uint64_t now = cli_now_ns(); now < deadline_ns && cli_signal == 0; now = cli_now_ns()) {
-        const uint64_t left = deadline_ns - now;
-        const struct timespec timeout = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
-        wait_for(-1, &timeout);
-    }
+    while (cli_now_ns() < deadline_ns && cli_signal == 0)
+        wait_until(NULL, 0, deadline_ns);
 }
 
 bool cli_wait_readable(int fd) {
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+
     while (cli_signal == 0) {
-        if (wait_for(fd, NULL))
+        if (wait_until(&item, 1, UINT64_MAX))
             return true;
     }
     return false;
+}
+
+void cli_wait_for(int fd, int output, uint64_t deadline_ns) {
+    struct pollfd items[] = {{.fd = fd, .events = POLLIN}, {.fd = output}};
+
+    wait_until(items, 2, deadline_ns);
 }

@@ -23,10 +23,17 @@ void cli_init_signals(void);
 void cli_catch_signals(void);
 int cli_signal_status(void); /* 128 + cli_signal */
 
-uint64_t cli_now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t cli_now_ns(void);      /* CLOCK_MONOTONIC */
+uint64_t cli_realtime_ns(void); /* CLOCK_REALTIME: only to be shown */
 
 /* Sleeps until an instant of cli_now_ns(), or until a signal has been caught. */
 void cli_sleep_until(uint64_t deadline_ns);
+
+/*
+ * Waits until fd can be read, the other end of `output` is closed, an instant of cli_now_ns() (UINT64_MAX: none) is
+ * reached, or a signal has been caught.
+ */
+void cli_wait_for(int fd, int output, uint64_t deadline_ns);
 
 /* Waits until fd can be read (at once if it is a file or has ended), or until a signal has been caught: false. */
 bool cli_wait_readable(int fd);

@@ -28,7 +28,7 @@ static int show_sample(const struct ae_view *view, bool watch, uint64_t index, d
     struct ae_view_topic *topics = calloc(observer->count + 1, sizeof *topics);
 
     if (topics == NULL)
-        return cli_error(CLI_FAILURE, "out of memory for a list of %zu topics", observer->count);
+        return cli_error(CLI_FAILURE, "out of memory for a list of the topics");
     for (size_t i = 0; i < observer->count; i++) {
         const struct ae_watch_topic *topic = observer->topics[i];
         topics[i] = (struct ae_view_topic){.info = topic->figures.info,
@@ -51,11 +51,13 @@ static int show_sample(const struct ae_view *view, bool watch, uint64_t index, d
 }
 
 /* Shows count samples (0: without end), one in watch seconds. */
-static int show_samples(struct observer *observer, const struct ae_view *view, bool watch, double seconds,
-                        uint64_t count) {
+static int show_samples(struct observer *observer, struct ae_view view, bool watch, double seconds, uint64_t count) {
     const struct args_list all = {0};
     uint64_t wait_ns = FIRST_NS, taken_ns = cli_now_ns();
     int status = observer_pass(observer, &all);
+
+    if (status == CLI_OK)
+        view = note_daemon(view, &observer->pass->instance.daemon);
 
     for (uint64_t i = 0; status == CLI_OK && (count == 0 || i < count); i++) {
         cli_sleep_until(taken_ns + wait_ns);
@@ -65,7 +67,7 @@ static int show_samples(struct observer *observer, const struct ae_view *view, b
         taken_ns = cli_now_ns();
         status = observer_pass(observer, &all);
         if (status == CLI_OK)
-            status = show_sample(view, watch, i, (double)(taken_ns - before_ns) / 1e9, observer);
+            status = show_sample(&view, watch, i, (double)(taken_ns - before_ns) / 1e9, observer);
         if (!out_flush())
             break;
         wait_ns = (uint64_t)(seconds * 1e9);
@@ -117,10 +119,9 @@ int cmd_stats(int argc, char **argv) {
     if (!watch && count != 0)
         return cli_error(CLI_USAGE, "stats takes --count with --watch only");
     cli_catch_signals();
-    const struct ae_view view = out_view(&output);
     status = observer_open(&observer);
     if (status == CLI_OK)
-        status = show_samples(&observer, &view, watch, seconds, watch ? count : 1);
+        status = show_samples(&observer, out_view(&output), watch, seconds, watch ? count : 1);
     observer_close(&observer);
     return status;
 }

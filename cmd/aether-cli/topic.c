@@ -9,33 +9,63 @@
 #include "observe.h"
 #include "output.h"
 #include "topic_options.h"
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* Shows the topics, unless only those for which subscribers wait are asked for. */
+static int show_topics(aether_inspector *inspector, const struct ae_view *view) {
+    struct topics topics;
+
+    int status = topics_read(inspector, &topics);
+    if (status == CLI_OK)
+        status = out_check(view, ae_view_topics(view, topics.list, topics.count));
+    topics_free(&topics);
+    return status;
+}
+
+static int show_waiting(aether_inspector *inspector, const struct ae_view *view) {
+    struct waiting waiting;
+
+    int status = waiting_read(inspector, &waiting);
+    if (status == CLI_OK)
+        status = out_check(view, ae_view_waiting(view, waiting.list, waiting.count));
+    free(waiting.list);
+    return status;
+}
 
 static int topic_ls(int argc, char **argv) {
     struct out_options output = {0};
-    const struct args_option options[] = {OPTION_JSON(output, "one object a line for each topic")};
-    const struct args_spec spec = {.command = "topic ls",
-                                   .words = "",
-                                   .options = options,
-                                   .option_count = 1,
-                                   .summary =
-                                       "Lists the topics. Reads shared memory only, so it works beside a dead daemon."};
+    bool waiting = false;
+    const struct args_option options[] = {
+        {.name = "waiting",
+         .kind = ARGS_FLAG,
+         .target = &waiting,
+         .help = "only the topics for which subscribers wait because no publisher has opened them yet"},
+        OPTION_JSON(output, "one object a line for each topic")};
+    const struct args_spec spec = {
+        .command = "topic ls",
+        .words = "",
+        .options = options,
+        .option_count = sizeof options / sizeof options[0],
+        .summary = "Lists the topics, and below them those for which subscribers wait, which --json shows only with\n"
+                   "--waiting. Reads shared memory only, so it works beside a dead daemon."};
     const char *words[ARGS_WORDS_MAX + 1];
     aether_inspector *inspector;
-    struct topics topics;
+    aether_daemon_info daemon;
 
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    const struct ae_view view = out_view(&output);
     status = inspect_open(&inspector);
     if (status != CLI_OK)
         return status;
-    status = topics_read(inspector, &topics);
+    (void)aether_inspect_daemon(inspector, &daemon);
+    const struct ae_view view = note_daemon(out_view(&output), &daemon);
+    if (!waiting)
+        status = show_topics(inspector, &view);
+    if (status == CLI_OK && (waiting || !output.json))
+        status = show_waiting(inspector, &view);
     aether_inspect_close(inspector);
-    if (status != CLI_OK)
-        return status;
-    status = out_check(&view, ae_view_topics(&view, topics.list, topics.count));
-    topics_free(&topics);
     return status;
 }
 
@@ -103,7 +133,7 @@ static int topic_create(int argc, char **argv) {
          .min = 4096,
          .max = UINT64_C(1) << 31,
          .value = "SIZE",
-         .help = "a publisher's room for longer messages, a power of two; default: two of the longest or more"},
+         .help = "a publisher's room for longer messages, a power of two; default: 8 of the longest or more"},
         OPTION_PRESET(o),
         OPTION_PUBLISHERS(o),
         {.name = "slow",

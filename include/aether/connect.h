@@ -26,6 +26,20 @@ extern "C" {
  */
 typedef struct aether_client aether_client;
 
+struct aether_publisher; /* publish.h */
+struct aether_stall;     /* publish.h */
+
+/*
+ * Is called when a publisher of the client has found no room for `stall_after_ns`, and again after twice that time, four
+ * times, and so on, as long as it goes on trying: in aether_publish_wait(), in another call that waits, or in a loop on
+ * AETHER_FULL. *stall, which says whom it waits for, is valid until the handler returns.
+ *
+ * It runs in the thread that uses the publisher, inside of that call, and no lock is held: it may open and close other
+ * handles of the client, and take its time. Of this publisher it may only call aether_publisher_stall(),
+ * aether_publisher_subscribers() and aether_publisher_next(); it mustn't disconnect the client.
+ */
+typedef void aether_stall_handler(void *context, struct aether_publisher *publisher, const struct aether_stall *stall);
+
 /*
  * Zero-initialise, then set what you need: { .name = "quotes" }. Both texts are NUL-terminated; they are copied, and
  * are the caller's again when aether_connect() returns.
@@ -35,6 +49,9 @@ typedef struct aether_connect_options {
     const char *socket_path;
     /* the client's name in `aether-cli topic info`; NULL: the program's file name. Bytes after the 63rd are left out */
     const char *name;
+    aether_stall_handler *on_stall; /* NULL: none */
+    void *stall_context;            /* passed to on_stall */
+    uint64_t stall_after_ns;        /* 0: one second */
     /*
      * how long aether_connect() waits for a daemon that isn't there yet, in nanoseconds; 0: not at all, AETHER_FOREVER:
      * without end. It sleeps meanwhile, and connects as soon as the daemon listens

@@ -76,9 +76,8 @@ typedef struct aether_idle_state {
 void aether_idle_init(aether_idle_state *idle, aether_idle_strategy strategy, uint32_t budget_ns);
 
 /*
- * Makes AETHER_IDLE_ADAPTIVE sleep on this subscriber: a publish to its topic wakes the loop at once. It must be a
- * reliable subscriber: publishers can't see that a best-effort or latest one sleeps. With such a one, and with NULL
- * (the default), the loop sleeps for 50 us .. 1 ms at a time. Other strategies ignore it. Wait-free.
+ * Makes AETHER_IDLE_ADAPTIVE sleep on this subscriber, of any policy: a publish to its topic wakes the loop at once.
+ * With NULL (the default) the loop sleeps for 50 us .. 1 ms at a time. Other strategies ignore it. Wait-free.
  *
  * The subscriber is used by the thread of the loop, and stays open as long as the state watches it.
  */

@@ -2,8 +2,10 @@
 /*
  * inspect.h - topics, clients and counters of a daemon, read-only; and which topics come and go.
  *
- * An inspector maps the named objects by itself: it needs no aetherd, and can change nothing.
- * Names derive from the owner's uid and the socket's path. Figures are snapshots: each is exact, but they are not taken
+ * An inspector maps the objects by itself and can change nothing. It needs no aetherd: the objects have names in
+ * /dev/shm, which derive from the owner's uid and the socket's path. Where these lead to nothing, as in a container with
+ * a /dev/shm of its own or where the socket is seen under another path, a running aetherd passes it the objects. Then a
+ * call may wait for aetherd, for up to a second in a list or search and for up to 2 s when it is opened. Figures are snapshots: each is exact, but they are not taken
  * at one instant. Everything that is read is checked first; a record that makes no sense is left out.
  *
  * To follow the topics, list all of them, then wait until they may have changed, and list them again:
@@ -33,7 +35,8 @@ typedef struct aether_daemon_info {
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
     uint32_t topics;     /* live */
     uint32_t topics_max;
-    uint32_t clients; /* in the registry; a dead client is in it until aetherd has noticed */
+    uint32_t topics_waiting; /* only subscribers are there: aether_inspect_waiting(). They count towards topics_max */
+    uint32_t clients;        /* in the registry; a dead client is in it until aetherd has noticed */
     uint32_t clients_max;
     uint64_t memory_bytes; /* of all topics' objects */
 } aether_daemon_info;
@@ -80,10 +83,11 @@ typedef struct aether_peer_info {
     aether_role role;
     uint32_t pid; /* 0 where the kernel doesn't say */
     uint64_t client_id;
-    char client[64];  /* the client's name, NUL-terminated */
-    uint64_t joined;  /* sequence */
-    uint64_t next;    /* publisher: one past what it claimed last; reliable: its cursor */
-    uint64_t lag;     /* reliable: sequences between its cursor and the topic's next_seq, at most the capacity */
+    char client[64]; /* the client's name, NUL-terminated */
+    uint64_t joined; /* sequence */
+    uint64_t next;   /* publisher: one past what it claimed last; reliable: its cursor */
+    /* reliable: sequences that publishers can't overwrite because of it, at most the capacity; 0 if it is evicted */
+    uint64_t lag;
     uint64_t lost;    /* reliable: sequences reported as gaps */
     uint64_t aborted; /* reliable: aborted sequences skipped */
     uint64_t full;    /* publisher: times that it found the ring full */
@@ -93,7 +97,8 @@ typedef struct aether_peer_info {
 /*
  * Opens the objects of the daemon that listens, or listened, at socket_path (NULL: aether_default_socket()).
  * Errors: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout
- *         version; -EBADMSG damaged, or not finished yet; -ENOMEM.
+ *         version; -EBADMSG damaged, not finished yet, or what answers isn't an aetherd; -ETIMEDOUT aetherd is stopped
+ *         and nothing is found by name; -ENOMEM.
  */
 int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
 void aether_inspect_close(aether_inspector *inspector);
@@ -105,8 +110,8 @@ int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info)
  * Topics in no particular order: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
  * A topic that is there all the time is listed once; one that comes, goes or is changed meanwhile may be left out, and
  * aether_inspect_changed() says so afterwards. A topic whose objects are missing or damaged is listed with the figures
- * that the registry has. Errors: as aether_inspect_open(), and -EMFILE or -ENFILE if no descriptor is left. After an
- * error the next call goes on with the next topic; such a list isn't complete.
+ * that the registry has. Errors: as aether_inspect_open(), and -EMFILE or -ENFILE if no descriptor is left, or -ENOTCONN if aetherd
+ * would have to pass an object and has ended. After an error the next call goes on with the next topic; such a list isn't complete.
  */
 int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info);
 
@@ -128,6 +133,22 @@ int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_t
  * Errors: those of aether_inspect_open(), which are about the registry of another aetherd than before.
  */
 int aether_inspect_changed(aether_inspector *inspector, uint64_t timeout_ns);
+
+/* A topic for which subscribers wait: no publisher has opened it yet, nor has anybody created it. */
+typedef struct aether_waiting_info {
+    uint64_t id;
+    char name[256];       /* NUL-terminated */
+    uint64_t created_ns;  /* CLOCK_REALTIME: the first subscriber came */
+    uint32_t subscribers; /* that wait */
+    uint32_t pid;         /* of the client that has waited longest; 0 where the kernel doesn't say */
+    char client[64];      /* its name, NUL-terminated */
+} aether_waiting_info;
+
+/*
+ * Topics for which subscribers wait, which all other functions leave out: *cursor starts at 0 and is advanced. Returns
+ * 1: *info is filled in; 0: no more. Errors: -ENOMEM.
+ */
+int aether_inspect_waiting(aether_inspector *inspector, uint32_t *cursor, aether_waiting_info *info);
 
 /* One topic by name. Returns 1, or 0 if there is none. Errors: -EMFILE, -ENFILE, -ENOMEM. */
 int aether_inspect_find(aether_inspector *inspector, const char *topic, aether_topic_info *info);

@@ -2,8 +2,8 @@
 /*
  * metrics.h - what every topic, publisher, subscriber and client of an instance is doing, and what it did.
  *
- * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It needs
- * no aetherd, can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
+ * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It finds
+ * its objects as an inspector does (inspect.h), can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
  * must not be used in a forked child.
  *
  *     aether_metrics_open(&metrics, NULL);
@@ -27,6 +27,7 @@
 #define AETHER_METRICS_H
 
 #include <aether/inspect.h>
+#include <aether/publish.h>
 #include <aether/subscribe.h>
 
 #ifdef __cplusplus
@@ -87,16 +88,6 @@ typedef enum aether_lost {
 } aether_lost;
 #define AETHER_LOST_REASONS 4
 
-/* What a publisher without room waits for. */
-typedef enum aether_waits {
-    AETHER_WAITS_NOT = 0,        /* it has room, or hasn't tried to publish for want of messages */
-    AETHER_WAITS_SUBSCRIBER = 1, /* a reliable subscriber hasn't released the slot */
-    AETHER_WAITS_PUBLISHER = 2,  /* another publisher hasn't finished a publish: it is stopped, or slow */
-    AETHER_WAITS_LANE = 3,       /* a reliable subscriber hasn't released bytes of its lane */
-    AETHER_WAITS_LOANS = 4,      /* its own open loans hold its lane */
-    AETHER_WAITS_CLAIM = 5       /* other publishers were faster at each try */
-} aether_waits;
-
 /*
  * Where the messages that wait have no stamp, a reader needs two passes, a second or more apart, to see who is stuck,
  * and how old they are at least. One that is stuck and was evicted is STUCK; `evictions` says that it was evicted.
@@ -107,6 +98,13 @@ typedef enum aether_subscriber_state {
     AETHER_SUBSCRIBER_STUCK = 2,  /* messages wait, and it has received none for a second */
     AETHER_SUBSCRIBER_EVICTED = 3 /* publishers have evicted it; it isn't stuck, and receives as best effort */
 } aether_subscriber_state;
+
+/* Why publishers evicted a subscriber. */
+typedef enum aether_evict_reason {
+    AETHER_EVICT_NOT = 0,
+    AETHER_EVICT_LAG = 1, /* it was too many messages behind */
+    AETHER_EVICT_LANE = 2 /* it held room in a lane that a publisher needed */
+} aether_evict_reason;
 
 /* The client of a publisher or subscriber. */
 typedef struct aether_owner {
@@ -136,7 +134,8 @@ typedef struct aether_publisher_metrics {
     uint64_t wakes;           /* wake-ups of sleeping subscribers */
     uint64_t loans;           /* open now */
     uint64_t lane_bytes;      /* size of its lane; 0: none */
-    uint64_t lane_used;       /* bytes of its lane that hold messages or loans */
+    uint64_t lane_used;       /* bytes of its lane that can't be used now: subscribers or loans hold them */
+    uint64_t lane_fits;       /* messages of the largest size for which its lane has room now */
     aether_waits waits;       /* what it waits for now */
     uint64_t waited_ns;       /* for how long; 0 if it doesn't wait */
     uint64_t tried_ns;        /* how long ago it last found no room; AETHER_UNKNOWN if it doesn't wait */
@@ -154,12 +153,20 @@ typedef struct aether_subscriber_metrics {
     uint64_t bytes;     /* payload of those, as of its last visit to the slow path: up to a moment old */
     uint64_t lost;      /* sequences: the sum of lost_by */
     uint64_t lost_by[AETHER_LOST_REASONS];
-    uint64_t gaps;        /* in which those were lost */
-    uint64_t aborted;     /* sequences that a publisher had claimed, but died before it committed them */
-    uint64_t skipped;     /* sequences that a latest subscriber passed over for a newer message */
-    uint64_t evictions;   /* 1: publishers have evicted it, also if it has received nothing since and so doesn't know */
-    uint64_t lag;         /* messages between next and the topic's end; if it holds publishers up: what they wait for */
-    uint64_t overwritten; /* of `lag`: no longer in the ring, so the next receive counts at least these as lost */
+    uint64_t gaps;      /* in which those were lost */
+    uint64_t aborted;   /* sequences that a publisher had claimed, but died before it committed them */
+    uint64_t skipped;   /* sequences that a latest subscriber passed over for a newer message */
+    uint64_t evictions; /* 1: publishers have evicted it, also if it has received nothing since and so doesn't know */
+    aether_evict_reason evict_reason;
+    uint64_t evict_held; /* AETHER_EVICT_LANE: bytes of lane room that it held when it was evicted */
+    uint64_t unread;     /* messages between next and the topic's end */
+    /*
+     * messages between the topic's end and what publishers may not overwrite: also those that it has received and holds
+     * still. Of one for which publishers don't wait: as `unread`
+     */
+    uint64_t lag;
+    uint64_t lane_held;   /* bytes of lanes that it holds: the payload of `lag`, of at most 65,536 messages */
+    uint64_t overwritten; /* of `unread`: no longer in the ring, so the next receive counts at least these as lost */
     uint64_t age_ns; /* how long ago the oldest unread message was published, at least; 0: none is; AETHER_UNKNOWN */
     uint64_t received_ns; /* how long ago it last received a stamped message; AETHER_UNKNOWN */
     uint64_t sleeps;      /* times that it slept to wait for a message; a wait in a waitset counts once */
@@ -173,10 +180,12 @@ typedef struct aether_subscriber_metrics {
 typedef struct aether_departed_metrics {
     aether_owner owner; /* process is '?' */
     aether_role role;
-    uint32_t died;     /* 1: its program ended without closing it; 0: it was closed, also by aether_disconnect() */
-    uint32_t evicted;  /* 1: publishers had evicted it */
-    uint64_t left_ns;  /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
-    uint64_t messages; /* published, or delivered */
+    uint32_t died;    /* 1: its program ended without closing it; 0: it was closed, also by aether_disconnect() */
+    uint32_t evicted; /* 1: publishers had evicted it */
+    aether_evict_reason evict_reason;
+    uint64_t evict_held; /* AETHER_EVICT_LANE: bytes of lane room that it held when it was evicted */
+    uint64_t left_ns;    /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
+    uint64_t messages;   /* published, or delivered */
     uint64_t lost, aborted, skipped;
     uint64_t full, stall_ns;
 } aether_departed_metrics;
@@ -334,6 +343,7 @@ uint64_t aether_metric_value(const aether_metric *metric, const void *figures);
 const char *aether_state_name(aether_subscriber_state state);
 const char *aether_waits_name(aether_waits waits);
 const char *aether_lost_name(aether_lost reason);
+const char *aether_evict_reason_name(aether_evict_reason reason);
 
 #ifdef __cplusplus
 }

@@ -90,7 +90,7 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
  * As aether_publish(), but waits while there is no room, for at most timeout_ns nanoseconds (0: doesn't wait;
  * AETHER_FOREVER: without a time limit). Returns and errors as aether_publish(); AETHER_FULL: timeout_ns is over.
  *
- * It spins, yields, then sleeps for 50 us .. 1 ms at a time and tries again. A signal shortens one such sleep and
+ * It spins, yields, then sleeps for 50 us .. 1 ms at a time, after a second for 10 ms, and tries again. A signal shortens one such sleep and
  * doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the room for as long as it is
  * stopped; what a dead one holds is free when aetherd has proof of its death.
  */
@@ -233,6 +233,56 @@ AETHER_INLINE uint64_t aether_publisher_next(const aether_publisher *publisher);
 
 /* Returns the topic's max_message: the length of the longest message, in bytes. Wait-free. */
 AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publisher);
+
+/* What a publisher without room waits for. */
+typedef enum aether_waits {
+    AETHER_WAITS_NOT = 0,        /* it has room, or hasn't tried to publish for want of messages */
+    AETHER_WAITS_SUBSCRIBER = 1, /* a reliable subscriber hasn't released the slot */
+    AETHER_WAITS_PUBLISHER = 2,  /* another publisher hasn't finished a publish: it is stopped, or slow */
+    AETHER_WAITS_LANE = 3,       /* a reliable subscriber hasn't released bytes of its lane */
+    AETHER_WAITS_LOANS = 4,      /* its own open loans hold its lane */
+    AETHER_WAITS_CLAIM = 5       /* other publishers were faster at each try */
+} aether_waits;
+
+/*
+ * Why a publisher has no room, and whom it waits for: the subscriber that is farthest behind, the other publisher, or,
+ * if its own loans hold the room, its own program.
+ */
+typedef struct aether_stall {
+    aether_waits waits;
+    /*
+     * State of that program as in /proc/PID/stat: R, S, D, T or t (stopped, by a signal or a debugger), Z ...; X: it has
+     * ended, and no aetherd has noticed yet; '?': unknown
+     */
+    char process;
+    uint32_t pid;        /* 0: unknown, or AETHER_WAITS_CLAIM, which has no culprit; as the next two */
+    uint64_t client_id;  /* names the program's client for the life of the instance */
+    char client[64];     /* the client's name, NUL-terminated */
+    char topic[256];     /* the topic's name, NUL-terminated; "": unknown */
+    uint64_t waited_ns;  /* since the publisher first found no room */
+    uint64_t lag;        /* sequences from the first one that isn't released (PUBLISHER: finished) to the topic's end */
+    uint64_t lane_bytes; /* LANE, LOANS: bytes of the publisher's lane that are held */
+    uint32_t others;     /* further subscribers for which it would wait if this one were gone */
+    uint32_t daemon;     /* 1: an aetherd runs; 0: none does, so what a program that has ended held isn't freed */
+} aether_stall;
+
+/*
+ * Finds out what the publisher has waited for since its last call found no room. To be told of a stall as it happens,
+ * also in a call that waits, set `on_stall` in the options of aether_connect().
+ *
+ * Returns 1: *stall is filled in; 0: the last call had room, or was more than two seconds ago; then *stall is zeroed.
+ * Not for the hot path: it reads the registry of aetherd, and /proc, with dozens of system calls. It takes no lock and
+ * needs no aetherd. If one runs and answers nothing, being stopped, it blocks for up to a second.
+ *
+ * Errors: as aether_inspect_open(). Then *stall has all but the program's name, pid and state.
+ */
+int aether_publisher_stall(aether_publisher *publisher, aether_stall *stall);
+
+/*
+ * Returns how many subscribers the topic has now, of all policies, in all programs. One whose program has died counts
+ * until aetherd has proof of its death. Wait-free.
+ */
+uint64_t aether_publisher_subscribers(const aether_publisher *publisher);
 
 /* ---- inline hot path. Memory-order edges are labelled; docs/memory-model.md has both ends of each. ---- */
 

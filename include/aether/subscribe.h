@@ -5,7 +5,7 @@
  *   reliable      Publishers wait for it, so it misses no message from the sequence at which it joined. At most 64 a
  *                 topic. On a topic that evicts, publishers don't wait: a subscriber that is too slow continues as
  *                 best effort.
- *   best effort   Publishers never wait for it, and it can't write to the topic. If it is too slow it loses messages,
+ *   best effort   Publishers never wait for it, whatever it does. If it is too slow it loses messages,
  *                 and each loss is reported exactly.
  *   latest        As best effort, but each receive takes the newest message. The messages before that are skipped, not
  *                 lost.
@@ -13,9 +13,14 @@
  * A subscriber receives entries in sequence order. An entry is a message, or a gap (lost > 0). For every subscriber:
  * messages delivered + sequences lost + aborted + skipped = sequences advanced since it joined.
  *
+ * A subscriber may be opened before its topic has a publisher. Then it waits: it is complete but for the topic's memory,
+ * whose shape the first publisher fixes. It misses nothing that is published after its open returned. It takes the shape
+ * in the first receive, poll or wait after the first publisher was opened; that needs no daemon.
+ *
  * Threads, fork, signals: see aether.h. A subscriber may move to another thread with the usual synchronisation. No call
  * that receives allocates memory, takes a lock or waits. The only system call is one that populates a publisher's lane,
- * before the first message in that lane.
+ * before the first message in that lane. The exception is the call that takes the topic's shape: it maps and populates
+ * the topic as an open does, once.
  *
  *     aether_subscriber *sub;
  *     aether_message m;
@@ -86,7 +91,8 @@ typedef struct aether_subscribe_options {
  * An entry. A message has data, len and seq, and lost is 0. A gap has lost > 0: the sequences seq .. seq + lost - 1
  * were overwritten before this subscriber read them; data is NULL and len 0.
  *
- * data is 8-byte aligned and read-only. It is valid until the next receive, poll, wait or close on this handle. Its
+ * data is 8-byte aligned and read-only. It is valid until the next receive, poll, wait or close on this handle, or as
+ * long as the message is held (aether_hold()). Its
  * bytes don't change meanwhile, unless it is a view in place that publishers may overwrite (see AETHER_VIEWS_IN_PLACE).
  */
 typedef struct aether_message {
@@ -96,17 +102,30 @@ typedef struct aether_message {
     uint64_t lost;    /* sequences */
 } aether_message;
 
+/* How many messages a subscriber can hold at a time. */
+#define AETHER_HOLDS_MAX 64u
+
+/* A message that is held; see aether_hold(). */
+typedef struct aether_held {
+    aether_message message; /* as it was received; data is valid until aether_release() */
+    uint64_t place;         /* private; 0: nothing is held */
+} aether_held;
+
 /*
  * Called by aether_poll() for each entry, on the thread of the poll. Returns 0 to continue, another value to end the
- * poll after this entry. message and its data are valid until it returns. It mustn't use the subscriber, except with
- * aether_still_valid().
+ * poll after this entry. message and its data are valid until it returns, or longer if it is held. It mustn't use the
+ * subscriber, except with aether_still_valid(), aether_hold() and aether_release().
  */
 typedef int aether_handler(void *context, const aether_message *message);
 
 /*
- * Opens a subscriber of the topic, and creates the topic if it doesn't exist. options may be NULL: reliable, from new.
- * config may be NULL: the topic as it is, or a new one with all defaults. Returns 0 and stores the subscriber, which
- * aether_subscriber_close() frees; aether_disconnect() does so, too.
+ * Opens a subscriber of the topic. If the topic has no publisher yet, and has had none, the subscriber waits for the
+ * first one; before it nothing was published, so oldest and last mean the same as new. options may be NULL: reliable,
+ * from new. config may be NULL: the topic as it is or will be. What it states is a request (see topic.h). Returns 0 and
+ * stores the subscriber, which aether_subscriber_close() frees; aether_disconnect() does so, too.
+ *
+ * On a topic that evicts, publishers may evict a subscriber that waits before it has taken the shape. It has lost
+ * nothing until then.
  *
  * Nothing keeps messages from before the open (oldest, last) for this subscriber. It reads them as a best-effort
  * subscriber does until it has caught up with the sequence at which it joined. If publishers overwrite some of them
@@ -115,8 +134,9 @@ typedef int aether_handler(void *context, const aether_message *message);
  * Memory: if messages are copied, a buffer of 64 KiB, or of the topic's max_message if that is more. A reliable
  * subscriber from oldest or last has this buffer, too.
  *
- * Blocks for one request (see connect.h) plus the time to populate the ring and the lanes that are in use.
- * Errors: -EUSERS the topic has 64 reliable subscribers, or aetherd has as many open handles as it may; -EINVAL an
+ * Blocks for one request (see connect.h) plus, if the topic has its shape, the time to populate the ring and the lanes
+ * that are in use.
+ * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 reliable subscribers, or aetherd has as many open handles as it may; -EINVAL an
  *         option is wrong; -ENOMEM no memory for the buffer; and those of aether_topic_create().
  */
 int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
@@ -135,8 +155,11 @@ void aether_subscriber_close(aether_subscriber *subscriber);
  * over without an entry. A reliable subscriber stores how far it has released at least every min(256, capacity / 8)
  * messages, and whenever it finds nothing to receive; until then publishers see the older position.
  *
- * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined.
- * Errors: -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane
+ * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined. The call that takes the topic's
+ * shape returns 0, too; the next one receives.
+ * Errors: -ENOMEM there is no memory to map the topic, whose shape is known now. The subscriber goes on waiting, and the
+ *         next call tries again.
+ *         -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane
  *         that holds the message can't be populated. The subscriber doesn't advance.
  *         -EOVERFLOW publishers have evicted this reliable subscriber. Returned once; from then on the subscriber is
  *         best effort, and reports the messages that it misses as gaps. The eviction itself loses nothing. To be
@@ -174,21 +197,52 @@ AETHER_INLINE int aether_poll(aether_subscriber *subscriber, aether_handler *han
  */
 int aether_still_valid(const aether_subscriber *subscriber, const aether_message *message);
 
+/*
+ * Keeps a message beyond the next receive, poll or wait, so that a pipeline needs no copy. message is one whose view is
+ * still valid: from the last receive or batch, or in a poll's handler. Up to AETHER_HOLDS_MAX messages are held, and
+ * released in any order; the same message may be held more than once.
+ *
+ * A message that is held counts as not read: publishers wait for it as for any other message, and so its subscriber's
+ * lag grows with each message that follows. When the ring, or the lane of its publisher, has come round to it,
+ * publishers get AETHER_FULL. So don't wait without end for another message while one may be held that publishers wait
+ * for: release in time, or let the ring and the lane have room for more than is held. On a topic that evicts, a subscriber that holds messages for too long is evicted: then nothing is held any more, and the bytes
+ * may be overwritten, so call aether_still_valid() with &held->message after the last access to them.
+ *
+ * Other threads may read the bytes. hold and release are calls on the subscriber like any other: one thread at a time.
+ * Closing the subscriber releases all; don't release, or use the bytes, after that. Wait-free.
+ *
+ * Returns 0: *held is filled in. Errors: -ENOBUFS that many are held already; -ENOTSUP publishers don't wait for the
+ * subscriber (best effort, latest, evicted), or the message is a copy (retained messages; without
+ * AETHER_VIEWS_IN_PLACE all messages of a topic that evicts); -EINVAL a gap, or its view isn't valid any more. Then
+ * *held holds nothing.
+ */
+int aether_hold(aether_subscriber *subscriber, const aether_message *message, aether_held *held);
+
+/*
+ * Releases a message that is held: its bytes may be overwritten from now on. *held then holds nothing; to release that
+ * does nothing. The message is one that this subscriber holds. Wait-free.
+ */
+void aether_release(aether_subscriber *subscriber, aether_held *held);
+
 /* The state of a topic's publishers, as seen from a subscriber's position. */
 typedef enum aether_stream {
-    /* no publisher has been opened yet */
+    /* no publisher has been open since this subscriber was opened, and it began at no older message (oldest, last) */
     AETHER_STREAM_NONE = 0,
     /* a publisher is open, or this subscriber hasn't received all that was published */
     AETHER_STREAM_OPEN = 1,
     /* the last publisher has closed, and this subscriber has received all that was published */
     AETHER_STREAM_CLOSED = 2,
-    /* as CLOSED, but at least one publisher died since the topic last had none; all that it committed was received */
+    /*
+     * as CLOSED, but at least one publisher died since the topic last had none: after this subscriber was opened or, if
+     * it began at an older message, at any time since. All that it committed was received
+     */
     AETHER_STREAM_DIED = 3
 } aether_stream;
 
 /*
  * Returns the state of the stream at this subscriber's position. CLOSED and DIED come after the last message and no
- * earlier. If another publisher opens later, the state is OPEN again. A death shows when aetherd has proof of it. Call
+ * earlier. The end of publishers that had left before the subscriber was opened, and of whose messages it receives
+ * none, isn't its end: its state is NONE, whether or not there were such publishers. If another publisher opens later, the state is OPEN again. A death shows when aetherd has proof of it. Call
  * it in a loop that found nothing to receive. Wait-free.
  */
 aether_stream aether_subscriber_stream(const aether_subscriber *subscriber);

@@ -2,9 +2,12 @@
 /*
  * topic.h - topics.
  *
- * A topic is a named ring of `capacity` slots of one size in shared memory. It begins when it is created or first
- * opened. It ends when it is removed, or when aetherd stops cleanly while the topic has no open publisher or
- * subscriber. Closing the last handle doesn't end it, and neither does the death of aetherd.
+ * A topic is a named ring of `capacity` slots of one size in shared memory. It begins when it is created or when its
+ * first publisher is opened. It ends when it is removed, or when aetherd stops cleanly while the topic has no open
+ * publisher or subscriber. Closing the last handle doesn't end it, and neither does the death of aetherd.
+ *
+ * Subscribers may be opened before. They wait for the first publisher, and they alone make no topic: when the last one
+ * has closed, nothing is left.
  *
  * Names: 1 to 255 bytes; levels separated by '/' ("market/eur/usd"); no NUL, no '+' and no '#' (reserved for
  * wildcards), no empty level. Names are case-sensitive and may hold any other byte.
@@ -26,8 +29,7 @@ extern "C" {
 #define AETHER_INLINE_LANES_DEFAULT 56u       /* inline_max where it is 0 and longer messages are allowed */
 
 /*
- * In each of these enumerations 0 states nothing: a new topic gets the default, and an existing one is taken as it is.
- * The default can also be stated.
+ * In each of these enumerations 0 states nothing. The default can also be stated.
  *
  * The preset gives the ring's size where capacity is 0: the largest power of two of slots that fits in it, but at least
  * 8 slots.
@@ -85,21 +87,35 @@ typedef enum aether_latency_mode {
     AETHER_LATENCY_ALL = 3
 } aether_latency_mode;
 
+/* Whether a publisher or subscriber is also opened if the topic doesn't exist. */
+typedef enum aether_open {
+    /* the default: a publisher makes the topic; a subscriber waits for the first publisher */
+    AETHER_OPEN_ANY = 0,
+    /* the open fails with -ENOENT unless a publisher or aether_topic_create() has made the topic */
+    AETHER_OPEN_EXISTING = 1
+} aether_open;
+
 /*
- * A topic's configuration. Zero-initialise, then set what matters to you. 0 means "the default" when the topic is
- * created and "as it is" when it exists. A value that isn't 0 and differs from an existing topic's is refused with
- * -EEXIST and a text that names both. The library keeps no reference to the struct or to type_name.
+ * A topic's configuration. Zero-initialise, then set what matters to you. 0, NULL and "" state nothing: a new topic gets
+ * the default, and an existing one is taken as it is. The library keeps no reference to the struct or to type_name.
+ *
+ * A topic's shape, which is all of this, is fixed by its first publisher. Until then what nobody has stated is open.
+ * What a publisher or aether_topic_create() states is the topic's, for its life. What a subscriber states is a request:
+ * it counts as long as that subscriber is open, and binds nobody afterwards.
+ *
+ * Sizes (max_message, inline_max, capacity, lane_bytes, and preset, which is only a size) are "at least": the largest
+ * that is stated counts, and a topic that is large enough fits. Everything else must be equal where two have stated it.
+ * An open or create that doesn't fit is refused with -EEXIST and a text that names both and who stated them.
  *
  * Lanes: a message longer than inline_max doesn't lie in its slot but in a lane. A lane is lane_bytes of memory that
  * belong to one publisher; it is allocated when the publisher is opened. A topic whose messages all fit in their slots
  * has no lanes.
  *
  * Type: a name, a version and a size that programs agree on. Aether compares them and doesn't look into messages. A
- * topic without a type takes the first type that a program states. A program that states no type is never refused for
- * it.
+ * program that states no type is never refused for it.
  */
 typedef struct aether_topic_config {
-    /* longest message: bytes, 1 .. 1 GiB; 0: 1016 */
+    /* longest message: bytes, 1 .. 1 GiB; above 4088 it is rounded up to a power of two; 0: 1016 */
     uint64_t max_message;
     /*
      * longest message that lies in its slot: bytes, 1 .. 4088, at most max_message; 0: max_message if that is at most
@@ -109,11 +125,15 @@ typedef struct aether_topic_config {
     /* slots: a power of two, 8 .. 2^32; 0: as many as fit in the preset's ring */
     uint64_t capacity;
     /*
-     * size of each publisher's lane: bytes, a power of two, 4096 .. 2 GiB, at least max_message; 0: room for two of the
-     * longest messages, and at least the size of the preset's ring. Must be 0 on a topic without lanes
+     * size of each publisher's lane: bytes, a power of two, 4096 .. 2 GiB, at least max_message; 0: room for 8 of the
+     * longest messages (for 2, if 8 take more than 1 GiB), and at least the size of the preset's ring. Must be 0 on a
+     * topic without lanes
      */
     uint64_t lane_bytes;
-    /* sets capacity and lane_bytes where they are 0 */
+    /*
+     * sets capacity and lane_bytes where they are 0; 0: small, if max_message is stated and at most 64 and capacity,
+     * inline_max, lane_bytes and evict_lag are 0; or else default
+     */
     aether_preset preset;
     aether_publishers publishers;
     aether_slow slow;
@@ -128,10 +148,13 @@ typedef struct aether_topic_config {
     uint32_t type_version;
     /* bytes, at most max_message; 0: messages have several sizes */
     uint32_t type_size;
+    /* says nothing about the topic; must be 0 for aether_topic_create() */
+    aether_open open;
 } aether_topic_config;
 
 /*
- * Creates a topic, or does nothing if it exists with this configuration. config may be NULL: all defaults. Returns 0.
+ * Creates a topic, or does nothing if it exists and this configuration fits it. config may be NULL: nothing is stated,
+ * and the first publisher decides. Returns 0.
  * Blocks for one request (see connect.h), in which aetherd allocates the ring.
  *
  * Errors: -EINVAL the name or the configuration is wrong; -EEXIST the topic exists with another configuration or type;
@@ -140,6 +163,18 @@ typedef struct aether_topic_config {
  *         and those of aether_connect().
  */
 int aether_topic_create(aether_client *client, const char *topic, const aether_topic_config *config);
+
+/*
+ * Waits until the topic exists, for at most timeout_ns nanoseconds (0: only looks; AETHER_FOREVER: without end). A topic
+ * exists from its first publisher or from aether_topic_create() on; subscribers that wait for it don't count. Meanwhile
+ * the caller is a best-effort subscriber that waits. It sleeps, and aetherd wakes it; a restart of aetherd in between
+ * makes no difference. Open the topic with AETHER_OPEN_EXISTING afterwards.
+ *
+ * Returns 1: the topic exists. 0: timeout_ns is over, or a signal came. Blocks for two requests besides (see
+ * connect.h). Errors: -EINVAL the name is wrong; -EUSERS aetherd has as many topics or open handles as it may; -ENOSPC,
+ *         -ENOMEM no room for the topic's words; and those of aether_connect().
+ */
+int aether_topic_wait(aether_client *client, const char *topic, uint64_t timeout_ns);
 
 /*
  * Removes a topic and its messages. Returns 0. A topic that is created again under this name begins anew. Blocks for

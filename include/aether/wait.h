@@ -7,8 +7,7 @@
  * more, and sleeps on a futex of the topic. The next publish finds the note and wakes all that sleep.
  *
  * Each sleep is bounded, to 250 ms, or to 1 ms while a publisher can't be reached by membarrier. So no death, lie or
- * lost note makes a subscriber wait for ever. Best-effort and latest subscribers can't leave a note: they check again
- * after naps of 50 us to 1 ms.
+ * lost note makes a subscriber wait for ever. All policies sleep and are woken in the same way.
  */
 #ifndef AETHER_WAIT_H
 #define AETHER_WAIT_H
@@ -22,6 +21,7 @@ extern "C" {
 /*
  * Waits until there is something to receive, for at most timeout_ns nanoseconds (0: returns at once; AETHER_FOREVER:
  * without end). Spins, yields, then sleeps; it learns from earlier waits how long spinning pays.
+ * A subscriber that waits for its topic's first publisher takes the topic's shape here as soon as there is one.
  * Returns 1: there is something: a message, a gap, an error, the end of the stream (once for each end), or an aborted
  * sequence, which a receive passes over. 0: timeout_ns is over, or a signal came.
  */

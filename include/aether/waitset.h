@@ -27,10 +27,10 @@
  *             is returned once.
  * No loss     A waitset is armed from the beginning. Whether a message is published before, during or after a call, it
  *             is never missed.
- * Latency     A publish wakes a waitset at once for the 127 reliable subscribers that were active last. The waitset
- *             checks all others after naps, and also those of best effort and latest, which can't ask publishers to
- *             wake them. The first nap takes 50 us; naps double up to 1 ms while nothing happens. If checks would take
- *             more than about 1 % of a core, naps grow further, up to 50 ms; with a thousand subscribers to some 10 ms.
+ * Latency     A publish wakes a waitset at once for the 127 subscribers, of any policy, that were active last. The
+ *             waitset checks all others after naps. The first nap takes 50 us; naps double up to 1 ms while nothing
+ *             happens. If checks would take more than about 1 % of a core, naps grow further, up to 50 ms; with a
+ *             thousand subscribers to some 10 ms.
  *             Without futex_waitv(2) (before Linux 5.16, or in a sandbox that forbids it) a publish wakes the waitset
  *             for one subscriber, and all others are checked after naps; aether_waitset_wake() and a change of the
  *             members then may take effect as late as after 250 ms.

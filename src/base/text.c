@@ -33,3 +33,17 @@ const char *ae_text_size(char text[AE_TEXT_SIZE_BYTES], uint64_t bytes) {
         snprintf(text, AE_TEXT_SIZE_BYTES, "%" PRIu64 ".%" PRIu64 " %s", whole, rest * 10 / 1024, units[unit]);
     return text;
 }
+
+const char *ae_text_count(char text[AE_TEXT_COUNT_BYTES], uint64_t count) {
+    char digits[AE_TEXT_COUNT_BYTES];
+    const int len = snprintf(digits, sizeof digits, "%" PRIu64, count);
+    char *to = text;
+
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return text;
+}

@@ -17,6 +17,10 @@ void ae_text_clean(char *text);
 /* Writes a size with a unit and at most one decimal ("512 B", "20 KiB", "1.5 GiB") to text and returns text. */
 const char *ae_text_size(char text[AE_TEXT_SIZE_BYTES], uint64_t bytes);
 
+/* Writes a number with commas ("1,024") to text and returns text. */
+#define AE_TEXT_COUNT_BYTES 27
+const char *ae_text_count(char text[AE_TEXT_COUNT_BYTES], uint64_t count);
+
 /*
  * The form of a word that goes with a count: "%zu topic%s" with ae_plural(count, "", "s"), "%zu %s" with
  * ae_plural(count, "publisher waits", "publishers wait").

@@ -6,9 +6,12 @@
 #include "broker/clients.h"
 #include "broker/grants.h"
 #include "broker/objects.h"
+#include "broker/remove.h"
+#include "broker/topics.h"
 #include "broker/totals.h"
 #include "ring/geometry.h"
 #include "ring/topic.h"
+#include "ring/wake.h"
 #include "service/log.h"
 #include "shm/segment.h"
 #include <aether/error.h>
@@ -22,8 +25,11 @@
 
 /* 1: the topic is whole. 0: it must be dropped. -errno: that can't be found out now. */
 static int check_topic(const struct ae_broker *broker, uint32_t t, ae_registry_topic *copy) {
-    if (ae_registry_read_topic(&broker->registry, t, copy) == 0 || ae_shape_of(copy->shape.v) != AE_SHAPE_FIXED ||
-        ae_geometry_check(&copy->geometry) != 0)
+    if (ae_registry_read_topic(&broker->registry, t, copy) == 0)
+        return 0;
+    const uint64_t shape = ae_shape_of(copy->shape.v);
+    if (shape > AE_SHAPE_FIXED || copy->created > 1 ||
+        (shape != AE_SHAPE_OPEN && ae_geometry_check(&copy->geometry) != 0))
         return 0;
     return ae_objects_fit(broker, copy);
 }
@@ -78,6 +84,31 @@ static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, ui
     return kept;
 }
 
+/*
+ * An OPEN topic has no geometry and no type: what it has of them is of a publisher that wasn't admitted. A topic that was
+ * created gets the shape that it had, or was about to get. Returns 1, or 0 if the topic was dropped, or -errno.
+ */
+static int finish_shape(struct ae_broker *broker, uint32_t t) {
+    ae_registry_topic *topic = &broker->registry.topics[t];
+
+    if (ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN)
+        return 1;
+    topic->geometry = (ae_geometry){.start_seq = topic->geometry.start_seq};
+    topic->stated = 0;
+    memset(topic->type_name, 0, sizeof topic->type_name);
+    if (topic->created == 0)
+        return 1;
+    const int rc = ae_topics_make_again(broker, topic);
+    if (rc == 0)
+        return 1;
+    if (ae_objects_error_passes(rc))
+        return rc;
+    ae_log_line(AE_LOG_WARNING, "topic '%s' was about to change, and can't be created again: %s", topic->name,
+                aether_errmsg());
+    topic->created = 0;
+    return 1;
+}
+
 /* 1: the topic in the record is whole, and is in *identity. 0: there is none, or it was dropped. -errno. */
 static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *identity) {
     ae_registry_topic *topic = &broker->registry.topics[t], copy;
@@ -101,11 +132,13 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
     memcpy(topic->type_name, copy.type_name, sizeof topic->type_name);
     memcpy(topic->maker, copy.maker, sizeof topic->maker);
     memcpy(topic->type_maker, copy.type_maker, sizeof topic->type_maker);
+    memcpy(topic->creator, copy.creator, sizeof topic->creator);
+    topic->made = copy.made;
     topic->stated = copy.stated;
     ae_state_skip_id(broker, topic->topic_id);
     *identity = (struct identity){.topic_id = copy.topic_id, .record = t};
     memcpy(identity->name, copy.name, sizeof copy.name);
-    return 1;
+    return finish_shape(broker, t);
 }
 
 /* Returns how many topics stay, or -errno. */
@@ -115,7 +148,8 @@ static int64_t adopt_topics(struct ae_broker *broker) {
     int rc = 0;
 
     if (list == NULL)
-        return ae_fail(-ENOMEM, "out of memory for %" PRIu32 " topics", broker->registry.topics_max);
+        return ae_fail(-ENOMEM, "out of memory for %" PRIu32 " topic%s", broker->registry.topics_max,
+                       ae_plural(broker->registry.topics_max, "", "s"));
     for (uint32_t t = 0; rc >= 0 && t < broker->registry.topics_max; t++) {
         rc = adopt_topic(broker, t, &list[count]);
         count += rc > 0;
@@ -178,12 +212,14 @@ static int adopt_grant(struct ae_broker *broker, uint32_t g) {
         ae_record_free(&grant->state);
         return 0;
     }
+    if (copy.role == AE_ROLE_PUBLISHER && ae_shape_of(broker->registry.topics[topic].shape.v) != AE_SHAPE_FIXED) {
+        ae_record_free(&grant->state);
+        return 0;
+    }
     if (client != AE_NO_CLIENT && (rc = ae_slots_reserve(&broker->index.stats[client], copy.stats + 1)) != 0)
         return rc;
     ae_state_skip_id(broker, copy.grant_id);
     ae_index_add_grant(&broker->index, g);
-    if (client == AE_NO_CLIENT)
-        (void)ae_grants_free(broker, g, true); /* it has no holder, so publishers must not wait for it */
     return 0;
 }
 
@@ -192,19 +228,36 @@ static int adopt_grants(struct ae_broker *broker) {
 
     for (uint32_t g = 0; rc == 0 && g < broker->registry.grants_max; g++)
         rc = adopt_grant(broker, g);
+    /* After all are known, because an OPEN topic ends with its last grant. */
+    for (uint32_t g = 0; rc == 0 && g < broker->registry.grants_max; g++) {
+        if (ae_record_state(&broker->registry.grants[g].state) == AE_RECORD_LIVE &&
+            broker->index.holdings[g].client == AE_NO_CLIENT)
+            (void)ae_grants_free(broker, g, true); /* it has no holder, so publishers must not wait for it */
+    }
     return rc;
 }
 
-/* A predecessor may have been killed before it stored the number after its last change of the grants. */
-static void count_subscribers(const struct ae_broker *broker) {
+/*
+ * A predecessor may have been killed before it stored the number of subscribers after its last change of the grants, or
+ * before it woke those who wait for the topic's slots.
+ */
+static void refresh_topic(const struct ae_broker *broker, uint32_t t) {
+    struct ae_objects objects;
+
+    if (ae_objects_map(broker, &broker->registry.topics[t], sizeof(ae_log), false, &objects) != 0)
+        return; /* out of descriptors: the next grant of the topic stores its number */
+    ae_topic_set_subscribers(objects.log, ae_grants_count_subscribers(broker, t));
+    ae_wake_all(&objects.log->wake.wake);
+    ae_objects_unmap(&objects);
+}
+
+static void refresh_topics(struct ae_broker *broker) {
     for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
-        const ae_registry_topic *topic = &broker->registry.topics[t];
-        struct ae_objects objects;
-        if (ae_record_state(&topic->state) != AE_RECORD_LIVE ||
-            ae_objects_map(broker, topic, sizeof(ae_log), false, &objects) != 0)
-            continue; /* out of descriptors: the next grant of the topic stores its number */
-        ae_topic_set_subscribers(objects.log, ae_grants_count_subscribers(broker, t));
-        ae_objects_unmap(&objects);
+        if (ae_record_state(&broker->registry.topics[t].state) != AE_RECORD_LIVE)
+            continue;
+        ae_topic_remove_if_left(broker, t);
+        if (ae_record_state(&broker->registry.topics[t].state) == AE_RECORD_LIVE)
+            refresh_topic(broker, t);
     }
 }
 
@@ -298,7 +351,7 @@ int ae_adopt(struct ae_broker *broker) {
         return rc;
     for (uint32_t i = 0; i < registry->clients_max; i++)
         alive += !ae_clients_free_if_dead(broker, i);
-    count_subscribers(broker);
+    refresh_topics(broker);
     remove_orphans(broker);
     ae_registry_changed(registry); /* also what a predecessor had changed when it was killed */
     if (topics + clients != 0)

@@ -6,6 +6,7 @@
 #include "broker/adopt.h"
 #include "broker/clients.h"
 #include "broker/grants.h"
+#include "broker/objects.h"
 #include "broker/topics.h"
 #include "broker/totals.h"
 #include "service/log.h"
@@ -66,19 +67,13 @@ static int open_topic(struct ae_broker *broker, uint32_t client, const struct ae
     reply->msg.u.opened.stats = opened.grant->stats;
     reply->msg.u.opened.shape = (uint32_t)ae_shape_of(opened.topic->shape.v);
     reply->msg.u.opened.registry_off = ae_registry_topic_off(&broker->registry, opened.topic);
-    reply->msg.u.opened.geometry = opened.topic->geometry;
+    if (ae_shape_of(opened.topic->shape.v) == AE_SHAPE_FIXED)
+        reply->msg.u.opened.geometry = opened.topic->geometry;
+    else
+        reply->msg.u.opened.geometry.start_seq = opened.topic->geometry.start_seq;
     memcpy(reply->fds, opened.fds, sizeof opened.fds);
     reply->fd_count = opened.fd_count;
     return 0;
-}
-
-static int create_topic(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request) {
-    ae_registry_topic *topic;
-    const int rc = ae_topics_provide(broker, client, false, request, &topic);
-
-    if (rc == 0)
-        ae_topics_take_type(broker, client, topic, request);
-    return rc;
 }
 
 void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae_msg *msg, struct ae_reply *reply) {
@@ -94,7 +89,7 @@ void ae_broker_handle(struct ae_broker *broker, uint32_t client, const struct ae
         rc = ae_grants_close(broker, client, msg->u.close.grant_id);
         break;
     case AE_MSG_CREATE:
-        rc = create_topic(broker, client, &msg->u.create);
+        rc = ae_topics_create(broker, client, &msg->u.create);
         break;
     case AE_MSG_REMOVE:
         rc = ae_topics_remove(broker, msg->u.remove.topic);
@@ -113,9 +108,9 @@ static void remove_registry(const struct ae_instance *instance) {
     char name[AE_OBJECT_NAME_SIZE];
 
     ae_name_totals(instance, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
     ae_name_registry(instance, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
 }
 
 int ae_broker_start(struct ae_broker *broker, const struct ae_instance *instance, const struct ae_limits *limits) {

@@ -2,8 +2,10 @@
 #include "broker/clients.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "base/socket.h"
 #include "broker/grants.h"
+#include "broker/objects.h"
 #include "broker/stats.h"
 #include "service/log.h"
 #include "shm/segment.h"
@@ -29,7 +31,7 @@ static bool free_client(struct ae_broker *broker, uint32_t client, bool died) {
         return false;
     ae_record_remove(&record->state);
     ae_name_token(&broker->instance, record->client_id, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
     ae_client_stats_remove(broker, record->client_id); /* its records are folded, with the grants */
     ae_index_remove_client(&broker->index, client);
     ae_record_free(&record->state);
@@ -101,8 +103,8 @@ int ae_clients_add(struct ae_broker *broker, const char client_name[AE_CLIENT_NA
     const uint32_t i = ae_index_free_client(&broker->index);
 
     if (i == AE_NO_CLIENT)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients",
-                       registry->clients_max);
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " client%s is reached: raise [limits] clients",
+                       registry->clients_max, ae_plural(registry->clients_max, "", "s"));
     ae_registry_client *record = &registry->clients[i];
     ae_record_begin(&record->state);
     record->client_id = ae_state_new_id(broker);
@@ -120,7 +122,7 @@ int ae_clients_add(struct ae_broker *broker, const char client_name[AE_CLIENT_NA
     const int rc = *token < 0 ? *token : ae_client_stats_create(broker, record->client_id);
     if (rc != 0) {
         if (*token >= 0)
-            ae_segment_remove(name);
+            ae_object_remove(name);
         ae_close(token);
         ae_record_free(&record->state);
         return rc;

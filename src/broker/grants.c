@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "broker/objects.h"
+#include "broker/remove.h"
 #include "broker/totals.h"
 #include "ring/topic.h"
 #include "service/log.h"
@@ -89,8 +90,10 @@ bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died) {
      * Last. Until here the record of the publisher or subscriber isn't granted again, and if aetherd is killed, its
      * successor retires the holder again.
      */
+    const uint32_t topic = broker->index.holdings[grant].topic;
     ae_index_remove_grant(&broker->index, grant);
     ae_record_free(&broker->registry.grants[grant].state);
+    ae_topic_remove_if_left(broker, topic);
     return true;
 }
 

@@ -26,7 +26,7 @@ uint64_t ae_grants_count_subscribers(const struct ae_broker *broker, uint32_t to
 /*
  * Folds, retires and frees. The grant is in the index. died: the holder is proved dead; then the topic's subscribers
  * see that a publisher has died, unless it had closed before. False: no descriptor or memory is left; the grant stays,
- * and the call must be repeated.
+ * and the call must be repeated. An OPEN topic ends with its last grant.
  */
 bool ae_grants_free(struct ae_broker *broker, uint32_t grant, bool died);
 

@@ -319,6 +319,7 @@ static void serve_in_a_child(void) {
     if (ae_broker_start(&broker, &instance, &limits) != 0)
         _exit(7);
     const uint32_t client = enter(&token);
+    close_one(client, open_one(client, AE_ROLE_PUBLISHER)); /* from now on the topic stays */
     measured_steps(client);
     fill();
     measured_steps(client);

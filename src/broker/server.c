@@ -2,6 +2,7 @@
 #include "broker/server.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "base/socket.h"
 #include "broker/clients.h"
 #include "broker/listener.h"
@@ -365,8 +366,8 @@ static int admit(const struct ae_server *s, const struct ucred *peer) {
                        "aetherd at %s belongs to uid %u; this program is uid %u: it serves its own uid and root",
                        s->broker->instance.socket_path, (unsigned)s->broker->instance.uid, (unsigned)peer->uid);
     if (s->connection_count - s->refused_count >= s->broker->registry.clients_max + GREETING_MAX)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " clients is reached: raise [limits] clients",
-                       s->broker->registry.clients_max);
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " client%s is reached: raise [limits] clients",
+                       s->broker->registry.clients_max, ae_plural(s->broker->registry.clients_max, "", "s"));
     return 0;
 }
 

@@ -19,7 +19,7 @@ int ae_slots_reserve(struct ae_slots *slots, uint32_t size) {
         count *= 2;
     words = realloc(slots->words, count * sizeof *words);
     if (words == NULL)
-        return ae_fail(-ENOMEM, "out of memory for an index of %" PRIu32 " records", size);
+        return ae_fail(-ENOMEM, "out of memory for an index of the registry");
     memset(&words[slots->count], 0, (count - slots->count) * sizeof *words);
     slots->words = words;
     slots->count = count;

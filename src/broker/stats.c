@@ -50,7 +50,7 @@ int ae_client_stats_create(const struct ae_broker *broker, uint64_t client_id) {
         rc = write_at(fd, 0, &magic, sizeof magic, name); /* last */
     ae_close(&fd);
     if (rc != 0)
-        ae_segment_remove(name);
+        ae_object_remove(name);
     return rc;
 }
 
@@ -58,7 +58,7 @@ void ae_client_stats_remove(const struct ae_broker *broker, uint64_t client_id) 
     char name[AE_OBJECT_NAME_SIZE];
 
     ae_name_stats(&broker->instance, client_id, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
 }
 
 int ae_client_stats_choose(struct ae_broker *broker, uint32_t client, uint32_t *index) {

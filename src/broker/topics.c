@@ -2,71 +2,24 @@
 #include "broker/topics.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/socket.h"
 #include "base/text.h"
 #include "broker/clients.h"
-#include "broker/grants.h"
+#include "broker/near.h"
 #include "broker/objects.h"
+#include "broker/remove.h"
+#include "broker/shape.h"
 #include "broker/totals.h"
-#include "ring/geometry.h"
+#include "ring/claim.h"
+#include "ring/topic.h"
+#include "ring/wake.h"
 #include "service/log.h"
+#include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-/* ---- types ---- */
-
-/* Writes "'quote' version 2 of 32 bytes" to text and returns it. */
-#define TYPE_TEXT_SIZE (AE_TYPE_NAME_MAX + 64)
-static const char *type_text(char text[TYPE_TEXT_SIZE], const char *name, uint32_t version, uint32_t size) {
-    if (size != 0)
-        (void)snprintf(text, TYPE_TEXT_SIZE, "'%s' version %" PRIu32 " of %" PRIu32 " bytes", name, version, size);
-    else
-        (void)snprintf(text, TYPE_TEXT_SIZE, "'%s' version %" PRIu32 " of any size", name, version);
-    return text;
-}
-
-/* Checks the type that a request states for messages of up to max_message bytes. */
-static int check_type(const struct ae_topic_request *request, uint32_t max_message) {
-    char text[TYPE_TEXT_SIZE];
-
-    if (request->type_name[0] == '\0' && (request->type_version != 0 || request->type_size != 0))
-        return ae_fail(-EINVAL, "topic '%s': a type's version or size without its name: state type_name, too",
-                       request->topic);
-    if (request->type_size > max_message)
-        return ae_fail(-EINVAL,
-                       "type %s does not fit in the messages of topic '%s', of up to %" PRIu32
-                       " bytes: create it with a larger max_message",
-                       type_text(text, request->type_name, request->type_version, request->type_size), request->topic,
-                       max_message);
-    return 0;
-}
-
-static int match_type(const ae_registry_topic *topic, const struct ae_topic_request *request) {
-    char has[TYPE_TEXT_SIZE], wanted[TYPE_TEXT_SIZE];
-
-    if (request->type_name[0] == '\0' || topic->type_name[0] == '\0')
-        return 0;
-    if (strcmp(topic->type_name, request->type_name) == 0 && topic->type_version == request->type_version &&
-        topic->type_size == request->type_size)
-        return 0;
-    return ae_fail(-EEXIST, "topic '%s' carries %s, not %s", topic->name,
-                   type_text(has, topic->type_name, topic->type_version, topic->type_size),
-                   type_text(wanted, request->type_name, request->type_version, request->type_size));
-}
-
-void ae_topics_take_type(const struct ae_broker *broker, uint32_t client, ae_registry_topic *topic,
-                         const struct ae_topic_request *request) {
-    const ae_registry_client *maker = &broker->registry.clients[client];
-    char text[TYPE_TEXT_SIZE];
-
-    if (request->type_name[0] == '\0' || topic->type_name[0] != '\0')
-        return;
-    ae_registry_set_type(topic, request->type_name, request->type_version, request->type_size, maker->name, maker->pid);
-    ae_registry_changed(&broker->registry);
-    ae_log_line(AE_LOG_INFO, "topic '%s' carries %s", topic->name,
-                type_text(text, request->type_name, request->type_version, request->type_size));
-}
 
 /* ---- finding and creating ---- */
 
@@ -80,58 +33,45 @@ static uint32_t index_of(const struct ae_broker *broker, const ae_registry_topic
     return (uint32_t)(topic - broker->registry.topics);
 }
 
-static aether_topic_config config_of(const struct ae_topic_request *request) {
-    return (aether_topic_config){
-        .max_message = request->max_message,
-        .inline_max = request->inline_max,
-        .capacity = request->capacity,
-        .lane_bytes = request->lane_bytes,
-        .preset = (aether_preset)request->preset,
-        .publishers = (aether_publishers)request->publishers,
-        .slow = (aether_slow)request->slow,
-        .latency = (aether_latency_mode)request->latency,
-        .evict_lag = request->evict_lag,
-        .start_seq = request->start_seq,
-    };
+static uint64_t shape_of(const ae_registry_topic *topic) {
+    return ae_shape_of(topic->shape.v);
 }
 
-/* Which values a request states. Its type becomes the topic's later. */
-static uint32_t stated_by(const struct ae_topic_request *request) {
-    return (request->max_message != 0 ? AE_STATED_MAX_MESSAGE : 0) |
-           (request->inline_max != 0 ? AE_STATED_INLINE_MAX : 0) | (request->capacity != 0 ? AE_STATED_CAPACITY : 0) |
-           (request->lane_bytes != 0 ? AE_STATED_LANE_BYTES : 0) | (request->evict_lag != 0 ? AE_STATED_EVICT_LAG : 0) |
-           (request->start_seq != 0 ? AE_STATED_START_SEQ : 0) | (request->preset != 0 ? AE_STATED_PRESET : 0) |
-           (request->publishers != 0 ? AE_STATED_PUBLISHERS : 0) | (request->slow != 0 ? AE_STATED_SLOW : 0) |
-           (request->latency != 0 ? AE_STATED_LATENCY : 0);
-}
+/* What a new record keeps of the topic that it replaces. */
+struct made {
+    uint32_t created, pid;
+    ae_wish says;
+    char creator[sizeof((ae_registry_topic *)NULL)->creator];
+};
 
 /* Writes everything but the state. */
-static void fill_record(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
-                        const ae_geometry *geometry, ae_registry_topic *record) {
-    const ae_registry_client *maker = &broker->registry.clients[client];
+static void fill_record(struct ae_broker *broker, const char *name, uint64_t start_seq, const struct made *made,
+                        ae_registry_topic *record) {
     const size_t off = sizeof record->state;
     ae_registry_topic new = {
         .topic_id = ae_state_new_id(broker),
         .created_ns = ae_realtime_ns(),
         .created_mono_ns = ae_now_ns(),
-        .geometry = *geometry,
-        .name_len = (uint32_t)strlen(request->topic),
-        .stated = stated_by(request),
-        .preset = request->preset,
-        .shape = record->shape, /* it counts the changes over all topics of the record */
-        .maker_pid = maker->pid,
+        .geometry = {.start_seq = start_seq},
+        .name_len = (uint32_t)strlen(name),
+        /* It counts the changes over all topics of the record. */
+        .shape = {(record->shape.v & ~AE_SHAPE_MASK) + AE_SHAPE_CHANGE + AE_SHAPE_OPEN},
     };
 
-    memcpy(new.name, request->topic, new.name_len);
-    memcpy(new.maker, maker->name, sizeof new.maker - 1);
+    memcpy(new.name, name, new.name_len);
+    if (made != NULL) {
+        new.made = made->says;
+        new.created = made->created;
+        new.creator_pid = made->pid;
+        memcpy(new.creator, made->creator, sizeof new.creator);
+    }
     ae_copy_in((unsigned char *)record + off, (const unsigned char *)&new + off, sizeof new - off);
 }
 
-static int create_topic(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request,
-                        const ae_geometry *geometry, ae_registry_topic **topic) {
+/* Creates a topic that is OPEN. made: NULL, or what it takes over. */
+static int create_open(struct ae_broker *broker, const char *name, uint64_t start_seq, const struct made *made,
+                       ae_registry_topic **topic) {
     const struct ae_registry *registry = &broker->registry;
-    const char *name = request->topic;
-    char size[AE_TEXT_SIZE_BYTES];
     const uint32_t t = ae_index_free_topic(&broker->index);
 
     if (t == AE_NO_TOPIC)
@@ -139,7 +79,7 @@ static int create_topic(struct ae_broker *broker, uint32_t client, const struct 
                        registry->topics_max);
     ae_registry_topic *record = &registry->topics[t];
     ae_record_begin(&record->state);
-    fill_record(broker, client, request, geometry, record);
+    fill_record(broker, name, start_seq, made, record);
     int rc = ae_totals_add_topic(broker, record);
     if (rc == 0)
         rc = ae_objects_create(broker, record);
@@ -147,104 +87,485 @@ static int create_topic(struct ae_broker *broker, uint32_t client, const struct 
         ae_record_free(&record->state);
         return rc;
     }
-    ae_registry_set_shape(record, AE_SHAPE_FIXED);
     ae_record_commit(&record->state);
     ae_index_add_topic(&broker->index, t);
     ae_registry_changed(&broker->registry);
-    ae_log_line(AE_LOG_INFO, "topic '%s' created: %" PRIu64 " slots of %" PRIu32 " bytes, %s", name, geometry->capacity,
-                geometry->slot_size,
-                ae_text_size(size, geometry->lanes_off + geometry->cursors_bytes + AE_NOTES_BYTES));
     *topic = record;
     return 0;
 }
 
-static int match_topic(const ae_registry_topic *topic, const struct ae_topic_request *request,
-                       const aether_topic_config *config) {
-    int rc;
+/* ---- statements ---- */
 
-    if ((rc = ae_geometry_match(&topic->geometry, config, request->topic)) != 0 ||
-        (rc = match_type(topic, request)) != 0)
-        return rc;
-    return check_type(request, topic->geometry.max_message);
+static struct ae_statement statement_of(const ae_registry_client *client, uint32_t role, const ae_wish *says) {
+    return (struct ae_statement){
+        .says = says,
+        .role = role == AE_ROLE_PUBLISHER ? "publisher"
+                : role == 0               ? "creator"
+                                          : "subscriber",
+        .name = client->name,
+        .pid = client->pid,
+    };
 }
 
-int ae_topics_provide(struct ae_broker *broker, uint32_t client, bool existing, const struct ae_topic_request *request,
-                      ae_registry_topic **topic) {
-    const aether_topic_config config = config_of(request);
+/* What a topic and its subscribers state, and a client that asks, which is the last. */
+struct statements {
+    struct ae_statement *list;
+    size_t count;
+    ae_wish own;
+};
+
+static void add_subscribers(const struct ae_broker *broker, uint32_t t, struct statements *all) {
+    static const ae_registry_client unknown = {.name = "?"};
+
+    for (uint32_t role = AE_ROLE_RELIABLE; role <= AE_ROLE_BEST_EFFORT; role++) {
+        const struct ae_holders *holders = ae_index_holders(&broker->index, t, role);
+        for (uint32_t g = ae_index_first(&holders->list); g != AE_NO_GRANT;
+             g = ae_index_next(&broker->index, AE_BY_TOPIC, g)) {
+            const ae_wish *wish = &broker->registry.grants[g].wish;
+            const uint32_t i = broker->index.holdings[g].client;
+            if (ae_shape_stated(wish) == 0 && wish->type_size == 0)
+                continue;
+            all->list[all->count++] =
+                statement_of(i != AE_NO_CLIENT ? &broker->registry.clients[i] : &unknown, role, wish);
+        }
+    }
+}
+
+/* topic: NULL if there is none yet. The caller frees all->list. */
+static int collect(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks,
+                   struct statements *all) {
+    const size_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
+
+    *all = (struct statements){.list = malloc((users + 2) * sizeof *all->list)};
+    if (all->list == NULL)
+        return ae_fail(-ENOMEM, "out of memory for the statements of %zu clients", users + 2);
+    if (topic != NULL) {
+        const bool fixed = shape_of(topic) == AE_SHAPE_FIXED;
+        ae_shape_own(topic, &all->own);
+        all->list[all->count++] = (struct ae_statement){.says = &all->own,
+                                                        .role = fixed ? "publisher" : "creator",
+                                                        .name = fixed ? topic->maker : topic->creator,
+                                                        .pid = fixed ? topic->maker_pid : topic->creator_pid};
+        add_subscribers(broker, index_of(broker, topic), all);
+    }
+    all->list[all->count++] = *asks;
+    return 0;
+}
+
+/* ---- planning ---- */
+
+static int check_limit(const struct ae_broker *broker, const char *name, const ae_geometry *geometry) {
     char size[AE_TEXT_SIZE_BYTES], limit[AE_TEXT_SIZE_BYTES];
-    ae_geometry geometry;
-    int rc = ae_topic_name_check(request->topic, strlen(request->topic));
+
+    if (geometry->lanes_off + geometry->lane_bytes <= broker->limits.ring_bytes)
+        return 0;
+    return ae_fail(-ENOSPC, "topic '%s' needs %s%s, more than aetherd's limit of %s: raise [limits] ring_bytes", name,
+                   ae_text_size(size, geometry->lanes_off + geometry->lane_bytes),
+                   geometry->lane_bytes != 0 ? " with a publisher's lane" : "",
+                   ae_text_size(limit, broker->limits.ring_bytes));
+}
+
+/* Sets plan->own to what the topic states, and what the client states if that becomes the topic's. */
+static int merge_own(const char *name, const struct statements *all, bool binds, struct ae_plan *plan) {
+    const struct ae_statement both[] = {{.says = &all->own, .role = "creator", .name = "?"}, all->list[all->count - 1]};
+
+    plan->own = all->own;
+    return binds ? ae_shape_decide(name, both, 2, &plan->own, NULL) : 0;
+}
+
+/* A topic that no publisher has had, or, if topic is NULL, one that isn't there yet. */
+static int plan_open(struct ae_broker *broker, const char *name, ae_registry_topic *topic,
+                     const struct ae_statement *asks, uint32_t role, struct ae_plan *plan) {
+    const bool binds = role == 0 || role == AE_ROLE_PUBLISHER;
+    struct statements all;
+    int rc = collect(broker, topic, asks, &all);
+
+    if (rc != 0 || (rc = ae_shape_decide(name, all.list, all.count, NULL, &plan->geometry)) != 0 ||
+        (rc = check_limit(broker, name, &plan->geometry)) != 0 || (rc = merge_own(name, &all, binds, plan)) != 0)
+        goto out;
+    if (topic != NULL && asks->says->start_seq != 0 && asks->says->start_seq != topic->geometry.start_seq) {
+        rc = ae_fail(-EEXIST,
+                     "topic '%s' begins at sequence %" PRIu64 ", not %" PRIu64 ": its subscribers wait for that", name,
+                     topic->geometry.start_seq, asks->says->start_seq);
+        goto out;
+    }
+    if (topic == NULL && (rc = create_open(broker, name, plan->geometry.start_seq, NULL, &topic)) != 0)
+        goto out;
+    plan->topic = topic;
+    plan->geometry.start_seq = topic->geometry.start_seq;
+    plan->shape = role == AE_ROLE_PUBLISHER ? AE_SHAPE_FIXED : role == 0 ? AE_SHAPE_MADE : shape_of(topic);
+    plan->changes =
+        binds && (plan->shape != shape_of(topic) || memcmp(&plan->own, &topic->made, sizeof plan->own) != 0);
+    if (!plan->changes)
+        plan->geometry = topic->geometry;
+out:
+    free(all.list);
+    return rc;
+}
+
+/* Has no message been published yet? False also if that can't be found out. */
+static bool is_empty(const struct ae_broker *broker, const ae_registry_topic *topic) {
+    struct ae_objects objects;
+
+    if (ae_objects_map(broker, topic, sizeof(ae_log), false, &objects) != 0)
+        return false;
+    const uint64_t end = ae_claim_reach(objects.log, ae_load_relaxed(&objects.log->claim.position));
+    ae_objects_unmap(&objects);
+    return end == topic->geometry.start_seq;
+}
+
+#define USERS_SIZE 160
+#define REMEDY_SIZE (USERS_SIZE + 160)
+#define REMEDY_NAME_MAX 64 /* bytes: a longer name leaves no room for the rest of an error's text */
+
+/* Names up to three users: "'a' (pid 12), 'b' (pid 14) and 2 more". */
+static void users_text(const struct ae_broker *broker, uint32_t t, char text[USERS_SIZE]) {
+    const uint32_t users = ae_topic_users(broker, t), named_max = users < 3 ? users : 3;
+    uint32_t named = 0;
+    size_t len = 0;
+
+    for (uint32_t role = AE_ROLE_PUBLISHER; role <= AE_ROLE_BEST_EFFORT; role++) {
+        const struct ae_holders *holders = ae_index_holders(&broker->index, t, role);
+        for (uint32_t g = ae_index_first(&holders->list); g != AE_NO_GRANT && named < named_max;
+             g = ae_index_next(&broker->index, AE_BY_TOPIC, g), named++) {
+            const uint32_t i = broker->index.holdings[g].client;
+            const ae_registry_client *client = i != AE_NO_CLIENT ? &broker->registry.clients[i] : NULL;
+            const char *between = named == 0 ? "" : named + 1 == users ? " and " : ", ";
+            len += (size_t)snprintf(text + len, USERS_SIZE - len, "%s'%.16s' (pid %" PRIu32 ")", between,
+                                    client != NULL ? client->name : "?", client != NULL ? client->pid : 0);
+        }
+    }
+    if (users > named)
+        (void)snprintf(text + len, USERS_SIZE - len, " and %" PRIu32 " more", users - named);
+}
+
+static void remedy_text(const struct ae_broker *broker, const ae_registry_topic *topic, char text[REMEDY_SIZE]) {
+    char name[REMEDY_NAME_MAX + 1] = "TOPIC", users[USERS_SIZE] = "";
+
+    if (topic->name_len <= REMEDY_NAME_MAX)
+        memcpy(name, topic->name, topic->name_len + 1);
+    users_text(broker, index_of(broker, topic), users);
+    if (users[0] != '\0')
+        (void)snprintf(text, REMEDY_SIZE,
+                       "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s", users, name);
+    else
+        (void)snprintf(text, REMEDY_SIZE, "open it as it is, or remove it first: aether-cli topic rm %s", name);
+}
+
+/*
+ * A topic that nobody uses and that holds no message begins anew, with what was stated for it, if the client that asks
+ * doesn't contradict that. 1: *topic is another topic, or NULL; 0: it stays as it is; -errno.
+ */
+static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const struct ae_statement *asks) {
+    const ae_registry_topic *old = *topic;
+    struct made made = {.created = 1, .pid = old->created != 0 ? old->creator_pid : old->maker_pid};
+    struct statements all;
+    char name[sizeof old->name];
+
+    ae_clients_free_dead_holders(broker, index_of(broker, old), 0);
+    if (ae_topic_users(broker, index_of(broker, old)) != 0 || !is_empty(broker, old))
+        return 0;
+    int rc = collect(broker, old, asks, &all);
+    if (rc == 0)
+        rc = ae_shape_decide(old->name, all.list, all.count, NULL, NULL);
+    free(all.list);
+    if (rc != 0)
+        return rc == -EEXIST ? 0 : rc;
+    ae_shape_own(old, &made.says);
+    memcpy(made.creator, old->created != 0 ? old->creator : old->maker, sizeof made.creator);
+    memcpy(name, old->name, sizeof name);
+    const bool keeps = old->created != 0 || ae_shape_stated(&made.says) != 0;
+    ae_log_line(AE_LOG_INFO, "topic '%s' was never used, and begins anew", name);
+    ae_topic_remove(broker, index_of(broker, old));
+    *topic = NULL;
+    if (!keeps)
+        return 1;
+    if ((rc = create_open(broker, name, made.says.start_seq, &made, topic)) != 0)
+        return rc;
+    if ((rc = ae_topics_make_again(broker, *topic)) != 0)
+        ae_topic_remove(broker, index_of(broker, *topic));
+    return rc != 0 ? rc : 1;
+}
+
+/* The topic has no type: another subscriber may have stated one. */
+static int match_types(const struct ae_broker *broker, const ae_registry_topic *topic,
+                       const struct ae_statement *asks) {
+    struct statements all;
+
+    if (asks->says->type_name[0] == '\0')
+        return 0;
+    int rc = collect(broker, topic, asks, &all);
+    if (rc == 0)
+        rc = ae_shape_match_types(topic->name, all.list, all.count);
+    free(all.list);
+    return rc;
+}
+
+static int plan_fixed(struct ae_broker *broker, ae_registry_topic **topic, const struct ae_statement *asks,
+                      uint32_t role, struct ae_plan *plan) {
+    char remedy[REMEDY_SIZE];
+    uint32_t differs;
+    int rc = ae_shape_differs(*topic, asks, &differs);
 
     if (rc != 0)
         return rc;
-    *topic = find_topic(broker, request->topic);
-    if (*topic != NULL)
-        return match_topic(*topic, request, &config);
-    if (existing)
-        return ae_fail(-ENOENT, "there is no topic '%s'", request->topic);
-    if ((rc = ae_geometry_make(&geometry, &config)) != 0 || (rc = check_type(request, geometry.max_message)) != 0)
+    if (differs != 0) {
+        if ((rc = begin_anew(broker, topic, asks)) != 0)
+            return rc;
+        remedy_text(broker, *topic, remedy);
+        return ae_shape_refuse(*topic, asks, differs, remedy);
+    }
+    if ((*topic)->type_name[0] == '\0' && (rc = match_types(broker, *topic, asks)) != 0)
         return rc;
-    if (geometry.lanes_off + geometry.lane_bytes > broker->limits.ring_bytes)
-        return ae_fail(-ENOSPC, "topic '%s' needs %s%s, more than aetherd's limit of %s: raise [limits] ring_bytes",
-                       request->topic, ae_text_size(size, geometry.lanes_off + geometry.lane_bytes),
-                       geometry.lane_bytes != 0 ? " with a publisher's lane" : "",
-                       ae_text_size(limit, broker->limits.ring_bytes));
-    return create_topic(broker, client, request, &geometry, topic);
+    plan->topic = *topic;
+    plan->shape = AE_SHAPE_FIXED;
+    plan->geometry = (*topic)->geometry;
+    if (role == 0 || role == AE_ROLE_PUBLISHER)
+        plan->own = *asks->says;
+    return 0;
+}
+
+static int fail_missing(const struct ae_broker *broker, const char *name, const ae_registry_topic *topic) {
+    const uint32_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
+
+    if (users == 0) {
+        const char *near = ae_topic_near(broker, name);
+        return near == NULL ? ae_fail(-ENOENT, "there is no topic '%s'", name)
+                            : ae_fail(-ENOENT, "there is no topic '%s': did you mean '%s'?", name, near);
+    }
+    return ae_fail(-ENOENT, "there is no topic '%s'; %" PRIu32 " %s for it", name, users,
+                   ae_plural(users, "subscriber waits", "subscribers wait"));
+}
+
+static int try_plan(struct ae_broker *broker, uint32_t role, bool existing, const char *name,
+                    const struct ae_statement *asks, struct ae_plan *plan) {
+    ae_registry_topic *topic = find_topic(broker, name);
+    int rc;
+
+    if (existing && (topic == NULL || shape_of(topic) == AE_SHAPE_OPEN))
+        return fail_missing(broker, name, topic);
+    if (topic == NULL || shape_of(topic) != AE_SHAPE_FIXED)
+        return plan_open(broker, name, topic, asks, role, plan);
+    rc = plan_fixed(broker, &topic, asks, role, plan);
+    return rc == 1 ? plan_open(broker, name, topic, asks, role, plan) : rc;
+}
+
+/*
+ * Frees the records of dead publishers or reliable subscribers, if the client needs one, and the requests of dead
+ * subscribers before a shape is made. Topics of the dead may end by that.
+ */
+static void free_dead(struct ae_broker *broker, const char *name, uint32_t role) {
+    const ae_registry_topic *topic = find_topic(broker, name);
+
+    if (topic == NULL || role == AE_ROLE_BEST_EFFORT)
+        return;
+    if (role == AE_ROLE_RELIABLE || shape_of(topic) == AE_SHAPE_FIXED)
+        ae_clients_free_dead_holders(broker, index_of(broker, topic), role);
+    else
+        ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
+}
+
+int ae_topics_plan(struct ae_broker *broker, uint32_t client, uint32_t role, bool existing,
+                   const struct ae_topic_request *request, struct ae_plan *plan) {
+    const char *name = request->topic;
+    const ae_registry_client *record = &broker->registry.clients[client];
+    const ae_wish says = ae_shape_wish(request);
+    const struct ae_statement asks = statement_of(record, role, &says);
+    int rc = ae_topic_name_check(name, strlen(name));
+
+    *plan = (struct ae_plan){.client = record, .publishes = role == AE_ROLE_PUBLISHER};
+    if (rc != 0)
+        return rc;
+    free_dead(broker, name, role);
+    rc = try_plan(broker, role, existing, name, &asks, plan);
+    const ae_registry_topic *topic = find_topic(broker, name);
+    if (rc != -EEXIST || topic == NULL)
+        return rc;
+    /* The client that it contradicts may be dead. */
+    ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
+    return try_plan(broker, role, existing, name, &asks, plan);
+}
+
+/* ---- shaping ---- */
+
+int ae_topics_prepare(const struct ae_broker *broker, const struct ae_plan *plan, int fd) {
+    return plan->changes ? ae_objects_grow(broker, plan->topic, &plan->geometry, fd) : 0;
+}
+
+void ae_topics_undo(const struct ae_broker *broker, const struct ae_plan *plan, int fd) {
+    if (plan->changes)
+        ae_objects_undo(broker, plan->topic, fd);
+}
+
+static void log_shape(const struct ae_plan *plan, uint64_t before) {
+    const ae_geometry *geometry = &plan->geometry;
+    char size[AE_TEXT_SIZE_BYTES];
+
+    ae_log_line(AE_LOG_INFO, "topic '%s' %s: %" PRIu64 " slots of %" PRIu32 " bytes, %s", plan->topic->name,
+                before == AE_SHAPE_OPEN ? "created" : "has its first publisher", geometry->capacity,
+                geometry->slot_size, ae_text_size(size, geometry->lanes_off + AE_PAGE + AE_NOTES_BYTES));
+}
+
+/* Everything but shape and type. The record says OPEN, so no process takes the geometry for valid. */
+static void store_record(const struct ae_plan *plan) {
+    ae_registry_topic *topic = plan->topic, new = *topic;
+    unsigned char *to = (unsigned char *)topic;
+    const unsigned char *from = (const unsigned char *)&new;
+
+    new.geometry = plan->geometry;
+    new.stated = ae_shape_stated(&plan->own) & ~AE_STATED_TYPE;
+    new.preset = plan->own.preset;
+    new.maker_pid = plan->client->pid;
+    memset(new.maker, 0, sizeof new.maker);
+    memcpy(new.maker, plan->client->name, strnlen(plan->client->name, sizeof new.maker - 1));
+    if (!plan->publishes) {
+        new.created = 1;
+        new.made = plan->own;
+        new.creator_pid = new.maker_pid;
+        memcpy(new.creator, new.maker, sizeof new.creator);
+    }
+    ae_copy_in(to + offsetof(ae_registry_topic, geometry), from + offsetof(ae_registry_topic, geometry),
+               offsetof(ae_registry_topic, shape) - offsetof(ae_registry_topic, geometry));
+    ae_copy_in(to + offsetof(ae_registry_topic, maker_pid), from + offsetof(ae_registry_topic, maker_pid),
+               offsetof(ae_registry_topic, name) - offsetof(ae_registry_topic, maker_pid));
+    ae_copy_in(to + offsetof(ae_registry_topic, maker), from + offsetof(ae_registry_topic, maker),
+               offsetof(ae_registry_topic, type_maker) - offsetof(ae_registry_topic, maker));
+    ae_copy_in(to + offsetof(ae_registry_topic, made), from + offsetof(ae_registry_topic, made),
+               sizeof new - offsetof(ae_registry_topic, made));
+}
+
+static void store_type(const struct ae_broker *broker, const struct ae_plan *plan) {
+    const ae_wish *own = &plan->own;
+    char text[AE_TYPE_TEXT_SIZE];
+
+    if (own->type_name[0] == '\0' || plan->topic->type_name[0] != '\0')
+        return;
+    ae_registry_set_type(plan->topic, own->type_name, own->type_version, own->type_size, plan->client->name,
+                         plan->client->pid);
+    ae_registry_changed(&broker->registry);
+    ae_log_line(AE_LOG_INFO, "topic '%s' carries %s", plan->topic->name,
+                ae_shape_type_text(text, own->type_name, own->type_version, own->type_size));
+}
+
+void ae_topics_commit(const struct ae_broker *broker, const struct ae_plan *plan, int fd, ae_log *log) {
+    ae_registry_topic *topic = plan->topic;
+    const uint64_t before = shape_of(topic);
+
+    if (plan->changes) {
+        ae_registry_set_shape(topic, AE_SHAPE_OPEN);
+        store_record(plan);
+        ae_objects_trim(broker, topic, plan->geometry.log_bytes, fd);
+        ae_topic_set_geometry(log, &plan->geometry);
+    }
+    store_type(broker, plan);
+    if (!plan->changes)
+        return;
+    ae_registry_set_shape(topic, plan->shape);
+    ae_registry_changed(&broker->registry);
+    log_shape(plan, before);
+}
+
+/* Prepares and commits what a plan changes, and wakes those that wait for it. */
+static int carry_out(const struct ae_broker *broker, const struct ae_plan *plan) {
+    struct ae_objects objects;
+    int fd = ae_objects_open_log(broker, plan->topic, true), rc = fd < 0 ? fd : 0;
+
+    if (rc != 0)
+        return rc;
+    if ((rc = ae_objects_map_log(fd, sizeof(ae_log), &objects)) == 0 &&
+        (rc = ae_topics_prepare(broker, plan, fd)) == 0) {
+        ae_topics_commit(broker, plan, fd, objects.log);
+        ae_wake_all(&objects.log->wake.wake);
+    }
+    ae_objects_unmap(&objects);
+    ae_close(&fd);
+    return rc;
+}
+
+int ae_topics_create(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request) {
+    struct ae_plan plan;
+    int rc = ae_topics_plan(broker, client, 0, false, request, &plan);
+
+    if (rc != 0)
+        return rc;
+    if (plan.changes)
+        rc = carry_out(broker, &plan);
+    else
+        store_type(broker, &plan);
+    if (rc != 0)
+        ae_topic_remove_if_left(broker, index_of(broker, plan.topic));
+    return rc;
+}
+
+int ae_topics_make_again(struct ae_broker *broker, ae_registry_topic *topic) {
+    ae_registry_client creator = {.pid = topic->creator_pid};
+    const struct ae_statement asks = {.says = &topic->made, .role = "creator", .name = topic->creator};
+    struct ae_plan plan = {
+        .topic = topic, .client = &creator, .changes = true, .shape = AE_SHAPE_MADE, .own = topic->made};
+    const int rc = ae_shape_decide(topic->name, &asks, 1, NULL, &plan.geometry);
+
+    memcpy(creator.name, topic->creator, sizeof creator.name);
+    plan.geometry.start_seq = topic->geometry.start_seq;
+    return rc != 0 ? rc : carry_out(broker, &plan);
 }
 
 /* ---- removing ---- */
 
-/* The number of grants in any role. */
-static uint32_t count_users(const struct ae_broker *broker, uint32_t t) {
-    uint32_t users = 0;
+/* A topic that never had a publisher, and has subscribers: it is as if it was never created. */
+static int reopen(const struct ae_broker *broker, ae_registry_topic *topic) {
+    int fd = ae_objects_open_log(broker, topic, true);
 
-    for (uint32_t role = AE_ROLE_PUBLISHER; role <= AE_ROLE_BEST_EFFORT; role++)
-        users += ae_index_holders(&broker->index, t, role)->count;
-    return users;
-}
-
-static void remove_topic(struct ae_broker *broker, ae_registry_topic *topic) {
-    ae_record_remove(&topic->state);
-    ae_totals_remove_topic(broker, topic);
-    ae_objects_remove(broker, topic->topic_id);
-    ae_index_remove_topic(&broker->index, index_of(broker, topic));
-    ae_record_free(&topic->state);
+    if (fd < 0)
+        return fd;
+    ae_registry_set_shape(topic, AE_SHAPE_OPEN);
+    topic->created = 0;
+    ae_registry_drop_type(topic);
+    topic->stated = 0;
+    topic->geometry = (ae_geometry){.start_seq = topic->geometry.start_seq};
+    ae_objects_trim(broker, topic, AE_LOG_SLOTS_OFF, fd);
+    ae_close(&fd);
     ae_registry_changed(&broker->registry);
+    return 0;
 }
 
 int ae_topics_remove(struct ae_broker *broker, const char *name) {
-    const int rc = ae_topic_name_check(name, strlen(name));
+    int rc = ae_topic_name_check(name, strlen(name));
+    char users[USERS_SIZE] = "";
 
     if (rc != 0)
         return rc;
     ae_registry_topic *topic = find_topic(broker, name);
-    if (topic == NULL)
-        return ae_fail(-ENOENT, "there is no topic '%s'", name);
+    if (topic != NULL)
+        ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
+    topic = find_topic(broker, name);
+    if (topic == NULL || shape_of(topic) == AE_SHAPE_OPEN)
+        return fail_missing(broker, name, topic);
     const uint32_t t = index_of(broker, topic);
-    ae_clients_free_dead_holders(broker, t, 0);
-    const uint32_t users = count_users(broker, t);
-    const uint32_t publishers = ae_index_holders(&broker->index, t, AE_ROLE_PUBLISHER)->count;
-    if (users != 0)
-        return ae_fail(-EBUSY, "topic '%s' is in use: %" PRIu32 " publisher%s and %" PRIu32 " subscriber%s %s attached",
-                       name, publishers, ae_plural(publishers, "", "s"), users - publishers,
-                       ae_plural(users - publishers, "", "s"), ae_plural(users, "is", "are"));
-    ae_log_line(AE_LOG_INFO, "topic '%s' removed", name);
-    remove_topic(broker, topic);
-    return 0;
+    if (ae_topic_users(broker, t) == 0) {
+        ae_topic_remove(broker, t);
+    } else if (shape_of(topic) == AE_SHAPE_MADE) {
+        rc = reopen(broker, topic);
+    } else {
+        users_text(broker, t, users);
+        rc = ae_fail(-EBUSY, "topic '%s' is in use by %s: end them first", name, users);
+    }
+    if (rc == 0)
+        ae_log_line(AE_LOG_INFO, "topic '%s' removed", name);
+    return rc;
 }
 
 uint32_t ae_topics_remove_unused(struct ae_broker *broker) {
     uint32_t left = 0;
 
     for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
-        ae_registry_topic *topic = &broker->registry.topics[t];
+        const ae_registry_topic *topic = &broker->registry.topics[t];
         if (ae_record_state(&topic->state) != AE_RECORD_LIVE)
             continue;
         ae_clients_free_dead_holders(broker, t, 0);
-        if (count_users(broker, t) != 0)
+        if (ae_topic_users(broker, t) != 0)
             left++;
-        else
-            remove_topic(broker, topic);
+        else if (ae_record_state(&topic->state) == AE_RECORD_LIVE) /* it may have ended with its subscribers */
+            ae_topic_remove(broker, t);
     }
     return left;
 }

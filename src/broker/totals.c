@@ -30,7 +30,7 @@ int ae_totals_start(struct ae_broker *broker) {
     if (rc != -ENOENT)
         ae_log_line(AE_LOG_WARNING, "%s: totals of topics begin at 0", aether_errmsg());
     ae_name_totals(&broker->instance, name);
-    ae_segment_remove(name);
+    ae_object_remove(name);
     return ae_totals_create(&broker->totals, &broker->instance, topics);
 }
 
@@ -199,7 +199,7 @@ static void add_subscriber(ae_totals_topic *sum, const struct last *last, const 
     departed->skipped = figures->skipped;
     departed->evicted = (uint32_t)figures->evicted;
     departed->reason = (uint32_t)ae_evicted(last->evict);
-    departed->held = (last->evict >> AE_EVICT_UNITS_SHIFT & AE_EVICT_UNITS_MAX) * AE_LANE_UNIT;
+    departed->held = departed->reason == AE_EVICT_LANE ? ae_evict_units(last->evict) * AE_LANE_UNIT : 0;
 }
 
 /* The record as it will be with these figures. died: the client has ended; it may have closed the handle before. */

@@ -7,6 +7,7 @@
 #define AE_CLIENT_CLIENT_H
 
 #include "client/control.h"
+#include <aether/connect.h>
 #include <pthread.h>
 
 struct ae_grant;
@@ -15,6 +16,10 @@ struct aether_client {
     pthread_mutex_t lock; /* for all members, when handles are opened and closed; publish and receive never take it */
     struct ae_control control;
     struct ae_grant *grants; /* of the open handles; see grants.h */
+    /* As in aether_connect_options; they never change. stall_after_ns: not 0 if on_stall is set. */
+    aether_stall_handler *on_stall;
+    void *stall_context;
+    uint64_t stall_after_ns;
 };
 
 /*

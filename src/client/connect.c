@@ -6,6 +6,7 @@
 #include "client/await.h"
 #include "client/client.h"
 #include "client/grants.h"
+#include "client/stall.h"
 #include "client/look.h"
 #include "shm/names.h"
 #include "shm/registry_layout.h"
@@ -46,6 +47,7 @@ AE_EXPORT int aether_connect(aether_client **out, const aether_connect_options *
     if (client == NULL)
         return ae_fail(-ENOMEM, "out of memory");
     pthread_mutex_init(&client->lock, NULL);
+    ae_stall_options(client, options);
     ae_control_init(&client->control, path, name);
     rc = ae_await(&client->control, options != NULL ? options->wait_ns : 0, connect_client, NULL);
     if (rc != 0) {

@@ -8,6 +8,7 @@
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,17 +17,35 @@ static uint64_t stats_bytes(const struct ae_grant *grant) {
     return grant->role == AE_ROLE_PUBLISHER ? AE_STATS_PUBLISHER : AE_STATS_RECORD;
 }
 
+static void unmap_topic(struct ae_grant *grant) {
+    if (grant->topic != NULL)
+        ae_segment_unmap((unsigned char *)(uintptr_t)grant->topic - (uintptr_t)grant->topic % AE_PAGE, AE_PAGE);
+    grant->topic = NULL;
+}
+
 static void unmap(struct ae_grant *grant) {
+    unmap_topic(grant);
     ae_segment_unmap(grant->stats, stats_bytes(grant));
     ae_segment_unmap(grant->notes, AE_NOTES_BYTES);
-    ae_segment_unmap(grant->cursors, grant->geometry.cursors_bytes);
-    ae_segment_unmap(grant->log, grant->geometry.log_bytes);
+    ae_segment_unmap(grant->cursors, AE_CURSORS_BYTES);
+    ae_segment_unmap(grant->log, grant->log_bytes);
     free(grant->buffer);
     grant->stats = NULL;
     grant->notes = NULL;
     grant->cursors = NULL;
     grant->log = NULL;
     grant->buffer = NULL;
+}
+
+/* Maps the page of the registry that has the topic's record. */
+static int map_topic(struct ae_grant *grant, const struct ae_reply *reply) {
+    const uint64_t off = reply->msg.u.opened.registry_off, in_page = off % AE_PAGE;
+    void *page;
+    const int rc = ae_segment_map_part(reply->fds[reply->fd_count - 1], off - in_page, AE_PAGE, false, true, &page);
+
+    if (rc == 0)
+        grant->topic = (const ae_registry_topic *)(const void *)((const unsigned char *)page + in_page);
+    return rc;
 }
 
 /*
@@ -43,43 +62,80 @@ static int populate_log(const struct ae_grant *grant, bool publisher) {
     return rc;
 }
 
-static int map(struct ae_grant *grant, const struct ae_reply *reply) {
+static int map_log(struct ae_grant *grant, const struct ae_reply *reply, bool words) {
     const bool publisher = grant->role == AE_ROLE_PUBLISHER;
-    const uint64_t stats_off = AE_STATS_RECORDS_OFF + (uint64_t)reply->msg.u.opened.stats * AE_STATS_RECORD;
-    void *stats = NULL;
-    int rc = ae_segment_map(reply->fds[AE_FD_LOG], grant->geometry.log_bytes, publisher, false, &grant->log);
+    int rc;
+
+    grant->log_bytes = words ? AE_LOG_SLOTS_OFF : grant->geometry.log_bytes;
+    rc = ae_segment_map(reply->fds[AE_FD_LOG], grant->log_bytes, publisher, words, &grant->log);
+    return rc == 0 && !words ? populate_log(grant, publisher) : rc;
+}
+
+/*
+ * Populates the first page of the cursors, and a subscriber's own, which aetherd has allocated. The others may be holes,
+ * which populating them would fill. A publisher populates them when it has to; see ae_cursor_of().
+ */
+static int map_cursors(struct ae_grant *grant, const struct ae_reply *reply, bool writable) {
+    const uint64_t own = offsetof(ae_cursors, records) + grant->record * sizeof(ae_cursor_record);
+    int rc = ae_segment_map(reply->fds[AE_FD_CURSORS], AE_CURSORS_BYTES, writable, false, &grant->cursors);
 
     if (rc == 0)
-        rc = populate_log(grant, publisher);
+        rc = ae_segment_populate(grant->cursors, 0, AE_PAGE, writable);
+    if (rc == 0 && writable && own >= AE_PAGE)
+        rc = ae_segment_populate(grant->cursors, own / AE_PAGE * AE_PAGE, AE_PAGE, true);
+    return rc;
+}
+
+static int map(struct ae_grant *grant, const struct ae_reply *reply, bool words) {
+    const bool publisher = grant->role == AE_ROLE_PUBLISHER, waits = reply->msg.u.opened.shape != AE_SHAPE_FIXED;
+    const uint64_t stats_off = AE_STATS_RECORDS_OFF + (uint64_t)reply->msg.u.opened.stats * AE_STATS_RECORD;
+    void *stats = NULL;
+    int rc = map_log(grant, reply, words || waits);
+
     if (rc == 0)
         rc = ae_segment_map_part(reply->fds[AE_FD_STATS], stats_off, stats_bytes(grant), true, true, &stats);
     grant->stats = stats;
     if (rc == 0)
         rc = ae_segment_map(reply->fds[AE_FD_NOTES], AE_NOTES_BYTES, !publisher, true, &grant->notes);
     if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)
-        rc =
-            ae_segment_map(reply->fds[AE_FD_CURSORS], grant->geometry.cursors_bytes, !publisher, true, &grant->cursors);
+        rc = map_cursors(grant, reply, !publisher);
+    if (rc == 0 && waits)
+        rc = map_topic(grant, reply);
     if (rc != 0)
         unmap(grant);
     return rc;
 }
 
+/* The slots of a topic that isn't FIXED may still change, so a publisher is never granted it. */
+static int check_shape(const struct ae_grant *grant, const struct ae_msg *msg) {
+    const uint64_t off = msg->u.opened.registry_off;
+
+    if (msg->u.opened.shape == AE_SHAPE_FIXED)
+        return ae_geometry_check(&grant->geometry);
+    if (grant->role == AE_ROLE_PUBLISHER)
+        return ae_fail(-EPROTO, "aetherd granted a publisher of a topic of shape %u: its slots may still change",
+                       msg->u.opened.shape);
+    if (off % sizeof(ae_registry_topic) != 0)
+        return ae_fail(-EPROTO, "aetherd granted a topic whose record is at %" PRIu64 ": there is none", off);
+    return 0;
+}
+
 static int check_opened(struct ae_grant *grant, const struct ae_reply *reply) {
     const uint32_t records = grant->role == AE_ROLE_PUBLISHER ? AE_PUBLISHERS_MAX : AE_SUBSCRIBERS_MAX;
+    const int fds = (grant->role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FD_CURSORS + 1) +
+                    (reply->msg.u.opened.shape != AE_SHAPE_FIXED);
 
+    grant->topic_id = reply->msg.u.opened.topic_id;
     grant->record = reply->msg.u.opened.record;
     grant->geometry = reply->msg.u.opened.geometry;
     if (reply->msg.u.opened.role != grant->role || grant->record >= records)
         return ae_fail(-EPROTO, "aetherd granted role %u, record %u: not what was asked for", reply->msg.u.opened.role,
                        grant->record);
-    if (reply->msg.u.opened.shape != AE_SHAPE_FIXED)
-        return ae_fail(-EPROTO, "aetherd granted a topic of shape %u: its slots may still change",
-                       reply->msg.u.opened.shape);
     if (reply->msg.u.opened.stats >= AE_REGISTRY_GRANTS_LIMIT)
         return ae_fail(-EPROTO, "aetherd granted statistics record %u: there is none", reply->msg.u.opened.stats);
-    if (reply->fd_count != (grant->role == AE_ROLE_BEST_EFFORT ? AE_FD_CURSORS : AE_FD_CURSORS + 1))
+    if (reply->fd_count != fds)
         return ae_fail(-EMFILE, "topic's file descriptors didn't arrive: raise this program's limit (ulimit -n)");
-    return ae_geometry_check(&grant->geometry);
+    return check_shape(grant, &reply->msg);
 }
 
 /* Gives back a grant that can't be used. If the connection breaks meanwhile, the resume frees the grant. */
@@ -94,13 +150,15 @@ static int refuse(struct ae_grant *grant, const char *topic, int code) {
 }
 
 int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t role, const char *topic,
-                  const aether_topic_config *config) {
+                  const aether_topic_config *config, bool words) {
     struct ae_msg msg = {.type = AE_MSG_OPEN, .u.open.role = role};
     struct ae_control *control = &client->control;
     int rc = ae_topic_fill(&msg.u.open.topic, topic, config);
 
     if (rc != 0)
         return rc;
+    if (config != NULL && config->open == AETHER_OPEN_EXISTING)
+        msg.u.open.flags = AE_OPEN_EXISTING;
     grant->client = client;
     grant->role = role;
     pthread_mutex_lock(&client->lock);
@@ -111,7 +169,7 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
     grant->back.client_id = control->client_id;
     rc = check_opened(grant, &control->reply);
     if (rc == 0)
-        rc = map(grant, &control->reply);
+        rc = map(grant, &control->reply, words);
     ae_reply_close(&control->reply);
     if (rc != 0) {
         rc = refuse(grant, topic, rc);
@@ -126,6 +184,51 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
 out:
     pthread_mutex_unlock(&client->lock);
     return rc;
+}
+
+/* For kernels that can't map a mapping again: aetherd opens the log once more. */
+static int map_from_daemon(const struct ae_grant *grant, uint64_t bytes, void **log) {
+    struct ae_msg msg = {.type = AE_MSG_LOOK, .u.look = {.kind = AE_LOOK_LOG, .id = grant->topic_id}};
+    aether_client *client = grant->client;
+    int rc;
+
+    pthread_mutex_lock(&client->lock);
+    rc = ae_client_request(client, &msg, AE_MSG_OBJECT, AE_CONTROL_AGAIN);
+    if (rc == 0) {
+        rc = client->control.reply.fd_count == 1
+                 ? ae_segment_map(client->control.reply.fds[0], bytes, false, false, log)
+                 : ae_fail(-EMFILE, "topic's file descriptor didn't arrive: raise this program's limit (ulimit -n)");
+        ae_reply_close(&client->control.reply);
+    }
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+int ae_grant_map_shape(const struct ae_grant *grant, ae_geometry *geometry, void **log) {
+    int rc;
+
+    /* G10, pairs G9: the caller has loaded the shape word, and a shape that is FIXED never changes again. */
+    *geometry = grant->topic->geometry;
+    rc = ae_geometry_check(geometry);
+    if (rc != 0)
+        return rc;
+    rc = ae_segment_map_again(grant->log, geometry->log_bytes, log);
+    if (rc != 0 && rc != -ENOMEM)
+        rc = map_from_daemon(grant, geometry->log_bytes, log);
+    if (rc != 0)
+        return rc;
+    rc = ae_segment_populate(*log, 0, geometry->lanes_off, false);
+    if (rc != 0)
+        ae_segment_unmap(*log, geometry->log_bytes);
+    return rc;
+}
+
+void ae_grant_attach(struct ae_grant *grant, const ae_geometry *geometry, void *log) {
+    ae_segment_unmap(grant->log, grant->log_bytes);
+    grant->log = log;
+    grant->log_bytes = geometry->log_bytes;
+    grant->geometry = *geometry;
+    unmap_topic(grant);
 }
 
 static void leave(struct ae_grant *grant) {

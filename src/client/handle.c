@@ -5,7 +5,10 @@
 #include "base/export.h"
 #include "ring/join.h"
 #include "ring/loan.h"
+#include "ring/receive.h"
+#include "shm/segment.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- publishers ---- */
@@ -26,7 +29,7 @@ AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, co
     if (handle == NULL)
         return ae_fail(-ENOMEM, "out of memory");
     handle->grant.leave = leave_publisher;
-    rc = ae_grant_open(&handle->grant, client, AE_ROLE_PUBLISHER, topic, config);
+    rc = ae_grant_open(&handle->grant, client, AE_ROLE_PUBLISHER, topic, config, false);
     if (rc != 0) {
         free(handle);
         return rc;
@@ -38,6 +41,7 @@ AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, co
         ae_grant_close(&handle->grant);
         return ae_fail(-ENOMEM, "out of memory for the loans of a publisher");
     }
+    ae_stall_open(&handle->ring, &handle->stall, &handle->grant, topic);
     *publisher = &handle->ring.hot;
     return 0;
 }
@@ -70,12 +74,87 @@ static int check_options(const aether_subscribe_options *options) {
     return 0;
 }
 
+/* Maps the log and allocates the buffer for copies. */
+static int take(struct ae_subscriber_handle *handle, ae_geometry *geometry, void **log, unsigned char **copies) {
+    const aether_subscribe_options options = ae_subscriber_options(&handle->ring);
+    const int rc = ae_grant_map_shape(&handle->grant, geometry, log);
+    size_t bytes;
+
+    if (rc != 0)
+        return rc;
+    bytes = ae_subscriber_copies_bytes(geometry, &options);
+    *copies = bytes != 0 ? malloc(bytes) : NULL;
+    if (bytes == 0 || *copies != NULL)
+        return 0;
+    ae_segment_unmap(*log, geometry->log_bytes);
+    return ae_fail(-ENOMEM, "out of memory for copies of messages: %zu bytes", bytes);
+}
+
+/*
+ * The `attach` of a subscriber; see ring/subscriber.h. Errors, after which the subscriber still waits: -ENOMEM no memory
+ * for the buffer, and those of ae_grant_map_shape().
+ */
+static int attach(struct ae_subscriber *s) {
+    struct ae_subscriber_handle *handle = ae_handle_of_subscriber(&s->hot);
+    unsigned char *copies;
+    ae_geometry geometry;
+    void *log;
+    int rc;
+
+    if (!ae_subscriber_ready(s))
+        return 0;
+    rc = take(handle, &geometry, &log, &copies);
+    if (rc != 0)
+        return rc;
+    ae_subscriber_take_shape(s, &geometry, log, copies);
+    handle->grant.buffer = copies;
+    if (handle->watcher != NULL)
+        handle->watcher->attached(handle->watcher); /* before the words are unmapped, which another thread may read */
+    ae_grant_attach(&handle->grant, &geometry, log);
+    return 1;
+}
+
+/* Joins a topic that has a shape. */
+static int join(struct ae_subscriber_handle *handle, const aether_subscribe_options *options) {
+    struct ae_grant *grant = &handle->grant;
+    const size_t copies = ae_subscriber_copies_bytes(&grant->geometry, options);
+
+    grant->buffer = copies != 0 ? malloc(copies) : NULL;
+    ae_subscriber_init(&handle->ring, &grant->geometry, grant->record, grant->log, grant->cursors, grant->notes,
+                       options, grant->buffer, grant->stats);
+    return copies == 0 || grant->buffer != NULL
+               ? 0
+               : ae_fail(-ENOMEM, "out of memory for copies of messages: %zu bytes", copies);
+}
+
+/*
+ * Joins a topic that had no shape when aetherd granted it. If there is one by now, the subscriber takes it, and still
+ * begins at the topic's first sequence: no message was there when it was opened.
+ */
+static int join_waiting(struct ae_subscriber_handle *handle, const aether_subscribe_options *options) {
+    struct ae_grant *grant = &handle->grant;
+    int rc;
+
+    ae_subscriber_init_waiting(&handle->ring, grant->geometry.start_seq, grant->record, grant->log, grant->cursors,
+                               grant->notes, options, grant->stats, &grant->topic->shape, attach);
+    rc = attach(&handle->ring);
+    return rc < 0 ? rc : 0;
+}
+
+/* Closes a handle that can't be used; the error's text stays. */
+static int give_up(struct ae_grant *grant, const char *topic, int code) {
+    char text[512];
+
+    (void)snprintf(text, sizeof text, "%s", aether_errmsg());
+    ae_grant_close(grant);
+    return ae_fail(code, "topic '%s': %s", topic, text);
+}
+
 AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
                                      const aether_topic_config *config, aether_subscriber **subscriber) {
     static const aether_subscribe_options defaults;
     struct ae_subscriber_handle *handle;
     uint32_t role;
-    size_t copies;
     int rc;
 
     if (options == NULL)
@@ -88,19 +167,14 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
         return ae_fail(-ENOMEM, "out of memory");
     handle->grant.leave = leave_subscriber;
     role = options->policy == AETHER_RELIABLE ? AE_ROLE_RELIABLE : AE_ROLE_BEST_EFFORT;
-    rc = ae_grant_open(&handle->grant, client, role, topic, config);
+    rc = ae_grant_open(&handle->grant, client, role, topic, config, false);
     if (rc != 0) {
         free(handle);
         return rc;
     }
-    copies = ae_subscriber_copies_bytes(&handle->grant.geometry, options);
-    handle->grant.buffer = copies != 0 ? malloc(copies) : NULL;
-    ae_subscriber_init(&handle->ring, &handle->grant.geometry, handle->grant.record, handle->grant.log,
-                       handle->grant.cursors, handle->grant.notes, options, handle->grant.buffer, handle->grant.stats);
-    if (copies != 0 && handle->grant.buffer == NULL) {
-        ae_grant_close(&handle->grant);
-        return ae_fail(-ENOMEM, "out of memory for copies of messages: %zu bytes", copies);
-    }
+    rc = handle->grant.topic != NULL ? join_waiting(handle, options) : join(handle, options);
+    if (rc != 0)
+        return give_up(&handle->grant, topic, rc);
     *subscriber = &handle->ring.hot;
     return 0;
 }

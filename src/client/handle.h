@@ -4,17 +4,20 @@
 #define AE_CLIENT_HANDLE_H
 
 #include "client/grants.h"
+#include "client/stall.h"
 #include "ring/publisher.h"
 #include "ring/subscriber.h"
 
 struct ae_publisher_handle {
     struct ae_grant grant; /* first: ae_grant_close() frees from here */
     struct ae_publisher ring;
+    struct ae_stall_source stall;
 };
 
-/* Must be called before a subscriber's memory is freed: a waitset reads it. */
+/* A waitset, whose helper thread reads the subscriber's memory and mappings. */
 struct ae_watcher {
-    void (*forget)(struct ae_watcher *watcher); /* called before the subscriber leaves; may free the watcher */
+    void (*forget)(struct ae_watcher *watcher);   /* called before the subscriber leaves; may free the watcher */
+    void (*attached)(struct ae_watcher *watcher); /* called after it has taken its shape, before it unmaps anything */
 };
 
 struct ae_subscriber_handle {

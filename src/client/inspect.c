@@ -41,9 +41,9 @@ struct objects {
 /* ---- topics' objects --------------------------------------------------------------------------------------------- */
 
 /* Maps the first `bytes` bytes of an object of file_bytes bytes. *base is NULL if there is none. 0, or what passes. */
-static int map_object(const aether_inspector *inspector, const char *name, uint64_t file_bytes, uint64_t bytes,
-                      void **base) {
-    int fd = ae_segment_open(name, false, inspector->survey.instance.uid, file_bytes, NULL);
+static int map_object(aether_inspector *inspector, uint32_t kind, uint64_t topic_id, uint64_t file_bytes,
+                      uint64_t bytes, void **base) {
+    int fd = ae_source_open(&inspector->survey.source, kind, topic_id, file_bytes);
     const int rc = fd >= 0 ? ae_segment_map(fd, bytes, false, false, base) : fd;
 
     ae_close(&fd);
@@ -51,16 +51,16 @@ static int map_object(const aether_inspector *inspector, const char *name, uint6
 }
 
 /* Call close_objects() afterwards, also after an error. */
-static int open_objects(const aether_inspector *inspector, const ae_registry_topic *topic, struct objects *objects) {
+static int open_objects(aether_inspector *inspector, const ae_registry_topic *topic, struct objects *objects) {
     const ae_geometry *geometry = &topic->geometry;
-    char name[AE_OBJECT_NAME_SIZE];
     void *log = NULL, *cursors = NULL;
 
-    ae_name_log(&inspector->survey.instance, topic->topic_id, name);
-    int rc = map_object(inspector, name, geometry->log_bytes, geometry->lanes_off, &log);
-    ae_name_cursors(&inspector->survey.instance, topic->topic_id, name);
+    int rc = 0;
+    if (ae_survey_has_log(topic))
+        rc = map_object(inspector, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes, geometry->lanes_off, &log);
     if (rc == 0)
-        rc = map_object(inspector, name, geometry->cursors_bytes, geometry->cursors_bytes, &cursors);
+        rc = map_object(inspector, AE_LOOK_CURSORS, topic->topic_id, geometry->cursors_bytes, geometry->cursors_bytes,
+                        &cursors);
     *objects = (struct objects){.log = log, .cursors = cursors};
     return rc;
 }
@@ -77,13 +77,13 @@ static int read_figures(aether_inspector *inspector, const ae_registry_topic *to
                         const struct ae_survey_grant *listed, struct ae_record *record) {
     const struct ae_record_topic place = {
         .geometry = &topic->geometry, .log = objects->log, .cursors = objects->cursors};
-    const struct ae_survey *survey = &inspector->survey;
+    struct ae_survey *survey = &inspector->survey;
     struct ae_mapping stats;
     ae_registry_grant grant;
 
     if (ae_registry_read_grant(&survey->registry, listed->index, &grant) != 1 || grant.grant_id != listed->grant_id)
         return 0;
-    int rc = ae_mappings_take(&inspector->clients, &survey->instance, AE_MAPPED_STATS, grant.client_id,
+    int rc = ae_mappings_take(&inspector->clients, &survey->source, AE_LOOK_STATS, grant.client_id,
                               ae_record_file_bytes(survey->registry.grants_max), 0, &stats);
     if (rc == 0)
         rc = ae_record_read(stats.fd, &grant, &place, NULL, record);
@@ -220,6 +220,35 @@ AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic
     return 0;
 }
 
+AE_EXPORT int aether_inspect_waiting(aether_inspector *inspector, uint32_t *cursor, aether_waiting_info *info) {
+    const struct ae_survey *survey = &inspector->survey;
+    ae_registry_topic topic;
+    size_t count;
+
+    if (*cursor == 0) {
+        const int rc = read_registry(inspector);
+        if (rc != 0)
+            return rc;
+    }
+    while (*cursor < survey->registry.topics_max) {
+        if (!ae_survey_waiting(survey, (*cursor)++, &topic))
+            continue;
+        const struct ae_survey_grant *grants = ae_survey_grants(survey, topic.topic_id, &count);
+        if (grants == NULL) /* it is about to be removed, or is being reshaped */
+            continue;
+        const struct ae_survey_client *client = ae_survey_client(survey, grants[0].client_id);
+        *info =
+            (aether_waiting_info){.id = topic.topic_id, .created_ns = topic.created_ns, .subscribers = (uint32_t)count};
+        memcpy(info->name, topic.name, sizeof info->name);
+        if (client != NULL) {
+            info->pid = client->pid;
+            memcpy(info->client, client->name, sizeof info->client);
+        }
+        return 1;
+    }
+    return 0;
+}
+
 static uint64_t at_most(uint64_t value, uint64_t limit) {
     return value < limit ? value : limit;
 }
@@ -244,8 +273,10 @@ static int fill_peer(aether_inspector *inspector, const ae_registry_topic *topic
         info->lost = figures->lost;
         info->aborted = figures->aborted;
         info->evicted = (uint32_t)ae_figures_is_evicted(objects->log, &topic->geometry, grant->record);
-        if (ae_survey_is_active(objects->cursors, grant->record) && (int64_t)(next - figures->next) > 0)
-            info->lag = at_most(next - figures->next, topic->geometry.capacity);
+        if (info->evicted == 0 && ae_survey_is_active(objects->cursors, grant->record)) {
+            const uint64_t lag = next - ae_load_acquire(&objects->cursors->records[grant->record].cursor);
+            info->lag = (int64_t)lag > 0 ? at_most(lag, topic->geometry.capacity) : 0;
+        }
     }
     return 0;
 }

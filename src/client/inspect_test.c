@@ -545,9 +545,52 @@ static void open_errors(void **state) {
     aether_inspect_close(NULL);
 }
 
+/* Topics for which subscribers wait: nobody has opened a publisher. They are listed apart from all others. */
+static void waiting(void **state) {
+    struct fixture *f = *state;
+    ae_registry_topic *open = add_topic(&f->on, 0, 1, "open", 7), *made = add_topic(&f->on, 1, 2, "made", 5);
+    aether_waiting_info info;
+    aether_topic_info topic;
+    aether_daemon_info daemon;
+    uint32_t cursor = 0;
+
+    add_topic(&f->on, 2, 3, "fixed", 0);
+    add_client(&f->on, 0, 8, "camera", 77);
+    ae_registry_set_shape(open, AE_SHAPE_OPEN);
+    ae_registry_set_shape(made, AE_SHAPE_MADE);
+    assert_int_equal(aether_inspect_waiting(f->inspector, &cursor, &info),
+                     0); /* without a subscriber: on its way out */
+    add_grant(&f->on, 0, 1, 8, AE_ROLE_RELIABLE, 0);
+    add_grant(&f->on, 1, 1, 9, AE_ROLE_BEST_EFFORT, 0);
+    add_grant(&f->on, 2, 2, 9, AE_ROLE_RELIABLE, 0);
+    cursor = 0;
+    assert_int_equal(aether_inspect_waiting(f->inspector, &cursor, &info), 1);
+    assert_string_equal(info.name, "open");
+    assert_int_equal(info.id, 1);
+    assert_int_equal(info.subscribers, 2);
+    assert_string_equal(info.client, "camera");
+    assert_int_equal(info.pid, 77);
+    assert_int_equal(aether_inspect_waiting(f->inspector, &cursor, &info), 0);
+    assert_int_equal(aether_inspect_find(f->inspector, "open", &topic), 0);
+    assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
+    assert_int_equal(daemon.topics, 2);
+    assert_int_equal(daemon.topics_waiting, 1);
+
+    /* One that was created has a geometry, but its slots may still go: its log isn't mapped. */
+    ae_log *log = add_log(&f->on, made);
+    publish_to(log, 9, 0);
+    assert_int_equal(aether_inspect_find(f->inspector, "made", &topic), 1);
+    assert_int_equal(topic.next_seq, 5);
+    ae_registry_set_shape(made, AE_SHAPE_FIXED);
+    assert_int_equal(aether_inspect_find(f->inspector, "made", &topic), 1);
+    assert_int_equal(topic.next_seq, 9);
+    ae_segment_unmap(log, made->geometry.lanes_off);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(running, setup, teardown),
         cmocka_unit_test_setup_teardown(figures, setup, teardown),
         cmocka_unit_test_setup_teardown(unreadable_objects, setup, teardown),

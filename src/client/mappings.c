@@ -8,7 +8,7 @@
 
 struct ae_mapped {
     uint64_t id;
-    enum ae_mapped_kind kind;
+    uint32_t kind;
     uint32_t pass; /* the last one in which it was used */
     uint32_t next; /* of the same hash: 1 + index; 0: none */
     struct ae_mapping mapping;
@@ -21,7 +21,7 @@ int ae_mappings_init(struct ae_mappings *mappings, uint32_t room) {
     if (mappings->entries != NULL && mappings->heads != NULL)
         return 0;
     ae_mappings_close(mappings);
-    return ae_fail(-ENOMEM, "out of memory for a list of %u mappings", room);
+    return ae_fail(-ENOMEM, "out of memory for a list of the mappings");
 }
 
 void ae_mappings_close(struct ae_mappings *mappings) {
@@ -31,8 +31,8 @@ void ae_mappings_close(struct ae_mappings *mappings) {
     *mappings = (struct ae_mappings){0};
 }
 
-static uint32_t *head_of(struct ae_mappings *mappings, enum ae_mapped_kind kind, uint64_t id) {
-    const uint64_t mixed = (id << 2 | (unsigned)kind) * 0x9e3779b97f4a7c15ull;
+static uint32_t *head_of(struct ae_mappings *mappings, uint32_t kind, uint64_t id) {
+    const uint64_t mixed = (id << 2 | kind) * 0x9e3779b97f4a7c15ull;
 
     return &mappings->heads[mixed >> 32 & (mappings->room - 1)];
 }
@@ -75,42 +75,29 @@ void ae_mappings_clear(struct ae_mappings *mappings) {
     keep_only(mappings, mappings->pass + 1);
 }
 
-static void set_name(const struct ae_instance *instance, enum ae_mapped_kind kind, uint64_t id,
-                     char name[AE_OBJECT_NAME_SIZE]) {
-    if (kind == AE_MAPPED_LOG)
-        ae_name_log(instance, id, name);
-    else if (kind == AE_MAPPED_CURSORS)
-        ae_name_cursors(instance, id, name);
-    else
-        ae_name_stats(instance, id, name);
-}
-
 bool ae_mappings_none(int rc) {
     return rc == -ENOENT || rc == -EBADMSG || rc == -EACCES;
 }
 
-static int open_object(const struct ae_instance *instance, enum ae_mapped_kind kind, uint64_t id, uint64_t file_bytes,
+static int open_object(struct ae_object_source *source, uint32_t kind, uint64_t id, uint64_t file_bytes,
                        struct ae_mapping *mapping) {
-    char name[AE_OBJECT_NAME_SIZE];
     void *base = NULL;
-    int rc = 0;
+    int fd = ae_source_open(source, kind, id, file_bytes);
 
-    set_name(instance, kind, id, name);
-    int fd = ae_segment_open(name, false, instance->uid, file_bytes, NULL);
     if (fd < 0)
         return fd;
-    if (kind == AE_MAPPED_STATS) {
+    if (kind == AE_LOOK_STATS) {
         mapping->fd = fd;
         return 0;
     }
-    rc = ae_segment_map(fd, mapping->bytes, false, false, &base);
+    const int rc = ae_segment_map(fd, mapping->bytes, false, false, &base);
     mapping->base = base;
     ae_close(&fd);
     return rc;
 }
 
-int ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *instance, enum ae_mapped_kind kind,
-                     uint64_t id, uint64_t file_bytes, uint64_t bytes, struct ae_mapping *mapping) {
+int ae_mappings_take(struct ae_mappings *mappings, struct ae_object_source *source, uint32_t kind, uint64_t id,
+                     uint64_t file_bytes, uint64_t bytes, struct ae_mapping *mapping) {
     for (uint32_t i = *head_of(mappings, kind, id); i != 0; i = mappings->entries[i - 1].next) {
         struct ae_mapped *entry = &mappings->entries[i - 1];
         if (entry->id == id && entry->kind == kind && entry->mapping.bytes == bytes) {
@@ -120,7 +107,7 @@ int ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *ins
         }
     }
     *mapping = (struct ae_mapping){.bytes = bytes, .fd = -1};
-    const int rc = open_object(instance, kind, id, file_bytes, mapping);
+    const int rc = open_object(source, kind, id, file_bytes, mapping);
     if (rc != 0)
         return ae_mappings_none(rc) ? 0 : rc;
     if (mappings->count < mappings->room) {

@@ -10,15 +10,13 @@
  * no room is opened for one use. Ids of topics and clients are never used again in one registry; the owner calls
  * ae_mappings_clear() when there is another registry.
  *
- * Used by one thread at a time. Nothing blocks.
+ * Used by one thread at a time. Nothing blocks, apart from what source.h says.
  */
 #ifndef AE_CLIENT_MAPPINGS_H
 #define AE_CLIENT_MAPPINGS_H
 
-#include "shm/names.h"
+#include "client/source.h"
 #include <stdbool.h>
-
-enum ae_mapped_kind { AE_MAPPED_LOG, AE_MAPPED_CURSORS, AE_MAPPED_STATS };
 
 struct ae_mapping {
     const void *base; /* log, cursors; NULL: there is no such object, or it is damaged */
@@ -48,12 +46,12 @@ void ae_mappings_begin(struct ae_mappings *mappings);
 void ae_mappings_clear(struct ae_mappings *mappings);
 
 /*
- * Opens an object of file_bytes bytes, and maps its first `bytes` bytes if it is a log or cursors. Valid until
- * ae_mappings_drop(), which is called after an error, too. Returns 0, also if there is none; or an error with a text
- * that passes: -EMFILE, -ENFILE, -ENOMEM ...
+ * Opens an object of a kind, AE_LOOK_*, and of file_bytes bytes, and maps its first `bytes` bytes if it is a log or
+ * cursors. Valid until ae_mappings_drop(), which is called after an error, too. Returns 0, also if there is none; or an
+ * error with a text that passes: -EMFILE, -ENFILE, -ENOMEM ...
  */
-int ae_mappings_take(struct ae_mappings *mappings, const struct ae_instance *instance, enum ae_mapped_kind kind,
-                     uint64_t id, uint64_t file_bytes, uint64_t bytes, struct ae_mapping *mapping);
+int ae_mappings_take(struct ae_mappings *mappings, struct ae_object_source *source, uint32_t kind, uint64_t id,
+                     uint64_t file_bytes, uint64_t bytes, struct ae_mapping *mapping);
 void ae_mappings_drop(struct ae_mapping *mapping);
 
 #endif

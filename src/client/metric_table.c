@@ -44,6 +44,8 @@ static const aether_metric table[] = {
     INSTANCE("subscribers", GAUGE, ONE, subscribers, "Open subscribers."),
     INSTANCE("topics", GAUGE, ONE, daemon.topics, "Topics."),
     INSTANCE("topics_max", GAUGE, ONE, daemon.topics_max, "Topics that aetherd admits."),
+    INSTANCE("topics_waiting", GAUGE, ONE, daemon.topics_waiting,
+             "Topics that only subscribers have opened, which wait for a publisher."),
 
     TOPIC("aborted", COUNTER, MESSAGES, aborted,
           "Sequences that subscribers passed over because a publisher died before it committed them."),
@@ -93,7 +95,9 @@ static const aether_metric table[] = {
     PUBLISHER("batches", COUNTER, ONE, batches, "Calls that published several messages."),
     PUBLISHER("full", COUNTER, ONE, full, "Calls that found no room to publish."),
     PUBLISHER("lane", GAUGE, BYTES, lane_bytes, "Size of the publisher's lane; 0 without one."),
-    PUBLISHER("lane_used", GAUGE, BYTES, lane_used, "Bytes of the lane that hold messages or loans."),
+    PUBLISHER("lane_fits", GAUGE, MESSAGES, lane_fits, "Messages of the largest size for which the lane has room now."),
+    PUBLISHER("lane_used", GAUGE, BYTES, lane_used,
+              "Bytes of the lane that can't be used now, because subscribers or loans hold them."),
     PUBLISHER("loans", GAUGE, ONE, loans, "Open loans."),
     PUBLISHER("published", COUNTER, MESSAGES, messages, "Messages published."),
     PUBLISHER("published", COUNTER, BYTES, bytes, "Payload of the messages published."),
@@ -114,7 +118,8 @@ static const aether_metric table[] = {
     SUBSCRIBER("held_up", GAUGE, NS, held_up_ns, "The longest time that a publisher has waited for it now."),
     SUBSCRIBER("holds_up", GAUGE, ONE, holds_up, "Publishers that wait for it now."),
     SUBSCRIBER("lag", GAUGE, MESSAGES, lag,
-               "Messages between the subscriber and the topic's end; some may be overwritten."),
+               "Messages that publishers can't overwrite because of it, or if they don't wait for it, unread ones."),
+    SUBSCRIBER("lane_held", GAUGE, BYTES, lane_held, "Room in publishers' lanes that the subscriber holds."),
     SUBSCRIBER("latency", HISTOGRAM, NS, latency, "Time from publish to receive, estimated from stamped messages."),
     LOST(SUBSCRIBER, aether_subscriber_metrics, EVICTED, "evicted"),
     LOST(SUBSCRIBER, aether_subscriber_metrics, LANE, "lane"),
@@ -125,6 +130,7 @@ static const aether_metric table[] = {
     SUBSCRIBER("received", GAUGE, NS, received_ns, "How long ago the subscriber last received a stamped message."),
     SUBSCRIBER("skipped", COUNTER, MESSAGES, skipped, "Messages passed over for a newer one (latest)."),
     SUBSCRIBER("sleeps", COUNTER, ONE, sleeps, "Times that the subscriber slept to wait for a message."),
+    SUBSCRIBER("unread", GAUGE, MESSAGES, unread, "Messages that it hasn't received yet."),
     SUBSCRIBER("woken", COUNTER, ONE, woken, "Sleeps after which there was a message."),
 
     CLIENT("created", GAUGE, REALTIME_NS, created_ns, "When the client connected."),
@@ -179,6 +185,18 @@ AE_EXPORT const char *aether_waits_name(aether_waits waits) {
         return "loans";
     case AETHER_WAITS_CLAIM:
         return "claim";
+    }
+    return "?";
+}
+
+AE_EXPORT const char *aether_evict_reason_name(aether_evict_reason reason) {
+    switch (reason) {
+    case AETHER_EVICT_NOT:
+        return "none";
+    case AETHER_EVICT_LAG:
+        return "lag";
+    case AETHER_EVICT_LANE:
+        return "lane";
     }
     return "?";
 }

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/export.h"
-#include "shm/segment.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -33,7 +32,7 @@ static int make_seen(aether_metrics *metrics) {
     const uint32_t grants = metrics->survey.registry.grants_max;
 
     metrics->seen = calloc(grants, sizeof *metrics->seen);
-    return metrics->seen != NULL ? 0 : ae_fail(-ENOMEM, "out of memory for a reader of %" PRIu32 " grants", grants);
+    return metrics->seen != NULL ? 0 : ae_fail(-ENOMEM, "out of memory for a reader of the grants");
 }
 
 AE_EXPORT int aether_metrics_open(aether_metrics **metrics, const char *socket_path) {
@@ -76,12 +75,12 @@ static bool is_unusable(int rc) {
 
 /* Maps the totals that there are now. Without any, topics have the figures of what is open. */
 static int follow_totals(aether_metrics *metrics) {
-    const struct ae_instance *instance = &metrics->survey.instance;
+    struct ae_object_source *source = &metrics->survey.source;
     struct ae_totals other;
 
-    if (metrics->totals.header != NULL && !ae_totals_replaced(&metrics->totals, instance))
+    if (metrics->totals.header != NULL && !ae_source_totals_replaced(source, &metrics->totals))
         return 0;
-    const int rc = ae_totals_open(&other, instance, metrics->survey.registry.topics_max, false);
+    const int rc = ae_source_totals(source, metrics->survey.registry.topics_max, &other);
     if (rc != 0)
         return is_unusable(rc) ? 0 : rc; /* they may be unfinished: try later */
     ae_totals_close(&metrics->totals);
@@ -115,7 +114,7 @@ static int refresh_or_stay(aether_metrics *metrics) {
     return is_unusable(rc) ? ae_survey_read(&metrics->survey) : rc;
 }
 
-static void fill_instance(const aether_metrics *metrics, aether_instance_metrics *instance) {
+static void fill_instance(aether_metrics *metrics, aether_instance_metrics *instance) {
     ae_survey_daemon(&metrics->survey, &instance->daemon);
     instance->grants_max = metrics->survey.registry.grants_max;
     instance->process = ae_survey_daemon_process(&metrics->survey);
@@ -181,12 +180,10 @@ AE_EXPORT int aether_metrics_find(aether_metrics *metrics, const char *name, aet
 
 /* ---- clients ----------------------------------------------------------------------------------------------------- */
 
-static uint64_t stats_bytes(const struct ae_instance *instance, uint64_t client_id) {
-    char name[AE_OBJECT_NAME_SIZE];
+static uint64_t stats_bytes(aether_metrics *metrics, uint64_t client_id) {
     uint64_t bytes = 0;
 
-    ae_name_stats(instance, client_id, name);
-    (void)ae_segment_allocated(name, instance->uid, 0, &bytes);
+    (void)ae_source_allocated(&metrics->survey.source, AE_LOOK_STATS, client_id, 0, &bytes);
     return bytes;
 }
 
@@ -206,7 +203,7 @@ AE_EXPORT int aether_metrics_client(aether_metrics *metrics, uint32_t *cursor, a
                                       .created_ns = found->created_ns,
                                       .publishers = found->publishers,
                                       .subscribers = found->subscribers,
-                                      .stats_bytes = stats_bytes(&metrics->survey.instance, found->client_id)};
+                                      .stats_bytes = stats_bytes(metrics, found->client_id)};
     memcpy(client->name, found->name, sizeof client->name);
     return 1;
 }

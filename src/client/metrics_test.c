@@ -91,8 +91,8 @@ static const aether_topic_metrics *read_it(struct fixture *f) {
         const aether_subscriber_metrics *s = &out->subscribers[i];
         assert_true(s->next - s->joined == s->delivered + s->lost + s->aborted + s->skipped);
         assert_true(s->lost == s->lost_by[0] + s->lost_by[1] + s->lost_by[2] + s->lost_by[3]);
-        assert_true(s->lag <= out->lag && (s->holds_up != 0 || s->next + s->lag <= out->info.next_seq));
-        assert_true(s->overwritten <= s->lag && s->overwritten <= out->overwritten);
+        assert_true(s->unread <= s->lag && s->lag <= out->lag && s->next + s->unread <= out->info.next_seq);
+        assert_true(s->overwritten <= s->unread && s->overwritten <= out->overwritten);
     }
     return out;
 }
@@ -1379,10 +1379,11 @@ static void process_states(void **state) {
 }
 
 static struct ae_mapping take(struct ae_mappings *mappings, struct fixture *f, uint64_t id) {
+    struct ae_object_source source = {.instance = f->on.instance, .sock = -1};
     struct ae_mapping mapping;
 
-    assert_int_equal(
-        ae_mappings_take(mappings, &f->on.instance, AE_MAPPED_STATS, id, ae_record_file_bytes(GRANTS), 0, &mapping), 0);
+    assert_int_equal(ae_mappings_take(mappings, &source, AE_LOOK_STATS, id, ae_record_file_bytes(GRANTS), 0, &mapping),
+                     0);
     assert_null(mapping.base);
     return mapping;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/histogram.h"
+#include "client/lanes.h"
 #include "client/metrics_topic.h"
 #include "ring/claim.h"
 #include "ring/figures.h"
@@ -234,7 +235,7 @@ static int grow_subscribers(struct reading *r) {
     const size_t room = metrics->subscriber_room > 0 ? 2 * metrics->subscriber_room : 8;
     aether_subscriber_metrics *more = realloc(metrics->subscribers, room * sizeof *more);
     if (more == NULL)
-        return ae_fail(-ENOMEM, "out of memory for %zu subscribers of a topic", room);
+        return ae_fail(-ENOMEM, "out of memory for the subscribers of a topic");
     metrics->subscribers = more;
     metrics->subscriber_room = room;
     return 0;
@@ -319,6 +320,14 @@ static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_me
         aether_latency_add(&out->latency, &s->latency);
 }
 
+static void fill_eviction(uint64_t word, aether_subscriber_metrics *s) {
+    const uint64_t reason = ae_evicted(word);
+
+    s->evict_reason = reason <= AE_EVICT_LANE ? (aether_evict_reason)reason : AETHER_EVICT_NOT;
+    if (reason == AE_EVICT_LANE)
+        s->evict_held = (word >> AE_EVICT_UNITS_SHIFT & AE_EVICT_UNITS_MAX) * AE_LANE_UNIT;
+}
+
 /* end: the topic's, loaded before the record. */
 static int add_subscriber(struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
                           uint64_t end) {
@@ -329,7 +338,9 @@ static int add_subscriber(struct reading *r, const ae_registry_grant *grant, con
     aether_subscriber_metrics *s = &r->metrics->subscribers[r->out->subscriber_count++];
     fill_subscriber(r, grant, record, s);
     s->overwritten = overwritten(r, grant, record, end);
-    s->lag = is_protected(grant, record) ? r->geometry->capacity : UINT64_MAX; /* at most; judge_lag() says how much */
+    s->unread = is_protected(grant, record) ? r->geometry->capacity : UINT64_MAX; /* at most: judge_lag() */
+    if (s->evictions != 0 && r->objects.log != NULL)
+        fill_eviction(ae_load_acquire(&r->objects.log->evict[grant->record]), s);
     fill_latency(r, record, &s->latency);
     return 0;
 }
@@ -380,6 +391,8 @@ static void add_departed(struct reading *r, const ae_totals_topic *sums) {
             .role = (aether_role)from->role,
             .died = from->died != 0,
             .evicted = from->evicted != 0,
+            .evict_reason = from->evicted != 0 && from->reason <= AE_EVICT_LANE ? (aether_evict_reason)from->reason : 0,
+            .evict_held = from->evicted != 0 && from->reason == AE_EVICT_LANE ? from->held : 0,
             .left_ns = from->left_ns,
             .messages = from->messages,
             .lost = from->lost,
@@ -435,11 +448,11 @@ static uint64_t remember(const struct reading *r, const aether_subscriber_metric
         seen->waits_since = 0;
     }
     seen->read_ns = r->now;
-    if (s->lag == 0)
+    if (s->unread == 0)
         seen->waits_since = 0;
     else if (seen->waits_since == 0)
         seen->waits_since = r->now;
-    return s->lag > 0 ? since(r, seen->waits_since) : 0;
+    return s->unread > 0 ? since(r, seen->waits_since) : 0;
 }
 
 /* A process that is stopped or dead: the states of /proc/PID/stat. */
@@ -460,20 +473,57 @@ static bool is_stuck(const struct reading *r, const aether_subscriber_metrics *s
         return true;
     if (s->received_ns < STUCK_NS || (seen->moved_after != 0 && since(r, seen->moved_after) < 2 * STUCK_NS))
         return false;
-    return (stamped && s->lag > r->geometry->capacity) || (s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS);
+    return (stamped && s->unread > r->geometry->capacity) || (s->age_ns != AETHER_UNKNOWN && s->age_ns >= STUCK_NS);
 }
 
 /* How far it is behind, and for how long messages have waited for it at least. */
 static void judge_lag(const struct reading *r, aether_subscriber_metrics *s, struct ae_seen *seen) {
     const uint64_t end = r->out->info.next_seq;
 
-    s->lag = (int64_t)(end - s->next) > 0 ? at_most(end - s->next, s->lag) : 0;
-    s->overwritten = at_most(s->overwritten, s->lag); /* a hostile publisher may set the claim back */
+    s->unread = (int64_t)(end - s->next) > 0 ? at_most(end - s->next, s->unread) : 0;
+    s->lag = s->unread; /* judge_cursors() says more of those for which publishers wait */
+    s->overwritten = at_most(s->overwritten, s->unread); /* a hostile publisher may set the claim back */
     /* If the oldest ones have been overwritten, those that are there say nothing about them. */
-    s->age_ns = s->lag == 0 ? 0 : s->lag > r->geometry->capacity ? AETHER_UNKNOWN : age_of(r, s->next, end);
+    s->age_ns = s->unread == 0 ? 0 : s->unread > r->geometry->capacity ? AETHER_UNKNOWN : age_of(r, s->next, end);
     const uint64_t waited = remember(r, s, seen);
     if (waited > 0 && (s->age_ns == AETHER_UNKNOWN || s->age_ns < waited))
         s->age_ns = waited;
+}
+
+/*
+ * What publishers wait for is the cursor and not what a subscriber says of itself. It also lags behind what the
+ * subscriber has received: it holds messages, or hasn't stored its cursor yet.
+ */
+static void judge_cursors(const struct reading *r) {
+    const uint64_t end = r->out->info.next_seq;
+    uint64_t subscribers = 0;
+    struct ae_lanes lanes;
+
+    for (unsigned record = 0; record < AE_SUBSCRIBERS_MAX; record++) {
+        const int32_t index = r->by_cursor[record];
+        if (index < 0 || !ae_survey_is_active(r->objects.cursors, record) ||
+            ae_figures_is_evicted(r->objects.log, r->geometry, record))
+            continue;
+        aether_subscriber_metrics *s = &r->metrics->subscribers[index];
+        s->lag = larger(s->lag, lag_of(r, record, end));
+        subscribers |= 1ull << record;
+    }
+    if (r->geometry->lane_bytes == 0)
+        return;
+    ae_lanes_read(r->geometry, r->objects.log, r->objects.cursors, subscribers, end, &lanes);
+    for (unsigned record = 0; record < AE_SUBSCRIBERS_MAX; record++) {
+        if ((subscribers >> record & 1) != 0)
+            r->metrics->subscribers[r->by_cursor[record]].lane_held = lanes.held[record];
+    }
+    for (uint32_t record = 0; record < AE_PUBLISHERS_MAX; record++) {
+        if (r->by_publisher[record] < 0)
+            continue;
+        aether_publisher_metrics *p = &r->metrics->publishers[r->by_publisher[record]];
+        /* What the publisher says is of its last search for room. Only it knows where its loans lie. */
+        if (lanes.whole && p->loans == 0)
+            p->lane_used = lanes.used[record];
+        p->lane_fits = ae_lanes_fits(r->geometry, r->objects.log, record, p->lane_used);
+    }
 }
 
 /*
@@ -485,9 +535,8 @@ static void find_holders(const struct reading *r) {
 
     for (size_t i = 0; i < out->publisher_count; i++) {
         aether_publisher_metrics *p = &r->metrics->publishers[i];
-        const int32_t record = p->waits_subscriber;
-        if (record >= 0)
-            p->waits_subscriber = r->by_cursor[record];
+        if (p->waits_subscriber >= 0)
+            p->waits_subscriber = r->by_cursor[p->waits_subscriber];
         if (p->waits_publisher >= 0)
             p->waits_publisher = r->by_publisher[p->waits_publisher];
         out->waiting += p->waits != AETHER_WAITS_NOT;
@@ -497,18 +546,20 @@ static void find_holders(const struct reading *r) {
         aether_subscriber_metrics *s = &r->metrics->subscribers[p->waits_subscriber];
         s->holds_up++;
         s->held_up_ns = larger(s->held_up_ns, p->waited_ns);
-        s->lag = larger(s->lag, lag_of(r, (unsigned)record, out->info.next_seq));
         if (s->age_ns == AETHER_UNKNOWN || s->age_ns < s->held_up_ns)
             s->age_ns = s->held_up_ns;
     }
 }
 
 static void judge_state(const struct reading *r, aether_subscriber_metrics *s, const struct ae_seen *seen) {
-    if (s->lag > 0 && is_stuck(r, s, seen))
+    /* One that has received all, but is about to release it, is idle, unless somebody waits for that. */
+    const bool behind = s->unread > 0 || s->holds_up > 0;
+
+    if (behind && is_stuck(r, s, seen))
         s->state = AETHER_SUBSCRIBER_STUCK;
     else if (s->evictions != 0)
         s->state = AETHER_SUBSCRIBER_EVICTED;
-    else if (s->lag > 0)
+    else if (behind)
         s->state = AETHER_SUBSCRIBER_BEHIND;
 }
 
@@ -520,6 +571,7 @@ static void judge_subscribers(const struct reading *r) {
         aether_subscriber_metrics *s = &r->metrics->subscribers[i];
         judge_lag(r, s, seen_of(r, &at, s->owner.grant_id));
     }
+    judge_cursors(r);
     find_holders(r);
     for (size_t i = 0, at = 0; i < out->subscriber_count; i++) {
         aether_subscriber_metrics *s = &r->metrics->subscribers[i];
@@ -553,7 +605,7 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed) {
 
     if (!is_unfolded(r, listed, &grant))
         return 0;
-    int rc = ae_mappings_take(&metrics->clients, &metrics->survey.instance, AE_MAPPED_STATS, grant.client_id,
+    int rc = ae_mappings_take(&metrics->clients, &metrics->survey.source, AE_LOOK_STATS, grant.client_id,
                               ae_record_file_bytes(metrics->survey.registry.grants_max), 0, &stats);
     const uint64_t end = ae_survey_next_seq(r->objects.log, r->geometry);
     /* Read before the record: a stall that ends meanwhile is at least as long as it is counted here. */
@@ -643,7 +695,9 @@ static bool stays_open(const struct reading *r, const struct ae_survey_grant *li
                                         .lost = s->lost,
                                         .aborted = s->aborted,
                                         .skipped = s->skipped,
-                                        .evicted = s->evictions != 0};
+                                        .evicted = s->evictions != 0,
+                                        .evict_reason = s->evict_reason,
+                                        .evict_held = s->evict_held};
     if (to != NULL) {
         to->owner.process = '?';
         to->role = (aether_role)listed->role;
@@ -704,15 +758,17 @@ static bool has_reliable(const struct reading *r) {
 int ae_metrics_read_topic(aether_metrics *metrics, uint32_t index, const ae_registry_topic *topic,
                           aether_topic_metrics *out) {
     const ae_geometry *geometry = &topic->geometry;
-    const struct ae_instance *instance = &metrics->survey.instance;
+    struct ae_object_source *source = &metrics->survey.source;
     struct reading r = {.metrics = metrics, .out = out, .topic = topic, .geometry = geometry};
-    struct ae_mapping log, cursors = {.fd = -1};
-    int rc = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_LOG, topic->topic_id, geometry->log_bytes,
-                              geometry->lanes_off, &log);
+    struct ae_mapping log = {.fd = -1}, cursors = {.fd = -1};
+    int rc = 0;
 
+    if (ae_survey_has_log(topic))
+        rc = ae_mappings_take(&metrics->topics, source, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes,
+                              geometry->lanes_off, &log);
     r.grants = ae_survey_grants(&metrics->survey, topic->topic_id, &r.grant_count);
     if (rc == 0 && has_reliable(&r))
-        rc = ae_mappings_take(&metrics->topics, instance, AE_MAPPED_CURSORS, topic->topic_id, geometry->cursors_bytes,
+        rc = ae_mappings_take(&metrics->topics, source, AE_LOOK_CURSORS, topic->topic_id, geometry->cursors_bytes,
                               geometry->cursors_bytes, &cursors);
     r.objects = (struct ae_record_topic){.geometry = geometry, .log = log.base, .cursors = cursors.base};
     if (rc == 0)

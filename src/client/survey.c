@@ -6,7 +6,6 @@
 #include "ring/claim.h"
 #include "ring/figures.h"
 #include "ring/geometry.h"
-#include "shm/segment.h"
 #include "shm/token.h"
 #include <aether/error.h>
 #include <errno.h>
@@ -15,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,36 +21,15 @@
 
 /* ---- the registry ------------------------------------------------------------------------------------------------ */
 
-/* Names the instance by its socket, as the user knows it, and not only the object in /dev/shm. */
-static int open_registry(struct ae_registry *registry, const struct ae_instance *instance) {
-    const int rc = ae_registry_open(registry, instance, false);
-
-    if (rc == -ENOENT)
-        return ae_fail(rc,
-                       "no aetherd at %s, and none has left topics there: start aetherd, or use the path of another "
-                       "socket",
-                       instance->socket_path);
-    return rc != 0 ? ae_fail(rc, "aetherd at %s: %s", instance->socket_path, aether_errmsg()) : 0;
-}
-
 int ae_survey_open(struct ae_survey *survey, const char *socket_path) {
-    struct stat st;
-
     memset(survey, 0, sizeof *survey);
-    int rc = ae_instance_init(&survey->instance, socket_path, getuid());
-    if (rc != 0)
-        return rc;
-    /* The instance belongs to the user who owns its socket. If there is no socket, it is ours. */
-    if (lstat(survey->instance.socket_path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid != getuid()) {
-        rc = ae_instance_init(&survey->instance, socket_path, st.st_uid);
-        if (rc != 0)
-            return rc;
-    }
-    return open_registry(&survey->registry, &survey->instance);
+    const int rc = ae_source_init(&survey->source, socket_path);
+    return rc == 0 ? ae_source_registry(&survey->source, &survey->registry) : rc;
 }
 
 void ae_survey_close(struct ae_survey *survey) {
     ae_registry_close(&survey->registry);
+    ae_source_close(&survey->source);
     free(survey->grants);
     free(survey->clients);
 }
@@ -60,12 +37,8 @@ void ae_survey_close(struct ae_survey *survey) {
 int ae_survey_follow(struct ae_survey *survey) {
     struct ae_registry other;
 
-    if (!ae_registry_replaced(&survey->registry, &survey->instance))
-        return 0;
-    const int rc = open_registry(&other, &survey->instance);
-    if (rc == -ENOENT || rc == -EBADMSG)
-        return 0; /* it isn't finished, or is gone again: try later */
-    if (rc != 0)
+    const int rc = ae_source_follow(&survey->source, &survey->registry, &other);
+    if (rc != 1)
         return rc;
     ae_registry_close(&survey->registry);
     survey->registry = other;
@@ -106,7 +79,7 @@ static int read_clients(struct ae_survey *survey) {
             continue;
         struct ae_survey_client *clients = grow(survey->clients, count, &survey->client_room, sizeof *clients);
         if (clients == NULL)
-            return ae_fail(-ENOMEM, "out of memory for a copy of %zu clients", count + 1);
+            return ae_fail(-ENOMEM, "out of memory for a copy of the clients");
         survey->clients = clients;
         clients[count] = (struct ae_survey_client){
             .client_id = copy.client_id, .created_ns = copy.created_ns, .pid = copy.pid, .uid = copy.uid};
@@ -128,7 +101,7 @@ static int read_grants(struct ae_survey *survey) {
             continue;
         struct ae_survey_grant *grants = grow(survey->grants, count, &survey->grant_room, sizeof *grants);
         if (grants == NULL)
-            return ae_fail(-ENOMEM, "out of memory for a copy of %zu grants", count + 1);
+            return ae_fail(-ENOMEM, "out of memory for a copy of the grants");
         survey->grants = grants;
         grants[count++] = (struct ae_survey_grant){.topic_id = copy.topic_id,
                                                    .grant_id = copy.grant_id,
@@ -219,13 +192,13 @@ char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *
     if (client->process != '\0')
         return client->process;
     snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", client->pid);
-    if (client->pid == 0) {
+    if (client->pid == 0 || survey->source.other_pids) {
         state = '?';
     } else if (!read_stat(AT_FDCWD, path, &state, &start_ns) ||
                (int64_t)(start_ns - client->created_ns) > (int64_t)NS_PER_S) {
         /* Not found, or younger than the client: it is dead, or lives where its pid is another one. Its token knows. */
-        ae_name_token(&survey->instance, client->client_id, name);
-        state = ae_token_free(name, survey->instance.uid) == 1 ? 'X' : '?';
+        ae_name_token(&survey->source.instance, client->client_id, name);
+        state = !survey->source.by_request && ae_token_free(name, survey->source.instance.uid) == 1 ? 'X' : '?';
     }
     client->process = state;
     return state;
@@ -241,42 +214,46 @@ char ae_survey_daemon_process(const struct ae_survey *survey) {
      */
     snprintf(path, sizeof path, "/proc/%" PRIu32, survey->registry.header->daemon_pid);
     int process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (process >= 0 && ae_instance_held_by(&survey->instance, process))
+    if (process >= 0 && !survey->source.other_pids && ae_instance_held_by(&survey->source.instance, process))
         (void)read_stat(process, "stat", &state, &start_ns);
     ae_close(&process);
     return state;
 }
 
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {
-    return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_geometry_check(&topic->geometry) == 0;
+    return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN &&
+           ae_geometry_check(&topic->geometry) == 0;
 }
 
-uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topic *topic) {
+int ae_survey_waiting(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic) {
+    return ae_registry_read_topic(&survey->registry, i, topic) == 1 && ae_shape_of(topic->shape.v) == AE_SHAPE_OPEN;
+}
+
+uint64_t ae_survey_memory(struct ae_survey *survey, const ae_registry_topic *topic) {
     const ae_geometry *geometry = &topic->geometry;
     uint64_t log_bytes = geometry->lanes_off;
-    char name[AE_OBJECT_NAME_SIZE];
 
     /* All is allocated when the topic is created, except lanes. */
-    if (geometry->lane_bytes != 0) {
-        ae_name_log(&survey->instance, topic->topic_id, name);
-        (void)ae_segment_allocated(name, survey->instance.uid, geometry->log_bytes, &log_bytes);
-    }
+    if (geometry->lane_bytes != 0)
+        (void)ae_source_allocated(&survey->source, AE_LOOK_LOG, topic->topic_id, geometry->log_bytes, &log_bytes);
     return log_bytes + geometry->cursors_bytes + AE_NOTES_BYTES;
 }
 
-void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info) {
+void ae_survey_daemon(struct ae_survey *survey, aether_daemon_info *info) {
     const struct ae_registry *registry = &survey->registry;
 
     memset(info, 0, sizeof *info);
-    info->running = ae_instance_running(&survey->instance) == 1;
+    info->running = ae_source_running(&survey->source);
     info->pid = registry->header->daemon_pid;
     info->started_ns = registry->header->started_ns;
     info->topics_max = registry->topics_max;
     info->clients_max = registry->clients_max;
     for (uint32_t i = 0; i < registry->topics_max; i++) {
         ae_registry_topic topic;
-        if (!ae_survey_topic(survey, i, &topic))
+        if (!ae_survey_topic(survey, i, &topic)) {
+            info->topics_waiting += ae_survey_waiting(survey, i, &topic) == 1;
             continue;
+        }
         info->topics++;
         info->memory_bytes += ae_survey_memory(survey, &topic);
     }

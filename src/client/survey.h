@@ -5,12 +5,12 @@
  *
  * Nothing in a topic's objects is trusted: geometry comes from the registry, and each figure is loaded once and limited
  * to the possible range. A survey is used by one thread at a time. Functions with errors return -errno codes and set
- * aether_errmsg(). Nothing blocks.
+ * aether_errmsg(). Nothing blocks, apart from what source.h says.
  */
 #ifndef AE_CLIENT_SURVEY_H
 #define AE_CLIENT_SURVEY_H
 
-#include "shm/names.h"
+#include "client/source.h"
 #include "shm/registry.h"
 #include <aether/inspect.h>
 #include <stdbool.h>
@@ -30,7 +30,7 @@ struct ae_survey_client {
 };
 
 struct ae_survey {
-    struct ae_instance instance;
+    struct ae_object_source source;
     struct ae_registry registry;
     struct ae_survey_grant *grants; /* live grants of the last reading, sorted by topic, then by grant */
     size_t grant_count, grant_room;
@@ -66,11 +66,25 @@ struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64
  */
 char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *client);
 
-/* Copies record i of the registry's topics. Returns 1 if it is live and valid, also its geometry. */
+/*
+ * Copies record i of the registry's topics. Returns 1 if it is live and valid, also its geometry. One for which
+ * subscribers wait is no topic.
+ */
 int ae_survey_topic(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);
 
+/* The same for a topic for which subscribers wait: of its geometry there is only start_seq. */
+int ae_survey_waiting(const struct ae_survey *survey, uint32_t i, ae_registry_topic *topic);
+
+/*
+ * May the log be mapped? Not before the topic's first publisher: until then its slots may go and come back, and a load
+ * from one that has gone raises SIGBUS. Without a log a topic has the figures that it has then: it has no message.
+ */
+static inline bool ae_survey_has_log(const ae_registry_topic *topic) {
+    return ae_shape_of(topic->shape.v) == AE_SHAPE_FIXED;
+}
+
 /* The topic's shared memory that is allocated now, in bytes. */
-uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topic *topic);
+uint64_t ae_survey_memory(struct ae_survey *survey, const ae_registry_topic *topic);
 
 /*
  * The state of aetherd's process, as above; '?' if it doesn't run, is in another pid namespace or is another user's.
@@ -78,7 +92,7 @@ uint64_t ae_survey_memory(const struct ae_survey *survey, const ae_registry_topi
 char ae_survey_daemon_process(const struct ae_survey *survey);
 
 /* Fills in *info. */
-void ae_survey_daemon(const struct ae_survey *survey, aether_daemon_info *info);
+void ae_survey_daemon(struct ae_survey *survey, aether_daemon_info *info);
 
 /*
  * Fills in *info, all but memory_bytes and full. log and cursors are those of the topic, mapped at least up to the

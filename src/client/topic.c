@@ -32,6 +32,8 @@ int ae_topic_fill(struct ae_topic_request *wanted, const char *topic, const aeth
     memcpy(wanted->topic, topic, len + 1);
     if (config == NULL)
         return 0;
+    if (config->open != AETHER_OPEN_ANY && config->open != AETHER_OPEN_EXISTING)
+        return ae_fail(-EINVAL, "open %u is unknown: use 0 (any) or 1 (existing)", (unsigned)config->open);
     wanted->max_message = config->max_message;
     wanted->inline_max = config->inline_max;
     wanted->capacity = config->capacity;
@@ -49,7 +51,11 @@ AE_EXPORT int aether_topic_create(aether_client *client, const char *topic, cons
     struct ae_msg msg = {.type = AE_MSG_CREATE};
     const int rc = ae_topic_fill(&msg.u.create, topic, config);
 
-    return rc != 0 ? rc : ae_client_ask(client, &msg);
+    if (rc != 0)
+        return rc;
+    if (config != NULL && config->open != AETHER_OPEN_ANY)
+        return ae_fail(-EINVAL, "topic '%s': `open` isn't for creating a topic: use 0", topic);
+    return ae_client_ask(client, &msg);
 }
 
 AE_EXPORT int aether_topic_remove(aether_client *client, const char *topic) {

@@ -196,7 +196,7 @@ static void check_and_leave_notes(struct aether_waitset *set, struct sleep *slee
             sleep->found = m;
             return;
         }
-        if (m->seen.cursors == NULL || !ae_subscriber_leave_note(&m->seen, &m->noted)) {
+        if (!ae_subscriber_leave_note(&m->seen, &m->noted)) {
             sleep->naps = true;
             continue;
         }
@@ -607,6 +607,22 @@ static void forget(struct ae_watcher *watcher) {
     free(m);
 }
 
+/*
+ * The subscriber has taken its topic's shape: the sleeper checks it in its new mapping from now on. After the lock is
+ * released, no thread reads the former mapping; a sleep on it goes on until signal_sleeper() ends it.
+ */
+static void attached(struct ae_watcher *watcher) {
+    struct member *m = (struct member *)(void *)watcher;
+    struct aether_waitset *set = m->set;
+
+    pthread_mutex_lock(&set->lock);
+    m->seen = m->handle->ring;
+    m->wake = &m->handle->ring.log->wake.wake;
+    touch(set, m);
+    signal_sleeper(set);
+    pthread_mutex_unlock(&set->lock);
+}
+
 static int make_room(struct aether_waitset *set) {
     const size_t room = set->room != 0 ? set->room * 2 : 8;
     struct member **members;
@@ -615,7 +631,7 @@ static int make_room(struct aether_waitset *set) {
         return 0;
     members = malloc(room * sizeof(struct member *));
     if (members == NULL)
-        return ae_fail(-ENOMEM, "out of memory for a waitset of %zu subscribers", set->count + 1);
+        return ae_fail(-ENOMEM, "out of memory for one more subscriber of a waitset");
     pthread_mutex_lock(&set->lock);
     if (set->count != 0)
         memcpy(members, set->members, set->count * sizeof(struct member *));
@@ -640,6 +656,7 @@ static int add(struct aether_waitset *set, struct ae_subscriber_handle *handle, 
     if ((m = calloc(1, sizeof *m)) == NULL)
         return ae_fail(-ENOMEM, "out of memory for a member of a waitset");
     m->watcher.forget = forget;
+    m->watcher.attached = attached;
     m->set = set;
     m->handle = handle;
     m->context = context;

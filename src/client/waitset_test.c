@@ -764,7 +764,7 @@ static aether_policy best_effort(unsigned i) {
     return AETHER_BEST_EFFORT;
 }
 
-/* 0 means that there was nothing at the end of the wait, also for a subscriber that no publish wakes. */
+/* 0 means that there was nothing at the end of the wait. */
 static void a_timeout_is_no_excuse(void **state) {
     struct fixture *f = open_all(1, best_effort);
     uint64_t received = 0, timeouts = 0;

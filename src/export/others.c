@@ -152,7 +152,7 @@ int ae_others_topic(struct ae_others *others, const aether_topic_metrics *topic)
     struct counters now = {0};
 
     if (new && (t = add(others, &topic->info)) == NULL)
-        return ae_fail(-ENOMEM, "no memory for the counters of %zu topics", others->count + 1);
+        return ae_fail(-ENOMEM, "no memory for the counters of one more topic");
     read_counters(others, &now, topic);
     raise_counters(&t->now, &now);
     if (new && topic->info.created_ns < others->since_ns)

@@ -165,7 +165,7 @@ static int sort_topics(struct ae_reader *r) {
         const aether_topic_metrics **more =
             realloc(r->topics, pass->selected_count * sizeof(const aether_topic_metrics *));
         if (more == NULL)
-            return ae_fail(-ENOMEM, "no memory for %zu topics", pass->selected_count);
+            return ae_fail(-ENOMEM, "no memory for a list of the topics");
         r->topics = more;
         r->topic_room = pass->selected_count;
     }

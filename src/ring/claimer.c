@@ -22,7 +22,7 @@ static bool within_limit(const struct ae_publisher *p, uint64_t seq, uint64_t co
 static bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
     if (within_limit(p, seq, count))
         return true;
-    ae_publisher_scan(p, seq, seq + count - p->window);
+    ae_publisher_scan(p, seq, seq + count - p->window, AE_EVICT_LAG);
     return within_limit(p, seq, count);
 }
 

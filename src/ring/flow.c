@@ -2,13 +2,51 @@
 #include "ring/flow.h"
 #include "ring/claim.h"
 #include "ring/stats.h"
+#include "shm/segment.h"
+
+uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq) {
+    const struct ae_lane *lane = &p->lane;
+    uint64_t from = lane->free, end = lane->free;
+
+    for (unsigned i = 0; i < lane->count; i++) {
+        const struct ae_checkpoint *checkpoint = &lane->checkpoints[(lane->first + i) % AE_CHECKPOINTS];
+        end = checkpoint->position;
+        if ((int64_t)(seq - checkpoint->seq) >= 0)
+            from = end;
+    }
+    return end - from;
+}
+
+/* Whom a scan evicts: the subscribers whose cursor is below `below`, for a reason, AE_EVICT_*. */
+struct eviction {
+    uint64_t below, reason;
+    bool tried;
+};
+
+/* The eviction word of a subscriber that is so far behind and has this cursor. */
+static uint64_t evicted_word(const struct ae_publisher *p, uint64_t word, uint64_t reason, uint64_t lag,
+                             uint64_t cursor) {
+    return ae_evict_word(word, reason, reason == AE_EVICT_LANE ? ae_lane_held(p, cursor) / AE_LANE_UNIT : lag);
+}
+
+const ae_u64 *ae_cursor_of(struct ae_publisher *p, unsigned r) {
+    const unsigned page = (unsigned)((offsetof(ae_cursors, records) + r * sizeof(ae_cursor_record)) / AE_PAGE);
+
+    if (AE_UNLIKELY((p->cursor_pages >> page & 1) == 0)) {
+        if (ae_segment_populate((void *)(uintptr_t)p->cursors, (uint64_t)page * AE_PAGE, AE_PAGE, false) != 0)
+            return NULL;
+        p->cursor_pages |= 1u << page;
+    }
+    return &p->cursors->records[r].cursor;
+}
 
 /*
- * Returns how many sequences before seq record r holds publishers back; 0: it doesn't. If its cursor is below
- * evict_below on a topic that evicts, tries to evict it and sets *evicted.
+ * Returns how many sequences before seq record r holds publishers back; 0: it doesn't. On a topic that evicts, tries to
+ * evict it, if it is to be evicted, and says so in eviction->tried.
  */
-static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_t evict_below, bool *evicted) {
+static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, struct eviction *eviction) {
     const uint64_t capacity = p->geometry.capacity;
+    const ae_u64 *cursor = ae_cursor_of(p, r);
     uint64_t word = 0, lag;
 
     if (p->geometry.evict_lag != 0) {
@@ -22,7 +60,7 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
             return 0;
     }
     /* F2 acquire, pairs F1 (receive): the subscriber's last load from a released slot precedes its overwriting. */
-    lag = seq - ae_load_acquire(&p->cursors->records[r].cursor);
+    lag = cursor != NULL ? seq - ae_load_acquire(cursor) : capacity;
     /*
      * A cursor ahead of seq (negative lag) holds nothing back: publishers have claimed since seq was loaded, or the
      * subscriber is hostile. A cursor more than a ring behind can't be honest; it counts as a whole ring.
@@ -30,15 +68,15 @@ static uint64_t lag_of(struct ae_publisher *p, unsigned r, uint64_t seq, uint64_
     if ((int64_t)lag <= 0)
         return 0;
     lag = lag < capacity ? lag : capacity;
-    if (p->geometry.evict_lag != 0 && (int64_t)(evict_below - (seq - lag)) > 0) {
+    if (p->geometry.evict_lag != 0 && (int64_t)(eviction->below - (seq - lag)) > 0) {
         /*
          * E3 acq_rel and a release fence, pairs E4 (receive): the word is stored before any tag or lane floor that
          * overruns the subscriber. So a subscriber that finds itself overrun also finds the word. The scan starts again
          * after every attempt, so it also sees a word that another process changed.
          */
-        (void)ae_cas(&p->log->evict[r], word, word | AE_EVICT_LAG);
+        (void)ae_cas(&p->log->evict[r], word, evicted_word(p, word, eviction->reason, lag, seq - lag));
         ae_fence_release();
-        *evicted = true;
+        eviction->tried = true;
     }
     return lag;
 }
@@ -113,23 +151,23 @@ static uint64_t pending_below(struct ae_publisher *p, uint64_t seq) {
  * either the scan sees the joiner, or the joiner sees this claim or a later one. In the second case it starts at or
  * after seq, and the new limit, which is at most seq + capacity, reaches nothing that it still has to read.
  */
-void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below) {
+void ae_publisher_scan(struct ae_publisher *p, uint64_t seq, uint64_t evict_below, uint64_t reason) {
+    struct eviction eviction = {.below = evict_below, .reason = reason, .tried = true};
     uint64_t max_lag = 0, slow_lag = 0, slow_record = 0, hold, limit;
-    bool evicted = true;
 
     ae_store_relaxed(&p->log->claim.position, seq); /* extends the 48-bit sequences of other words */
     ae_fence_seq_cst();                             /* J2 fence, pairs J1 (join) */
     hold = pending_below(p, seq);
-    if ((int64_t)(evict_below - hold) > 0)
-        evict_below = hold;
+    if ((int64_t)(eviction.below - hold) > 0)
+        eviction.below = hold;
 
-    for (unsigned turn = 0; evicted && turn <= AE_SUBSCRIBERS_MAX; turn++) {
+    for (unsigned turn = 0; eviction.tried && turn <= AE_SUBSCRIBERS_MAX; turn++) {
         max_lag = slow_lag = 0;
-        evicted = false;
+        eviction.tried = false;
         /* F3 acquire, pairs J3 (join): a bit that is seen set comes with the cursor that was stored before it. */
         for (uint64_t active = ae_load_acquire(&p->cursors->active.active); active != 0; active &= active - 1) {
             const unsigned r = (unsigned)__builtin_ctzll(active);
-            const uint64_t lag = lag_of(p, r, seq, evict_below, &evicted);
+            const uint64_t lag = lag_of(p, r, seq, &eviction);
             if (lag > max_lag) {
                 max_lag = lag;
                 p->holder.last_record = r;

@@ -9,8 +9,12 @@
 #define RING_BYTES_SMALL 12288ull /* with the stamps */
 #define RING_BYTES_DEFAULT (1ull << 20)
 #define RING_BYTES_THROUGHPUT (8ull << 20)
+#define SMALL_MESSAGE 64u /* the longest message of a topic that is small by itself */
 #define LANE_BYTES_MIN 4096ull
 #define LANE_BYTES_MAX (1ull << 31)
+/* What a lane has room for where its size isn't stated; and up to which size it is so much. */
+#define LANE_MESSAGES 8u
+#define LANE_BYTES_ROOMY (1ull << 30)
 
 _Static_assert(AE_PUBLISHERS_SHARED == AETHER_PUBLISHERS_SHARED - 1 &&
                    AE_PUBLISHERS_EXCLUSIVE == AETHER_PUBLISHERS_EXCLUSIVE - 1 &&
@@ -58,6 +62,17 @@ static uint64_t slot_size(uint64_t inline_max, uint64_t least) {
     return size < least ? least : size;
 }
 
+/*
+ * Short messages are the case of many small topics, so such a topic is small unless something is stated about its ring.
+ */
+static aether_preset chosen_preset(const aether_topic_config *config) {
+    const bool stated = config->preset != AETHER_PRESET_ANY || config->capacity != 0 || config->lane_bytes != 0 ||
+                        config->inline_max != 0 || config->evict_lag != 0;
+
+    return !stated && config->max_message != 0 && config->max_message <= SMALL_MESSAGE ? AETHER_PRESET_SMALL
+                                                                                       : config->preset;
+}
+
 /* Sets the offsets and sizes that follow from capacity, slot_size, lane_bytes and latency. */
 static void set_offsets(ae_geometry *g) {
     const uint64_t slots_end = AE_LOG_SLOTS_OFF + g->capacity * g->slot_size;
@@ -90,10 +105,19 @@ static uint64_t preset_lane(aether_preset preset) {
     return preset == AETHER_PRESET_SMALL ? LANE_BYTES_MIN : ring_bytes(preset);
 }
 
+static uint64_t default_lane(uint64_t max_message, aether_preset preset) {
+    const uint64_t least = preset_lane(preset);
+    uint64_t size = power_of_two(LANE_MESSAGES * round_up(max_message, AE_LANE_UNIT));
+
+    if (size > LANE_BYTES_ROOMY)
+        size = 2 * power_of_two(max_message);
+    return size > least ? size : least;
+}
+
 /* ---- the layout of a new topic. Each function sets its part, or returns -EINVAL with a text ---- */
 
 static int make_slots(ae_geometry *g, const aether_topic_config *config, bool *lanes) {
-    const uint64_t max_message = config->max_message != 0 ? config->max_message : AETHER_MAX_MESSAGE_DEFAULT;
+    uint64_t max_message = config->max_message != 0 ? config->max_message : AETHER_MAX_MESSAGE_DEFAULT;
     uint64_t inline_max = config->inline_max;
 
     if (max_message > AETHER_MAX_MESSAGE_LIMIT)
@@ -109,6 +133,9 @@ static int make_slots(ae_geometry *g, const aether_topic_config *config, bool *l
                        inline_max, max_message);
     if (inline_max == 0)
         inline_max = max_message <= AETHER_INLINE_LIMIT ? max_message : AETHER_INLINE_LANES_DEFAULT;
+    /* "At least": programs that state lengths of a similar size then agree, and a lane holds a whole number of them. */
+    if (max_message > AETHER_INLINE_LIMIT)
+        max_message = power_of_two(max_message);
     g->max_message = (uint32_t)max_message;
     g->slot_size = (uint32_t)slot_size(inline_max, AE_SLOT_LANE_MIN);
     *lanes = max_message > g->slot_size - AE_SLOT_HEADER;
@@ -124,7 +151,7 @@ static int make_capacity(ae_geometry *g, const aether_topic_config *config) {
     if (config->capacity != 0 && !is_capacity(config->capacity))
         return ae_fail(-EINVAL, "capacity of %" PRIu64 " slots is not a power of two from %u to %llu", config->capacity,
                        AE_CAPACITY_MIN, AE_CAPACITY_MAX);
-    g->capacity = config->capacity != 0 ? config->capacity : preset_capacity(config->preset, g->slot_size);
+    g->capacity = config->capacity != 0 ? config->capacity : preset_capacity(chosen_preset(config), g->slot_size);
     return 0;
 }
 
@@ -138,10 +165,8 @@ static int make_lanes(ae_geometry *g, const aether_topic_config *config, bool la
                        g->lane_bytes, g->max_message);
     if (!lanes)
         return 0;
-    if (g->lane_bytes == 0) {
-        const uint64_t two = 2 * power_of_two(g->max_message), least = preset_lane(config->preset);
-        g->lane_bytes = two > least ? two : least;
-    }
+    if (g->lane_bytes == 0)
+        g->lane_bytes = default_lane(g->max_message, config->preset);
     if (!is_lane(g->lane_bytes, g->max_message))
         return ae_fail(-EINVAL,
                        "lane_bytes of %" PRIu64
@@ -222,6 +247,8 @@ static bool slots_fit(const ae_geometry *g) {
         return false;
     if (g->lane_bytes == 0)
         return g->max_message <= AETHER_INLINE_LIMIT && g->slot_size == slot_size(g->max_message, AE_SLOT_MIN);
+    if (g->max_message > AETHER_INLINE_LIMIT && !is_power_of_two(g->max_message))
+        return false;
     return is_lane(g->lane_bytes, g->max_message) && g->slot_size % 8 == 0 && g->slot_size >= AE_SLOT_LANE_MIN &&
            g->slot_size <= AE_SLOT_MAX && g->max_message > g->slot_size - AE_SLOT_HEADER;
 }
@@ -348,7 +375,9 @@ static int match_preset(const ae_geometry *g, const aether_topic_config *config,
 int ae_geometry_match(const ae_geometry *geometry, const aether_topic_config *config, const char *topic) {
     int rc;
 
-    if (config->max_message != 0 && config->max_message != geometry->max_message)
+    if (config->max_message > geometry->max_message ||
+        (config->max_message != 0 && config->max_message <= AETHER_INLINE_LIMIT &&
+         config->max_message != geometry->max_message))
         return mismatch(topic, "max_message", config->max_message, geometry->max_message, "");
     if (config->start_seq != 0 && config->start_seq != geometry->start_seq)
         return mismatch(topic, "start_seq", config->start_seq, geometry->start_seq, "");

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring/geometry.h"
+#include "shm/registry_layout.h"
+#include "shm/stats_layout.h"
 #include <aether/error.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,14 +83,47 @@ static void small_rings(void **state) {
             made(&(aether_topic_config){.max_message = cases[i].max_message, .preset = AETHER_PRESET_SMALL});
         everything_lies_inside(&g);
         assert_int_equal(g.capacity, cases[i].capacity);
-        assert_int_equal(g.lane_bytes, cases[i].max_message <= AETHER_INLINE_LIMIT ? 0 : 2 * cases[i].max_message);
+        assert_int_equal(g.lane_bytes, cases[i].max_message <= AETHER_INLINE_LIMIT ? 0 : 8 * cases[i].max_message);
     }
+}
+
+/* Where only short messages are stated, all objects of a topic with a publisher and a subscriber take 64 KiB. */
+static void short_messages_give_small_topics(void **state) {
+    const uint64_t totals = AE_TOTALS_RECORD, statistics = AE_STATS_PUBLISHER + AE_STATS_RECORD;
+    const uint64_t registry = sizeof(ae_registry_topic) + 2 * sizeof(ae_registry_grant);
+
+    (void)state;
+    for (uint64_t max = 1; max <= 64; max++) {
+        const ae_geometry g = made(&(aether_topic_config){.max_message = max}),
+                          small = made(&(aether_topic_config){.max_message = max, .preset = AETHER_PRESET_SMALL});
+        everything_lies_inside(&g);
+        assert_memory_equal(&g, &small, sizeof g);
+        assert_true(g.capacity >= 128);
+        /* Of the cursors the first page is allocated. */
+        assert_true(g.log_bytes + AE_PAGE + AE_NOTES_BYTES + totals + statistics + registry <= 64 << 10);
+    }
+    /* Not if anything about the ring is stated, or the length isn't. */
+    static const aether_topic_config others[] = {
+        {.max_message = 65},
+        {.max_message = 64, .preset = AETHER_PRESET_DEFAULT},
+        {.max_message = 64, .inline_max = 64},
+        {.max_message = 64, .inline_max = 56, .lane_bytes = 4096},
+        {.max_message = 8, .slow = AETHER_SLOW_EVICT, .evict_lag = 40000},
+        {0},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        const ae_geometry g = made(&others[i]);
+        assert_true(g.lanes_off - g.slots_off > 1 << 19);
+    }
+    const ae_geometry stated = made(&(aether_topic_config){.max_message = 8, .capacity = 4096});
+    assert_int_equal(stated.capacity, 4096);
 }
 
 static void every_inline_size(void **state) {
     (void)state;
     for (uint64_t max = 1; max <= AETHER_INLINE_LIMIT; max++) {
-        const aether_topic_config by_preset = {.max_message = max}, by_hand = {.max_message = max, .capacity = 32};
+        const aether_topic_config by_preset = {.max_message = max, .preset = AETHER_PRESET_DEFAULT},
+                                  by_hand = {.max_message = max, .capacity = 32};
         ae_geometry g = made(&by_preset);
 
         everything_lies_inside(&g);
@@ -122,6 +157,16 @@ static void every_inline_max(void **state) {
     }
 }
 
+/* For 8 of the longest message where that is 1 GiB at most, or else for 2; and at least the preset's ring. */
+static void lane_has_room(const ae_geometry *g, uint64_t max, uint64_t ring) {
+    const uint64_t messages = 8 * (uint64_t)g->max_message <= 1 << 30 ? 8 : 2;
+
+    assert_true(g->max_message >= max && g->max_message < 2 * max);
+    assert_true((g->max_message & (g->max_message - 1)) == 0);
+    assert_true(g->lane_bytes == messages * g->max_message ||
+                (g->lane_bytes == ring && ring > messages * g->max_message));
+}
+
 /* Around every power of two up to the longest message. */
 static void every_lane_size(void **state) {
     (void)state;
@@ -136,11 +181,11 @@ static void every_lane_size(void **state) {
             assert_int_equal(ae_inline_max(&g), AETHER_INLINE_LANES_DEFAULT);
             assert_int_equal(g.slot_size, 64);
             assert_int_equal(g.capacity, 16384);
-            assert_true(g.lane_bytes >= 2 * max && (g.lane_bytes < 4 * max || g.lane_bytes == 1 << 20));
+            lane_has_room(&g, max, 1 << 20);
             g = made(&throughput);
             everything_lies_inside(&g);
             assert_int_equal(g.capacity, 131072);
-            assert_true(g.lane_bytes >= 2 * max && (g.lane_bytes < 4 * max || g.lane_bytes == 8 << 20));
+            lane_has_room(&g, max, 8 << 20);
         }
     }
     for (uint64_t lane = 4096; lane <= 1ull << 31; lane *= 2) {
@@ -213,7 +258,7 @@ static void wrong_configurations_are_refused(void **state) {
     refused(&(aether_topic_config){.capacity = 9}, "capacity of 9 slots is not a power of two from 8 to 4294967296");
     for (size_t i = 0; i < sizeof lanes / sizeof lanes[0]; i++)
         refused(&(aether_topic_config){.max_message = 5000, .lane_bytes = lanes[i]}, "power of two");
-    refused(&(aether_topic_config){.max_message = 4097, .lane_bytes = 4096}, "room for a message of 4097 bytes");
+    refused(&(aether_topic_config){.max_message = 4097, .lane_bytes = 4096}, "room for a message of 8192 bytes");
     refused(&(aether_topic_config){.max_message = 4088, .lane_bytes = 8192}, "there are no lanes");
     refused(&(aether_topic_config){.max_message = 20, .inline_max = 17, .lane_bytes = 8192}, "there are no lanes");
     refused(&(aether_topic_config){.slow = (aether_slow)3}, "slow policy 3");
@@ -343,6 +388,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_and_presets),
         cmocka_unit_test(stated_defaults),
+        cmocka_unit_test(short_messages_give_small_topics),
         cmocka_unit_test(small_rings),
         cmocka_unit_test(every_inline_size),
         cmocka_unit_test(every_inline_max),

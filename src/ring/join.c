@@ -53,6 +53,7 @@ void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint
         .log = log,
         .own = &log->publishers[record],
         .cursors = cursors,
+        .cursor_pages = 1,
         .geometry = *geometry,
         .record = record,
         .stats = stats,
@@ -108,6 +109,18 @@ static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
 }
 
 /*
+ * T2 acquire, pairs T1 (leave; retire after a death): `open` is loaded last, and before J. So if it is 0, all that was
+ * committed lies before J, and belongs to publishers that this subscriber has nothing of but retained messages.
+ */
+static void note_stream(struct ae_subscriber *s) {
+    const ae_stream_block *stream = &s->log->stream;
+
+    s->joins_before = ae_load_acquire(&stream->joins);
+    s->died_before = ae_load_acquire(&stream->died);
+    s->open_before = ae_load_acquire(&stream->open) != 0;
+}
+
+/*
  * Messages that publishers may overwrite are copied, unless the program asked for AETHER_VIEWS_IN_PLACE. A reliable
  * subscriber always copies the messages from before its join, which nothing protects.
  */
@@ -149,36 +162,54 @@ static void populate_lanes(struct ae_subscriber *s) {
     }
 }
 
-void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
-                        ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
-                        unsigned char *copies, ae_stats_record *stats) {
+/* Sets all that follows from the topic's shape, but zero_copy. */
+static void set_shape(struct ae_subscriber *s, const ae_geometry *geometry, const ae_log *log, unsigned char *copies,
+                      size_t copies_size) {
     const uint64_t every = geometry->capacity / 8 < CURSOR_EVERY_MAX ? geometry->capacity / 8 : CURSOR_EVERY_MAX;
-    const uint64_t position = ae_load_relaxed(&log->claim.position);
-    uint64_t joined, back = 0, retained;
 
+    s->hot.slots = (const unsigned char *)log + geometry->slots_off;
+    s->hot.mask = geometry->capacity - 1;
+    s->hot.slot_size = geometry->slot_size;
+    s->hot.inline_max = ae_inline_max(geometry);
+    s->hot.cursor_mask = every - 1;
+    s->log = log;
+    s->geometry = *geometry;
+    s->copies = copies;
+    s->copies_size = copies_size;
+    populate_lanes(s);
+}
+
+/* May messages be read in place by a subscriber that has no retained messages to receive? */
+static bool reads_in_place(const struct ae_subscriber *s) {
+    return s->cursors != NULL ? s->in_place || s->geometry.evict_lag == 0 : s->in_place && s->policy != AETHER_LATEST;
+}
+
+/* Sets all that doesn't follow from the topic's shape, nor from where the subscriber joins. */
+static void set_grant(struct ae_subscriber *s, uint32_t record, const ae_log *log, ae_cursors *cursors, ae_notes *notes,
+                      const aether_subscribe_options *options, ae_stats_record *stats) {
     *s = (struct ae_subscriber){
-        .hot =
-            {
-                .slots = (const unsigned char *)log + geometry->slots_off,
-                .mask = geometry->capacity - 1,
-                .slot_size = geometry->slot_size,
-                .inline_max = ae_inline_max(geometry),
-                .cursor_mask = every - 1,
-            },
+        .hot = {.cursor = &stats->position},
         .log = log,
         .cursors = cursors,
         .notes = notes,
-        .geometry = *geometry,
         .record = record,
         .policy = options->policy,
         .in_place = options->views == AETHER_VIEWS_IN_PLACE,
         .evict_generation = ae_evict_generation(ae_load_acquire(&log->evict[record])),
         .stats = stats,
-        .copies = copies,
-        .copies_size = ae_subscriber_copies_bytes(geometry, options),
     };
-    s->hot.cursor = &stats->position;
-    populate_lanes(s); /* takes milliseconds; after the join publishers would have to wait meanwhile */
+}
+
+void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
+                        ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
+                        unsigned char *copies, ae_stats_record *stats) {
+    const uint64_t position = ae_load_relaxed(&log->claim.position);
+    uint64_t joined, back = 0, retained;
+
+    set_grant(s, record, log, cursors, notes, options, stats);
+    /* Populates lanes, which takes milliseconds; after the join publishers would have to wait meanwhile. */
+    set_shape(s, geometry, log, copies, ae_subscriber_copies_bytes(geometry, options));
+    note_stream(s);
     joined = cursors != NULL ? join_reliable(s, position) : ae_claim_end(log, geometry, position);
 
     retained = joined - geometry->start_seq < geometry->capacity ? joined - geometry->start_seq : geometry->capacity;
@@ -193,9 +224,39 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
     s->hot.next = s->joined;
     if (cursors != NULL && back != 0)
         s->hot.cursor = &stats->position; /* the shared cursor stays at the join until all retained is read */
-    s->hot.zero_copy = cursors != NULL ? back == 0 && (s->in_place || geometry->evict_lag == 0)
-                                       : s->in_place && s->policy != AETHER_LATEST;
+    s->hot.zero_copy = (cursors == NULL || back == 0) && reads_in_place(s);
     ae_stats_open_subscriber(s);
+}
+
+void ae_subscriber_init_waiting(struct ae_subscriber *s, uint64_t start_seq, uint32_t record, const ae_log *log,
+                                ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
+                                ae_stats_record *stats, const ae_u64 *shape, int (*attach)(struct ae_subscriber *s)) {
+    set_grant(s, record, log, cursors, notes, options, stats);
+    s->geometry.start_seq = start_seq;
+    s->hot.next = s->joined = s->protected_seq = start_seq;
+    s->hot.cursor_stored = start_seq; /* by aetherd */
+    if (cursors != NULL)
+        s->hot.cursor = &cursors->records[record].cursor;
+    s->shape = shape;
+    s->attach = attach;
+    ae_stats_open_subscriber(s);
+}
+
+aether_subscribe_options ae_subscriber_options(const struct ae_subscriber *s) {
+    return (aether_subscribe_options){
+        .policy = s->policy,
+        .views = s->in_place ? AETHER_VIEWS_IN_PLACE : AETHER_VIEWS_COPY,
+    };
+}
+
+void ae_subscriber_take_shape(struct ae_subscriber *s, const ae_geometry *geometry, const ae_log *log,
+                              unsigned char *copies) {
+    const aether_subscribe_options options = ae_subscriber_options(s);
+
+    set_shape(s, geometry, log, copies, ae_subscriber_copies_bytes(geometry, &options));
+    s->hot.zero_copy = reads_in_place(s);
+    s->shape = NULL;
+    s->attach = NULL;
 }
 
 void ae_subscriber_leave(struct ae_subscriber *s) {

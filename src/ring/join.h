@@ -41,6 +41,29 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
                         ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
                         unsigned char *copies, ae_stats_record *stats);
 
+/*
+ * Makes *s a subscriber of a topic that had no shape when aetherd granted it. It waits: it has joined at start_seq, the
+ * topic's first sequence, and receives nothing until `attach` has taken the shape. If there are cursors, aetherd has
+ * stored this cursor and set the bit in `active` before it admitted a publisher. log: the first sizeof(ae_log) bytes.
+ * shape: the topic's shape word, mapped until the shape is taken or the subscriber has left. Other arguments as for
+ * ae_subscriber_init(). There are no retained messages, so from oldest and last are the same as from new.
+ */
+void ae_subscriber_init_waiting(struct ae_subscriber *s, uint64_t start_seq, uint32_t record, const ae_log *log,
+                                ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
+                                ae_stats_record *stats, const ae_u64 *shape, int (*attach)(struct ae_subscriber *s));
+
+/*
+ * Gives a subscriber that waits its topic's shape: from now on it receives, as one that ae_subscriber_init() has made.
+ * geometry is checked. log: mapped as large as geometry says; the former mapping isn't used any more. copies:
+ * ae_subscriber_copies_bytes() bytes for the options that ae_subscriber_options() returns. Populates the lanes that are
+ * in use.
+ */
+void ae_subscriber_take_shape(struct ae_subscriber *s, const ae_geometry *geometry, const ae_log *log,
+                              unsigned char *copies);
+
+/* The options of a subscriber that waits. It is one from new. */
+aether_subscribe_options ae_subscriber_options(const struct ae_subscriber *s);
+
 /* Leaves the topic: publishers no longer wait for this subscriber. */
 void ae_subscriber_leave(struct ae_subscriber *s);
 

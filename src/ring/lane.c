@@ -37,8 +37,12 @@ void ae_lane_init(struct ae_publisher *p, uint32_t record) {
 
 /* ---- room ---- */
 
-static struct ae_checkpoint *checkpoint(struct ae_lane *lane, unsigned i) {
-    return &lane->checkpoints[(lane->first + i) % AE_CHECKPOINTS];
+static unsigned index_of(const struct ae_lane *lane, unsigned i) {
+    return (lane->first + i) % AE_CHECKPOINTS;
+}
+
+static const struct ae_checkpoint *checkpoint(const struct ae_lane *lane, unsigned i) {
+    return &lane->checkpoints[index_of(lane, i)];
 }
 
 /*
@@ -60,6 +64,10 @@ static uint64_t lowest_open(const struct ae_publisher *p) {
             return loan->position;
     }
     return p->lane.head;
+}
+
+uint64_t ae_lane_loaned(const struct ae_publisher *p) {
+    return p->lane.head - lowest_open(p);
 }
 
 /* Frees what every reliable subscriber had released at the last scan. */
@@ -105,7 +113,7 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     if (AE_LIKELY(fits(lane, bytes, lane->free, position)))
         return 0;
     seq = ae_claim_seq(p);
-    ae_publisher_scan(p, seq, seq - p->window);
+    ae_publisher_scan(p, seq, seq - p->window, AE_EVICT_LAG);
     reclaim(p);
     if (fits(lane, bytes, lane->free, position))
         return 0;
@@ -113,7 +121,7 @@ int ae_lane_find(struct ae_publisher *p, uint64_t bytes, uint64_t *position) {
     if (lowest_open(p) != lane->head && !fits(lane, bytes, lowest_open(p), position))
         return loans_hold_it(p, bytes);
     if (p->geometry.evict_lag != 0 && lane->count > 0) {
-        ae_publisher_scan(p, seq, wanted_seq(p, bytes));
+        ae_publisher_scan(p, seq, wanted_seq(p, bytes), AE_EVICT_LANE);
         reclaim(p);
         if (fits(lane, bytes, lane->free, position))
             return 0;
@@ -141,7 +149,7 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
 
     ae_stats_store_loans(p);
     if (lane->count > 0) {
-        newest = checkpoint(lane, lane->count - 1);
+        newest = &lane->checkpoints[index_of(lane, lane->count - 1)];
         before = lane->count > 1 ? checkpoint(lane, lane->count - 2)->position : lane->free;
         if (newest->position == now.position)
             return; /* no further bytes can become free */
@@ -153,7 +161,7 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
     } else if (lane->free == now.position) {
         return;
     }
-    *checkpoint(lane, lane->count) = now;
+    lane->checkpoints[index_of(lane, lane->count)] = now;
     lane->count++;
 }
 

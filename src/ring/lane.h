@@ -45,6 +45,9 @@ void ae_lane_commit(struct ae_publisher *p, uint64_t seq, uint64_t position, uin
  */
 void ae_lane_checkpoint(struct ae_publisher *p);
 
+/* How many bytes of the lane the publisher's own open loans keep from being used again. */
+uint64_t ae_lane_loaned(const struct ae_publisher *p);
+
 /* Sets the error text for a message of len bytes, which is above max_message, and returns -EMSGSIZE. */
 int ae_lane_too_large(const struct ae_publisher *p, uint64_t len);
 

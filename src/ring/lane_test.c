@@ -3,6 +3,7 @@
  * Large messages and loans on a lane that is far too small for them. Every message carries an id in each of its words,
  * so that one word of another message shows wherever it turns up.
  */
+#include "ring/flow.h"
 #include "ring/ring_test.h"
 #include <aether/wait.h>
 #include <errno.h>
@@ -122,6 +123,36 @@ static void every_size_by_every_form(void **state) {
         }
         for (int r = 0; r < 6; r++)
             subscriber_close(&subscribers[r]);
+        publisher_close(&publisher);
+        ring_free(&ring);
+    }
+}
+
+/* What a subscriber holds of the lane: all that lies behind the last message that it has released. */
+static void held_to_the_byte(void **state) {
+    static const aether_subscribe_options reliable = {.policy = AETHER_RELIABLE};
+    static unsigned char data[LANE];
+
+    (void)state;
+    for (size_t s = 0; s < STARTS; s++) {
+        struct test_subscriber subscriber;
+        struct test_publisher publisher;
+        struct ring ring;
+        uint64_t start;
+
+        lanes_make(&ring, s, 64);
+        publisher_open(&publisher, &ring);
+        start = aether_publisher_next(publisher.handle);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 3, &reliable);
+        for (unsigned i = 0; i < 8; i++)
+            assert_int_equal(aether_publish(publisher.handle, data, LANE / 8), 0);
+        for (unsigned i = 0; i <= 8; i++)
+            assert_int_equal(ae_lane_held(&publisher.pub, start + i), (8 - i) * (LANE / 8));
+        assert_int_equal(aether_publish(publisher.handle, data, LANE / 8), AETHER_FULL);
+        assert_int_equal(ae_lane_held(&publisher.pub, start), LANE);
+        subscriber_close(&subscriber);
+        assert_int_equal(aether_publish(publisher.handle, data, LANE / 2), 0); /* all is free again */
+        assert_int_equal(ae_lane_held(&publisher.pub, start), LANE / 2);
         publisher_close(&publisher);
         ring_free(&ring);
     }
@@ -844,17 +875,12 @@ static void hostile_words_do_no_harm(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_size_by_every_form),
-        cmocka_unit_test(batches_fill_the_lane),
-        cmocka_unit_test(lengths_and_tickets),
-        cmocka_unit_test(sixty_four_loans),
-        cmocka_unit_test(full_ring_keeps_the_loan_open),
-        cmocka_unit_test(who_holds_the_room),
-        cmocka_unit_test(a_batch_keeps_its_views),
-        cmocka_unit_test(release_is_not_put_off),
-        cmocka_unit_test(any_order),
-        cmocka_unit_test(dead_owners_messages_stay),
-        cmocka_unit_test(hostile_words_do_no_harm),
+        cmocka_unit_test(every_size_by_every_form),  cmocka_unit_test(held_to_the_byte),
+        cmocka_unit_test(batches_fill_the_lane),     cmocka_unit_test(lengths_and_tickets),
+        cmocka_unit_test(sixty_four_loans),          cmocka_unit_test(full_ring_keeps_the_loan_open),
+        cmocka_unit_test(who_holds_the_room),        cmocka_unit_test(a_batch_keeps_its_views),
+        cmocka_unit_test(release_is_not_put_off),    cmocka_unit_test(any_order),
+        cmocka_unit_test(dead_owners_messages_stay), cmocka_unit_test(hostile_words_do_no_harm),
     };
 
     alarm(300); /* an endless loop ends here */

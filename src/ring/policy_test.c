@@ -3,6 +3,7 @@
 #include "ring/ring_test.h"
 #include <aether/wait.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -47,7 +48,8 @@ static void publish_many(struct test_publisher *publisher, uint64_t count) {
 
 /* Each admission of the record raises the word's generation by one. These are the first subscriber's. */
 #define ADMITTED (1ull << 32)
-#define EVICTED (1ull << 32 | AE_EVICT_LAG)
+#define EVICTED_LAG(lag) ae_evict_word(ADMITTED, AE_EVICT_LAG, lag)
+#define EVICTED_LANE(bytes) ae_evict_word(ADMITTED, AE_EVICT_LANE, (bytes) / AE_LANE_UNIT)
 static uint64_t evict_word(const struct ring *ring, unsigned record) {
     return ae_load_relaxed(&ring->log->evict[record]);
 }
@@ -79,17 +81,24 @@ static void expect_nothing(struct test_subscriber *subscriber) {
     assert_int_equal(aether_wait(subscriber->handle, 0), 0);
 }
 
-static void expect_eviction(struct test_subscriber *subscriber) {
+static void expect_eviction_for(struct test_subscriber *subscriber, const char *why) {
     const uint64_t next = aether_subscriber_next(subscriber->handle);
     aether_subscriber_stats stats;
     aether_message message;
+    char text[128];
 
     assert_int_equal(aether_wait(subscriber->handle, 0), 1);
     assert_int_equal(aether_receive(subscriber->handle, &message), -EOVERFLOW);
+    (void)snprintf(text, sizeof text, "evicted at sequence %" PRIu64 ": %s", next, why);
+    assert_memory_equal(aether_errmsg(), text, strlen(text));
     assert_int_equal(aether_subscriber_next(subscriber->handle), next);
     aether_subscriber_get_stats(subscriber->handle, &stats);
     assert_int_equal(stats.evicted, 1);
     assert_conserved(subscriber);
+}
+
+static void expect_eviction(struct test_subscriber *subscriber) {
+    expect_eviction_for(subscriber, "");
 }
 
 /* Reads to the end; returns what was lost. */
@@ -140,7 +149,9 @@ static void evicted_at_the_lag_and_not_before(void **state) {
         struct test_publisher publisher;
         struct test_subscriber subscriber;
         struct ring ring;
+        char why[64];
 
+        (void)snprintf(why, sizeof why, "was %" PRIu64 " messages behind; ", lag);
         evicting_make(&ring, lag, start, false);
         publisher_open(&publisher, &ring);
         publish_many(&publisher, 5);
@@ -152,17 +163,17 @@ static void evicted_at_the_lag_and_not_before(void **state) {
         publish_many(&publisher, lag);
         assert_int_equal(evict_word(&ring, 63), ADMITTED);
         publish_many(&publisher, 1); /* needs the room */
-        assert_int_equal(evict_word(&ring, 63), EVICTED);
+        assert_int_equal(evict_word(&ring, 63), EVICTED_LAG(lag));
         for (uint64_t i = lag; i < CAPACITY; i++) /* what is left is delivered first */
             expect_message(&subscriber, start + 5 + i);
         publish_many(&publisher, 1);
         if (lag == CAPACITY) {
-            expect_eviction(&subscriber);
+            expect_eviction_for(&subscriber, why);
             assert_int_equal(drain(&subscriber), 9 + 1); /* half a ring and what was overwritten */
         } else {
             assert_int_equal(aether_receive(subscriber.handle, &(aether_message){0}), 1);
             publish_many(&publisher, 2 * CAPACITY);
-            expect_eviction(&subscriber);
+            expect_eviction_for(&subscriber, why);
             assert_true(drain(&subscriber) > CAPACITY);
         }
         assert_false(is_active(&ring, 63));
@@ -197,7 +208,7 @@ static void told_once_after_what_is_left(void **state) {
         if (form == 3) /* evicted while it has read, and released, everything */
             expect_nothing(&subscriber);
         publish_many(&publisher, 9);
-        assert_int_equal(evict_word(&ring, 1), EVICTED);
+        assert_int_equal(evict_word(&ring, 1), EVICTED_LAG(8));
         if (form < 2) {
             assert_int_equal(aether_receive_batch(subscriber.handle, messages, CAPACITY), 9);
             for (int i = 0; i < 9; i++)
@@ -265,7 +276,7 @@ static void evicted_at_the_end(void **state) {
         publish_many(&publisher, 3);
         assert_int_equal(drain(&subscriber), 0);
         expect_nothing(&subscriber);
-        ae_store_relaxed(&ring.log->evict[1], EVICTED); /* by a scan that had loaded the cursor before */
+        ae_store_relaxed(&ring.log->evict[1], EVICTED_LAG(8)); /* by a scan that had loaded the cursor before */
         expect_eviction(&subscriber);
         expect_nothing(&subscriber);
         subscriber_close(&subscriber);
@@ -293,7 +304,7 @@ static void only_the_slow_one(void **state) {
                 assert_int_equal(aether_subscriber_next(fast[r].handle), aether_publisher_next(publisher.handle));
             }
         }
-        assert_int_equal(evict_word(&ring, 7), EVICTED);
+        assert_int_not_equal(ae_evicted(evict_word(&ring, 7)), 0);
         assert_true(evict_word(&ring, 6) == ADMITTED && evict_word(&ring, 8) == ADMITTED);
         expect_eviction(&slow);
         assert_true(drain(&slow) > 0);
@@ -331,11 +342,13 @@ static void lane_room_evicts(void **state) {
     for (unsigned record = 0; record < 4; record++)
         assert_int_equal(evict_word(&ring, record), ADMITTED);
     assert_int_equal(aether_publish(publisher.handle, data, 1024), 0);
-    assert_true(evict_word(&ring, 0) == EVICTED && evict_word(&ring, 1) == ADMITTED && evict_word(&ring, 2) == EVICTED);
+    assert_int_equal(evict_word(&ring, 0), EVICTED_LANE(LANE));
+    assert_int_equal(evict_word(&ring, 1), ADMITTED);
+    assert_int_equal(evict_word(&ring, 2), EVICTED_LANE(LANE));
     assert_int_equal(evict_word(&ring, 3), ADMITTED); /* holds room, but none that the publisher needed */
     assert_true(is_active(&ring, 3));
     assert_false(aether_still_valid(in_place.handle, &held));
-    assert_int_equal(aether_receive(slow.handle, &held), -EOVERFLOW); /* its next message is gone from the lane */
+    expect_eviction_for(&slow, "held 4 KiB of lane room; "); /* its next message is gone from the lane */
     assert_int_equal(aether_receive(slow.handle, &held), 1);
     assert_true(held.lost >= 1 && held.seq == 0);
     assert_int_equal(aether_receive(fast.handle, &held), 1);
@@ -372,7 +385,7 @@ static void records_are_used_again(void **state) {
         assert_int_equal(drain(&subscriber), 0);
         if (generation % 3 != 0) { /* else it leaves without being evicted */
             publish_many(&publisher, 30);
-            assert_int_equal(evict_word(&ring, 3), generation << 32 | AE_EVICT_LAG);
+            assert_int_equal(evict_word(&ring, 3), ae_evict_word(generation << 32, AE_EVICT_LAG, 8));
             if (generation % 3 == 1) /* else it dies before it has seen that, its bit still set */
                 expect_eviction(&subscriber);
         }
@@ -404,7 +417,7 @@ static void evicted_while_catching_up(void **state) {
         publish_many(&publisher, 8);
         assert_int_equal(evict_word(&ring, 3), ADMITTED);
         publish_many(&publisher, 40);
-        assert_int_equal(evict_word(&ring, 3), EVICTED);
+        assert_int_equal(evict_word(&ring, 3), EVICTED_LAG(8));
         expect_eviction(&subscriber);
         assert_int_equal(drain(&subscriber), 20 + 48 - 4 - read - CAPACITY / 2);
         assert_int_equal(aether_subscriber_next(subscriber.handle), aether_publisher_next(publisher.handle));
@@ -575,8 +588,104 @@ static void ends_come_after_the_last_message(void **state) {
             expect_end(&subscriber, dies ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED);
         }
         subscriber_close(&subscriber);
-        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options); /* comes too late */
-        expect_end(&subscriber, AETHER_STREAM_CLOSED);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options); /* from new: that isn't its end */
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_NONE);
+        subscriber_close(&subscriber);
+        ring_free(&ring);
+    }
+}
+
+/*
+ * Opens subscribers one after the other. Each says `before` when it has received what is retained, and the right end
+ * after a publisher has come and gone. before: the end of the retained messages, or NONE if there are none.
+ */
+static void expect_a_run(const struct ring *ring, const aether_subscribe_options *options, aether_stream before) {
+    for (int how = 0; how < 3; how++) {
+        struct test_publisher publisher;
+        struct test_subscriber subscriber;
+
+        subscriber_open(&subscriber, ring, ring->log_ro, 0, options);
+        while (aether_subscriber_next(subscriber.handle) != subscriber.sub.protected_seq) {
+            aether_message message;
+            assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+            assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+        }
+        if (before == AETHER_STREAM_NONE)
+            assert_int_equal(aether_wait(subscriber.handle, 1), 0);
+        else
+            expect_end(&subscriber, before);
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), before);
+        if (how != 0) {
+            publisher_open(&publisher, ring);
+            assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+            if (how == 1)
+                publisher_close(&publisher);
+            else
+                publisher_die(&publisher);
+            before = how == 1 ? AETHER_STREAM_CLOSED : AETHER_STREAM_DIED;
+            expect_end(&subscriber, before);
+        }
+        subscriber_close(&subscriber);
+        if (options->from == AETHER_FROM_NEW || subscriber.sub.joined == subscriber.sub.protected_seq)
+            before = AETHER_STREAM_NONE;
+    }
+}
+
+/* Every policy and start, on a fresh topic, on one where publishers came without a message, and on one with messages. */
+static void the_second_run_is_like_the_first(void **state) {
+    (void)state;
+    for (int n = 0; n < 9; n++) {
+        const aether_subscribe_options options = {
+            .policy = (aether_policy)(n % 3), .from = (aether_from)(n / 3), .last = n / 3 == AETHER_FROM_LAST ? 2 : 0};
+        struct test_publisher publisher;
+        struct ring ring;
+
+        evicting_make(&ring, 0, 0, false);
+        for (int run = 0; run < 2; run++)
+            expect_a_run(&ring, &options, AETHER_STREAM_NONE);
+        publisher_open(&publisher, &ring);
+        publish_many(&publisher, 3);
+        publisher_close(&publisher);
+        for (int run = 0; run < 2; run++) {
+            expect_a_run(&ring, &options,
+                         options.from == AETHER_FROM_NEW ? AETHER_STREAM_NONE
+                         : run == 0                      ? AETHER_STREAM_CLOSED
+                                                         : AETHER_STREAM_DIED);
+        }
+        ring_free(&ring);
+    }
+}
+
+/* A stream has two publishers. One dies before the subscriber is opened, and another in the same record may after. */
+static void only_deaths_after_the_join_count(void **state) {
+    (void)state;
+    for (int n = 0; n < 18; n++) {
+        const bool another = n % 2 != 0;
+        const aether_subscribe_options options = {.policy = (aether_policy)(n / 2 % 3),
+                                                  .from = n / 6 == 0 ? AETHER_FROM_NEW : AETHER_FROM_OLDEST};
+        const bool message = n / 6 == 2, counts = another || message;
+        struct test_publisher a, b;
+        struct test_subscriber subscriber;
+        aether_message received;
+        struct ring ring;
+
+        evicting_make(&ring, 0, 0, false);
+        publisher_open_as(&a, &ring, 0, ring.cursors_ro);
+        publisher_open_as(&b, &ring, 1, ring.cursors_ro);
+        if (message)
+            publish_many(&b, 1);
+        publisher_die(&b);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &options);
+        if (message)
+            assert_int_equal(aether_receive(subscriber.handle, &received), 1);
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+        if (another) {
+            publisher_open_as(&b, &ring, 1, ring.cursors_ro);
+            publisher_die(&b);
+        }
+        assert_int_equal(aether_subscriber_stream(subscriber.handle), AETHER_STREAM_OPEN);
+        publisher_close(&a);
+        expect_end(&subscriber, counts ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED);
         subscriber_close(&subscriber);
         ring_free(&ring);
     }
@@ -597,6 +706,8 @@ int main(void) {
         cmocka_unit_test(gaps_of_large_messages),
         cmocka_unit_test(latest_takes_the_newest),
         cmocka_unit_test(ends_come_after_the_last_message),
+        cmocka_unit_test(the_second_run_is_like_the_first),
+        cmocka_unit_test(only_deaths_after_the_join_count),
     };
 
     alarm(120); /* an endless wait ends here */

@@ -91,6 +91,8 @@ struct ae_publisher {
     ae_log *log;
     ae_publisher_record *own;
     const ae_cursors *cursors;
+    /* Bit i: page i of the cursors is populated; see ae_cursor_of(). The opener has populated the first. */
+    uint32_t cursor_pages;
     /* As checked by the caller of ae_publisher_init(). */
     ae_geometry geometry;
     uint32_t record;
@@ -102,6 +104,11 @@ struct ae_publisher {
     struct ae_sampling sampling;
     /* The figures of the statistics that change there. */
     uint64_t joined, flips, full, retries, wakes, stalls, stall_ns, stall_longest, waits_since;
+    /* See stall.h: `notice` is called when the present stall lasts until `notice_due`, CLOCK_MONOTONIC. NULL: never. */
+    void (*notice)(struct ae_publisher *p);
+    /* The opener's: what it knows of the publisher. */
+    const void *opener;
+    uint64_t notice_after, notice_due;
     /* It may claim below this sequence without a scan. */
     uint64_t room;
     struct ae_holder holder;

@@ -3,10 +3,14 @@
 #include "ring/receive.h"
 #include "base/error.h"
 #include "base/export.h"
+#include "base/text.h"
 #include "ring/claim.h"
+#include "ring/hold.h"
 #include "ring/join.h"
 #include "ring/stats.h"
+#include "shm/registry_layout.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 #define LATEST_TRIES 8
 
@@ -172,22 +176,35 @@ static bool is_evicted(const struct ae_subscriber *s) {
 }
 
 static int report_eviction(struct ae_subscriber *s) {
+    /* As is_evicted() has found it: until the record is given out again, only a hostile process changes it. */
+    const uint64_t word = ae_load_relaxed(&s->log->evict[s->record]), units = ae_evict_units(word);
+    char why[64], number[AE_TEXT_COUNT_BYTES];
+
+    if (ae_evicted(word) == AE_EVICT_LANE)
+        (void)snprintf(why, sizeof why, "held %s of lane room", ae_text_size(number, units * AE_LANE_UNIT));
+    else
+        (void)snprintf(why, sizeof why, "was %s messages behind", ae_text_count(number, units));
     ae_subscriber_leave(s);
+    ae_holds_void(s);
     s->evicted = true;
     s->hot.cursor = &s->stats->position;
     ae_stats_store_subscriber(s);
-    return ae_fail(
-        -EOVERFLOW,
-        "evicted at sequence %" PRIu64 ": more than %" PRIu64
-        " behind, or holding room that was needed; goes on as best effort, open another one to be reliable again",
-        s->hot.next, s->geometry.evict_lag);
+    return ae_fail(-EOVERFLOW,
+                   "evicted at sequence %" PRIu64 ": %s; goes on as best effort, open another one to be reliable again",
+                   s->hot.next, why);
 }
 
 /* ---- receive ---- */
 
+/* Releases all that was received, apart from what is held. */
+static void release_received(struct ae_subscriber *s) {
+    ae_store_cursor(&s->hot, s->hot.next);
+    ae_holds_show(s);
+}
+
 void ae_subscriber_release(struct ae_subscriber *s) {
     if (s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next);
+        release_received(s);
     if (s->stored != s->hot.next)
         ae_stats_store_subscriber(s);
 }
@@ -277,7 +294,7 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
 
 /* At protected_seq a reliable subscriber has read the retained messages: from here on its cursor counts. */
 static void finish_catch_up(struct ae_subscriber *s) {
-    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position ||
+    if (s->cursors == NULL || s->evicted || s->hot.cursor != &s->stats->position || ae_holds_any(s) ||
         (int64_t)(s->hot.next - s->protected_seq) < 0)
         return;
     s->hot.cursor = &s->cursors->records[s->record].cursor;
@@ -366,11 +383,16 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
     struct ae_subscriber *s = ae_subscriber_of(handle);
     int rc;
 
+    if (AE_UNLIKELY(ae_subscriber_waits(s))) {
+        /* 0 also with the shape: aether_poll() has copied the handle's fields, and returns if this call returns 0. */
+        rc = s->attach(s);
+        return rc < 0 ? rc : 0;
+    }
     if (s->policy == AETHER_LATEST)
         return receive_latest(s, message);
     finish_catch_up(s);
     if (s->hot.zero_copy && s->geometry.lane_bytes != 0 && s->hot.cursor_stored != s->hot.next)
-        ae_store_cursor(&s->hot, s->hot.next); /* for the reason given at release_copied() */
+        release_received(s); /* for the reason given at release_copied() */
     rc = receive_one(s, message, s->copies, s->copies_size, true);
     release_copied(s);
     return rc;
@@ -389,6 +411,11 @@ AE_EXPORT int aether_detail_receive_batch(aether_subscriber *handle, aether_mess
     struct ae_subscriber *s = ae_subscriber_of(handle);
     size_t used = 0;
 
+    if (AE_UNLIKELY(ae_subscriber_waits(s))) {
+        const int rc = s->attach(s);
+        if (rc <= 0)
+            return rc;
+    }
     if (s->policy == AETHER_LATEST)
         return max > 0 ? receive_latest(s, messages) : 0;
     if (n == 0)
@@ -432,9 +459,22 @@ bool ae_subscriber_ready(const struct ae_subscriber *s) {
     struct slot slot;
     uint64_t seq;
 
+    /* G10 acquire, pairs G9: with the shape comes the geometry, which the next receive takes. */
+    if (ae_subscriber_waits(s))
+        return ae_shape_of(ae_load_acquire(s->shape)) == AE_SHAPE_FIXED;
     if (s->policy == AETHER_LATEST)
         return find_newest(s, &seq, &slot);
     return !ae_tag_pending(load_slot(s, s->hot.next).tag, s->hot.next) || is_evicted(s);
+}
+
+/* It has asked for messages from before its join, and there were some. */
+static bool had_retained(const struct ae_subscriber *s) {
+    return s->joined != s->protected_seq;
+}
+
+/* Is there something that it hasn't received? A subscriber that waits has no slots, but sees what is claimed. */
+static bool has_unread(const struct ae_subscriber *s) {
+    return ae_subscriber_waits(s) ? ae_claim_reach(s->log, s->hot.next) != s->hot.next : ae_subscriber_ready(s);
 }
 
 /*
@@ -449,12 +489,12 @@ AE_EXPORT aether_stream aether_subscriber_stream(const aether_subscriber *handle
 
     if (ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
-    if (joins == 0)
+    if (!s->open_before && joins == s->joins_before && !had_retained(s))
         return AETHER_STREAM_NONE;
-    if (ae_subscriber_ready(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
+    if (has_unread(s) || ae_load_acquire(&stream->died) != died || ae_load_acquire(&stream->joins) != joins ||
         ae_load_acquire(&stream->open) != 0)
         return AETHER_STREAM_OPEN;
-    return died != 0 ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
+    return died != 0 && (died != s->died_before || had_retained(s)) ? AETHER_STREAM_DIED : AETHER_STREAM_CLOSED;
 }
 
 AE_EXPORT void aether_subscriber_get_stats(const aether_subscriber *handle, aether_subscriber_stats *stats) {

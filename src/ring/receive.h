@@ -5,7 +5,10 @@
 
 #include "ring/subscriber.h"
 
-/* Is there an entry to receive, or an eviction that isn't reported yet? Changes nothing. Bounded. */
+/*
+ * Is there an entry to receive, or an eviction that isn't reported yet? While the subscriber waits for its topic's
+ * shape: is there a shape to take? Changes nothing. Bounded.
+ */
 bool ae_subscriber_ready(const struct ae_subscriber *s);
 
 /*

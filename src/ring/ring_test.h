@@ -179,7 +179,9 @@ static inline void publisher_close(struct test_publisher *publisher) {
 
 /* The publisher was killed, and aetherd has retired it. */
 static inline void publisher_die(struct test_publisher *publisher) {
-    (void)ae_topic_retire_publisher(publisher->pub.log, &publisher->pub.geometry, publisher->pub.record, 1);
+    static uint64_t deaths;
+
+    (void)ae_topic_retire_publisher(publisher->pub.log, &publisher->pub.geometry, publisher->pub.record, ++deaths);
     free(publisher->buffer);
 }
 

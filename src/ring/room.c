@@ -12,9 +12,16 @@
 #define SPIN_NS 20000u
 #define YIELD_NS 20000u
 #define NAP_STEP_NS 50000u
+/* A publisher that has waited so long is held up by a program that is stopped or stuck. It naps for longer then. */
+#define LONG_NS 1000000000u
+#define LONG_NAP_NS 10000000u
 
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
+}
+
+static uint64_t nap_after(uint64_t waited) {
+    return waited < LONG_NS ? ae_nap_ns((waited - SPIN_NS - YIELD_NS) / NAP_STEP_NS) : LONG_NAP_NS;
 }
 
 /* Returns 0: there is room for a message of len bytes. AETHER_FULL: there isn't. -ENOBUFS: loans hold it. */
@@ -52,7 +59,7 @@ AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64
         else if (waited < SPIN_NS + YIELD_NS)
             (void)sched_yield();
         else
-            (void)ae_nap(least(timeout_ns - waited, ae_nap_ns((waited - SPIN_NS - YIELD_NS) / NAP_STEP_NS)));
+            (void)ae_nap(least(timeout_ns - waited, nap_after(waited)));
     }
     return rc;
 }

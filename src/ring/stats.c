@@ -82,6 +82,7 @@ void ae_stats_no_room(struct ae_publisher *p, uint64_t what, uint64_t record, ui
         ae_stats_room(p);
     if (p->waits_since == 0) {
         p->waits_since = now;
+        p->notice_due = now + p->notice_after;
         ae_store_relaxed(&stats->stalls, ++p->stalls);
         ae_stats_store_publisher(p);
     }
@@ -91,6 +92,11 @@ void ae_stats_no_room(struct ae_publisher *p, uint64_t what, uint64_t record, ui
     ae_store_relaxed(&stats->waits_record, record);
     ae_store_relaxed(&stats->waits_seq, seq);
     ae_store_relaxed(&stats->waits_since, p->waits_since);
+    if (AE_UNLIKELY(p->notice != NULL && now >= p->notice_due)) {
+        while (now >= p->notice_due)
+            p->notice_due += p->notice_due - p->waits_since;
+        p->notice(p);
+    }
 }
 
 void ae_stats_room(struct ae_publisher *p) {

@@ -4,6 +4,7 @@
 #include "base/histogram.h"
 #include "ring/commit.h"
 #include "ring/figures_test.h"
+#include "ring/stall.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -617,6 +618,76 @@ static void giving_up_ends_a_stall(void **state) {
     ring_free(&ring);
 }
 
+/* ---- notices ---- */
+
+static unsigned notices;
+static aether_stall noticed;
+
+static void notice(struct ae_publisher *p) {
+    uint32_t record;
+
+    assert_true(ae_stall_read(p, &noticed, &record));
+    assert_int_equal(record, 5);
+    notices++;
+}
+
+/* Calls that find no room, one every half of the limit until `end`; expects so many notices in all. */
+static void stay_without_room(struct test_publisher *publisher, uint64_t end, unsigned expect) {
+    for (; now < end; now += MS / 2)
+        assert_int_equal(publish_as(publisher->handle, PUBLISH, 24, 1), AETHER_FULL);
+    assert_int_equal(notices, expect);
+}
+
+/* A stall is noticed after 1, 2, 4 .. times the limit. A later call notices once what is overdue. */
+static void stalls_are_noticed(void **state) {
+    struct test_subscriber subscriber, other;
+    struct test_publisher publisher;
+    aether_message message;
+    uint64_t began;
+    struct ring ring;
+
+    (void)state;
+    ring_make(&ring, 8, 24, UINT64_MAX - 3);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 5, &reliable);
+    subscriber_open(&other, &ring, ring.log_ro, 6, &reliable);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 8), 0);
+    stay_without_room(&publisher, now + 10 * MS, 0); /* no notices are wanted */
+    now += 3600000ull * MS;
+    began = now;
+    ae_stall_watch(&publisher.pub, notice, MS);
+    stay_without_room(&publisher, began + MS, 0);
+    stay_without_room(&publisher, began + 2 * MS, 1);
+    assert_int_equal(noticed.waits, AETHER_WAITS_SUBSCRIBER);
+    assert_int_equal(noticed.waited_ns, MS);
+    assert_int_equal(noticed.lag, 8);
+    assert_int_equal(noticed.others, 1);
+    assert_int_equal(aether_receive(other.handle, &message), 1);
+    assert_int_equal(aether_receive(other.handle, &message), 1); /* releases the first one */
+    ae_store_cursor(&other.sub.hot, aether_subscriber_next(other.handle));
+    stay_without_room(&publisher, began + 4 * MS, 2);
+    assert_int_equal(noticed.others, 0);
+    stay_without_room(&publisher, began + 8 * MS, 3);
+    now = began + 500 * MS;
+    stay_without_room(&publisher, began + 512 * MS, 4);
+    stay_without_room(&publisher, began + 1024 * MS, 5);
+    /* Another stall. */
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(aether_receive(subscriber.handle, &message), 1);
+    assert_int_equal(aether_receive(subscriber.handle, &message), 0);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(aether_receive(other.handle, &message), 1);
+    assert_int_equal(aether_receive(other.handle, &message), 0);
+    assert_int_equal(publish_as(publisher.handle, PUBLISH, 24, 8), 0);
+    began = now;
+    stay_without_room(&publisher, began + MS, 5);
+    stay_without_room(&publisher, began + 2 * MS, 6);
+    subscriber_close(&other);
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
+    ring_free(&ring);
+}
+
 /* A batch of none stores no figures, so the next receive must. */
 static void a_batch_of_none_hides_no_bytes(void **state) {
     const aether_topic_config config = {.max_message = 24, .capacity = 64, .latency = AETHER_LATENCY_OFF};
@@ -777,6 +848,7 @@ int main(void) {
         cmocka_unit_test_setup(lane_bytes_are_waited_for, start_clock),
         cmocka_unit_test_setup(other_calls_end_no_stall, start_clock),
         cmocka_unit_test_setup(giving_up_ends_a_stall, start_clock),
+        cmocka_unit_test_setup(stalls_are_noticed, start_clock),
         cmocka_unit_test_setup(a_batch_of_none_hides_no_bytes, start_clock),
         cmocka_unit_test_setup(losses_have_their_reason, start_clock),
         cmocka_unit_test_setup(skipped_and_aborted, start_clock),

@@ -2,7 +2,7 @@
 /*
  * subscriber.h - the state of a subscriber, private to its process, that no other header owns.
  *
- * The parts that change it: join.h (open, close), receive.h, wait.h. One thread at a time uses a subscriber.
+ * The parts that change it: join.h (open, close), receive.h, hold.h, wait.h. One thread at a time uses a subscriber.
  */
 #ifndef AE_RING_SUBSCRIBER_H
 #define AE_RING_SUBSCRIBER_H
@@ -18,7 +18,7 @@ struct ae_subscriber {
     /* NULL for best effort and latest, which can't hold publishers up. */
     ae_cursors *cursors;
     ae_notes *notes;
-    /* As checked by the caller of ae_subscriber_init(). */
+    /* As checked by the caller of ae_subscriber_init(). Of a topic without a shape: zero but for start_seq. */
     ae_geometry geometry;
     uint32_t record;
     aether_policy policy;
@@ -30,6 +30,17 @@ struct ae_subscriber {
     uint64_t evict_generation;
     /* The sequence at which it joined. From there on no publisher overwrites what a reliable subscriber hasn't read. */
     uint64_t protected_seq;
+    /*
+     * The stream block when it joined: `joins`, `died`, and whether a publisher was open. A subscriber from before the
+     * topic's first publisher has zeros. See aether_subscriber_stream().
+     */
+    uint64_t joins_before, died_before;
+    bool open_before;
+    /* hold.c: bit i of `used`: seqs[i] is held. */
+    struct {
+        uint64_t used;
+        uint64_t seqs[AETHER_HOLDS_MAX];
+    } holds;
     /* Bit r: lane r is populated in this mapping. */
     uint64_t lanes_ready;
     /* See aether_subscriber_stats. */
@@ -37,9 +48,17 @@ struct ae_subscriber {
     uint64_t lost_by[AE_LOST_REASONS];
     /*
      * In the statistics of its client. stats->position is the cursor where publishers needn't see it: (1) for best
-     * effort and latest; (2) while messages from before the join are read; (3) after an eviction.
+     * effort and latest; (2) while messages from before the join are read; (3) while messages are held; (4) after an
+     * eviction.
      */
     ae_stats_record *stats;
+    /*
+     * While the topic has no shape: the topic's shape word, and a function that takes the shape when that word says
+     * FIXED. It calls ae_subscriber_take_shape() and returns 1; 0: there is no shape yet; or a negative errno code with
+     * a text, and then the subscriber still waits. The opener sets it. With a shape both are NULL.
+     */
+    const ae_u64 *shape;
+    int (*attach)(struct ae_subscriber *s);
     /* How often the figures were stored, and `next` when they were. */
     uint64_t flips, stored;
     uint64_t sleeps, woken;
@@ -52,9 +71,12 @@ struct ae_subscriber {
     uint64_t reported_end;
     /* wait.c: how long to spin before sleeping; adapts to how long messages took lately. */
     uint64_t spin_ns;
-    /* wait.c: naps since there last was an entry to receive. */
-    uint64_t naps;
 };
+
+/* Does the subscriber wait for its topic's shape? Then only the words of the log are mapped. */
+static inline bool ae_subscriber_waits(const struct ae_subscriber *s) {
+    return s->shape != NULL;
+}
 
 static inline struct ae_subscriber *ae_subscriber_of(aether_subscriber *handle) {
     return (struct ae_subscriber *)(void *)handle;

@@ -4,15 +4,11 @@
 #include "ring/wake.h"
 #include <stdbool.h>
 
-static void write_header(ae_object_header *header, uint64_t magic, const ae_geometry *geometry, uint64_t topic_id,
-                         uint64_t bytes) {
+static void write_header(ae_object_header *header, uint64_t magic, uint64_t topic_id, uint64_t bytes) {
     header->layout_major = AE_LAYOUT_MAJOR;
     header->layout_minor = AE_LAYOUT_MINOR;
     header->topic_id = topic_id;
     header->bytes = bytes;
-    header->capacity = geometry->capacity;
-    header->slot_size = geometry->slot_size;
-    header->max_message = geometry->max_message;
     header->magic = magic;
 }
 
@@ -27,9 +23,16 @@ void ae_topic_format(ae_log *log, ae_cursors *cursors, ae_notes *notes, const ae
         ae_store_relaxed(&log->publishers[r].proved, start);
     }
     ae_store_relaxed(&log->wake.wake, 1); /* above `want`, which is 0: no subscriber sleeps */
-    write_header(&log->header, AE_LOG_MAGIC, geometry, topic_id, geometry->log_bytes);
-    write_header(&cursors->header, AE_CURSORS_MAGIC, geometry, topic_id, geometry->cursors_bytes);
-    write_header(&notes->header, AE_NOTES_MAGIC, geometry, topic_id, AE_NOTES_BYTES);
+    write_header(&log->header, AE_LOG_MAGIC, topic_id, AE_LOG_SLOTS_OFF);
+    write_header(&cursors->header, AE_CURSORS_MAGIC, topic_id, AE_CURSORS_BYTES);
+    write_header(&notes->header, AE_NOTES_MAGIC, topic_id, AE_NOTES_BYTES);
+}
+
+void ae_topic_set_geometry(ae_log *log, const ae_geometry *geometry) {
+    log->header.bytes = geometry->log_bytes;
+    log->header.capacity = geometry->capacity;
+    log->header.slot_size = geometry->slot_size;
+    log->header.max_message = geometry->max_message;
 }
 
 void ae_topic_admit_publisher(ae_log *log, uint32_t record) {
@@ -93,6 +96,11 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
      */
     old = ae_load_relaxed(&log->evict[record]);
     (void)ae_exchange(&log->evict[record], ae_evict_next(old));
+}
+
+void ae_topic_hold_for_subscriber(ae_cursors *cursors, uint32_t record) {
+    /* J3 acq_rel, pairs F3 (scan), as in join_reliable(): the bit comes with the cursor of the admission. */
+    (void)ae_fetch_or(&cursors->active.active, 1ull << record);
 }
 
 void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record) {

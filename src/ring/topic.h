@@ -18,9 +18,12 @@
 
 /*
  * Fills in the words of a new topic. All objects are mapped read-write and hold zeros, and no other process has them
- * yet. log: the first sizeof(ae_log) bytes suffice.
+ * yet. Only start_seq of the geometry is used. log: the first sizeof(ae_log) bytes suffice; cursors: the first page.
  */
 void ae_topic_format(ae_log *log, ae_cursors *cursors, ae_notes *notes, const ae_geometry *geometry, uint64_t topic_id);
+
+/* Writes a topic's geometry to the log's header, for people. log: the first sizeof(ae_log) bytes suffice. */
+void ae_topic_set_geometry(ae_log *log, const ae_geometry *geometry);
 
 /*
  * Admits a publisher to the record, which is free: it was never granted, or its former holder is retired. Call it after
@@ -45,6 +48,13 @@ uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uin
  * it joins in ae_subscriber_init().
  */
 void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record);
+
+/*
+ * Makes publishers count a subscriber that was admitted just now, because no publisher was ever admitted to the topic.
+ * So the subscriber, which may join later, receives the topic's first message. Call it after the grant is recorded:
+ * nothing else clears the bit if the subscriber never joins.
+ */
+void ae_topic_hold_for_subscriber(ae_cursors *cursors, uint32_t record);
 
 /*
  * Retires a reliable subscriber that has closed or that aetherd has proof is dead: publishers no longer wait for it,

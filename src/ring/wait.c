@@ -20,11 +20,13 @@ static uint64_t least(uint64_t a, uint64_t b) {
 
 /*
  * Is the stream at an end that hasn't been reported yet? *joins, the number of publishers that have joined, names the
- * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number.
+ * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number. A
+ * subscriber that waits for its topic's shape takes that first; an end is reported after it.
  */
 static bool is_new_end(const struct ae_subscriber *s, uint64_t *joins) {
     *joins = ae_load_acquire(&s->log->stream.joins);
-    return aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED && *joins != s->reported_end;
+    return !ae_subscriber_waits(s) && aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED &&
+           *joins != s->reported_end;
 }
 
 bool ae_subscriber_has_news(const struct ae_subscriber *s) {
@@ -60,7 +62,7 @@ bool ae_subscriber_unfenced(const struct ae_subscriber *s) {
     return (unfenced & ae_load_acquire(&s->log->stream.open)) != 0;
 }
 
-static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
+bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns) {
     uint64_t word, ns = least(max_ns, AE_WAKE_SLEEP_NS);
 
     if (!ae_subscriber_leave_note(s, &word))
@@ -72,10 +74,6 @@ static bool sleep_on_futex(struct ae_subscriber *s, uint64_t max_ns) {
     if (!ae_wake_barrier() || ae_subscriber_unfenced(s))
         ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
     return ae_subscriber_has_news(s) || ae_wake_sleep(&s->log->wake.wake, word, ns);
-}
-
-bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns) {
-    return s->cursors != NULL ? sleep_on_futex(s, max_ns) : ae_nap(least(max_ns, ae_nap_ns(s->naps++)));
 }
 
 /* Spins for ns nanoseconds, then yields for as long. True: there is something to receive, or the stream has ended. */
@@ -105,7 +103,6 @@ static void adapt_spin(struct ae_subscriber *s, bool found) {
 void ae_subscriber_mark_reported(struct ae_subscriber *s) {
     uint64_t joins;
 
-    s->naps = 0;
     if (is_new_end(s, &joins))
         s->reported_end = joins;
 }
@@ -115,8 +112,7 @@ static int report(struct ae_subscriber *s) {
     return 1;
 }
 
-AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
-    struct ae_subscriber *s = ae_subscriber_of(handle);
+static int wait_for_news(struct ae_subscriber *s, uint64_t timeout_ns) {
     uint64_t start, now;
 
     if (ae_subscriber_has_news(s))
@@ -146,6 +142,21 @@ AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
             return 0;
     }
     return 0;
+}
+
+AE_EXPORT int aether_wait(aether_subscriber *handle, uint64_t timeout_ns) {
+    struct ae_subscriber *s = ae_subscriber_of(handle);
+    uint64_t start, waited;
+
+    if (!ae_subscriber_waits(s))
+        return wait_for_news(s, timeout_ns);
+    start = ae_now_ns();
+    if (wait_for_news(s, timeout_ns) == 0)
+        return 0;
+    if (s->attach(s) < 0)
+        return 1; /* a receive reports the error */
+    waited = ae_now_ns() - start;
+    return wait_for_news(s, waited < timeout_ns ? timeout_ns - waited : 0);
 }
 
 AE_EXPORT int aether_receive_wait(aether_subscriber *handle, aether_message *message, uint64_t timeout_ns) {

@@ -33,8 +33,6 @@ void ae_subscriber_mark_reported(struct ae_subscriber *s);
  *      AE_WAKE_UNFENCED_SLEEP_NS at most.
  *   4. ae_subscriber_has_news() for each.
  *   5. The sleep, on all wake words.
- *
- * s has cursors.
  */
 bool ae_subscriber_leave_note(const struct ae_subscriber *s, uint64_t *word);
 bool ae_subscriber_unfenced(const struct ae_subscriber *s);

@@ -21,10 +21,12 @@
 #else
 #define CYCLES 100000u
 #endif
+#define LIES 50u /* each may cost a sleep of 250 ms */
 #define MS 1000000ull
 
 static const aether_subscribe_options reliable = {.policy = AETHER_RELIABLE},
                                       best_effort = {.policy = AETHER_BEST_EFFORT}, latest = {.policy = AETHER_LATEST};
+static const aether_subscribe_options *const policies[] = {&reliable, &best_effort, &latest};
 
 static uint64_t wake_word(const struct ring *ring) {
     return ae_load_acquire(&ring->log->wake.wake);
@@ -49,7 +51,6 @@ static void publish_one(struct test_publisher *publisher) {
 
 static void timeouts(void **state) {
     static const uint64_t times[] = {1, 1000, MS, 20 * MS};
-    const aether_subscribe_options *options[] = {&reliable, &best_effort, &latest};
     struct test_publisher publisher;
     struct test_subscriber subscriber;
     struct ring ring;
@@ -58,7 +59,7 @@ static void timeouts(void **state) {
     ring_make(&ring, 8, 8, 0);
     publisher_open(&publisher, &ring);
     for (int p = 0; p < 3; p++) {
-        subscriber_open(&subscriber, &ring, ring.log_ro, 0, options[p]);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, policies[p]);
         assert_int_equal(aether_wait(subscriber.handle, 0), 0);
         for (int i = 0; i < 4; i++) {
             aether_message message;
@@ -118,9 +119,10 @@ static void which_notes_wake(void **state) {
 /* Whatever `want` held, a subscriber that sleeps stores its own value there, and its timeout ends the sleep. */
 static void notes_replace_lies(void **state) {
     const uint64_t lies[] = {0, 1, 2, 7, 8, 1ull << 31, 1ull << 32, 1ull << 62, 1ull << 63, UINT64_MAX};
+    const size_t count = sizeof lies / sizeof lies[0];
 
     (void)state;
-    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+    for (size_t i = 0; i < 3 * count; i++) {
         struct test_publisher publisher;
         struct test_subscriber subscriber;
         struct ring ring;
@@ -128,8 +130,8 @@ static void notes_replace_lies(void **state) {
         ring_make(&ring, 8, 8, 0);
         ae_store_relaxed(&ring.log->wake.wake, 7);
         publisher_open(&publisher, &ring);
-        subscriber_open(&subscriber, &ring, ring.log_ro, 0, &reliable);
-        ae_store_relaxed(&ring.notes->want.want, lies[i]);
+        subscriber_open(&subscriber, &ring, ring.log_ro, 0, policies[i % 3]);
+        ae_store_relaxed(&ring.notes->want.want, lies[i / 3]);
         assert_true(ae_subscriber_sleep(&subscriber.sub, MS));
         assert_int_equal(want_word(&ring), 7);
         publish_one(&publisher);
@@ -225,7 +227,7 @@ static void lost_notes_are_bounded(void **state) {
     for (int i = 0; i < 3; i++) {
         ring_make(&ring, 8, 8, 0);
         publisher_open_as(&publisher, &ring, 0, ring.cursors);
-        start_partner(&partner, &ring, NULL, &reliable, wait_once);
+        start_partner(&partner, &ring, NULL, policies[i], wait_once);
         await_note(&ring);
         ae_store_relaxed(&ring.notes->want.want, 0); /* no publisher will wake it */
         publish_one(&publisher);
@@ -242,10 +244,10 @@ static void ends_wake(void **state) {
     struct ring ring;
 
     (void)state;
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 60; i++) {
         ring_make(&ring, 8, 8, 0);
         publisher_open_as(&publisher, &ring, 0, ring.cursors);
-        start_partner(&partner, &ring, NULL, &reliable, wait_once);
+        start_partner(&partner, &ring, NULL, policies[i % 3], wait_once);
         if (i % 4 != 0)
             await_note(&ring);
         if (i % 2 == 0) {
@@ -267,19 +269,18 @@ static void do_nothing(int number) {
 
 static void signals_end_a_wait(void **state) {
     const struct sigaction action = {.sa_handler = do_nothing};
-    const aether_subscribe_options *options[] = {&reliable, &best_effort};
     struct sigaction before;
 
     (void)state;
     sigaction(SIGUSR1, &action, &before);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct partner partner;
         struct test_publisher publisher;
         struct ring ring;
 
         ring_make(&ring, 8, 8, 0);
         publisher_open_as(&publisher, &ring, 0, ring.cursors);
-        start_partner(&partner, &ring, NULL, options[i], wait_once);
+        start_partner(&partner, &ring, NULL, policies[i], wait_once);
         while (ae_load_acquire(&partner.done) == 0) { /* a signal before the sleep has no effect */
             pthread_kill(partner.thread, SIGUSR1);
             sched_yield();
@@ -297,7 +298,7 @@ static void *echo(void *arg) {
     struct partner *self = arg;
     aether_message message;
 
-    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, &reliable);
+    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, self->options);
     publisher_open_as(&self->publisher, self->back, 0, self->back->cursors);
     pthread_barrier_wait(&self->ready);
     for (uint64_t i = 0; i < CYCLES; i++) {
@@ -314,18 +315,17 @@ static void *echo(void *arg) {
     return NULL;
 }
 
-static void every_message_wakes(void **state) {
+static void play_ping_pong(const aether_subscribe_options *options) {
     struct ring there, back;
     struct partner partner;
     struct test_publisher publisher;
     struct test_subscriber subscriber;
 
-    (void)state;
     ring_make(&there, 8, 8, 0);
     ring_make(&back, 8, 8, 0);
     publisher_open_as(&publisher, &there, 0, there.cursors);
-    subscriber_open(&subscriber, &back, back.log, 1, &reliable);
-    start_partner(&partner, &there, &back, &reliable, echo);
+    subscriber_open(&subscriber, &back, back.log, 1, options);
+    start_partner(&partner, &there, &back, options, echo);
     for (uint64_t i = 0; i < CYCLES; i++) {
         aether_message message;
         int rc;
@@ -343,13 +343,77 @@ static void every_message_wakes(void **state) {
     ring_free(&back);
 }
 
+static void every_message_wakes(void **state) {
+    (void)state;
+    for (int p = 0; p < 3; p++)
+        play_ping_pong(policies[p]);
+}
+
+/* A subscriber of any policy may write to the notes. Publishers go on at once, and sleepers check every 250 ms. */
+static void *scribble(void *arg) {
+    struct partner *self = arg;
+    ae_u64 *want = &self->ring->notes->want.want;
+    uint64_t random = 1;
+
+    pthread_barrier_wait(&self->ready);
+    while (ae_load_acquire(&self->done) == 0) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        ae_store_relaxed(want, (random >> 62) == 0 ? random
+                                                   : ae_load_relaxed(&self->ring->log->wake.wake) + (random >> 62) - 2);
+        if ((random >> 40 & 63) == 0)
+            sched_yield();
+    }
+    return NULL;
+}
+
+/* Receives LIES messages. */
+static void *receive_despite_lies(void *arg) {
+    struct partner *self = arg;
+    aether_message message;
+    uint64_t n = 0;
+
+    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, self->options);
+    pthread_barrier_wait(&self->ready);
+    while (n < LIES && (self->rc = aether_receive_wait(self->subscriber.handle, &message, AETHER_FOREVER)) == 1) {
+        n = message.seq + 1;
+        ae_store_release(&self->done, n);
+    }
+    subscriber_close(&self->subscriber);
+    return NULL;
+}
+
+static void a_liar_only_delays(void **state) {
+    (void)state;
+    for (int p = 0; p < 3; p++) {
+        struct partner receiver, liar;
+        struct test_publisher publisher;
+        struct ring ring;
+
+        ring_make(&ring, 8, 8, 0);
+        publisher_open_as(&publisher, &ring, 0, ring.cursors);
+        start_partner(&receiver, &ring, NULL, policies[p], receive_despite_lies);
+        start_partner(&liar, &ring, NULL, NULL, scribble);
+        for (uint64_t i = 0; i < LIES; i++) {
+            publish_one(&publisher); /* never finds the ring full */
+            while (ae_load_acquire(&receiver.done) <= i)
+                sched_yield();
+        }
+        end_partner(&receiver);
+        assert_int_equal(receiver.rc, 1);
+        ae_store_release(&liar.done, 1);
+        end_partner(&liar);
+        publisher_close(&publisher);
+        ring_free(&ring);
+    }
+}
+
 /* ADAPTIVE with a subscriber to watch ends up on the futex and not in a nap. */
 static void *idle_until_message(void *arg) {
     struct partner *self = arg;
     aether_idle_state idle;
     aether_message message;
 
-    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, &reliable);
+    subscriber_open(&self->subscriber, self->ring, self->ring->log, 0, self->options);
     aether_idle_init(&idle, AETHER_IDLE_ADAPTIVE, 0);
     aether_idle_watch(&idle, self->subscriber.handle);
     pthread_barrier_wait(&self->ready);
@@ -368,18 +432,20 @@ static void idle_watches(void **state) {
     struct ring ring;
 
     (void)state;
-    ring_make(&ring, 8, 8, 0);
-    publisher_open_as(&publisher, &ring, 0, ring.cursors);
-    start_partner(&partner, &ring, NULL, &reliable, idle_until_message);
-    for (int i = 0; i < 100; i++) {
-        await_note(&ring);
-        publish_one(&publisher);
+    for (int p = 0; p < 3; p++) {
+        ring_make(&ring, 8, 8, 0);
+        publisher_open_as(&publisher, &ring, 0, ring.cursors);
+        start_partner(&partner, &ring, NULL, policies[p], idle_until_message);
+        for (int i = 0; i < 100; i++) {
+            await_note(&ring);
+            publish_one(&publisher);
+        }
+        end_partner(&partner);
+        assert_int_equal(partner.rc, 1);
+        assert_true(wake_word(&ring) >= 101); /* each publish has seen `want` */
+        publisher_close(&publisher);
+        ring_free(&ring);
     }
-    end_partner(&partner);
-    assert_int_equal(partner.rc, 1);
-    assert_true(wake_word(&ring) >= 101); /* each publish has seen `want` */
-    publisher_close(&publisher);
-    ring_free(&ring);
 }
 
 /* Makes room, one message at a time. */
@@ -422,6 +488,7 @@ int main(void) {
         cmocka_unit_test(ends_wake),
         cmocka_unit_test(signals_end_a_wait),
         cmocka_unit_test(every_message_wakes),
+        cmocka_unit_test(a_liar_only_delays),
         cmocka_unit_test(idle_watches),
         cmocka_unit_test(waiting_publisher_goes_on),
     };

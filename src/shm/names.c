@@ -63,7 +63,8 @@ static int fail_directory(const char *path, const char *directory, int error) {
                        "there is no directory '%s' for aetherd's socket '%s': create it and start aetherd, or use the "
                        "path of another socket",
                        directory, path);
-    return ae_fail(-error, "'%s', the directory of aetherd's socket '%s': %s: use the path of another socket",
+    return ae_fail(-error,
+                   "'%s', the directory of aetherd's socket '%s', can't be used; use the path of another socket: %s",
                    directory, path, strerror(error));
 }
 

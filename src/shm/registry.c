@@ -115,31 +115,36 @@ static int check_header(struct ae_registry *registry, void *base, uint64_t size,
     return 0;
 }
 
-int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable) {
-    char name[AE_OBJECT_NAME_SIZE];
+int ae_registry_map(struct ae_registry *registry, int fd, uint64_t size, bool writable, const char *name) {
     void *base = NULL;
-    uint64_t size;
-    int fd, rc;
+    int rc;
 
     memset(registry, 0, sizeof *registry);
-    ae_name_registry(instance, name);
-    fd = ae_segment_open(name, writable, instance->uid, 0, &size);
-    if (fd < 0)
-        return fd;
-    if (size < sizeof(ae_registry_header)) {
-        ae_close(&fd);
+    if (size < sizeof(ae_registry_header))
         return ae_fail(-EBADMSG, "%s isn't a finished registry: it has %" PRIu64 " bytes", name + 1, size);
-    }
     rc = ae_segment_map(fd, size, writable, false, &base);
-    registry->inode = ae_segment_inode(fd);
-    ae_close(&fd);
     if (rc != 0)
         return rc;
+    registry->inode = ae_segment_inode(fd);
     rc = check_header(registry, base, size, name);
     if (rc != 0)
         ae_segment_unmap(base, size);
     else if (writable)
         registry->header->layout_minor = AE_LAYOUT_MINOR; /* the layout that aetherd keeps from now on */
+    return rc;
+}
+
+int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable) {
+    char name[AE_OBJECT_NAME_SIZE];
+    uint64_t size;
+
+    memset(registry, 0, sizeof *registry);
+    ae_name_registry(instance, name);
+    int fd = ae_segment_open(name, writable, instance->uid, 0, &size);
+    if (fd < 0)
+        return fd;
+    const int rc = ae_registry_map(registry, fd, size, writable, name);
+    ae_close(&fd);
     return rc;
 }
 
@@ -207,6 +212,11 @@ void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t v
     ae_store_release(type_word(topic), first);
 }
 
+void ae_registry_drop_type(ae_registry_topic *topic) {
+    topic->stated &= ~AE_STATED_TYPE;
+    ae_store_release(type_word(topic), 0);
+}
+
 void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape) {
     const uint64_t word = ae_load_relaxed(&topic->shape);
 
@@ -220,7 +230,7 @@ uint64_t ae_registry_topic_off(const struct ae_registry *registry, const ae_regi
     return (uint64_t)((const unsigned char *)topic - (const unsigned char *)registry->base);
 }
 
-/* What a copy may hold that was made while the topic had another shape, or got its type. */
+/* What a copy may hold that was made while the topic got another shape or its type, or lost its type. */
 static void drop_incomplete(ae_registry_topic *copy, uint64_t shape, bool typed) {
     copy->shape.v = shape;
     if (ae_shape_of(shape) == AE_SHAPE_OPEN)
@@ -254,10 +264,12 @@ int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_re
         ae_topic_name_check(copy->name, copy->name_len) != 0)
         return 0;
     memset(copy->name + copy->name_len, 0, sizeof copy->name - copy->name_len);
-    drop_incomplete(copy, changed ? AE_SHAPE_OPEN : shape, type != 0);
+    drop_incomplete(copy, changed ? AE_SHAPE_OPEN : shape, type != 0 && !changed);
     copy->type_name[sizeof copy->type_name - 1] = '\0';
     copy->maker[sizeof copy->maker - 1] = '\0';
     copy->type_maker[sizeof copy->type_maker - 1] = '\0';
+    copy->made.type_name[sizeof copy->made.type_name - 1] = '\0';
+    copy->creator[sizeof copy->creator - 1] = '\0';
     ae_text_clean(copy->type_name);
     return 1;
 }

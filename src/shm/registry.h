@@ -3,7 +3,7 @@
  * registry.h - the registry object: its records, how inspectors read them, and how aetherd writes them.
  *
  * Only one thread of one aetherd writes to a registry. Any process may read it at the same time. Only
- * ae_registry_create(), ae_registry_open() and ae_registry_replaced() make system calls that can fail; they return
+ * ae_registry_create(), ae_registry_open(), ae_registry_map() and ae_registry_replaced() make system calls that can fail; they return
  * -errno codes and set aether_errmsg(). Nothing blocks.
  */
 #ifndef AE_SHM_REGISTRY_H
@@ -42,6 +42,9 @@ int ae_registry_create(struct ae_registry *registry, const struct ae_instance *i
  * is unfinished or damaged.
  */
 int ae_registry_open(struct ae_registry *registry, const struct ae_instance *instance, bool writable);
+
+/* The same of an object that is open and has `size` bytes. name: for texts, with a '/' before it. fd stays open. */
+int ae_registry_map(struct ae_registry *registry, int fd, uint64_t size, bool writable, const char *name);
 void ae_registry_close(struct ae_registry *registry);
 
 /* 1 if the instance has another registry object now; 0 if not, if it has none, or if that can't be found out. */
@@ -65,7 +68,13 @@ int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_re
 void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t version, uint32_t size,
                           const char *maker, uint32_t pid);
 
-/* aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. */
+/* aetherd: takes the type from a topic. Call it after the shape was stored as OPEN: so no process reads half a type. */
+void ae_registry_drop_type(ae_registry_topic *topic);
+
+/*
+ * aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. It is
+ * a change also if the topic had this shape.
+ */
 void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape);
 
 /* Where the record lies in the object. */

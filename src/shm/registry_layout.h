@@ -76,6 +76,14 @@ static inline uint64_t ae_shape_of(uint64_t word) {
 #define AE_STATED_LATENCY (1u << 9)
 #define AE_STATED_TYPE (1u << 10)
 
+/* What a client states about a topic, as in aether_topic_config; 0 and "": nothing. */
+typedef struct ae_wish {
+    uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
+    uint32_t preset, publishers, slow, latency;
+    uint32_t type_version, type_size;
+    char type_name[64]; /* NUL-terminated */
+} ae_wish;
+
 typedef struct ae_registry_topic {
     ae_u64 state;
     uint64_t topic_id;
@@ -87,16 +95,20 @@ typedef struct ae_registry_topic {
     uint32_t stated;    /* AE_STATED_* */
     ae_u64 shape;
     uint64_t created_mono_ns; /* CLOCK_MONOTONIC */
-    uint32_t maker_pid;       /* of the client that stated the shape */
+    uint32_t maker_pid;       /* of the client that gave the topic its shape */
     uint32_t type_pid;        /* of the client that stated the type */
     uint32_t preset;          /* aether_preset, as it was stated; 0: it wasn't */
     uint8_t reserved0[36];
     char name[256]; /* NUL-terminated */
     /* NUL-terminated; "": no type yet. The first byte is written last: if it isn't 0, the type is complete. */
     char type_name[64];
-    char maker[64];      /* name of the client that stated the shape, NUL-terminated */
+    char maker[64];      /* name of the client that gave the topic its shape, NUL-terminated */
     char type_maker[64]; /* name of the client that stated the type, NUL-terminated */
-    uint8_t reserved1[384];
+    ae_wish made;        /* what was stated when it was created by a request, not by a publisher */
+    char creator[64];    /* name of the client that requested it, NUL-terminated */
+    uint32_t created;    /* 1: it was requested. Until a publisher has come its shape follows from `made` */
+    uint32_t creator_pid;
+    uint8_t reserved1[176];
 } ae_registry_topic;
 
 typedef struct ae_registry_client {
@@ -111,14 +123,6 @@ typedef struct ae_registry_client {
     uint8_t reserved[8];
 } ae_registry_client;
 
-/* What a subscriber states about its topic, as in aether_topic_config; 0 and "": nothing. It ends with the grant. */
-typedef struct ae_wish {
-    uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
-    uint32_t preset, publishers, slow, latency;
-    uint32_t type_version, type_size;
-    char type_name[64]; /* NUL-terminated */
-} ae_wish;
-
 /* One open publisher or subscriber: a client that holds a record of a topic. */
 typedef struct ae_registry_grant {
     ae_u64 state;
@@ -131,7 +135,7 @@ typedef struct ae_registry_grant {
     uint32_t folded;      /* 1: its figures are part of the topic's totals */
     uint64_t granted_ns;  /* CLOCK_MONOTONIC when aetherd granted it; bounds what its holder can have done */
     uint64_t granted_seq; /* the log's `position` then: the topic's end, or a sequence before it; bounds it, too */
-    ae_wish wish;         /* of a subscriber */
+    ae_wish wish;         /* of a subscriber; ends with the grant */
     uint8_t reserved1[56];
 } ae_registry_grant;
 
@@ -146,6 +150,7 @@ _Static_assert(offsetof(ae_registry_topic, name_len) == 112, "registry topic nam
 _Static_assert(offsetof(ae_registry_topic, shape) == 128, "registry topic shape");
 _Static_assert(offsetof(ae_registry_topic, name) == 192, "registry topic name");
 _Static_assert(offsetof(ae_registry_topic, maker) == 512, "registry topic maker");
+_Static_assert(offsetof(ae_registry_topic, made) == 640, "registry topic creation");
 _Static_assert(sizeof(ae_registry_client) == 128, "registry client");
 _Static_assert(sizeof(ae_wish) == 136, "wish");
 _Static_assert(offsetof(ae_registry_grant, wish) == 64, "registry grant wish");

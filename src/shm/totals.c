@@ -57,27 +57,32 @@ static int check_header(const ae_totals_header *header, uint32_t topics, const c
     return 0;
 }
 
-int ae_totals_open(struct ae_totals *totals, const struct ae_instance *instance, uint32_t topics, bool writable) {
-    char name[AE_OBJECT_NAME_SIZE];
+int ae_totals_map(struct ae_totals *totals, int fd, uint32_t topics, bool writable, const char *name) {
     const uint64_t bytes = bytes_for(topics);
     void *base = NULL;
-    int rc;
 
     *totals = (struct ae_totals){0};
-    ae_name_totals(instance, name);
-    int fd = ae_segment_open(name, writable, instance->uid, bytes, NULL);
-    if (fd < 0)
-        return fd;
-    rc = ae_segment_map(fd, bytes, writable, false, &base);
-    const uint64_t inode = ae_segment_inode(fd);
-    ae_close(&fd);
+    int rc = ae_segment_map(fd, bytes, writable, false, &base);
     if (rc != 0)
         return rc;
     rc = check_header(base, topics, name);
     if (rc != 0)
         ae_segment_unmap(base, bytes);
     else
-        *totals = (struct ae_totals){.header = base, .bytes = bytes, .inode = inode, .topics = topics};
+        *totals = (struct ae_totals){.header = base, .bytes = bytes, .inode = ae_segment_inode(fd), .topics = topics};
+    return rc;
+}
+
+int ae_totals_open(struct ae_totals *totals, const struct ae_instance *instance, uint32_t topics, bool writable) {
+    char name[AE_OBJECT_NAME_SIZE];
+
+    *totals = (struct ae_totals){0};
+    ae_name_totals(instance, name);
+    int fd = ae_segment_open(name, writable, instance->uid, bytes_for(topics), NULL);
+    if (fd < 0)
+        return fd;
+    const int rc = ae_totals_map(totals, fd, topics, writable, name);
+    ae_close(&fd);
     return rc;
 }
 

@@ -31,6 +31,9 @@ int ae_totals_create(struct ae_totals *totals, const struct ae_instance *instanc
  * -EBADMSG it is unfinished, damaged, or has another size.
  */
 int ae_totals_open(struct ae_totals *totals, const struct ae_instance *instance, uint32_t topics, bool writable);
+
+/* The same of an object that is open. name: for texts, with a '/' before it. fd stays open. */
+int ae_totals_map(struct ae_totals *totals, int fd, uint32_t topics, bool writable, const char *name);
 void ae_totals_close(struct ae_totals *totals);
 
 /* Is there another object of that name by now? 0 also if there is none, or if that can't be found out. */

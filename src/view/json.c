@@ -75,6 +75,10 @@ void ae_json_append(struct ae_json *array, struct ae_json inner) {
         fail(array);
 }
 
+void ae_json_append_text(struct ae_json *array, const char *text) {
+    ae_json_append(array, (struct ae_json){json_string(text)});
+}
+
 void ae_json_append_u64(struct ae_json *array, uint64_t value) {
     ae_json_append(array, (struct ae_json){integer(value)});
 }

@@ -37,7 +37,8 @@ void ae_json_bytes(struct ae_json *object, const char *key, const void *data, si
 void ae_json_nest(struct ae_json *object, const char *key, struct ae_json inner);
 void ae_json_append(struct ae_json *array, struct ae_json inner);
 
-void ae_json_append_u64(struct ae_json *array, uint64_t value); /* as ae_json_u64() */
+void ae_json_append_text(struct ae_json *array, const char *text); /* UTF-8 */
+void ae_json_append_u64(struct ae_json *array, uint64_t value);    /* as ae_json_u64() */
 
 /*
  * Writes the value as one line and frees it. Returns 0; -ENOMEM: memory had run out, and nothing was written; or the

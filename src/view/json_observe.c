@@ -26,6 +26,12 @@ static void add_process(struct ae_json *object, char process) {
         ae_json_bytes(object, "process", &process, 1);
 }
 
+int ae_json_row(struct ae_json object, const struct ae_view *view) {
+    if (view->orphaned)
+        ae_json_bool(&object, "daemon_running", false);
+    return ae_json_line(object, view->out);
+}
+
 /* Sets what a client and its publishers and subscribers have in common. */
 static void add_client(struct ae_json *object, uint64_t client_id, const char name[64], uint32_t pid, char process) {
     ae_json_u64(object, "client_id", client_id);
@@ -114,6 +120,16 @@ static struct ae_json publisher_object(const aether_topic_metrics *topic, const 
     return o;
 }
 
+/* Why publishers evicted it; null if they haven't, or if that isn't known. */
+static void add_eviction(struct ae_json *o, aether_evict_reason reason, uint64_t held) {
+    if (reason == AETHER_EVICT_NOT)
+        ae_json_null(o, "evict_reason");
+    else
+        ae_json_text(o, "evict_reason", aether_evict_reason_name(reason));
+    if (reason == AETHER_EVICT_LANE)
+        ae_json_u64(o, "evict_held_bytes", held);
+}
+
 static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s) {
     ae_json_text(o, "role",
                  ae_role_name(s->policy == AETHER_RELIABLE ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT));
@@ -121,6 +137,7 @@ static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s
     ae_json_text(o, "policy", ae_policy_name(s->policy));
     ae_json_text(o, "state", aether_state_name(s->state));
     ae_json_bool(o, "evicted", s->evictions != 0);
+    add_eviction(o, s->evict_reason, s->evict_held);
     ae_json_u64(o, "joined", s->joined);
     ae_json_u64(o, "next", s->next);
     ae_json_figures(o, AETHER_SCOPE_SUBSCRIBER, s);
@@ -139,6 +156,7 @@ static void add_departed(struct ae_json *o, const aether_departed_metrics *d) {
         ae_json_u64(o, "stall_ns", d->stall_ns);
     } else {
         ae_json_bool(o, "evicted", d->evicted != 0);
+        add_eviction(o, d->evict_reason, d->evict_held);
         ae_json_u64(o, "lost", d->lost);
         ae_json_u64(o, "aborted", d->aborted);
         ae_json_u64(o, "skipped", d->skipped);
@@ -271,7 +289,7 @@ int ae_json_show_latencies(const struct ae_view *view, const struct ae_view_late
         ae_json_append(&array, inner);
     }
     ae_json_nest(&o, "subscribers", array);
-    return ae_json_line(o, view->out);
+    return ae_json_row(o, view);
 }
 
 /* ---- lag and rates ----------------------------------------------------------------------------------------------- */
@@ -283,10 +301,10 @@ int ae_json_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
         struct ae_json o = ae_json_object();
         ae_json_bytes(&o, "topic", lag->rows[i].topic, strlen(lag->rows[i].topic));
         add_subscriber(&o, lag->rows[i].subscriber);
-        rc = ae_json_line(o, view->out);
+        rc = ae_json_row(o, view);
     }
     for (size_t i = 0; i < lag->problem_count && rc == 0; i++)
-        rc = ae_json_line(problem_object(&lag->problems[i]), view->out);
+        rc = ae_json_row(problem_object(&lag->problems[i]), view);
     return rc;
 }
 
@@ -323,7 +341,7 @@ int ae_json_show_rates(const struct ae_view *view, const struct ae_view_rates *r
     int rc = 0;
 
     for (size_t i = 0; i < rates->count && rc == 0; i++)
-        rc = ae_json_line(rates_object(&rates->topics[i], rates->seconds), view->out);
+        rc = ae_json_row(rates_object(&rates->topics[i], rates->seconds), view);
     return rc;
 }
 
@@ -333,7 +351,7 @@ int ae_json_show_clients(const struct ae_view *view, const struct ae_view_client
     int rc = 0;
 
     for (size_t i = 0; i < clients->count && rc == 0; i++)
-        rc = ae_json_line(ae_json_client(&clients->list[i]), view->out);
+        rc = ae_json_row(ae_json_client(&clients->list[i]), view);
     return rc;
 }
 
@@ -344,7 +362,7 @@ int ae_json_show_departed(const struct ae_view *view, const struct ae_view_depar
         struct ae_json o = ae_json_object();
         add_text(&o, "topic", departed->rows[i].topic, sizeof departed->rows[i].topic);
         add_departed(&o, &departed->rows[i].figures);
-        rc = ae_json_line(o, view->out);
+        rc = ae_json_row(o, view);
     }
     return rc;
 }

@@ -21,6 +21,9 @@ void ae_json_topic_figures(struct ae_json *object, const aether_topic_metrics *t
 struct ae_json ae_json_instance(const char *socket_path, const aether_instance_metrics *instance);
 struct ae_json ae_json_client(const aether_client_metrics *client);
 
+/* ae_json_line() of a record of what an instance is doing: if no aetherd runs, it says so. */
+int ae_json_row(struct ae_json object, const struct ae_view *view);
+
 /* An array, in the same order. */
 struct ae_json ae_json_problems(const struct ae_problem *problems, size_t count);
 

@@ -22,7 +22,28 @@ static int show_topics(const struct ae_view *view, const struct ae_view_topic *t
     int rc = 0;
 
     for (size_t i = 0; i < count && rc == 0; i++)
-        rc = ae_json_line(topic_object(&topics[i]), view->out);
+        rc = ae_json_row(topic_object(&topics[i]), view);
+    return rc;
+}
+
+static int show_waiting(const struct ae_view *view, const aether_waiting_info *topics, size_t count) {
+    int rc = 0;
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        const aether_waiting_info *t = &topics[i];
+        struct ae_json o = ae_json_object();
+        ae_json_bytes(&o, "topic", t->name, strnlen(t->name, sizeof t->name));
+        ae_json_bool(&o, "waiting", true);
+        ae_json_u64(&o, "id", t->id);
+        ae_json_u64(&o, "created_ns", t->created_ns);
+        ae_json_u64(&o, "subscribers", t->subscribers);
+        ae_json_bytes(&o, "client", t->client, strnlen(t->client, sizeof t->client));
+        if (t->pid != 0)
+            ae_json_u64(&o, "pid", t->pid);
+        else
+            ae_json_null(&o, "pid");
+        rc = ae_json_row(o, view);
+    }
     return rc;
 }
 
@@ -30,7 +51,7 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
     struct ae_json o = topic_object(topic);
 
     ae_json_topic_figures(&o, topic->figures);
-    return ae_json_line(o, view->out);
+    return ae_json_row(o, view);
 }
 
 static struct ae_json instance_object(const struct ae_view_sample *sample) {
@@ -66,8 +87,18 @@ static int show_pong(const struct ae_view *view, const struct ae_view_pong *p) {
 
 /* ---- what a subscriber receives ---------------------------------------------------------------------------------- */
 
-static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
+static struct ae_json origin_object(const struct ae_view_origin *origin) {
     struct ae_json o = ae_json_object();
+
+    if (origin->time_ns != 0)
+        ae_json_u64(&o, "time_ns", origin->time_ns);
+    if (origin->topic != NULL)
+        ae_json_bytes(&o, "topic", origin->topic, strlen(origin->topic));
+    return o;
+}
+
+static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
+    struct ae_json o = origin_object(&message->origin);
 
     ae_json_u64(&o, "seq", message->seq);
     ae_json_u64(&o, "len", message->len);
@@ -78,16 +109,16 @@ static int show_message(const struct ae_view *view, const struct ae_view_message
     return ae_json_line(o, view->out);
 }
 
-static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
-    struct ae_json o = ae_json_object();
+static int show_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count) {
+    struct ae_json o = origin_object(origin);
 
     ae_json_u64(&o, "gap_first", first);
     ae_json_u64(&o, "gap_count", count);
     return ae_json_line(o, view->out);
 }
 
-static int show_evicted(const struct ae_view *view, uint64_t seq) {
-    struct ae_json o = ae_json_object();
+static int show_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq) {
+    struct ae_json o = origin_object(origin);
 
     ae_json_bool(&o, "evicted", true);
     ae_json_u64(&o, "seq", seq);
@@ -169,6 +200,7 @@ static int show_wakeup(const struct ae_view *view, const struct ae_view_wakeup *
 const struct ae_view_form ae_json_form = {
     .part = "a line",
     .topics = show_topics,
+    .waiting = show_waiting,
     .topic = show_topic,
     .sample = show_sample,
     .pong = show_pong,

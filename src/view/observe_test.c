@@ -150,6 +150,8 @@ static const aether_subscriber_metrics lagging[] = {
     {.owner = BAD_OWNER,
      .state = AETHER_SUBSCRIBER_STUCK,
      .lag = 65536,
+     .unread = 60000,
+     .lane_held = 12582912,
      .overwritten = 3000,
      .age_ns = 3200000000,
      .lost = 1204,
@@ -196,14 +198,13 @@ static void lags(void **state) {
     (void)state;
     expect(
         ae_view_lag(&text_view, &lag_record), 0,
-        "TOPIC  SUBSCRIBER  PID  POLICY    STATE                                  LAG     AGE  LOST                    "
-        "  "
-        "      HOLDS UP\n"
-        "b|\\n   s\\xff\\n|    790  reliable  stuck, stopped  65,536 (3,000 overwritten)  3.20 s  1,204 (ring 1,200, "
-        "retained 4)         2\n"
-        "a      feed          -  latest    idle                                     0       -  0                       "
-        "  "
-        "             0\n"
+        "TOPIC  SUBSCRIBER  PID  POLICY    STATE                                  LAG  UNREAD    LANE     AGE  LOST    "
+        "                        HOLDS UP\n"
+        "b|\\n   s\\xff\\n|    790  reliable  stuck, stopped  65,536 (3,000 overwritten)  60,000  12 MiB  3.20 s  "
+        "1,204 "
+        "(ring 1,200, retained 4)         2\n"
+        "a      feed          -  latest    idle                                     0       0       -       -  0       "
+        "                               0\n"
         "\n"
         "b|\\n: publisher feed has waited 3.20 s for subscriber s\\xff\\n| (pid 790), which is stopped, 65,536 behind, "
         "of them 3,000 already overwritten, which it will lose\n"

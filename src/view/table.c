@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char more[] = "\xe2\x80\xa6"; /* an ellipsis: ends a text that was cut */
+
 void ae_table_init(struct ae_table *table, const char *spec) {
     memset(table, 0, sizeof *table);
     for (;;) {
@@ -22,12 +24,12 @@ void ae_table_init(struct ae_table *table, const char *spec) {
 }
 
 /* Takes over the string. */
-static void add_cell(struct ae_table *table, char *cell) {
+static void add_cell(struct ae_table *table, char *cell, bool cut) {
     if (cell == NULL)
         table->failed = true;
     if (!table->failed && table->count == table->room) {
         const size_t room = table->room > 0 ? table->room * 2 : 64;
-        char **cells = realloc(table->cells, room * sizeof *cells);
+        struct ae_table_cell *cells = realloc(table->cells, room * sizeof *cells);
         if (cells == NULL) {
             table->failed = true;
         } else {
@@ -38,7 +40,7 @@ static void add_cell(struct ae_table *table, char *cell) {
     if (table->failed)
         free(cell);
     else
-        table->cells[table->count++] = cell;
+        table->cells[table->count++] = (struct ae_table_cell){.text = cell, .cut = cut};
 }
 
 void ae_table_cell(struct ae_table *table, const char *format, ...) {
@@ -49,21 +51,34 @@ void ae_table_cell(struct ae_table *table, const char *format, ...) {
     if (vasprintf(&cell, format, args) < 0)
         cell = NULL;
     va_end(args);
-    add_cell(table, cell);
+    add_cell(table, cell, false);
 }
 
 void ae_table_text(struct ae_table *table, const void *data, size_t len) {
-    char *cell = malloc(AE_ESCAPED_SIZE(len));
+    char *cell = malloc(AE_ESCAPED_SIZE(len) + sizeof more);
 
     if (cell != NULL)
         ae_escape(cell, data, len);
-    add_cell(table, cell);
+    add_cell(table, cell, true);
+}
+
+/* Cuts valid UTF-8 after some columns, of which the last one shows that it was cut. The text has room for `more`. */
+static void cut_text(char *text, size_t columns) {
+    char *at = text;
+
+    if (ae_utf8_width(text) <= columns)
+        return;
+    for (size_t i = 0; i + 1 < columns; i++)
+        for (at++; ((unsigned char)*at & 0xc0) == 0x80;)
+            at++;
+    memcpy(at, more, sizeof more);
 }
 
 /* Writes one line. The last column isn't padded on its right. cells: NULL for the titles. */
-static void print_row(const struct ae_table *table, const size_t *widths, char *const *cells, FILE *file) {
+static void print_row(const struct ae_table *table, const size_t *widths, const struct ae_table_cell *cells,
+                      FILE *file) {
     for (int c = 0; c < table->columns; c++) {
-        const char *text = cells != NULL ? cells[c] : table->titles[c];
+        const char *text = cells != NULL ? cells[c].text : table->titles[c];
         const size_t len = cells != NULL ? strlen(text) : table->title_lens[c];
         const int pad = (int)(widths[c] - (cells != NULL ? ae_utf8_width(text) : len));
         const bool last = c + 1 == table->columns;
@@ -81,7 +96,9 @@ static void print_rows(const struct ae_table *table, struct ae_out *out) {
     for (size_t c = 0; c < columns; c++)
         widths[c] = table->title_lens[c];
     for (size_t i = 0; i < table->count; i++) {
-        const size_t width = ae_utf8_width(table->cells[i]);
+        if (out->terminal && table->cells[i].cut)
+            cut_text(table->cells[i].text, AE_TABLE_TEXT);
+        const size_t width = ae_utf8_width(table->cells[i].text);
         if (width > widths[i % columns])
             widths[i % columns] = width;
     }
@@ -96,7 +113,7 @@ int ae_table_print(struct ae_table *table, struct ae_out *out) {
     if (complete)
         print_rows(table, out);
     for (size_t i = 0; i < table->count; i++)
-        free(table->cells[i]);
+        free(table->cells[i].text);
     free(table->cells);
     table->cells = NULL;
     table->count = table->room = 0;

@@ -9,12 +9,17 @@
 
 #define AE_TABLE_COLUMNS 16
 
+struct ae_table_cell {
+    char *text;
+    bool cut; /* it may be cut */
+};
+
 struct ae_table {
     int columns;
     const char *titles[AE_TABLE_COLUMNS]; /* title_lens[] bytes each */
     size_t title_lens[AE_TABLE_COLUMNS];
     bool right[AE_TABLE_COLUMNS]; /* aligned right */
-    char **cells;                 /* row by row */
+    struct ae_table_cell *cells;  /* row by row */
     size_t count, room;
     bool failed; /* out of memory */
 };
@@ -25,7 +30,10 @@ struct ae_table {
  */
 void ae_table_init(struct ae_table *table, const char *spec);
 void ae_table_cell(struct ae_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void ae_table_text(struct ae_table *table, const void *data, size_t len); /* a cell of escaped text */
+
+/* A cell of escaped text. On a terminal it is cut after AE_TABLE_TEXT columns, so that no name widens all rows. */
+#define AE_TABLE_TEXT 40
+void ae_table_text(struct ae_table *table, const void *data, size_t len);
 
 /*
  * Writes the titles and the rows, each column as wide as its widest cell, and frees the cells. Returns 0; -ENOMEM if

@@ -236,16 +236,27 @@ static int show_subscribers(const struct ae_view *view, const aether_topic_metri
     return ae_table_print(&table, view->out);
 }
 
+char *ae_text_eviction(char text[AE_TEXT_EVICTION], aether_evict_reason reason, uint64_t held) {
+    char amount[AE_AMOUNT_SIZE];
+
+    if (reason == AETHER_EVICT_LANE)
+        snprintf(text, AE_TEXT_EVICTION, ": held %s of lane room", ae_amount_bytes(amount, held));
+    else
+        snprintf(text, AE_TEXT_EVICTION, "%s", reason == AETHER_EVICT_LAG ? ": too far behind" : "");
+    return text;
+}
+
 /* Adds the cells of a publisher or subscriber that has gone, from its role on. A figure that it doesn't have is "-". */
 static void add_departed(struct ae_table *table, const aether_departed_metrics *d) {
     const bool publisher = d->role == AETHER_ROLE_PUBLISHER;
-    char date[AE_DATE_SIZE];
+    char date[AE_DATE_SIZE], why[AE_TEXT_EVICTION];
 
     cell_text(table, ae_role_name(d->role));
     cell_pid(table, d->owner.pid);
     cell_text(table, d->owner.client);
     cell_text(table, ae_date(date, d->left_ns));
-    ae_table_cell(table, "%s%s", d->died ? "died" : "closed", d->evicted ? ", evicted" : "");
+    ae_table_cell(table, "%s%s%s", d->died ? "died" : "closed", d->evicted ? ", evicted" : "",
+                  d->evicted ? ae_text_eviction(why, d->evict_reason, d->evict_held) : "");
     cell_count(table, d->messages);
     if (publisher) {
         for (int j = 0; j < 3; j++)
@@ -418,7 +429,7 @@ int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
 
     if (lag->count == 0)
         fprintf(f, "No subscriber.\n");
-    ae_table_init(&table, "TOPIC|SUBSCRIBER|>PID|POLICY|STATE|>LAG|>AGE|LOST|>HOLDS UP");
+    ae_table_init(&table, "TOPIC|SUBSCRIBER|>PID|POLICY|STATE|>LAG|>UNREAD|>LANE|>AGE|LOST|>HOLDS UP");
     for (size_t i = 0; i < lag->count; i++) {
         const aether_subscriber_metrics *s = lag->rows[i].subscriber;
         cell_text(&table, lag->rows[i].topic);
@@ -427,6 +438,11 @@ int ae_text_show_lag(const struct ae_view *view, const struct ae_view_lag *lag) 
         cell_text(&table, ae_policy_name(s->policy));
         cell_state(&table, s);
         cell_lag(&table, s);
+        cell_count(&table, s->unread);
+        if (s->lane_held > 0)
+            cell_bytes(&table, s->lane_held);
+        else
+            ae_table_cell(&table, "-");
         cell_ns(&table, s->age_ns);
         cell_lost(&table, s);
         cell_count(&table, s->holds_up);

@@ -21,4 +21,8 @@ int ae_text_show_clients(const struct ae_view *view, const struct ae_view_client
 int ae_text_show_departed(const struct ae_view *view, const struct ae_view_departed *departed);
 int ae_text_show_check(const struct ae_view *view, const struct ae_view_check *check);
 
+/* Why a subscriber was evicted: ": held 12 MiB of lane room", ": too far behind"; "" if that isn't known. */
+#define AE_TEXT_EVICTION 64
+char *ae_text_eviction(char text[AE_TEXT_EVICTION], aether_evict_reason reason, uint64_t held);
+
 #endif

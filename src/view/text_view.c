@@ -52,6 +52,24 @@ static int show_topics(const struct ae_view *view, const struct ae_view_topic *t
     return ae_table_print(&table, view->out);
 }
 
+static int show_waiting(const struct ae_view *view, const aether_waiting_info *topics, size_t count) {
+    char name[AE_ESCAPED_SIZE(sizeof topics->name)], client[AE_ESCAPED_SIZE(sizeof topics->client)];
+    FILE *f = view->out->file;
+
+    for (size_t i = 0; i < count; i++) {
+        const aether_waiting_info *t = &topics[i];
+        ae_escape(name, t->name, strnlen(t->name, sizeof t->name));
+        ae_escape(client, t->client, strnlen(t->client, sizeof t->client));
+        fprintf(f, "waiting for a publisher: %s (%s", name, client);
+        if (t->pid != 0)
+            fprintf(f, ", pid %" PRIu32, t->pid);
+        if (t->subscribers > 1)
+            fprintf(f, ", and %" PRIu32 " more", t->subscribers - 1);
+        fputs(")\n", f);
+    }
+    return ae_out_result(view->out);
+}
+
 /* ---- one topic --------------------------------------------------------------------------------------------------- */
 
 static void print_sizes(FILE *f, const aether_topic_info *t) {
@@ -110,6 +128,35 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
             ae_plural(topic->figures->full, "", "s"));
 }
 
+/* "52 of 64 MiB", "512 B of 64 MiB" */
+static void print_part(FILE *f, uint64_t part, uint64_t whole) {
+    char first[AE_AMOUNT_SIZE], second[AE_AMOUNT_SIZE];
+    const char *unit = strrchr(ae_amount_bytes(second, whole), ' ');
+    char *first_unit = strrchr(ae_amount_bytes(first, part), ' ');
+
+    if (unit != NULL && first_unit != NULL && strcmp(unit, first_unit) == 0)
+        *first_unit = '\0';
+    fprintf(f, "%s of %s", first, second);
+}
+
+/* How full each publisher's lane is. */
+static void print_lanes(FILE *f, const aether_topic_metrics *topic) {
+    char name[AE_ESCAPED_SIZE(sizeof topic->publishers->owner.client)], count[AE_AMOUNT_SIZE];
+
+    for (size_t i = 0; i < topic->publisher_count; i++) {
+        const aether_publisher_metrics *p = &topic->publishers[i];
+        if (p->lane_bytes == 0)
+            continue;
+        ae_escape(name, p->owner.client, strlen(p->owner.client));
+        fprintf(f, "lane of '%s'", name);
+        if (p->owner.pid != 0)
+            fprintf(f, " (pid %" PRIu32 ")", p->owner.pid);
+        fputs("  ", f);
+        print_part(f, p->lane_used, p->lane_bytes);
+        fprintf(f, " used, room for %s of the largest\n", ae_amount_count(count, p->lane_fits));
+    }
+}
+
 /* A row of the table of all publishers and subscribers. A figure that the role doesn't have is "-". */
 static void add_peer(struct ae_table *table, const aether_owner *owner, aether_role role, const uint64_t values[6]) {
     const bool publisher = role == AETHER_ROLE_PUBLISHER;
@@ -133,11 +180,13 @@ static void add_peer(struct ae_table *table, const aether_owner *owner, aether_r
 
 static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic) {
     const aether_topic_metrics *figures = topic->figures;
+    char why[AE_TEXT_EVICTION];
     FILE *f = view->out->file;
     struct ae_table table;
 
     print_topic(f, topic);
     ae_text_totals(f, figures);
+    print_lanes(f, figures);
     if (figures->publisher_count + figures->subscriber_count == 0) {
         fprintf(f, "\nNobody is attached.\n");
         return ae_text_peers(view, figures);
@@ -154,7 +203,10 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
         const bool reliable = s->policy == AETHER_RELIABLE;
         add_peer(&table, &s->owner, reliable ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT,
                  (const uint64_t[6]){s->joined, s->next, s->lag, s->lost, s->aborted, 0});
-        ae_table_cell(&table, "%s", !reliable ? "-" : s->evictions != 0 ? "yes" : "no");
+        if (reliable && s->evictions != 0)
+            ae_table_cell(&table, "yes%s", ae_text_eviction(why, s->evict_reason, s->evict_held));
+        else
+            ae_table_cell(&table, "%s", reliable ? "no" : "-");
     }
     const int rc = ae_table_print(&table, view->out);
     return rc == 0 ? ae_text_peers(view, figures) : rc;
@@ -184,8 +236,11 @@ static int print_daemon(FILE *f, const struct ae_view_sample *sample) {
         fprintf(f, "aetherd at %s: not running (last: pid %" PRIu32 ")", path, d->pid);
         break;
     }
-    fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics, %" PRIu32 " of %" PRIu32 " clients, %s\n", d->topics,
-            d->topics_max, d->clients, d->clients_max, ae_amount_bytes(amount, d->memory_bytes));
+    fprintf(f, ", %" PRIu32 " of %" PRIu32 " topics", d->topics, d->topics_max);
+    if (d->topics_waiting > 0)
+        fprintf(f, " and %" PRIu32 " without a publisher", d->topics_waiting);
+    fprintf(f, ", %" PRIu32 " of %" PRIu32 " clients, %s\n", d->clients, d->clients_max,
+            ae_amount_bytes(amount, d->memory_bytes));
     free(path);
     return 0;
 }
@@ -251,10 +306,23 @@ static size_t shown_length(const unsigned char *data, size_t len) {
     return cut;
 }
 
+/* The columns that come first. A topic's name has at most 255 bytes. */
+static void show_origin(FILE *f, const struct ae_view_origin *origin) {
+    char text[AE_ESCAPED_SIZE(255)], date[AE_DATE_SIZE];
+
+    if (origin->time_ns != 0)
+        fprintf(f, "%s  ", ae_date_rfc3339(date, origin->time_ns));
+    if (origin->topic != NULL) {
+        ae_escape(text, origin->topic, strnlen(origin->topic, 255));
+        fprintf(f, "%s  ", text);
+    }
+}
+
 static int show_message(const struct ae_view *view, const struct ae_view_message *message) {
     char text[AE_ESCAPED_SIZE(PAYLOAD_BYTES)];
     FILE *f = view->out->file;
 
+    show_origin(f, &message->origin);
     fprintf(f, "%12" PRIu64 "  %5zu  ", message->seq, message->len);
     if (message->file != NULL) {
         fprintf(f, "%s\n", message->file);
@@ -268,7 +336,8 @@ static int show_message(const struct ae_view *view, const struct ae_view_message
     return ae_out_result(view->out);
 }
 
-static int show_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
+static int show_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count) {
+    show_origin(view->out->file, origin);
     fprintf(view->out->file, "%12" PRIu64 "  %5s  %" PRIu64 " message%s lost\n", first, "gap", count,
             ae_plural(count, "", "s"));
     return ae_out_result(view->out);
@@ -359,6 +428,7 @@ static int show_wakeup(const struct ae_view *view, const struct ae_view_wakeup *
 const struct ae_view_form ae_text_form = {
     .part = "the table",
     .topics = show_topics,
+    .waiting = show_waiting,
     .topic = show_topic,
     .sample = show_sample,
     .pong = show_pong,

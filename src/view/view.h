@@ -64,7 +64,14 @@ struct ae_view_clients;
 struct ae_view_departed;
 struct ae_view_check;
 
+/* Where and when something was received. */
+struct ae_view_origin {
+    uint64_t time_ns;  /* CLOCK_REALTIME; 0: isn't shown */
+    const char *topic; /* any bytes; NULL: isn't shown */
+};
+
 struct ae_view_message {
+    struct ae_view_origin origin;
     uint64_t seq;
     const void *data; /* may be NULL if len is 0 */
     size_t len;
@@ -85,6 +92,7 @@ struct ae_view_wakeup;
 struct ae_view {
     const struct ae_view_form *form;
     struct ae_out *out;
+    bool orphaned; /* no aetherd runs: what is shown is what one has left. Forms for programs say so */
     FILE *remarks; /* for progress, which some forms show to people: stderr */
 };
 
@@ -92,6 +100,7 @@ struct ae_view_form {
     const char *part; /* the part that is left out if memory runs out: "a line" */
 
     int (*topics)(const struct ae_view *view, const struct ae_view_topic *topics, size_t count);
+    int (*waiting)(const struct ae_view *view, const aether_waiting_info *topics, size_t count);
     int (*topic)(const struct ae_view *view, const struct ae_view_topic *topic);
     int (*sample)(const struct ae_view *view, const struct ae_view_sample *sample);
     int (*metrics)(const struct ae_view *view, const struct ae_view_metrics *metrics);
@@ -106,8 +115,8 @@ struct ae_view_form {
     int (*check)(const struct ae_view *view, const struct ae_view_check *check);
 
     int (*message)(const struct ae_view *view, const struct ae_view_message *message);
-    int (*gap)(const struct ae_view *view, uint64_t first, uint64_t count);
-    int (*evicted)(const struct ae_view *view, uint64_t seq);
+    int (*gap)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count);
+    int (*evicted)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq);
 
     int (*run)(const struct ae_view *view, const struct ae_view_run *run);
     int (*throughput)(const struct ae_view *view, const struct ae_view_throughput *result);
@@ -126,6 +135,11 @@ extern const struct ae_view_form ae_prometheus_form;  /* the text format 0.0.4 o
 /* A list of topics, in the order in which they are given. */
 static inline int ae_view_topics(const struct ae_view *view, const struct ae_view_topic *topics, size_t count) {
     return view->form->topics != NULL ? view->form->topics(view, topics, count) : AE_VIEW_SKIPPED;
+}
+
+/* Topics for which subscribers wait. */
+static inline int ae_view_waiting(const struct ae_view *view, const aether_waiting_info *topics, size_t count) {
+    return view->form->waiting != NULL ? view->form->waiting(view, topics, count) : AE_VIEW_SKIPPED;
 }
 
 /* One topic with all its figures, which it must have, and its publishers and subscribers. */
@@ -176,13 +190,14 @@ static inline int ae_view_message(const struct ae_view *view, const struct ae_vi
 }
 
 /* count messages from sequence first on were lost. */
-static inline int ae_view_gap(const struct ae_view *view, uint64_t first, uint64_t count) {
-    return view->form->gap != NULL ? view->form->gap(view, first, count) : AE_VIEW_SKIPPED;
+static inline int ae_view_gap(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first,
+                              uint64_t count) {
+    return view->form->gap != NULL ? view->form->gap(view, origin, first, count) : AE_VIEW_SKIPPED;
 }
 
 /* The subscriber was evicted, and is best effort from sequence seq on. */
-static inline int ae_view_evicted(const struct ae_view *view, uint64_t seq) {
-    return view->form->evicted != NULL ? view->form->evicted(view, seq) : AE_VIEW_SKIPPED;
+static inline int ae_view_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq) {
+    return view->form->evicted != NULL ? view->form->evicted(view, origin, seq) : AE_VIEW_SKIPPED;
 }
 
 /* One run of a measurement, shown as progress. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view_test.c - every record in every form, byte for byte, and streams that fail. */
 #include "view/view.h"
+#include "view/date.h"
 #include "view/measure.h"
 /* cmocka.h needs these before it */
 #include <setjmp.h>
@@ -79,6 +80,7 @@ static const aether_publisher_metrics publishers[] = {
      .loans = 1,
      .lane_bytes = 1 << 20,
      .lane_used = 1536,
+     .lane_fits = 3,
      .waits = AETHER_WAITS_SUBSCRIBER,
      .waited_ns = 1250000000,
      .tried_ns = AETHER_UNKNOWN,
@@ -122,6 +124,8 @@ static const aether_departed_metrics departed[] = {
      .role = AETHER_ROLE_RELIABLE,
      .died = 1,
      .evicted = 1,
+     .evict_reason = AETHER_EVICT_LANE,
+     .evict_held = 12582912,
      .left_ns = UINT64_C(1700000001000000000),
      .messages = 10,
      .lost = 1,
@@ -193,6 +197,27 @@ static void topics(void **state) {
     expect(ae_view_topics(&json_view, list, 2), 0, PLAIN_JSON "}\n" ODD_JSON "}\n");
     expect(ae_view_topics(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
     expect(ae_view_topics(&json_view, list, 0), 0, "");
+    struct ae_view left = json_view;
+    left.orphaned = true;
+    expect(ae_view_topics(&left, list, 1), 0, PLAIN_JSON ",\"daemon_running\":false}\n");
+}
+
+static void waiting(void **state) {
+    const aether_waiting_info list[] = {
+        {.id = 3, .name = "x", .created_ns = 9, .subscribers = 1, .pid = 77, .client = "aether-cli sub"},
+        {.id = 4, .name = "z\x1b", .subscribers = 3, .client = "c\n"}};
+
+    (void)state;
+    expect(ae_view_waiting(&text_view, list, 2), 0,
+           "waiting for a publisher: x (aether-cli sub, pid 77)\n"
+           "waiting for a publisher: z\\x1b (c\\n, and 2 more)\n");
+    expect(ae_view_waiting(&text_view, list, 0), 0, "");
+    expect(ae_view_waiting(&json_view, list, 2), 0,
+           "{\"topic\":\"x\",\"waiting\":true,\"id\":3,\"created_ns\":9,\"subscribers\":1,\"client\":\"aether-cli "
+           "sub\",\"pid\":77}\n"
+           "{\"topic\":\"z\\u001B\",\"waiting\":true,\"id\":4,\"created_ns\":0,\"subscribers\":3,\"client\":\"c\\n\","
+           "\"pid\":null}\n");
+    expect(ae_view_waiting(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
 }
 
 static void one_topic_as_text(void **state) {
@@ -223,6 +248,7 @@ static void one_topic_as_text(void **state) {
         "unread        for up to 3.20 s; 1 subscriber is stuck\n"
         "latencies     since the topic was created: p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, "
         "max 656 ns; from 2 samples\n"
+        "lane of 'pub\\n' (pid 1234)  1.50 KiB of 1 MiB used, room for 3 of the largest\n"
         "\n"
         "ROLE           PID  CLIENT   JOINED  NEXT    LAG  LOST  ABORTED  FULL  EVICTED\n"
         "publisher     1234  pub\\n         5     9      -     -        -     2  -\n"
@@ -252,12 +278,15 @@ static void one_topic_as_text(void **state) {
         "damaged         -  ?         ?                         0    0 B      0     0 s  0               0       0  "
         "       0       -       -       -\n"
         "\n"
-        "DEPARTED   PID  CLIENT    LEFT                 HOW            MESSAGES  LOST  ABORTED  SKIPPED  STALLED "
-        " FULL\n"
-        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted        10     1        2        3        -  "
-        "   -\n"
-        "publisher    -  p         1970-01-01 00:00:00  closed               11     -        -        -  13.0 \u00b5s  "
-        "  12\n");
+        "DEPARTED   PID  CLIENT    LEFT                 HOW                                      MESSAGES  LOST  "
+        "ABORTED  "
+        "SKIPPED  STALLED  FULL\n"
+        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted: held 12 MiB of lane room        10     1       "
+        " 2  "
+        "      3        -     -\n"
+        "publisher    -  p         1970-01-01 00:00:00  closed                                         11     -        "
+        "-  "
+        "      -  13.0 \u00b5s    12\n");
     topic = plain_topic();
     topic.info.admits = (aether_publishers)9;
     topic.info.latency = (aether_latency_mode)9;
@@ -356,8 +385,7 @@ static void pongs(void **state) {
     const struct ae_view_pong pong = {.socket_path = "/s\n", .pong = {77, 1000, 80000, "0.6.0", "/real/s"}};
 
     (void)state;
-    expect(ae_view_pong(&text_view, &pong), 0,
-           "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
+    expect(ae_view_pong(&text_view, &pong), 0, "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
     json_t *o = parse(ae_view_pong(&json_view, &pong));
     assert_string_equal(string(o, "socket"), "/s\n");
     assert_string_equal(string(o, "version"), "0.6.0");
@@ -499,15 +527,37 @@ static void long_messages(void **state) {
     assert_true(strlen(text) > sizeof payload);
 }
 
-static void gaps(void **state) {
+/* Time and topic come first, each only if it is there. */
+static void origins(void **state) {
+    const struct ae_view_origin origin = {.time_ns = UINT64_C(1795824123000456789), .topic = "a\x1b\xff"};
+    const struct ae_view_origin only_topic = {.topic = "a"};
+    const struct ae_view_message message = {.origin = origin, .seq = 3, .data = "abc", .len = 3};
+    char date[AE_DATE_SIZE];
+
     (void)state;
-    expect(ae_view_gap(&text_view, 7, 1), 0, "           7    gap  1 message lost\n");
-    expect(ae_view_gap(&text_view, 7, 20), 0, "           7    gap  20 messages lost\n");
-    expect(ae_view_gap(&json_view, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
-    expect(ae_view_gap(&raw_view, 7, 20), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&text_view, 7), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&json_view, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
-    expect(ae_view_evicted(&raw_view, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_message(&text_view, &message), 0,
+           "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             3      3  abc\n");
+    expect(ae_view_gap(&text_view, &origin, 7, 1), 0,
+           "2026-11-28T00:02:03.000456Z  a\\x1b\\xff             7    gap  1 message lost\n");
+    expect(ae_view_message(&json_view, &message), 0,
+           "{\"time_ns\":1795824123000456789,\"topic_b64\":\"YRv/\",\"seq\":3,\"len\":3,\"payload\":\"abc\"}\n");
+    expect(ae_view_gap(&json_view, &only_topic, 7, 2), 0, "{\"topic\":\"a\",\"gap_first\":7,\"gap_count\":2}\n");
+    expect(ae_view_evicted(&json_view, &only_topic, 7), 0, "{\"topic\":\"a\",\"evicted\":true,\"seq\":7}\n");
+    assert_string_equal(ae_date_rfc3339(date, 0), "1970-01-01T00:00:00.000000Z");
+    assert_string_equal(ae_date_rfc3339(date, UINT64_C(1795824123000456789)), "2026-11-28T00:02:03.000456Z");
+}
+
+static void gaps(void **state) {
+    const struct ae_view_origin nowhere = {.topic = NULL};
+
+    (void)state;
+    expect(ae_view_gap(&text_view, &nowhere, 7, 1), 0, "           7    gap  1 message lost\n");
+    expect(ae_view_gap(&text_view, &nowhere, 7, 20), 0, "           7    gap  20 messages lost\n");
+    expect(ae_view_gap(&json_view, &nowhere, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
+    expect(ae_view_gap(&raw_view, &nowhere, 7, 20), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&text_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&json_view, &nowhere, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
+    expect(ae_view_evicted(&raw_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
 }
 
 /* ---- measurements ------------------------------------------------------------------------------------------------ */
@@ -656,12 +706,14 @@ static void full_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(topics),
+        CASE(waiting),
         CASE(one_topic_as_text),
         CASE(one_topic_as_json),
         CASE(pongs),
         CASE(samples),
         CASE(messages),
         CASE(long_messages),
+        CASE(origins),
         CASE(gaps),
         CASE(runs),
         CASE(throughput),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* match.c - substrings and globs, without recursion. */
+/* match.c - substrings, globs and patterns of levels, without recursion. */
 #include "watch/match.h"
 #include <stddef.h>
 #include <string.h>
@@ -60,4 +60,38 @@ bool ae_watch_match(const char *filter, const char *name) {
     if (filter == NULL || filter[0] == '\0')
         return true;
     return strpbrk(filter, "*?") != NULL ? glob(filter, name) : contains(name, filter);
+}
+
+bool ae_watch_is_pattern(const char *text) {
+    return strpbrk(text, "+#") != NULL;
+}
+
+bool ae_watch_pattern_valid(const char *pattern) {
+    for (;;) {
+        const size_t len = strcspn(pattern, "/");
+        const size_t plain = strcspn(pattern, "+#/");
+        if (plain != len && (len != 1 || (*pattern == '#' && pattern[1] != '\0')))
+            return false;
+        if (pattern[len] == '\0')
+            return true;
+        pattern += len + 1;
+    }
+}
+
+bool ae_watch_match_levels(const char *pattern, const char *name) {
+    for (;;) {
+        if (strcmp(pattern, "#") == 0)
+            return true;
+        const size_t len = strcspn(pattern, "/"), level = strcspn(name, "/");
+        if ((len != 1 || *pattern != '+') && (len != level || memcmp(pattern, name, len) != 0))
+            return false;
+        pattern += len;
+        name += level;
+        if (*name == '\0')
+            return *pattern == '\0' || strcmp(pattern, "/#") == 0;
+        if (*pattern == '\0')
+            return false;
+        pattern++;
+        name++;
+    }
 }

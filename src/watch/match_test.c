@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters: substrings and globs. */
+/* Filters: substrings and globs; and patterns of levels. */
 #include "watch/match.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,12 +58,44 @@ static void many_stars(void **state) {
     assert_false(ae_watch_match(filter, name));
 }
 
+static void levels(void **state) {
+    static const struct {
+        const char *pattern, *name;
+        bool admits;
+    } cases[] = {
+        {"a/b", "a/b", true},      {"a/b", "a/B", false},
+        {"a/b", "a", false},       {"a", "a/b", false},
+        {"+", "a", true},          {"+", "a/b", false},
+        {"a/+", "a/b", true},      {"a/+", "a", false},
+        {"a/+", "a/b/c", false},   {"+/b", "a/b", true},
+        {"+/b", "a/c", false},     {"a/+/c", "a/b/c", true},
+        {"a/+/c", "a/b/d", false}, {"#", "a", true},
+        {"#", "a/b/c", true},      {"a/#", "a", true},
+        {"a/#", "a/b/c", true},    {"a/#", "ab", false},
+        {"a/#", "b/a", false},     {"+/#", "a", true},
+        {"+/b/#", "a/b", true},    {"+/b/#", "a/c", false},
+        {"a/+/#", "a", false},     {"a/+/#", "a/b", true},
+        {"a*", "ab", false},       {"\xff/+", "\xff/\xfe", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_true(ae_watch_pattern_valid(cases[i].pattern));
+        if (ae_watch_match_levels(cases[i].pattern, cases[i].name) != cases[i].admits)
+            fail_msg("%s %s", cases[i].pattern, cases[i].name);
+    }
+    static const char *const bad[] = {"a+", "+a", "a/b+", "#/a", "a#", "a/#/b", "##", "a/+#", "++"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(ae_watch_pattern_valid(bad[i]));
+    assert_true(ae_watch_is_pattern("a/+"));
+    assert_true(ae_watch_is_pattern("#"));
+    assert_false(ae_watch_is_pattern("a/*?"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_filter),
-        cmocka_unit_test(substrings),
-        cmocka_unit_test(globs),
-        cmocka_unit_test(many_stars),
+        cmocka_unit_test(no_filter),  cmocka_unit_test(substrings), cmocka_unit_test(globs),
+        cmocka_unit_test(many_stars), cmocka_unit_test(levels),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

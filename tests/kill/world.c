@@ -371,6 +371,7 @@ void call_begin(struct call *call) {
         call->subscriber->inflight = call->count;
     if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
+        call->subscriber->died[0] = ae_load_acquire(&world.log->stream.died);
         call->subscriber->least_cursor =
             ae_claim_end(world.log, &world.geometry, ae_load_relaxed(&world.log->claim.position));
     }
@@ -454,7 +455,7 @@ void perform(void *arg) {
         ae_publisher_leave(&publisher->pub);
         break;
     case REFRESH:
-        ae_publisher_scan(&publisher->pub, ae_claim_seq(&publisher->pub), call->evict_below);
+        ae_publisher_scan(&publisher->pub, ae_claim_seq(&publisher->pub), call->evict_below, AE_EVICT_LAG);
         break;
     case RECEIVE:
         call->rc = aether_receive(&subscriber->sub.hot, &call->messages[0]);
@@ -566,6 +567,7 @@ void call_end(struct call *call) {
         publisher->left = true;
         break;
     case JOIN_SUBSCRIBER:
+        call->subscriber->died[1] = ae_load_acquire(&world.log->stream.died);
         joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:

@@ -79,6 +79,7 @@ struct subscriber {
     aether_subscribe_options options;
     uint64_t least_start;  /* everything below was published before its join began */
     uint64_t least_cursor; /* its cursor was never lower */
+    uint64_t died[2];      /* the word when its join began, and when it returned */
     uint64_t since;        /* tick at which its join returned; 0: not yet */
     uint64_t start;        /* first sequence that it asked for and that the ring held */
     uint64_t expected;     /* sequence of its next message */

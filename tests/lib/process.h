@@ -42,7 +42,8 @@
 static struct {
     char dir[64];
     char socket[96];
-    pid_t daemon; /* 0: none */
+    char config[96]; /* the daemon's configuration file; "": none */
+    pid_t daemon;    /* 0: none */
     pid_t children[CHILDREN_MAX];
     unsigned cases;
 } test;
@@ -282,7 +283,8 @@ static inline void daemon_start(void) {
     test.daemon = fork_tied();
     if (test.daemon == 0) {
         alarm(0);
-        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", "warning", (char *)NULL);
+        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", "warning",
+              test.config[0] != '\0' ? "--config" : NULL, test.config, (char *)NULL);
         _exit(127);
     }
     AWAIT(daemon_answers());

@@ -3,6 +3,7 @@
 #include "run.h"
 #include "daemon.h"
 #include "error.h"
+#include "inspect.h"
 #include "signals.h"
 #include "text.h"
 #include <errno.h>
@@ -20,11 +21,8 @@ int top_run_open(struct top_run *run) {
     memset(run, 0, sizeof *run);
     run->cost_percent = run->pass_s = -1;
     const int rc = aether_metrics_open(&run->metrics, cli_socket());
-    if (rc == -ENOENT)
-        return cli_error(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
-                         cli_socket(), cli_start_command());
     if (rc != 0)
-        return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+        return inspect_error(rc);
     if (ae_watch_open(&run->watch, ae_watch_metrics_source(run->metrics)) != 0)
         return cli_error(CLI_FAILURE, "out of memory for the figures of topics");
     return CLI_OK;

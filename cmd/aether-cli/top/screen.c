@@ -2,6 +2,7 @@
 /* screen.c - ncurses. */
 #include "screen.h"
 #include "error.h"
+#include "output.h"
 #include "state.h"
 #include "text.h"
 #include <errno.h>
@@ -171,7 +172,7 @@ int top_screen_begin(void) {
     add_reset("cnorm");
     add_reset("rmkx");
     catch_fatal();
-    screen = newterm(NULL, stdout, keyboard);
+    screen = newterm(NULL, out_terminal(), keyboard);
     if (screen == NULL) {
         release_fatal();
         return cli_error(CLI_FAILURE, "ncurses can't use this terminal: use --batch");

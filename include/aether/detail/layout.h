@@ -174,9 +174,9 @@ static inline uint64_t ae_seq_extend(uint64_t seq48, uint64_t near_seq) {
  *   word = generation << 32 | units << 2 | reason
  *
  * One for each reliable subscriber's record. aetherd raises the generation with each admission to the record. The
- * publisher that evicts the subscriber adds why, and how much of its lane the subscriber held.
+ * publisher that evicts the subscriber adds why, and how much that was.
  */
-#define AE_EVICT_LAG 1ull  /* reason: it was too many sequences behind */
+#define AE_EVICT_LAG 1ull  /* reason: it was too many sequences behind: units */
 #define AE_EVICT_LANE 2ull /* reason: it held room in a lane that was needed: units, each of AE_LANE_UNIT bytes */
 #define AE_EVICT_REASON_MASK 3ull
 #define AE_EVICT_UNITS_SHIFT 2
@@ -190,6 +190,16 @@ static inline uint64_t ae_evicted(uint64_t word) {
 
 static inline uint64_t ae_evict_generation(uint64_t word) {
     return word >> AE_EVICT_GENERATION_SHIFT;
+}
+
+static inline uint64_t ae_evict_units(uint64_t word) {
+    return word >> AE_EVICT_UNITS_SHIFT & AE_EVICT_UNITS_MAX;
+}
+
+/* The word of an eviction in the same generation. */
+static inline uint64_t ae_evict_word(uint64_t word, uint64_t reason, uint64_t units) {
+    return ae_evict_generation(word) << AE_EVICT_GENERATION_SHIFT |
+           (units < AE_EVICT_UNITS_MAX ? units : AE_EVICT_UNITS_MAX) << AE_EVICT_UNITS_SHIFT | reason;
 }
 
 /* The word of the next generation: not evicted. */

@@ -30,6 +30,8 @@ struct Ghost {
     lost_unevicted: [bool; 3],
     /// The sequence at which a subscriber found that the stream has ended.
     ends: Option<u64>,
+    /// A subscriber found, when it had joined, that no publisher was there.
+    unheard: bool,
     /// Messages that each publisher has published, with those that it is publishing.
     begun: [u64; 3],
     /// How often each subscriber took each message's stamp for that of a message; 0: it found that it had changed.
@@ -229,6 +231,19 @@ pub fn watch_end(s: u32) {
             ghost(|g| g.ends = Some(next));
             return;
         }
+    }
+}
+
+/// A subscriber that has heard of no publisher ...
+pub fn ask_for_stream(s: u32) {
+    let unheard = topic::stream(s) == topic::NONE;
+    ghost(|g| g.unheard = unheard);
+}
+
+/// ... receives nothing, and stays so, unless another one comes.
+pub fn check_unheard(s: u32) {
+    if topic::stream(s) == topic::NONE || ghost(|g| g.unheard) {
+        must!(!receive(s), "a subscriber receives a message of a publisher that had closed before its join");
     }
 }
 

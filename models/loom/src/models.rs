@@ -612,6 +612,22 @@ fn stream_death() {
     check::check_end(0);
 }
 
+/// A subscriber joins while the publisher closes. If the publisher had closed before, nothing of it comes after the join.
+fn stream_join() {
+    join(vec![
+        spawn(|| {
+            publish(0, 1);
+            topic::publisher_leave(0);
+        }),
+        spawn(|| {
+            subscribe(1, topic::BEST_EFFORT, topic::FROM_NEW, topic::COPIES); // J1's fence would hide what T2 is for
+            check::ask_for_stream(1);
+        }),
+    ]);
+    check::check_unheard(1);
+    check::finish(1, Lost::Nothing);
+}
+
 // ---- eviction ----
 
 fn evict_setup(config: Config) {
@@ -783,6 +799,7 @@ pub const MODELS: &[Model] = &[
     model!("death-reused", Some(3), begin_unheld(&DEATH_ONE), death_reused, "... and another one gets its record"),
     model!("stream", Some(2), begin(&DEATH), stream, "the end of the stream comes after the last message"),
     model!("stream-death", None, begin(&Shape { opens: true, ..SHAPE }), stream_death, "... also after a death"),
+    model!("stream-join", None, begin(&Shape { opens: true, ..SHAPE }), stream_join, "... of a publisher that closes during a join"),
     model!("evict", None, evict_setup(EVICT_ONE), evict, "a subscriber that is overrun finds that it was evicted"),
     model!("evict-lane", None, evict_lane_setup(), evict_lane, "... also if it is in the lane"),
     model!(

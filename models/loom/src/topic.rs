@@ -109,6 +109,7 @@ const RTLD_NOW: c_int = 2;
 const DIED: c_int = -1000;
 pub const FULL: c_int = 1;
 pub const EVICTED: c_int = -75; // -EOVERFLOW
+pub const NONE: c_int = 0;
 pub const OPEN: c_int = 1;
 
 pub const RELIABLE: c_int = 0;

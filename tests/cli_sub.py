@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""cli_sub.py - which topics aether-cli sub reads, when it ends, and how it shows messages: a test (TAP)."""
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+
+import daemon_lib as lib
+from daemon_lib import Daemon
+
+CLI = os.environ["AETHER_CLI"]
+DAEMON = Daemon()
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+
+
+def start(*words):
+    return subprocess.Popen([CLI, "--socket", DAEMON.path, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+
+
+def ended(process):
+    """Its status, its output, and the lines of its errors; what it waited for at first depends on the machine's load."""
+    out, err = process.communicate(timeout=lib.DEADLINE_S)
+    return (process.returncode, out.decode(errors="surrogateescape"),
+            [line for line in err.decode().splitlines() if not line.startswith("aether-cli: waiting for ")])
+
+
+def run(*words):
+    return ended(start(*words))
+
+
+def pub(topic, *messages, options=()):
+    for message in messages:
+        assert run("pub", topic, *options, "--", message) == (0, "", []), topic
+
+
+def subscribers(topic):
+    status, out, _ = run("topic", "info", "--json", topic)
+    return len(json.loads(out)["subscribers"]) if status == 0 else 0
+
+
+def rows(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@contextlib.contextmanager
+def reads(*words, topics):
+    """A subscriber of topics that has opened them."""
+    process = start("sub", *words)
+    for topic in topics:
+        lib.await_true(lambda: subscribers(topic) > 0, f"it reads {topic}")  # pylint: disable=cell-var-from-loop
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def case_several():
+    """several topics: each record names its topic, and each topic's messages keep their order"""
+    with reads("a", "b/c", "--json", "--count", "5", topics=["a", "b/c"]) as process:
+        pub("a", "1", "2")
+        pub("b/c", "3")
+        pub("a", "4", "5")
+        status, out, err = ended(process)
+        assert (status, err) == (0, [])
+        assert sorted((r["topic"], r["seq"], r["payload"]) for r in rows(out)) == [
+            ("a", 0, "1"), ("a", 1, "2"), ("a", 2, "4"), ("a", 3, "5"), ("b/c", 0, "3")]
+    status, out, _ = run("sub", "a", "b/c", "--from", "oldest", "--count", "5")
+    assert sorted(re.split(" +", line, maxsplit=3) for line in out.splitlines())[-1] == ["b/c", "0", "1", "3"], out
+    assert run("sub", "a", "--from", "last:1", "--count", "1", "--json")[1] == '{"seq":3,"len":1,"payload":"5"}\n'
+    assert run("sub", "a", "a", "--from", "last:1", "--count", "1", "--raw")[:2] == (0, "5\n"), "the same one twice"
+
+
+def case_patterns():
+    """patterns: '+' is one level, '#' the rest; what the ring holds is read if it is asked for"""
+    for topic in ("p/x", "p/y", "p/x/z", "q/x", "p"):
+        pub(topic, topic)
+    for words, found in ((["p/+"], ["p/x", "p/y"]), (["p/#"], ["p", "p/x", "p/x/z", "p/y"]), (["+/x"], ["p/x", "q/x"]),
+                         (["p/+", "q/x"], ["p/x", "p/y", "q/x"]), (["p/+", "p/x", "+/x"], ["p/x", "p/y", "q/x"])):
+        status, out, err = run("sub", *words, "--from", "oldest", "--format", r"%t\n", "--idle-exit", "0")
+        assert (status, sorted(out.splitlines()), err) == (0, found, []), words
+
+
+def case_late():
+    """a topic that comes later is joined at once and read from its first message, also by a sub that began without any"""
+    with reads("late/+", "late", "--json", "--policy", "reliable", "--count", "6", topics=["late"]) as process:
+        pub("late/a", "1", "2")
+        pub("late", "3")
+        pub("other/a", "not this one")
+        pub("late/b", "4", "5", "6")
+        status, out, err = ended(process)
+        assert (status, err) == (0, [])
+        assert sorted((r["topic"], r["payload"]) for r in rows(out)) == [
+            ("late", "3"), ("late/a", "1"), ("late/a", "2"), ("late/b", "4"), ("late/b", "5"), ("late/b", "6")]
+
+
+def case_late_after_restart():
+    """topics are joined after aetherd was killed and started again, too"""
+    with reads("again/+", "again", "--raw", "--count", "2", topics=["again"]) as process:
+        DAEMON.process.kill()
+        DAEMON.process.wait()
+        DAEMON.start()
+        pub("again/x", "1")
+        pub("again", "2")
+        status, out, err = ended(process)
+        assert (status, sorted(out.splitlines()), err) == (0, ["1", "2"], [])
+
+
+def case_pattern_words():
+    """a pattern that isn't one is refused, and --dump takes one topic"""
+    for word in ("a+", "#/a", "a/#/b", "++", "a#"):
+        status, out, err = run("sub", word)
+        assert (status, out) == (2, "") and f"'{word}': '+' stands for a whole level" in err[0], err
+    assert "--dump takes one topic" in run("sub", "a", "b", "--dump", "d")[2][0]
+    assert "--dump takes one topic" in run("sub", "a/+", "--dump", "d")[2][0]
+    assert run("sub")[2] == ["aether-cli: sub needs more words: usage: aether-cli sub TOPIC ..."]
+
+
+def case_exit_at_end():
+    """--exit-at-end of several topics waits for the end of each"""
+    with reads("end/a", "end/b", "--exit-at-end", "--raw", topics=["end/a", "end/b"]) as process:
+        pub("end/a", "1")
+        assert process.stdout.readline() == b"1\n" and process.poll() is None
+        pub("end/b", "2")
+        assert ended(process) == (0, "2\n", [])
+
+
+def case_timeout():
+    """--timeout ends with 0, or with 7 if --count or --exit-at-end wanted more; also while messages flow"""
+    assert run("sub", "time", "--timeout", "50ms") == (0, "", [])
+    assert run("sub", "time", "--timeout", "0.05", "--count", "2") == (
+        7, "", ["aether-cli: --timeout was over: received 0 of 2 messages"])
+    assert run("sub", "time", "--timeout", "50ms", "--exit-at-end") == (
+        7, "", ["aether-cli: --timeout was over before the end of the stream"])
+    pub("time", "x")
+    assert run("sub", "time", "--from", "oldest", "--timeout", "60s", "--count", "1", "--raw") == (0, "x\n", [])
+    feed = start("pub", "time", "--size", "8")
+    status, out, _ = run("sub", "time", "--timeout", "300ms", "--format", ".")
+    feed.send_signal(signal.SIGTERM)
+    assert ended(feed)[0] == 143
+    assert status == 0 and out.startswith("..")
+    for bad in ("0", "x", "-1", "1y", ""):
+        assert run("sub", "time", f"--timeout={bad}")[::2] == (
+            2, [f"aether-cli: --timeout '{bad}': use a time above 0, such as 500ms, 5s or 2min"])
+
+
+def case_idle_exit():
+    """--idle-exit ends when nothing has come for its time, and 0 when all that is there was printed"""
+    pub("idle", "1", "2")
+    assert run("sub", "idle", "--from", "oldest", "--idle-exit", "0", "--raw") == (0, "1\n2\n", [])
+    assert run("sub", "idle", "--idle-exit", "50ms") == (0, "", [])
+    assert run("sub", "idle", "--from", "oldest", "--idle-exit", "50ms", "--count", "3", "--raw") == (
+        7, "1\n2\n", ["aether-cli: --idle-exit was over: received 2 of 3 messages"])
+
+
+def case_waiting():
+    """a sub whose topic has no publisher says so after a second, once, and goes on"""
+    process = start("sub", "mistyped", "typo/+", "--count", "1", "--raw")
+    assert process.stderr.readline() == b"aether-cli: waiting for topic 'mistyped': no publisher has opened it yet\n"
+    pub("mistyped", "x")
+    assert ended(process) == (0, "x\n", [])
+    process = start("sub", "typo/+", "--count", "1", "--raw")
+    assert process.stderr.readline() == b"aether-cli: waiting for a topic that 'typo/+' admits: there is none yet\n"
+    pub("typo/x", "x")
+    assert ended(process) == (0, "x\n", [])
+
+
+def case_format():
+    """--format: each letter; what isn't one is refused"""
+    pub("f/o", "pay", "\N{EURO SIGN}")
+    assert run("sub", "f/o", "--from", "oldest", "--count", "2", "--format", r"%t|%s|%l|%p|%x|%%\t\\\n") == (
+        0, "f/o|0|3|pay|706179|%\t\\\nf/o|1|3|\N{EURO SIGN}|e282ac|%\t\\\n", [])
+    assert run("sub", "f/o", "--from", "oldest", "--count", "2", "--format", r"%p\0")[1] == "pay\0\N{EURO SIGN}\0"
+    status, out, _ = run("sub", "f/o", "--from", "oldest", "--count", "1", "--format", "%T")
+    assert status == 0 and re.fullmatch(TIME, out), out
+    for bad, says in (("%q", "'%q' is unknown: use %t topic, %s sequence"), ("%", "a '%' at the end stands for nothing"),
+                      (r"\x", r"'\\x' is unknown")):
+        status, out, err = run("sub", "f/o", "--format", bad)
+        assert (status, out) == (2, "") and err[0].startswith("aether-cli: --format: " + says), err
+    for words in (("--raw", "--json"), ("--raw", "--format", "x"), ("-0", "--frame"), ("--timestamps", "--raw"),
+                  ("--format", "%p", "--json"), ("--frame", "--dump", "d"), ("--timestamps", "--format", "%p")):
+        status, _, err = run("sub", "f/o", *words)
+        assert status == 2 and err[0].endswith("not both"), err
+
+
+def case_timestamps():
+    """--timestamps begins text and JSON with the time of receipt, in UTC"""
+    pub("t", "x")
+    status, out, _ = run("sub", "t", "--from", "oldest", "--count", "1", "--timestamps")
+    assert status == 0 and re.fullmatch(rf"{TIME}  +0      1  x\n", out), out
+    status, out, _ = run("sub", "t", "t/+", "--from", "oldest", "--count", "1", "--timestamps", "--json")
+    assert list(rows(out)[0]) == ["time_ns", "topic", "seq", "len", "payload"] and rows(out)[0]["time_ns"] > 1 << 60
+
+
+with DAEMON:
+    lib.run([value for name, value in list(globals().items()) if name.startswith("case_")])
