@@ -75,8 +75,8 @@ static int create_open(struct ae_broker *broker, const char *name, uint64_t star
     const uint32_t t = ae_index_free_topic(&broker->index);
 
     if (t == AE_NO_TOPIC)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topics is reached: raise [limits] topics",
-                       registry->topics_max);
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topic%s is reached: raise [limits] topics",
+                       registry->topics_max, ae_plural(registry->topics_max, "", "s"));
     ae_registry_topic *record = &registry->topics[t];
     ae_record_begin(&record->state);
     fill_record(broker, name, start_seq, made, record);
