@@ -339,6 +339,35 @@ def case_socket_activation():
                     os.unlink(name)
 
 
+def case_units():
+    """systemd understands each line of the units, and finds the system's service well protected"""
+    if shutil.which("systemd-analyze") is None:
+        raise Skip("there is no systemd-analyze")
+    source = os.environ.get("SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    with tempfile.TemporaryDirectory(prefix="aether-test-") as scratch:
+        for kind, options in (("system", []), ("user", ["--user"])):
+            directory = os.path.join(scratch, kind)
+            os.mkdir(directory)
+            for name in ("aetherd.service.in", "aetherd.socket"):
+                with open(os.path.join(source, "data/systemd", kind, name), encoding="utf-8") as f:
+                    text = f.read()
+                assert "Documentation=man:aetherd(8)\n" in text
+                # Neither program nor page nor user is installed.
+                for old, new in (("@BINDIR@/aetherd", "/bin/true"), ("Documentation=man:aetherd(8)\n", ""), ("=aether\n", "=root\n")):
+                    text = text.replace(old, new)
+                with open(os.path.join(directory, name.removesuffix(".in")), "w", encoding="utf-8") as f:
+                    f.write(text.replace("RuntimeDirectory=root", "RuntimeDirectory=aether"))
+            commands = [["verify", *options]]
+            if kind == "system":
+                commands.append(["security", "--offline=true", "--threshold=30"])
+            for command in commands:
+                for name in ("aetherd.service", "aetherd.socket") if command[0] == "verify" else ("aetherd.service",):
+                    done = subprocess.run(["systemd-analyze", *command, os.path.join(directory, name)], stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, env={**os.environ, "XDG_RUNTIME_DIR": scratch}, check=False)
+                    text = (done.stdout + done.stderr).decode()
+                    assert done.returncode == 0 and (done.stderr == b"" or command[0] == "security"), f"{command} {name}: {text[-800:]}"
+
+
 class Manager:
     """The service manager's side of sd_notify(3)."""
 
@@ -719,7 +748,7 @@ def case_small_shm():
         # There is room for the ring, but not for a lane.
         subscriber = client.open(BEST_EFFORT, "large", max_message=1 << 20, capacity=64)
         assert subscriber.type == lib.OPENED, subscriber.text
-        refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 2 MiB", "/dev/shm")
+        refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 8 MiB", "/dev/shm")
         assert lib.Stream(subscriber.fds[0]).joins == 0
         assert os.fstat(subscriber.fds[0]).st_size == 20480, "it still waits for a publisher"
         subscriber.close()
