@@ -46,7 +46,7 @@ void run(unsigned long count) {
             throw std::runtime_error("not published");
 
         aether_message m;
-        if (aether_receive_wait(sub.get(), &m, AETHER_FOREVER) != 1)
+        if (aether_receive(sub.get(), &m) != 1)
             throw std::runtime_error("not received");
         const std::string_view view(static_cast<const char *>(m.data), m.len);
         std::printf("%.*s\n", static_cast<int>(view.size()), view.data());
