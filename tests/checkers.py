@@ -47,7 +47,7 @@ CASES = [
     ("a row without its label", "check-labels.py", "src/ring/topic.c", replace("E1 acq_rel", "acq_rel"),
      "E1: no comment in ae_topic_admit_subscriber()"),
     ("a row whose function is gone", "check-labels.py", "docs/memory-model.md",
-     replace("| `ae_show_cursor` |", "| `ae_keep_cursor` |"), "no function ae_keep_cursor()"),
+     replace("| `ae_show_cursor`;", "| `ae_keep_cursor`;"), "no function ae_keep_cursor()"),
     ("a file that is gone", "check-docs.py", "docs/architecture.md", replace("`src/ring/join.c`", "`src/ring/joint.c`"),
      "there is no src/ring/joint.c"),
     ("a function that is gone", "check-docs.py", "docs/architecture.md", replace("`revoke()`", "`revolve()`"),

@@ -748,7 +748,7 @@ def case_small_shm():
         # There is room for the ring, but not for a lane.
         subscriber = client.open(BEST_EFFORT, "large", max_message=1 << 20, capacity=64)
         assert subscriber.type == lib.OPENED, subscriber.text
-        refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 2 MiB", "/dev/shm")
+        refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 8 MiB", "/dev/shm")
         assert lib.Stream(subscriber.fds[0]).joins == 0
         assert os.fstat(subscriber.fds[0]).st_size == 20480, "it still waits for a publisher"
         subscriber.close()

@@ -278,8 +278,8 @@ static int status_of_end(const struct sub *sub) {
     if (sub->end != TIME_OVER && sub->end != IDLE_OVER)
         return sub->left_out ? CLI_FAILURE : CLI_OK;
     if (sub->count != 0)
-        return cli_error(CLI_TIMEOUT, "%s was over: received %" PRIu64 " of %" PRIu64 " messages", option,
-                         sub->received, sub->count);
+        return cli_error(CLI_TIMEOUT, "%s was over: received %" PRIu64 " of %" PRIu64 " message%s", option,
+                         sub->received, sub->count, ae_plural(sub->count, "", "s"));
     if (sub->end == TIME_OVER && sub->exit_at_end)
         return cli_error(CLI_TIMEOUT, "--timeout was over before the end of the stream");
     return sub->left_out ? CLI_FAILURE : CLI_OK;
