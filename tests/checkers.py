@@ -47,7 +47,7 @@ CASES = [
     ("a row without its label", "check-labels.py", "src/ring/topic.c", replace("E1 acq_rel", "acq_rel"),
      "E1: no comment in ae_topic_admit_subscriber()"),
     ("a row whose function is gone", "check-labels.py", "docs/memory-model.md",
-     replace("| `ae_show_cursor` |", "| `ae_keep_cursor` |"), "no function ae_keep_cursor()"),
+     replace("| `ae_show_cursor`;", "| `ae_keep_cursor`;"), "no function ae_keep_cursor()"),
     ("a duration by the time of day", "check-clocks.py", "src/watch/rates.c",
      append("static uint64_t f(void) {\n    return ae_realtime_ns();\n}\n"), "f() reads the time of day"),
     ("a date that is gone", "check-clocks.py", "src/service/log.c", replace("CLOCK_REALTIME", "CLOCK_MONOTONIC"),

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 import daemon_lib as lib  # noqa: E402
@@ -149,6 +150,224 @@ def case_closed_stdio():
             assert daemon.objects() == []
 
 
+def case_removed_files():
+    """a socket file, lock file or directory that is removed comes back, and nothing is lost meanwhile"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        objects = daemon.objects()
+
+        def serves_again():
+            if not os.path.exists(daemon.path):
+                return False
+            with contextlib.suppress(OSError), Client(daemon.path) as other:
+                assert other.welcome.pid == daemon.pid
+                return os.path.exists(daemon.path + ".lock")
+            return False
+
+        for hang_up in (False, True):
+            os.unlink(daemon.path)
+            if hang_up:
+                daemon.process.send_signal(signal.SIGHUP)
+            await_true(serves_again, "it listens again")
+        os.unlink(daemon.path + ".lock")
+        await_true(lambda: os.path.exists(daemon.path + ".lock"), "the lock file is there again")
+        code, text = run_daemon("--socket", daemon.path)
+        assert code == 3 and f"another aetherd (pid {daemon.pid}) runs at {daemon.path}" in text, (code, text)
+        # Stopped, so that it can't listen again: what others say then.
+        daemon.process.send_signal(signal.SIGSTOP)
+        for names in ((daemon.path,), (daemon.path + ".lock",), (daemon.path, daemon.path + ".lock")):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
+            code, text = run_daemon("--socket", daemon.path)
+            assert code == 3 and text.count("\n") == 1, (code, text)
+            assert f"aetherd pid {daemon.pid} runs, its socket {daemon.path} was removed: kill -HUP {daemon.pid}" in text, text
+            assert daemon.objects() == objects
+        daemon.process.send_signal(signal.SIGCONT)
+        await_true(serves_again, "it listens again")
+        assert client.create("t").type == lib.DONE, "the old connection is still served"
+        # The directory is the daemon's own, with mode 0700: it makes that again, too.
+        os.rename(daemon.dir, daemon.dir + ".old")
+        await_true(serves_again, "it listens again")
+        assert stat.S_IMODE(os.stat(daemon.dir).st_mode) == 0o700
+        assert client.create("u").type == lib.DONE
+        assert daemon.stop() == 0
+        assert sorted(os.listdir(daemon.dir)) == ["d.sock.lock"]
+        shutil.rmtree(daemon.dir)
+        os.rename(daemon.dir + ".old", daemon.dir)
+    # Another file in its place isn't touched, neither while it runs nor when it ends.
+    with Daemon() as daemon:
+        os.unlink(daemon.path)
+        with open(daemon.path, "w", encoding="utf-8") as f:
+            f.write("precious")
+        await_true(lambda: "was replaced by another file" in daemon.log(), "the log says so")
+        daemon.process.send_signal(signal.SIGHUP)
+        assert daemon.stop() == 0
+        with open(daemon.path, encoding="utf-8") as f:
+            assert f.read() == "precious"
+    # A directory that others can write to isn't made again by it, but it listens when somebody else makes it.
+    with Daemon(start=False) as daemon:
+        directory = os.path.join(daemon.dir, "shared")
+        daemon.path = os.path.join(directory, "d.sock")
+        daemon.prefix = f"aether-{os.geteuid()}-{lib.fnv(daemon.path.encode()):016x}."
+        os.mkdir(directory)
+        os.chmod(directory, 0o777)
+        daemon.start()
+        shutil.rmtree(directory)
+        await_true(lambda: "no program can connect" in daemon.log(), "the log says so")
+        assert not os.path.exists(directory)
+        os.mkdir(directory)
+        await_true(lambda: os.path.exists(daemon.path), "it listens again")
+        Client(daemon.path).end()
+        assert daemon.stop() == 0
+
+
+# A program of another uid. It prints what it gets: the ERROR, and the end of the connection after it.
+FOREIGN = """
+import sys; sys.path.insert(0, sys.argv[2])
+import daemon_lib as lib
+socks = [lib.connect(sys.argv[1]) for _ in range(int(sys.argv[3]))]
+for number, sock in enumerate(socks):
+    try:
+        sock.send(lib.hello())
+        sock.send(lib.hello())
+    except BrokenPipeError:
+        assert number >= 16, "the connection is open"
+    except ConnectionResetError:
+        assert number >= 16, "the connection is open"
+for number, sock in enumerate(socks):
+    try:
+        reply = lib.receive(sock) or lib.receive(sock)
+    except ConnectionResetError:
+        reply = lib.receive(sock)
+    print(number, reply.code, reply.text, lib.receive(sock) is None)
+"""
+
+
+def case_other_uid():
+    """a program of another uid gets an ERROR that says so, never a reset, and can't use up aetherd's connections"""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        raise Skip("needs root and setpriv")
+    with Daemon() as daemon, Client(daemon.path) as client:
+        os.chmod(daemon.dir, 0o755)
+        os.chmod(daemon.path, 0o666)
+        library = os.path.join(daemon.dir, "lib")
+        os.mkdir(library)
+        shutil.copy(lib.__file__, library)
+        assert client.create("before").type == lib.DONE  # by now the descriptor of the token is closed
+        fds = daemon.fds()
+        nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/env", "python3", "-c", FOREIGN]
+        for count in (1, 16, 60):
+            done = subprocess.run([*nobody, daemon.path, library, str(count)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  check=False)
+            assert done.returncode == 0, done.stderr.decode()
+            for number, line in enumerate(done.stdout.decode().splitlines()):
+                assert line == (f"{number} {-errno.EACCES} aetherd at {daemon.path} belongs to uid 0; this program is uid 65534: "
+                                f"it serves its own uid and root True"), line
+            assert len(done.stdout.decode().splitlines()) == count
+            await_true(lambda: daemon.fds() == fds, "its connections are closed")
+        assert client.create("t").type == lib.DONE
+        # One that doesn't close its end: 5 seconds later its connection is closed.
+        sock = lib.connect(daemon.path)
+        sock.send(b"nonsense")
+        refused(lib.receive(sock), errno.EPROTO)
+        assert daemon.fds() == fds + 1
+        await_true(lambda: daemon.fds() == fds, "it is closed all the same")
+        sock.close()
+
+
+# A service manager in short: it listens, and starts aetherd with the socket as descriptor 3.
+ACTIVATOR = """
+import fcntl, os, socket, sys
+kind, path, count = sys.argv[1:4]
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_SEQPACKET)
+sock.bind(path)
+if kind != "deaf":
+    sock.listen(8)
+os.dup2(fcntl.fcntl(sock, fcntl.F_DUPFD, 10), 3, inheritable=True)  # it may be 3 itself, which exec would close
+os.environ.update(LISTEN_PID=str(os.getpid() + (kind == "other")), LISTEN_FDS=count, LISTEN_FDNAMES="aetherd")
+os.execv(sys.argv[4], sys.argv[4:])
+"""
+
+
+def case_socket_activation():
+    """a socket of a service manager is used and left alone; one that isn't right is refused"""
+
+    def activator(daemon, kind="packet", path=None, count=1):
+        return [sys.executable, "-c", ACTIVATOR, kind, path or daemon.path, str(count)]
+
+    with Daemon(start=False) as daemon:
+        link = os.path.join(daemon.dir, "link")
+        os.symlink(daemon.dir, link)
+        # Another name of the same socket is right, too.
+        for path in (daemon.path, os.path.join(link, "d.sock")):
+            daemon.wrapper = activator(daemon, path=path)
+            daemon.start()
+            inode = daemon.socket_inode()
+            with Client(daemon.path) as client:
+                assert client.create("t").type == lib.DONE
+                with open(f"/proc/{daemon.pid}/environ", "rb") as f:
+                    assert b"LISTEN_FDS=1" in f.read(), "it was activated"
+                code, text = run_daemon("--socket", daemon.path)
+                assert code == 3 and str(daemon.pid) in text, (code, text)
+            assert daemon.stop() == 0
+            assert daemon.socket_inode() == inode, "the socket's file is still the manager's"
+            os.unlink(daemon.path)
+        # The file is removed: aetherd makes its own, and the manager has to be restarted.
+        daemon.wrapper = activator(daemon)
+        daemon.start()
+        os.unlink(daemon.path)
+        await_true(lambda: os.path.exists(daemon.path), "it listens again")
+        assert "restart the service manager's socket unit" in await_true(daemon.log, "log")
+        Client(daemon.path).end()
+        assert daemon.stop() == 0
+        assert not os.path.exists(daemon.path)
+        # Meant for another process: aetherd listens by itself.
+        daemon.wrapper = activator(daemon, "other", path=os.path.join(daemon.dir, "unused"))
+        daemon.start()
+        Client(daemon.path).end()
+        assert daemon.stop() == 0
+        os.unlink(os.path.join(daemon.dir, "unused"))
+        for kind, path, count, word in (("stream", None, 1, f"use ListenSequentialPacket={daemon.path}"), ("deaf", None, 1, "isn't a listening"),
+                                        ("packet", os.path.join(daemon.dir, "elsewhere"), 1, "elsewhere"), ("packet", None, 2, "exactly one"),
+                                        ("packet", None, 0, "exactly one"), ("packet", None, "x", "exactly one")):
+            done = subprocess.run([*activator(daemon, kind, path, count), lib.AETHERD, "--socket", daemon.path], stderr=subprocess.PIPE, check=False)
+            text = done.stderr.decode()
+            assert done.returncode == 1 and text.count("\n") == 1 and word in text, (kind, path, count, text)
+            assert daemon.objects() == []
+            for name in (path or daemon.path, daemon.path):
+                if os.path.exists(name):
+                    os.unlink(name)
+
+
+def case_units():
+    """systemd understands each line of the units, and finds the system's service well protected"""
+    if shutil.which("systemd-analyze") is None:
+        raise Skip("there is no systemd-analyze")
+    source = os.environ.get("SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    with tempfile.TemporaryDirectory(prefix="aether-test-") as scratch:
+        for kind, options in (("system", []), ("user", ["--user"])):
+            directory = os.path.join(scratch, kind)
+            os.mkdir(directory)
+            for name in ("aetherd.service.in", "aetherd.socket"):
+                with open(os.path.join(source, "data/systemd", kind, name), encoding="utf-8") as f:
+                    text = f.read()
+                assert "Documentation=man:aetherd(8)\n" in text
+                # Neither program nor page nor user is installed.
+                for old, new in (("@BINDIR@/aetherd", "/bin/true"), ("Documentation=man:aetherd(8)\n", ""), ("=aether\n", "=root\n")):
+                    text = text.replace(old, new)
+                with open(os.path.join(directory, name.removesuffix(".in")), "w", encoding="utf-8") as f:
+                    f.write(text.replace("RuntimeDirectory=root", "RuntimeDirectory=aether"))
+            commands = [["verify", *options]]
+            if kind == "system":
+                commands.append(["security", "--offline=true", "--threshold=30"])
+            for command in commands:
+                for name in ("aetherd.service", "aetherd.socket") if command[0] == "verify" else ("aetherd.service",):
+                    done = subprocess.run(["systemd-analyze", *command, os.path.join(directory, name)], stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, env={**os.environ, "XDG_RUNTIME_DIR": scratch}, check=False)
+                    text = (done.stdout + done.stderr).decode()
+                    assert done.returncode == 0 and (done.stderr == b"" or command[0] == "security"), f"{command} {name}: {text[-800:]}"
+
+
 class Manager:
     """The service manager's side of sd_notify(3)."""
 
@@ -172,6 +391,11 @@ def case_service_manager():
             with contextlib.closing(Manager(name)) as manager:
                 daemon.wrapper = ["env", f"NOTIFY_SOCKET={name}"]
                 daemon.spawn()
+                assert manager.notice() == "READY=1"
+                Client(daemon.path).end()
+                daemon.process.send_signal(signal.SIGHUP)
+                lines = manager.notice().splitlines()
+                assert lines[0] == "RELOADING=1" and 0 < int(lines[1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
                 assert manager.notice() == "READY=1"
                 Client(daemon.path).end()
                 daemon.process.terminate()
@@ -524,7 +748,7 @@ def case_small_shm():
         # There is room for the ring, but not for a lane.
         subscriber = client.open(BEST_EFFORT, "large", max_message=1 << 20, capacity=64)
         assert subscriber.type == lib.OPENED, subscriber.text
-        refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 2 MiB", "/dev/shm")
+        refused(client.open(PUBLISHER, "large"), errno.ENOSPC, "'large'", "lane", "needs 8 MiB", "/dev/shm")
         assert lib.Stream(subscriber.fds[0]).joins == 0
         assert os.fstat(subscriber.fds[0]).st_size == 20480, "it still waits for a publisher"
         subscriber.close()

@@ -269,6 +269,7 @@ static void kills_at_any_moment(void) {
     AWAIT(get(&stage->witness_joined) != 0);
     for (unsigned role = 0; role < ROLES; role++)
         start_role(role);
+    AWAIT(aether_metrics_find(metrics, stage->topic, &last) == 1); /* with its first publisher */
     for (uint64_t round = 0; round < rounds; round++)
         act(&random);
     set(&stage->phase, UINT64_MAX);

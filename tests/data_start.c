@@ -51,12 +51,13 @@ static const char *const event_names[EVENTS] = {"aetherd stays", "aetherd is kil
                                                 "aetherd is stopped and started again before it",
                                                 "aetherd is killed after it"};
 
-/* Half of the smallest ring, and less than half of the smallest lane. */
+/* Messages that are published at once, if they fit: less than the smallest ring. */
 #define BURST 4u
 
 static struct shared {
     char topic[64];
     const struct shape *shape;
+    uint64_t max;       /* the topic's longest message, which may be longer than what was stated */
     uint64_t burst;     /* messages that were published at once, 0: not yet */
     uint64_t go;        /* 1: the others may be published */
     uint64_t published; /* 1: all are */
@@ -80,7 +81,8 @@ static void daemon_stop(void) {
 
 /* ---- the publisher ---- */
 
-static void publish_next(aether_publisher *pub) {
+/* False: there was no room in time. */
+static bool publish_next(aether_publisher *pub, uint64_t timeout_ns) {
     static unsigned char *data;
     const size_t max = aether_publisher_max_message(pub);
 
@@ -88,7 +90,9 @@ static void publish_next(aether_publisher *pub) {
         data = malloc(max);
     REQUIRE(data != NULL);
     const size_t len = payload_fill(data, aether_publisher_next(pub), max);
-    REQUIRE(aether_publish_wait(pub, data, len, DEADLINE_S * 1000000000ull) == 0);
+    const int rc = aether_publish_wait(pub, data, len, timeout_ns);
+    REQUIRE(rc >= 0);
+    return rc == 0;
 }
 
 static void publisher(unsigned arg) {
@@ -98,12 +102,13 @@ static void publisher(unsigned arg) {
 
     (void)arg;
     REQUIRE(aether_publisher_open(client, shared->topic, &shared->shape->config, &pub) == 0);
-    for (; n < BURST; n++)
-        publish_next(pub);
+    set(&shared->max, aether_publisher_max_message(pub));
+    while (n < BURST && publish_next(pub, 0))
+        n++;
     set(&shared->burst, n);
     AWAIT(get(&shared->go) != 0);
     for (; n < shared->shape->messages; n++)
-        publish_next(pub);
+        REQUIRE(publish_next(pub, DEADLINE_S * 1000000000ull));
     set(&shared->published, 1);
     AWAIT(get(&shared->finish) != 0);
     aether_publisher_close(pub);
@@ -130,17 +135,12 @@ static const aether_subscribe_options *options_of(unsigned i) {
     return &options;
 }
 
-static size_t max_of(const struct shape *shape) {
-    return shape->config.max_message != 0 ? shape->config.max_message : AETHER_MAX_MESSAGE_DEFAULT;
-}
-
 /* Of subscriber i, as what it must receive depends on its options and on the topic. */
 static struct test_subscriber expectations(unsigned i, bool floods) {
     const aether_subscribe_options *options = options_of(i);
     const bool evicts = shared->shape->config.slow == AETHER_SLOW_EVICT;
 
     return (struct test_subscriber){
-        .max_message = max_of(shared->shape),
         .latest = options->policy == AETHER_LATEST,
         .in_place = options->views == AETHER_VIEWS_IN_PLACE,
         .gaps_allowed = floods && options->policy == AETHER_BEST_EFFORT,
@@ -214,6 +214,8 @@ static void play(const struct shape *shape, enum event event, bool floods) {
         daemon_start();
     pid = spawn(publisher, 0);
     AWAIT(get(&shared->burst) != 0);
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        first.subscribers[i].max_message = get(&shared->max);
     if (event == AWAY)
         daemon_kill();
     if (!floods) {
@@ -327,7 +329,8 @@ static void sleeper(unsigned arg) {
         fail("style %d, options %u: %ld context switches in a second", (int)style, arg % SUBSCRIBERS, before);
     add(&shared->reached, 1);
     while (!has_reached(&subscriber, shared->shape->messages)) {
-        if (receive_some(&subscriber, arg) == 0)
+        subscriber.max_message = get(&shared->max);
+        if (subscriber.max_message == 0 || receive_some(&subscriber, arg) == 0)
             block(style, &subscriber);
     }
     check_conserved(&subscriber);

@@ -37,7 +37,8 @@ WITHOUT = {
 # Nouns that are counted, and formats in which the count is never one.
 COUNTED = r"topics|clients|subscribers|publishers|messages|grants|loans|records|descriptors|samples|mappings"
 ALWAYS_MANY = {
-    "aetherd's limit of N topics is reached: raise [limits] topics": "a limit of one topic is for tests",
+    "N messages are held: release one first": "AETHER_HOLDS_MAX",
+    "out of memory for the statements of N clients": "at least two",
     "aetherd's limit of N open publishers and subscribers is reached: raise [limits] grants": "two nouns",
     "evict_lag of N where publishers wait for slow subscribers: leave it 0, or let them evict": "N isn't their count",
     "layout has N slots of N bytes and lanes of N for messages of N bytes: damaged": "N isn't their count",

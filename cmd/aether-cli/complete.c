@@ -10,9 +10,9 @@
 #include <string.h>
 
 static const char *const kinds[] = {
-    [ARGS_FLAG] = "flag",     [ARGS_TEXT] = "text",     [ARGS_COUNT] = "count",   [ARGS_SIZE] = "size",
-    [ARGS_NUMBER] = "number", [ARGS_CHOICE] = "choice", [ARGS_LIMITS] = "limits", [ARGS_INTERVAL] = "interval",
-    [ARGS_TIMES] = "times",   [ARGS_LIST] = "list"};
+    [ARGS_FLAG] = "flag",         [ARGS_TEXT] = "text",         [ARGS_COUNT] = "count",   [ARGS_SIZE] = "size",
+    [ARGS_NUMBER] = "number",     [ARGS_DURATION] = "duration", [ARGS_CHOICE] = "choice", [ARGS_LIMITS] = "limits",
+    [ARGS_INTERVAL] = "interval", [ARGS_TIMES] = "times",       [ARGS_LIST] = "list"};
 
 static int print(struct ae_json object) {
     const struct ae_view view = out_view(&(struct out_options){.json = true});

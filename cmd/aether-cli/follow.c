@@ -157,7 +157,8 @@ int follow_open(struct follow **out, const struct args_list *words, aether_waits
     }
     rc = start(follow);
     if (rc < 0) {
-        rc = cli_error(CLI_FAILURE, "no thread to follow topics: %s", strerror(-rc));
+        rc = cli_error(CLI_FAILURE, "no thread to follow topics: %s%s", strerror(-rc),
+                       rc == -EAGAIN ? ": raise ulimit -u" : "");
         goto failed;
     }
     *out = follow;

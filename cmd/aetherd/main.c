@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "broker/broker.h"
 #include "broker/server.h"
+#include "service/activation.h"
 #include "service/service.h"
 #include <aether/connect.h>
 #include <aether/error.h>
@@ -54,7 +55,7 @@ static const struct ae_conf_key keys[] = {
 static struct ae_instance instance;
 static struct ae_broker broker;
 static struct ae_server *server;
-static int lock = -1, guard = -1; /* never closed, so that the locks are held until the process ends */
+static int lock = -1, guard = -1; /* held until the process ends */
 static bool broker_started;
 
 /* Finds the default socket. Creates its directory, which must be private, unless $AETHER_SOCKET names the socket. */
@@ -82,8 +83,10 @@ static int default_socket(char *path, size_t size) {
 }
 
 static int start(struct ae_service_run *run) {
-    int rc;
+    int rc, handed;
 
+    if ((rc = ae_activation_take(&handed)) != 0)
+        return rc;
     if (run->socket_path[0] == '\0' && (rc = default_socket(run->socket_path, sizeof run->socket_path)) != 0)
         return rc;
     if ((rc = ae_instance_init(&instance, run->socket_path, (uint32_t)geteuid())) != 0)
@@ -97,7 +100,7 @@ static int start(struct ae_service_run *run) {
         return rc == -EBUSY ? -EALREADY : rc;
     broker_started = true;
     ae_registry_set_release(&broker.registry, aether_version());
-    if ((rc = ae_server_open(&server, &broker, &run->loop)) != 0)
+    if ((rc = ae_server_open(&server, &broker, &run->loop, handed, &lock)) != 0)
         return rc;
     (void)snprintf(run->ready, sizeof run->ready, "listening at %s", instance.socket_path);
     return 0;
@@ -106,6 +109,7 @@ static int start(struct ae_service_run *run) {
 static void reload(struct ae_service_run *run) {
     (void)run;
     broker.limits.ring_bytes = limits.ring_bytes;
+    ae_server_check(server);
 }
 
 static void stop(struct ae_service_run *run) {

@@ -70,9 +70,10 @@ static void errors_of_system_calls_end_with_a_remedy(void **state) {
         int code;
         const char *remedy;
     } cases[] = {
-        {EMFILE, "raise ulimit -n"},       {ENFILE, "raise /proc/sys/fs/file-max"},    {ENOMEM, "raise ulimit -v"},
-        {ENOSPC, "free some room there"},  {EACCES, "compare it with owner and mode"}, {EPERM, "a seccomp filter"},
-        {ENOSYS, "the kernel is too old"},
+        {EMFILE, "raise ulimit -n"},      {ENFILE, "raise /proc/sys/fs/file-max"},
+        {ENOMEM, "raise ulimit -v"},      {ETOOMANYREFS, "raise ulimit -n"},
+        {ENOSPC, "free some room there"}, {EACCES, "compare it with owner and mode"},
+        {EPERM, "a seccomp filter"},      {ENOSYS, "the kernel is too old"},
     };
     char once[512], longest[512];
 

@@ -84,29 +84,46 @@ static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, ui
     return kept;
 }
 
+/* The type that the topic was created with, if it never had a publisher. Another one is of a publisher or a creation that
+ * wasn't completed. */
+static void finish_type(ae_registry_topic *topic) {
+    ae_wish *made = &topic->made;
+
+    if (made->type_name[0] == '\0') {
+        memset(made->type_name, 0, sizeof made->type_name);
+        made->type_version = made->type_size = 0;
+    }
+    topic->stated &= ~AE_STATED_TYPE;
+    memset(topic->type_name, 0, sizeof topic->type_name);
+    if (topic->created != 0 && made->type_name[0] != '\0')
+        ae_registry_set_type(topic, made->type_name, made->type_version, made->type_size, topic->creator,
+                             topic->creator_pid);
+}
+
 /*
- * An OPEN topic has no geometry and no type: what it has of them is of a publisher that wasn't admitted. A topic that was
- * created gets the shape that it had, or was about to get. Returns 1, or 0 if the topic was dropped, or -errno.
+ * What a topic has that isn't FIXED is of its creation. What else it has is of a publisher that wasn't admitted: a
+ * predecessor was killed before. An OPEN topic that was created gets the shape that it had, or was about to get. 0, or
+ * -errno.
  */
 static int finish_shape(struct ae_broker *broker, uint32_t t) {
     ae_registry_topic *topic = &broker->registry.topics[t];
 
+    if (ae_shape_of(topic->shape.v) == AE_SHAPE_FIXED)
+        return 0;
+    finish_type(topic);
     if (ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN)
-        return 1;
+        return 0;
     topic->geometry = (ae_geometry){.start_seq = topic->geometry.start_seq};
     topic->stated = 0;
-    memset(topic->type_name, 0, sizeof topic->type_name);
     if (topic->created == 0)
-        return 1;
+        return 0;
     const int rc = ae_topics_make_again(broker, topic);
-    if (rc == 0)
-        return 1;
-    if (ae_objects_error_passes(rc))
+    if (rc == 0 || ae_objects_error_passes(rc))
         return rc;
     ae_log_line(AE_LOG_WARNING, "topic '%s' was about to change, and can't be created again: %s", topic->name,
                 aether_errmsg());
     topic->created = 0;
-    return 1;
+    return 0;
 }
 
 /* 1: the topic in the record is whole, and is in *identity. 0: there is none, or it was dropped. -errno. */
@@ -138,7 +155,8 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
     ae_state_skip_id(broker, topic->topic_id);
     *identity = (struct identity){.topic_id = copy.topic_id, .record = t};
     memcpy(identity->name, copy.name, sizeof copy.name);
-    return finish_shape(broker, t);
+    const int rc = finish_shape(broker, t);
+    return rc != 0 ? rc : 1;
 }
 
 /* Returns how many topics stay, or -errno. */

@@ -214,6 +214,73 @@ static void half_a_type_is_none(void **state) {
     assert_non_null(strstr(reply.msg.u.error.text, "'whole' version 3 of any size"));
 }
 
+static ae_registry_topic *topic_named(const char *name) {
+    const uint32_t t = ae_index_topic_named(&broker.index, name);
+
+    assert_true(t != AE_NO_TOPIC);
+    return &broker.registry.topics[t];
+}
+
+static void create(const char *name, const char *type) {
+    struct ae_msg msg = {.type = AE_MSG_CREATE, .u.create = {.capacity = 16}};
+    struct ae_reply reply = {0};
+
+    (void)snprintf(msg.u.create.topic, sizeof msg.u.create.topic, "%s", name);
+    (void)snprintf(msg.u.create.type_name, sizeof msg.u.create.type_name, "%s", type);
+    ae_broker_handle(&broker, client, &msg, &reply);
+    assert_int_equal(reply.msg.type, AE_MSG_DONE);
+}
+
+/*
+ * A predecessor was killed while it changed a shape: what isn't FIXED gets back what it was created with, or was about
+ * to be created with. Nothing stays of a publisher that wasn't admitted.
+ */
+static void half_a_shape_is_completed(void **state) {
+    (void)state;
+    create("plain", "");
+    create("typed", "quote");
+    create("torn", "quote");
+    (void)open_topic(AE_ROLE_BEST_EFFORT, "waited for");
+    ae_registry_set_type(topic_named("plain"), "late", 2, 32, "publisher", 42);
+    ae_registry_set_shape(topic_named("typed"), AE_SHAPE_OPEN);
+    topic_named("typed")->geometry.log_bytes = 7;
+    ae_registry_set_shape(topic_named("torn"), AE_SHAPE_OPEN);
+    topic_named("torn")->made.type_name[0] = '\0';
+    topic_named("torn")->made.type_version = 3;
+    ae_registry_set_type(topic_named("waited for"), "late", 2, 32, "publisher", 42);
+    topic_named("waited for")->geometry.capacity = 64;
+    topic_named("waited for")->stated = AE_STATED_CAPACITY;
+    vanish();
+    start();
+    assert_int_equal(ae_shape_of(topic_named("plain")->shape.v), AE_SHAPE_MADE);
+    assert_string_equal(topic_named("plain")->type_name, "");
+    assert_int_equal(ae_shape_of(topic_named("typed")->shape.v), AE_SHAPE_MADE);
+    assert_int_equal(topic_named("typed")->geometry.capacity, 16);
+    assert_string_equal(topic_named("typed")->type_name, "quote");
+    assert_int_equal(ae_shape_of(topic_named("torn")->shape.v), AE_SHAPE_MADE);
+    assert_string_equal(topic_named("torn")->type_name, "");
+    assert_int_equal(topic_named("torn")->type_version, 0);
+    assert_int_equal(ae_shape_of(topic_named("waited for")->shape.v), AE_SHAPE_OPEN);
+    assert_int_equal(topic_named("waited for")->geometry.capacity, 0);
+    assert_int_equal(topic_named("waited for")->stated, 0);
+    assert_string_equal(topic_named("waited for")->type_name, "");
+}
+
+/* What no predecessor leaves: shapes that don't exist, a publisher of a topic without slots. */
+static void senseless_shapes_go(void **state) {
+    (void)state;
+    create("made", "");
+    topic_named("t0")->shape.v = AE_SHAPE_OPEN; /* with its publisher */
+    topic_named("t1")->shape.v = 3;
+    topic_named("made")->created = 2;
+    vanish();
+    start();
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(state_of_topic(i), AE_RECORD_FREE);
+    assert_int_equal(ae_index_topic_named(&broker.index, "made"), AE_NO_TOPIC);
+    assert_int_equal(live_grants(), 2);
+}
+
 static void sound_records_stay(void **state) {
     (void)state;
     vanish();
@@ -369,6 +436,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(subscribers_are_counted_again, setup, teardown),
         cmocka_unit_test_setup_teardown(half_admitted_publisher_is_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(half_a_type_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_a_shape_is_completed, setup, teardown),
+        cmocka_unit_test_setup_teardown(senseless_shapes_go, setup, teardown),
         cmocka_unit_test_setup_teardown(unfinished_registry_is_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(other_layout_is_left_alone, setup, teardown),
     };

@@ -5,32 +5,32 @@
 #include "base/text.h"
 #include "base/socket.h"
 #include "broker/clients.h"
+#include "broker/listener.h"
 #include "broker/look.h"
 #include "service/log.h"
 #include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 128
 #define HELLO_TIMEOUT_NS 5000000000ull
 #define FIRST_CHECK_NS 1000000ull   /* after the end of a connection */
 #define LAST_CHECK_NS 1000000000ull /* the longest time between two checks of a client without a connection */
 #define ACCEPT_PAUSE_NS 1000000000ull
+#define REFUSED_MAX 16u  /* connections of programs that were refused and haven't closed them yet */
 #define GREETING_MAX 64u /* connections that haven't said HELLO, beside those of clients */
 
 struct connection {
     struct ae_server *server;
     struct connection *next, **link; /* in server->connections */
     struct ae_source source;
-    struct ae_timer hello; /* armed until HELLO; again by each LOOK before it */
+    struct ae_timer hello; /* armed until HELLO, again by each LOOK before it, and when the connection is refused */
+    bool refused;          /* an ERROR was sent, and the peer has to close the connection */
     uint32_t pid, uid;
     uint32_t client; /* AE_NO_CLIENT before HELLO */
 };
@@ -51,59 +51,20 @@ struct ae_server {
     struct presence *presence; /* one for each record of a client */
     struct connection *connections;
     uint32_t connection_count;
-    struct ae_source listener;    /* without events while nothing can be accepted */
+    uint32_t refused_count;
+    struct ae_listener listener;  /* without events while nothing can be accepted */
     struct ae_timer accept_again; /* armed meanwhile, to try again even if no connection is closed */
 };
-
-/* ---- the socket ---- */
-
-/* Refuses to replace a file that isn't a socket: it belongs to another program, and the path may be a mistake. */
-static int check_replaceable(const char *path) {
-    struct stat st;
-
-    if (lstat(path, &st) != 0)
-        return errno == ENOENT ? 0 : ae_fail(-errno, "socket %s: %s", path, strerror(errno));
-    return S_ISSOCK(st.st_mode)
-               ? 0
-               : ae_fail(-EEXIST, "%s exists and isn't a socket: remove it, or use another path", path);
-}
-
-/* Renames the socket to its path when it listens already, so that a program that finds it can connect. */
-static int listen_at(const char *path, int *listener) {
-    struct sockaddr_un address;
-    char temporary[sizeof address.sun_path];
-    int len, rc;
-
-    if (snprintf(temporary, sizeof temporary, "%s~", path) >= (int)sizeof temporary)
-        return ae_fail(-ENAMETOOLONG, "socket path '%s' is too long: at most %u bytes", path, AE_SOCKET_PATH_MAX);
-    if ((rc = check_replaceable(path)) != 0 || (rc = check_replaceable(temporary)) != 0)
-        return rc;
-    len = ae_socket_address(&address, temporary);
-    if (len < 0)
-        return ae_fail(len, "socket path '%s' is too long", path);
-    *listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*listener < 0)
-        return ae_fail(-errno, "socket: %s", strerror(errno));
-    (void)unlink(temporary); /* no other aetherd uses it, because we hold the lock */
-    if (bind(*listener, (const struct sockaddr *)&address, (socklen_t)len) != 0 || chmod(temporary, 0600) != 0 ||
-        listen(*listener, BACKLOG) != 0 || rename(temporary, path) != 0) {
-        rc = ae_fail(-errno, "socket %s: %s", path, strerror(errno));
-        (void)unlink(temporary);
-        ae_close(listener);
-        return rc;
-    }
-    return 0;
-}
 
 /* ---- accepting ---- */
 
 static void pause_accepting(struct ae_server *s) {
-    if (ae_source_modify(&s->listener, 0) == 0)
+    if (ae_source_modify(&s->listener.socket, 0) == 0)
         ae_timer_arm(s->loop, &s->accept_again, ae_now_ns() + ACCEPT_PAUSE_NS);
 }
 
 static void resume_accepting(struct ae_server *s) {
-    if (s->listener.events == 0 && ae_source_modify(&s->listener, EPOLLIN) == 0)
+    if (s->listener.socket.events == 0 && ae_source_modify(&s->listener.socket, EPOLLIN) == 0)
         ae_timer_disarm(&s->accept_again);
 }
 
@@ -111,7 +72,7 @@ static void on_accept_again(struct ae_timer *timer) {
     struct ae_server *s = AE_CONTAINER(timer, struct ae_server, accept_again);
 
     resume_accepting(s);
-    if (s->listener.events == 0)
+    if (s->listener.socket.events == 0)
         ae_timer_arm(s->loop, timer, ae_now_ns() + ACCEPT_PAUSE_NS);
 }
 
@@ -186,6 +147,7 @@ static void free_connection(struct connection *c) {
     if (c->next != NULL)
         c->next->link = c->link;
     c->server->connection_count--;
+    c->server->refused_count -= c->refused;
     ae_timer_disarm(&c->hello);
     ae_source_remove(&c->source);
     ae_close(&c->source.fd);
@@ -193,15 +155,20 @@ static void free_connection(struct connection *c) {
     free(c);
 }
 
+/* The client has no connection any more: it may have died. */
+static void check_left(struct ae_server *s, uint32_t client) {
+    if (client == AE_NO_CLIENT)
+        return;
+    s->presence[client].connection = NULL;
+    check_client(&s->presence[client], FIRST_CHECK_NS);
+}
+
 static void close_connection(struct connection *c) {
     struct ae_server *s = c->server;
     const uint32_t client = c->client;
 
     free_connection(c);
-    if (client != AE_NO_CLIENT) {
-        s->presence[client].connection = NULL;
-        check_client(&s->presence[client], FIRST_CHECK_NS);
-    }
+    check_left(s, client);
 }
 
 static void on_process_end(struct ae_source *source, uint32_t events) {
@@ -219,7 +186,8 @@ static void on_process_end(struct ae_source *source, uint32_t events) {
 static void on_hello_timeout(struct ae_timer *timer) {
     struct connection *c = AE_CONTAINER(timer, struct connection, hello);
 
-    ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed", c->pid);
+    if (!c->refused)
+        ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed", c->pid);
     close_connection(c);
 }
 
@@ -243,14 +211,43 @@ static void greet(struct connection *c, const struct ae_msg *msg, struct ae_repl
     watch_process(p);
 }
 
-static void refuse(int fd, int code) {
+static int send_error(int fd, int code) {
     struct ae_reply reply = {0};
     uint8_t packet[AE_PACKET_MAX];
 
     ae_reply_error(&reply, code);
     const int len = ae_msg_encode(&reply.msg, packet, sizeof packet);
-    if (len > 0)
-        (void)ae_packet_send(fd, packet, (size_t)len, NULL, 0); /* the connection is closed in any case */
+    return len > 0 ? ae_packet_send(fd, packet, (size_t)len, NULL, 0) : len;
+}
+
+/*
+ * Ends a connection after an ERROR was sent. If it were closed while a packet of the peer is unread, the peer would get
+ * a reset in place of the ERROR. So the peer closes it, within a time.
+ */
+static void linger(struct connection *c) {
+    struct ae_server *s = c->server;
+    const uint32_t client = c->client;
+
+    if (s->refused_count >= REFUSED_MAX || shutdown(c->source.fd, SHUT_WR) != 0) {
+        close_connection(c);
+        return;
+    }
+    c->client = AE_NO_CLIENT;
+    c->refused = true;
+    s->refused_count++;
+    ae_timer_arm(s->loop, &c->hello, ae_now_ns() + HELLO_TIMEOUT_NS);
+    check_left(s, client);
+}
+
+/* Drops what a refused program sends. False: it has closed the connection. */
+static bool drop_packet(struct connection *c) {
+    uint8_t packet[AE_PACKET_MAX];
+    int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
+    const int len = ae_packet_receive(c->source.fd, packet, sizeof packet, fds, &fd_count);
+
+    for (int i = 0; len > 0 && i < fd_count; i++)
+        ae_close(&fds[i]);
+    return len > 0 || len == -EAGAIN || len == -EMSGSIZE || len == -ENFILE;
 }
 
 static void answer(struct connection *c, const struct ae_msg *msg, struct ae_reply *reply) {
@@ -301,8 +298,10 @@ static void log_request(const struct connection *c, const struct ae_msg *msg, co
                 reply->msg.type == AE_MSG_ERROR ? reply->msg.u.error.text : "done");
 }
 
-/* Reads one packet and answers it. False: the caller must close the connection. */
-static bool serve_packet(struct connection *c) {
+enum next { GO_ON, CLOSE, LINGER };
+
+/* Reads one packet and answers it. */
+static enum next serve_packet(struct connection *c) {
     uint8_t packet[AE_PACKET_MAX];
     int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
     struct ae_reply reply = {0};
@@ -310,9 +309,9 @@ static bool serve_packet(struct connection *c) {
     int len = ae_packet_receive(c->source.fd, packet, sizeof packet, fds, &fd_count);
 
     if (len == -EAGAIN)
-        return true;
+        return GO_ON;
     if (len <= 0)
-        return false;                  /* the end of the connection, or a packet that isn't a request */
+        return CLOSE;                  /* the end of the connection, or a packet that isn't a request */
     for (int i = 0; i < fd_count; i++) /* no request has descriptors */
         ae_close(&fds[i]);
     int rc = ae_msg_decode(&msg, packet, (size_t)len);
@@ -320,15 +319,14 @@ static bool serve_packet(struct connection *c) {
         if (rc == 0)
             rc = ae_fail(-EPROTO, "a request carries file descriptors");
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 ": %s: connection closed", c->pid, aether_errmsg());
-        refuse(c->source.fd, rc);
-        return false;
+        return send_error(c->source.fd, rc) == 0 ? LINGER : CLOSE;
     }
     /*
      * A forked child may have kept the connection of a dead process. It has no token, so a grant for it would never be
      * freed.
      */
     if (c->client != AE_NO_CLIENT && ae_clients_free_if_dead(c->server->broker, c->client))
-        return false;
+        return CLOSE;
     answer(c, &msg, &reply);
     log_request(c, &msg, &reply);
     reply.msg.request = msg.request;
@@ -338,46 +336,58 @@ static bool serve_packet(struct connection *c) {
         ae_close(&reply.fds[i]);
     if (rc == -EAGAIN)
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " doesn't read its replies: connection closed", c->pid);
-    return rc == 0 && (c->client != AE_NO_CLIENT || msg.type == AE_MSG_LOOK);
+    if (rc != 0)
+        return CLOSE;
+    return c->client != AE_NO_CLIENT || msg.type == AE_MSG_LOOK ? GO_ON : LINGER;
 }
 
 static void on_packet(struct ae_source *source, uint32_t events) {
     struct connection *c = AE_CONTAINER(source, struct connection, source);
 
     (void)events; /* the read finds out whether it is data, the end or an error */
-    if (!serve_packet(c))
+    if (c->refused) {
+        if (!drop_packet(c))
+            free_connection(c);
+        return;
+    }
+    const enum next next = serve_packet(c);
+    if (next == LINGER)
+        linger(c);
+    else if (next == CLOSE)
         close_connection(c);
 }
 
 /* ---- new connections ---- */
 
-static int add_connection(struct ae_server *s, int fd) {
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-    struct connection *c;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-        return ae_fail(-errno, "peer's identity: %s", strerror(errno));
-    if (peer.uid != s->broker->instance.uid && peer.uid != 0)
+/* May the program connect? 0, or -errno with a text. */
+static int admit(const struct ae_server *s, const struct ucred *peer) {
+    if (peer->uid != s->broker->instance.uid && peer->uid != 0)
         return ae_fail(-EACCES,
                        "aetherd at %s belongs to uid %u; this program is uid %u: it serves its own uid and root",
-                       s->broker->instance.socket_path, (unsigned)s->broker->instance.uid, (unsigned)peer.uid);
-    if (s->connection_count >= s->broker->registry.clients_max + GREETING_MAX)
+                       s->broker->instance.socket_path, (unsigned)s->broker->instance.uid, (unsigned)peer->uid);
+    if (s->connection_count - s->refused_count >= s->broker->registry.clients_max + GREETING_MAX)
         return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " client%s is reached: raise [limits] clients",
                        s->broker->registry.clients_max, ae_plural(s->broker->registry.clients_max, "", "s"));
-    c = calloc(1, sizeof *c);
-    if (c == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+    return 0;
+}
+
+/* NULL with a text: no memory is left. */
+static struct connection *add_connection(struct ae_server *s, int fd, const struct ucred *peer) {
+    struct connection *c = calloc(1, sizeof *c);
+
+    if (c == NULL) {
+        (void)ae_fail(-ENOMEM, "out of memory");
+        return NULL;
+    }
     *c = (struct connection){.server = s,
                              .source = {.fn = on_packet, .fd = fd, .events = EPOLLIN},
                              .hello = {.fn = on_hello_timeout},
-                             .pid = (uint32_t)peer.pid,
-                             .uid = peer.uid,
+                             .pid = (uint32_t)peer->pid,
+                             .uid = peer->uid,
                              .client = AE_NO_CLIENT};
-    const int rc = ae_source_add(s->loop, &c->source);
-    if (rc != 0) {
+    if (ae_source_add(s->loop, &c->source) != 0) {
         free(c);
-        return rc;
+        return NULL;
     }
     ae_timer_arm(s->loop, &c->hello, ae_now_ns() + HELLO_TIMEOUT_NS);
     c->next = s->connections;
@@ -386,32 +396,58 @@ static int add_connection(struct ae_server *s, int fd) {
         c->next->link = &c->next;
     s->connections = c;
     s->connection_count++;
-    return 0;
+    return c;
+}
+
+static void log_accept_error(int code) {
+    struct rlimit limit = {0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    if (code == EMFILE)
+        ae_log_line(AE_LOG_WARNING,
+                    "no connection can be accepted now: aetherd has its limit of %" PRIu64
+                    " open files: raise ulimit -Hn or LimitNOFILE=",
+                    (uint64_t)limit.rlim_cur);
+    else
+        ae_log_line(AE_LOG_WARNING, "no connection can be accepted now: %s%s", strerror(code),
+                    code == ENFILE ? ": the machine has no descriptor left: sysctl fs.file-max" : "");
 }
 
 static void on_connect(struct ae_source *source, uint32_t events) {
-    struct ae_server *s = AE_CONTAINER(source, struct ae_server, listener);
+    struct ae_server *s = AE_CONTAINER(source, struct ae_server, listener.socket);
     int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct connection *c = NULL;
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    int rc;
 
     (void)events;
     if (fd < 0) {
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-            ae_log_line(AE_LOG_WARNING, "no connection can be accepted now: %s", strerror(errno));
+            log_accept_error(errno);
             pause_accepting(s); /* otherwise epoll would report the waiting connection again and again */
         }
         return;
     }
-    const int rc = add_connection(s, fd);
-    if (rc != 0) {
-        ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
-        refuse(fd, rc);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        rc = ae_fail(-errno, "peer's identity: %s", strerror(errno));
+    else
+        rc = admit(s, &peer);
+    if ((rc == 0 || s->refused_count < REFUSED_MAX) && (c = add_connection(s, fd, &peer)) == NULL)
+        rc = -ENOMEM;
+    if (rc == 0)
+        return;
+    ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
+    (void)send_error(fd, rc);
+    if (c != NULL)
+        linger(c);
+    else
         ae_close(&fd);
-    }
 }
 
 /* ---- start and stop ---- */
 
-int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct ae_loop *loop) {
+int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct ae_loop *loop, int handed, int *lock) {
     const uint32_t clients = broker->registry.clients_max;
     struct ae_server *s = calloc(1, sizeof *s);
     int rc;
@@ -421,7 +457,6 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
     *s = (struct ae_server){.broker = broker,
                             .loop = loop,
                             .presence = calloc(clients, sizeof *s->presence),
-                            .listener = {.fn = on_connect, .fd = -1, .events = EPOLLIN},
                             .accept_again = {.fn = on_accept_again}};
     if (s->presence == NULL) {
         free(s);
@@ -430,8 +465,8 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
     for (uint32_t i = 0; i < clients; i++)
         s->presence[i] = (struct presence){
             .server = s, .process = {.fn = on_process_end, .fd = -1, .events = EPOLLIN}, .check = {.fn = on_check}};
-    if ((rc = listen_at(broker->instance.socket_path, &s->listener.fd)) != 0 ||
-        (rc = ae_source_add(loop, &s->listener)) != 0) {
+    rc = ae_listener_open(&s->listener, &broker->instance, loop, handed, lock, on_connect);
+    if (rc != 0) {
         ae_server_close(s);
         return rc;
     }
@@ -441,9 +476,11 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
     return 0;
 }
 
+void ae_server_check(struct ae_server *s) {
+    ae_listener_check(&s->listener);
+}
+
 void ae_server_close(struct ae_server *s) {
-    if (s->listener.fd >= 0)
-        (void)unlink(s->broker->instance.socket_path);
     for (struct connection *c = s->connections, *next; c != NULL; c = next) {
         next = c->next;
         free_connection(c);
@@ -451,8 +488,7 @@ void ae_server_close(struct ae_server *s) {
     for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
         reset_presence(&s->presence[i]);
     ae_timer_disarm(&s->accept_again);
-    ae_source_remove(&s->listener);
-    ae_close(&s->listener.fd);
+    ae_listener_close(&s->listener);
     free(s->presence);
     free(s);
 }

@@ -75,8 +75,8 @@ static int create_open(struct ae_broker *broker, const char *name, uint64_t star
     const uint32_t t = ae_index_free_topic(&broker->index);
 
     if (t == AE_NO_TOPIC)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topics is reached: raise [limits] topics",
-                       registry->topics_max);
+        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topic%s is reached: raise [limits] topics",
+                       registry->topics_max, ae_plural(registry->topics_max, "", "s"));
     ae_registry_topic *record = &registry->topics[t];
     ae_record_begin(&record->state);
     fill_record(broker, name, start_seq, made, record);
@@ -246,8 +246,8 @@ static void remedy_text(const struct ae_broker *broker, const ae_registry_topic 
         memcpy(name, topic->name, topic->name_len + 1);
     users_text(broker, index_of(broker, topic), users);
     if (users[0] != '\0')
-        (void)snprintf(text, REMEDY_SIZE, "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s",
-                       users, name);
+        (void)snprintf(text, REMEDY_SIZE,
+                       "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s", users, name);
     else
         (void)snprintf(text, REMEDY_SIZE, "open it as it is, or remove it first: aether-cli topic rm %s", name);
 }
@@ -406,14 +406,25 @@ static void log_shape(const struct ae_plan *plan, uint64_t before) {
                 geometry->slot_size, ae_text_size(size, geometry->lanes_off + AE_PAGE + AE_NOTES_BYTES));
 }
 
-/* Everything but shape and type. The record says OPEN, so no process takes the geometry for valid. */
+/* Copies bytes [from, to) of a record. */
+static void store_part(ae_registry_topic *topic, const ae_registry_topic *new, size_t from, size_t to) {
+    ae_copy_in((unsigned char *)topic + from, (const unsigned char *)new + from, to - from);
+}
+
+/*
+ * Everything but shape and type. If the geometry changes, the record says OPEN, so no process takes it for valid. A
+ * successor may find any part of `made` stored. Each value that is in it was stated; the first bytes of the type's name
+ * are stored last, because without them there is no type.
+ */
 static void store_record(const struct ae_plan *plan) {
+    const size_t made = offsetof(ae_registry_topic, made), type = made + offsetof(ae_wish, type_name);
     ae_registry_topic *topic = plan->topic, new = *topic;
-    unsigned char *to = (unsigned char *)topic;
-    const unsigned char *from = (const unsigned char *)&new;
+    uint64_t first;
 
     new.geometry = plan->geometry;
     new.stated = ae_shape_stated(&plan->own) & ~AE_STATED_TYPE;
+    if (topic->type_name[0] != '\0')
+        new.stated |= AE_STATED_TYPE;
     new.preset = plan->own.preset;
     new.maker_pid = plan->client->pid;
     memset(new.maker, 0, sizeof new.maker);
@@ -424,14 +435,14 @@ static void store_record(const struct ae_plan *plan) {
         new.creator_pid = new.maker_pid;
         memcpy(new.creator, new.maker, sizeof new.creator);
     }
-    ae_copy_in(to + offsetof(ae_registry_topic, geometry), from + offsetof(ae_registry_topic, geometry),
-               offsetof(ae_registry_topic, shape) - offsetof(ae_registry_topic, geometry));
-    ae_copy_in(to + offsetof(ae_registry_topic, maker_pid), from + offsetof(ae_registry_topic, maker_pid),
-               offsetof(ae_registry_topic, name) - offsetof(ae_registry_topic, maker_pid));
-    ae_copy_in(to + offsetof(ae_registry_topic, maker), from + offsetof(ae_registry_topic, maker),
-               offsetof(ae_registry_topic, type_maker) - offsetof(ae_registry_topic, maker));
-    ae_copy_in(to + offsetof(ae_registry_topic, made), from + offsetof(ae_registry_topic, made),
-               sizeof new - offsetof(ae_registry_topic, made));
+    store_part(topic, &new, offsetof(ae_registry_topic, geometry), offsetof(ae_registry_topic, shape));
+    store_part(topic, &new, offsetof(ae_registry_topic, maker_pid), offsetof(ae_registry_topic, name));
+    store_part(topic, &new, offsetof(ae_registry_topic, maker), offsetof(ae_registry_topic, type_maker));
+    store_part(topic, &new, offsetof(ae_registry_topic, creator), sizeof new);
+    store_part(topic, &new, made, type);
+    store_part(topic, &new, type + sizeof first, made + sizeof new.made);
+    memcpy(&first, new.made.type_name, sizeof first);
+    ae_store_release((ae_u64 *)(void *)topic->made.type_name, first);
 }
 
 static void store_type(const struct ae_broker *broker, const struct ae_plan *plan) {
@@ -452,7 +463,9 @@ void ae_topics_commit(const struct ae_broker *broker, const struct ae_plan *plan
     const uint64_t before = shape_of(topic);
 
     if (plan->changes) {
-        ae_registry_set_shape(topic, AE_SHAPE_OPEN);
+        /* A topic that keeps its geometry needn't be gone for readers meanwhile. */
+        if (before == AE_SHAPE_OPEN || memcmp(&topic->geometry, &plan->geometry, sizeof plan->geometry) != 0)
+            ae_registry_set_shape(topic, AE_SHAPE_OPEN);
         store_record(plan);
         ae_objects_trim(broker, topic, plan->geometry.log_bytes, fd);
         ae_topic_set_geometry(log, &plan->geometry);

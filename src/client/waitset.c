@@ -578,7 +578,8 @@ AE_EXPORT int aether_waitset_fd(aether_waitset *set) {
     pthread_mutex_unlock(&set->lock);
     if (rc != 0) {
         ae_close(&fd);
-        return leave(set, ae_fail(rc, "thread of a waitset: %s", strerror(-rc)));
+        return leave(set,
+                     ae_fail(rc, "thread of a waitset: %s%s", strerror(-rc), rc == -EAGAIN ? ": raise ulimit -u" : ""));
     }
     return leave(set, fd);
 }

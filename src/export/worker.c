@@ -95,7 +95,7 @@ int ae_worker_open(struct ae_worker **worker, const struct ae_reader_options *op
         *worker = w;
         return 0;
     }
-    (void)ae_fail(rc, "the reader's thread: %s", strerror(-rc));
+    (void)ae_fail(rc, "the reader's thread: %s%s", strerror(-rc), rc == -EAGAIN ? ": raise ulimit -u" : "");
     (void)pthread_cond_destroy(&w->changed);
     (void)pthread_mutex_destroy(&w->mutex);
     ae_reader_close(w->reader);

@@ -29,10 +29,4 @@ int ae_geometry_make(ae_geometry *geometry, const aether_topic_config *config);
  */
 int ae_geometry_check(const ae_geometry *geometry);
 
-/*
- * Returns 0 if the topic has every value that config sets, of a max_message above 4088 at least that. -EEXIST with a text that names both values if one differs.
- * -EINVAL with a text for an unknown preset, choice of publishers or slow policy.
- */
-int ae_geometry_match(const ae_geometry *geometry, const aether_topic_config *config, const char *topic);
-
 #endif

@@ -149,7 +149,6 @@ static void every_inline_max(void **state) {
 
             everything_lies_inside(&g);
             assert_true(ae_inline_max(&g) >= inline_max && ae_inline_max(&g) < inline_max + 16);
-            assert_int_equal(ae_geometry_match(&g, &config, "t"), 0);
             if (g.lane_bytes != 0)
                 assert_int_equal(g.slot_size,
                                  inline_max <= 16 ? AE_SLOT_LANE_MIN : (AE_SLOT_HEADER + inline_max + 7) / 8 * 8);
@@ -305,85 +304,6 @@ static void damage_is_noticed(void **state) {
     }
 }
 
-static void mismatched(const ae_geometry *g, const aether_topic_config *config, const char *has, const char *wanted) {
-    assert_int_equal(ae_geometry_match(g, config, "t/x"), -EEXIST);
-    assert_non_null(strstr(aether_errmsg(), "t/x"));
-    assert_non_null(strstr(aether_errmsg(), has));
-    assert_non_null(strstr(aether_errmsg(), wanted));
-}
-
-static void mismatch_names_both(void **state) {
-    const aether_topic_config config = {.max_message = 100, .capacity = 64, .start_seq = 5};
-    const ae_geometry g = made(&config);
-
-    (void)state;
-    assert_int_equal(ae_geometry_match(&g, &config, "t"), 0);
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){0}, "t"), 0);
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.inline_max = 100}, "t"), 0);
-    mismatched(&g, &(aether_topic_config){.max_message = 104}, "max_message 100", "not 104");
-    mismatched(&g, &(aether_topic_config){.inline_max = 101}, "inline_max 100", "not 101");
-    mismatched(&g, &(aether_topic_config){.inline_max = 50}, "inline_max 100", "not 50");
-    mismatched(&g, &(aether_topic_config){.capacity = 128}, "capacity 64", "not 128");
-    mismatched(&g, &(aether_topic_config){.start_seq = 6}, "start_seq 5", "not 6");
-    mismatched(&g, &(aether_topic_config){.lane_bytes = 8192}, "without lanes", "lane_bytes 8192");
-    mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_EVICT}, "wait", "not evict");
-    mismatched(&g, &(aether_topic_config){.publishers = AETHER_PUBLISHERS_EXCLUSIVE}, "shared", "not exclusive");
-    mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_DEFAULT}, "capacity 64",
-               "not 8192 of preset default");
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.preset = AETHER_PRESET_SMALL}, "t"), 0);
-    mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT}, "capacity 64",
-               "not 65536 of preset throughput");
-    mismatched(&g, &(aether_topic_config){.latency = AETHER_LATENCY_ALL}, "latency sampled", "not all");
-    mismatched(&g, &(aether_topic_config){.latency = AETHER_LATENCY_OFF}, "latency sampled", "not off");
-    assert_int_equal(ae_geometry_match(&g,
-                                       &(aether_topic_config){.publishers = AETHER_PUBLISHERS_SHARED,
-                                                              .slow = AETHER_SLOW_WAIT,
-                                                              .latency = AETHER_LATENCY_SAMPLED},
-                                       "t"),
-                     0);
-    const ae_geometry off = made(&(aether_topic_config){.latency = AETHER_LATENCY_OFF});
-    assert_int_equal(ae_geometry_match(&off, &(aether_topic_config){0}, "t"), 0);
-    mismatched(&off, &(aether_topic_config){.latency = AETHER_LATENCY_ALL}, "latency off", "not all");
-    mismatched(&off, &(aether_topic_config){.latency = AETHER_LATENCY_SAMPLED}, "latency off", "not sampled");
-    const ae_geometry exclusive = made(&(aether_topic_config){.publishers = AETHER_PUBLISHERS_EXCLUSIVE});
-    mismatched(&exclusive, &(aether_topic_config){.publishers = AETHER_PUBLISHERS_SHARED}, "exclusive", "not shared");
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.preset = (aether_preset)9}, "t"), -EINVAL);
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.slow = (aether_slow)9}, "t"), -EINVAL);
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.latency = (aether_latency_mode)9}, "t"), -EINVAL);
-    assert_int_equal(ae_geometry_match(&g, &(aether_topic_config){.evict_lag = 64}, "t"), -EINVAL);
-}
-
-static void mismatch_of_lanes_and_eviction(void **state) {
-    const aether_topic_config config = {.max_message = 1 << 20,
-                                        .inline_max = 50,
-                                        .capacity = 64,
-                                        .lane_bytes = 4 << 20,
-                                        .slow = AETHER_SLOW_EVICT,
-                                        .evict_lag = 40};
-    const aether_topic_config as_is[] = {{.max_message = 1 << 20},
-                                         {.inline_max = 49},
-                                         {.inline_max = 56},
-                                         {.capacity = 64},
-                                         {.lane_bytes = 4 << 20},
-                                         {.slow = AETHER_SLOW_EVICT},
-                                         {.slow = AETHER_SLOW_EVICT, .evict_lag = 40}};
-    const ae_geometry g = made(&config);
-
-    (void)state;
-    for (size_t i = 0; i < sizeof as_is / sizeof as_is[0]; i++)
-        assert_int_equal(ae_geometry_match(&g, &as_is[i], "t"), 0);
-    mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_WAIT}, "evict", "not wait");
-    mismatched(&g, &(aether_topic_config){.inline_max = 48}, "inline_max 56", "not 48");
-    mismatched(&g, &(aether_topic_config){.inline_max = 57}, "inline_max 56", "not 57");
-    mismatched(&g, &(aether_topic_config){.inline_max = 9999}, "inline_max 56", "not 9999");
-    mismatched(&g, &(aether_topic_config){.lane_bytes = 8 << 20}, "lane_bytes 4194304", "not 8388608");
-    mismatched(&g, &(aether_topic_config){.slow = AETHER_SLOW_EVICT, .evict_lag = 41}, "evict_lag 40", "not 41");
-    mismatched(&g, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT, .capacity = 64}, "lane_bytes 4194304",
-               "not 8388608 of preset throughput");
-    const ae_geometry large = made(&(aether_topic_config){.max_message = 1 << 20, .preset = AETHER_PRESET_THROUGHPUT});
-    assert_int_equal(ae_geometry_match(&large, &(aether_topic_config){.preset = AETHER_PRESET_THROUGHPUT}, "t"), 0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_and_presets),
@@ -397,8 +317,6 @@ int main(void) {
         cmocka_unit_test(latency),
         cmocka_unit_test(wrong_configurations_are_refused),
         cmocka_unit_test(damage_is_noticed),
-        cmocka_unit_test(mismatch_names_both),
-        cmocka_unit_test(mismatch_of_lanes_and_eviction),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,11 +228,18 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
     ae_stats_open_subscriber(s);
 }
 
+/*
+ * The only slot of a subscriber that waits; it never holds a message. A poll that began before the shape was taken works
+ * with a copy of the handle, and so finds nothing here and asks aether_receive() for each message.
+ */
+static const ae_u64 no_slot;
+
 void ae_subscriber_init_waiting(struct ae_subscriber *s, uint64_t start_seq, uint32_t record, const ae_log *log,
                                 ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
                                 ae_stats_record *stats, const ae_u64 *shape, int (*attach)(struct ae_subscriber *s)) {
     set_grant(s, record, log, cursors, notes, options, stats);
     s->geometry.start_seq = start_seq;
+    s->hot.slots = (const unsigned char *)&no_slot;
     s->hot.next = s->joined = s->protected_seq = start_seq;
     s->hot.cursor_stored = start_seq; /* by aetherd */
     if (cursors != NULL)

@@ -383,11 +383,8 @@ AE_EXPORT int aether_detail_receive(aether_subscriber *handle, aether_message *m
     struct ae_subscriber *s = ae_subscriber_of(handle);
     int rc;
 
-    if (AE_UNLIKELY(ae_subscriber_waits(s))) {
-        /* 0 also with the shape: aether_poll() has copied the handle's fields, and returns if this call returns 0. */
-        rc = s->attach(s);
-        return rc < 0 ? rc : 0;
-    }
+    if (AE_UNLIKELY(ae_subscriber_waits(s)) && (rc = s->attach(s)) <= 0)
+        return rc;
     if (s->policy == AETHER_LATEST)
         return receive_latest(s, message);
     finish_catch_up(s);

@@ -196,8 +196,6 @@ static void nothing_is_missed(void **state) {
         expect_nothing(&kind);
         fix_shape();
         assert_int_equal(aether_subscriber_stream(test.subscriber.handle), AETHER_STREAM_OPEN);
-        if (n % 3 != 2) /* a call that receives one by one takes the shape and then returns 0 */
-            assert_int_equal(receive_all(n), 0);
         assert_int_equal(receive_all(n), published);
         assert_false(ae_subscriber_waits(&test.subscriber.sub));
         aether_subscriber_get_stats(test.subscriber.handle, &stats);

@@ -218,19 +218,43 @@ static int take_lock(const struct ae_instance *instance, const char *path, int f
                          errno == ENOLCK ? ": the file system has no locks: use a socket in another directory" : "");
 }
 
-int ae_instance_lock(const struct ae_instance *instance, int *lock) {
-    int guarded, rc;
+/* Opens and locks the lock file, and makes it if it is missing. */
+static int lock_file(const struct ae_instance *instance, int *lock) {
+    int rc;
 
     *lock = open(instance->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (*lock < 0)
         return ae_fail(-errno, "lock file %s: %s", instance->lock_path, strerror(errno));
     rc = take_lock(instance, instance->lock_path, *lock);
-    if (rc == 0 && (guarded = open_guarded(instance)) >= 0) {
-        ae_close(&guarded);
-        rc = fail_running(instance);
-    }
     if (rc != 0)
         ae_close(lock);
+    return rc;
+}
+
+int ae_instance_lock(const struct ae_instance *instance, int *lock) {
+    int rc = lock_file(instance, lock);
+    int guarded;
+
+    if (rc == 0 && (guarded = open_guarded(instance)) >= 0) {
+        ae_close(&guarded);
+        ae_close(lock);
+        rc = fail_running(instance);
+    }
+    return rc;
+}
+
+int ae_instance_lock_again(const struct ae_instance *instance, int *lock) {
+    struct stat held, there;
+    int again, rc;
+
+    if (fstat(*lock, &held) == 0 && lstat(instance->lock_path, &there) == 0 && held.st_dev == there.st_dev &&
+        held.st_ino == there.st_ino)
+        return 0;
+    rc = lock_file(instance, &again);
+    if (rc == 0) {
+        ae_close(lock);
+        *lock = again;
+    }
     return rc;
 }
 

@@ -43,6 +43,12 @@ void ae_name_totals(const struct ae_instance *instance, char name[AE_OBJECT_NAME
 int ae_instance_lock(const struct ae_instance *instance, int *lock);
 
 /*
+ * aetherd, which holds both locks: makes the lock file again if it was removed, and locks it. *lock is then another
+ * descriptor. Does nothing if the file is there. Doesn't block. -errno with a text.
+ */
+int ae_instance_lock_again(const struct ae_instance *instance, int *lock);
+
+/*
  * aetherd, when it has a registry: takes a lock on that, too, which holds when somebody removes the lock file. *guard
  * is the fd that holds it. Doesn't block. Errors: as ae_instance_lock().
  */

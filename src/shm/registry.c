@@ -15,6 +15,7 @@
 
 #define STATE_MASK 0xffull
 #define GENERATION_ONE 0x100ull
+#define CHANGE_TRIES 100u /* some 10 us: longer than aetherd takes, if nothing interrupts it */
 
 uint64_t ae_registry_bytes(uint32_t topics_max, uint32_t clients_max, uint32_t grants_max) {
     const uint64_t bytes = sizeof(ae_registry_header) + (uint64_t)topics_max * sizeof(ae_registry_topic) +
@@ -243,10 +244,7 @@ static void drop_incomplete(ae_registry_topic *copy, uint64_t shape, bool typed)
     memset(copy->type_maker, 0, sizeof copy->type_maker);
 }
 
-int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy) {
-    if (i >= registry->topics_max)
-        return 0;
-    const ae_registry_topic *record = &registry->topics[i];
+static int read_topic(const ae_registry_topic *record, ae_registry_topic *copy) {
     const uint64_t state = ae_load_acquire(&record->state);
     /* G10 acquire, pairs G9: with the shape comes the geometry. */
     const uint64_t shape = ae_load_acquire(&record->shape);
@@ -272,6 +270,18 @@ int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_re
     copy->creator[sizeof copy->creator - 1] = '\0';
     ae_text_clean(copy->type_name);
     return 1;
+}
+
+int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy) {
+    int rc = 0;
+
+    /* A topic that was created isn't OPEN but for the moment in which its shape changes. */
+    for (unsigned tries = 0; i < registry->topics_max && tries < CHANGE_TRIES; tries++) {
+        rc = read_topic(&registry->topics[i], copy);
+        if (rc == 0 || copy->created == 0 || ae_shape_of(copy->shape.v) != AE_SHAPE_OPEN)
+            break;
+    }
+    return rc;
 }
 
 int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_registry_client *copy) {

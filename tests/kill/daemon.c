@@ -75,6 +75,13 @@ struct subscriber *grant_subscriber_at(uint32_t record, const aether_subscribe_o
     return subscriber;
 }
 
+struct subscriber *grant_waiting(const aether_subscribe_options *options) {
+    struct subscriber *subscriber = grant_subscriber(options);
+
+    subscriber->waits = true;
+    return subscriber;
+}
+
 /* ---- the steps, or broken copies of them ---- */
 
 static void admit_publisher_badly(uint32_t record) {
@@ -158,6 +165,8 @@ void perform_daemons(const struct call *call) {
 
     switch (call->verb) {
     case ADMIT_PUBLISHER:
+        /* G9 release: the shape, which here never was another one, comes with the topic's first publisher. */
+        ae_store_release(&world.shape, AE_SHAPE_FIXED);
         if (broken == BROKEN_KEEP_UNFENCED || broken == BROKEN_KEEP_DIED || broken == BROKEN_RESET_DIED)
             admit_publisher_badly(publisher);
         else
@@ -174,6 +183,8 @@ void perform_daemons(const struct call *call) {
             admit_subscriber_badly(subscriber);
         else
             ae_topic_admit_subscriber(world.log, world.cursors, subscriber);
+        if (call->subscriber->waits && broken != BROKEN_NO_HOLD)
+            ae_topic_hold_for_subscriber(world.cursors, subscriber);
         break;
     case RETIRE_SUBSCRIBER:
         if (broken != BROKEN_KEEP_CURSOR)
@@ -229,8 +240,9 @@ static void subscriber_admitted(const struct call *call) {
     const uint32_t record = call->subscriber->record;
     const uint64_t cursor = ae_load_acquire(&world.cursors->records[record].cursor);
 
-    if (is_active(call->subscriber))
-        wrong("subscriber %u was admitted, and holds publishers back before it has joined", record);
+    if (is_active(call->subscriber) != (call->subscriber->waits && world.broken != BROKEN_NO_HOLD))
+        wrong("subscriber %u was admitted, and its bit says that publishers %s", record,
+              is_active(call->subscriber) ? "wait for it before it has joined" : "don't wait for it");
     if (ae_load_acquire(&world.log->evict[record]) != ae_evict_next(call->evict_before))
         wrong("subscriber %u was admitted: its eviction word went from %#llx to %#llx", record,
               (unsigned long long)call->evict_before, (unsigned long long)ae_load_acquire(&world.log->evict[record]));
@@ -293,7 +305,7 @@ void daemon_dies(struct call *call) {
     }
     /*
      * No grant is recorded yet, so the record is free. If the last holder still held publishers back, its own grant is
-     * still there, and is retired first.
+     * still there, and is retired first. A subscriber that waits holds publishers back only after its grant is recorded.
      */
     if (call->verb == ADMIT_SUBSCRIBER)
         subscriber->life =
@@ -324,16 +336,22 @@ struct publisher *admit_publisher(uint32_t record) {
     return publisher;
 }
 
-struct subscriber *admit_subscriber(const aether_subscribe_options *options) {
-    struct subscriber *subscriber = grant_subscriber(options);
-
-    if (options->policy == AETHER_RELIABLE) {
+static struct subscriber *admit_now(struct subscriber *subscriber) {
+    if (subscriber->options.policy == AETHER_RELIABLE) {
         struct call *call = whole(ADMIT_SUBSCRIBER, NULL, subscriber);
         perform_daemons(call);
         subscriber_admitted(call);
     }
     subscriber->life = ALIVE;
     return subscriber;
+}
+
+struct subscriber *admit_subscriber(const aether_subscribe_options *options) {
+    return admit_now(grant_subscriber(options));
+}
+
+struct subscriber *admit_waiting(const aether_subscribe_options *options) {
+    return admit_now(grant_waiting(options));
 }
 
 void retire_publisher(struct publisher *publisher) {

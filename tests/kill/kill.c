@@ -191,6 +191,8 @@ static const struct {
     {"reset-died", "deaths that are forgotten while others publish", BROKEN_RESET_DIED, "dead", "admit-publisher"},
     {"keep-unfenced", "a bit of the last holder in `unfenced`", BROKEN_KEEP_UNFENCED, "fill", "admit-publisher"},
     {"keep-bit", "a bit of the last holder in `active`", BROKEN_KEEP_BIT, "fill", "admit-subscriber"},
+    {"no-hold", "publishers that don't wait for a subscriber that came before them", BROKEN_NO_HOLD, "waiting",
+     "publish"},
     {"one-copy", "a publisher's figures that are stored in place", BROKEN_ONE_COPY, "stopped", "publish"},
     {"one-copy", "a subscriber's figures that are stored in place", BROKEN_ONE_COPY, "fill", "receive-best-effort"},
     {"late-figures", "figures that are stored after the intent", BROKEN_LATE_FIGURES, "stopped", "publish"},

@@ -322,10 +322,21 @@ static void check_end_of_stream(void) {
     }
 }
 
+/* Those that wait for the topic's shape, and whose join hasn't begun, join now. */
+static void join_those_granted(void) {
+    struct subscriber *subscriber;
+
+    while ((subscriber = granted_subscriber()) != NULL) {
+        subscriber->life = ALIVE;
+        join_subscriber_now(subscriber);
+    }
+}
+
 void oracle(bool kill) {
     if (kill && peer_stopped(world.peers[0]))
         peer_dies(world.peers[0]);
     check_ring();
+    join_those_granted();
     if (one_in(2) && !daemon_stopped())
         (void)open_subscriber(AETHER_RELIABLE, one_in(2) ? AETHER_FROM_NEW : AETHER_FROM_OLDEST);
     if (one_in(2))

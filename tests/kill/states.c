@@ -671,6 +671,52 @@ static struct publisher *subscriber_sleeps(void) {
     return me;
 }
 
+/* ---- subscribers that came before the first publisher ---- */
+
+/* One has joined, is stopped in its join, or has its grant and hasn't begun to join. */
+static void wait_for_publisher(const aether_subscribe_options *options) {
+    struct subscriber *subscriber = admit_waiting(options);
+    struct peer *peer;
+
+    if (one_in(3) && world.peer_count < PEERS_MAX - 1) {
+        peer = new_peer();
+        peer->call.verb = JOIN_SUBSCRIBER;
+        peer->call.subscriber = subscriber;
+        (void)stop_anywhere(peer);
+    } else if (one_in(3)) {
+        subscriber->life = GRANTED; /* see join_those_granted() */
+    } else {
+        join_subscriber_now(subscriber);
+    }
+}
+
+/* The publisher is there, and may have published. The subscribers haven't received anything, or one is about to. */
+static struct publisher *waiting(void) {
+    const uint64_t n = 1 + any_of(3);
+    struct publisher *me;
+
+    for (uint64_t i = 0; i < n; i++) {
+        const aether_subscribe_options options = {
+            .policy = i == 0 || one_in(2) ? AETHER_RELIABLE : (aether_policy)any_of(3),
+            .from = (aether_from)any_of(3),
+        };
+        wait_for_publisher(&options);
+    }
+    me = open_publisher();
+    if (one_in(3))
+        (void)open_publisher();
+    if (!one_in(3))
+        fill(me, any_of(CAPACITY + 2));
+    if (world.subscribers[0].life == ALIVE && one_in(3) && world.peer_count < PEERS_MAX) {
+        struct peer *peer = new_peer();
+        peer->call.verb = one_in(2) ? RECEIVE : RECEIVE_BATCH;
+        peer->call.subscriber = &world.subscribers[0];
+        peer->call.count = 3;
+        (void)stop_anywhere(peer);
+    }
+    return me;
+}
+
 const struct state states[] = {
     {"fill", "empty", 0, empty},
     {"fill", "half-full", 0, half_full},
@@ -717,5 +763,9 @@ const struct state states[] = {
     {"kinds", "unbiased", UNBIASED, never_biased},
     {"kinds", "exclusive", EXCLUSIVE, exclusive},
     {"kinds", "subscriber-sleeps", 0, subscriber_sleeps},
+    {"waiting", "waiting", 0, waiting},
+    {"waiting", "waiting-with-lanes", LANES, waiting},
+    {"waiting", "waiting-where-evicted", EVICTS, waiting},
+    {"waiting", "waiting-at-64-bits", AT_64, waiting},
 };
 const unsigned state_count = sizeof states / sizeof states[0];

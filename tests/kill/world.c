@@ -80,6 +80,7 @@ void world_make(const aether_topic_config *config) {
     world.clock_ns = 1ull << 40;
     world.tick = world.top = world.aborted = world.died = world.deaths = 0;
     world.publisher_count = world.subscriber_count = world.peer_count = 0;
+    ae_store_release(&world.shape, AE_SHAPE_OPEN);
     (void)new_peer(); /* peer 0, which is stepped */
     if (ae_geometry_make(&world.geometry, config) != 0)
         wrong("geometry: %s", aether_errmsg());
@@ -369,7 +370,10 @@ void call_begin(struct call *call) {
     }
     if (call->verb == RECEIVE || call->verb == RECEIVE_BATCH)
         call->subscriber->inflight = call->count;
-    if (call->verb == JOIN_SUBSCRIBER) {
+    if (call->verb == JOIN_SUBSCRIBER && call->subscriber->waits) {
+        call->subscriber->least_start = call->subscriber->least_cursor = world.geometry.start_seq;
+        call->subscriber->died[0] = 0;
+    } else if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
         call->subscriber->died[0] = ae_load_acquire(&world.log->stream.died);
         call->subscriber->least_cursor =
@@ -419,6 +423,26 @@ static void publish_in_burst(struct call *call) {
     }
 }
 
+/* A subscriber's `attach`: the ring is mapped and populated already. */
+static int take_shape(struct ae_subscriber *s) {
+    if (!ae_subscriber_ready(s))
+        return 0;
+    ae_subscriber_take_shape(s, &world.geometry, world.log_ro, copies[s->record]);
+    return 1;
+}
+
+static void join(struct subscriber *subscriber) {
+    ae_cursors *cursors = subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL;
+
+    if (subscriber->waits)
+        ae_subscriber_init_waiting(&subscriber->sub, world.geometry.start_seq, subscriber->record, world.log_ro,
+                                   cursors, world.notes, &subscriber->options, subscriber_stats(subscriber),
+                                   &world.shape, take_shape);
+    else
+        ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro, cursors, world.notes,
+                           &subscriber->options, copies[subscriber->record], subscriber_stats(subscriber));
+}
+
 void perform(void *arg) {
     struct call *call = arg;
     struct publisher *publisher = call->publisher;
@@ -464,9 +488,7 @@ void perform(void *arg) {
         call->rc = aether_receive_batch(&subscriber->sub.hot, call->messages, (int)call->count);
         break;
     case JOIN_SUBSCRIBER:
-        ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro,
-                           subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL, world.notes,
-                           &subscriber->options, copies[subscriber->record], subscriber_stats(subscriber));
+        join(subscriber);
         break;
     case LEAVE_SUBSCRIBER:
         ae_subscriber_leave(&subscriber->sub);
@@ -567,7 +589,8 @@ void call_end(struct call *call) {
         publisher->left = true;
         break;
     case JOIN_SUBSCRIBER:
-        call->subscriber->died[1] = ae_load_acquire(&world.log->stream.died);
+        /* No publisher was there when a subscriber that waits was granted, so all deaths come after it. */
+        call->subscriber->died[1] = call->subscriber->waits ? 0 : ae_load_acquire(&world.log->stream.died);
         joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:
@@ -722,6 +745,14 @@ void join_subscriber_now(struct subscriber *subscriber) {
     make_call(&scratch);
 }
 
+struct subscriber *granted_subscriber(void) {
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        if (world.subscribers[i].waits && world.subscribers[i].life == GRANTED)
+            return &world.subscribers[i];
+    }
+    return NULL;
+}
+
 struct subscriber *open_subscriber(aether_policy policy, aether_from from) {
     const aether_subscribe_options options = {
         .policy = policy,
@@ -782,6 +813,7 @@ uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max) {
 
     while (count < max) {
         const uint64_t rest = max - count;
+        const bool waits = ae_subscriber_waits(&subscriber->sub);
         const int rc = one_in(4) ? aether_receive_batch(&subscriber->sub.hot, messages, rest < 4 ? (int)rest : 4)
                                  : aether_receive(&subscriber->sub.hot, messages);
         if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !subscriber->evicted) {
@@ -790,6 +822,8 @@ uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max) {
         }
         if (rc < 0)
             wrong("subscriber %u: error %d, %s", subscriber->record, rc, aether_errmsg());
+        if (rc == 0 && waits && !ae_subscriber_waits(&subscriber->sub))
+            continue; /* it has taken the shape */
         if (rc == 0)
             break;
         for (int i = 0; i < rc; i++)

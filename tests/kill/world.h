@@ -22,6 +22,7 @@
 #include "ring/payload_test.h"
 #include "ring/receive.h"
 #include "ring/wait.h"
+#include "shm/registry_layout.h"
 #include "step.h"
 #include <setjmp.h>
 
@@ -76,6 +77,7 @@ struct subscriber {
     struct ae_subscriber sub;
     uint32_t record;
     enum life life;
+    bool waits; /* it was granted before the topic's first publisher: it joins at once, and takes the shape later */
     aether_subscribe_options options;
     uint64_t least_start;  /* everything below was published before its join began */
     uint64_t least_cursor; /* its cursor was never lower */
@@ -166,6 +168,7 @@ enum broken {
     BROKEN_RESET_DIED,    /* `died` is cleared though others publish */
     BROKEN_KEEP_UNFENCED, /* the last holder's bit in `unfenced` stays */
     BROKEN_KEEP_BIT,      /* the last holder's bit in `active` stays */
+    BROKEN_NO_HOLD,       /* publishers don't count a subscriber that waits for the first of them */
     /* in figures and stamps: */
     BROKEN_ONE_COPY,     /* figures are stored in place */
     BROKEN_LATE_FIGURES, /* figures are stored after the intent that they must precede */
@@ -198,6 +201,7 @@ struct world {
     uint64_t aborted;       /* in the ledger */
     unsigned publisher_count, subscriber_count, peer_count;
     uint64_t died;   /* what the word of the stream has to be */
+    ae_u64 shape;    /* the topic's shape word in the registry: FIXED from the first publisher on */
     uint64_t deaths; /* ids of deaths that were given out */
     struct entry ledger[LEDGER_MAX];
     struct publisher publishers[PUBLISHERS_MAX];
@@ -261,10 +265,12 @@ uint32_t free_record(void);
 struct publisher *grant_publisher(uint32_t record);
 struct subscriber *grant_subscriber(const aether_subscribe_options *options);
 struct subscriber *grant_subscriber_at(uint32_t record, const aether_subscribe_options *options);
+struct subscriber *grant_waiting(const aether_subscribe_options *options); /* the topic has had no publisher */
 
 /* Admit it at once; it has to join yet. */
 struct publisher *admit_publisher(uint32_t record);
 struct subscriber *admit_subscriber(const aether_subscribe_options *options);
+struct subscriber *admit_waiting(const aether_subscribe_options *options);
 
 /* Retire at once what is dead or closed. */
 void retire_publisher(struct publisher *publisher);
@@ -314,6 +320,9 @@ struct publisher *open_publisher_at(uint32_t record);
 /* The publisher closes; aetherd has to retire it yet, or has retired it. */
 void leave_now(struct publisher *publisher);
 void close_publisher(struct publisher *publisher);
+
+/* One that waits for the topic's shape, has its grant, and hasn't begun to join; or NULL. */
+struct subscriber *granted_subscriber(void);
 
 struct subscriber *open_subscriber(aether_policy policy, aether_from from);
 void close_subscriber(struct subscriber *subscriber);
