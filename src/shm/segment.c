@@ -249,16 +249,30 @@ static int populate(void *base, uint64_t bytes, bool writable) {
     return rc == -EFAULT || rc == -EHWPOISON ? -ENOMEM : rc;
 }
 
-int ae_segment_populate(void *base, uint64_t offset, uint64_t bytes, bool writable) {
+const char *ae_map_error(int rc, char text[AE_MAP_ERROR_SIZE]) {
     char size[AE_TEXT_SIZE_BYTES];
+    struct rlimit limit;
+
+    if (rc != -EAGAIN || getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+        return strerror(-rc);
+    snprintf(text, AE_MAP_ERROR_SIZE,
+             "this program locks its memory (mlockall), and its limit of %s is used up: raise "
+             "ulimit -l",
+             limit.rlim_cur == RLIM_INFINITY ? "memory" : ae_text_size(size, limit.rlim_cur));
+    return text;
+}
+
+int ae_segment_populate(void *base, uint64_t offset, uint64_t bytes, bool writable) {
+    char size[AE_TEXT_SIZE_BYTES], why[AE_MAP_ERROR_SIZE];
     const int rc = populate((unsigned char *)base + offset, bytes, writable);
 
     return rc == 0 ? 0
-                   : ae_fail(rc, "cannot populate %s of shared memory: %s", ae_text_size(size, bytes), strerror(-rc));
+                   : ae_fail(rc, "cannot populate %s of shared memory: %s", ae_text_size(size, bytes),
+                             ae_map_error(rc, why));
 }
 
 int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, bool populated, void **base) {
-    char size[AE_TEXT_SIZE_BYTES];
+    char size[AE_TEXT_SIZE_BYTES], why[AE_MAP_ERROR_SIZE];
     struct stat status;
     void *map;
     int rc;
@@ -278,14 +292,15 @@ int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, 
     rc = map == MAP_FAILED ? -errno : 0;
 #endif
     if (rc != 0)
-        return ae_fail(rc, "cannot map %s of shared memory: %s", ae_text_size(size, bytes), strerror(-rc));
+        return ae_fail(rc, "cannot map %s of shared memory: %s", ae_text_size(size, bytes), ae_map_error(rc, why));
     if (madvise(map, bytes, MADV_DONTFORK) != 0)
         rc = -errno;
     else if (populated)
         rc = populate(map, bytes, writable);
     if (rc != 0) {
         ae_segment_unmap(map, bytes);
-        return ae_fail(rc, "cannot map and populate %s of shared memory: %s", ae_text_size(size, bytes), strerror(-rc));
+        return ae_fail(rc, "cannot map and populate %s of shared memory: %s", ae_text_size(size, bytes),
+                       ae_map_error(rc, why));
     }
     *base = map;
     return 0;
@@ -296,7 +311,7 @@ int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void *
 }
 
 int ae_segment_map_again(void *base, uint64_t bytes, void **again) {
-    char size[AE_TEXT_SIZE_BYTES];
+    char size[AE_TEXT_SIZE_BYTES], why[AE_MAP_ERROR_SIZE];
     void *map;
     int rc;
 
@@ -312,7 +327,8 @@ int ae_segment_map_again(void *base, uint64_t bytes, void **again) {
         ae_segment_unmap(map, bytes);
     }
     if (rc != 0)
-        return ae_fail(rc, "cannot map %s of shared memory again: %s", ae_text_size(size, bytes), strerror(-rc));
+        return ae_fail(rc, "cannot map %s of shared memory again: %s", ae_text_size(size, bytes),
+                       ae_map_error(rc, why));
     *again = map;
     return 0;
 }
