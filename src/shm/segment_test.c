@@ -648,6 +648,14 @@ static void small_control_group(void **state) {
     assert_int_equal(status, 0);
 }
 
+static void locked_memory_is_named(void **state) {
+    char text[AE_MAP_ERROR_SIZE];
+
+    (void)state;
+    assert_non_null(strstr(ae_map_error(-EAGAIN, text), "raise ulimit -l"));
+    assert_string_equal(ae_map_error(-ENOMEM, text), strerror(ENOMEM));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void) {
@@ -673,6 +681,7 @@ int main(void) {
         TEST(file_size_limit_is_a_clear_error),
         TEST(signals_do_not_disturb),
         TEST(small_control_group),
+        TEST(locked_memory_is_named),
     };
 
     return cmocka_run_group_tests_name("segment", tests, NULL, NULL);
