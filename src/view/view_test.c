@@ -382,13 +382,13 @@ static void one_topic_as_json(void **state) {
 }
 
 static void pongs(void **state) {
-    const struct ae_view_pong pong = {.socket_path = "/s\n", .pong = {77, 1000, 80000, "0.6.0", "/real/s"}};
+    const struct ae_view_pong pong = {.socket_path = "/s\n", .pong = {77, 1000, 80000, "1.2.3", "/real/s"}};
 
     (void)state;
-    expect(ae_view_pong(&text_view, &pong), 0, "aetherd 0.6.0 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
+    expect(ae_view_pong(&text_view, &pong), 0, "aetherd 1.2.3 (pid 77, uid 1000) answers at /s\\n in 80 \u00b5s\n");
     json_t *o = parse(ae_view_pong(&json_view, &pong));
     assert_string_equal(string(o, "socket"), "/s\n");
-    assert_string_equal(string(o, "version"), "0.6.0");
+    assert_string_equal(string(o, "version"), "1.2.3");
     assert_int_equal(number(o, "pid"), 77);
     assert_int_equal(number(o, "uid"), 1000);
     assert_int_equal(number(o, "round_trip_ns"), 80000);
