@@ -97,9 +97,10 @@ static void wrong_paths(void **state) {
                                          "'/nonexistent/dir/s': create it and start aetherd, or use the path of "
                                          "another socket");
     assert_int_equal(ae_instance_init(&instance, "/dev/null/x/s", 0), -ENOTDIR);
-    assert_string_equal(aether_errmsg(),
-                        "'/dev/null/x', the directory of aetherd's socket '/dev/null/x/s', can't be used; use the path of "
-                        "another socket: Not a directory");
+    assert_string_equal(
+        aether_errmsg(),
+        "'/dev/null/x', the directory of aetherd's socket '/dev/null/x/s', can't be used; use the path of "
+        "another socket: Not a directory");
     memset(path, 'p', sizeof path);
     memcpy(path, "/tmp/", 5);
     path[AE_SOCKET_PATH_MAX] = '\0';

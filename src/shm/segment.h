@@ -71,6 +71,11 @@ int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, 
 int ae_segment_map_again(void *base, uint64_t bytes, void **again);
 
 /* base may be NULL. */
+/*
+ * Says that memory couldn't be mapped, and which limit is the cause. doing: "map 8 KiB of shared memory". Returns code.
+ */
+int ae_segment_fail_map(const char *doing, int code);
+
 void ae_segment_unmap(void *base, uint64_t bytes);
 
 /*
