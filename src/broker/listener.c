@@ -256,9 +256,8 @@ int ae_listener_open(struct ae_listener *l, const struct ae_instance *instance, 
         return rc;
     if (l->handed)
         (void)lstat(instance->socket_path, &l->file);
-    rc = ae_source_add(loop, &l->socket);
-    if (rc != 0)
-        return ae_fail(rc, "socket %s: %s", instance->socket_path, strerror(-rc));
+    if ((rc = ae_source_add(loop, &l->socket)) != 0)
+        return rc;
     get_directory(l, directory);
     /* Others must not have been able to write there: then a directory that we make isn't worse. */
     if (lstat(directory, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)

@@ -385,10 +385,7 @@ static struct connection *add_connection(struct ae_server *s, int fd, const stru
                              .pid = (uint32_t)peer->pid,
                              .uid = peer->uid,
                              .client = AE_NO_CLIENT};
-    const int rc = ae_source_add(s->loop, &c->source);
-    if (rc != 0) {
-        (void)ae_fail(rc, "a connection can't be watched: %s%s", strerror(-rc),
-                      rc == -ENOSPC ? ": sysctl fs.epoll.max_user_watches" : "");
+    if (ae_source_add(s->loop, &c->source) != 0) {
         free(c);
         return NULL;
     }

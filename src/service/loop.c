@@ -32,11 +32,21 @@ static void unlink_happened(struct ae_source *source) {
     source->happened = 0;
 }
 
+/* Sets the text of a failed call. */
+static int fail_epoll(int code) {
+    const char *remedy = code == EMFILE   ? ": this program has its limit of open files: ulimit -n"
+                         : code == ENFILE ? ": the machine has no descriptor left: sysctl fs.file-max"
+                         : code == ENOSPC ? ": this user's limit of descriptors in epoll sets: sysctl "
+                                            "fs.epoll.max_user_watches"
+                                          : "";
+
+    return ae_fail(-code, "epoll: %s%s", strerror(code), remedy);
+}
+
 static int control(const struct ae_loop *loop, int operation, struct ae_source *source) {
     struct epoll_event event = {.events = source->events, .data.ptr = source};
 
-    return epoll_ctl(loop->epoll, operation, source->fd, &event) == 0 ? 0
-                                                                      : ae_fail(-errno, "epoll: %s", strerror(errno));
+    return epoll_ctl(loop->epoll, operation, source->fd, &event) == 0 ? 0 : fail_epoll(errno);
 }
 
 int ae_source_add(struct ae_loop *loop, struct ae_source *source) {
@@ -141,7 +151,7 @@ void ae_timer_arm(struct ae_loop *loop, struct ae_timer *timer, uint64_t due_ns)
 
 int ae_loop_open(struct ae_loop *loop) {
     *loop = (struct ae_loop){.epoll = epoll_create1(EPOLL_CLOEXEC), .happened_end = &loop->happened};
-    return loop->epoll >= 0 ? 0 : ae_fail(-errno, "epoll: %s", strerror(errno));
+    return loop->epoll >= 0 ? 0 : fail_epoll(errno);
 }
 
 void ae_loop_close(struct ae_loop *loop) {
@@ -192,7 +202,7 @@ int ae_loop_run(struct ae_loop *loop) {
     while (!loop->stop) {
         const int count = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, timeout_ms(loop));
         if (count < 0 && errno != EINTR)
-            return ae_fail(-errno, "epoll: %s", strerror(errno));
+            return fail_epoll(errno);
         for (int i = 0; i < count; i++) {
             struct ae_source *source = events[i].data.ptr;
             if (source->link == NULL)

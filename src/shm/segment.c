@@ -249,30 +249,40 @@ static int populate(void *base, uint64_t bytes, bool writable) {
     return rc == -EFAULT || rc == -EHWPOISON ? -ENOMEM : rc;
 }
 
-const char *ae_map_error(int rc, char text[AE_MAP_ERROR_SIZE]) {
-    char size[AE_TEXT_SIZE_BYTES];
+int ae_segment_fail_map(const char *doing, int code) {
+    char limit_text[AE_TEXT_SIZE_BYTES];
     struct rlimit limit;
 
-    if (rc != -EAGAIN || getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
-        return strerror(-rc);
-    snprintf(text, AE_MAP_ERROR_SIZE,
-             "this program locks its memory (mlockall), and its limit of %s is used up: raise "
-             "ulimit -l",
-             limit.rlim_cur == RLIM_INFINITY ? "memory" : ae_text_size(size, limit.rlim_cur));
-    return text;
+    if (code == -EAGAIN && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return ae_fail(code,
+                       "cannot %s: this program locks its memory (mlockall) and its limit of %s is used up: ulimit -l",
+                       doing, ae_text_size(limit_text, limit.rlim_cur));
+    if (code == -ENOMEM && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return ae_fail(code, "cannot %s: %s: this program may use %s of addresses (ulimit -v)", doing, strerror(-code),
+                       ae_text_size(limit_text, limit.rlim_cur));
+    if (code == -ENOMEM)
+        return ae_fail(code,
+                       "cannot %s: %s: no memory is left, or this program has too many mappings (sysctl "
+                       "vm.max_map_count)",
+                       doing, strerror(-code));
+    return ae_fail(code, "cannot %s: %s", doing, strerror(-code));
+}
+
+/* As above, for so many bytes of shared memory. */
+static int fail_map(const char *verb, uint64_t bytes, const char *after, int code) {
+    char size[AE_TEXT_SIZE_BYTES], doing[96];
+
+    (void)snprintf(doing, sizeof doing, "%s %s of shared memory%s", verb, ae_text_size(size, bytes), after);
+    return ae_segment_fail_map(doing, code);
 }
 
 int ae_segment_populate(void *base, uint64_t offset, uint64_t bytes, bool writable) {
-    char size[AE_TEXT_SIZE_BYTES], why[AE_MAP_ERROR_SIZE];
     const int rc = populate((unsigned char *)base + offset, bytes, writable);
 
-    return rc == 0 ? 0
-                   : ae_fail(rc, "cannot populate %s of shared memory: %s", ae_text_size(size, bytes),
-                             ae_map_error(rc, why));
+    return rc == 0 ? 0 : fail_map("populate", bytes, "", rc);
 }
 
 int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, bool populated, void **base) {
-    char size[AE_TEXT_SIZE_BYTES], why[AE_MAP_ERROR_SIZE];
     struct stat status;
     void *map;
     int rc;
@@ -292,15 +302,14 @@ int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, 
     rc = map == MAP_FAILED ? -errno : 0;
 #endif
     if (rc != 0)
-        return ae_fail(rc, "cannot map %s of shared memory: %s", ae_text_size(size, bytes), ae_map_error(rc, why));
+        return fail_map("map", bytes, "", rc);
     if (madvise(map, bytes, MADV_DONTFORK) != 0)
         rc = -errno;
     else if (populated)
         rc = populate(map, bytes, writable);
     if (rc != 0) {
         ae_segment_unmap(map, bytes);
-        return ae_fail(rc, "cannot map and populate %s of shared memory: %s", ae_text_size(size, bytes),
-                       ae_map_error(rc, why));
+        return fail_map("map and populate", bytes, "", rc);
     }
     *base = map;
     return 0;
@@ -311,7 +320,6 @@ int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void *
 }
 
 int ae_segment_map_again(void *base, uint64_t bytes, void **again) {
-    char size[AE_TEXT_SIZE_BYTES], why[AE_MAP_ERROR_SIZE];
     void *map;
     int rc;
 
@@ -327,8 +335,7 @@ int ae_segment_map_again(void *base, uint64_t bytes, void **again) {
         ae_segment_unmap(map, bytes);
     }
     if (rc != 0)
-        return ae_fail(rc, "cannot map %s of shared memory again: %s", ae_text_size(size, bytes),
-                       ae_map_error(rc, why));
+        return fail_map("map", bytes, " again", rc);
     *again = map;
     return 0;
 }

@@ -70,15 +70,12 @@ int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, 
  */
 int ae_segment_map_again(void *base, uint64_t bytes, void **again);
 
-#define AE_MAP_ERROR_SIZE 160
-
-/*
- * The description of an error of mmap() and madvise(): strerror(), but for -EAGAIN what that means there, which is the
- * limit of locked memory. Returns text or static storage.
- */
-const char *ae_map_error(int rc, char text[AE_MAP_ERROR_SIZE]);
-
 /* base may be NULL. */
+/*
+ * Says that memory couldn't be mapped, and which limit is the cause. doing: "map 8 KiB of shared memory". Returns code.
+ */
+int ae_segment_fail_map(const char *doing, int code);
+
 void ae_segment_unmap(void *base, uint64_t bytes);
 
 /*

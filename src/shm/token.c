@@ -27,15 +27,12 @@ int ae_token_create(const char *name) {
 
 int ae_token_hold(int fd, void **map) {
     void *base = mmap(NULL, AE_PAGE, PROT_READ, MAP_SHARED, fd, 0);
-    char why[AE_MAP_ERROR_SIZE];
     int rc = 0;
 
     if (base == MAP_FAILED) {
-        rc = -errno;
-        rc = ae_fail(rc, "cannot map the token: %s", ae_map_error(rc, why));
+        rc = ae_segment_fail_map("map the token", -errno);
     } else if (madvise(base, AE_PAGE, MADV_DONTFORK) != 0) {
-        rc = -errno;
-        rc = ae_fail(rc, "cannot keep the token from forked children: %s", ae_map_error(rc, why));
+        rc = ae_fail(-errno, "cannot keep the token from forked children: %s", strerror(errno));
         munmap(base, AE_PAGE);
     } else {
         *map = base;
