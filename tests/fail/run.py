@@ -52,7 +52,7 @@ ERRNOS = {
     "epoll_wait": "EINTR",
     "eventfd": "EMFILE ENFILE ENOMEM",
     "fchmod": "EIO EPERM EROFS",
-    "fcntl": "EAGAIN EINTR ENOLCK EMFILE",
+    "fcntl": "EAGAIN ENOLCK EMFILE",
     "fflush": "ENOSPC EIO",
     "flock": "EINTR ENOLCK",
     "fopen": "EACCES EMFILE ENOENT",
