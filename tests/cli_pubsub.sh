@@ -222,6 +222,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])' "$@"
 }
 
+"$AETHER_CLI" topic create signal || exit 1
 for signal in INT:130 TERM:143; do
     interruptible "$AETHER_CLI" sub signal --policy reliable &
     sub=$!

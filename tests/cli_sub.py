@@ -188,6 +188,89 @@ def case_waiting():
     assert ended(process) == (0, "x\n", [])
 
 
+def case_existing():
+    """--existing: status 4 and a similar name if there is no such topic, and nothing is made"""
+    pub("market/eur/usd", "x")
+    for words in (("sub", "market/eur/usb"), ("pub", "market/eur/usb", "y")):
+        assert run(*words, "--existing") == (
+            4, "", ["aether-cli: there is no topic 'market/eur/usb': did you mean 'market/eur/usd'?"]), words
+    assert run("pub", "market/eur/usd", "y", "--existing") == (0, "", [])
+    assert run("sub", "market/eur/usd", "--existing", "--from", "oldest", "--count", "2", "--raw") == (0, "x\ny\n", [])
+    assert run("sub", "market/gbp/+", "--existing") == (4, "", ["aether-cli: there is no topic that 'market/gbp/+' admits"])
+    assert run("topic", "info", "market/eur/usb")[0] == 4
+    assert "market/eur/usb" not in run("topic", "ls")[1]
+    for words in (("sub", "x"), ("pub", "x", "y")):
+        status, _, err = run(*words, "--existing", "--await")
+        assert status == 2 and "--existing and --await exclude each other" in err[0]
+
+
+def case_await():
+    """--await waits until the topic exists, over a restart of aetherd, and --timeout bounds it with status 7"""
+    for words in (("sub", "awaited"), ("pub", "awaited", "y")):
+        assert run(*words, "--await", "--timeout", "50ms") == (
+            7, "", ["aether-cli: --timeout was over: topic 'awaited' doesn't exist"]), words
+    assert run("pub", "awaited", "y", "--timeout", "1s")[0] == 2
+    assert "--await takes names" in run("sub", "awaited/+", "--await")[2][0]
+    subscriber = start("sub", "awaited", "--await", "--from", "oldest", "--count", "2", "--raw")
+    assert subscriber.stderr.readline() == b"aether-cli: waiting for topic 'awaited': no publisher has opened it yet\n"
+    publisher = start("pub", "awaited", "second", "--await")
+    assert publisher.stderr.readline() == b"aether-cli: waiting for topic 'awaited': no publisher has opened it yet\n"
+    assert run("topic", "info", "awaited")[0] == 4
+    DAEMON.process.kill()
+    DAEMON.process.wait()
+    DAEMON.start()
+    assert run("topic", "create", "awaited", "--max-message", "100") == (0, "", [])
+    assert ended(publisher) == (0, "", [])
+    pub("awaited", "third")
+    assert ended(subscriber) == (0, "second\nthird\n", [])
+
+
+def case_wait_daemon():
+    """--wait-daemon: pub and sub may be started before aetherd"""
+    other = Daemon(start=False)
+    with other:
+        where = ("--socket", other.path)
+        status, _, err = run("pub", "early", "x", "--wait-daemon", "50ms", *where)
+        assert status == 3 and "aetherd" in err[0], err
+        subscriber = start("sub", "early", "--count", "1", "--policy", "reliable", "--from", "oldest", "--raw", "--wait-daemon", "1min", *where)
+        publisher = start("pub", "early", "x", "--wait-daemon", "1min", *where)
+        other.start()
+        assert ended(publisher) == (0, "", [])
+        assert ended(subscriber) == (0, "x\n", [])
+
+
+def case_stall():
+    """pub says for whom it waits: name, pid, whether that is stopped, how far behind it is"""
+    assert run("topic", "create", "full", "--capacity", "8", "--max-message", "100")[0] == 0
+    subscriber = start("sub", "full", "--policy", "reliable", "--name", "viewer", "--raw")
+    lib.await_true(lambda: has_joined(subscriber), "it has joined")
+    subscriber.send_signal(signal.SIGSTOP)
+    publisher = start("pub", "full", "x", "--count", "9")
+    line = publisher.stderr.readline().decode()
+    assert re.fullmatch(rf"aether-cli: topic 'full' full for 1\.\d s: waits for 'viewer' \(pid {subscriber.pid}, stopped\), "
+                        r"8 messages behind\n", line), line
+    subscriber.send_signal(signal.SIGCONT)
+    assert ended(publisher)[0] == 0
+    subscriber.send_signal(signal.SIGTERM)
+    assert ended(subscriber)[:2] == (143, "x\n" * 9)
+
+
+def case_sizes():
+    """pub makes a topic large enough for what it knows, and says who has made one that is too small"""
+    large = os.path.join(DAEMON.dir, "large")
+    with open(large, "wb") as f:
+        f.write(bytes(5000))
+    assert run("pub", "sizes", "--file", large) == (0, "", [])
+    assert json.loads(run("topic", "info", "sizes", "--json")[1])["max_message"] == 8192
+    assert run("pub", "sizes", "x" * 8000) == (0, "", [])
+    status, _, err = run("pub", "sizes", "x" * 8193)
+    assert status == 5 and err[0].startswith("aether-cli: topic 'sizes' takes messages of at most 8 KiB, as "), err
+    subscriber = start("sub", "sizes/later", "--count", "1", "--policy", "reliable", "--format", "%l")
+    lib.await_true(lambda: has_joined(subscriber), "it has joined")
+    assert run("pub", "sizes/later", "--file", large) == (0, "", []), "a subscriber that comes first decides nothing"
+    assert ended(subscriber) == (0, "5000", [])
+
+
 def case_format():
     """--format: each letter; what isn't one is refused"""
     pub("f/o", "pay", "\N{EURO SIGN}")

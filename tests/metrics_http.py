@@ -368,7 +368,7 @@ def case_daemon_comes_and_goes():
 def case_document():
     """/api/topics.json has the topics, one topic has its buckets, and unknown values are null"""
     with Daemon() as daemon, Metrics(daemon.path) as metrics:
-        cli(daemon, "pub", "a/b", "hello", "--type", "quote:2:5")
+        cli(daemon, "pub", "a/b", "hello", "--type", "quote:2:5", "--capacity", "1024")
         cli(daemon, "topic", "create", "c")
         document = metrics.json()
         assert [topic["topic"] for topic in document["topics"]] == ["a/b", "c"]
@@ -390,6 +390,7 @@ def case_document():
 def case_peers():
     """publishers and subscribers are in the document always, and have series only if they are asked for"""
     with Daemon() as daemon, Metrics(daemon.path, "--clients", "on") as named, Metrics(daemon.path) as plain:
+        cli(daemon, "topic", "create", "t")
         subscriber = subprocess.Popen([metrics_lib.CLI, "sub", "t", "--policy", "reliable", "--socket", daemon.path],
                                       stdout=subprocess.DEVNULL)
         try:

@@ -2,6 +2,7 @@
 /* daemon.c - the daemon's socket and the connection to it. */
 #include "daemon.h"
 #include "error.h"
+#include "signals.h"
 #include "view/escape.h"
 #include <errno.h>
 #include <stdbool.h>
@@ -56,27 +57,27 @@ bool cli_is_absent(int rc) {
     return rc == -ECONNREFUSED || rc == -ENOENT;
 }
 
-static int connect_as(const char *name, aether_client **client) {
-    const aether_connect_options options = {.socket_path = socket_path, .name = name};
+int cli_connect(const char *command, const struct cli_connection *how, aether_client **client) {
+    static const struct cli_connection standard = {.name = NULL};
+    char name[CLIENT_NAME_MAX + 1];
+
+    *client = NULL;
+    if (how == NULL)
+        how = &standard;
+    if (how->name != NULL && strlen(how->name) > CLIENT_NAME_MAX)
+        return cli_error(CLI_USAGE, "--name: a name of %zu bytes is too long: use at most %d", strlen(how->name),
+                         CLIENT_NAME_MAX);
+    if (how->name != NULL && !is_plain(how->name))
+        return cli_error(CLI_USAGE, "--name '%s': use UTF-8 without control characters", how->name);
+    snprintf(name, sizeof name, "aether-cli %s", command);
+    const aether_connect_options options = {.socket_path = socket_path,
+                                            .name = how->name != NULL ? how->name : name,
+                                            .on_stall = how->on_stall,
+                                            .stall_context = how->stall_context,
+                                            .wait_ns = cli_nanoseconds(how->wait)};
     const int rc = aether_connect(client, &options);
     if (rc == 0)
         return CLI_OK;
     *client = NULL;
     return cli_error(cli_is_absent(rc) ? CLI_NO_DAEMON : CLI_FAILURE, "%s", aether_errmsg());
-}
-
-int cli_connect(const char *command, const char *name, aether_client **client) {
-    char standard[CLIENT_NAME_MAX + 1];
-
-    *client = NULL;
-    if (name == NULL) {
-        snprintf(standard, sizeof standard, "aether-cli %s", command);
-        return connect_as(standard, client);
-    }
-    if (strlen(name) > CLIENT_NAME_MAX)
-        return cli_error(CLI_USAGE, "--name: a name of %zu bytes is too long: use at most %d", strlen(name),
-                         CLIENT_NAME_MAX);
-    if (!is_plain(name))
-        return cli_error(CLI_USAGE, "--name '%s': use UTF-8 without control characters", name);
-    return connect_as(name, client);
 }

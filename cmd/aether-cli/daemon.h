@@ -22,17 +22,29 @@ const char *cli_start_command(void);
 /* Does rc, from aether_connect(), say that no daemon listens there? */
 bool cli_is_absent(int rc);
 
-/*
- * Connects as the client `name`, from --name; NULL: as "aether-cli COMMAND". The caller disconnects. CLI_OK, or reports
- * the error, also if the name isn't allowed, and returns its status; *client is then NULL.
- */
-int cli_connect(const char *command, const char *name, aether_client **client);
+/* What the options of a command say about its connection. */
+struct cli_connection {
+    const char *name;               /* of the client; NULL: "aether-cli COMMAND" */
+    double wait;                    /* seconds for a daemon that isn't there yet */
+    aether_stall_handler *on_stall; /* NULL: none */
+    void *stall_context;
+};
 
-/* target: const char *, NULL before. */
-#define OPTION_NAME(variable)                                                                                          \
+/*
+ * Connects; how may be NULL. The caller disconnects. CLI_OK, or reports the error, also if the name isn't allowed, and
+ * returns its status; *client is then NULL.
+ */
+int cli_connect(const char *command, const struct cli_connection *how, aether_client **client);
+
+#define OPTION_NAME(connection)                                                                                        \
     {                                                                                                                  \
-        .name = "name", .kind = ARGS_TEXT, .target = &(variable), .min = 1, .value = "NAME",                           \
+        .name = "name", .kind = ARGS_TEXT, .target = &(connection).name, .min = 1, .value = "NAME",                    \
         .help = "the client's name in clients, top, lag and topic info; default: the command's"                        \
+    }
+#define OPTION_WAIT_DAEMON(connection)                                                                                 \
+    {                                                                                                                  \
+        .name = "wait-daemon", .kind = ARGS_DURATION, .target = &(connection).wait, .value = "TIME",                   \
+        .help = "wait so long for a daemon that isn't there yet, such as 5s; default: don't wait"                      \
     }
 
 #endif

@@ -35,9 +35,7 @@ int cmd_ping(int argc, char **argv) {
     if (status != ARGS_RUN)
         return status;
     pong.socket_path = cli_socket();
-    /* Not more than 292 years, which the library's nanoseconds can hold. */
-    const aether_connect_options connect = {.socket_path = cli_socket(),
-                                            .wait_ns = wait < 9e9 ? (uint64_t)(wait * 1e9) : AETHER_FOREVER};
+    const aether_connect_options connect = {.socket_path = cli_socket(), .wait_ns = cli_nanoseconds(wait)};
     cli_catch_signals();
     const int rc = aether_ping(&connect, &pong.pong);
     if (rc == -EINTR && cli_signal != 0)

@@ -21,7 +21,9 @@ struct pub {
     bool generate;
     bool null, frame; /* what separates the messages in stdin; neither: newlines */
     uint64_t size;    /* of generated messages */
-    const char *name; /* of the client; NULL: the default */
+    struct cli_connection connection;
+    bool await;     /* the topic is waited for */
+    double timeout; /* seconds, for that; negative: no limit */
 };
 
 static int publish_argument(struct sender *s, const char *message) {
@@ -73,23 +75,42 @@ out:
     return status;
 }
 
-/*
- * Opens the publisher. Without --max-message a new topic is made large enough for the largest message that is known
- * beforehand; an existing topic is used as it is.
- */
-static int open_publisher(struct sender *s, aether_client *client, const aether_topic_config *config,
-                          uint64_t largest) {
-    aether_topic_config wanted = *config;
-    int rc = -EEXIST;
+/* The status if the topic exists and takes only shorter messages than the command knows of; else -1. */
+static int too_large(const char *topic, uint64_t largest) {
+    aether_inspector *inspector = NULL;
+    aether_topic_info info;
+    int status = -1;
 
-    if (config->max_message == 0 && largest > AETHER_MAX_MESSAGE_DEFAULT && largest <= AETHER_MAX_MESSAGE_LIMIT) {
-        /* A power of two, so that later files of a similar size fit. The size of a lane is a power of two anyway. */
-        for (wanted.max_message = AETHER_MAX_MESSAGE_DEFAULT + 8; wanted.max_message < largest;)
-            wanted.max_message *= 2;
+    if (aether_inspect_open(&inspector, cli_socket()) == 0 && aether_inspect_find(inspector, topic, &info) == 1 &&
+        info.max_message < largest)
+        status = CLI_TOO_LARGE;
+    aether_inspect_close(inspector);
+    return status;
+}
+
+/*
+ * Opens the publisher, of a topic that takes the largest message that is known beforehand. A size up to the default
+ * isn't stated, because the library would choose a smaller one then. With --await the topic may be removed between the
+ * wait and the open.
+ */
+static int open_publisher(struct pub *pub, aether_client *client, const aether_topic_config *config, uint64_t largest) {
+    struct sender *s = &pub->sender;
+    const uint64_t limit = cli_nanoseconds(pub->timeout >= 0 ? pub->timeout : 1e10);
+    const uint64_t now = cli_now_ns();
+    const uint64_t deadline = limit < UINT64_MAX - now ? now + limit : UINT64_MAX;
+    aether_topic_config wanted = *config;
+    int rc;
+
+    if (wanted.max_message == 0 && largest > AETHER_MAX_MESSAGE_DEFAULT && largest <= AETHER_MAX_MESSAGE_LIMIT)
+        wanted.max_message = largest;
+    do {
+        const int status = pub->await ? topic_await(client, s->topic, deadline) : CLI_OK;
+        if (status != CLI_OK)
+            return status;
         rc = aether_publisher_open(client, s->topic, &wanted, &s->publisher);
-    }
-    if (rc == -EEXIST)
-        rc = aether_publisher_open(client, s->topic, config, &s->publisher);
+    } while (rc == -ENOENT && pub->await);
+    if (rc == -EEXIST && config->max_message == 0 && too_large(s->topic, largest) == CLI_TOO_LARGE)
+        return cli_error(CLI_TOO_LARGE, "%s", aether_errmsg());
     return rc < 0 ? cli_library_error(rc) : CLI_OK;
 }
 
@@ -100,10 +121,10 @@ static int run(struct pub *pub, const aether_topic_config *config) {
     int status = pub_files_check(&pub->files, &largest);
 
     if (status == CLI_OK)
-        status = cli_connect("pub", pub->name, &client);
+        status = cli_connect("pub", &pub->connection, &client);
     if (status != CLI_OK)
         return status;
-    status = open_publisher(s, client, config, largest);
+    status = open_publisher(pub, client, config, largest);
     if (status != CLI_OK)
         goto out;
     cli_catch_signals();
@@ -162,7 +183,16 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
          .max = 1000000000,
          .value = "SECONDS",
          .help = "fail when the ring is full for longer; default: wait without end"},
-        OPTION_NAME(pub->name),
+        OPTION_EXISTING(*topic),
+        OPTION_AWAIT(*topic),
+        {.name = "timeout",
+         .kind = ARGS_DURATION,
+         .target = &pub->timeout,
+         .min = 1,
+         .value = "TIME",
+         .help = "with --await: how long; then status 7"},
+        OPTION_NAME(pub->connection),
+        OPTION_WAIT_DAEMON(pub->connection),
         OPTION_MAX_MESSAGE(*topic),
         OPTION_PRESET(*topic),
         OPTION_PUBLISHERS(*topic),
@@ -211,7 +241,7 @@ static int check_source(const struct pub *pub) {
 }
 
 int cmd_pub(int argc, char **argv) {
-    struct pub pub = {.sender = {.wait = SENDER_WAIT_FOREVER}};
+    struct pub pub = {.sender = {.wait = SENDER_WAIT_FOREVER}, .timeout = -1};
     struct topic_options topic = {0};
     int status = read_words(&pub, &topic, argc, argv);
 
@@ -227,5 +257,10 @@ int cmd_pub(int argc, char **argv) {
     }
     if ((status = check_source(&pub)) != CLI_OK || (status = topic_options_read(&topic)) != CLI_OK)
         return status;
+    pub.await = topic.await;
+    if (pub.timeout >= 0 && !pub.await)
+        return cli_error(CLI_USAGE, "--timeout bounds --await: for a full ring there is --wait");
+    pub.connection.on_stall = sender_on_stall;
+    pub.connection.stall_context = &pub.sender;
     return run(&pub, &topic.config);
 }

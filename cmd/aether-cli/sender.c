@@ -3,6 +3,7 @@
 #include "sender.h"
 #include "error.h"
 #include "signals.h"
+#include "stall.h"
 #include "view/amount.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -120,6 +121,15 @@ static int wait_for_room(struct sender *s, size_t len, uint64_t *since) {
         }
         progress(s, ", waiting: the ring is full");
     }
+}
+
+void sender_on_stall(void *context, aether_publisher *publisher, const aether_stall *stall) {
+    struct sender *s = context;
+    char text[STALL_TEXT];
+
+    (void)publisher;
+    sender_erase_progress(s);
+    cli_error(CLI_OK, "topic '%s' %s", s->topic, stall_text(text, stall));
 }
 
 int sender_publish(struct sender *s, const void *data, size_t len) {

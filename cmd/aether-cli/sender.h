@@ -48,6 +48,9 @@ int sender_commit_loan(struct sender *s, aether_loan *loan);
 void sender_show_progress(struct sender *s);
 void sender_erase_progress(struct sender *s);
 
+/* An aether_stall_handler, whose context is the sender: says on stderr for whom it waits. */
+void sender_on_stall(void *context, aether_publisher *publisher, const aether_stall *stall);
+
 /* Shows at the end, on a terminal or if verbose, how many messages were published in what time. */
 void sender_show_summary(struct sender *s);
 

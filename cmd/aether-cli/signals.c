@@ -54,6 +54,10 @@ uint64_t cli_realtime_ns(void) {
     return read_clock(CLOCK_REALTIME);
 }
 
+uint64_t cli_nanoseconds(double seconds) {
+    return seconds < 9e9 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
+}
+
 /* A poll() that misses no signal: SIGINT and SIGTERM are blocked from the test of cli_signal until the kernel waits. */
 static bool wait_until(struct pollfd *items, nfds_t count, uint64_t deadline_ns) {
     const uint64_t now = cli_now_ns();

@@ -26,6 +26,9 @@ int cli_signal_status(void); /* 128 + cli_signal */
 uint64_t cli_now_ns(void);      /* CLOCK_MONOTONIC */
 uint64_t cli_realtime_ns(void); /* CLOCK_REALTIME: only to be shown */
 
+/* AETHER_FOREVER if it is more than 292 years. */
+uint64_t cli_nanoseconds(double seconds);
+
 /* Sleeps until an instant of cli_now_ns(), or until a signal has been caught. */
 void cli_sleep_until(uint64_t deadline_ns);
 

@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define BATCH 256
-#define WAITING_NS UINT64_C(1000000000) /* without a publisher, before it is said */
 
 /* Why the command ends, apart from errors and signals. */
 enum end { GOING_ON, ALL_RECEIVED, STREAM_ENDED, OUTPUT_CLOSED, TIME_OVER, IDLE_OVER };
@@ -28,7 +27,8 @@ enum end { GOING_ON, ALL_RECEIVED, STREAM_ENDED, OUTPUT_CLOSED, TIME_OVER, IDLE_
 struct sub {
     struct args_list words; /* names and patterns */
     bool patterns;          /* one of them is a pattern */
-    const char *name;       /* of the client; NULL: the default */
+    struct cli_connection connection;
+    bool existing, await; /* the topics that are named must exist, or are waited for */
     struct ae_view view;
     const char *format; /* NULL: the view shows messages */
     bool timestamps;
@@ -52,6 +52,13 @@ struct sub {
 /* Do the records name their topics? */
 static bool is_of_many(const struct sub *sub) {
     return sub->patterns || sub->words.count > 1;
+}
+
+/* The instant `seconds` after another one; UINT64_MAX: never. */
+static uint64_t after(uint64_t from_ns, double seconds) {
+    const uint64_t ns = seconds < 0 ? UINT64_MAX : cli_nanoseconds(seconds);
+
+    return ns < UINT64_MAX - from_ns ? from_ns + ns : UINT64_MAX;
 }
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
@@ -156,19 +163,38 @@ static int join_all(struct sub *sub) {
     return status;
 }
 
+/* Opens a topic that is named. With --await it may be removed between the wait and the open. */
+static int join_named(struct sub *sub, const char *name) {
+    int rc;
+
+    do {
+        if (sub->await) {
+            const int status = topic_await(sub->topics.client, name, after(sub->started_ns, sub->timeout));
+            if (status != CLI_OK)
+                return status;
+        }
+        rc = subscription_add(&sub->topics, name, true, false);
+    } while (rc == -ENOENT && sub->await);
+    return rc < 0 ? cli_library_error(rc) : rc;
+}
+
 /* Opens the topics that are named, and those that are there and that patterns admit. CLI_OK, or reports the error. */
 static int join_first(struct sub *sub) {
     for (size_t i = 0; i < sub->words.count; i++) {
         if (ae_watch_is_pattern(sub->words.items[i]))
             continue;
-        const int rc = subscription_add(&sub->topics, sub->words.items[i], true, false);
-        if (rc != 0)
-            return rc > 0 ? rc : cli_library_error(rc);
+        const int status = join_named(sub, sub->words.items[i]);
+        if (status != CLI_OK)
+            return status;
     }
     if (!sub->patterns)
         return CLI_OK;
-    const int status = follow_open(&sub->follow, &sub->words, sub->topics.set);
-    return status == CLI_OK ? join_all(sub) : status;
+    int status = follow_open(&sub->follow, &sub->words, sub->topics.set);
+    if (status == CLI_OK)
+        status = join_all(sub);
+    if (status == CLI_OK && sub->existing && sub->topics.count == 0)
+        status = cli_error(CLI_NO_TOPIC, "there is no topic that '%s' admits", sub->words.items[0]);
+    return status;
 }
 
 /* Has the topic never had a publisher? If nobody can be asked: has it none now? */
@@ -200,13 +226,6 @@ static void say_waiting(struct sub *sub) {
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
-/* The instant `seconds` after another one; UINT64_MAX: never. */
-static uint64_t after(uint64_t from_ns, double seconds) {
-    const double ns = seconds * 1e9;
-
-    return seconds < 0 || ns >= 9e18 ? UINT64_MAX : from_ns + (uint64_t)ns;
-}
-
 /* Nothing is there to receive. Does that end the command? now: the present time. */
 static enum end end_of_wait(struct sub *sub, uint64_t now) {
     if (!out_flush()) /* received messages are written before this process waits */
@@ -226,7 +245,7 @@ static uint64_t least(uint64_t a, uint64_t b) {
 /* Waits for something to receive, or for a topic, and ends the command at the times for that. */
 static void wait_for_more(struct sub *sub, int fd) {
     const uint64_t now = cli_now_ns();
-    const uint64_t waiting_ns = sub->said_waiting ? UINT64_MAX : sub->started_ns + WAITING_NS;
+    const uint64_t waiting_ns = sub->said_waiting ? UINT64_MAX : sub->started_ns + TOPIC_WAITING_NS;
 
     sub->end = end_of_wait(sub, now);
     if (sub->end != GOING_ON)
@@ -310,7 +329,7 @@ static void summary(const struct sub *sub, aether_policy policy) {
 }
 
 static int run(struct sub *sub) {
-    int status = cli_connect("sub", sub->name, &sub->topics.client);
+    int status = cli_connect("sub", &sub->connection, &sub->topics.client);
 
     if (status != CLI_OK)
         return status;
@@ -352,7 +371,7 @@ static const char summary_text[] =
     "topic. TOPIC is a name, or a pattern: '+' stands for any one level of a name, '#' at its end for all that\n"
     "follows; topics that come later are read, too. Of a message of more than 4096 bytes the first 4096 are printed\n"
     "as text; the other forms give all of it. Publishers don't wait for this command unless --policy reliable is\n"
-    "given; what it was too slow for is reported on stderr. Creates a topic that is named and doesn't exist.";
+    "given; what it was too slow for is reported on stderr. A topic that has no publisher yet is waited for.";
 
 /* The command line, before it is checked. */
 struct request {
@@ -424,7 +443,10 @@ static int read_request(struct request *r, int argc, char **argv) {
          .min = 1,
          .value = "DIR",
          .help = "write each payload to a file of its own, DIR/SEQUENCE, and print the file's name instead"},
-        OPTION_NAME(r->sub.name),
+        OPTION_EXISTING(r->topic),
+        OPTION_AWAIT(r->topic),
+        OPTION_NAME(r->sub.connection),
+        OPTION_WAIT_DAEMON(r->sub.connection),
         OPTION_MAX_MESSAGE(r->topic),
         OPTION_PUBLISHERS(r->topic),
         OPTION_LATENCY(r->topic),
@@ -477,6 +499,8 @@ static int check_words(struct sub *sub) {
             return cli_error(
                 CLI_USAGE, "'%s': '+' stands for a whole level, '#' for all levels at the end: use a/+/b or a/#", word);
         sub->patterns = true;
+        if (sub->await)
+            return cli_error(CLI_USAGE, "--await takes names: what the pattern '%s' admits is waited for anyway", word);
     }
     if (sub->dump.directory != NULL && is_of_many(sub))
         return cli_error(CLI_USAGE, "--dump takes one topic, because its files are named by sequence");
@@ -492,6 +516,8 @@ int cmd_sub(int argc, char **argv) {
         return status;
     if (!read_from(r.from, how))
         return cli_error(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
+    r.sub.existing = r.topic.existing;
+    r.sub.await = r.topic.await;
     if ((status = check_forms(&r)) != CLI_OK || (status = check_words(&r.sub)) != CLI_OK ||
         (status = topic_options_read(&r.topic)) != CLI_OK)
         return status;

@@ -41,6 +41,7 @@ static struct sub_topic *make_topic(struct subscription *s, const char *name, bo
 
 int subscription_add(struct subscription *s, const char *name, bool asked, bool late) {
     aether_subscribe_options options = s->options;
+    aether_topic_config config = s->config;
     struct sub_topic *topic = make_topic(s, name, asked);
 
     if (topic == NULL)
@@ -49,7 +50,9 @@ int subscription_add(struct subscription *s, const char *name, bool asked, bool 
         options.from = AETHER_FROM_OLDEST;
         options.last = 0;
     }
-    int rc = aether_subscriber_open(s->client, name, &options, &s->config, &topic->subscriber);
+    if (!asked)
+        config.open = AETHER_OPEN_EXISTING;
+    int rc = aether_subscriber_open(s->client, name, &options, &config, &topic->subscriber);
     if (rc == 0) {
         rc = aether_waitset_add(s->set, topic->subscriber, topic);
         if (rc == 0) {

@@ -2,6 +2,7 @@
 /* topic_options.c - from words to aether_topic_config. */
 #include "topic_options.h"
 #include "error.h"
+#include "signals.h"
 #include <string.h>
 
 const char *const topic_preset_names[] = {"small", "default", "throughput", NULL};
@@ -47,11 +48,36 @@ int topic_options_read(struct topic_options *options) {
             return cli_error(CLI_USAGE, "--slow wait and --evict-lag exclude each other: use --slow evict");
         options->config.slow = AETHER_SLOW_EVICT;
     }
+    if (options->existing && options->await)
+        return cli_error(CLI_USAGE, "--existing and --await exclude each other: --await waits until the topic exists");
+    options->config.open = options->existing || options->await ? AETHER_OPEN_EXISTING : AETHER_OPEN_ANY;
     if (options->type != NULL && !read_type(options))
         return cli_error(
             CLI_USAGE,
             "--type '%s': use NAME[:VERSION[:SIZE]], such as quote:2:64: a name of at most 63 bytes, a whole "
             "number, a size in bytes",
             options->type);
+    return CLI_OK;
+}
+
+int topic_await(aether_client *client, const char *topic, uint64_t deadline_ns) {
+    const uint64_t say_ns = cli_now_ns() + TOPIC_WAITING_NS;
+    bool said = false;
+    int rc;
+
+    do {
+        const uint64_t until = !said && say_ns < deadline_ns ? say_ns : deadline_ns;
+        uint64_t now = cli_now_ns();
+        rc = aether_topic_wait(client, topic, until == AETHER_FOREVER ? AETHER_FOREVER : until > now ? until - now : 0);
+        if (rc < 0)
+            return cli_library_error(rc);
+        now = cli_now_ns();
+        if (rc == 0 && now >= deadline_ns)
+            return cli_error(CLI_TIMEOUT, "--timeout was over: topic '%s' doesn't exist", topic);
+        if (rc == 0 && !said && now >= say_ns) {
+            said = true;
+            cli_error(CLI_OK, "waiting for topic '%s': no publisher has opened it yet", topic);
+        }
+    } while (rc == 0); /* a signal, such as SIGCONT, may have ended a wait */
     return CLI_OK;
 }

@@ -8,13 +8,16 @@
 #include <aether/aether.h>
 #include <stdbool.h>
 
+#define TOPIC_WAITING_NS UINT64_C(1000000000) /* of a wait for a topic, before it is said on stderr */
+
 extern const char *const topic_preset_names[]; /* index: aether_preset - 1; ends with NULL */
 
 struct topic_options {
     aether_topic_config config;            /* for the library; complete after topic_options_read() */
     int preset, publishers, slow, latency; /* indices into the choices */
     bool preset_given, publishers_given, slow_given, latency_given;
-    const char *type; /* NULL: none */
+    bool existing, await; /* at most one of them */
+    const char *type;     /* NULL: none */
     char type_name[64];
 };
 
@@ -49,5 +52,23 @@ int topic_options_read(struct topic_options *options);
         .name = "type", .kind = ARGS_TEXT, .target = &(options).type, .min = 1, .value = "NAME[:VERSION[:SIZE]]",      \
         .help = "the messages' type; a topic of another one is refused"                                                \
     }
+
+#define OPTION_EXISTING(options)                                                                                       \
+    {                                                                                                                  \
+        .name = "existing", .kind = ARGS_FLAG, .target = &(options).existing,                                          \
+        .help = "only if the topic exists; else status 4, and nothing is made"                                         \
+    }
+#define OPTION_AWAIT(options)                                                                                          \
+    {                                                                                                                  \
+        .name = "await", .kind = ARGS_FLAG, .target = &(options).await,                                                \
+        .help = "wait until the topic exists, for --timeout at most; nothing is made"                                  \
+    }
+
+/*
+ * For --await: waits until the topic exists, until an instant of cli_now_ns() (AETHER_FOREVER: no limit). After a
+ * second it says on stderr what it waits for. SIGINT and SIGTERM must still end the process. CLI_OK, or reports the
+ * error: CLI_TIMEOUT, ...
+ */
+int topic_await(aether_client *client, const char *topic, uint64_t deadline_ns);
 
 #endif

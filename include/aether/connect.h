@@ -98,7 +98,7 @@ typedef struct aether_pong {
     uint32_t pid;           /* aetherd's, in its own pid namespace */
     uint32_t uid;           /* aetherd's */
     uint64_t round_trip_ns; /* from a request to its answer */
-    char version[24];       /* aetherd's release, such as "0.6.0"; NUL-terminated */
+    char version[24];       /* aetherd's release, "MAJOR.MINOR.PATCH"; NUL-terminated */
     char socket_path[108];  /* the socket's absolute path, as aetherd knows it; NUL-terminated */
 } aether_pong;
 

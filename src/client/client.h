@@ -7,6 +7,7 @@
 #define AE_CLIENT_CLIENT_H
 
 #include "client/control.h"
+#include "client/stats_map.h"
 #include <aether/connect.h>
 #include <pthread.h>
 
@@ -16,6 +17,7 @@ struct aether_client {
     pthread_mutex_t lock; /* for all members, when handles are opened and closed; publish and receive never take it */
     struct ae_control control;
     struct ae_grant *grants; /* of the open handles; see grants.h */
+    struct ae_stats_map *stats;
     /* As in aether_connect_options; they never change. stall_after_ns: not 0 if on_stall is set. */
     aether_stall_handler *on_stall;
     void *stall_context;

@@ -25,7 +25,7 @@ static void unmap_topic(struct ae_grant *grant) {
 
 static void unmap(struct ae_grant *grant) {
     unmap_topic(grant);
-    ae_segment_unmap(grant->stats, stats_bytes(grant));
+    ae_stats_unmap(&grant->client->stats, grant->stats);
     ae_segment_unmap(grant->notes, AE_NOTES_BYTES);
     ae_segment_unmap(grant->cursors, AE_CURSORS_BYTES);
     ae_segment_unmap(grant->log, grant->log_bytes);
@@ -88,13 +88,11 @@ static int map_cursors(struct ae_grant *grant, const struct ae_reply *reply, boo
 
 static int map(struct ae_grant *grant, const struct ae_reply *reply, bool words) {
     const bool publisher = grant->role == AE_ROLE_PUBLISHER, waits = reply->msg.u.opened.shape != AE_SHAPE_FIXED;
-    const uint64_t stats_off = AE_STATS_RECORDS_OFF + (uint64_t)reply->msg.u.opened.stats * AE_STATS_RECORD;
-    void *stats = NULL;
     int rc = map_log(grant, reply, words || waits);
 
     if (rc == 0)
-        rc = ae_segment_map_part(reply->fds[AE_FD_STATS], stats_off, stats_bytes(grant), true, true, &stats);
-    grant->stats = stats;
+        rc = ae_stats_map(&grant->client->stats, reply->fds[AE_FD_STATS], grant->back.client_id,
+                          reply->msg.u.opened.stats, stats_bytes(grant), &grant->stats);
     if (rc == 0)
         rc = ae_segment_map(reply->fds[AE_FD_NOTES], AE_NOTES_BYTES, !publisher, true, &grant->notes);
     if (rc == 0 && grant->role != AE_ROLE_BEST_EFFORT)

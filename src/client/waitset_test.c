@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "client/handle_test.h"
 #include "ring/wake.h"
+#include "shm/registry_layout.h"
 #include <aether/wait.h>
 #include <aether/waitset.h>
 #include <dirent.h>
@@ -717,6 +718,123 @@ static void nothing_is_missed_of_many(void **state) {
 }
 
 /* A publish on a topic at the end of the queue is found by a nap, and the topic moves to the front. */
+/* ---- subscribers that wait for their topic's shape ---- */
+
+/* Mapped for one subscriber until it takes the shape: the sleeper must not access them any more then. */
+struct waiting {
+    const ae_log *words;
+    ae_u64 *shape; /* a page with the shape word */
+};
+
+static struct {
+    struct fixture *f;
+    struct waiting topics[TOPICS_MAX];
+} before;
+
+static const ae_log *map_words(const struct ring *ring) {
+#ifdef AE_TSAN
+    return ring->log; /* it sees races only within one mapping */
+#else
+    void *words = mremap(ring->log_object.rw, 0, AE_LOG_SLOTS_OFF, MREMAP_MAYMOVE);
+
+    check_setup(words != MAP_FAILED, "mremap");
+    return words;
+#endif
+}
+
+/* The index of the topic is kept where the index of the cursor record would be. */
+static int take_shape(struct ae_subscriber *s) {
+    struct ae_subscriber_handle *handle = ae_handle_of_subscriber(&s->hot);
+    const struct ring *ring = &before.f->ring[handle->grant.record];
+    const struct waiting *waiting = &before.topics[handle->grant.record];
+
+    if (!ae_subscriber_ready(s))
+        return 0;
+    ae_subscriber_take_shape(s, &ring->geometry, ring->log, handle->grant.buffer);
+    handle->watcher->attached(handle->watcher);
+    munmap(waiting->shape, AE_PAGE);
+#ifndef AE_TSAN
+    munmap((void *)(uintptr_t)waiting->words, AE_LOG_SLOTS_OFF);
+#endif
+    return 1;
+}
+
+static void open_waiting(struct fixture *f, unsigned i) {
+    const aether_subscribe_options options = {.policy = of_each(i)};
+    const bool reliable = options.policy == AETHER_RELIABLE;
+    struct ae_subscriber_handle *handle = calloc(1, sizeof *handle);
+    struct waiting *waiting = &before.topics[i];
+    struct ring *ring = &f->ring[i];
+
+    check_setup(handle != NULL, "handle");
+    ring_make(ring, 8, 8, 0);
+    handle->grant.record = i;
+    handle->grant.buffer = malloc(ae_subscriber_copies_bytes(&ring->geometry, &options) + 1);
+    waiting->words = map_words(ring);
+    waiting->shape = mmap(NULL, AE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check_setup(handle->grant.buffer != NULL && waiting->shape != MAP_FAILED, "memory");
+    if (reliable) {
+        ae_topic_admit_subscriber(ring->log, ring->cursors, 0);
+        ae_topic_hold_for_subscriber(ring->cursors, 0);
+    }
+    ae_subscriber_init_waiting(&handle->ring, 0, 0, waiting->words, reliable ? ring->cursors : NULL, ring->notes,
+                               &options, &scratch_stats, waiting->shape, take_shape);
+    f->sub[i] = &handle->ring.hot;
+    assert_int_equal(aether_waitset_add(f->set, f->sub[i], mark(i)), 0);
+}
+
+#define FIRST_MESSAGES 3u
+
+/* One topic after the other gets its first publisher. */
+static void *publishers_come(void *arg) {
+    struct fixture *f = arg;
+
+    for (unsigned i = 0; i < f->count; i++) {
+        publisher_open_as(&f->pub[i], &f->ring[i], 0, f->ring[i].cursors);
+        ae_store_release(before.topics[i].shape, AE_SHAPE_CHANGE | AE_SHAPE_FIXED);
+        ae_wake_all(&f->ring[i].log->wake.wake);
+        for (unsigned n = 0; n < FIRST_MESSAGES; n++) {
+            (void)sched_yield();
+            publish_one(f, i);
+        }
+    }
+    return NULL;
+}
+
+static void wait_for_publishers(unsigned count, bool with_fd) {
+    struct fixture *f = calloc(1, sizeof *f);
+    unsigned left = count;
+    pthread_t thread;
+
+    assert_non_null(f);
+    before.f = f;
+    f->count = count;
+    assert_int_equal(aether_waitset_open(&f->set), 0);
+    for (unsigned i = 0; i < count; i++)
+        open_waiting(f, i);
+    if (with_fd)
+        assert_true(aether_waitset_fd(f->set) >= 0);
+    assert_int_equal(next_named(f, 1), -1);
+    assert_int_equal(pthread_create(&thread, NULL, publishers_come, f), 0);
+    while (left > 0) {
+        const int i = next_named(f, AETHER_FOREVER);
+        assert_true(i >= 0);
+        const uint64_t next = aether_subscriber_next(f->sub[i]);
+        (void)receive_all(f->sub[i]);
+        left -= next != FIRST_MESSAGES && aether_subscriber_next(f->sub[i]) == FIRST_MESSAGES;
+    }
+    pthread_join(thread, NULL);
+    close_all(f);
+}
+
+static void members_wait_for_publishers(void **state) {
+    (void)state;
+    wait_for_publishers(3, false);
+    wait_for_publishers(3, true);
+    wait_for_publishers(TOPICS_MAX, false);
+    wait_for_publishers(TOPICS_MAX, true);
+}
+
 static void many_take_turns(void **state) {
     struct fixture *f = open_all(TOPICS_MAX, all_reliable);
 
@@ -832,6 +950,7 @@ int main(void) {
         cmocka_unit_test(an_overwritten_note_only_delays),
         cmocka_unit_test(nothing_is_missed),
         cmocka_unit_test(nothing_is_missed_of_many),
+        cmocka_unit_test(members_wait_for_publishers),
         cmocka_unit_test(many_take_turns),
         cmocka_unit_test(a_timeout_is_no_excuse),
     };

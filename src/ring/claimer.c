@@ -19,7 +19,8 @@ static bool within_limit(const struct ae_publisher *p, uint64_t seq, uint64_t co
     return room >= count && room <= p->geometry.capacity;
 }
 
-static bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
+/* Inline: each stamped message comes here. */
+AE_ALWAYS_INLINE bool has_room(struct ae_publisher *p, uint64_t seq, uint64_t count) {
     if (within_limit(p, seq, count))
         return true;
     ae_publisher_scan(p, seq, seq + count - p->window, AE_EVICT_LAG);

@@ -83,7 +83,7 @@ uint64_t ae_registry_topic_off(const struct ae_registry *registry, const ae_regi
 /* aetherd: marks a live grant as folded. */
 void ae_registry_set_folded(ae_registry_grant *grant);
 
-/* aetherd: says of which release it is, "0.6.0". */
+/* aetherd: says of which release it is, "MAJOR.MINOR.PATCH". */
 void ae_registry_set_release(const struct ae_registry *registry, const char *release);
 
 /*

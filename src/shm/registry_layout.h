@@ -38,7 +38,7 @@ typedef struct ae_registry_header {
     ae_u64 next_id;      /* ids of topics, clients and grants are never reused */
     ae_u64 generation;   /* raised after a topic has come, has gone or has got its type; its lower half is a futex */
     uint64_t started_mono_ns; /* CLOCK_MONOTONIC of its start */
-    char release[24];         /* of the daemon that runs or ran last, such as "0.6.0"; NUL-terminated */
+    char release[24];         /* of the daemon that runs or ran last, "MAJOR.MINOR.PATCH"; NUL-terminated */
     uint8_t reserved[32];
     char socket_path[128]; /* NUL-terminated */
     uint8_t reserved2[3840];

@@ -497,8 +497,25 @@ static void shapes(void **state) {
     assert_int_equal(ae_shape_of(topic.shape.v), AE_SHAPE_OPEN);
     assert_int_equal(topic.geometry.capacity, 0);
     assert_int_equal(topic.geometry.start_seq, 5);
+    ae_registry_drop_type(shared);
+    ae_registry_set_type(shared, "quote", 2, 32, "maker", 42);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_string_equal(topic.type_name, "quote");
+    assert_int_equal(topic.stated & AE_STATED_TYPE, AE_STATED_TYPE);
+    ae_registry_set_shape(shared, AE_SHAPE_OPEN);
+    ae_registry_drop_type(shared);
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_string_equal(topic.type_name, "");
+    assert_int_equal(topic.stated & AE_STATED_TYPE, 0);
+    shared->created = 1; /* it is about to change, and stays so: aetherd was killed */
+    assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_int_equal(ae_shape_of(topic.shape.v), AE_SHAPE_OPEN);
+    memset(shared->creator, 'x', sizeof shared->creator);
+    memset(shared->made.type_name, 'x', sizeof shared->made.type_name);
     ae_registry_set_shape(shared, AE_SHAPE_MADE);
     assert_int_equal(ae_registry_read_topic(&registry, 0, &topic), 1);
+    assert_int_equal(strlen(topic.creator), sizeof topic.creator - 1);
+    assert_int_equal(strlen(topic.made.type_name), sizeof topic.made.type_name - 1);
     assert_int_equal(ae_shape_of(topic.shape.v), AE_SHAPE_MADE);
     assert_int_equal(topic.geometry.capacity, 64);
     assert_int_equal(ae_registry_topic_off(&registry, &registry.topics[2]), 4096 + 2 * 1024);

@@ -52,7 +52,7 @@ ERRNOS = {
     "epoll_wait": "EINTR",
     "eventfd": "EMFILE ENFILE ENOMEM",
     "fchmod": "EIO EPERM EROFS",
-    "fcntl": "EAGAIN EINTR ENOLCK EMFILE",
+    "fcntl": "EAGAIN ENOLCK EMFILE",
     "fflush": "ENOSPC EIO",
     "flock": "EINTR ENOLCK",
     "fopen": "EACCES EMFILE ENOENT",
@@ -115,18 +115,18 @@ LEFT_OUT = {"syscall"}
 
 # What a text must say about the errno: how the limit is raised, or what belongs to whom.
 REMEDIES = {
-    "EMFILE": r"ulimit -n",
+    "EMFILE": r"ulimit -H?n",
     "ENFILE": r"file-max",
-    "ENOSPC": r"\d (B|KiB|MiB|GiB)\b.*/dev/shm|free (some )?(room|space)|room on",
+    "ENOSPC": r"\d (B|KiB|MiB|GiB)\b.*/dev/shm|(free some|make) room",
     "ENOMEM": r"memory",
-    "EACCES": r"\buid\b|\bmode\b|permission",
+    "EACCES": r"\buid\b|\bmode\b|permission|may write to",
     "EPERM": r"\buid\b|\bmode\b|seccomp|filter",
     "ENOSYS": r"kernel",
     "ETOOMANYREFS": r"ulimit -n",
     "mmap:EAGAIN": r"ulimit -l", "madvise:EAGAIN": r"ulimit -l", "mremap:EAGAIN": r"ulimit -l",
     "pthread_create:EAGAIN": r"ulimit -u",
 }
-SUBJECT = re.compile(r"/|'|\"|socket|memory|descriptor|thread|aetherd|futex|signal|epoll|output|random|process|object|file|token")
+SUBJECT = re.compile(r"/|'|\"|socket|memory|descriptor|thread|aetherd|futex|signal|epoll|output|random|process|object|file|token|aether-")
 
 
 @dataclasses.dataclass
