@@ -63,8 +63,8 @@ static int show(aether_metrics *metrics, struct ae_view view) {
 static int by_time(const void *a, const void *b) {
     const struct ae_view_gone *x = a, *y = b;
 
-    if (x->figures.ago_ns != y->figures.ago_ns)
-        return x->figures.ago_ns < y->figures.ago_ns ? -1 : 1;
+    if (x->figures.left_mono_ns != y->figures.left_mono_ns)
+        return x->figures.left_mono_ns > y->figures.left_mono_ns ? -1 : 1;
     return strcmp(x->topic, y->topic);
 }
 

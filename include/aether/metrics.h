@@ -184,10 +184,11 @@ typedef struct aether_departed_metrics {
     uint32_t died;    /* 1: its program ended without closing it; 0: it was closed, also by aether_disconnect() */
     uint32_t evicted; /* 1: publishers had evicted it */
     aether_evict_reason evict_reason;
-    uint64_t evict_held; /* AETHER_EVICT_LANE: bytes of lane room that it held when it was evicted */
-    uint64_t left_ns;    /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
-    uint64_t ago_ns;     /* how long ago that was */
-    uint64_t messages;   /* published, or delivered */
+    uint64_t evict_held;   /* AETHER_EVICT_LANE: bytes of lane room that it held when it was evicted */
+    uint64_t left_ns;      /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
+    uint64_t left_mono_ns; /* the same moment by CLOCK_MONOTONIC: of two, the larger one is the later */
+    uint64_t ago_ns;       /* how long ago that was */
+    uint64_t messages;     /* published, or delivered */
     uint64_t lost, aborted, skipped;
     uint64_t full, stall_ns;
 } aether_departed_metrics;

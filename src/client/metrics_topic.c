@@ -396,6 +396,7 @@ static void add_departed(struct reading *r, const ae_totals_topic *sums) {
             .evict_reason = from->evicted != 0 && from->reason <= AE_EVICT_LANE ? (aether_evict_reason)from->reason : 0,
             .evict_held = from->evicted != 0 && from->reason == AE_EVICT_LANE ? from->held : 0,
             .left_ns = from->left_ns,
+            .left_mono_ns = from->left_mono_ns,
             .ago_ns = ago_ns,
             .messages = from->messages,
             .lost = from->lost,
@@ -713,6 +714,7 @@ static bool stays_open(const struct reading *r, const struct ae_survey_grant *li
         to->owner.process = '?';
         to->role = (aether_role)listed->role;
         to->left_ns = seen->left_ns;
+        to->left_mono_ns = seen->left_mono_ns;
         to->ago_ns = ago_ns;
     }
     return seen->left_mono_ns == 0;
