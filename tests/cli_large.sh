@@ -95,11 +95,12 @@ ok "a file that isn't there: nothing is published" topic_has plain messages 1
 run_pub plain --file .
 ok "a directory" failed_with 1 "it is a directory"
 
+run_pub plain --file small
 mkdir kept
-echo mine >kept/00000000000000000000
+echo mine >kept/00000000000000000001
 run "$AETHER_CLI" sub plain --from oldest --dump kept
-ok "--dump doesn't overwrite" failed_with 1 "'kept/00000000000000000000' is there already"
-ok "--dump doesn't overwrite: the file" [ "$(cat kept/00000000000000000000)" = mine ]
+ok "--dump doesn't overwrite" failed_with 1 "'kept/00000000000000000001' is there already"
+ok "--dump doesn't overwrite: the file" [ "$(cat kept/00000000000000000001)" = mine ]
 ok "--dump leaves no other file" [ "$(find kept -mindepth 1 | wc -l)" -eq 2 ]
 ok "--dump into a missing directory's directory" refuses 1 "No such file" sub plain --dump no/such
 ok "--dump into a file" refuses 1 "name a directory" sub plain --dump small

@@ -145,7 +145,7 @@ ok "lag --json: a stopped subscriber" until_true rows "(lambda s: s['topic'] == 
     and s['lag'] == 8 and s['age_ns'] >= 1e9 and s['holds_up'] == 1 and s['held_up_ns'] > 0)(rows[0])
     and (lambda h: h['topic'] == 'held' and h['kind'] == 'waits' and h['victim']['pid'] == $held_pub and h['waits'] == 'subscriber'
     and h['culprit']['pid'] == $held_sub and h['culprit']['process'] == 'T' and h['lag'] == 8 and h['for_ns'] > 0)(rows[-1])" lag --json
-ok "lag: the worst first" shows "^held +aether-cli sub +$held_sub +reliable +stuck, stopped +8 +[0-9.]+ [ms]" lag
+ok "lag: the worst first" shows "^held +aether-cli sub +$held_sub +reliable +stuck, stopped +8 +8 +- +[0-9.]+ [ms]" lag
 sorted_by_lag() { sed -n 2p "$tmp/out" | grep -q '^held ' && sed -n 3p "$tmp/out" | grep -q '^busy '; }
 ok "lag: its order" sorted_by_lag
 ok "lag: who holds up whom" shows "^held: publisher aether-cli pub \\(pid $held_pub\\) has waited [0-9.]+ .*s for subscriber aether-cli sub \\(pid $held_sub\\), which is stopped, 8 behind" lag held
@@ -186,7 +186,7 @@ ok "losses by reason" until_true rows "(lambda t: t['lost'] >= 900 and t['lost_b
 ok "a best-effort subscriber's figures" rows "(lambda s: s['role'] == 'best-effort' and s['policy'] == 'best-effort' and s['lost'] >= 900 and s['next'] == 1000
     and s['delivered'] + s['lost'] == 1000 - s['joined'])(rows[0]['subscribers'][0])" topic info lossy --json
 ok "topic info: losses" shows '^lost +9[0-9][0-9] \(ring\) in [0-9]+ gaps?$' topic info lossy
-ok "lag: losses" shows "^lossy +aether-cli sub +$lossy_sub +best-effort +idle +0 +0 s +9[0-9][0-9] \\(ring\\) " lag lossy
+ok "lag: losses" shows "^lossy +aether-cli sub +$lossy_sub +best-effort +idle +0 +0 +- +0 s +9[0-9][0-9] \\(ring\\) " lag lossy
 subscribe "$tmp/discarded" lossy --policy latest --raw
 ok "a latest subscriber" until_true rows "[s['policy'] for s in rows] == ['best-effort', 'latest']" lag lossy --json
 kill -9 "$lossy_sub"
@@ -213,6 +213,49 @@ ok "check --evicted, CRITICAL" checks 2 '^AETHER CRITICAL - evicts: ' evicts --e
 ok "check --evicted none" checks 0 '^AETHER OK' evicts --evicted none
 kill "$evicted_sub"
 wait "$evicted_sub" 2>/dev/null
+ok "an eviction's reason" until_true rows "(lambda d: d['pid'] == $evicted_sub and d['evicted'] is True and d['evict_reason'] == 'lag'
+    and 'evict_held_bytes' not in d)([d for d in rows[0]['departed'] if d['role'] != 'publisher'][0])" topic info evicts --json
+ok "an eviction's reason, text" shows "^reliable +$evicted_sub .*, evicted: too far behind " topic info evicts
+
+# ---- lanes: how full they are, and who holds them
+
+"$AETHER_CLI" topic create lanes --max-message 16K --capacity 64 --lane 64K || exit 1
+subscribe "$tmp/discarded" lanes --policy reliable --raw
+lane_sub=$sub
+kill -STOP "$lane_sub"
+mkfifo "$tmp/lane"
+"$AETHER_CLI" pub lanes <"$tmp/lane" &
+lane_pub=$!
+started+=("$lane_pub")
+exec 6>"$tmp/lane"
+head -c 12000 /dev/zero | tr '\0' x >&6
+echo >&6
+ok "a lane's fill" until_true shows "^lane of 'aether-cli pub' \\(pid $lane_pub\\)  11.8 of 64 KiB used, room for 3 of the largest\$" topic info lanes
+ok "a lane's fill, JSON" rows "(lambda t: (t['publishers'][0]['lane_used_bytes'], t['publishers'][0]['lane_fits'], t['subscribers'][0]['lane_held_bytes'],
+    t['subscribers'][0]['unread'], t['subscribers'][0]['lag']) == (12032, 3, 12032, 1, 1))(rows[0])" topic info lanes --json
+ok "lag: lane room" shows "^lanes +aether-cli sub +$lane_sub +reliable +[a-z, ]+ +1 +1 +11.8 KiB" lag lanes
+kill -CONT "$lane_sub"
+ok "a lane that is free again" until_true shows "^lane of .*  0 B of 64 KiB used, room for 4 of the largest\$" topic info lanes
+exec 6>&-
+kill "$lane_sub"
+wait "$lane_sub" "$lane_pub" 2>/dev/null
+
+"$AETHER_CLI" topic create tight --max-message 16K --capacity 64 --lane 16K --slow evict || exit 1
+subscribe "$tmp/discarded" tight --policy reliable --raw
+lane_sub=$sub
+kill -STOP "$lane_sub"
+for _ in 1 2 3; do head -c 12000 /dev/zero | tr '\0' x | "$AETHER_CLI" pub tight || exit 1; done
+kill -9 "$lane_sub"
+wait "$lane_sub" 2>/dev/null
+ok "an eviction for lane room" until_true rows "(lambda d: d['pid'] == $lane_sub and d['evict_reason'] == 'lane' and 12032 <= d['evict_held_bytes'] <= 16384)(
+    [d for d in rows[0]['departed'] if d['role'] != 'publisher'][0])" topic info tight --json
+ok "an eviction for lane room, text" shows "^reliable +$lane_sub .*died, evicted: held [0-9.]+ KiB of lane room " topic info tight
+
+# ---- what was stated, and by whom
+
+"$AETHER_CLI" topic create stated --max-message 200 --publishers exclusive --type frame:2 || exit 1
+ok "topic info: what is stated" shows "^stated +max message 200 B, exclusive publishers, type frame:2\$" topic info stated
+ok "topic info: who created it" shows "^shape +what isn't stated is open until a publisher comes, created by 'aether-cli topic create'" topic info stated
 
 # ---- names are hostile
 

@@ -466,6 +466,12 @@ def case_limits():
         assert a.create("1", capacity=8).type == lib.DONE and a.create("2", capacity=8).type == lib.DONE
         refused(a.create("3", capacity=8), errno.EUSERS, 2, "topics")
         assert a.remove("2").type == lib.DONE
+        refused(a.open(BEST_EFFORT, "2", capacity=1024), errno.ENOSPC, "64 KiB")
+        waiting = a.open(BEST_EFFORT, "2")
+        assert waiting.type == lib.OPENED, "a default that is too large doesn't refuse a subscriber"
+        refused(a.create("3", capacity=8), errno.EUSERS, "limit of 2 topics", "1 of them without a publisher")
+        a.give_back(waiting.grant_id)
+        waiting.close()
         refused(a.create("4"), errno.ENOSPC, "64 KiB")
         sock = connect(daemon.path)
         sock.send(lib.hello())

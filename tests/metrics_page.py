@@ -204,7 +204,7 @@ def hostile_names():
         t.subscribers[0].state = "stuck"
         world.problem(t, "stuck", "subscriber x is stuck")
         t.departed = [{**world.client(name).owner(1), "role": "publisher", "died": True, "evicted": False,
-                       "left_ns": world.now_ns, "published": 1}]
+                       "left_ns": world.now_ns, "ago_ns": 0, "published": 1}]
     with stage(world) as s:
         s.page.wait(f"rows().length === {len(HOSTILE)}")
         check = """(() => ({pwned: window.pwned ?? null, proto: ({}).polluted ?? null,

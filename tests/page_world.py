@@ -363,13 +363,13 @@ def busy(draws=400):
 
     trades, orders = w.topics[0], w.topics[3]
     trades.subscribers[1].loses = 2400
-    w.topics[8].departed = [{**plan.owner(77), "role": "reliable", "died": True, "evicted": False, "left_ns": w.now_ns - 4 * 10**9,
+    w.topics[8].departed = [{**plan.owner(77), "role": "reliable", "died": True, "evicted": False, "left_ns": w.now_ns - 4 * 10**9, "ago_ns": 4 * 10**9,
                              "delivered": 51_022, "lost": 0, "aborted": 0, "skipped": 0}]
     orders.departed = [
         {**w.client("strategy-6").owner(66), "role": "publisher", "died": True, "evicted": False,
-         "left_ns": w.now_ns - 95 * 10**9, "published": 1_204_511, "full": 12, "stall_ns": 81_000_000},
+         "left_ns": w.now_ns - 95 * 10**9, "ago_ns": 95 * 10**9, "published": 1_204_511, "full": 12, "stall_ns": 81_000_000},
         {**w.client("shell").owner(65), "role": "best-effort", "died": False, "evicted": False,
-         "left_ns": w.now_ns - 3000 * 10**9, "delivered": 801, "lost": 93, "aborted": 0, "skipped": 0}]
+         "left_ns": w.now_ns - 3000 * 10**9, "ago_ns": 3000 * 10**9, "delivered": 801, "lost": 93, "aborted": 0, "skipped": 0}]
     state = {"t": 0}
 
     def act(world):
@@ -449,7 +449,7 @@ class Widest(World):
                 p.update({key: value for key, value in peer.items() if key in p}, waits_subscriber=i)
             for s in t["subscribers"]:
                 s.update({key: value for key, value in peer.items() if key in s}, lost_by={"ring": COUNT + seconds})
-            t["departed"] = [{**owner, "role": "best-effort", "died": True, "evicted": True, "left_ns": self.now_ns - DAY,
+            t["departed"] = [{**owner, "role": "best-effort", "died": True, "evicted": True, "left_ns": self.now_ns - DAY, "ago_ns": DAY,
                               "delivered": COUNT, "lost": COUNT, "aborted": COUNT, "skipped": COUNT, "stall_ns": DAY}
                              for owner in t["publishers"]]
         return doc

@@ -51,7 +51,6 @@ static int show(aether_metrics *metrics, struct ae_view view) {
     view = note_daemon(view, &instance.daemon);
     int status = read_clients(metrics, &list, &clients.count);
     clients.list = list;
-    clients.now_ns = instance.now_ns;
     if (status == CLI_OK)
         status = out_check(&view, ae_view_clients(&view, &clients));
     free(list);
@@ -64,8 +63,8 @@ static int show(aether_metrics *metrics, struct ae_view view) {
 static int by_time(const void *a, const void *b) {
     const struct ae_view_gone *x = a, *y = b;
 
-    if (x->figures.left_ns != y->figures.left_ns)
-        return x->figures.left_ns > y->figures.left_ns ? -1 : 1;
+    if (x->figures.left_mono_ns != y->figures.left_mono_ns)
+        return x->figures.left_mono_ns > y->figures.left_mono_ns ? -1 : 1;
     return strcmp(x->topic, y->topic);
 }
 

@@ -129,7 +129,8 @@ void sender_on_stall(void *context, aether_publisher *publisher, const aether_st
 
     (void)publisher;
     sender_erase_progress(s);
-    cli_error(CLI_OK, "topic '%s' %s", s->topic, stall_text(text, stall));
+    cli_error(CLI_OK, "topic '%s' full for %.1f s: %s", s->topic, (double)stall->waited_ns / 1e9,
+              stall_text(text, stall));
 }
 
 int sender_publish(struct sender *s, const void *data, size_t len) {

@@ -55,7 +55,7 @@ char *stall_text(char text[STALL_TEXT], const aether_stall *stall) {
     cause(why, sizeof why, stall);
     if (stall->others > 0)
         snprintf(others, sizeof others, ", and for %" PRIu32 " more", stall->others);
-    snprintf(text, STALL_TEXT, "full for %.1f s: %s%s%s%s", (double)stall->waited_ns / 1e9, why, others,
+    snprintf(text, STALL_TEXT, "%s%s%s%s", why, others,
              dead && stall->daemon == 0 ? "; no aetherd runs that frees its room: start it with: " : "",
              dead && stall->daemon == 0 ? cli_start_command() : "");
     return text;

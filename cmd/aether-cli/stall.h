@@ -8,9 +8,9 @@
 #define STALL_TEXT 768
 
 /*
- * Writes a sentence without the topic's name, NUL-terminated, such as
+ * Writes why, NUL-terminated, such as
  *
- *     full for 1.0 s: waits for 'viewer' (pid 77, stopped), 1,024 messages behind
+ *     waits for 'viewer' (pid 77, stopped), 1,024 messages behind
  *
  * and returns text. The culprit's name is as it is; cli_error() escapes it.
  */

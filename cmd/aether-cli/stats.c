@@ -8,19 +8,8 @@
 #include "output.h"
 #include "signals.h"
 #include <stdlib.h>
-#include <time.h>
 
 #define FIRST_NS UINT64_C(250000000) /* the time for which the rates of the first sample are measured */
-
-static double uptime(const aether_daemon_info *daemon) {
-    struct timespec now;
-
-    if (!daemon->running)
-        return 0;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const double seconds = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - (double)daemon->started_ns / 1e9;
-    return seconds > 0 ? seconds : 0;
-}
 
 /* Shows the last pass. CLI_OK, or reports the error. */
 static int show_sample(const struct ae_view *view, bool watch, uint64_t index, double seconds,
@@ -41,7 +30,7 @@ static int show_sample(const struct ae_view *view, bool watch, uint64_t index, d
                                           .watched = watch,
                                           .socket_path = cli_socket(),
                                           .instance = *instance,
-                                          .uptime_s = uptime(&instance->daemon),
+                                          .uptime_s = (double)instance->daemon.uptime_ns / 1e9,
                                           .seconds = seconds,
                                           .topics = topics,
                                           .count = observer->count};

@@ -33,6 +33,7 @@ typedef struct aether_daemon_info {
     uint32_t running;    /* 1: an aetherd holds the instance's lock now; metrics.h says whether it is stopped */
     uint32_t pid;        /* of the daemon that runs or ran last */
     uint64_t started_ns; /* CLOCK_REALTIME of its start */
+    uint64_t uptime_ns;  /* for how long it has run; 0 if it doesn't run. By CLOCK_MONOTONIC, as all durations */
     uint32_t topics;     /* live */
     uint32_t topics_max;
     uint32_t topics_waiting; /* only subscribers are there: aether_inspect_waiting(). They count towards topics_max */
@@ -41,10 +42,22 @@ typedef struct aether_daemon_info {
     uint64_t memory_bytes; /* of all topics' objects */
 } aether_daemon_info;
 
+/* What a program has stated about a topic, as in aether_topic_config. 0, and "": it hasn't. */
+typedef struct aether_stated {
+    uint64_t max_message, inline_max, capacity, lane_bytes, evict_lag, start_seq;
+    aether_preset preset;
+    aether_publishers publishers;
+    aether_slow slow;
+    aether_latency_mode latency;
+    uint32_t type_version, type_size;
+    char type_name[64]; /* NUL-terminated */
+} aether_stated;
+
 typedef struct aether_topic_info {
     uint64_t id;
-    char name[256];      /* NUL-terminated; may hold any byte that a topic name may */
-    uint64_t created_ns; /* CLOCK_REALTIME */
+    char name[256];           /* NUL-terminated; may hold any byte that a topic name may */
+    uint64_t created_ns;      /* CLOCK_REALTIME */
+    uint64_t created_mono_ns; /* the same moment by CLOCK_MONOTONIC, for durations */
     uint64_t start_seq;
     uint64_t next_seq;        /* sequence of the next message */
     uint64_t messages;        /* published since creation: next_seq - start_seq */
@@ -68,6 +81,17 @@ typedef struct aether_topic_info {
     /* sequences between next_seq and the slowest reliable cursor, evicted subscribers left out; at most the capacity */
     uint64_t max_lag;
     aether_latency_mode latency; /* which messages are stamped with the time of their publishing */
+
+    /*
+     * Who has stated what binds all others: names, NUL-terminated, and pids of clients, which may have gone. "" and 0:
+     * nobody has. What isn't stated is a default.
+     */
+    aether_stated stated;
+    char created_by[64]; /* aether_topic_create() */
+    char shaped_by[64];  /* the first publisher */
+    char typed_by[64];   /* who stated the type */
+    uint32_t created_pid, shaped_pid, typed_pid;
+    uint32_t shaped; /* 1: a publisher has come, so nothing of the above can change; 0: what isn't stated still can */
 } aether_topic_info;
 
 typedef enum aether_role {

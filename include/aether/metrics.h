@@ -174,6 +174,7 @@ typedef struct aether_subscriber_metrics {
     uint64_t holds_up;    /* publishers that wait for it now */
     uint64_t held_up_ns;  /* the longest time that one of them has waited */
     aether_latency latency;
+    aether_stated requests; /* what it states about the topic: it binds others for as long as the subscriber is open */
 } aether_subscriber_metrics;
 
 /* The last figures of a publisher or subscriber that closed or died. */
@@ -183,9 +184,11 @@ typedef struct aether_departed_metrics {
     uint32_t died;    /* 1: its program ended without closing it; 0: it was closed, also by aether_disconnect() */
     uint32_t evicted; /* 1: publishers had evicted it */
     aether_evict_reason evict_reason;
-    uint64_t evict_held; /* AETHER_EVICT_LANE: bytes of lane room that it held when it was evicted */
-    uint64_t left_ns;    /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
-    uint64_t messages;   /* published, or delivered */
+    uint64_t evict_held;   /* AETHER_EVICT_LANE: bytes of lane room that it held when it was evicted */
+    uint64_t left_ns;      /* CLOCK_REALTIME: it was closed, or aetherd noticed that it had died */
+    uint64_t left_mono_ns; /* the same moment by CLOCK_MONOTONIC: of two, the larger one is the later */
+    uint64_t ago_ns;       /* how long ago that was */
+    uint64_t messages;     /* published, or delivered */
     uint64_t lost, aborted, skipped;
     uint64_t full, stall_ns;
 } aether_departed_metrics;
@@ -230,6 +233,7 @@ typedef struct aether_client_metrics {
     uint32_t uid;
     char process;                     /* as in aether_owner */
     uint64_t created_ns;              /* CLOCK_REALTIME */
+    uint64_t connected_ns;            /* for how long it has been there */
     uint64_t publishers, subscribers; /* open */
     uint64_t stats_bytes;             /* shared memory of its statistics */
 } aether_client_metrics;

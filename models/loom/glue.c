@@ -288,6 +288,23 @@ static void subscriber_admit(uint32_t record) {
     ae_topic_admit_subscriber(&arena.log, &arena.cursors, record);
 }
 
+/* aetherd grants the record while the topic never had a publisher. */
+static void subscriber_wait(uint32_t record) {
+    ae_topic_admit_subscriber(&arena.log, &arena.cursors, record);
+    ae_topic_hold_for_subscriber(&arena.cursors, record);
+}
+
+/* The subscriber has been granted so, and learns of the topic's slots. */
+static void subscriber_attach(uint32_t s, uint32_t record) {
+    static const ae_u64 shape;
+    const aether_subscribe_options options = {.policy = AETHER_RELIABLE};
+
+    ae_subscriber_init_waiting(&arena.subscribers[s], geometry.start_seq, record, &arena.log, &arena.cursors,
+                               &arena.notes, &options, record_of(HANDLES + s), &shape, NULL);
+    ae_subscriber_take_shape(&arena.subscribers[s], &geometry, &arena.log, arena.copies[s]);
+    arena.subscribers[s].hot.cursor_mask = 0;
+}
+
 static void subscriber_leave(uint32_t s) {
     ae_subscriber_leave(&arena.subscribers[s]);
 }
@@ -360,6 +377,8 @@ struct glue {
     int64_t (*repair)(uint32_t record);
     uint64_t (*claim_end)(void);
     void (*subscriber_admit)(uint32_t record);
+    void (*subscriber_wait)(uint32_t record);
+    void (*subscriber_attach)(uint32_t s, uint32_t record);
     void (*subscriber_open)(uint32_t s, uint32_t record, int policy, int from, int views);
     void (*subscriber_leave)(uint32_t s);
     int (*receive)(uint32_t s, aether_message *message);
@@ -389,6 +408,8 @@ const struct glue *loom_bind(const struct loom_ops *ops) {
         .repair = repair,
         .claim_end = claim_end,
         .subscriber_admit = subscriber_admit,
+        .subscriber_wait = subscriber_wait,
+        .subscriber_attach = subscriber_attach,
         .subscriber_open = subscriber_open,
         .subscriber_leave = subscriber_leave,
         .receive = receive,

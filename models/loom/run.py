@@ -152,6 +152,9 @@ MUTANTS = {
     "T2": [swap(RECEIVE, "    if (ae_load_acquire(&stream->open) != 0)\n", "acquire", "relaxed")],
     "T2JOIN": [swap(JOIN, "open_before = ae_load_acquire(&stream->open) != 0;", "acquire", "relaxed")],
     "T2DIED": [swap(RECEIVE, "died = ae_load_acquire(&stream->died);", "acquire", "relaxed")],
+    # ---- a subscriber before the first publisher ----
+    "NOHOLD": [(TOPIC, "    (void)ae_fetch_or(&cursors->active.active, 1ull << record);\n",
+                "    (void)cursors, (void)record;\n")],
     # ---- eviction ----
     "E1": [swap(TOPIC, "ae_exchange(&log->evict[record],", "ae_exchange", "ae_exchange_relaxed")],
     "E2": [swap(FLOW, "word = ae_load_acquire(&p->log->evict[r]);", "acquire", "relaxed")],
@@ -180,6 +183,8 @@ TABLE = [
     ("join", "NOJ2", WRONG, SMOKE),
     ("join", "J3", CLEAN, False),
     ("join", "J4", CLEAN, False),
+    ("waiting", "clean", CLEAN, SMOKE),
+    ("waiting", "NOHOLD", WRONG, SMOKE),
     ("leave", "clean", CLEAN, SMOKE),
     ("leave", "F3", RACE, False),
     ("leave", "F4", CLEAN, False),

@@ -29,17 +29,6 @@ static int check_replaceable(const char *path) {
                : ae_fail(-EEXIST, "%s exists and isn't a socket: remove it, or use another path", path);
 }
 
-static int fail_socket(const char *path, int code) {
-    const char *remedy =
-        code == EMFILE                     ? ": raise the limit of open files: ulimit -Hn, LimitNOFILE="
-        : code == ENFILE                   ? ": the machine has no descriptor left: sysctl fs.file-max"
-        : code == ENOSPC || code == EDQUOT ? ": make room in its file system, or use a socket in another directory"
-        : code == EROFS || code == EACCES || code == EPERM ? ": use a socket in a directory that this user may write to"
-                                                           : "";
-
-    return ae_fail(-code, "socket %s: %s%s", path, strerror(code), remedy);
-}
-
 /*
  * Renames the socket to its path when it listens already, so that a program that finds it can connect. *file is the
  * socket's file. It is told from all others by its inode, which lives as long as the socket is open.
@@ -58,11 +47,11 @@ static int listen_at(const char *path, int *listener, struct stat *file) {
         return ae_fail(len, "socket path '%s' is too long", path);
     *listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*listener < 0)
-        return fail_socket(path, errno);
+        return ae_fail(-errno, "socket %s: %s", path, strerror(errno));
     (void)unlink(temporary); /* no other aetherd uses it, because we hold the lock */
     if (bind(*listener, (const struct sockaddr *)&address, (socklen_t)len) != 0 || chmod(temporary, 0600) != 0 ||
         listen(*listener, BACKLOG) != 0 || lstat(temporary, file) != 0 || rename(temporary, path) != 0) {
-        rc = fail_socket(path, errno);
+        rc = ae_fail(-errno, "socket %s: %s", path, strerror(errno));
         (void)unlink(temporary);
         ae_close(listener);
         return rc;

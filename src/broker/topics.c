@@ -68,6 +68,18 @@ static void fill_record(struct ae_broker *broker, const char *name, uint64_t sta
     ae_copy_in((unsigned char *)record + off, (const unsigned char *)&new + off, sizeof new - off);
 }
 
+/* Topics that have only subscribers count, though they aren't listed: a program may have many wrong names. */
+static int fail_full(const struct ae_registry *registry) {
+    uint32_t waiting = 0;
+
+    for (uint32_t t = 0; t < registry->topics_max; t++)
+        waiting += shape_of(&registry->topics[t]) == AE_SHAPE_OPEN;
+    return ae_fail(-EUSERS,
+                   "aetherd's limit of %" PRIu32 " topic%s is reached, %" PRIu32
+                   " of them without a publisher so far: raise [limits] topics",
+                   registry->topics_max, ae_plural(registry->topics_max, "", "s"), waiting);
+}
+
 /* Creates a topic that is OPEN. made: NULL, or what it takes over. */
 static int create_open(struct ae_broker *broker, const char *name, uint64_t start_seq, const struct made *made,
                        ae_registry_topic **topic) {
@@ -75,8 +87,7 @@ static int create_open(struct ae_broker *broker, const char *name, uint64_t star
     const uint32_t t = ae_index_free_topic(&broker->index);
 
     if (t == AE_NO_TOPIC)
-        return ae_fail(-EUSERS, "aetherd's limit of %" PRIu32 " topic%s is reached: raise [limits] topics",
-                       registry->topics_max, ae_plural(registry->topics_max, "", "s"));
+        return fail_full(registry);
     ae_registry_topic *record = &registry->topics[t];
     ae_record_begin(&record->state);
     fill_record(broker, name, start_seq, made, record);
@@ -165,6 +176,12 @@ static int check_limit(const struct ae_broker *broker, const char *name, const a
                    ae_text_size(limit, broker->limits.ring_bytes));
 }
 
+/* A subscriber that states no size isn't refused because a default is too large: its publisher may state less. */
+static bool states_size(const ae_wish *says) {
+    return (ae_shape_stated(says) & (AE_STATED_MAX_MESSAGE | AE_STATED_INLINE_MAX | AE_STATED_CAPACITY |
+                                     AE_STATED_LANE_BYTES | AE_STATED_PRESET | AE_STATED_TYPE)) != 0;
+}
+
 /* Sets plan->own to what the topic states, and what the client states if that becomes the topic's. */
 static int merge_own(const char *name, const struct statements *all, bool binds, struct ae_plan *plan) {
     const struct ae_statement both[] = {{.says = &all->own, .role = "creator", .name = "?"}, all->list[all->count - 1]};
@@ -181,7 +198,8 @@ static int plan_open(struct ae_broker *broker, const char *name, ae_registry_top
     int rc = collect(broker, topic, asks, &all);
 
     if (rc != 0 || (rc = ae_shape_decide(name, all.list, all.count, NULL, &plan->geometry)) != 0 ||
-        (rc = check_limit(broker, name, &plan->geometry)) != 0 || (rc = merge_own(name, &all, binds, plan)) != 0)
+        ((binds || states_size(asks->says)) && (rc = check_limit(broker, name, &plan->geometry)) != 0) ||
+        (rc = merge_own(name, &all, binds, plan)) != 0)
         goto out;
     if (topic != NULL && asks->says->start_seq != 0 && asks->says->start_seq != topic->geometry.start_seq) {
         rc = ae_fail(-EEXIST,

@@ -66,6 +66,7 @@ static inline ae_registry_topic *add_configured(struct test_instance *t, uint32_
     ae_record_begin(&topic->state);
     topic->topic_id = id;
     topic->created_ns = 1000 + id;
+    topic->created_mono_ns = 2000 + id;
     assert_int_equal(ae_geometry_make(&topic->geometry, config), 0);
     topic->name_len = (uint32_t)strlen(name);
     memcpy(topic->name, name, strlen(name) + 1);
@@ -103,6 +104,7 @@ static inline void add_client(struct test_instance *t, uint32_t i, uint64_t id, 
     client->client_id = id;
     client->pid = pid;
     client->created_ns = ae_realtime_ns();
+    client->created_mono_ns = ae_now_ns();
     memcpy(client->name, name, strlen(name) + 1);
     ae_record_commit(&client->state);
 }

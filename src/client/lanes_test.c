@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #define LANE 65536u
-#define LARGEST 10000u
-#define UNITS 10048u /* of it */
+#define LARGEST 8192u
+#define UNITS LARGEST /* of it in a lane */
 
 struct world {
     struct ring ring;

@@ -126,7 +126,7 @@ static const aether_metric table[] = {
     LOST(SUBSCRIBER, aether_subscriber_metrics, RETAINED, "retained"),
     LOST(SUBSCRIBER, aether_subscriber_metrics, RING, "ring"),
     SUBSCRIBER("overwritten", GAUGE, MESSAGES, overwritten,
-               "Of the lag, messages that were overwritten and that the next receive counts as lost."),
+               "Of the unread ones, messages that were overwritten and that the next receive counts as lost."),
     SUBSCRIBER("received", GAUGE, NS, received_ns, "How long ago the subscriber last received a stamped message."),
     SUBSCRIBER("skipped", COUNTER, MESSAGES, skipped, "Messages passed over for a newer one (latest)."),
     SUBSCRIBER("sleeps", COUNTER, ONE, sleeps, "Times that the subscriber slept to wait for a message."),

@@ -195,12 +195,14 @@ AE_EXPORT int aether_metrics_client(aether_metrics *metrics, uint32_t *cursor, a
     }
     if (*cursor >= metrics->survey.client_count)
         return 0;
+    const uint64_t now = ae_now_ns();
     struct ae_survey_client *found = &metrics->survey.clients[(*cursor)++];
     *client = (aether_client_metrics){.client_id = found->client_id,
                                       .pid = found->pid,
                                       .uid = found->uid,
                                       .process = ae_survey_process(&metrics->survey, found),
                                       .created_ns = found->created_ns,
+                                      .connected_ns = now > found->created_mono_ns ? now - found->created_mono_ns : 0,
                                       .publishers = found->publishers,
                                       .subscribers = found->subscribers,
                                       .stats_bytes = stats_bytes(metrics, found->client_id)};

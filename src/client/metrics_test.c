@@ -1359,14 +1359,14 @@ static void process_states(void **state) {
     }
     assert_int_equal(waitpid(child, &status, WUNTRACED), child);
     client->pid = (uint32_t)child;
-    client->created_ns = ae_realtime_ns();
+    client->created_mono_ns = ae_now_ns();
     assert_int_equal(read_it(f)->publishers[0].owner.process, 'T');
-    client->created_ns -= UINT64_C(3600000000000);
+    client->created_mono_ns -= UINT64_C(3600000000000);
     assert_int_equal(read_it(f)->publishers[0].owner.process, 'X');
     ae_name_token(&f->on.instance, CLIENT, name);
     assert_true((token = ae_token_create(name)) >= 0);
     assert_int_equal(read_it(f)->publishers[0].owner.process, '?');
-    client->created_ns += UINT64_C(3600000000000);
+    client->created_mono_ns += UINT64_C(3600000000000);
     kill(child, SIGKILL);
     siginfo_t info;
     assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);

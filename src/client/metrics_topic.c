@@ -82,11 +82,11 @@ static bool is_closed(const struct reading *r, const ae_registry_grant *grant, c
 /*
  * Makes room for one that left then among those that have gone, the latest first. NULL: there were later ones enough.
  */
-static aether_departed_metrics *departed_place(const struct reading *r, uint64_t left_ns) {
+static aether_departed_metrics *departed_place(const struct reading *r, uint64_t ago_ns) {
     aether_departed_metrics *all = r->metrics->departed;
     size_t at = 0, count = r->out->departed_count;
 
-    while (at < count && all[at].left_ns > left_ns)
+    while (at < count && all[at].ago_ns < ago_ns)
         at++;
     if (at == AE_DEPARTED_MAX)
         return NULL;
@@ -301,6 +301,7 @@ static void fill_subscriber(const struct reading *r, const ae_registry_grant *gr
     s->received_ns = ago(r, copy->last_ns.v);
     s->sleeps = copy->sleeps.v;
     s->woken = copy->woken.v;
+    s->requests = ae_survey_wish(&grant->wish);
 }
 
 static void sum_subscriber(aether_topic_metrics *out, const aether_subscriber_metrics *s) {
@@ -385,7 +386,8 @@ static void add_departed(struct reading *r, const ae_totals_topic *sums) {
     /* aetherd doesn't always learn in order who has gone. The first ones here leave room for all. */
     for (uint64_t i = count < AE_DEPARTED_MAX ? count : AE_DEPARTED_MAX; i > 0; i--) {
         const ae_departed *from = &sums->departed[(count - i) % AE_DEPARTED_MAX];
-        aether_departed_metrics *to = departed_place(r, from->left_ns);
+        const uint64_t ago_ns = since(r, from->left_mono_ns);
+        aether_departed_metrics *to = departed_place(r, ago_ns);
         *to = (aether_departed_metrics){
             .owner = {.grant_id = from->grant_id, .client_id = from->client_id, .pid = from->pid, .process = '?'},
             .role = (aether_role)from->role,
@@ -394,6 +396,8 @@ static void add_departed(struct reading *r, const ae_totals_topic *sums) {
             .evict_reason = from->evicted != 0 && from->reason <= AE_EVICT_LANE ? (aether_evict_reason)from->reason : 0,
             .evict_held = from->evicted != 0 && from->reason == AE_EVICT_LANE ? from->held : 0,
             .left_ns = from->left_ns,
+            .left_mono_ns = from->left_mono_ns,
+            .ago_ns = ago_ns,
             .messages = from->messages,
             .lost = from->lost,
             .aborted = from->aborted,
@@ -597,6 +601,16 @@ static bool is_unfolded(const struct reading *r, const struct ae_survey_grant *l
            !(r->has_sums && grant->grant_id == r->metrics->sums.last_folded);
 }
 
+static void note_close(const struct reading *r, const ae_registry_grant *grant, const struct ae_record *record,
+                       struct ae_seen *seen) {
+    const uint64_t closed = record->copy.closed.v;
+    const bool left = is_closed(r, grant, record);
+
+    /* Not later than now, whatever the record says. */
+    seen->left_mono_ns = !left ? 0 : closed < r->now ? closed : r->now;
+    seen->left_ns = left ? ae_figures_left(closed, r->now, ae_realtime_ns()) : 0; /* to be shown as a date */
+}
+
 /* Adds what one grant says to the topic's publishers or subscribers. */
 static int add_grant(struct reading *r, const struct ae_survey_grant *listed) {
     aether_metrics *metrics = r->metrics;
@@ -618,10 +632,7 @@ static int add_grant(struct reading *r, const struct ae_survey_grant *listed) {
         rc = add_subscriber(r, &grant, &metrics->record, end);
     ae_mappings_drop(&stats);
     if (rc == 0)
-        metrics->seen[listed->index].left_ns =
-            is_closed(r, &grant, &metrics->record)
-                ? ae_figures_left(metrics->record.copy.closed.v, r->now, ae_realtime_ns())
-                : 0;
+        note_close(r, &grant, &metrics->record, &metrics->seen[listed->index]);
     return rc;
 }
 
@@ -683,8 +694,9 @@ static bool stays_unfolded(const struct reading *r, const struct ae_survey_grant
 /* One that is closed goes to the departed, if it is among the last ones. */
 static bool stays_open(const struct reading *r, const struct ae_survey_grant *listed, const aether_publisher_metrics *p,
                        const aether_subscriber_metrics *s) {
-    const uint64_t left_ns = r->metrics->seen[listed->index].left_ns;
-    aether_departed_metrics *to = left_ns != 0 ? departed_place(r, left_ns) : NULL;
+    const struct ae_seen *seen = &r->metrics->seen[listed->index];
+    const uint64_t ago_ns = since(r, seen->left_mono_ns);
+    aether_departed_metrics *to = seen->left_mono_ns != 0 ? departed_place(r, ago_ns) : NULL;
 
     if (to != NULL && p != NULL)
         *to = (aether_departed_metrics){
@@ -701,9 +713,11 @@ static bool stays_open(const struct reading *r, const struct ae_survey_grant *li
     if (to != NULL) {
         to->owner.process = '?';
         to->role = (aether_role)listed->role;
-        to->left_ns = left_ns;
+        to->left_ns = seen->left_ns;
+        to->left_mono_ns = seen->left_mono_ns;
+        to->ago_ns = ago_ns;
     }
-    return left_ns == 0;
+    return seen->left_mono_ns == 0;
 }
 
 /*

@@ -16,7 +16,8 @@
 /* What was read of a grant. Times are CLOCK_MONOTONIC; 0: never. */
 struct ae_seen {
     struct ae_record_seen record;
-    uint64_t left_ns; /* CLOCK_REALTIME: it was closed, but isn't folded; 0: it is open */
+    /* It was closed, but isn't folded: CLOCK_MONOTONIC and CLOCK_REALTIME; 0: it is open. */
+    uint64_t left_mono_ns, left_ns;
     /* Of a subscriber that is open. */
     uint64_t grant_id, next;
     uint64_t waits_since; /* since this reading messages have waited and `next` has been the same */

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "shm/segment.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,10 +22,10 @@ static int add(struct ae_stats_map **maps, int fd, uint64_t client_id, uint32_t 
     int rc;
 
     if (fstat(fd, &status) != 0)
-        return ae_fail(-errno, "cannot look at a client's statistics: %s", strerror(errno));
+        return ae_fail(-errno, "cannot look at a shared-memory object: %s", strerror(errno));
     map = malloc(sizeof *map);
     if (map == NULL)
-        return ae_fail(-ENOMEM, "out of memory for statistics");
+        return ae_fail(-ENOMEM, "out of memory");
     *map = (struct ae_stats_map){.next = *maps, .client_id = client_id, .chunk = chunk};
     map->bytes = (uint64_t)AE_STATS_CHUNK * AE_STATS_RECORD;
     if ((uint64_t)status.st_size > off && (uint64_t)status.st_size - off < map->bytes)
@@ -58,8 +59,10 @@ int ae_stats_map(struct ae_stats_map **maps, int fd, uint64_t client_id, uint32_
     if (rc != 0)
         return rc;
     map->users++;
-    rc = off + bytes <= map->bytes ? ae_segment_populate(map->base, off, bytes, true)
-                                   : ae_fail(-EBADMSG, "statistics have no record %u", record);
+    rc = off + bytes <= map->bytes
+             ? ae_segment_populate(map->base, off, bytes, true)
+             : ae_fail(-EBADMSG, "shared-memory object has %" PRIu64 " bytes where %" PRIu64 " are needed", map->bytes,
+                       off + bytes);
     if (rc != 0) {
         drop(maps, map);
         return rc;

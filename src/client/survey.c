@@ -81,8 +81,11 @@ static int read_clients(struct ae_survey *survey) {
         if (clients == NULL)
             return ae_fail(-ENOMEM, "out of memory for a copy of the clients");
         survey->clients = clients;
-        clients[count] = (struct ae_survey_client){
-            .client_id = copy.client_id, .created_ns = copy.created_ns, .pid = copy.pid, .uid = copy.uid};
+        clients[count] = (struct ae_survey_client){.client_id = copy.client_id,
+                                                   .created_ns = copy.created_ns,
+                                                   .created_mono_ns = copy.created_mono_ns,
+                                                   .pid = copy.pid,
+                                                   .uid = copy.uid};
         memcpy(clients[count].name, copy.name, sizeof copy.name);
         count++;
     }
@@ -155,7 +158,8 @@ struct ae_survey_client *ae_survey_client(const struct ae_survey *survey, uint64
 
 /*
  * Reads the state and the start of a process from a file like /proc/PID/stat. The path is relative to dir. The start is
- * in CLOCK_REALTIME and some 10 ms exact. False: the file can't be read.
+ * in CLOCK_MONOTONIC and some 10 ms exact; too early by the time for which the machine has slept since. False: the file
+ * can't be read.
  */
 static bool read_stat(int dir, const char *path, char *state, uint64_t *start_ns) {
     const long ticks = sysconf(_SC_CLK_TCK);
@@ -180,8 +184,8 @@ static bool read_stat(int dir, const char *path, char *state, uint64_t *start_ns
         return false;
     clock_gettime(CLOCK_BOOTTIME, &up);
     *state = found;
-    *start_ns = ae_realtime_ns() - ((uint64_t)up.tv_sec * NS_PER_S + (uint64_t)up.tv_nsec) +
-                start * (NS_PER_S / (uint64_t)ticks);
+    *start_ns =
+        ae_now_ns() - ((uint64_t)up.tv_sec * NS_PER_S + (uint64_t)up.tv_nsec) + start * (NS_PER_S / (uint64_t)ticks);
     return true;
 }
 
@@ -195,7 +199,7 @@ char ae_survey_process(const struct ae_survey *survey, struct ae_survey_client *
     if (client->pid == 0 || survey->source.other_pids) {
         state = '?';
     } else if (!read_stat(AT_FDCWD, path, &state, &start_ns) ||
-               (int64_t)(start_ns - client->created_ns) > (int64_t)NS_PER_S) {
+               (int64_t)(start_ns - client->created_mono_ns) > (int64_t)NS_PER_S) {
         /* Not found, or younger than the client: it is dead, or lives where its pid is another one. Its token knows. */
         ae_name_token(&survey->source.instance, client->client_id, name);
         state = !survey->source.by_request && ae_token_free(name, survey->source.instance.uid) == 1 ? 'X' : '?';
@@ -246,6 +250,8 @@ void ae_survey_daemon(struct ae_survey *survey, aether_daemon_info *info) {
     info->running = ae_source_running(&survey->source);
     info->pid = registry->header->daemon_pid;
     info->started_ns = registry->header->started_ns;
+    const uint64_t now = ae_now_ns(), started = registry->header->started_mono_ns;
+    info->uptime_ns = info->running && now > started ? now - started : 0;
     info->topics_max = registry->topics_max;
     info->clients_max = registry->clients_max;
     for (uint32_t i = 0; i < registry->topics_max; i++) {
@@ -276,6 +282,75 @@ bool ae_survey_is_active(const ae_cursors *cursors, uint32_t record) {
     return cursors != NULL && (ae_load_acquire(&cursors->active.active) >> record & 1) != 0;
 }
 
+static aether_publishers publishers_of(uint32_t stated) {
+    return stated <= AETHER_PUBLISHERS_UNBIASED ? (aether_publishers)stated : AETHER_PUBLISHERS_ANY;
+}
+
+static aether_latency_mode latency_of(uint32_t stated) {
+    return stated <= AETHER_LATENCY_ALL ? (aether_latency_mode)stated : AETHER_LATENCY_ANY;
+}
+
+static aether_preset preset_of(uint32_t stated) {
+    return stated <= AETHER_PRESET_THROUGHPUT ? (aether_preset)stated : AETHER_PRESET_ANY;
+}
+
+aether_stated ae_survey_wish(const ae_wish *wish) {
+    aether_stated stated;
+
+    memset(&stated, 0, sizeof stated);
+    stated.max_message = wish->max_message;
+    stated.inline_max = wish->inline_max;
+    stated.capacity = wish->capacity;
+    stated.lane_bytes = wish->lane_bytes;
+    stated.evict_lag = wish->evict_lag;
+    stated.start_seq = wish->start_seq;
+    stated.preset = preset_of(wish->preset);
+    stated.publishers = publishers_of(wish->publishers);
+    stated.slow = wish->slow <= AETHER_SLOW_EVICT ? (aether_slow)wish->slow : AETHER_SLOW_ANY;
+    stated.latency = latency_of(wish->latency);
+    stated.type_version = wish->type_version;
+    stated.type_size = wish->type_size;
+    memcpy(stated.type_name, wish->type_name, sizeof stated.type_name);
+    stated.type_name[sizeof stated.type_name - 1] = '\0';
+    return stated;
+}
+
+/* Fills in who has stated what binds all others. */
+static void fill_stated(const ae_registry_topic *topic, aether_topic_info *info) {
+    const ae_geometry *geometry = &topic->geometry;
+    const uint32_t bits = topic->stated;
+    aether_stated *stated = &info->stated;
+
+    stated->max_message = (bits & AE_STATED_MAX_MESSAGE) != 0 ? geometry->max_message : 0;
+    stated->inline_max = (bits & AE_STATED_INLINE_MAX) != 0 ? ae_inline_max(geometry) : 0;
+    stated->capacity = (bits & AE_STATED_CAPACITY) != 0 ? geometry->capacity : 0;
+    stated->lane_bytes = (bits & AE_STATED_LANE_BYTES) != 0 ? geometry->lane_bytes : 0;
+    stated->evict_lag = (bits & AE_STATED_EVICT_LAG) != 0 ? geometry->evict_lag : 0;
+    stated->start_seq = (bits & AE_STATED_START_SEQ) != 0 ? geometry->start_seq : 0;
+    stated->preset = (bits & AE_STATED_PRESET) != 0 ? preset_of(topic->preset) : AETHER_PRESET_ANY;
+    stated->publishers = (bits & AE_STATED_PUBLISHERS) != 0 ? info->admits : AETHER_PUBLISHERS_ANY;
+    stated->latency = (bits & AE_STATED_LATENCY) != 0 ? info->latency : AETHER_LATENCY_ANY;
+    if ((bits & AE_STATED_SLOW) != 0)
+        stated->slow = geometry->evict_lag != 0 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT;
+    if (topic->type_name[0] != '\0') {
+        memcpy(stated->type_name, topic->type_name, sizeof stated->type_name);
+        stated->type_version = topic->type_version;
+        stated->type_size = topic->type_size;
+        memcpy(info->typed_by, topic->type_maker, sizeof info->typed_by);
+        info->typed_pid = topic->type_pid;
+    }
+    info->shaped = ae_survey_has_log(topic);
+    if (info->shaped) {
+        memcpy(info->shaped_by, topic->maker, sizeof info->shaped_by);
+        info->shaped_pid = topic->maker_pid;
+    }
+    if (topic->created != 0) {
+        memcpy(info->created_by, topic->creator, sizeof info->created_by);
+        info->created_by[sizeof info->created_by - 1] = '\0';
+        info->created_pid = topic->creator_pid;
+    }
+}
+
 /* Fills in what the registry's record states. */
 static void fill_record(const ae_registry_topic *topic, aether_topic_info *info) {
     const ae_geometry *geometry = &topic->geometry;
@@ -284,6 +359,7 @@ static void fill_record(const ae_registry_topic *topic, aether_topic_info *info)
     info->id = topic->topic_id;
     memcpy(info->name, topic->name, sizeof info->name);
     info->created_ns = topic->created_ns;
+    info->created_mono_ns = topic->created_mono_ns;
     info->start_seq = geometry->start_seq;
     info->capacity = geometry->capacity;
     info->slot_size = geometry->slot_size;
@@ -296,6 +372,7 @@ static void fill_record(const ae_registry_topic *topic, aether_topic_info *info)
     memcpy(info->type_name, topic->type_name, sizeof info->type_name);
     info->type_version = topic->type_version;
     info->type_size = topic->type_size;
+    fill_stated(topic, info);
 }
 
 void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_cursors *cursors,

@@ -22,7 +22,8 @@ struct ae_survey_grant {
 };
 
 struct ae_survey_client {
-    uint64_t client_id, created_ns;
+    uint64_t client_id;
+    uint64_t created_ns, created_mono_ns; /* CLOCK_REALTIME and CLOCK_MONOTONIC */
     uint32_t pid, uid;
     uint32_t publishers, subscribers; /* open */
     char process;                     /* ae_survey_process(); '\0': not read yet */
@@ -100,6 +101,9 @@ void ae_survey_daemon(struct ae_survey *survey, aether_daemon_info *info);
  */
 void ae_survey_fill(const ae_registry_topic *topic, const ae_log *log, const ae_cursors *cursors,
                     const struct ae_survey_grant *grants, size_t count, aether_topic_info *info);
+
+/* What a subscriber states about its topic. */
+aether_stated ae_survey_wish(const ae_wish *wish);
 
 /* The topic's next sequence. If log is NULL or the claim makes no sense: the topic's first sequence. */
 uint64_t ae_survey_next_seq(const ae_log *log, const ae_geometry *geometry);

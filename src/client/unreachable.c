@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,14 +52,13 @@ static int forbidden(const char *path, int code) {
     struct stat st;
 
     if (lstat(path, &st) != 0)
-        return ae_fail(code, "uid %u may not enter the directory of aetherd's socket %s: %s", (unsigned)geteuid(), path,
-                       strerror(-code));
+        return ae_fail(code, "uid %u may not enter the directory of aetherd's socket %s", (unsigned)geteuid(), path);
     if (st.st_uid != geteuid())
         return ae_fail(
             code, "aetherd's socket %s belongs to uid %u; this program is uid %u: aetherd serves its own uid and root",
             path, (unsigned)st.st_uid, (unsigned)geteuid());
-    return ae_fail(code, "connecting to aetherd's socket %s of mode %04o: %s: aetherd makes it with mode 0600", path,
-                   (unsigned)st.st_mode & 07777, strerror(-code));
+    return ae_fail(code, "aetherd's socket %s has mode %04o: aetherd makes it with mode 0600", path,
+                   (unsigned)st.st_mode & 07777);
 }
 
 int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
@@ -81,37 +79,18 @@ int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
     case ELOOP:
         return ae_fail(code, "the path of aetherd's socket %s: %s: use the path of another socket", path,
                        strerror(-code));
-    case ENOMEM:
-    case ENOBUFS:
-        return ae_fail(code, "connecting to aetherd at %s: the kernel has no memory for it: %s", path, strerror(-code));
     default:
         return ae_fail(code, "connecting to aetherd at %s: %s", path, strerror(-code));
     }
 }
 
 int ae_unreachable_socket(const char *path, int code) {
-    struct rlimit limit = {0};
-
-    switch (-code) {
-    case EMFILE:
-        (void)getrlimit(RLIMIT_NOFILE, &limit);
-        return ae_fail(
-            code, "no socket to connect to aetherd at %s: this program has its limit of %llu open files: ulimit -n",
-            path, (unsigned long long)limit.rlim_cur);
-    case ENFILE:
-        return ae_fail(
-            code, "no socket to connect to aetherd at %s: the machine has its limit of open files: sysctl fs.file-max",
-            path);
-    case EAFNOSUPPORT:
-    case EPERM:
-    case EACCES:
+    if (code == -EAFNOSUPPORT || code == -EPERM || code == -EACCES)
         return ae_fail(code,
-                       "no socket to connect to aetherd at %s: %s: allow this program AF_UNIX (seccomp, "
-                       "RestrictAddressFamilies=)",
+                       "no socket to connect to aetherd at %s: allow this program AF_UNIX (seccomp, "
+                       "RestrictAddressFamilies=): %s",
                        path, strerror(-code));
-    default:
-        return ae_fail(code, "no socket to connect to aetherd at %s: %s", path, strerror(-code));
-    }
+    return ae_fail(code, "no socket to connect to aetherd at %s: %s", path, strerror(-code));
 }
 
 int ae_unreachable_foreign(const char *path, int sock) {

@@ -85,7 +85,7 @@ static void busy(void **state) {
     assert_has("\"age_ns\":null");
     assert_has("\"policy\":\"latest\",\"state\":\"stuck\"");
     assert_has("\"departed\":[{\"role\":\"publisher\",\"grant_id\":3,\"client_id\":4,\"client\":\"gone\",\"pid\":5,"
-               "\"process\":null,\"left_ns\":6,\"died\":true,\"published\":7,");
+               "\"process\":null,\"left_ns\":6,\"ago_ns\":0,\"died\":true,\"published\":7,");
     assert_has("\"topics_left_out\":4");
     assert_null(strstr(text, "\"buckets\""));
 }

@@ -155,7 +155,7 @@ int ae_others_topic(struct ae_others *others, const aether_topic_metrics *topic)
         return ae_fail(-ENOMEM, "no memory for the counters of one more topic");
     read_counters(others, &now, topic);
     raise_counters(&t->now, &now);
-    if (new && topic->info.created_ns < others->since_ns)
+    if (new && topic->info.created_mono_ns < others->since_ns)
         t->added = t->now;
     t->pass = others->pass;
     t->named = false;

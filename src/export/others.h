@@ -18,7 +18,7 @@
 
 struct ae_others;
 
-/* Topics that were created before since_ns (CLOCK_REALTIME) add only what they gain later. NULL: no memory. */
+/* Topics that were created before since_ns (CLOCK_MONOTONIC) add only what they gain later. NULL: no memory. */
 struct ae_others *ae_others_open(uint64_t since_ns);
 void ae_others_close(struct ae_others *others); /* NULL does nothing */
 

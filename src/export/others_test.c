@@ -39,7 +39,7 @@ static aether_topic_metrics topic; /* too large for the stack */
 static void see(uint64_t id, uint64_t created_ns, uint64_t published) {
     memset(&topic, 0, sizeof topic);
     topic.info.id = id;
-    topic.info.created_ns = created_ns;
+    topic.info.created_ns = topic.info.created_mono_ns = created_ns;
     topic.published = published;
     topic.latency.buckets[100] = published;
     topic.latency.samples = published;
@@ -70,7 +70,7 @@ static void all_counters(void **state) {
 
     (void)state;
     memset(&topic, 0, sizeof topic);
-    topic.info.created_ns = SINCE;
+    topic.info.created_ns = topic.info.created_mono_ns = SINCE;
     for (size_t i = 0; i < count; i++) {
         uint64_t value = i + 1;
         if (rows[i].kind == AETHER_COUNTER) {

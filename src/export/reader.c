@@ -89,7 +89,7 @@ int ae_reader_open(struct ae_reader **reader, const struct ae_reader_options *op
         return ae_fail(-ENOMEM, "no memory for the reader");
     r->options = *options;
     r->started_ns = ae_realtime_ns();
-    r->others = ae_others_open(r->started_ns);
+    r->others = ae_others_open(ae_now_ns());
     r->clients = calloc(PEERS_MAX, sizeof *r->clients);
     if (r->others == NULL || r->clients == NULL) {
         ae_reader_close(r);

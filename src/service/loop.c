@@ -34,13 +34,10 @@ static void unlink_happened(struct ae_source *source) {
 
 /* Sets the text of a failed call. */
 static int fail_epoll(int code) {
-    const char *remedy = code == EMFILE   ? ": this program has its limit of open files: ulimit -n"
-                         : code == ENFILE ? ": the machine has no descriptor left: sysctl fs.file-max"
-                         : code == ENOSPC ? ": this user's limit of descriptors in epoll sets: sysctl "
-                                            "fs.epoll.max_user_watches"
-                                          : "";
-
-    return ae_fail(-code, "epoll: %s%s", strerror(code), remedy);
+    if (code == ENOSPC)
+        return ae_fail(-code,
+                       "epoll: this user has its limit of watched descriptors: sysctl fs.epoll.max_user_watches");
+    return ae_fail(-code, "epoll: %s", strerror(code));
 }
 
 static int control(const struct ae_loop *loop, int operation, struct ae_source *source) {

@@ -250,21 +250,13 @@ static int populate(void *base, uint64_t bytes, bool writable) {
 }
 
 int ae_segment_fail_map(const char *doing, int code) {
-    char limit_text[AE_TEXT_SIZE_BYTES];
+    char size[AE_TEXT_SIZE_BYTES];
     struct rlimit limit;
 
     if (code == -EAGAIN && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         return ae_fail(code,
                        "cannot %s: this program locks its memory (mlockall) and its limit of %s is used up: ulimit -l",
-                       doing, ae_text_size(limit_text, limit.rlim_cur));
-    if (code == -ENOMEM && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        return ae_fail(code, "cannot %s: %s: this program may use %s of addresses (ulimit -v)", doing, strerror(-code),
-                       ae_text_size(limit_text, limit.rlim_cur));
-    if (code == -ENOMEM)
-        return ae_fail(code,
-                       "cannot %s: %s: no memory is left, or this program has too many mappings (sysctl "
-                       "vm.max_map_count)",
-                       doing, strerror(-code));
+                       doing, ae_text_size(size, limit.rlim_cur));
     return ae_fail(code, "cannot %s: %s", doing, strerror(-code));
 }
 

@@ -3,6 +3,7 @@
 #include "view/json_observe.h"
 #include "view/metrics.h"
 #include "view/names.h"
+#include "view/stated.h"
 #include <string.h>
 
 /* Sets object[key] to a time in nanoseconds, or to null if it is unknown. */
@@ -130,6 +131,31 @@ static void add_eviction(struct ae_json *o, aether_evict_reason reason, uint64_t
         ae_json_u64(o, "evict_held_bytes", held);
 }
 
+/* Sets object[key] to a client of the past, or to null. */
+static void nest_client(struct ae_json *object, const char *key, const char name[64], uint32_t pid) {
+    struct ae_json inner;
+
+    if (name[0] == '\0' && pid == 0) {
+        ae_json_null(object, key);
+        return;
+    }
+    inner = ae_json_object();
+    add_text(&inner, "client", name, 64);
+    if (pid != 0)
+        ae_json_u64(&inner, "pid", pid);
+    else
+        ae_json_null(&inner, "pid");
+    ae_json_nest(object, key, inner);
+}
+
+void ae_json_topic_shape(struct ae_json *object, const aether_topic_info *t) {
+    ae_json_bool(object, "shaped", t->shaped != 0);
+    ae_json_nest(object, "stated", ae_stated_json(&t->stated));
+    nest_client(object, "shaped_by", t->shaped_by, t->shaped_pid);
+    nest_client(object, "created_by", t->created_by, t->created_pid);
+    nest_client(object, "typed_by", t->typed_by, t->typed_pid);
+}
+
 static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s) {
     ae_json_text(o, "role",
                  ae_role_name(s->policy == AETHER_RELIABLE ? AETHER_ROLE_RELIABLE : AETHER_ROLE_BEST_EFFORT));
@@ -140,6 +166,7 @@ static void add_subscriber(struct ae_json *o, const aether_subscriber_metrics *s
     add_eviction(o, s->evict_reason, s->evict_held);
     ae_json_u64(o, "joined", s->joined);
     ae_json_u64(o, "next", s->next);
+    ae_json_nest(o, "requests", ae_stated_json(&s->requests));
     ae_json_figures(o, AETHER_SCOPE_SUBSCRIBER, s);
 }
 
@@ -149,6 +176,7 @@ static void add_departed(struct ae_json *o, const aether_departed_metrics *d) {
     ae_json_text(o, "role", ae_role_name(d->role));
     add_owner(o, &d->owner);
     ae_json_u64(o, "left_ns", d->left_ns);
+    ae_json_u64(o, "ago_ns", d->ago_ns);
     ae_json_bool(o, "died", d->died != 0);
     ae_json_u64(o, publisher ? "published" : "delivered", d->messages);
     if (publisher) {

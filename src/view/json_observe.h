@@ -14,6 +14,9 @@
 /* Adds the topic's name, configuration and counts. */
 void ae_json_topic_info(struct ae_json *object, const aether_topic_info *info);
 
+/* Adds who has stated what about the topic. */
+void ae_json_topic_shape(struct ae_json *object, const aether_topic_info *info);
+
 /* Adds the topic's metrics, and arrays of its publishers and subscribers and of the last ones that have gone. */
 void ae_json_topic_figures(struct ae_json *object, const aether_topic_metrics *topic);
 

@@ -50,6 +50,7 @@ static int show_waiting(const struct ae_view *view, const aether_waiting_info *t
 static int show_topic(const struct ae_view *view, const struct ae_view_topic *topic) {
     struct ae_json o = topic_object(topic);
 
+    ae_json_topic_shape(&o, &topic->info);
     ae_json_topic_figures(&o, topic->figures);
     return ae_json_row(o, view);
 }

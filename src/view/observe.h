@@ -62,7 +62,6 @@ struct ae_view_rates {
 };
 
 struct ae_view_clients {
-    uint64_t now_ns; /* CLOCK_REALTIME */
     const aether_client_metrics *list;
     size_t count;
 };

@@ -523,8 +523,7 @@ int ae_text_show_clients(const struct ae_view *view, const struct ae_view_client
         cell_text(&table, ae_process_name(c->process));
         ae_table_cell(&table, "%" PRIu64, c->publishers);
         ae_table_cell(&table, "%" PRIu64, c->subscribers);
-        const uint64_t age = clients->now_ns > c->created_ns ? clients->now_ns - c->created_ns : 0;
-        ae_table_cell(&table, "%s", ae_amount_duration(amount, (double)age * 1e-9));
+        ae_table_cell(&table, "%s", ae_amount_duration(amount, (double)c->connected_ns * 1e-9));
         cell_bytes(&table, c->stats_bytes);
     }
     return ae_table_print(&table, view->out);

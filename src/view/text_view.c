@@ -6,6 +6,7 @@
 #include "view/escape.h"
 #include "view/measure.h"
 #include "view/names.h"
+#include "view/stated.h"
 #include "view/table.h"
 #include "view/text_observe.h"
 #include "view/view.h"
@@ -99,6 +100,31 @@ static const char *latency_text(aether_latency_mode mode) {
     return mode <= AETHER_LATENCY_ALL ? texts[mode] : "?";
 }
 
+/* "BEFORE 'camera' (pid 12)"; nothing if there is no such client. */
+static void print_client(FILE *f, const char *before, const char client[64], uint32_t pid) {
+    char name[AE_ESCAPED_SIZE(64)];
+
+    if (client[0] == '\0' && pid == 0)
+        return;
+    ae_escape(name, client, strnlen(client, 64));
+    fprintf(f, "%s '%s'", before, name);
+    if (pid != 0)
+        fprintf(f, " (pid %" PRIu32 ")", pid);
+}
+
+/* What binds all others, and who has stated it. */
+static void print_shape(FILE *f, const aether_topic_info *t) {
+    fprintf(f, "stated        ");
+    if (ae_stated_any(&t->stated))
+        ae_stated_print(f, &t->stated);
+    else
+        fputs("nothing", f);
+    fprintf(f, "\nshape         %s", t->shaped ? "fixed" : "what isn't stated is open until a publisher comes");
+    print_client(f, " by", t->shaped_by, t->shaped_pid);
+    print_client(f, ", created by", t->created_by, t->created_pid);
+    fputc('\n', f);
+}
+
 static void print_topic(FILE *f, const struct ae_view_topic *topic) {
     const aether_topic_info *t = &topic->info;
     char name[AE_ESCAPED_SIZE(sizeof t->name)], created[AE_DATE_SIZE], lag[AE_AMOUNT_SIZE];
@@ -109,7 +135,10 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
     ae_escape(type_escaped, type, strlen(type));
     fprintf(f, "topic         %s\n", name);
     fprintf(f, "created       %s\n", ae_date(created, t->created_ns));
-    fprintf(f, "type          %s\n", t->type_name[0] != '\0' ? type_escaped : "none stated yet");
+    fprintf(f, "type          %s", t->type_name[0] != '\0' ? type_escaped : "none stated yet");
+    print_client(f, ", stated by", t->typed_by, t->typed_pid);
+    fputc('\n', f);
+    print_shape(f, t);
     fprintf(f, "messages      %s (sequences from %" PRIu64 ", next %" PRIu64 ")\n", ae_amount_count(lag, t->messages),
             t->start_seq, t->next_seq);
     print_sizes(f, t);
@@ -124,6 +153,7 @@ static void print_topic(FILE *f, const struct ae_view_topic *topic) {
     fprintf(f, "lag           %s of the slowest subscriber\n", ae_amount_count(lag, topic->figures->lag));
     fprintf(f, "publishers    %s; %" PRIu32 " attached, %" PRIu64 " since the topic was created\n",
             admits_text(t->admits), t->publishers, t->joins);
+    fprintf(f, "subscribers   %" PRIu32 " attached, %" PRIu32 " reliable\n", t->reliable + t->best_effort, t->reliable);
     fprintf(f, "found full    %s time%s\n", ae_amount_count(lag, topic->figures->full),
             ae_plural(topic->figures->full, "", "s"));
 }
@@ -141,19 +171,29 @@ static void print_part(FILE *f, uint64_t part, uint64_t whole) {
 
 /* How full each publisher's lane is. */
 static void print_lanes(FILE *f, const aether_topic_metrics *topic) {
-    char name[AE_ESCAPED_SIZE(sizeof topic->publishers->owner.client)], count[AE_AMOUNT_SIZE];
+    char count[AE_AMOUNT_SIZE];
 
     for (size_t i = 0; i < topic->publisher_count; i++) {
         const aether_publisher_metrics *p = &topic->publishers[i];
         if (p->lane_bytes == 0)
             continue;
-        ae_escape(name, p->owner.client, strlen(p->owner.client));
-        fprintf(f, "lane of '%s'", name);
-        if (p->owner.pid != 0)
-            fprintf(f, " (pid %" PRIu32 ")", p->owner.pid);
+        print_client(f, "lane of", p->owner.client, p->owner.pid);
         fputs("  ", f);
         print_part(f, p->lane_used, p->lane_bytes);
         fprintf(f, " used, room for %s of the largest\n", ae_amount_count(count, p->lane_fits));
+    }
+}
+
+/* What subscribers state: it binds others only as long as they are open. */
+static void print_requests(FILE *f, const aether_topic_metrics *topic) {
+    for (size_t i = 0; i < topic->subscriber_count; i++) {
+        const aether_subscriber_metrics *s = &topic->subscribers[i];
+        if (!ae_stated_any(&s->requests))
+            continue;
+        print_client(f, "request of", s->owner.client, s->owner.pid);
+        fputs("  ", f);
+        ae_stated_print(f, &s->requests);
+        fputc('\n', f);
     }
 }
 
@@ -187,6 +227,7 @@ static int show_topic(const struct ae_view *view, const struct ae_view_topic *to
     print_topic(f, topic);
     ae_text_totals(f, figures);
     print_lanes(f, figures);
+    print_requests(f, figures);
     if (figures->publisher_count + figures->subscriber_count == 0) {
         fprintf(f, "\nNobody is attached.\n");
         return ae_text_peers(view, figures);

@@ -46,7 +46,19 @@ static struct ae_view_topic odd_topic(void) {
                                            .best_effort = 1,
                                            .full = 1,
                                            .max_lag = 1234,
-                                           .latency = AETHER_LATENCY_ALL},
+                                           .latency = AETHER_LATENCY_ALL,
+                                           .stated = {.max_message = 1 << 20,
+                                                      .publishers = AETHER_PUBLISHERS_EXCLUSIVE,
+                                                      .slow = AETHER_SLOW_EVICT,
+                                                      .type_name = "q\xff",
+                                                      .type_version = 7,
+                                                      .type_size = 64},
+                                           .typed_by = "cam\n",
+                                           .typed_pid = 12,
+                                           .shaped_by = "pub",
+                                           .shaped_pid = 13,
+                                           .shaped = 1,
+                                           .created_by = "aether-cli topic create"},
                                   .evicted = 1,
                                   .rate = 1250000};
 }
@@ -110,7 +122,14 @@ static const aether_subscriber_metrics subscribers[] = {
      .received_ns = 5,
      .sleeps = 2,
      .holds_up = 1,
-     .latency = {.samples = 2, .buckets = {[100] = 10}}},
+     .latency = {.samples = 2, .buckets = {[100] = 10}},
+     .requests = {.inline_max = 56,
+                  .capacity = 1024,
+                  .lane_bytes = 64 << 20,
+                  .preset = AETHER_PRESET_SMALL,
+                  .evict_lag = 7,
+                  .latency = AETHER_LATENCY_OFF,
+                  .start_seq = 5}},
     {.owner = {.grant_id = 4, .client_id = 3, .client = "other", .pid = 99999, .process = 'R'},
      .policy = AETHER_LATEST,
      .state = AETHER_SUBSCRIBER_BEHIND,
@@ -127,6 +146,7 @@ static const aether_departed_metrics departed[] = {
      .evict_reason = AETHER_EVICT_LANE,
      .evict_held = 12582912,
      .left_ns = UINT64_C(1700000001000000000),
+     .ago_ns = 5,
      .messages = 10,
      .lost = 1,
      .aborted = 2,
@@ -230,7 +250,9 @@ static void one_topic_as_text(void **state) {
         ae_view_topic(&text_view, &topic), 0,
         "topic         z\\xff\\x1b[2J\n"
         "created       2023-11-14 22:13:20\n"
-        "type          q\\xff:7:64\n"
+        "type          q\\xff:7:64, stated by 'cam\\n' (pid 12)\n"
+        "stated        max message 1 MiB, exclusive publishers, slow evict, type q\\xff:7:64\n"
+        "shape         fixed by 'pub' (pid 13), created by 'aether-cli topic create'\n"
         "messages      12 (sequences from 100, next 112)\n"
         "max message   1 MiB, up to 120 B in the ring, longer ones in a lane of 4 MiB a publisher\n"
         "ring          16 slots of 128 B, 2 KiB\n"
@@ -239,6 +261,7 @@ static void one_topic_as_text(void **state) {
         "latency       measured with each message\n"
         "lag           1,234 of the slowest subscriber\n"
         "publishers    up to 64, unbiased; 1 attached, 3 since the topic was created\n"
+        "subscribers   3 attached, 2 reliable\n"
         "found full    5 times\n"
         "stalls        2 without room, 3.50 s in total, the longest 1.50 s; 1 publisher waits now, for up to 1.25 s\n"
         "published     12 messages, 4 KiB\n"
@@ -249,6 +272,8 @@ static void one_topic_as_text(void **state) {
         "latencies     since the topic was created: p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, "
         "max 656 ns; from 2 samples\n"
         "lane of 'pub\\n' (pid 1234)  1.50 KiB of 1 MiB used, room for 3 of the largest\n"
+        "request of 'sub'  in the ring up to 56 B, slots 1,024, lane 64 MiB, preset small, evict lag 7, latency off, "
+        "first sequence 5\n"
         "\n"
         "ROLE           PID  CLIENT   JOINED  NEXT    LAG  LOST  ABORTED  FULL  EVICTED\n"
         "publisher     1234  pub\\n         5     9      -     -        -     2  -\n"
@@ -296,6 +321,8 @@ static void one_topic_as_text(void **state) {
            "topic         a/b\n"
            "created       1970-01-01 00:00:00\n"
            "type          none stated yet\n"
+           "stated        nothing\n"
+           "shape         what isn't stated is open until a publisher comes\n"
            "messages      0 (sequences from 0, next 0)\n"
            "max message   100 B, in the ring\n"
            "ring          64 slots of 112 B, 7 KiB\n"
@@ -304,6 +331,7 @@ static void one_topic_as_text(void **state) {
            "latency       ?\n"
            "lag           0 of the slowest subscriber\n"
            "publishers    ?; 0 attached, 0 since the topic was created\n"
+           "subscribers   0 attached, 0 reliable\n"
            "found full    0 times\n"
            "stalls        0 without room, 0 s in total, the longest 0 s\n"
            "published     0 messages, 0 B\n"
@@ -375,6 +403,16 @@ static void one_topic_as_json(void **state) {
     assert_int_equal(number(o, "departed.0.delivered"), 10);
     assert_int_equal(number(o, "departed.0.skipped"), 3);
     assert_int_equal(number(o, "departed.0.left_ns"), 1700000001000000000);
+    assert_int_equal(number(o, "departed.0.ago_ns"), 5);
+    assert_string_equal(string(o, "departed.0.evict_reason"), "lane");
+    assert_int_equal(number(o, "departed.0.evict_held_bytes"), 12582912);
+    assert_int_equal(number(o, "stated.max_message"), 1048576);
+    assert_string_equal(string(o, "stated.publishers"), "exclusive");
+    assert_string_equal(string(o, "shaped_by.client"), "pub");
+    assert_int_equal(number(o, "shaped_by.pid"), 13);
+    assert_string_equal(string(o, "created_by.client"), "aether-cli topic create");
+    assert_int_equal(number(o, "subscribers.0.requests.capacity"), 1024);
+    assert_string_equal(string(o, "subscribers.0.requests.preset"), "small");
     assert_int_equal(number(o, "departed.1.published"), 11);
     assert_int_equal(number(o, "departed.1.stall_ns"), 13000);
     json_decref(o);

@@ -249,12 +249,12 @@ static void add_throttled(struct search *search, const aether_publisher_metrics 
 static void add_departed(struct search *search, const aether_departed_metrics *d) {
     struct ae_problem problem = begin(search, AE_PROBLEM_DIED);
 
-    if (!d->died || d->left_ns > search->instance->now_ns || search->instance->now_ns - d->left_ns >= DIED_NS)
+    if (!d->died || d->ago_ns >= DIED_NS)
         return;
     problem.has_culprit = true;
     problem.culprit = d->owner;
     problem.role = d->role;
-    problem.for_ns = search->instance->now_ns - d->left_ns;
+    problem.for_ns = d->ago_ns;
     problem.evicted = d->evicted != 0;
     add(search, &problem);
 }

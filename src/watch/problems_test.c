@@ -311,9 +311,9 @@ static void one_program(void **state) {
 
 static void throttled_and_died(void **state) {
     const aether_departed_metrics departed[] = {
-        {.owner = owner("gone", 5), .role = AETHER_ROLE_PUBLISHER, .died = 1, .left_ns = NOW - 12000 * MS},
-        {.owner = owner("closed", 6), .role = AETHER_ROLE_PUBLISHER, .left_ns = NOW - 12000 * MS},
-        {.owner = owner("old", 7), .role = AETHER_ROLE_RELIABLE, .died = 1, .left_ns = NOW - 60000 * MS},
+        {.owner = owner("gone", 5), .role = AETHER_ROLE_PUBLISHER, .died = 1, .ago_ns = 12000 * MS},
+        {.owner = owner("closed", 6), .role = AETHER_ROLE_PUBLISHER, .ago_ns = 12000 * MS},
+        {.owner = owner("old", 7), .role = AETHER_ROLE_RELIABLE, .died = 1, .ago_ns = 60000 * MS},
     };
 
     (void)state;

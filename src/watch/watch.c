@@ -16,8 +16,8 @@
 struct ae_watch {
     struct ae_watch_source source;
     struct ae_watch_entries entries;
-    uint64_t began_ns, began_realtime_ns; /* the last pass that was completed */
-    uint64_t index;                       /* passes that were completed */
+    uint64_t began_ns; /* the last pass that was completed */
+    uint64_t index;    /* passes that were completed */
 
     /* One pass. */
     const struct ae_watch_options *options;
@@ -64,7 +64,7 @@ void ae_watch_close(struct ae_watch *watch) {
 static void find_rates(struct ae_watch *w, struct ae_watch_entry *entry) {
     const struct ae_watch_counters now = ae_watch_counters_of_topic(&w->now.figures, w->now.taken_ns);
     const struct ae_watch_counters zero = {.taken_ns = w->began_ns};
-    const bool created = w->index > 0 && entry->created_ns >= w->began_realtime_ns;
+    const bool created = w->index > 0 && w->now.figures.info.created_mono_ns >= w->began_ns;
 
     if (entry->counted || created)
         w->now.rates = ae_watch_rates_between(entry->counted ? &entry->counters : &zero, &now);
@@ -406,7 +406,6 @@ int ae_watch_pass(struct ae_watch *w, const struct ae_watch_options *options, co
     if (rc < 0)
         return rc;
     w->began_ns = began_ns;
-    w->began_realtime_ns = w->pass.instance.now_ns;
     w->index++;
     *pass = &w->pass;
     return 0;

@@ -178,7 +178,7 @@ static void topics_come_and_go(void **state) {
     run();
     wait_seconds(2);
     t = add_topic("new", 2);
-    t->info.created_ns = instance.realtime_ns - SECOND;
+    t->info.created_mono_ns = instance.now_ns - SECOND;
     t->published = 40;
     run();
     assert_string_equal(selected_names(), "new old");
@@ -189,6 +189,7 @@ static void topics_come_and_go(void **state) {
     wait_seconds(1);
     t->info.id = 3;
     t->info.created_ns = 7;
+    t->info.created_mono_ns = 7;
     t->published = 10000;
     run();
     assert_string_equal(selected_names(), "new old");

@@ -27,16 +27,15 @@ static const struct top_column columns[COLUMNS] = {
 static void add_client(struct top_page *page, const struct top_show *show) {
     const aether_client_metrics *c = &show->pass->client;
     char name[TOP_TEXT_SIZE(64)], since[AE_AMOUNT_SIZE], bytes[AE_AMOUNT_SIZE];
-    const double age_s = (double)(int64_t)(show->pass->instance.now_ns - c->created_ns) / 1e9;
 
     top_text_escape(name, sizeof name, c->name, strnlen(c->name, sizeof c->name));
     top_page_add(page, TOP_STRONG, "client %s%s", name, show->paused ? " (PAUSED)" : "");
     if (c->pid != 0)
         top_page_add(page, TOP_PLAIN, "pid %" PRIu32 ", uid %" PRIu32 ", process %s; connected %s ago", c->pid, c->uid,
-                     ae_process_name(c->process), ae_amount_duration(since, age_s > 0 ? age_s : 0));
+                     ae_process_name(c->process), ae_amount_duration(since, (double)c->connected_ns / 1e9));
     else
         top_page_add(page, TOP_PLAIN, "uid %" PRIu32 "; connected %s ago", c->uid,
-                     ae_amount_duration(since, age_s > 0 ? age_s : 0));
+                     ae_amount_duration(since, (double)c->connected_ns / 1e9));
     top_page_add(page, TOP_PLAIN, "%" PRIu64 " publisher%s, %" PRIu64 " subscriber%s, %s of statistics", c->publishers,
                  ae_plural(c->publishers, "", "s"), c->subscribers, ae_plural(c->subscribers, "", "s"),
                  ae_amount_bytes(bytes, c->stats_bytes));

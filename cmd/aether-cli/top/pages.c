@@ -17,13 +17,12 @@ static void add_daemon(struct top_page *page, const struct top_show *show) {
     const aether_daemon_info *d = &show->pass->instance.daemon;
     const enum ae_daemon_state daemon = ae_daemon_state(&show->pass->instance);
     char path[TOP_TEXT_SIZE(128)], memory[AE_AMOUNT_SIZE], up[AE_AMOUNT_SIZE], remedy[AE_DAEMON_REMEDY], state[80] = "";
-    const double uptime_s = (double)(int64_t)(show->pass->instance.now_ns - d->started_ns) / 1e9;
+    const double uptime_s = (double)d->uptime_ns / 1e9;
 
     top_text_escape(path, sizeof path, show->socket_path, strlen(show->socket_path));
     switch (daemon) {
     case AE_DAEMON_RUNS:
-        snprintf(state, sizeof state, "pid %" PRIu32 ", up %s", d->pid,
-                 ae_amount_duration(up, uptime_s > 0 ? uptime_s : 0));
+        snprintf(state, sizeof state, "pid %" PRIu32 ", up %s", d->pid, ae_amount_duration(up, uptime_s));
         break;
     case AE_DAEMON_STOPPED:
         snprintf(state, sizeof state, "STOPPED (pid %" PRIu32 ": %s)", d->pid,

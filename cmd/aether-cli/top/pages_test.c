@@ -56,7 +56,7 @@ static int setup(void **state) {
     subscribers[0].owner.process = 'T';
     subscribers[1] = (aether_subscriber_metrics){.owner = owner("\x1b[2J\xff", 791), .policy = AETHER_LATEST};
     departed = (aether_departed_metrics){
-        .owner = owner("old", 700), .role = AETHER_ROLE_RELIABLE, .died = 1, .left_ns = 990 * SECOND, .lost = 12};
+        .owner = owner("old", 700), .role = AETHER_ROLE_RELIABLE, .died = 1, .ago_ns = 10 * SECOND, .lost = 12};
     publisher_rates = subscriber_rates[0] = subscriber_rates[1] = (struct ae_watch_rates){.known = true};
     for (size_t i = 0; i < 3; i++)
         samples[i] = (struct ae_watch_sample){.taken_ns = (98 + i) * SECOND, .published = (double)i};
@@ -92,7 +92,7 @@ static int setup(void **state) {
     pass.selected_count = pass.topics = pass.matching = 2;
     pass.pinned = &topics[0];
     pass.instance.now_ns = 1000 * SECOND;
-    pass.instance.daemon = (aether_daemon_info){.running = 1, .pid = 42, .started_ns = 940 * SECOND, .clients = 3};
+    pass.instance.daemon = (aether_daemon_info){.running = 1, .pid = 42, .uptime_ns = 60 * SECOND, .clients = 3};
     pass.instance.elapsed_ns = 1020000000;
     pass.total.rates.known = true;
     pass.problem_count =

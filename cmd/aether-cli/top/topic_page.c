@@ -293,27 +293,21 @@ static void add_subscribers(struct top_page *page, const struct ae_watch_topic *
 
 enum { DEPARTED, D_HOW, D_ROLE, D_AGO, D_TOTAL, D_LOST, D_STALLED, D_COLUMNS };
 
-struct departed {
-    const aether_departed_metrics *list;
-    uint64_t now_ns;
-};
-
 static void fill_departed(struct top_row *row, const void *context, size_t i) {
-    const struct departed *departed = context;
-    const aether_departed_metrics *d = &departed->list[i];
+    const aether_departed_metrics *d = (const aether_departed_metrics *)context + i;
     const bool publisher = d->role == AETHER_ROLE_PUBLISHER;
 
     fill_owner(row, &d->owner);
     row->style = d->died ? TOP_WARN : TOP_DIM;
     row->cells[D_ROLE] = ae_role_name(d->role);
     snprintf(row->text[D_HOW], TOP_CELL_SIZE, "%s%s", d->died ? "died" : "closed", d->evicted ? ", evicted" : "");
-    top_cell_time(row, D_AGO, departed->now_ns > d->left_ns ? (double)(departed->now_ns - d->left_ns) / 1e9 : 0);
+    top_cell_time(row, D_AGO, (double)d->ago_ns / 1e9);
     top_cell_count(row, D_TOTAL, (double)d->messages);
     top_cell_count(row, D_LOST, publisher ? -1 : (double)d->lost);
     top_cell_time(row, D_STALLED, publisher ? (double)d->stall_ns / 1e9 : -1);
 }
 
-static void add_departed(struct top_page *page, const struct ae_watch_topic *topic, uint64_t now_ns) {
+static void add_departed(struct top_page *page, const struct ae_watch_topic *topic) {
     static const struct top_column columns[D_COLUMNS] = {
         [DEPARTED] = {.title = "GONE (PID)", .left = 1},
         [D_HOW] = {.title = "HOW", .rank = 1, .width = 6, .left = 1},
@@ -323,12 +317,11 @@ static void add_departed(struct top_page *page, const struct ae_watch_topic *top
         [D_LOST] = {.title = "LOST", .rank = 5, .width = 7},
         [D_STALLED] = {.title = "STALLED", .rank = 6, .width = 7},
     };
-    const struct departed departed = {.list = topic->figures.departed, .now_ns = now_ns};
     const struct top_table table = {.columns = columns,
                                     .count = D_COLUMNS,
                                     .rows = topic->figures.departed_count,
                                     .fill = fill_departed,
-                                    .context = &departed};
+                                    .context = topic->figures.departed};
 
     top_table_add(page, &table, false);
 }
@@ -379,5 +372,5 @@ void top_topic_page(struct top_page *page, const struct top_show *show, const ch
     else
         top_page_add(page, TOP_DIM, "No subscriber is open.");
     if (topic->figures.departed_count > 0)
-        add_departed(page, topic, show->pass->instance.now_ns);
+        add_departed(page, topic);
 }

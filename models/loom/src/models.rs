@@ -209,6 +209,24 @@ fn join_one() {
     check::finish(0, Lost::Nothing);
 }
 
+/// A subscriber was granted before the topic had a publisher.
+fn waiting_setup() {
+    make(&Shape { config: ONE, ..SHAPE });
+    topic::subscriber_wait(0);
+    topic::publisher_open(0, 0);
+}
+
+fn waiting() {
+    join(vec![
+        spawn(|| publish_some(0, 1, 2)),
+        spawn(|| {
+            topic::subscriber_attach(0, 0);
+            receive(0);
+        }),
+    ]);
+    check::finish(0, Lost::Nothing);
+}
+
 fn leave() {
     join(vec![
         spawn(|| publish_some(0, 1, 2)),
@@ -690,6 +708,7 @@ const DEATH_ONE: Shape = Shape { opens: true, ..TWO_ONE };
 pub const MODELS: &[Model] = &[
     model!("wrap", None, begin(&SHAPE), wrap, "one publisher goes round the ring, a subscriber holds it back"),
     model!("join", None, join_setup(), join_one, "a subscriber joins while one publishes"),
+    model!("waiting", None, waiting_setup(), waiting, "a subscriber that waited takes a topic whose publisher publishes"),
     model!("leave", None, begin(&Shape { config: ONE, joins: true, ..SHAPE }), leave, "a subscriber leaves"),
     model!("observer", None, observer_setup(), observer, "copies of new messages"),
     model!("torn", None, overrun_setup(1, topic::BEST_EFFORT, topic::COPIES), torn, "copies that are overrun"),

@@ -89,6 +89,8 @@ struct Glue {
     repair: extern "C" fn(u32) -> i64,
     claim_end: extern "C" fn() -> u64,
     subscriber_admit: extern "C" fn(u32),
+    subscriber_wait: extern "C" fn(u32),
+    subscriber_attach: extern "C" fn(u32, u32),
     subscriber_open: extern "C" fn(u32, u32, c_int, c_int, c_int),
     subscriber_leave: extern "C" fn(u32),
     receive: extern "C" fn(u32, *mut Message) -> c_int,
@@ -192,6 +194,14 @@ pub fn claim_end() -> u64 {
 
 pub fn subscriber_admit(record: u32) {
     (glue().subscriber_admit)(record);
+}
+
+pub fn subscriber_wait(record: u32) {
+    (glue().subscriber_wait)(record);
+}
+
+pub fn subscriber_attach(s: u32, record: u32) {
+    (glue().subscriber_attach)(s, record);
 }
 
 pub fn subscriber_open(s: u32, record: u32, policy: c_int, from: c_int, views: c_int) {

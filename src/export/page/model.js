@@ -126,7 +126,7 @@ function latencyOf(raw) {
 const COUNTS = [
     "joined", "next", "published", "published_bytes", "full", "stalls", "stall_ns", "stall_longest_ns", "loans",
     "lane_bytes", "lane_used_bytes", "waited_ns", "tried_ns", "delivered", "lost", "aborted", "skipped", "lag",
-    "age_ns", "holds_up", "held_up_ns", "left_ns", "grant_id", "client_id", "pid",
+    "age_ns", "holds_up", "held_up_ns", "left_ns", "ago_ns", "grant_id", "client_id", "pid",
 ];
 
 /* A publisher, subscriber or departed one, from its raw form. Unknown numbers are null. */

@@ -423,9 +423,7 @@ function showTopic() {
     showQuantiles();
     tables.pubs.show(topic.publishers);
     tables.subs.show(topic.subscribers);
-    const now = open.instance.now_ns;
-    tables.gone.show(topic.departed.map((peer) => Object.assign(peer,
-        {ago: peer.left_ns === null || now === null ? null : Math.max(0, now - peer.left_ns)})));
+    tables.gone.show(topic.departed.map((peer) => Object.assign(peer, {ago: peer.ago_ns})));
     setText($("pubs-note"), topic.publishers.length === 0 ? "none is open" : exact(topic.publishers.length));
     setText($("subs-note"), topic.subscribers.length === 0 ? "none is open" : exact(topic.subscribers.length));
     setText($("gone-note"), topic.departed.length === 0 ? "none has closed or died" : "the last 8 that closed or died");
