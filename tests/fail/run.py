@@ -123,6 +123,7 @@ REMEDIES = {
     "EPERM": r"\buid\b|\bmode\b|seccomp|filter",
     "ENOSYS": r"kernel",
     "ETOOMANYREFS": r"ulimit -n",
+    "epoll_ctl:ENOSPC": r"max_user_watches",
     "mmap:EAGAIN": r"ulimit -l", "madvise:EAGAIN": r"ulimit -l", "mremap:EAGAIN": r"ulimit -l",
     "pthread_create:EAGAIN": r"ulimit -u",
 }
