@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import os
+import platform
 import random
 import shutil
 import signal
@@ -42,6 +43,27 @@ def case_single():
         assert daemon.objects() == objects
         assert client.create("t").type == lib.DONE
         os.unlink(link)
+
+
+def case_ending():
+    """a daemon that starts while its killed predecessor is being taken down waits for its end"""
+    with Daemon() as daemon, Client(daemon.path) as client:
+        client.create("t")
+        old = daemon.socket_inode()
+        first = daemon.process
+        daemon.spawn()
+        lib.await_true(lambda: sleeps(daemon.pid), "it waits for the lock")
+        first.kill()
+        first.wait()
+        lib.await_true(lambda: daemon.serves(old), "the daemon listens")
+        with Client(daemon.path) as other:
+            assert other.open(PUBLISHER, "t", flags=lib.EXISTING).type == lib.OPENED
+
+
+def sleeps(pid):
+    """Is the process in nanosleep() or clock_nanosleep()? (x86-64, and the numbers that other machines share)"""
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as f:
+        return f.read().split()[0] in (("35", "230") if platform.machine() == "x86_64" else ("101", "115"))
 
 
 def case_stop():

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shm/names.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/export.h"
 #include "base/socket.h"
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HELD_FDS 256 /* descriptors of a process that are searched for the lock */
@@ -143,6 +145,9 @@ void ae_name_totals(const struct ae_instance *instance, char name[AE_OBJECT_NAME
     snprintf(name, AE_OBJECT_NAME_SIZE, "%stotals", instance->prefix);
 }
 
+#define ENDING_NS 2000000000ull /* a killed daemon holds its locks until the kernel has taken it down */
+#define NAP_NS 5000000
+
 /*
  * An open-file-description lock. Unlike flock() it can be tested without being taken, so a test never prevents a daemon
  * from starting.
@@ -231,7 +236,7 @@ static int lock_file(const struct ae_instance *instance, int *lock) {
     return rc;
 }
 
-int ae_instance_lock(const struct ae_instance *instance, int *lock) {
+static int try_lock(const struct ae_instance *instance, int *lock) {
     int rc = lock_file(instance, lock);
     int guarded;
 
@@ -240,6 +245,16 @@ int ae_instance_lock(const struct ae_instance *instance, int *lock) {
         ae_close(lock);
         rc = fail_running(instance);
     }
+    return rc;
+}
+
+int ae_instance_lock(const struct ae_instance *instance, int *lock) {
+    static const struct timespec nap = {.tv_nsec = NAP_NS};
+    const uint64_t start = ae_now_ns();
+    int rc;
+
+    while ((rc = try_lock(instance, lock)) == -EBUSY && ae_now_ns() - start < ENDING_NS)
+        nanosleep(&nap, NULL);
     return rc;
 }
 

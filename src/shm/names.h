@@ -37,8 +37,9 @@ void ae_name_stats(const struct ae_instance *instance, uint64_t client_id, char 
 void ae_name_totals(const struct ae_instance *instance, char name[AE_OBJECT_NAME_SIZE]);
 
 /*
- * aetherd: takes the instance's lock. *lock is the fd that holds it until the caller closes it. Doesn't block. Errors:
- * -EBUSY if another daemon runs, also one whose lock file was removed; the text says what to do. -errno.
+ * aetherd: takes the instance's lock. *lock is the fd that holds it until the caller closes it. Blocks for up to two
+ * seconds while another daemon has the lock, which may have been killed and not be gone yet. Errors: -EBUSY if another
+ * daemon runs, also one whose lock file was removed; the text says what to do. -errno.
  */
 int ae_instance_lock(const struct ae_instance *instance, int *lock);
 
