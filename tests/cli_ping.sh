@@ -87,7 +87,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     # Where another user can find program and library.
     mkdir "$tmp/bin"
     cp "$AETHER_CLI" "$tmp/bin/aether-cli"
-    cp "$BUILD"/src/libaether.so* "$tmp/bin/"
+    find "$BUILD/src" -maxdepth 1 -name "libaether.so*" ! -type d -exec cp -P {} "$tmp/bin/" \;
     export LD_LIBRARY_PATH=$tmp/bin
     chmod 755 "$tmp" "$tmp/s" "$tmp/bin"
     start_daemon || exit 1

@@ -47,7 +47,7 @@ ok "create again, a smaller lane" succeeds topic create all --lane 2M
 ok "create again, another type" refuses 1 "std::quote" topic create all --type other
 ok "create again, another policy" refuses 1 "" topic create all --slow evict --evict-lag 8
 ok "a type without version and size" succeeds topic create typed --type plain
-ok "a type without version and size: info" shows '^type +plain:0$' info typed
+ok "a type without version and size: info" shows "^type +plain:0, stated by 'aether-cli topic create' \\(pid [0-9]+\\)$" info typed
 ok "a topic takes the first type" succeeds topic create a/b --type later:1
 ok "a topic takes the first type: figures" informs a/b 'rows[0]["type_name"] == "later" and rows[0]["type_version"] == 1'
 ok "rm" succeeds topic rm all

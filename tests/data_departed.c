@@ -97,7 +97,7 @@ static bool is_as_it_was(aether_metrics *metrics, const pid_t pids[WAYS], unsign
     }
     REQUIRE(topic->published == (role == 0 ? WAYS : 0));
     for (size_t i = 1; i < topic->departed_count; i++)
-        REQUIRE(topic->departed[i - 1].left_ns >= topic->departed[i].left_ns);
+        REQUIRE(topic->departed[i - 1].left_mono_ns >= topic->departed[i].left_mono_ns);
     return all;
 }
 

@@ -239,8 +239,10 @@ static void abandoned(bool large, aether_slow slow) {
     }
     aether_publisher_close(pub);
     aether_disconnect(client);
-    ok("%s messages, %s: a dead subscriber is retired, %s", large ? "large" : "small", slow ? "evict" : "wait",
-       slow ? "and doesn't hold the publisher up before that" : "by the daemon or by its successor");
+    ok("%s messages, %s: a dead subscriber is retired, %s", large ? "large" : "small",
+       slow == AETHER_SLOW_EVICT ? "evict" : "wait",
+       slow == AETHER_SLOW_EVICT ? "and doesn't hold the publisher up before that"
+                                 : "by the daemon or by its successor");
 }
 
 /* Never FULL without subscribers, nor with a stopped subscriber that isn't reliable. */

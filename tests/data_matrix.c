@@ -398,9 +398,9 @@ static void run(unsigned cell) {
     REQUIRE(stage->config.slow == AETHER_SLOW_EVICT || (evicted == 0 && stage->subscribers[STEADY].lost == 0));
     REQUIRE(stage->config.slow == AETHER_SLOW_WAIT || evicted > 0);
     ok("%s, %s, from %llu: %llu messages, %llu joins; %llu lost, %llu skipped, %llu evicted, %llu overwritten in place",
-       names[stage->size], stage->config.slow ? "evict" : "wait", (unsigned long long)stage->config.start_seq,
-       (unsigned long long)(stage->published - stage->config.start_seq), (unsigned long long)joins,
-       (unsigned long long)lost, (unsigned long long)skipped, (unsigned long long)evicted,
+       names[stage->size], stage->config.slow == AETHER_SLOW_EVICT ? "evict" : "wait",
+       (unsigned long long)stage->config.start_seq, (unsigned long long)(stage->published - stage->config.start_seq),
+       (unsigned long long)joins, (unsigned long long)lost, (unsigned long long)skipped, (unsigned long long)evicted,
        (unsigned long long)overwritten);
 }
 

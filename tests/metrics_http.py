@@ -368,7 +368,8 @@ def case_daemon_comes_and_goes():
 def case_document():
     """/api/topics.json has the topics, one topic has its buckets, and unknown values are null"""
     with Daemon() as daemon, Metrics(daemon.path) as metrics:
-        cli(daemon, "pub", "a/b", "hello", "--type", "quote:2:5", "--capacity", "1024")
+        cli(daemon, "topic", "create", "a/b", "--type", "quote:2:5", "--capacity", "1024")
+        cli(daemon, "pub", "a/b", "hello")
         cli(daemon, "topic", "create", "c")
         document = metrics.json()
         assert [topic["topic"] for topic in document["topics"]] == ["a/b", "c"]

@@ -155,8 +155,7 @@ void aether_subscriber_close(aether_subscriber *subscriber);
  * over without an entry. A reliable subscriber stores how far it has released at least every min(256, capacity / 8)
  * messages, and whenever it finds nothing to receive; until then publishers see the older position.
  *
- * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined. The call that takes the topic's
- * shape returns 0, too; the next one receives.
+ * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined.
  * Errors: -ENOMEM there is no memory to map the topic, whose shape is known now. The subscriber goes on waiting, and the
  *         next call tries again.
  *         -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane

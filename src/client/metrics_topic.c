@@ -743,6 +743,7 @@ static int settle(struct reading *r, uint32_t index) {
 static void sum_up(struct reading *r) {
     aether_topic_metrics *out = r->out;
 
+    r->now = ae_now_ns(); /* after all that has left */
     if (r->has_sums) {
         add_totals(out, &r->metrics->sums);
         add_departed(r, &r->metrics->sums);

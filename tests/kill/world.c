@@ -813,7 +813,6 @@ uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max) {
 
     while (count < max) {
         const uint64_t rest = max - count;
-        const bool waits = ae_subscriber_waits(&subscriber->sub);
         const int rc = one_in(4) ? aether_receive_batch(&subscriber->sub.hot, messages, rest < 4 ? (int)rest : 4)
                                  : aether_receive(&subscriber->sub.hot, messages);
         if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !subscriber->evicted) {
@@ -822,8 +821,6 @@ uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max) {
         }
         if (rc < 0)
             wrong("subscriber %u: error %d, %s", subscriber->record, rc, aether_errmsg());
-        if (rc == 0 && waits && !ae_subscriber_waits(&subscriber->sub))
-            continue; /* it has taken the shape */
         if (rc == 0)
             break;
         for (int i = 0; i < rc; i++)
