@@ -153,7 +153,7 @@ def rows():
         if not line.startswith("| `"):
             continue
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        message = cells[0].strip("`")
+        message = cells[0].strip("`").strip()
         if len(cells) != 3 or not cells[1] or not cells[2]:
             errors.append(f"docs/messages.md:{number}: a row has message, cause and remedy: {line[:80]}")
         if message in found:

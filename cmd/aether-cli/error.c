@@ -35,7 +35,7 @@ int cli_error(int status, const char *format, ...) {
     /* A '|' would begin figures. */
     for (char *bar = strchr(line, '|'); bar != NULL; bar = strchr(bar, '|'))
         *bar = '/';
-    printf("AETHER UNKNOWN - %s\n", line);
+    fprintf(ferror(stdout) ? stderr : stdout, "AETHER UNKNOWN - %s\n", line);
     return UNKNOWN;
 }
 

@@ -32,7 +32,7 @@ int ae_token_hold(int fd, void **map) {
     if (base == MAP_FAILED) {
         rc = ae_segment_fail_map("map the token", -errno);
     } else if (madvise(base, AE_PAGE, MADV_DONTFORK) != 0) {
-        rc = ae_fail(-errno, "cannot keep the token from forked children: %s", strerror(errno));
+        rc = ae_segment_fail_map("keep the token from forked children", -errno);
         munmap(base, AE_PAGE);
     } else {
         *map = base;

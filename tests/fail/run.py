@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -112,6 +113,8 @@ ERRNOS = {
 }
 # Not tried: the calls that syscall() makes to wake a futex, and those of which the manual lists no such error.
 LEFT_OUT = {"syscall"}
+# check says all on stdout, so it can't say that its stdout fails in a way that stdio itself doesn't notice.
+SILENT = {("cli-check", "fflush")}
 
 # What a text must say about the errno: how the limit is raised, or what belongs to whom.
 REMEDIES = {
@@ -345,10 +348,10 @@ def complaints(case, outcome):
     lines = daemon_lines(outcome.text) if daemon else [line for line in outcome.text.split("\n") if line]
     if outcome.status == 0:
         return
-    if len(lines) != 1:
+    if len(lines) != 1 and (case.scenario, case.call) not in SILENT:
         yield f"{len(lines)} lines, not one"
     for line in lines:
-        words = line.split(": ", 1)[-1]
+        words = re.sub(r"^(aether-cli: |aetherd: |session: [a-z ]+: |AETHER [A-Z]+ - )", "", line)
         if not SUBJECT.search(words):
             yield "the text names no subject"
         remedy = REMEDIES.get(f"{case.call}:{case.code}", REMEDIES.get(case.code, ""))
@@ -400,6 +403,7 @@ def main():
                 workers.append(local.worker)
             return case, None, [f"{type(error).__name__}: {error}"]
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the daemons are ended, too
     first = Worker()
     workers.append(first)
     records, bad, missed = [], 0, 0
