@@ -476,7 +476,7 @@ static void types_are_agreed_on(void **state) {
                             "topic 't' carries 'quote' version 2 of 32 bytes, as client 'a' (pid 42) "
                             "stated; creator 'a' (pid 42) states type 'trade' version 1 of 40 bytes"),
                      -EEXIST);
-    assert_int_equal(create(&a, &any, "states type 'quote' version 2 of any size"), -EEXIST);
+    assert_int_equal(create(&a, &any, "states type 'quote' version 2 without a fixed size"), -EEXIST);
     assert_int_equal(create(&a, &empty, "topic name is empty"), -EINVAL);
     assert_int_equal(remove_topic(&a, ""), -EINVAL);
     die(&a);
