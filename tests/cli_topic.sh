@@ -30,6 +30,7 @@ ok "create again, the same" succeeds topic create a/b --max-message 100 --capaci
 ok "create again, as it is" succeeds topic create a/b
 ok "create again, a larger size" succeeds topic create a/b --max-message 200
 ok "create with a bad capacity" refuses 2 "power of two" topic create c --capacity 100
+ok "create with a lane as large as the limit: exact sizes" refuses 1 "limit of 1073741824 bytes: raise" topic create e1 --lane 1G
 ok "create with all options" succeeds topic create all --max-message 1M --inline 120 --capacity 16 --lane 4M --slow evict --evict-lag 12 \
     --publishers unbiased --latency all --type 'std::quote:7:64'
 ok "create with all options: figures" informs all 'rows[0]["max_message"] == 1 << 20 and rows[0]["inline_max"] == 120 and rows[0]["slot_size"] == 128
@@ -122,7 +123,7 @@ exec 7>"$tmp/only"
 until_peers only publishers 1
 ok "exclusive: info" shows '^publishers +one at a time \(exclusive\); 1 attached, 1 since' info only
 ok "exclusive: a second publisher" refuses 1 "exclusive and has a publisher" pub only x
-ok "exclusive: it names the first" refuses 1 "pid $only" pub only x
+ok "exclusive: it names the first" refuses 1 "publisher: 'aether-cli pub' (pid $only); it must" pub only x
 ok "exclusive: create as shared" refuses 1 "has exclusive publishers, as publisher" topic create only --publishers shared
 ok "exclusive: create without a choice takes it as it is" succeeds topic create only
 ok "exclusive: --json" informs only 'rows[0]["publishers_mode"] == "exclusive" and len(rows[0]["publishers"]) == 1'

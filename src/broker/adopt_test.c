@@ -211,7 +211,7 @@ static void half_a_type_is_none(void **state) {
     memcpy(msg.u.create.topic, "t1", 2);
     ae_broker_handle(&broker, client, &msg, &reply);
     assert_int_equal(reply.msg.u.error.code, -EEXIST);
-    assert_non_null(strstr(reply.msg.u.error.text, "'whole' version 3 of any size"));
+    assert_non_null(strstr(reply.msg.u.error.text, "'whole' version 3 without a fixed size"));
 }
 
 static ae_registry_topic *topic_named(const char *name) {

@@ -27,7 +27,7 @@ const char *ae_shape_type_text(char text[AE_TYPE_TEXT_SIZE], const char *name, u
     if (size != 0)
         (void)snprintf(text, AE_TYPE_TEXT_SIZE, "'%s' version %" PRIu32 " of %" PRIu32 " bytes", name, version, size);
     else
-        (void)snprintf(text, AE_TYPE_TEXT_SIZE, "'%s' version %" PRIu32 " of any size", name, version);
+        (void)snprintf(text, AE_TYPE_TEXT_SIZE, "'%s' version %" PRIu32 " without a fixed size", name, version);
     return text;
 }
 

@@ -84,7 +84,7 @@ static const struct value values[] = {
      {BASE, .type_name = "quote", .type_version = 2, .type_size = 32},
      {BASE, .type_name = "quote", .type_version = 3},
      "type 'quote' version 2 of 32 bytes",
-     "type 'quote' version 3 of any size"},
+     "type 'quote' version 3 without a fixed size"},
 };
 #define VALUES (sizeof values / sizeof values[0])
 

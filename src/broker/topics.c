@@ -166,14 +166,19 @@ static int collect(const struct ae_broker *broker, const ae_registry_topic *topi
 /* ---- planning ---- */
 
 static int check_limit(const struct ae_broker *broker, const char *name, const ae_geometry *geometry) {
-    char size[AE_TEXT_SIZE_BYTES], limit[AE_TEXT_SIZE_BYTES];
+    const uint64_t bytes = geometry->lanes_off + geometry->lane_bytes;
+    char size[AE_TEXT_SIZE_BYTES + 8], limit[AE_TEXT_SIZE_BYTES + 8];
 
-    if (geometry->lanes_off + geometry->lane_bytes <= broker->limits.ring_bytes)
+    if (bytes <= broker->limits.ring_bytes)
         return 0;
+    (void)ae_text_size(size, bytes);
+    (void)ae_text_size(limit, broker->limits.ring_bytes);
+    if (strcmp(size, limit) == 0) { /* rounded they are the same */
+        (void)snprintf(size, sizeof size, "%" PRIu64 " bytes", bytes);
+        (void)snprintf(limit, sizeof limit, "%" PRIu64 " bytes", broker->limits.ring_bytes);
+    }
     return ae_fail(-ENOSPC, "topic '%s' needs %s%s, more than aetherd's limit of %s: raise [limits] ring_bytes", name,
-                   ae_text_size(size, geometry->lanes_off + geometry->lane_bytes),
-                   geometry->lane_bytes != 0 ? " with a publisher's lane" : "",
-                   ae_text_size(limit, broker->limits.ring_bytes));
+                   size, geometry->lane_bytes != 0 ? " with a publisher's lane" : "", limit);
 }
 
 /* A subscriber that states no size isn't refused because a default is too large: its publisher may state less. */
