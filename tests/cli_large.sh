@@ -203,7 +203,7 @@ kill -STOP "$sub"
 run_pub full x --count 9 --wait 0
 ok "--wait 0" failed_with 6 "topic 'full' was full for 0 s: published 8 before"
 run_pub full x --wait 0.05
-ok "--wait" failed_with 6 "was full for 50 ms: published 0 before"
+ok "--wait" failed_with 6 "was full for 50 ms: published 0 before: aether-cli lag shows which subscriber lags"
 kill -CONT "$sub"
 run_pub full last --wait 20
 ok "--wait ends when there is room" succeeded

@@ -46,7 +46,7 @@ ok "without a terminal it is silent" [ ! -s "$tmp/err" ]
 
 { echo short; head -c 1017 /dev/zero | tr '\0' x; echo; echo never; } >"$tmp/toolong"
 run_pub limit <"$tmp/toolong"
-ok "a line that is too long" failed_with 5 "line 2 is longer than the 1016 bytes"
+ok "a line that is too long" failed_with 5 "line 2 is longer than the 1016 bytes that topic 'limit' takes: published the lines before it: --max-message makes a new topic larger"
 ok "a line that is too long: the lines before it" topic_has limit messages 1
 head -c 300000 /dev/zero | tr '\0' x | run_pub limit
 ok "a line without an end" failed_with 5 "line 1 is longer than the 1016 bytes"

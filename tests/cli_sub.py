@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import daemon_lib as lib
 from daemon_lib import Daemon
@@ -223,6 +224,45 @@ def case_await():
     assert ended(publisher) == (0, "", [])
     pub("awaited", "third")
     assert ended(subscriber) == (0, "second\nthird\n", [])
+
+
+def waits_without_daemon(daemon, number):
+    """A subscriber and a publisher that wait for a topic. The daemon was ended before their notices after a second."""
+    for _ in range(20):
+        begin = time.monotonic()
+        where = ("--await", "--timeout", "2min", "--socket", daemon.path)
+        processes = [start("sub", "away", "--from", "oldest", "--count", "1", "--raw", *where), start("pub", "away", "x", *where)]
+        for process in processes:
+            lib.await_true(lambda: has_joined(process), "it waits")  # pylint: disable=cell-var-from-loop
+        daemon.stop(number)
+        if time.monotonic() - begin < 1:
+            return processes
+        for process in processes: # the machine is so busy that the notices may have come first
+            process.kill()
+            process.communicate()
+        daemon.start()
+    raise AssertionError("no process waits for a topic within a second")
+
+
+def case_await_without_daemon():
+    """--await goes on if no aetherd runs when it says what it waits for, whether aetherd was killed or asked to end"""
+    with Daemon() as other:
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            subscriber, publisher = waits_without_daemon(other, number)
+            for process in (subscriber, publisher):
+                assert process.stderr.readline() == b"aether-cli: waiting for topic 'away': no publisher has opened it yet\n"
+                line = process.stderr.readline().decode()
+                assert line.startswith("aether-cli: waiting for topic 'away': no aetherd at "), line
+            other.start()
+            assert run("topic", "create", "away", "--socket", other.path) == (0, "", [])
+            assert ended(publisher) == (0, "", [])
+            assert ended(subscriber) == (0, "x\n", [])
+            assert run("topic", "rm", "away", "--socket", other.path)[0] == 0
+            publisher = start("pub", "away", "x", "--await", "--timeout", "1500ms", "--socket", other.path)
+            lib.await_true(lambda: has_joined(publisher), "it waits")  # pylint: disable=cell-var-from-loop
+            other.stop(number)
+            assert ended(publisher) == (7, "", ["aether-cli: --timeout was over: topic 'away' doesn't exist"])
+            other.start()
 
 
 def case_wait_daemon():

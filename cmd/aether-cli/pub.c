@@ -90,8 +90,8 @@ static int too_large(const char *topic, uint64_t largest) {
 
 /*
  * Opens the publisher, of a topic that takes the largest message that is known beforehand. A size up to the default
- * isn't stated, because the library would choose a smaller one then. With --await the topic may be removed between the
- * wait and the open.
+ * isn't stated, because the library would choose a smaller one then. With --await the topic may be removed, or aetherd
+ * end, between the wait and the open.
  */
 static int open_publisher(struct pub *pub, aether_client *client, const aether_topic_config *config, uint64_t largest) {
     struct sender *s = &pub->sender;
@@ -108,7 +108,7 @@ static int open_publisher(struct pub *pub, aether_client *client, const aether_t
         if (status != CLI_OK)
             return status;
         rc = aether_publisher_open(client, s->topic, &wanted, &s->publisher);
-    } while (rc == -ENOENT && pub->await);
+    } while (pub->await && topic_may_return(rc));
     if (rc == -EEXIST && config->max_message == 0 && too_large(s->topic, largest) == CLI_TOO_LARGE)
         return cli_error(CLI_TOO_LARGE, "%s", aether_errmsg());
     return rc < 0 ? cli_library_error(rc) : CLI_OK;

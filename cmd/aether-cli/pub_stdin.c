@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#define LARGER "--max-message makes a new topic larger"
+
 static int too_long(struct sender *s, const struct frames *frames) {
     const size_t limit = aether_publisher_max_message(s->publisher);
     const uint64_t number = frames->count + 1;
@@ -15,10 +17,11 @@ static int too_long(struct sender *s, const struct frames *frames) {
     if (frames->kind == FRAMES_LENGTHS)
         return cli_error(CLI_TOO_LARGE,
                          "frame %" PRIu64 " at byte %" PRIu64 " states %" PRIu64
-                         " bytes: topic '%s' takes at most %zu: published the frames before it",
+                         " bytes: topic '%s' takes at most %zu: published the frames before it: " LARGER,
                          number, frames->begin_off, frames->stated, s->topic, limit);
     return cli_error(CLI_TOO_LARGE,
-                     "%s %" PRIu64 " is longer than the %zu bytes that topic '%s' takes: published the %ss before it",
+                     "%s %" PRIu64
+                     " is longer than the %zu bytes that topic '%s' takes: published the %ss before it: " LARGER,
                      frames->kind == FRAMES_LINES ? "line" : "message", number, limit, s->topic,
                      frames->kind == FRAMES_LINES ? "line" : "message");
 }

@@ -116,7 +116,7 @@ static int wait_for_room(struct sender *s, size_t len, uint64_t *since) {
             sender_erase_progress(s);
             return cli_error(CLI_FULL,
                              "topic '%s' was full for %s: published %" PRIu64
-                             " before: aether-cli topic info says who lags",
+                             " before: aether-cli lag shows which subscriber lags",
                              s->topic, ae_amount_duration(took, s->wait), s->published);
         }
         progress(s, ", waiting: the ring is full");

@@ -163,7 +163,7 @@ static int join_all(struct sub *sub) {
     return status;
 }
 
-/* Opens a topic that is named. With --await it may be removed between the wait and the open. */
+/* Opens a topic that is named. With --await it may be removed, or aetherd end, between the wait and the open. */
 static int join_named(struct sub *sub, const char *name) {
     int rc;
 
@@ -174,7 +174,7 @@ static int join_named(struct sub *sub, const char *name) {
                 return status;
         }
         rc = subscription_add(&sub->topics, name, true, false);
-    } while (rc == -ENOENT && sub->await);
+    } while (sub->await && topic_may_return(rc));
     return rc < 0 ? cli_library_error(rc) : rc;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* topic_options.c - from words to aether_topic_config. */
 #include "topic_options.h"
+#include "daemon.h"
 #include "error.h"
 #include "signals.h"
+#include <errno.h>
 #include <string.h>
 
 const char *const topic_preset_names[] = {"small", "default", "throughput", NULL};
@@ -60,18 +62,46 @@ int topic_options_read(struct topic_options *options) {
     return CLI_OK;
 }
 
+bool topic_may_return(int rc) {
+    return cli_is_absent(rc) || rc == -ECONNRESET;
+}
+
+/* The time that is left until an instant. */
+static uint64_t left_until(uint64_t until_ns) {
+    const uint64_t now = cli_now_ns();
+
+    return until_ns == AETHER_FOREVER ? AETHER_FOREVER : until_ns > now ? until_ns - now : 0;
+}
+
+/*
+ * Waits for the topic. aether_topic_wait() goes on while aetherd restarts, but it can't begin while no aetherd runs: then
+ * this waits for aetherd, and says so once. 1: the topic exists; 0: try again; negative: the library's error.
+ */
+static int wait_for_topic(aether_client *client, const char *topic, uint64_t until_ns, bool *said_away) {
+    int rc = aether_topic_wait(client, topic, left_until(until_ns));
+
+    if (!topic_may_return(rc))
+        return rc;
+    if (!*said_away)
+        cli_error(CLI_OK, "waiting for topic '%s': %s", topic, aether_errmsg());
+    *said_away = true;
+    const aether_connect_options options = {.socket_path = cli_socket(), .wait_ns = left_until(until_ns)};
+    aether_pong pong;
+    rc = aether_ping(&options, &pong);
+    return rc < 0 && !topic_may_return(rc) ? rc : 0;
+}
+
 int topic_await(aether_client *client, const char *topic, uint64_t deadline_ns) {
     const uint64_t say_ns = cli_now_ns() + TOPIC_WAITING_NS;
-    bool said = false;
+    bool said = false, said_away = false;
     int rc;
 
     do {
         const uint64_t until = !said && say_ns < deadline_ns ? say_ns : deadline_ns;
-        uint64_t now = cli_now_ns();
-        rc = aether_topic_wait(client, topic, until == AETHER_FOREVER ? AETHER_FOREVER : until > now ? until - now : 0);
+        rc = wait_for_topic(client, topic, until, &said_away);
         if (rc < 0)
             return cli_library_error(rc);
-        now = cli_now_ns();
+        const uint64_t now = cli_now_ns();
         if (rc == 0 && now >= deadline_ns)
             return cli_error(CLI_TIMEOUT, "--timeout was over: topic '%s' doesn't exist", topic);
         if (rc == 0 && !said && now >= say_ns) {

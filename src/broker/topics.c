@@ -283,6 +283,7 @@ static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const
     const ae_registry_topic *old = *topic;
     struct made made = {.created = 1, .pid = old->created != 0 ? old->creator_pid : old->maker_pid};
     struct statements all;
+    ae_geometry geometry;
     char name[sizeof old->name];
 
     ae_clients_free_dead_holders(broker, index_of(broker, old), 0);
@@ -290,10 +291,12 @@ static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const
         return 0;
     int rc = collect(broker, old, asks, &all);
     if (rc == 0)
-        rc = ae_shape_decide(old->name, all.list, all.count, NULL, NULL);
+        rc = ae_shape_decide(old->name, all.list, all.count, NULL, &geometry);
     free(all.list);
     if (rc != 0)
         return rc == -EEXIST ? 0 : rc;
+    if ((rc = check_limit(broker, old->name, &geometry)) != 0)
+        return rc;
     ae_shape_own(old, &made.says);
     memcpy(made.creator, old->created != 0 ? old->creator : old->maker, sizeof made.creator);
     memcpy(name, old->name, sizeof name);
@@ -325,7 +328,7 @@ static int match_types(const struct ae_broker *broker, const ae_registry_topic *
 }
 
 static int plan_fixed(struct ae_broker *broker, ae_registry_topic **topic, const struct ae_statement *asks,
-                      uint32_t role, struct ae_plan *plan) {
+                      uint32_t role, bool existing, struct ae_plan *plan) {
     char remedy[REMEDY_SIZE];
     uint32_t differs;
     int rc = ae_shape_differs(*topic, asks, &differs);
@@ -333,7 +336,8 @@ static int plan_fixed(struct ae_broker *broker, ae_registry_topic **topic, const
     if (rc != 0)
         return rc;
     if (differs != 0) {
-        if ((rc = begin_anew(broker, topic, asks)) != 0)
+        /* An open that makes no topic ends none. */
+        if (!existing && (rc = begin_anew(broker, topic, asks)) != 0)
             return rc;
         remedy_text(broker, *topic, remedy);
         return ae_shape_refuse(*topic, asks, differs, remedy);
@@ -369,7 +373,7 @@ static int try_plan(struct ae_broker *broker, uint32_t role, bool existing, cons
         return fail_missing(broker, name, topic);
     if (topic == NULL || shape_of(topic) != AE_SHAPE_FIXED)
         return plan_open(broker, name, topic, asks, role, plan);
-    rc = plan_fixed(broker, &topic, asks, role, plan);
+    rc = plan_fixed(broker, &topic, asks, role, existing, plan);
     return rc == 1 ? plan_open(broker, name, topic, asks, role, plan) : rc;
 }
 
