@@ -250,6 +250,27 @@ def case_bash():
     is_silent_without_a_daemon(bash)
 
 
+def case_bash_quoted():
+    """bash: inside quotes, too, a name stays a name, whatever it holds"""
+    need("bash")
+    names = ("a$(touch pwned)", "b`touch pwned`", "c';touch pwned;'", 'd";touch pwned;"', "e\\f", "g")
+    with Daemon() as daemon, Client(daemon.path) as client:
+        for name in names + ("h!x",):
+            assert client.create(name).type == lib.DONE
+        env = environment(AETHER_SOCKET=daemon.path)
+        for quote in "'\"":
+            words = f"aether-cli\x1ftopic\x1finfo\x1f{quote}"
+            done = subprocess.run(["bash", "--norc", "-c", BASH, "bash", str(BUILD / "completion/aether-cli"), words, words], cwd=SCRATCH,
+                                  env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+            for offered in done.stdout.splitlines():
+                assert offered.startswith(quote) and (quote == "'" or "!" not in offered), offered
+            got = subprocess.run(["bash", "-c", "eval \"words=($1)\"; printf '%s\n' \"${words[@]}\"", "bash",
+                                  " ".join(offered + quote for offered in done.stdout.splitlines())],
+                                 cwd=SCRATCH, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+            assert sorted(got) == sorted(names + (("h!x",) if quote == "'" else ())), got
+        assert not os.path.exists(os.path.join(SCRATCH, "pwned"))
+
+
 def case_bash_typed():
     """bash on a terminal: what Tab completes is run, with its quotes"""
     need("bash")

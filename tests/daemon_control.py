@@ -409,6 +409,10 @@ def case_anew():
         refused(client.open(PUBLISHER, "t", max_message=5000), errno.EEXIST, "1016 bytes, the default since", "end its users, 'test'")
         client.give_back(first.grant_id)
         refused(client.open(PUBLISHER, "t", publishers=1), errno.EEXIST, "as publisher 'test'", "or remove it first")
+        # What is refused ends no topic, nor does an open that makes none.
+        refused(client.open(PUBLISHER, "t", max_message=1 << 30), errno.ENOSPC, "aetherd's limit of 1 GiB")
+        refused(client.open(PUBLISHER, "t", lib.EXISTING, max_message=5000), errno.EEXIST, "1016 bytes, the default since")
+        refused(client.open(RELIABLE, "t", lib.EXISTING, capacity=1 << 16), errno.EEXIST, "slots, the default since")
         second = client.open(PUBLISHER, "t", max_message=5000)
         assert second.max_message >= 5000 and second.topic_id != first.topic_id and second.publishers == 1
         client.give_back(second.grant_id)
