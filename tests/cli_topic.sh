@@ -30,7 +30,7 @@ ok "create again, the same" succeeds topic create a/b --max-message 100 --capaci
 ok "create again, as it is" succeeds topic create a/b
 ok "create again, a larger size" succeeds topic create a/b --max-message 200
 ok "create with a bad capacity" refuses 2 "power of two" topic create c --capacity 100
-ok "create with a lane as large as the limit: exact sizes" refuses 1 "limit of 1073741824 bytes: raise" topic create e1 --lane 1G
+ok "create with a lane as large as the limit: exact sizes" refuses 1 "limit of 1073741824 bytes: raise" topic create e1 --max-message 1M --lane 1G
 ok "create with all options" succeeds topic create all --max-message 1M --inline 120 --capacity 16 --lane 4M --slow evict --evict-lag 12 \
     --publishers unbiased --latency all --type 'std::quote:7:64'
 ok "create with all options: figures" informs all 'rows[0]["max_message"] == 1 << 20 and rows[0]["inline_max"] == 120 and rows[0]["slot_size"] == 128
