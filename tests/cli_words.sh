@@ -67,6 +67,13 @@ ok "command with control characters" refuses 2 '\x1b[2J\n' $'\e[2J\nforged'
 
 ok "unknown option" refuses 2 "did you mean --count" pub t m --cuont 3
 ok "far option" refuses 2 "unknown option '--last' of sub: see aether-cli help sub" sub t --last
+for option in $("$AETHER_CLI" help topic create | grep -o '^  --[a-z-]*' | grep -vE 'socket|help'); do
+    for command in pub sub; do
+        "$AETHER_CLI" help "$command" | grep -q "^  $option " && continue
+        ok "$command $option" refuses 2 "unknown option '$option' of $command: aether-cli topic create has it" "$command" t "$option" 8
+    done
+done
+ok "pub --slow=evict" refuses 2 "unknown option '--slow=evict' of pub: aether-cli topic create has it" pub t --slow=evict
 ok "--help with a value" refuses 2 "--help takes no value" sub t --help=x
 ok "option without a value" refuses 2 "--count N" pub t m --count
 ok "no topic" refuses 2 "usage: aether-cli pub TOPIC" pub

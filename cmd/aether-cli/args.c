@@ -276,6 +276,7 @@ static int unknown_option(const struct args_spec *spec, const char *word) {
     const char *names[32];
     char name[WORD_MAX + 1];
     size_t count = 0;
+    const char *const *other = spec->others;
 
     if (word[0] == '-' && word[1] != '-')
         return cli_error(
@@ -287,6 +288,11 @@ static int unknown_option(const struct args_spec *spec, const char *word) {
     names[count++] = "help";
     names[count] = NULL;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    while (other != NULL && *other != NULL && strcmp(name, *other) != 0)
+        other++;
+    if (other != NULL && *other != NULL)
+        return cli_error(CLI_USAGE, "unknown option '%s' of %s: aether-cli %s has it", word, spec->command,
+                         spec->other_command);
     const char *nearest = args_nearest(name, names);
     if (nearest != NULL)
         return cli_error(CLI_USAGE, "unknown option '%s' of %s: did you mean --%s?", word, spec->command, nearest);

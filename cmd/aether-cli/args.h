@@ -55,6 +55,8 @@ struct args_spec {
     const char *notes;      /* last paragraph of its help; may be NULL */
     const struct args_option *options;
     size_t option_count;
+    const char *const *others; /* options that other_command has instead; ends with NULL. May be NULL */
+    const char *other_command;
 };
 
 #define ARGS_WORDS_MAX 4

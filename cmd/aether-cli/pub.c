@@ -212,6 +212,8 @@ static int read_words(struct pub *pub, struct topic_options *topic, int argc, ch
         .rest = &pub->files,
         .options = options,
         .option_count = sizeof options / sizeof options[0],
+        .others = topic_create_options,
+        .other_command = "topic create",
         .summary = "Publishes MESSAGE, each file, or each line of stdin without its newline, and waits while the ring\n"
                    "is full. Creates the topic if it doesn't exist, large enough for what is known beforehand.",
         .notes = "A generated message's byte i is its number + i; from 8 bytes on it begins with the number (64\n"

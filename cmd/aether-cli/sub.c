@@ -462,6 +462,8 @@ static int read_request(struct request *r, int argc, char **argv) {
                                    .rest = &r->sub.words,
                                    .options = options,
                                    .option_count = sizeof options / sizeof options[0],
+                                   .others = topic_create_options,
+                                   .other_command = "topic create",
                                    .summary = summary_text};
     const char *words[ARGS_WORDS_MAX + 1];
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 const char *const topic_preset_names[] = {"small", "default", "throughput", NULL};
+const char *const topic_create_options[] = {"inline", "capacity", "lane", "preset", "slow", "evict-lag", NULL};
 
 /* NAME[:VERSION[:SIZE]]. The name may hold "::", as names of C++ and Rust do. */
 static bool read_type(struct topic_options *options) {

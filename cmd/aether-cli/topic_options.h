@@ -12,6 +12,9 @@
 
 extern const char *const topic_preset_names[]; /* index: aether_preset - 1; ends with NULL */
 
+/* What only topic create has; pub has the preset, too. For error texts of pub and sub; ends with NULL. */
+extern const char *const topic_create_options[];
+
 struct topic_options {
     aether_topic_config config;            /* for the library; complete after topic_options_read() */
     int preset, publishers, slow, latency; /* indices into the choices */
