@@ -265,6 +265,10 @@ def case_hangup():
         count = daemon.log().count("CREATE 'u'")
         refused(client.create("u", capacity=16384), errno.ENOSPC, "64 KiB")
         lib.await_true(lambda: daemon.log().count("CREATE 'u'") > count, "the level is still debug")
+        os.mkfifo(conf)  # which nobody writes
+        daemon.process.send_signal(signal.SIGHUP)
+        await_log(log, "warning", "isn't a regular file", "the settings stay as they are")
+        os.unlink(conf)
         write(conf, "[limits]\ntopics = 9\n")
         daemon.process.send_signal(signal.SIGHUP)
         lib.await_true(lambda: daemon.log().count("settings read again") == 2, "the file is read")

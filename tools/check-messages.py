@@ -3,7 +3,7 @@
 """check-messages.py [ROOT] [--list] - a test (TAP) that docs/messages.md has a row for each message that a user can
 meet, with cause and remedy, and no row for one that is gone.
 
-The messages are the formats of ae_fail(), cli_error(), ae_log_line() and fprintf(stderr) in src/ and cmd/. In the page
+The messages are the formats of ae_fail(), cli_error(), ae_log_line(), log.c's put_text() and fprintf(stderr) in src/ and cmd/. In the page
 a number is N and any other value is "…". --list prints those that have no row.
 
 A count that can be one must bend its noun (ae_plural()), so a format such as "N topics" is an error, too.
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(ARGUMENTS[0] if ARGUMENTS else pathlib.Path(__file__).parent
 PAGE = ROOT / "docs/messages.md"
 
 # A function, and which of its arguments is the format.
-CALLS = {"ae_fail": 1, "cli_error": 1, "ae_log_line": 1, "fprintf": 1}
+CALLS = {"ae_fail": 1, "cli_error": 1, "ae_log_line": 1, "put_text": 1, "fprintf": 1}
 
 # Files whose messages no user of an installed program meets, and why.
 FILES = {

@@ -5,7 +5,9 @@
 #include "base/text.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -45,28 +47,75 @@ int ae_log_open(const char *path) {
     return rc;
 }
 
-void ae_log_line(enum ae_log_level level, const char *format, ...) {
-    const int saved = errno;
-    char line[LINE_SIZE];
+static size_t format_line(char line[LINE_SIZE], enum ae_log_level level, const char *format, va_list args) {
     struct timespec now;
     struct tm utc;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t len = strftime(line, LINE_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+    len += (size_t)snprintf(line + len, LINE_SIZE - len, ".%03dZ %-7s ", (int)(now.tv_nsec / 1000000),
+                            ae_log_levels[level]);
+    if (vsnprintf(line + len, LINE_SIZE - len - 1, format, args) < 0) /* - 1: room for the newline */
+        line[len] = '\0';
+    ae_text_clean(line);
+    len = strlen(line);
+    line[len++] = '\n';
+    return len;
+}
+
+/*
+ * Doesn't wait: a pipe that nobody reads, or a stopped terminal, must not stop the program. A pipe that is ready has
+ * room for a line.
+ */
+static bool write_line(const char *line, size_t len) {
+    struct pollfd entry = {.fd = __atomic_load_n(&log_fd, __ATOMIC_RELAXED), .events = POLLOUT};
+    ssize_t rc;
+
+    if (poll(&entry, 1, 0) == 0)
+        return false;
+    while ((rc = write(entry.fd, line, len)) < 0 && errno == EINTR)
+        continue;
+    return rc >= 0 || errno != EAGAIN;
+}
+
+static unsigned missing; /* lines that could not be written */
+
+static bool put(enum ae_log_level level, const char *format, va_list args) {
+    char line[LINE_SIZE];
+
+    return write_line(line, format_line(line, level, format, args));
+}
+
+static bool put_text(enum ae_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool put_text(enum ae_log_level level, const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    const bool written = put(level, format, args);
+    va_end(args);
+    return written;
+}
+
+static void say_what_is_missing(void) {
+    const unsigned lines = __atomic_exchange_n(&missing, 0, __ATOMIC_RELAXED);
+
+    if (lines != 0 && !put_text(AE_LOG_WARNING, "%u line%s missing here: nobody read the log", lines,
+                                ae_plural(lines, " is", "s are")))
+        (void)__atomic_fetch_add(&missing, lines, __ATOMIC_RELAXED);
+}
+
+void ae_log_line(enum ae_log_level level, const char *format, ...) {
+    const int saved = errno;
     va_list args;
 
     if ((int)level > __atomic_load_n(&max_level, __ATOMIC_RELAXED))
         return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    size_t len = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
-    len += (size_t)snprintf(line + len, sizeof line - len, ".%03dZ %-7s ", (int)(now.tv_nsec / 1000000),
-                            ae_log_levels[level]);
+    say_what_is_missing();
     va_start(args, format);
-    if (vsnprintf(line + len, sizeof line - len - 1, format, args) < 0) /* - 1: room for the newline */
-        line[len] = '\0';
+    if (!put(level, format, args))
+        (void)__atomic_fetch_add(&missing, 1, __ATOMIC_RELAXED);
     va_end(args);
-    ae_text_clean(line);
-    len = strlen(line);
-    line[len++] = '\n';
-    while (write(__atomic_load_n(&log_fd, __ATOMIC_RELAXED), line, len) < 0 && errno == EINTR)
-        continue;
     errno = saved;
 }

@@ -72,6 +72,35 @@ static void lines_carry_time_and_level(void **state) {
                    "^" TIME "error   one\n" TIME "warning two\n" TIME "info    three\n" TIME "debug   four\n$");
 }
 
+/* A pipe has room for 64 KiB. */
+static void a_log_that_nobody_reads_stops_nobody(void **state) {
+    static char text[1 << 17];
+    int ends[2], saved = dup(STDERR_FILENO);
+    ssize_t len;
+
+    (void)state;
+    ae_log_set_level(AE_LOG_INFO);
+    assert_true(saved >= 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    for (int i = 0; i < 300; i++)
+        ae_log_line(AE_LOG_INFO, "%0500d", i);
+    len = read(ends[0], text, sizeof text - 1);
+    assert_true(len > 30000);
+    text[len] = '\0';
+    assert_null(strstr(text, "missing"));
+    ae_log_line(AE_LOG_INFO, "read again");
+    len = read(ends[0], text, sizeof text - 1);
+    assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+    ae_close(&saved);
+    ae_close(&ends[0]);
+    ae_close(&ends[1]);
+    assert_true(len > 0);
+    text[len] = '\0';
+    assert_matches(text, "^" TIME "warning [0-9]+ lines are missing here: nobody read the log\n" TIME
+                         "info    read again\n$");
+}
+
 static void level_is_respected(void **state) {
     (void)state;
     ae_log_set_level(AE_LOG_WARNING);
@@ -156,11 +185,9 @@ static void full_or_closed_stderr_is_no_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_carry_time_and_level),
-        cmocka_unit_test(level_is_respected),
-        cmocka_unit_test(one_call_is_one_line),
-        cmocka_unit_test(full_or_closed_stderr_is_no_error),
-        cmocka_unit_test(a_file_and_back),
+        cmocka_unit_test(lines_carry_time_and_level),           cmocka_unit_test(level_is_respected),
+        cmocka_unit_test(a_log_that_nobody_reads_stops_nobody), cmocka_unit_test(one_call_is_one_line),
+        cmocka_unit_test(full_or_closed_stderr_is_no_error),    cmocka_unit_test(a_file_and_back),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);

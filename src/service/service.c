@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define GO_ON (-1)
@@ -254,9 +255,14 @@ static void read_again(struct program *p) {
     char socket_path[sizeof p->run.socket_path];
     void *in_use = ae_conf_save(&p->conf);
     void *configured = NULL;
+    struct stat st;
 
     memcpy(socket_path, p->run.socket_path, sizeof socket_path);
-    if (in_use == NULL || p->configured == NULL) {
+    if (stat(p->file, &st) == 0 && !S_ISREG(st.st_mode)) {
+        /* To open a pipe may take for ever. */
+        ae_log_line(AE_LOG_WARNING, "%s isn't a regular file, and isn't read again: the settings stay as they are",
+                    p->file);
+    } else if (in_use == NULL || p->configured == NULL) {
         ae_log_line(AE_LOG_WARNING, "out of memory to read %s: the settings stay as they are", p->file);
     } else if (read_settings(p) != 0) {
         ae_log_line(AE_LOG_WARNING, "%s: the settings stay as they are", aether_errmsg());
