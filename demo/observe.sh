@@ -189,10 +189,11 @@ start naps "$observe" subscribe naps reliable observe/every
 start stops "$observe" subscribe stops reliable observe/every
 start any "$observe" subscribe any best-effort observe/every
 start sampled "$observe" subscribe sampled reliable observe/sampled
+# They come before the publisher, so the topics are listed as those that subscribers wait for.
 joined() {
-    local info
-    info=$("$cli" topic info observe/every --json)
-    [[ $info == *'"reliable":2'* && $info == *'"best-effort":1'* ]]
+    local waiting
+    waiting=$("$cli" topic ls --waiting --json)
+    [[ $waiting == *'"topic":"observe/every"'*'"subscribers":3,'* && $waiting == *'"topic":"observe/sampled"'*'"subscribers":1,'* ]]
 }
 wait_until joined || fail "the subscribers don't join"
 start feed "$observe" publish "$rate"
