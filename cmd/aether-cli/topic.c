@@ -153,13 +153,14 @@ static int topic_create(int argc, char **argv) {
         OPTION_LATENCY(o),
         OPTION_TYPE(o),
     };
-    const struct args_spec spec = {.command = "topic create",
-                                   .words = "TOPIC",
-                                   .words_min = 1,
-                                   .words_max = 1,
-                                   .options = options,
-                                   .option_count = sizeof options / sizeof options[0],
-                                   .summary = "Creates a topic, or does nothing if it exists with that configuration."};
+    const struct args_spec spec = {
+        .command = "topic create",
+        .words = "TOPIC",
+        .words_min = 1,
+        .words_max = 1,
+        .options = options,
+        .option_count = sizeof options / sizeof options[0],
+        .summary = "Creates a topic. Until its first publisher comes, further statements add to it."};
     const char *words[ARGS_WORDS_MAX + 1];
     aether_client *client;
 

@@ -153,8 +153,9 @@ typedef struct aether_topic_config {
 } aether_topic_config;
 
 /*
- * Creates a topic, or does nothing if it exists and this configuration fits it. config may be NULL: nothing is stated,
- * and the first publisher decides. Returns 0.
+ * Creates a topic. If it exists and has had no publisher, what this configuration states is added: what was left open is
+ * set, and of sizes the largest counts. If it has had one, nothing changes, and the configuration must fit it. config may
+ * be NULL: nothing is stated, and the first publisher decides. Returns 0.
  * Blocks for one request (see connect.h), in which aetherd allocates the ring.
  *
  * Errors: -EINVAL the name or the configuration is wrong; -EEXIST the topic exists with another configuration or type;
