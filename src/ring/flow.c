@@ -9,7 +9,7 @@ uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq) {
     uint64_t from = lane->free, end = lane->free;
 
     for (unsigned i = 0; i < lane->count; i++) {
-        const struct ae_checkpoint *checkpoint = &lane->checkpoints[(lane->first + i) % AE_CHECKPOINTS];
+        const struct ae_checkpoint *checkpoint = ae_checkpoint_at(lane, i);
         end = checkpoint->position;
         if ((int64_t)(seq - checkpoint->seq) >= 0)
             from = end;

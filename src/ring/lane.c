@@ -37,14 +37,6 @@ void ae_lane_init(struct ae_publisher *p, uint32_t record) {
 
 /* ---- room ---- */
 
-static unsigned index_of(const struct ae_lane *lane, unsigned i) {
-    return (lane->first + i) % AE_CHECKPOINTS;
-}
-
-static const struct ae_checkpoint *checkpoint(const struct ae_lane *lane, unsigned i) {
-    return &lane->checkpoints[index_of(lane, i)];
-}
-
 /*
  * Finds the position of a contiguous block of `bytes`, if positions below `free` are free. False: it has no room;
  * *position is undefined.
@@ -74,9 +66,9 @@ uint64_t ae_lane_loaned(const struct ae_publisher *p) {
 static void reclaim(struct ae_publisher *p) {
     struct ae_lane *lane = &p->lane;
 
-    while (lane->count > 0 && (int64_t)(p->released - checkpoint(lane, 0)->seq) >= 0) {
-        lane->free = checkpoint(lane, 0)->position;
-        lane->first = (lane->first + 1) % AE_CHECKPOINTS;
+    while (lane->count > 0 && (int64_t)(p->released - ae_checkpoint_at(lane, 0)->seq) >= 0) {
+        lane->free = ae_checkpoint_at(lane, 0)->position;
+        lane->first = ae_checkpoint_index(lane, 1);
         lane->count--;
     }
     if (lane->count == 0) /* only open loans hold bytes; the first may lie after bytes skipped at the lane's end */
@@ -94,9 +86,9 @@ static uint64_t wanted_seq(struct ae_publisher *p, uint64_t bytes) {
     uint64_t position;
     unsigned i = 0;
 
-    while (i + 1 < lane->count && !fits(lane, bytes, checkpoint(lane, i)->position, &position))
+    while (i + 1 < lane->count && !fits(lane, bytes, ae_checkpoint_at(lane, i)->position, &position))
         i++;
-    return checkpoint(lane, i)->seq;
+    return ae_checkpoint_at(lane, i)->seq;
 }
 
 static int loans_hold_it(struct ae_publisher *p, uint64_t bytes) {
@@ -149,8 +141,8 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
 
     ae_stats_store_loans(p);
     if (lane->count > 0) {
-        newest = &lane->checkpoints[index_of(lane, lane->count - 1)];
-        before = lane->count > 1 ? checkpoint(lane, lane->count - 2)->position : lane->free;
+        newest = &lane->checkpoints[ae_checkpoint_index(lane, lane->count - 1)];
+        before = lane->count > 1 ? ae_checkpoint_at(lane, lane->count - 2)->position : lane->free;
         if (newest->position == now.position)
             return; /* no further bytes can become free */
         if (newest->seq == now.seq || newest->position - before < lane->size / CHECKPOINT_SPACING ||
@@ -161,7 +153,7 @@ void ae_lane_checkpoint(struct ae_publisher *p) {
     } else if (lane->free == now.position) {
         return;
     }
-    lane->checkpoints[index_of(lane, lane->count)] = now;
+    lane->checkpoints[ae_checkpoint_index(lane, lane->count)] = now;
     lane->count++;
 }
 

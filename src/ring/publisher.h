@@ -36,6 +36,15 @@ struct ae_lane {
     unsigned first, count;
 };
 
+/* The checkpoint i places behind the oldest one; i = count: the next one to be written. */
+static inline unsigned ae_checkpoint_index(const struct ae_lane *lane, unsigned i) {
+    return (lane->first + i) % AE_CHECKPOINTS;
+}
+
+static inline const struct ae_checkpoint *ae_checkpoint_at(const struct ae_lane *lane, unsigned i) {
+    return &lane->checkpoints[ae_checkpoint_index(lane, i)];
+}
+
 struct ae_open_loan {
     /* In the lane, if in_lane. */
     uint64_t position;
