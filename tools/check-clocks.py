@@ -23,7 +23,7 @@ ALLOWED = {
     "src/client/metrics.c": {"aether_metrics_begin": "now_ns, the date of a pass"},
     "src/client/metrics_topic.c": {"note_close": "left_ns, a date"},
     "src/export/reader.c": {"ae_reader_open": "the date of the program's start"},
-    "src/service/log.c": {"ae_log_line": "dates in the log"},
+    "src/service/log.c": {"format_line": "dates in the log"},
     "src/shm/registry.c": {"ae_registry_create": "the registry's started_ns"},
 }
 
