@@ -47,6 +47,9 @@ int ae_log_open(const char *path) {
     return rc;
 }
 
+static size_t format_line(char line[LINE_SIZE], enum ae_log_level level, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
 static size_t format_line(char line[LINE_SIZE], enum ae_log_level level, const char *format, va_list args) {
     struct timespec now;
     struct tm utc;
@@ -80,6 +83,8 @@ static bool write_line(const char *line, size_t len) {
 }
 
 static unsigned missing; /* lines that could not be written */
+
+static bool put(enum ae_log_level level, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
 static bool put(enum ae_log_level level, const char *format, va_list args) {
     char line[LINE_SIZE];
