@@ -51,7 +51,7 @@ CASES = [
     ("a duration by the time of day", "check-clocks.py", "src/watch/rates.c",
      append("static uint64_t f(void) {\n    return ae_realtime_ns();\n}\n"), "f() reads the time of day"),
     ("a date that is gone", "check-clocks.py", "src/service/log.c", replace("CLOCK_REALTIME", "CLOCK_MONOTONIC"),
-     "ae_log_line() doesn't read the time of day any more"),
+     "format_line() doesn't read the time of day any more"),
     ("a file that is gone", "check-docs.py", "docs/architecture.md", replace("`src/ring/join.c`", "`src/ring/joint.c`"),
      "there is no src/ring/joint.c"),
     ("a function that is gone", "check-docs.py", "docs/architecture.md", replace("`revoke()`", "`revolve()`"),
