@@ -108,7 +108,7 @@ typedef struct aether_pong {
  * client, and `aether-cli clients` doesn't show it.
  *
  * Returns 0. Blocks and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon runs, -ETIMEDOUT that
- * one runs and doesn't answer within 5 seconds, as one that is stopped.
+ * one runs and doesn't answer, as one that is stopped: within wait_ns or, where that is 0, within 5 seconds.
  */
 int aether_ping(const aether_connect_options *options, aether_pong *pong);
 

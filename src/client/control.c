@@ -2,6 +2,8 @@
 #include "client/control.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/histogram.h"
+#include "base/text.h"
 #include "client/unreachable.h"
 #include "shm/token.h"
 #include <aether/error.h>
@@ -15,7 +17,7 @@
 #include <unistd.h>
 
 #define PATIENCE_NS 5000000000ull
-#define BACKLOG_NS 10000000ull /* between two attempts to connect: no event says that the backlog has room again */
+#define ATTEMPT_NS 10000000ull /* between two attempts to connect: no event says that the backlog has room again */
 
 #define GO_ON 2 /* the next stage can begin */
 
@@ -33,10 +35,12 @@ static int wait_until(struct ae_control_wait *wait, int fd, short events, uint64
 /* ---- a packet and its reply ---- */
 
 static int lost_connection(struct ae_control *control, int code) {
+    char time[AE_TEXT_SECONDS_BYTES];
+
     ae_close(&control->sock);
     if (code == -ETIMEDOUT)
-        return ae_fail(code, "aetherd at %s: no answer within %.3g seconds; is it stopped?", control->socket_path,
-                       (double)control->patience_ns / 1e9);
+        return ae_fail(code, "aetherd at %s: no answer within %s; is it stopped?", control->socket_path,
+                       ae_text_seconds(time, control->patience_ns));
     if (code == -ECONNRESET)
         return ae_fail(code, "aetherd at %s ended before it answered: try again", control->socket_path);
     return ae_fail(code, "aetherd at %s: %s", control->socket_path, strerror(-code));
@@ -53,7 +57,7 @@ static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16
     control->expect = expect;
     control->sent = false;
     control->reply.fd_count = 0;
-    control->deadline = ae_now_ns() + control->patience_ns;
+    control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
     return GO_ON;
 }
 
@@ -139,8 +143,12 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     if (rc == 0)
         return ae_unreachable_foreign(control->socket_path, control->sock) == 0 ? GO_ON : -EACCES;
     const uint64_t now = ae_now_ns();
-    if (rc == -EAGAIN && now < control->deadline)
-        return wait_until(wait, -1, 0, now + BACKLOG_NS);
+    const uint64_t until = rc == -EAGAIN
+                               ? control->deadline
+                               : control->deadline - control->patience_ns +
+                                     ae_unreachable_may_change(control->socket_path, rc, control->patience_ns);
+    if (now < until)
+        return wait_until(wait, -1, 0, now + ATTEMPT_NS);
     return ae_unreachable(control->socket_path, rc == -EAGAIN ? -ETIMEDOUT : rc, control->patience_ns);
 }
 
@@ -246,7 +254,7 @@ static int advance(struct ae_control *control, struct ae_control_wait *wait) {
             return begin_next(control);
         ae_close(&control->sock);
         control->stage = AE_CONTROL_CONNECT;
-        control->deadline = ae_now_ns() + control->patience_ns;
+        control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
         return GO_ON;
     case AE_CONTROL_CONNECT:
         if ((rc = connect_socket(control, wait)) != GO_ON) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/unreachable.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "shm/names.h"
 #include <aether/connect.h>
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define RESTORE_NS 1000000000ull /* aetherd notices at once that its socket was removed */
 
 static bool is_default(const char *path) {
     char standard[AE_SOCKET_PATH_MAX + 1];
@@ -39,6 +42,15 @@ static int no_daemon(const char *path, int code) {
                    standard ? "" : path);
 }
 
+uint64_t ae_unreachable_may_change(const char *path, int code, uint64_t patience_ns) {
+    struct ae_instance instance;
+
+    if ((code != -ENOENT && code != -ECONNREFUSED) || find_instance(&instance, path) != 0 ||
+        !ae_instance_running(&instance))
+        return 0;
+    return ae_instance_pid(&instance) == 0 || patience_ns < RESTORE_NS ? patience_ns : RESTORE_NS;
+}
+
 static int refused(const char *path, int code) {
     struct stat st;
 
@@ -62,6 +74,8 @@ static int forbidden(const char *path, int code) {
 }
 
 int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
+    char time[AE_TEXT_SECONDS_BYTES];
+
     switch (-code) {
     case ENOENT:
         return no_daemon(path, code);
@@ -71,8 +85,8 @@ int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
     case EPERM:
         return forbidden(path, code);
     case ETIMEDOUT:
-        return ae_fail(code, "aetherd at %s: takes no connection within %.3g seconds; is it stopped?", path,
-                       (double)waited_ns / 1e9);
+        return ae_fail(code, "aetherd at %s: takes no connection within %s; is it stopped?", path,
+                       ae_text_seconds(time, waited_ns));
     case EPROTOTYPE:
         return ae_fail(code, "the socket %s is of another type than aetherd's: use the path of aetherd's socket", path);
     case ENOTDIR:
