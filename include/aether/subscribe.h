@@ -212,14 +212,14 @@ int aether_still_valid(const aether_subscriber *subscriber, const aether_message
  *
  * Returns 0: *held is filled in. Errors: -ENOBUFS that many are held already; -ENOTSUP publishers don't wait for the
  * subscriber (best effort, latest, evicted), or the message is a copy (retained messages; without
- * AETHER_VIEWS_IN_PLACE all messages of a topic that evicts); -EINVAL a gap, or its view isn't valid any more. Then
- * *held holds nothing.
+ * AETHER_VIEWS_IN_PLACE all messages of a topic that evicts); -EINVAL a gap, a struct that no receive has filled in
+ * (zeroed), or its view isn't valid any more. Then *held holds nothing.
  */
 int aether_hold(aether_subscriber *subscriber, const aether_message *message, aether_held *held);
 
 /*
- * Releases a message that is held: its bytes may be overwritten from now on. *held then holds nothing; to release that
- * does nothing. The message is one that this subscriber holds. Wait-free.
+ * Releases a message that is held: its bytes may be overwritten from now on. *held then holds nothing; to release that,
+ * or a zeroed struct, does nothing. The message is one that this subscriber holds. Wait-free.
  */
 void aether_release(aether_subscriber *subscriber, aether_held *held);
 
