@@ -227,4 +227,18 @@ kill "$sub"
 ok "an idle sub ends on SIGTERM" ends_with "$sub" 143
 timeout 20 "$AETHER_CLI" sub rest --raw | true
 ok "an idle sub notices that its pipe was closed" [ "${PIPESTATUS[0]}" -eq 0 ]
+# ---- a /dev/shm that is too small for a lane
+small() {
+    run unshare -m bash -c 'mount -t tmpfs -o size=20m tmpfs /dev/shm || exit 99
+        "$1" --socket "$2" 2>/dev/null & daemon=$!
+        "$3" --socket "$2" ping --wait 100s >/dev/null
+        "$3" --socket "$2" pub t m --max-message 6M; status=$?
+        kill "$daemon"; wait "$daemon"; exit $status' bash "$(realpath "$AETHERD")" "$tmp/s/small.sock" "$(realpath "$AETHER_CLI")"
+    failed_with 1 "in /dev/shm: make it larger, or state smaller lanes (lane_bytes; topic create --lane)"
+}
+if unshare -m true 2>/dev/null; then
+    ok "no room for a lane" small
+else
+    ok "no room for a lane # SKIP no mount namespaces" true
+fi
 finish

@@ -109,6 +109,7 @@ check "libaether.so exports the API only, versioned" exports_api_only
 check "libaether.a defines prefixed names only" static_names
 check "the installed headers are those of the tree" headers_complete
 check "aether-cli runs" cli_runs
+check "the table of messages is there" cmp "$SOURCE/docs/messages.md" "$prefix/share/doc/aether/messages.md"
 
 # Every example of C that needs nothing else, as somebody would compile it who has the package only.
 examples_build() {

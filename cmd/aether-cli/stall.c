@@ -33,15 +33,16 @@ static void cause(char *text, size_t size, const aether_stall *stall) {
                  ae_amount_count(amount, stall->lag), ae_plural(stall->lag, "", "s"));
         break;
     case AETHER_WAITS_LANE:
-        snprintf(text, size, "waits for %s, which holds %s of its lane", who(culprit, stall, "a subscriber"),
-                 ae_amount_bytes(amount, stall->lane_bytes));
+        snprintf(text, size, "waits for %s, which holds %s of this publisher's lane",
+                 who(culprit, stall, "a subscriber"), ae_amount_bytes(amount, stall->lane_bytes));
         break;
     case AETHER_WAITS_PUBLISHER:
         snprintf(text, size, "waits for publisher %s, which hasn't finished a message",
                  who(culprit, stall, "of another program"));
         break;
     case AETHER_WAITS_LOANS:
-        snprintf(text, size, "its own loans hold %s of its lane", ae_amount_bytes(amount, stall->lane_bytes));
+        snprintf(text, size, "its own loans hold %s of this publisher's lane",
+                 ae_amount_bytes(amount, stall->lane_bytes));
         break;
     default:
         snprintf(text, size, "other publishers were faster each time");

@@ -33,12 +33,12 @@ static void causes(void **state) {
     expect(&stall, "waits for 'viewer' (pid 77), 1 message behind, and for 2 more");
     stall.others = 0;
     stall.waits = AETHER_WAITS_LANE;
-    expect(&stall, "waits for 'viewer' (pid 77), which holds 12 MiB of its lane");
+    expect(&stall, "waits for 'viewer' (pid 77), which holds 12 MiB of this publisher's lane");
     stall.waits = AETHER_WAITS_PUBLISHER;
     stall.process = 't';
     expect(&stall, "waits for publisher 'viewer' (pid 77, traced), which hasn't finished a message");
     stall.waits = AETHER_WAITS_LOANS;
-    expect(&stall, "its own loans hold 12 MiB of its lane");
+    expect(&stall, "its own loans hold 12 MiB of this publisher's lane");
     stall.waits = AETHER_WAITS_CLAIM;
     expect(&stall, "other publishers were faster each time");
 }

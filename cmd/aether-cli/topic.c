@@ -160,7 +160,10 @@ static int topic_create(int argc, char **argv) {
         .words_max = 1,
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .summary = "Creates a topic. Until its first publisher comes, further statements add to it."};
+        .summary = "Creates a topic. Until its first publisher comes, further statements add to it.",
+        .notes =
+            "What isn't stated here is the first publisher's to state. The defaults above hold for what it doesn't\n"
+            "state, either: they are chosen when it comes."};
     const char *words[ARGS_WORDS_MAX + 1];
     aether_client *client;
 

@@ -79,7 +79,11 @@ static int prepare(const struct ae_broker *broker, const struct ae_plan *plan, u
         return rc;
     if ((rc = ae_objects_allocate_lane(broker, topic, &plan->geometry, record, log)) == 0)
         return 0;
-    rc = ae_fail(rc, "no lane for a publisher of topic '%s': %s", topic->name, aether_errmsg());
+    rc = rc == -ENOSPC ? ae_fail(rc,
+                                 "no lane for a publisher of topic '%s': %s: make it larger, or state smaller lanes "
+                                 "(lane_bytes; topic create --lane)",
+                                 topic->name, aether_errmsg())
+                       : ae_fail(rc, "no lane for a publisher of topic '%s': %s", topic->name, aether_errmsg());
     ae_topics_undo(broker, plan, log);
     return rc;
 }
