@@ -25,7 +25,7 @@ static struct ae_survey_client *client_of(const struct ae_survey *survey, uint64
 static int add_names(const struct ae_grant *grant, uint32_t record, aether_stall *stall) {
     const bool publisher = stall->waits == AETHER_WAITS_PUBLISHER || stall->waits == AETHER_WAITS_LOANS;
     struct ae_survey survey;
-    int rc = ae_survey_open(&survey, grant->client->control.socket_path);
+    int rc = ae_survey_open(&survey, grant->client->control.socket_path, AE_SOURCE_PATIENCE_NS);
 
     if (rc == 0)
         rc = ae_survey_read(&survey);

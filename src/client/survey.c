@@ -21,9 +21,9 @@
 
 /* ---- the registry ------------------------------------------------------------------------------------------------ */
 
-int ae_survey_open(struct ae_survey *survey, const char *socket_path) {
+int ae_survey_open(struct ae_survey *survey, const char *socket_path, uint64_t patience_ns) {
     memset(survey, 0, sizeof *survey);
-    const int rc = ae_source_init(&survey->source, socket_path);
+    const int rc = ae_source_init(&survey->source, socket_path, patience_ns);
     return rc == 0 ? ae_source_registry(&survey->source, &survey->registry) : rc;
 }
 
