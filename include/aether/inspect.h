@@ -121,8 +121,8 @@ typedef struct aether_peer_info {
 /*
  * Opens the objects of the daemon that listens, or listened, at socket_path (NULL: aether_default_socket()).
  * Errors: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout
- *         version; -EBADMSG damaged, not finished yet, or what answers isn't an aetherd; -ETIMEDOUT aetherd is stopped
- *         and nothing is found by name; -ENOMEM.
+ *         version; -EBADMSG damaged, removed, not finished yet, or what answers isn't an aetherd; -ETIMEDOUT aetherd is
+ *         stopped and nothing is found by name; -ENOMEM.
  */
 int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
 void aether_inspect_close(aether_inspector *inspector);

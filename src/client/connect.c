@@ -67,14 +67,6 @@ AE_EXPORT void aether_disconnect(aether_client *client) {
     free(client);
 }
 
-/* aetherd runs, so the error isn't one that says that none does. */
-static int refused(const struct ae_control *control, int code) {
-    return code != -ENOENT
-               ? code
-               : ae_fail(-EBADMSG, "the registry of aetherd at %s was removed from /dev/shm: restart aetherd",
-                         control->socket_path);
-}
-
 /* The first request connects, and the second one is measured. */
 static int ping(struct ae_control *control, void *context) {
     aether_pong *pong = context;
@@ -86,7 +78,7 @@ static int ping(struct ae_control *control, void *context) {
     for (int i = 0; i < 2; i++) {
         start = ae_now_ns();
         if ((rc = ae_look(control, AE_LOOK_INSTANCE, 0, &look)) != 0)
-            return rc == AE_LOOK_REFUSED ? refused(control, look.refusal) : rc;
+            return rc == AE_LOOK_REFUSED ? look.refusal : rc;
         pong->round_trip_ns = ae_now_ns() - start;
         if (pread(look.fd, &header, sizeof header, 0) < 0)
             rc = ae_fail(-errno, "the registry of aetherd at %s: %s", control->socket_path, strerror(errno));

@@ -18,6 +18,10 @@ int ae_look(struct ae_control *control, uint32_t kind, uint64_t id, struct ae_lo
     const int rc = ae_control_run(control, &msg, AE_MSG_OBJECT, AE_CONTROL_AGAIN);
     if (rc != 0 && control->refused) {
         look->refusal = rc;
+        if (kind == AE_LOOK_INSTANCE && rc == -ENOENT)
+            look->refusal =
+                ae_fail(-EBADMSG, "the registry of aetherd at %s was removed from /dev/shm: restart aetherd",
+                        control->socket_path);
         return AE_LOOK_REFUSED;
     }
     if (rc != 0)

@@ -273,6 +273,7 @@ static void bad_registry(void **state) {
         {BAD_PREFIX, "states wrong names"},
         {NO_FD, "isn't an aetherd of this release"},
         {GARBAGE, "isn't an aetherd of this release"},
+        {REFUSE, "was removed from /dev/shm: restart aetherd"}, /* and not "no aetherd runs" */
     };
     struct fixture *f = *state;
     aether_inspector *inspector;
