@@ -309,6 +309,54 @@ def case_requests_end():
         reply.close()
 
 
+def case_asked():
+    """what the shape has from a subscriber isn't a default, also when the subscriber has gone"""
+    with Daemon() as daemon, Client(daemon.path, "feed") as feed, Client(daemon.path, "next") as other:
+        with Client(daemon.path, "grabber") as grabber, Client(daemon.path, "view") as view:
+            for reply in (grabber.open(RELIABLE, "one", max_message=1 << 20, publishers=2), view.open(RELIABLE, "one", latency=0),
+                          grabber.open(RELIABLE, "two", max_message=1 << 20), view.open(RELIABLE, "two", capacity=64),
+                          view.open(RELIABLE, "gone", capacity=2048)):
+                reply.close()
+            view.give_back(reply.grant_id)
+            publishers = [feed.open(PUBLISHER, name, capacity=32) for name in ("one", "two", "gone")]
+            assert [reply.capacity for reply in publishers] == [32, 64, 32], "a larger size counts"
+            grabber.end()
+            view.end()
+        daemon.kill()
+        daemon.start()
+        other.connect()
+        one, two = ("as subscriber 'grabber' (pid", "asked for when publisher 'feed' (pid"), ("as a subscriber asked for when publisher 'feed' (pid",)
+        refused(other.create("one", max_message=8 << 20), errno.EEXIST, "at most 1 MiB", *one)
+        refused(other.create("one", publishers=1), errno.EEXIST, "exclusive publishers", *one)
+        refused(other.open(PUBLISHER, "one"), errno.EBUSY, "is exclusive, as subscriber 'grabber' (pid", "came, and has a publisher: 'feed' (pid")
+        refused(other.create("one", capacity=64), errno.EEXIST, "has 32 slots, as publisher 'feed'")
+        refused(other.create("two", max_message=8 << 20), errno.EEXIST, "at most 1 MiB", *two)
+        refused(other.create("two", capacity=128), errno.EEXIST, "has 64 slots", *two)
+        refused(other.create("gone", max_message=8 << 20), errno.EEXIST, "1016 bytes, the default since publisher 'feed'")
+        for reply in publishers:
+            reply.close()
+
+
+def case_creators():
+    """the first creator is named for what it stated, and for nothing else"""
+    with Daemon() as daemon, Client(daemon.path, "one") as one, Client(daemon.path, "two") as two:
+        assert one.create("at", publishers=2, type_name="a", type_version=1).type == lib.DONE
+        assert two.create("at", capacity=64, latency=2).type == lib.DONE
+        for _ in range(2):
+            refused(two.create("at", publishers=1), errno.EEXIST, "creator 'one' (pid", "states exclusive publishers", "topic rm")
+            refused(two.create("at", type_name="b"), errno.EEXIST, "creator 'one' (pid", "states type 'a'", "topic rm")
+            refused(one.create("at", latency=1), errno.EEXIST, ": a later creator states latency off", "topic rm")
+            daemon.kill()
+            daemon.start()
+            one.connect()
+            two.connect()
+        reply = one.open(PUBLISHER, "at")
+        assert (reply.capacity, reply.publishers) == (64, 1)
+        refused(two.create("at", publishers=1), errno.EEXIST, "exclusive publishers, as creator 'one' (pid")
+        refused(two.create("at", capacity=128), errno.EEXIST, "64 slots, as a later creator stated")
+        reply.close()
+
+
 def registry_record(daemon, reply):
     with open(daemon.object("registry"), "rb") as f:
         return os.pread(f.fileno(), lib.TOPIC_SIZE, reply.registry_off)

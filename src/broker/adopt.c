@@ -150,6 +150,7 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
     memcpy(topic->maker, copy.maker, sizeof topic->maker);
     memcpy(topic->type_maker, copy.type_maker, sizeof topic->type_maker);
     memcpy(topic->creator, copy.creator, sizeof topic->creator);
+    memcpy(topic->asker, copy.asker, sizeof topic->asker);
     topic->made = copy.made;
     topic->stated = copy.stated;
     ae_state_skip_id(broker, topic->topic_id);

@@ -39,7 +39,7 @@ static uint64_t shape_of(const ae_registry_topic *topic) {
 
 /* What a new record keeps of the topic that it replaces. */
 struct made {
-    uint32_t created, pid;
+    uint32_t created, pid, later;
     ae_wish says;
     char creator[sizeof((ae_registry_topic *)NULL)->creator];
 };
@@ -63,6 +63,7 @@ static void fill_record(struct ae_broker *broker, const char *name, uint64_t sta
         new.made = made->says;
         new.created = made->created;
         new.creator_pid = made->pid;
+        new.later = made->later;
         memcpy(new.creator, made->creator, sizeof new.creator);
     }
     ae_copy_in((unsigned char *)record + off, (const unsigned char *)&new + off, sizeof new - off);
@@ -122,7 +123,9 @@ static struct ae_statement statement_of(const ae_registry_client *client, uint32
 struct statements {
     struct ae_statement *list;
     size_t count;
-    ae_wish own;
+    size_t subscribers;  /* index of the first one's statement */
+    ae_wish own;         /* what the topic states, in sum */
+    ae_wish first, then; /* its parts: of its publisher or creator; of those that created it, too, later */
 };
 
 static void add_subscribers(const struct ae_broker *broker, uint32_t t, struct statements *all) {
@@ -142,21 +145,33 @@ static void add_subscribers(const struct ae_broker *broker, uint32_t t, struct s
     }
 }
 
+/* Each value that a topic without a publisher states is that of its creator, or of a later one. */
+static void add_own(const ae_registry_topic *topic, struct statements *all) {
+    const bool fixed = shape_of(topic) == AE_SHAPE_FIXED;
+    const uint32_t later = fixed ? 0 : topic->later;
+
+    ae_shape_own(topic, &all->own);
+    all->first = ae_shape_part(&all->own, ~later);
+    all->then = ae_shape_part(&all->own, later);
+    all->list[all->count++] = (struct ae_statement){.says = &all->first,
+                                                    .role = fixed ? "publisher" : "creator",
+                                                    .name = fixed ? topic->maker : topic->creator,
+                                                    .pid = fixed ? topic->maker_pid : topic->creator_pid};
+    if (later != 0)
+        all->list[all->count++] = (struct ae_statement){.says = &all->then, .role = "a later creator", .name = ""};
+}
+
 /* topic: NULL if there is none yet. The caller frees all->list. */
 static int collect(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks,
                    struct statements *all) {
     const size_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
 
-    *all = (struct statements){.list = malloc((users + 2) * sizeof *all->list)};
+    *all = (struct statements){.list = malloc((users + 3) * sizeof *all->list)};
     if (all->list == NULL)
-        return ae_fail(-ENOMEM, "out of memory for the statements of %zu clients", users + 2);
+        return ae_fail(-ENOMEM, "out of memory for the statements of %zu clients", users + 3);
     if (topic != NULL) {
-        const bool fixed = shape_of(topic) == AE_SHAPE_FIXED;
-        ae_shape_own(topic, &all->own);
-        all->list[all->count++] = (struct ae_statement){.says = &all->own,
-                                                        .role = fixed ? "publisher" : "creator",
-                                                        .name = fixed ? topic->maker : topic->creator,
-                                                        .pid = fixed ? topic->maker_pid : topic->creator_pid};
+        add_own(topic, all);
+        all->subscribers = all->count;
         add_subscribers(broker, index_of(broker, topic), all);
     }
     all->list[all->count++] = *asks;
@@ -195,14 +210,36 @@ static int merge_own(const char *name, const struct statements *all, bool binds,
     return binds ? ae_shape_decide(name, both, 2, &plan->own, NULL) : 0;
 }
 
+/* Sets what the shape has from subscribers only, and from which client if it is one. Their types aren't the topic's. */
+static void find_asked(const struct statements *all, const ae_wish *sum, struct ae_plan *plan) {
+    const struct ae_statement *asker = NULL;
+
+    plan->asked = ae_shape_changed(&plan->own, sum) & ~AE_STATED_TYPE;
+    for (size_t i = all->subscribers; i + 1 < all->count; i++) {
+        const struct ae_statement *s = &all->list[i];
+        const uint32_t given = ae_shape_changed(&plan->own, s->says) & ~ae_shape_changed(s->says, sum);
+        if ((given & plan->asked) == 0)
+            continue;
+        if (asker != NULL && (asker->pid != s->pid || strcmp(asker->name, s->name) != 0)) {
+            plan->asker_pid = 0;
+            plan->asker[0] = '\0';
+            return;
+        }
+        asker = s;
+        plan->asker_pid = s->pid;
+        (void)snprintf(plan->asker, sizeof plan->asker, "%s", s->name);
+    }
+}
+
 /* A topic that no publisher has had, or, if topic is NULL, one that isn't there yet. */
 static int plan_open(struct ae_broker *broker, const char *name, ae_registry_topic *topic,
                      const struct ae_statement *asks, uint32_t role, struct ae_plan *plan) {
     const bool binds = role == 0 || role == AE_ROLE_PUBLISHER;
     struct statements all;
+    ae_wish sum;
     int rc = collect(broker, topic, asks, &all);
 
-    if (rc != 0 || (rc = ae_shape_decide(name, all.list, all.count, NULL, &plan->geometry)) != 0 ||
+    if (rc != 0 || (rc = ae_shape_decide(name, all.list, all.count, &sum, &plan->geometry)) != 0 ||
         ((binds || states_size(asks->says)) && (rc = check_limit(broker, name, &plan->geometry)) != 0) ||
         (rc = merge_own(name, &all, binds, plan)) != 0)
         goto out;
@@ -212,6 +249,8 @@ static int plan_open(struct ae_broker *broker, const char *name, ae_registry_top
                      topic->geometry.start_seq, asks->says->start_seq);
         goto out;
     }
+    if (role == AE_ROLE_PUBLISHER)
+        find_asked(&all, &sum, plan);
     if (topic == NULL && (rc = create_open(broker, name, plan->geometry.start_seq, NULL, &topic)) != 0)
         goto out;
     plan->topic = topic;
@@ -298,6 +337,7 @@ static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const
     if ((rc = check_limit(broker, old->name, &geometry)) != 0)
         return rc;
     ae_shape_own(old, &made.says);
+    made.later = old->created != 0 ? old->later | ae_shape_changed(&old->made, &made.says) : 0;
     memcpy(made.creator, old->created != 0 ? old->creator : old->maker, sizeof made.creator);
     memcpy(name, old->name, sizeof name);
     const bool keeps = old->created != 0 || ae_shape_stated(&made.says) != 0;
@@ -438,6 +478,19 @@ static void store_part(ae_registry_topic *topic, const ae_registry_topic *new, s
     ae_copy_in((unsigned char *)topic + from, (const unsigned char *)new + from, to - from);
 }
 
+/* The first client that created the topic stays its creator. */
+static void fill_made(const struct ae_plan *plan, ae_registry_topic *new) {
+    if (new->created == 0) {
+        new->created = 1;
+        new->later = 0;
+        new->creator_pid = new->maker_pid;
+        memcpy(new->creator, new->maker, sizeof new->creator);
+    } else if (new->creator_pid != new->maker_pid || strcmp(new->creator, new->maker) != 0) {
+        new->later |= ae_shape_changed(&new->made, &plan->own);
+    }
+    new->made = plan->own;
+}
+
 /*
  * Everything but shape and type. If the geometry changes, the record says OPEN, so no process takes it for valid. A
  * successor may find any part of `made` stored. Each value that is in it was stated; the first bytes of the type's name
@@ -456,12 +509,11 @@ static void store_record(const struct ae_plan *plan) {
     new.maker_pid = plan->client->pid;
     memset(new.maker, 0, sizeof new.maker);
     memcpy(new.maker, plan->client->name, strnlen(plan->client->name, sizeof new.maker - 1));
-    if (!plan->publishes) {
-        new.created = 1;
-        new.made = plan->own;
-        new.creator_pid = new.maker_pid;
-        memcpy(new.creator, new.maker, sizeof new.creator);
-    }
+    new.asked = plan->asked;
+    new.asker_pid = plan->asker_pid;
+    memcpy(new.asker, plan->asker, sizeof new.asker);
+    if (!plan->publishes)
+        fill_made(plan, &new);
     store_part(topic, &new, offsetof(ae_registry_topic, geometry), offsetof(ae_registry_topic, shape));
     store_part(topic, &new, offsetof(ae_registry_topic, maker_pid), offsetof(ae_registry_topic, name));
     store_part(topic, &new, offsetof(ae_registry_topic, maker), offsetof(ae_registry_topic, type_maker));

@@ -23,6 +23,9 @@ struct ae_plan {
     uint64_t shape;                   /* AE_SHAPE_*: the topic's, or the one that it gets */
     ae_geometry geometry;             /* of that shape */
     ae_wish own;                      /* what the topic states itself then; if nothing changes, only its type counts */
+    uint32_t asked;                   /* AE_STATED_*: what the shape has from subscribers only; 0 but for a publisher */
+    uint32_t asker_pid;               /* of the client that asked for it; 0, and "": several did */
+    char asker[64];
 };
 
 /*

@@ -268,6 +268,7 @@ static int read_topic(const ae_registry_topic *record, ae_registry_topic *copy) 
     copy->type_maker[sizeof copy->type_maker - 1] = '\0';
     copy->made.type_name[sizeof copy->made.type_name - 1] = '\0';
     copy->creator[sizeof copy->creator - 1] = '\0';
+    copy->asker[sizeof copy->asker - 1] = '\0';
     ae_text_clean(copy->type_name);
     return 1;
 }
