@@ -133,11 +133,11 @@ ok "exclusive: the next one" until_true succeeds pub only x
 ok "exclusive: rm" until_true succeeds topic rm only
 
 # What a subscriber asks for stays with the shape that comes of it, and isn't a default.
-"$AETHER_CLI" sub asked --max-message 1M --publishers exclusive --name grabber >/dev/null &
+"$AETHER_CLI" sub asked --count 1 --max-message 1M --publishers exclusive --name grabber >/dev/null &
 started+=($!)
 grabber=$!
-waits() { "$AETHER_CLI" topic ls --json | grep -Eq '"waiting": ?true'; }
-until_true waits
+waits() { "$AETHER_CLI" topic ls --waiting | grep -q "^waiting for a publisher: asked (grabber, pid $grabber)"; }
+ok "asked for: the subscriber waits" until_true waits
 "$AETHER_CLI" pub asked hi --name feed
 wait "$grabber"
 ok "asked for: a larger size" refuses 1 "at most 1 MiB, as subscriber 'grabber' (pid $grabber) asked for when publisher 'feed' (pid " pub asked --max-message 8M hi
