@@ -337,6 +337,60 @@ def case_asked():
             reply.close()
 
 
+def case_publisher_counts_with_requests():
+    """what a publisher states is judged together with what the waiting subscribers ask for, and as it stands by itself if it creates"""
+    with Daemon() as daemon, Client(daemon.path, "feed") as feed, Client(daemon.path, "view") as view:
+        evict = {"slow": 2, "capacity": 64}
+        waiting = [view.open(RELIABLE, "lanes", max_message=1 << 20), view.open(RELIABLE, "evicts", **evict),
+                   view.open(RELIABLE, "deep", capacity=1 << 13)]
+        refused(feed.create("lanes", lane_bytes=4 << 20), errno.EINVAL, "there are no lanes")
+        refused(feed.create("evicts", evict_lag=40), errno.EINVAL, "evict_lag of 40")
+        replies = []
+        for _ in range(2):  # the first one makes the topic, and the second one states what it has
+            replies += [feed.open(PUBLISHER, "lanes", lane_bytes=4 << 20), feed.open(PUBLISHER, "evicts", evict_lag=40),
+                        feed.open(PUBLISHER, "deep", slow=2, evict_lag=1 << 12)]
+        for i in (0, 3):
+            assert (replies[i].max_message, replies[i].lane_bytes) == (1 << 20, 4 << 20)
+            assert (replies[i + 1].capacity, replies[i + 1].evict_lag) == (64, 40)
+            assert (replies[i + 2].capacity, replies[i + 2].evict_lag) == (1 << 13, 1 << 12)
+        refused(feed.open(PUBLISHER, "evicts", evict_lag=41), errno.EEXIST, "evicts at a lag of 40, as publisher 'feed' (pid")
+        for reply in replies:
+            feed.give_back(reply.grant_id)
+        for reply in waiting:
+            view.give_back(reply.grant_id)
+        # Nobody uses the topics, but without the subscribers' sizes there are no such topics.
+        refused(feed.create("lanes", max_message=4 << 20), errno.EEXIST, "at most 1 MiB, as subscriber 'view' (pid", "topic rm lanes")
+        refused(feed.create("deep", capacity=1 << 14), errno.EEXIST, "8192 slots, as subscriber 'view' (pid", "topic rm deep")
+        for reply in replies + waiting:
+            reply.close()
+
+
+def case_raised():
+    """a publisher that states more than the creator is named for that, and the creator for the rest, also when the topic begins anew"""
+    with Daemon() as daemon, Client(daemon.path, "one") as one, Client(daemon.path, "two") as two:
+        assert one.create("at", capacity=64, latency=2, max_message=5000).type == lib.DONE
+        two.open(PUBLISHER, "at", capacity=128, type_name="a").close()
+        assert two.create("at", capacity=64, max_message=8192).type == lib.DONE, "it has that"
+        refused(one.create("at", capacity=256), errno.EEXIST, "has 128 slots, as publisher 'two' (pid")
+        refused(one.create("at", latency=1), errno.EEXIST, "latency off, as creator 'one' (pid")
+        refused(one.create("at", max_message=10000), errno.EEXIST, "at most 8 KiB, as creator 'one' (pid")
+        daemon.kill()
+        daemon.start()
+        one.connect()
+        two.end()
+        await_true(lambda: one.create("at", publishers=2).type == lib.DONE, "two has ended, and the topic begins anew")
+        for _ in range(2):
+            refused(one.create("at", latency=1), errno.EEXIST, "creator 'one' (pid", "states latency off, creator 'one'")
+            refused(one.create("at", type_name="b"), errno.EEXIST, ": a later creator states type 'a'", "topic rm")
+            daemon.kill()
+            daemon.start()
+            one.connect()
+        reply = one.open(PUBLISHER, "at")
+        assert (reply.capacity, reply.max_message, reply.publishers) == (128, 8192, 1)
+        reply.close()
+        refused(one.create("at", type_name="b"), errno.EEXIST, "carries 'a'", "as client 'two' (pid")
+
+
 def case_creators():
     """the first creator is named for what it stated, and for nothing else"""
     with Daemon() as daemon, Client(daemon.path, "one") as one, Client(daemon.path, "two") as two:

@@ -227,6 +227,35 @@ ae_wish ae_shape_part(const ae_wish *wish, uint32_t values) {
     return part;
 }
 
+static void raise(uint64_t *to, uint64_t value) {
+    if (value > *to)
+        *to = value;
+}
+
+static void take(uint32_t *to, uint32_t value) {
+    if (value != 0)
+        *to = value;
+}
+
+void ae_shape_merge(ae_wish *all, const ae_wish *says) {
+    raise(&all->max_message, says->max_message);
+    raise(&all->inline_max, says->inline_max);
+    raise(&all->capacity, says->capacity);
+    raise(&all->lane_bytes, says->lane_bytes);
+    raise(&all->evict_lag, says->evict_lag);
+    raise(&all->start_seq, says->start_seq);
+    if (says->preset > all->preset)
+        all->preset = says->preset;
+    take(&all->publishers, says->publishers);
+    take(&all->slow, says->slow);
+    take(&all->latency, says->latency);
+    if (says->type_name[0] != '\0') {
+        all->type_version = says->type_version;
+        all->type_size = says->type_size;
+        memcpy(all->type_name, says->type_name, sizeof all->type_name);
+    }
+}
+
 void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
     const ae_geometry *g = &topic->geometry;
     const uint32_t stated = topic->stated;
@@ -249,6 +278,13 @@ void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
                                                : AETHER_SLOW_WAIT,
         .latency = (stated & AE_STATED_LATENCY) != 0 ? ae_geometry_stated(g->latency) : 0,
     };
+    /* The geometry's sizes are rounded, and larger if subscribers asked for more. */
+    if (topic->created != 0) {
+        const uint32_t made = ae_shape_stated(&topic->made) & ~(topic->raised | AE_STATED_TYPE);
+        const ae_wish part = ae_shape_part(&topic->made, made);
+        *all = ae_shape_part(all, ~made);
+        ae_shape_merge(all, &part);
+    }
     if (topic->type_name[0] != '\0') {
         all->type_version = topic->type_version;
         all->type_size = topic->type_size;
@@ -279,35 +315,6 @@ static uint32_t contradiction(const ae_wish *a, const ae_wish *b) {
            : (both & AE_STATED_START_SEQ) != 0 && a->start_seq != b->start_seq  ? AE_STATED_START_SEQ
            : (both & AE_STATED_TYPE) != 0 && !same_type(a, b)                   ? AE_STATED_TYPE
                                                                                 : 0;
-}
-
-static void raise(uint64_t *to, uint64_t value) {
-    if (value > *to)
-        *to = value;
-}
-
-static void take(uint32_t *to, uint32_t value) {
-    if (value != 0)
-        *to = value;
-}
-
-static void merge(ae_wish *all, const ae_wish *says) {
-    raise(&all->max_message, says->max_message);
-    raise(&all->inline_max, says->inline_max);
-    raise(&all->capacity, says->capacity);
-    raise(&all->lane_bytes, says->lane_bytes);
-    raise(&all->evict_lag, says->evict_lag);
-    raise(&all->start_seq, says->start_seq);
-    if (says->preset > all->preset)
-        all->preset = says->preset;
-    take(&all->publishers, says->publishers);
-    take(&all->slow, says->slow);
-    take(&all->latency, says->latency);
-    if (says->type_name[0] != '\0') {
-        all->type_version = says->type_version;
-        all->type_size = says->type_size;
-        memcpy(all->type_name, says->type_name, sizeof all->type_name);
-    }
 }
 
 /* A type's size is also the least size of the topic's longest message. */
@@ -355,7 +362,7 @@ static int refuse_sum(const char *topic, const struct ae_statement *list, size_t
         return -EINVAL; /* with the text of what this client states itself */
     for (size_t i = 0; i + 1 < count && other == NULL; i++) {
         ae_wish both = *list[i].says;
-        merge(&both, client->says);
+        ae_shape_merge(&both, client->says);
         if (make(&both, &geometry) != 0)
             other = &list[i];
     }
@@ -379,7 +386,7 @@ int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t c
                     return contradict(topic, field, &list[j], &list[i]);
             }
         }
-        merge(&sum, list[i].says);
+        ae_shape_merge(&sum, list[i].says);
     }
     if (make(&sum, &made) != 0)
         return count > 1 ? refuse_sum(topic, list, count) : -EINVAL;
@@ -418,12 +425,14 @@ static bool preset_differs(const ae_registry_topic *topic, const ae_wish *says) 
 
 /* Values that no topic can have, whatever this topic has. */
 static int check_values(const ae_registry_topic *topic, const ae_wish *says) {
+    const bool waits =
+        says->slow == AETHER_SLOW_WAIT || (says->slow == AETHER_SLOW_ANY && topic->geometry.evict_lag == 0);
     const ae_wish values = {
         .preset = says->preset,
         .publishers = says->publishers,
         .slow = says->slow,
         .latency = says->latency,
-        .evict_lag = says->slow != AETHER_SLOW_EVICT ? says->evict_lag : 0,
+        .evict_lag = waits ? says->evict_lag : 0,
         .max_message = says->max_message,
     };
     ae_geometry geometry;
@@ -488,10 +497,10 @@ static const char *asked_text(char text[AE_WHY_SIZE], const ae_registry_topic *t
 const char *ae_shape_why(char text[AE_WHY_SIZE], const ae_registry_topic *topic, uint32_t field) {
     const uint32_t bits = decided_by(topic, field);
     const bool typed = field == AE_STATED_TYPE, stated = typed || (topic->stated & bits) != 0;
-    const bool created = topic->created != 0 && (ae_shape_stated(&topic->made) & bits) != 0;
+    const bool created = topic->created != 0 && (ae_shape_stated(&topic->made) & ~topic->raised & bits) != 0;
     const bool later = created && (topic->later & bits) != 0;
     const struct ae_statement by = {
-        .role = typed     ? "client"
+        .role = typed     ? topic->type_maker[0] != '\0' ? "client" : "a client"
                 : later   ? "a later creator"
                 : created ? "creator"
                           : "publisher",

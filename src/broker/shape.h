@@ -38,6 +38,9 @@ uint32_t ae_shape_changed(const ae_wish *from, const ae_wish *to);
 /* The part of a wish that consists of these values, AE_STATED_*. */
 ae_wish ae_shape_part(const ae_wish *wish, uint32_t values);
 
+/* Adds what another wish states. Sizes become the larger of both; else the other's value counts. */
+void ae_shape_merge(ae_wish *all, const ae_wish *says);
+
 /*
  * Merges the statements; the last is that of the client that asks. Sets *all to what is stated in sum, and *geometry to
  * the layout that follows from it; both may be NULL. Returns 0, or with a text -EINVAL: the client that asks states
@@ -50,7 +53,8 @@ int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t c
 int ae_shape_match_types(const char *topic, const struct ae_statement *list, size_t count);
 
 /*
- * Sets *all to what a FIXED topic itself states, of which only the stated values are set. *all is also right for a topic
+ * Sets *all to what a FIXED topic itself states, of which only the stated values are set: not what subscribers asked for.
+ * But where a publisher stated a size, and subscribers asked for more, it is their size. *all is also right for a topic
  * that was created, and never had a publisher.
  */
 void ae_shape_own(const ae_registry_topic *topic, ae_wish *all);

@@ -385,6 +385,50 @@ static void statement_before_default(void **state) {
     topic.later = AE_STATED_LATENCY;
     assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
     text_has("has latency off, as a later creator stated");
+    topic.raised = AE_STATED_LATENCY;
+    assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
+    text_has("has latency off, as publisher 'camera' (pid 12) stated");
+}
+
+/* Each value as its creator stated it, unless the publisher stated more. A type always is the topic's. */
+static void own_of_a_created_topic(void **state) {
+    const ae_wish made = {.max_message = 5000, .capacity = 64, .type_name = "t"},
+                  says = {.max_message = 5000, .capacity = 256, .latency = AETHER_LATENCY_OFF, .type_name = "u"};
+    ae_registry_topic topic = fixed_topic(&says);
+    ae_wish own;
+
+    (void)state;
+    topic.created = 1;
+    topic.made = made;
+    ae_shape_own(&topic, &own);
+    assert_int_equal(own.max_message, 5000);
+    assert_int_equal(own.capacity, 64); /* a subscriber asked for more */
+    assert_int_equal(own.latency, AETHER_LATENCY_OFF);
+    assert_string_equal(own.type_name, "u");
+    topic.raised = AE_STATED_CAPACITY;
+    ae_shape_own(&topic, &own);
+    assert_int_equal(own.capacity, 256);
+    topic.created = 0;
+    ae_shape_own(&topic, &own);
+    assert_int_equal(own.max_message, 8192);
+}
+
+/* A lag alone is compared with that of a topic that evicts. */
+static void lag_without_policy(void **state) {
+    const ae_wish says = {.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 40}, same = {.evict_lag = 40},
+                  other = {.evict_lag = 41}, waits = {.slow = AETHER_SLOW_WAIT, .evict_lag = 40};
+    const ae_registry_topic topic = fixed_topic(&says);
+    struct ae_statement client = viewer(&same);
+    uint32_t differs;
+
+    (void)state;
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), 0);
+    assert_int_equal(differs, 0);
+    client = viewer(&other);
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), 0);
+    assert_int_equal(differs, AE_STATED_EVICT_LAG);
+    client = viewer(&waits);
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), -EINVAL);
 }
 
 /* Nothing was stated for the topic, but subscribers asked for it. */
@@ -465,6 +509,8 @@ int main(void) {
         cmocka_unit_test(stated_for_a_topic),
         cmocka_unit_test(defaults_of_a_topic),
         cmocka_unit_test(statement_before_default),
+        cmocka_unit_test(own_of_a_created_topic),
+        cmocka_unit_test(lag_without_policy),
         cmocka_unit_test(asked_for_by_a_subscriber),
         cmocka_unit_test(parts_and_changes),
         cmocka_unit_test(values_that_no_topic_has),
