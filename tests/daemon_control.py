@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import random
+import re
 import socket
 import struct
 import sys
@@ -730,6 +731,39 @@ def case_garbage():
             await_true(lambda: daemon.fds() == before, "every fd of a closed connection is closed")
             assert witness.create("alive").type == lib.DONE, "the well-behaved connection is still served"
         still_serves(daemon)
+
+
+def lines_and_count(daemon, line, more):
+    """How many lines the log has of a cause, and how many events they stand for."""
+    texts = daemon.log().splitlines()
+    counts = [int(found.group(1)) for found in (re.search(rf"and (\d+) more: {more}$", text) for text in texts) if found]
+    single = sum(1 for text in texts if re.search(line, text))
+    return single + len(counts), single + sum(counts)
+
+
+def case_log_of_refusals():
+    """however often programs are refused, the log has at most a line a second for each cause, the first at once, and counts all"""
+    garbage, crowded = (": connection closed$", "connection closed, not a message of the protocol"), \
+        ("connection refused: aetherd's limit", "connection refused, the limit of clients is reached")
+    with Daemon(config="[limits]\nclients = 1\n") as daemon:
+        begun = time.monotonic()
+        throw(daemon, b"\0" * 12, False)
+        await_true(lambda: lines_and_count(daemon, *garbage) == (1, 1), "the first is said at once")
+        for _ in range(299):
+            throw(daemon, b"\0" * 12, False)
+        await_true(lambda: lines_and_count(daemon, *garbage)[1] == 300, "all are counted")
+        lines = lines_and_count(daemon, *garbage)[0]
+        assert lines <= time.monotonic() - begun + 1, f"{lines} lines"
+        held = [connect(daemon.path) for _ in range(65)]
+        await_true(lambda: daemon.fds() >= 65, "they are accepted")
+        for _ in range(10):
+            throw(daemon, b"", False)
+        for sock in held:
+            sock.close()
+        await_true(lambda: lines_and_count(daemon, *crowded)[1] == 10, "another cause is said beside it")
+        throw(daemon, b"\0" * 12, False)
+        daemon.stop()
+        assert lines_and_count(daemon, *garbage)[1] == 301, "what isn't said yet is said at the end"
 
 
 def case_lengths():
