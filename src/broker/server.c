@@ -22,8 +22,9 @@
 #define FIRST_CHECK_NS 1000000ull   /* after the end of a connection */
 #define LAST_CHECK_NS 1000000000ull /* the longest time between two checks of a client without a connection */
 #define ACCEPT_PAUSE_NS 1000000000ull
-#define REFUSED_MAX 16u  /* connections of programs that were refused and haven't closed them yet */
-#define GREETING_MAX 64u /* connections that haven't said HELLO, beside those of clients */
+#define GRANTS_AT_ONCE 64u /* of a dead client: they take some 10 ms */
+#define REFUSED_MAX 16u    /* connections of programs that were refused and haven't closed them yet */
+#define GREETING_MAX 64u   /* connections that haven't said HELLO, beside those of clients */
 
 struct connection {
     struct ae_server *server;
@@ -115,22 +116,23 @@ static void reset_presence(struct presence *p) {
 /*
  * Checks a client without a connection and, if it lives, arms the next check after next_delay_ns. A killed process
  * closes its connection shortly before its memory is freed, so the first check is often too early. If the process has
- * ended meanwhile, it is checked again at once.
+ * ended meanwhile, it is checked again at once. If a dead client had many grants, events are handled in between.
  */
 static void check_client(struct presence *p, uint64_t next_delay_ns) {
     const uint32_t client = client_of(p);
-    bool dead = ae_clients_free_if_dead(p->server->broker, client);
+    enum ae_client_end end = ae_clients_free_some(p->server->broker, client, GRANTS_AT_ONCE);
 
-    if (!dead) {
+    if (end == AE_CLIENT_STAYS) {
         watch_process(p);
-        dead = p->exited && ae_clients_free_if_dead(p->server->broker, client);
+        if (p->exited)
+            end = ae_clients_free_some(p->server->broker, client, GRANTS_AT_ONCE);
     }
-    if (dead) {
+    if (end == AE_CLIENT_GONE) {
         reset_presence(p);
-    } else {
-        p->delay_ns = next_delay_ns;
-        ae_timer_arm(p->server->loop, &p->check, ae_now_ns() + next_delay_ns);
+        return;
     }
+    p->delay_ns = end == AE_CLIENT_GOES ? FIRST_CHECK_NS : next_delay_ns;
+    ae_timer_arm(p->server->loop, &p->check, ae_now_ns() + (end == AE_CLIENT_GOES ? 0 : next_delay_ns));
 }
 
 static void on_check(struct ae_timer *timer) {
