@@ -302,8 +302,16 @@ static void log_request(const struct connection *c, const struct ae_msg *msg, co
 
 enum next { GO_ON, CLOSE, LINGER };
 
-/* Reads one packet and answers it. */
-static enum next serve_packet(struct connection *c) {
+/* Is the reply all that the request is for? Without a HELLO the connection has no other requests, either. */
+static bool needs_reply(const struct ae_msg *msg) {
+    return msg->type == AE_MSG_HELLO || msg->type == AE_MSG_OPEN || msg->type == AE_MSG_LOOK;
+}
+
+/*
+ * Reads one packet and answers it. hung_up: the peer has closed the connection. If it gave up waiting, it asks again on
+ * another one; to do all that it has given up would hold up what it asks now.
+ */
+static enum next serve_packet(struct connection *c, bool hung_up) {
     uint8_t packet[AE_PACKET_MAX];
     int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
     struct ae_reply reply = {0};
@@ -329,6 +337,8 @@ static enum next serve_packet(struct connection *c) {
      */
     if (c->client != AE_NO_CLIENT && ae_clients_free_if_dead(c->server->broker, c->client))
         return CLOSE;
+    if (hung_up && needs_reply(&msg))
+        return msg.type == AE_MSG_HELLO ? CLOSE : GO_ON;
     answer(c, &msg, &reply);
     log_request(c, &msg, &reply);
     reply.msg.request = msg.request;
@@ -346,13 +356,12 @@ static enum next serve_packet(struct connection *c) {
 static void on_packet(struct ae_source *source, uint32_t events) {
     struct connection *c = AE_CONTAINER(source, struct connection, source);
 
-    (void)events; /* the read finds out whether it is data, the end or an error */
     if (c->refused) {
         if (!drop_packet(c))
             free_connection(c);
         return;
     }
-    const enum next next = serve_packet(c);
+    const enum next next = serve_packet(c, (events & EPOLLHUP) != 0); /* the read finds out the end, or an error */
     if (next == LINGER)
         linger(c);
     else if (next == CLOSE)
