@@ -3,7 +3,7 @@
 #include "broker/listener.h"
 #include "base/clock.h"
 #include "base/socket.h"
-#include "instance_test.h"
+#include "broker/instance_test.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
