@@ -6,6 +6,7 @@ import fcntl
 import os
 import random
 import re
+import signal
 import socket
 import struct
 import sys
@@ -810,6 +811,24 @@ def case_silent():
             assert closed(sock)
         assert time.monotonic() - begin > 4.9
         still_serves(daemon)
+
+
+def case_gave_up():
+    """what a client asked for before it hung up isn't done: it would hold up what it asks on its next connection"""
+    with Daemon() as daemon, Client(daemon.path) as witness, Client(daemon.path) as client:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        for _ in range(3):
+            sock = connect(daemon.path)
+            sock.send(lib.hello("gave up"))
+            sock.close()
+        client.sock.send(lib.packet(lib.OPEN, struct.pack("<II", PUBLISHER, 0) + lib.topic_request("opened")))
+        client.sock.send(lib.packet(lib.CREATE, lib.topic_request("created"), 2))
+        client.sock.close()
+        os.kill(daemon.pid, signal.SIGCONT)
+        refused(witness.open(BEST_EFFORT, "opened", flags=lib.EXISTING), errno.ENOENT)
+        await_true(lambda: witness.remove("created").type == lib.DONE, "a creation needs no reply")
+        still_serves(daemon)
+        assert "(gave up, " not in daemon.log(), "no client was made"
 
 
 def case_never_reads():

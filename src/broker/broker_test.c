@@ -214,6 +214,26 @@ static void the_dead_are_freed_and_only_they(void **state) {
     die(&b);
 }
 
+/* Other clients are answered before all grants of a client that had many are freed. */
+static void the_dead_are_freed_bit_by_bit(void **state) {
+    struct client a = enter("a"), b = enter("b");
+
+    (void)state;
+    fix_topic(&b, "t");
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_OPENED);
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_STAYS);
+    die(&a);
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_GOES);
+    assert_true(ae_clients_is_live(&broker, a.index));
+    assert_int_equal(ae_index_holders(&broker.index, 0, AE_ROLE_RELIABLE)->count, 1);
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_GONE);
+    assert_false(ae_clients_is_live(&broker, a.index));
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_GONE);
+    assert_int_equal(remove_topic(&b, "t"), 0);
+    die(&b);
+}
+
 static bool freed_within(unsigned resource, rlim_t most, uint32_t client) {
     struct rlimit limit;
 
@@ -585,6 +605,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(publishers_have_records_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_publishers_claims_are_aborted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_dead_are_freed_and_only_they, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_dead_are_freed_bit_by_bit, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_client_stays_until_it_can_be_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),

@@ -23,8 +23,9 @@
 #define FIRST_CHECK_NS 1000000ull   /* after the end of a connection */
 #define LAST_CHECK_NS 1000000000ull /* the longest time between two checks of a client without a connection */
 #define ACCEPT_PAUSE_NS 1000000000ull
-#define REFUSED_MAX 16u  /* connections of programs that were refused and haven't closed them yet */
-#define GREETING_MAX 64u /* connections that haven't said HELLO, beside those of clients */
+#define GRANTS_AT_ONCE 64u /* of a dead client: they take some 10 ms */
+#define REFUSED_MAX 16u    /* connections of programs that were refused and haven't closed them yet */
+#define GREETING_MAX 64u   /* connections that haven't said HELLO, beside those of clients */
 
 /* Why a connection is refused or closed; and what the log says of those that aren't logged one by one. */
 enum cause { UNACCEPTED, FOREIGN, CROWDED, FAILED, MALFORMED, SILENT, UNREAD, CAUSES };
@@ -135,22 +136,23 @@ static void reset_presence(struct presence *p) {
 /*
  * Checks a client without a connection and, if it lives, arms the next check after next_delay_ns. A killed process
  * closes its connection shortly before its memory is freed, so the first check is often too early. If the process has
- * ended meanwhile, it is checked again at once.
+ * ended meanwhile, it is checked again at once. If a dead client had many grants, events are handled in between.
  */
 static void check_client(struct presence *p, uint64_t next_delay_ns) {
     const uint32_t client = client_of(p);
-    bool dead = ae_clients_free_if_dead(p->server->broker, client);
+    enum ae_client_end end = ae_clients_free_some(p->server->broker, client, GRANTS_AT_ONCE);
 
-    if (!dead) {
+    if (end == AE_CLIENT_STAYS) {
         watch_process(p);
-        dead = p->exited && ae_clients_free_if_dead(p->server->broker, client);
+        if (p->exited)
+            end = ae_clients_free_some(p->server->broker, client, GRANTS_AT_ONCE);
     }
-    if (dead) {
+    if (end == AE_CLIENT_GONE) {
         reset_presence(p);
-    } else {
-        p->delay_ns = next_delay_ns;
-        ae_timer_arm(p->server->loop, &p->check, ae_now_ns() + next_delay_ns);
+        return;
     }
+    p->delay_ns = end == AE_CLIENT_GOES ? FIRST_CHECK_NS : next_delay_ns;
+    ae_timer_arm(p->server->loop, &p->check, ae_now_ns() + (end == AE_CLIENT_GOES ? 0 : next_delay_ns));
 }
 
 static void on_check(struct ae_timer *timer) {
@@ -320,8 +322,16 @@ static void log_request(const struct connection *c, const struct ae_msg *msg, co
 
 enum next { GO_ON, CLOSE, LINGER };
 
-/* Reads one packet and answers it. */
-static enum next serve_packet(struct connection *c) {
+/* Is the reply all that the request is for? Without a HELLO the connection has no other requests, either. */
+static bool needs_reply(const struct ae_msg *msg) {
+    return msg->type == AE_MSG_HELLO || msg->type == AE_MSG_OPEN || msg->type == AE_MSG_LOOK;
+}
+
+/*
+ * Reads one packet and answers it. hung_up: the peer has closed the connection. If it gave up waiting, it asks again on
+ * another one; to do all that it has given up would hold up what it asks now.
+ */
+static enum next serve_packet(struct connection *c, bool hung_up) {
     uint8_t packet[AE_PACKET_MAX];
     int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
     struct ae_reply reply = {0};
@@ -348,6 +358,8 @@ static enum next serve_packet(struct connection *c) {
      */
     if (c->client != AE_NO_CLIENT && ae_clients_free_if_dead(c->server->broker, c->client))
         return CLOSE;
+    if (hung_up && needs_reply(&msg))
+        return msg.type == AE_MSG_HELLO ? CLOSE : GO_ON;
     answer(c, &msg, &reply);
     log_request(c, &msg, &reply);
     reply.msg.request = msg.request;
@@ -365,13 +377,12 @@ static enum next serve_packet(struct connection *c) {
 static void on_packet(struct ae_source *source, uint32_t events) {
     struct connection *c = AE_CONTAINER(source, struct connection, source);
 
-    (void)events; /* the read finds out whether it is data, the end or an error */
     if (c->refused) {
         if (!drop_packet(c))
             free_connection(c);
         return;
     }
-    const enum next next = serve_packet(c);
+    const enum next next = serve_packet(c, (events & EPOLLHUP) != 0); /* the read finds out the end, or an error */
     if (next == LINGER)
         linger(c);
     else if (next == CLOSE)
