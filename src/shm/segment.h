@@ -64,9 +64,9 @@ int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void *
 int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, bool populated, void **base);
 
 /*
- * Maps an object a second time from its first byte on, without a descriptor: base is what ae_segment_map() returned. The
- * object may have grown since; it must have `bytes` bytes now. Access is as in the first mapping, which stays. Nothing is
- * populated. Returns 0 and *again, or -errno.
+ * Maps an object a second time from its first byte on, without a descriptor: base is what ae_segment_map() returned.
+ * The object may have grown since; it must have `bytes` bytes now. Access is as in the first mapping, which stays.
+ * Nothing is populated. Returns 0 and *again, or -errno.
  */
 int ae_segment_map_again(void *base, uint64_t bytes, void **again);
 
