@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/export.h"
+#include "base/number.h"
 #include "base/socket.h"
 #include "client/handle.h"
 #include "ring/nap.h"
@@ -90,14 +91,6 @@ struct aether_waitset {
     pthread_t helper;
     struct ae_wake_entry entries[AE_WAKE_ENTRIES_MAX]; /* for the sleeper */
 };
-
-static uint64_t least(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
 
 /* ---- calls: only in the process that opened the set, by one thread at a time ---- */
 
@@ -265,8 +258,8 @@ static uint64_t nap_ns(struct aether_waitset *set, uint64_t cpu_before) {
     uint64_t longest;
 
     set->cost_ns = cpu - cpu_before;
-    longest = least(most(set->cost_ns * NAP_COST_FACTOR, AETHER_IDLE_NAP_NS), NAP_MAX_NS);
-    return least(most(set->cost_ns, AE_NAP_FIRST_NS) << least(set->naps++, NAP_DOUBLINGS_MAX), longest);
+    longest = ae_least(ae_most(set->cost_ns * NAP_COST_FACTOR, AETHER_IDLE_NAP_NS), NAP_MAX_NS);
+    return ae_least(ae_most(set->cost_ns, AE_NAP_FIRST_NS) << ae_least(set->naps++, NAP_DOUBLINGS_MAX), longest);
 }
 
 /*
@@ -311,7 +304,7 @@ static bool sleep_on(struct aether_waitset *set, uint64_t control, unsigned entr
 static bool sleep_once(struct aether_waitset *set, uint64_t max_ns, struct member **found) {
     /* Z8 acquire, pairs Z7 (signal_sleeper): loaded before `wakes`. All other changes are under the lock. */
     const uint64_t control = ae_load_acquire(&set->control);
-    uint64_t ns = least(max_ns, AE_WAKE_SLEEP_NS);
+    uint64_t ns = ae_least(max_ns, AE_WAKE_SLEEP_NS);
 
     *found = NULL;
     if (wake_pending(set))
@@ -323,9 +316,9 @@ static bool sleep_once(struct aether_waitset *set, uint64_t max_ns, struct membe
     if (sleep.found != NULL)
         return true;
     if (sleep.naps)
-        ns = least(ns, nap_ns(set, cpu_before));
+        ns = ae_least(ns, nap_ns(set, cpu_before));
     if (sleep.shortly)
-        ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
+        ns = ae_least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
     if (set->fd < 0) /* then this is the set's thread; else arm() counts */
         count_sleeps(set);
     return sleep_on(set, control, sleep.entries, ns);
