@@ -84,8 +84,10 @@ static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, ui
     return kept;
 }
 
-/* The type that the topic was created with, if it never had a publisher. Another one is of a publisher or a creation that
- * wasn't completed. */
+/*
+ * The type that the topic was created with, if it never had a publisher. Another one is of a publisher or a creation
+ * that wasn't completed.
+ */
 static void finish_type(ae_registry_topic *topic) {
     ae_wish *made = &topic->made;
 
