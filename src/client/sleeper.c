@@ -184,6 +184,7 @@ bool ae_sleeper_sleep(struct ae_sleeper *s, const struct ae_sleep *sleep) {
 }
 
 void ae_sleeper_rest(struct ae_sleeper *s) {
+    /* Z8 acquire, pairs Z7 (signal). What it was raised for is under the lock. */
     const uint64_t control = ae_load_acquire(&s->control);
 
     pthread_mutex_unlock(&s->lock);
@@ -194,6 +195,7 @@ void ae_sleeper_rest(struct ae_sleeper *s) {
 /* ---- the set's and other threads --------------------------------------------------------------------------------- */
 
 void ae_sleeper_wake(struct ae_sleeper *s) {
+    /* Z11 acq_rel, pairs Z11 (take): what the caller did before is seen by the thread that takes the wake. */
     (void)ae_fetch_add(&s->wakes, 1);
     ae_sleeper_signal(s);
 }
@@ -202,7 +204,7 @@ bool ae_sleeper_take_wake(struct ae_sleeper *s) {
     if (!ae_sleeper_wake_pending(s))
         return false;
     pthread_mutex_lock(&s->lock);
-    s->wakes_taken = ae_load_acquire(&s->wakes);
+    s->wakes_taken = ae_load_acquire(&s->wakes); /* Z11 acquire, pairs Z11 (wake) */
     pthread_mutex_unlock(&s->lock);
     return true;
 }

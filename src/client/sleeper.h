@@ -88,6 +88,7 @@ void ae_sleeper_wake(struct ae_sleeper *s);
 
 /* Has ae_sleeper_wake() been called since it was last taken? */
 static inline bool ae_sleeper_wake_pending(const struct ae_sleeper *s) {
+    /* Z8: after `control`. */
     return ae_load_acquire(&s->wakes) != s->wakes_taken;
 }
 

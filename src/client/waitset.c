@@ -76,6 +76,7 @@ static bool is_owner(const struct aether_waitset *set) {
 static int enter(struct aether_waitset *set) {
     if (!is_owner(set))
         return ae_fail(-EPERM, "this waitset is process %d's: a forked child opens one of its own", (int)set->owner);
+    /* Z10 acq_rel, pairs Z10 (leave): the set as the last call left it, also in another thread. */
     if (!ae_cas(&set->busy, 0, 1))
         return ae_fail(-EBUSY, "another thread is in a call on this waitset: use it from one thread at a time, "
                                "aether_waitset_wake() ends a wait");
@@ -83,6 +84,7 @@ static int enter(struct aether_waitset *set) {
 }
 
 static int leave(struct aether_waitset *set, int rc) {
+    /* Z10 release, pairs Z10 (enter). */
     ae_store_release(&set->busy, 0);
     return rc;
 }

@@ -21,6 +21,7 @@
  * subscriber that waits for its topic's shape takes that first; an end is reported after it.
  */
 static bool is_new_end(const struct ae_subscriber *s, uint64_t *joins) {
+    /* T3 acquire, pairs T3 (admit). */
     *joins = ae_load_acquire(&s->log->stream.joins);
     return !ae_subscriber_waits(s) && aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED &&
            *joins != s->reported_end;
