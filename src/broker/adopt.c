@@ -259,7 +259,7 @@ static int adopt_grants(struct ae_broker *broker) {
 
 /*
  * A predecessor may have been killed before it stored the number of subscribers after its last change of the grants, or
- * before it woke those who wait for the topic's slots.
+ * before it woke the subscribers that wait for the topic's slots.
  */
 static void refresh_topic(const struct ae_broker *broker, uint32_t t) {
     struct ae_objects objects;

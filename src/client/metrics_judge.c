@@ -22,9 +22,9 @@ static uint64_t lag_of(const struct ae_reading *r, unsigned record, uint64_t end
 }
 
 /*
- * Does the subscriber hold back a publisher that waits until it has released all below seq? Publishers wait for the one
- * that is farthest behind, and even for a batch as large as the ring for no more than what is published. So a publisher
- * that isn't honest can name no other one.
+ * Does the subscriber hold back a publisher that waits until it has released all below seq? Publishers wait for the
+ * subscriber that is farthest behind, and even for a batch as large as the ring for no more than what is published. So
+ * a publisher that isn't honest can name no other subscriber.
  */
 static bool is_held_by(const struct ae_reading *r, uint64_t record, uint64_t seq) {
     const uint64_t end = ae_survey_next_seq(r->objects.log, r->geometry);
@@ -114,7 +114,8 @@ static uint64_t age_of(const struct ae_reading *r, uint64_t next, uint64_t end) 
 }
 
 /*
- * What the reader remembers of a subscriber. The grants are sorted by id, and *at is the one that was asked for last.
+ * What the reader remembers of a subscriber. The grants are sorted by id. *at: index of the grant that the call before
+ * found.
  */
 static struct ae_seen *seen_of(const struct ae_reading *r, size_t *at, uint64_t grant_id) {
     while (r->grants[*at].grant_id != grant_id)

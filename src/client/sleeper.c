@@ -138,8 +138,8 @@ static bool sleep_on_one(struct ae_sleeper *s, uint64_t control, const struct ae
 
     ae_store_release(&s->kick, entry->address);
     /*
-     * Z9 seq_cst fence, pairs Z9 (signal): `kick` is stored before `control` is loaded. Either this load sees the raised
-     * word, or ae_sleeper_signal() sees which word to wake.
+     * Z9 seq_cst fence, pairs Z9 (signal): `kick` is stored before `control` is loaded. Either this load sees the
+     * raised word, or ae_sleeper_signal() sees which word to wake.
      */
     ae_fence_seq_cst();
     pthread_mutex_unlock(&s->lock);
