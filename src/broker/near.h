@@ -6,8 +6,8 @@
 #include "broker/state.h"
 
 /*
- * Returns the name of an existing topic that differs from `name` by one or two edits, which are less than half of it,
- * or only in upper and lower case; NULL: there is none. A topic for which only subscribers wait doesn't exist.
+ * Returns the name of an existing topic that differs from `name` by one or two edits, which are less than half of it, or
+ * only in upper and lower case; NULL: there is none. A topic for which only subscribers wait doesn't exist.
  */
 const char *ae_topic_near(const struct ae_broker *broker, const char *name);
 
