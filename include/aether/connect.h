@@ -104,9 +104,9 @@ typedef struct aether_pong {
 } aether_pong;
 
 /*
- * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path and wait_ns are used
- * as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes no
- * client, and `aether-cli clients` doesn't show it.
+ * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path and wait_ns are
+ * used as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes
+ * no client, and `aether-cli clients` doesn't show it.
  *
  * Returns 0. Blocks for at most 5 seconds, and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon
  * runs, -ETIMEDOUT that one runs and doesn't answer in that time, as one that is stopped. -EBADMSG: one runs, whose

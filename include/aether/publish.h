@@ -47,8 +47,9 @@ typedef struct aether_publisher aether_publisher;
  * Every byte that publishing will touch is mapped and populated here, so that a lack of memory is an error of this
  * call. Blocks for one request (see connect.h) plus the time to populate the ring and the publisher's lane.
  *
- * Errors: -EUSERS the topic has 64 publishers, or aetherd has as many open handles as it may; -EBUSY the topic is
- *         exclusive and has a publisher (the text names it); and those of aether_topic_create().
+ * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 publishers,
+ *         or aetherd has as many open handles as it may; -EBUSY the topic is exclusive and has a publisher (the text
+ *         names it); and those of aether_topic_create().
  */
 int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
                           aether_publisher **publisher);
@@ -90,9 +91,9 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
  * As aether_publish(), but waits while there is no room, for at most timeout_ns nanoseconds (0: doesn't wait;
  * AETHER_FOREVER: without a time limit). Returns and errors as aether_publish(); AETHER_FULL: timeout_ns is over.
  *
- * It spins, yields, then sleeps for 50 us .. 1 ms at a time, after a second for 10 ms, and tries again. A signal shortens one such sleep and
- * doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the room for as long as it is
- * stopped; what a dead one holds is free when aetherd has proof of its death.
+ * It spins, yields, then sleeps for 50 us .. 1 ms at a time, after a second for 10 ms, and tries again. A signal
+ * shortens one such sleep and doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the
+ * room for as long as it is stopped; what a dead one holds is free when aetherd has proof of its death.
  */
 int aether_publish_wait(aether_publisher *publisher, const void *data, size_t len, uint64_t timeout_ns);
 
@@ -251,8 +252,8 @@ typedef enum aether_waits {
 typedef struct aether_stall {
     aether_waits waits;
     /*
-     * State of that program as in /proc/PID/stat: R, S, D, T or t (stopped, by a signal or a debugger), Z ...; X: it has
-     * ended, and no aetherd has noticed yet; '?': unknown
+     * State of that program as in /proc/PID/stat: R, S, D, T or t (stopped, by a signal or a debugger), Z ...; X: it
+     * has ended, and no aetherd has noticed yet; '?': unknown
      */
     char process;
     uint32_t pid;       /* 0: unknown, or AETHER_WAITS_CLAIM, which has no culprit */

@@ -85,8 +85,10 @@ static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, ui
     return kept;
 }
 
-/* The type that the topic was created with, if it never had a publisher. Another one is of a publisher or a creation that
- * wasn't completed. */
+/*
+ * The type that the topic was created with, if it never had a publisher. Another one is of a publisher or a creation
+ * that wasn't completed.
+ */
 static void finish_type(ae_registry_topic *topic) {
     ae_wish *made = &topic->made;
 
@@ -308,7 +310,7 @@ static int adopt_grants(struct ae_broker *broker) {
 
 /*
  * A predecessor may have been killed before it stored the number of subscribers after its last change of the grants, or
- * before it woke those who wait for the topic's slots.
+ * before it woke the subscribers that wait for the topic's slots.
  */
 static void refresh_topic(const struct ae_broker *broker, uint32_t t) {
     struct ae_objects objects;

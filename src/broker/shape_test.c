@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shape_test.c - what follows from the statements of a topic's clients: all pairs of values, and the texts of refusals. */
+/*
+ * shape_test.c - what follows from the statements of a topic's clients: all pairs of values, and the texts of refusals.
+ */
 #include "broker/shape.h"
 #include "ring/geometry.h"
 #include <aether/error.h>

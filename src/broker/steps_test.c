@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * steps_test.c - aetherd is killed before each step of a request that changes a topic's shape, or one step fails. A step
- * is a call of one of the functions below that change shared memory. Whatever has happened, the successor has a state
- * that is whole: a topic has the objects of its shape, and who waits for it still waits. The request can be repeated.
+ * steps_test.c - aetherd is killed before each step of a request that changes a topic's shape, or one step fails. A
+ * step is a call of one of the functions below that change shared memory. Whatever has happened, the successor has a
+ * state that is whole: a topic has the objects of its shape, and who waits for it still waits. The request can be
+ * repeated.
  */
 #include "broker/instance_test.h"
 #include "base/error.h"

@@ -444,8 +444,8 @@ static void it_dies_in_the_hello(void **state) {
 }
 
 /*
- * aetherd refuses the connection before it has read the HELLO, and closes it. Then the kernel reports a reset first, and
- * a HELLO that comes later can't be sent. The ERROR says why in both cases.
+ * aetherd refuses the connection before it has read the HELLO, and closes it. Then the kernel reports a reset first,
+ * and a HELLO that comes later can't be sent. The ERROR says why in both cases.
  */
 static void it_refuses_before_the_hello(void **state) {
     struct fixture *f = *state;

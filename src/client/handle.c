@@ -91,8 +91,8 @@ static int take(struct ae_subscriber_handle *handle, ae_geometry *geometry, void
 }
 
 /*
- * The `attach` of a subscriber; see ring/subscriber.h. Errors, after which the subscriber still waits: -ENOMEM no memory
- * for the buffer, and those of ae_grant_map_shape().
+ * The `attach` of a subscriber; see ring/subscriber.h. Errors, after which the subscriber still waits: -ENOMEM no
+ * memory for the buffer, and those of ae_grant_map_shape().
  */
 static int attach(struct ae_subscriber *s) {
     struct ae_subscriber_handle *handle = ae_handle_of_subscriber(&s->hot);

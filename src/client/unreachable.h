@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unreachable.h - says why aetherd can't be reached at a socket: which process, limit or owner is the cause, and what to
- * do. Nothing blocks. Each function sets aether_errmsg() and returns the code, unless it says something else.
+ * unreachable.h - says why aetherd can't be reached at a socket: which process, limit or owner is the cause, and what
+ * to do. Nothing blocks. Each function sets aether_errmsg() and returns the code, unless it says something else.
  */
 #ifndef AE_CLIENT_UNREACHABLE_H
 #define AE_CLIENT_UNREACHABLE_H

@@ -3,8 +3,8 @@
  * registry.h - the registry object: its records, how inspectors read them, and how aetherd writes them.
  *
  * Only one thread of one aetherd writes to a registry. Any process may read it at the same time. Only
- * ae_registry_create(), ae_registry_open(), ae_registry_map() and ae_registry_replaced() make system calls that can fail; they return
- * -errno codes and set aether_errmsg(). Nothing blocks.
+ * ae_registry_create(), ae_registry_open(), ae_registry_map() and ae_registry_replaced() make system calls that can
+ * fail; they return -errno codes and set aether_errmsg(). Nothing blocks.
  */
 #ifndef AE_SHM_REGISTRY_H
 #define AE_SHM_REGISTRY_H
@@ -78,8 +78,8 @@ void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t v
 void ae_registry_drop_type(ae_registry_topic *topic);
 
 /*
- * aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. It is
- * a change also if the topic had this shape.
+ * aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. It
+ * is a change also if the topic had this shape.
  */
 void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape);
 

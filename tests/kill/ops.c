@@ -230,8 +230,8 @@ static bool admit_one_publisher(struct call *call, struct publisher *publisher) 
 }
 
 /*
- * Admits a reliable subscriber, mostly to a record that had a holder: it has left, and its cursor is still there, or was
- * killed, and its bit in `active` is there, too.
+ * Admits a reliable subscriber, mostly to a record that had a holder: it has left, and its cursor is still there, or
+ * was killed, and its bit in `active` is there, too.
  */
 static bool admit_one_subscriber(struct call *call, struct publisher *publisher) {
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .from = (aether_from)any_of(2)};

@@ -536,8 +536,8 @@ static void joined(struct subscriber *subscriber) {
 static void take_entry(struct subscriber *subscriber, const aether_message *message);
 
 /*
- * A publisher evicts a subscriber if that is more than the window behind the end of what it wants to claim, which is half
- * a ring at the most; or if it holds the publisher's lane.
+ * A publisher evicts a subscriber if that is more than the window behind the end of what it wants to claim, which is
+ * half a ring at the most; or if it holds the publisher's lane.
  */
 static void note_evicted(struct subscriber *subscriber) {
     const ae_geometry *g = &world.geometry;
