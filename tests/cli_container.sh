@@ -130,7 +130,7 @@ fi
 # ---- a stopped daemon
 kill -STOP "$daemon"
 ok "stopped: names do" shows true '^market/eur  *100 ' topic ls
-ok "stopped: nothing else does" fails_inside "$private" 1 "no answer within a second; is it stopped?" topic ls
+ok "stopped: nothing else does" fails_inside "$private" 1 "no answer within 1 second; is it stopped?" topic ls
 kill -CONT "$daemon"
 
 finish

@@ -46,6 +46,16 @@ ok "--json" is_json
 
 kill -STOP "$daemon"
 ok "a daemon that is stopped" refuses 1 "no answer within 5 seconds; is it stopped?" ping
+ok "a daemon that is stopped, and --wait" refuses 1 "no answer within 0.3 seconds; is it stopped?" ping --wait 300ms
+ok "a daemon that is stopped, and --wait 1s" refuses 1 "no answer within 1 second; is it stopped?" ping --wait 1s
+"$AETHER_CLI" ping --wait 100s >"$tmp/ping.out" 2>"$tmp/ping.err" </dev/null &
+ping=$!
+started+=("$ping")
+asks() { find "/proc/$ping/fd" -lname 'socket:*' | grep -q .; }
+until_true asks
+kill -CONT "$daemon"
+ok "a daemon that is stopped and goes on" pinged
+kill -STOP "$daemon"
 kill -CONT "$daemon"
 ok "it goes on" answers
 

@@ -26,7 +26,7 @@ ok "no daemon" refuses 3 "start it with" top --batch 1
 start_daemon || exit 1
 ok "no topics" prints '^No topics'
 ok "no topics, JSON" top "len(rows) == 1 and rows[0]['instance']['topics'] == 0 and rows[0]['topics'] == [] and rows[0]['instance']['running']"
-ok "--interval 0" refuses 2 "from 0.1 to 3600" top --interval 0
+ok "--interval 0" refuses 2 "from 100ms to 1h" top --interval 0
 ok "--batch 1.5" refuses 2 "a whole number" top --batch 1.5
 ok "--sort" refuses 2 "use rate, lag, age, loss, p99 or name" top --sort size
 

@@ -112,7 +112,21 @@ ok "--raw --dump" refuses 2 "--raw or --dump, not both" sub t --raw --dump d
 ok "--dump empty" refuses 2 "--dump DIR" sub t --dump ""
 ok "--file empty" refuses 2 "--file PATH" pub t --file ""
 ok "--file and --size" refuses 2 "not both" pub t --file x --size 8
-ok "--wait" refuses 2 "from 0 to" pub t m --wait forever
+for words in "pub t m --wait" "pub t --await --timeout" "sub t --timeout" "sub t --idle-exit" "sub t --wait-daemon" "ping --wait"; do
+    for bad in forever 5. 1e3 +5 ' 5' 0x5 '5 s' 5S '5s ' -1 1m '' .; do
+        # shellcheck disable=SC2086 # several words
+        ok "$words '$bad'" refuses 2 "'$bad': use a time" $words "$bad"
+    done
+done
+for words in "stats --watch" "latency t --watch" "hz --window" "check --window"; do
+    for bad in 0 9ms 25h 5. 1e3 '5 s' 5S; do
+        # shellcheck disable=SC2086 # several words
+        case $words in
+        check*) run "$AETHER_CLI" $words "$bad" && ok "$words '$bad'" grep -qxF "AETHER UNKNOWN - --window '$bad': use a time from 10ms to 24h, such as 500ms, 5s or 2min" "$tmp/out" ;;
+        *) ok "$words '$bad'" refuses 2 "'$bad': use a time from 10ms to 24h" $words="$bad" ;;
+        esac
+    done
+done
 ok "--touch without --loan" refuses 2 "use --loan" bench throughput --touch first
 ok "--lane of small messages" refuses 2 "use --size" bench throughput --lane 8M
 for bad in 0 65 two; do
@@ -136,13 +150,9 @@ done
 ok "MESSAGE and --size" refuses 2 "not both" pub t m --size 8
 ok "flag with a value" refuses 2 "takes no value" sub t --raw=1
 ok "stats --count alone" refuses 2 "--watch" stats --count 2
-ok "stats --watch 0" refuses 2 "0.01" stats --watch 0
 ok "latency without a topic" refuses 2 "usage: aether-cli latency TOPIC" latency
 ok "latency of two topics" refuses 2 "one word too many" latency a b
 ok "latency --count alone" refuses 2 "--watch" latency t --count 2
-ok "latency --watch 0" refuses 2 "0.01" latency t --watch 0
-ok "hz --window 0" refuses 2 "0.01" hz --window 0
-ok "hz --window" refuses 2 "from 0 to 86400" hz --window x
 ok "hz --count" refuses 2 "at least 1" hz --count 0
 ok "clients word" refuses 2 "one word too many" clients t
 ok "lag: unknown option" refuses 2 "did you mean --json" lag --jsn
@@ -167,4 +177,25 @@ for name in a+b 'a#' /a a/ a//b "" "$(printf 'x%.0s' {1..256})"; do
     ok "pub to '${name:0:10}'" refuses 2 "" pub "$name" m
     ok "sub to '${name:0:10}'" refuses 2 "" sub "$name"
 done
+
+"$AETHER_CLI" pub market/eur/usd m || exit 1
+for command in "topic info" "topic rm" latency lag hz check "sub --existing" "pub --existing" "lag market/eur/usd"; do
+    for typed in market/eur/usb market/eu/usd Market/eur/USD market/eur/udss; do
+        # shellcheck disable=SC2086 # several words
+        case $command in
+        check) run "$AETHER_CLI" check $typed && ok "check of a mistyped topic" grep -q "^AETHER UNKNOWN - .*'$typed'.*: did you mean 'market/eur/usd'?" "$tmp/out" ;;
+        *) ok "$command of a mistyped topic" refuses 4 "'market/eur/usd'?" $command $typed ;;
+        esac
+    done
+    # shellcheck disable=SC2086
+    [ "$command" = check ] || ok "$command of a topic that is none" refuses 4 "topic 'orders'" $command orders
+done
+suggests() { # ARGUMENT...: a command that waits for a mistyped topic says so
+    run "$AETHER_CLI" "$@"
+    grep -qxF "aether-cli: waiting for topic 'market/eur/usb': no publisher has opened it yet; did you mean 'market/eur/usd'?" "$tmp/err"
+}
+ok "sub of a mistyped topic" suggests sub market/eur/usb --timeout 1.5
+ok "sub --await of a mistyped topic" suggests sub market/eur/usb --await --timeout 1.5s
+ok "pub --await of a mistyped topic" suggests pub market/eur/usb m --await --timeout 1500ms
+ok "half a second" refuses 7 "--timeout was over" sub market/eur/usd --timeout .5 --count 1
 finish

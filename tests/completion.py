@@ -12,6 +12,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,9 @@ CASES = [
     ("aether-cli --v", ("--version",), ()),
     ("aether-cli sub quotes --dump ./d", ("dumps",), ("data",)),
     ("aether-cli pub quotes --file ./d", ("data", "dumps"), ("quotes",)),
+    ("aether-cli --socket ./o", ("one.sock", "other"), ("one.sock.lock",)),
+    ("aether-cli --socket=./o", ("one.sock", "other"), ("one.sock.lock",)),
+    ("aether-cli topic ls --socket ./o", ("one.sock", "other"), ("one.sock.lock",)),
     ("aether-cli sub --count ", (), ("prices", "new", "data")),
     ("aether-cli frobnicate ", (), ("prices",)),
 ]
@@ -328,6 +332,9 @@ def case_fish():
 
 try:
     os.makedirs(os.path.join(SCRATCH, "dumps"))
+    os.makedirs(os.path.join(SCRATCH, "other"))
+    socket.socket(socket.AF_UNIX).bind(os.path.join(SCRATCH, "one.sock"))
+    pathlib.Path(SCRATCH, "one.sock.lock").write_text("", encoding="utf-8")
     pathlib.Path(SCRATCH, "data").write_text("", encoding="utf-8")
     lib.run([value for name, value in list(globals().items()) if name.startswith("case_")])
 finally:

@@ -40,7 +40,7 @@ RULES = {
     "src/watch": (["view", "base"], API),
     "src/export": (["watch", "view", "service", "base"], API),
     "cmd/aether-metrics": (["export", "service", "base"], API),
-    "cmd/aether-cli": (["watch", "view"], API),
+    "cmd/aether-cli": (["watch", "view", "base"], API),
     "examples": ([], API),
     "demo": ([], API),
     "fuzz": (["protocol", "base"], public("error")),

@@ -13,18 +13,18 @@ import subprocess
 import sys
 
 # Every command has these two; args.c reads them.
-COMMON = [{"name": "socket", "letter": "", "kind": "text", "value": "PATH", "help": "the daemon's socket", "choices": []},
+COMMON = [{"name": "socket", "letter": "", "kind": "text", "value": "SOCKET", "help": "the daemon's socket", "choices": []},
           {"name": "help", "letter": "h", "kind": "flag", "value": "", "help": "print the help", "choices": []}]
 VERSION = {"name": "version", "letter": "", "kind": "flag", "value": "", "help": "print the version", "choices": []}
 
 
 def kind_of_value(option):
-    """What the shell offers as the option's value: none, file, dir, any, or words."""
+    """What the shell offers as the option's value: none, file, dir, socket, any, or words."""
     if option["kind"] == "flag":
         return "none"
     if option["choices"]:
         return "words"
-    return {"PATH": "file", "FILE": "file", "DIR": "dir"}.get(option["value"], "any")
+    return {"PATH": "file", "FILE": "file", "DIR": "dir", "SOCKET": "socket"}.get(option["value"], "any")
 
 
 def kind_of_words(command):
@@ -66,10 +66,10 @@ def bash(tables):
         if valued:
             yield '        case $2 in'
             for option in valued:
-                kind, optional = kind_of_value(option), option["kind"] == "interval"
+                kind = kind_of_value(option)
                 names = f'--{option["name"]}' + (f' | -{option["letter"]}' if option["letter"] else "")
                 value = f'words values="{" ".join(option["choices"])}"' if kind == "words" else kind
-                yield f'        {names}) value={"optional" if optional else value} ;;'
+                yield f'        {names}) value={"optional" if option.get("optional") else value} ;;'
             yield '        esac'
         yield '        ;;'
 
@@ -88,11 +88,11 @@ def zsh_help(text):
 def zsh_option(option):
     """The specifications of _arguments for an option."""
     name, kind = f'--{option["name"]}', kind_of_value(option)
-    values = {"file": "_files", "dir": "_files -/", "any": " ", "words": f'({" ".join(zsh_help(c) for c in option["choices"])})'}
+    values = {"file": "_files", "dir": "_files -/", "socket": '_files -g "*(=)"', "any": " ", "words": f'({" ".join(zsh_help(c) for c in option["choices"])})'}
     repeated = "*" if option["kind"] == "list" else ""
     tail = f'[{zsh_help(option["help"])}]'
     if kind != "none":
-        tail += f'{"::" if option["kind"] == "interval" else ":"}{zsh_help(option["value"])}:{values[kind]}'
+        tail += f'{"::" if option.get("optional") else ":"}{zsh_help(option["value"])}:{values[kind]}'
     if option["letter"]:
         letter = "-" + option["letter"]
         yield zsh_quoted(f'({letter} {name}){name}{tail}')
@@ -136,7 +136,7 @@ def fish(tables):
     """Lists for __aether_cli_at, and a line of `complete` for each command, option and kind of word."""
     names = [table["command"] for table in tables if table["command"]]
     valued = {f'--{o["name"]}' for table in tables for o in table["options"]
-              if kind_of_value(o) != "none" and o["kind"] != "interval"}
+              if kind_of_value(o) != "none" and not o.get("optional")}
     yield f'set -g __aether_cli_commands {" ".join(fish_quoted(name) for name in names)}'
     yield f'set -g __aether_cli_groups {" ".join(fish_quoted(t["command"]) for t in tables if t["command"] and "commands" in t)}'
     yield f'set -g __aether_cli_valued {" ".join(sorted(valued))}'
@@ -148,7 +148,8 @@ def fish(tables):
             kind = kind_of_value(option)
             line = here + (f' -s {option["letter"]}' if option["letter"] else "") + f' -l {option["name"]}'
             line += {"none": " -f", "file": " -r -F", "dir": " -x -a '(__fish_complete_directories)'", "any": " -x",
-                     "words": f' -x -a {fish_quoted(" ".join(option["choices"]))}'}[kind] if option["kind"] != "interval" else " -f"
+                     "socket": " -x -a '(__aether_cli_sockets)'",
+                     "words": f' -x -a {fish_quoted(" ".join(option["choices"]))}'}[kind] if not option.get("optional") else " -f"
             yield f'{line} -d {fish_quoted(option["help"])}'
         if "words" not in table:
             continue

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* args.c - reads the words of a command line strictly; error texts say what would be right. */
 #include "args.h"
+#include "base/near.h"
 #include "daemon.h"
 #include "error.h"
 #include <inttypes.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORD_MAX 32 /* longer words aren't compared for a suggestion */
+#define WORD_MAX 32 /* of a longer name of an option the rest isn't compared for a suggestion */
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
@@ -58,17 +59,20 @@ bool args_size(const char *text, uint64_t *bytes) {
     return true;
 }
 
-bool args_number(const char *text, double *value) {
+/* The length of the number at the start of the text; 0: there is none. */
+static size_t number_length(const char *text) {
     const size_t whole = strspn(text, "0123456789");
-    size_t len = whole;
 
-    if (text[len] == '.') {
-        const size_t fraction = strspn(text + len + 1, "0123456789");
-        if (fraction == 0)
-            return false;
-        len += 1 + fraction;
-    }
-    if (whole == 0 || text[len] != '\0')
+    if (text[whole] != '.')
+        return whole;
+    const size_t fraction = strspn(text + whole + 1, "0123456789");
+    return fraction > 0 ? whole + 1 + fraction : 0;
+}
+
+bool args_number(const char *text, double *value) {
+    const size_t len = number_length(text);
+
+    if (len == 0 || text[len] != '\0')
         return false;
     *value = strtod(text, NULL);
     return isfinite(*value);
@@ -80,10 +84,10 @@ bool args_time(const char *text, double *seconds) {
         double seconds;
     } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"\u00b5s", 1e-6}, {"\u03bcs", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60},
                  {"h", 3600},  {"", 1}};
-    const size_t len = strspn(text, "0123456789.");
+    const size_t len = number_length(text);
     char number[64];
 
-    if (len >= sizeof number)
+    if (len == 0 || len >= sizeof number)
         return false;
     memcpy(number, text, len);
     number[len] = '\0';
@@ -122,52 +126,49 @@ bool args_limits(const char *text, bool times, struct args_limits *limits) {
 
 /* ---- suggestions ------------------------------------------------------------------------------------------------- */
 
-static unsigned least(unsigned a, unsigned b) {
-    return a < b ? a : b;
-}
-
-/* The number of edits from a to b. A swap of two neighbours is one edit (optimal string alignment). */
-static unsigned distance(const char *a, const char *b) {
-    const size_t m = strlen(a), n = strlen(b);
-    unsigned d[WORD_MAX + 1][WORD_MAX + 1];
-
-    for (size_t i = 0; i <= m; i++)
-        d[i][0] = (unsigned)i;
-    for (size_t j = 0; j <= n; j++)
-        d[0][j] = (unsigned)j;
-    for (size_t i = 1; i <= m; i++) {
-        for (size_t j = 1; j <= n; j++) {
-            const unsigned change = a[i - 1] != b[j - 1];
-            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1, d[i - 1][j - 1] + change);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
-        }
-    }
-    return d[m][n];
-}
-
 const char *args_nearest(const char *text, const char *const *candidates) {
+    struct ae_near near = ae_near(text);
     const char *nearest = NULL;
-    unsigned best = 3; /* with three or more edits it isn't suggested */
 
-    if (strlen(text) > WORD_MAX || text[0] == '\0')
-        return NULL;
     for (; *candidates != NULL; candidates++) {
-        const size_t len = strlen(*candidates);
-        if (len > WORD_MAX)
-            continue;
-        const unsigned edits = distance(text, *candidates);
-        if (edits == 0)
+        if (strcmp(*candidates, text) == 0)
             return NULL;
-        if (edits < best && edits * 2 < len) { /* less than half of the word: "test" isn't "last" */
-            best = edits;
+        if (ae_near_try(&near, *candidates))
             nearest = *candidates;
-        }
     }
     return nearest;
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
+
+/* A time as a user would type it: "10ms", "24h". */
+static const char *time_text(char text[32], uint64_t ns) {
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"h", UINT64_C(3600000000000)},
+                 {"min", UINT64_C(60000000000)},
+                 {"s", 1000000000},
+                 {"ms", 1000000},
+                 {"us", 1000},
+                 {"ns", 1}};
+    size_t i = 0;
+
+    while (ns % units[i].ns != 0)
+        i++;
+    snprintf(text, 32, "%" PRIu64 "%s", ns / units[i].ns, units[i].name);
+    return text;
+}
+
+static int bad_time(const struct args_option *option, const char *text) {
+    char least[32], most[32];
+
+    if (option->max != 0)
+        return cli_error(CLI_USAGE, "--%s '%s': use a time from %s to %s, such as 500ms, 5s or 2min", option->name,
+                         text, time_text(least, option->min), time_text(most, option->max));
+    return cli_error(CLI_USAGE, "--%s '%s': use a time%s, such as 500ms, 5s or 2min", option->name, text,
+                     option->min > 0 ? " above 0" : "");
+}
 
 static int bad_value(const struct args_option *option, const char *text) {
     const bool size = option->kind == ARGS_SIZE;
@@ -185,8 +186,7 @@ static int bad_value(const struct args_option *option, const char *text) {
         return cli_error(CLI_USAGE, "--%s '%s': use %s", option->name, text, list);
     }
     case ARGS_DURATION:
-        return cli_error(CLI_USAGE, "--%s '%s': use a time%s, such as 500ms, 5s or 2min", option->name, text,
-                         option->min > 0 ? " above 0" : "");
+        return bad_time(option, text);
     case ARGS_LIMITS:
     case ARGS_TIMES:
         return cli_error(CLI_USAGE, "--%s '%s': use WARNING:CRITICAL, two %s, of which one may be left out",
@@ -235,13 +235,13 @@ static bool set_value(const struct args_option *option, char **argv, char *text)
         *(uint64_t *)option->target = n;
         return true;
     case ARGS_NUMBER:
-    case ARGS_INTERVAL:
         if (!args_number(text, &x) || x < (double)option->min || x > (double)option->max)
             return false;
         *(double *)option->target = x;
         return true;
     case ARGS_DURATION:
-        if (!args_time(text, &x) || (option->min > 0 && x <= 0))
+        if (!args_time(text, &x) || x * 1e9 < (double)option->min ||
+            (option->max != 0 && x * 1e9 > (double)option->max))
             return false;
         *(double *)option->target = x;
         return true;
@@ -300,6 +300,11 @@ static int unknown_option(const struct args_spec *spec, const char *word) {
                      spec->command);
 }
 
+/* Does the word begin as a number? So it is the value of the option before it. */
+static bool is_numeric(const char *word) {
+    return strspn(word + (word[0] == '.'), "0123456789") > 0;
+}
+
 /* Reads the option at argv[*i] and moves *i to its last word. ARGS_RUN, or the status to end with. */
 static int read_option(const struct args_spec *spec, int argc, char **argv, int *i) {
     static const char *path;
@@ -330,9 +335,11 @@ static int read_option(const struct args_spec *spec, int argc, char **argv, int 
         *(bool *)option->target = true;
         return ARGS_RUN;
     }
-    if (text == NULL && option->kind == ARGS_INTERVAL &&
-        (*i + 1 == argc || argv[*i + 1][0] < '0' || argv[*i + 1][0] > '9')) {
-        *(double *)option->target = option->fallback;
+    if (text == NULL && option->optional && (*i + 1 == argc || !is_numeric(argv[*i + 1]))) {
+        if (option->kind == ARGS_COUNT)
+            *(uint64_t *)option->target = (uint64_t)option->fallback;
+        else
+            *(double *)option->target = option->fallback;
         return ARGS_RUN;
     }
     if (text == NULL) {
@@ -388,7 +395,7 @@ int args_parse(const struct args_spec *spec, int argc, char **argv, const char *
 
 static int option_title(const struct args_option *option, char *text, size_t size) {
     char letter[8] = "";
-    const bool optional = option->kind == ARGS_INTERVAL;
+    const bool optional = option->optional;
     const bool flag = option->kind == ARGS_FLAG;
 
     if (option->letter != 0)

@@ -13,9 +13,8 @@ enum args_kind {
     ARGS_COUNT,    /* uint64_t *: decimal digits */
     ARGS_SIZE,     /* uint64_t *: decimal digits and K, M or G for powers of 1024: bytes */
     ARGS_NUMBER,   /* double *: decimal with a fraction */
-    ARGS_DURATION, /* double *: a number with ns, us, ms, s, min or h, else seconds; 0 only if min is 0: seconds */
+    ARGS_DURATION, /* double *: a number with ns, us, ms, s, min or h, else seconds: seconds */
     ARGS_CHOICE,   /* int *: index into choices */
-    ARGS_INTERVAL, /* double *: as ARGS_NUMBER, but the value may be left out: the target is then set to fallback */
     ARGS_LIMITS,   /* struct args_limits *: WARNING:CRITICAL, two numbers */
     ARGS_TIMES,    /* struct args_limits *: the same of times: numbers with ns, us, ms, s, min or h, else seconds */
     ARGS_LIST      /* struct args_list *: any word that isn't empty; the option may be repeated */
@@ -38,13 +37,17 @@ struct args_option {
     char letter;      /* short form, 0 for none */
     enum args_kind kind;
     void *target;      /* holds the default before args_parse() */
-    uint64_t min, max; /* COUNT, SIZE, NUMBER, INTERVAL: the range, both ends allowed */
+    uint64_t min, max; /* COUNT, SIZE, NUMBER: the range, both ends allowed; DURATION: in ns, and max 0 is no limit */
+    bool optional;     /* COUNT, DURATION: the value may be left out, and the target is then set to fallback */
     double fallback;
     const char *const *choices; /* CHOICE: the values; TEXT: values that completions suggest, or NULL. Ends with NULL */
     const char *value;          /* the value's name in help: "BYTES"; NULL for flags */
     const char *help;           /* one line */
     bool *given;                /* set to true when the option is present; may be NULL */
 };
+
+/* The range of a DURATION between two measurements. */
+#define ARGS_INTERVAL_RANGE .min = 10000000, .max = UINT64_C(86400000000000)
 
 struct args_spec {
     const char *command; /* "pub", "topic create" */
@@ -72,7 +75,10 @@ int args_parse(const struct args_spec *spec, int argc, char **argv, const char *
 /* For a list of all options: from now on args_parse() reads no words, but returns what print returns. */
 void args_list_options(int (*print)(const struct args_spec *spec));
 
-/* Read the whole text. False: it doesn't have that form, or the value doesn't fit in the type. */
+/*
+ * Read the whole text. False: it doesn't have that form, or the value doesn't fit in the type. Digits are decimal, "5",
+ * "0.5" and ".5" are numbers, and a unit follows at once. Signs, blanks, exponents and "5." are refused.
+ */
 bool args_count(const char *text, uint64_t *value);
 bool args_size(const char *text, uint64_t *bytes);
 bool args_number(const char *text, double *value);
@@ -80,8 +86,8 @@ bool args_time(const char *text, double *seconds);
 bool args_limits(const char *text, bool times, struct args_limits *limits);
 
 /*
- * The candidate that was probably meant by text: one that at most two edits, and edits of less than half of it, turn
- * text into. NULL if there is none, or text is a candidate itself. candidates ends with NULL.
+ * The candidate that was probably meant by text, by ae_near_try(). NULL if there is none, or text is a candidate itself.
+ * candidates ends with NULL.
  */
 const char *args_nearest(const char *text, const char *const *candidates);
 

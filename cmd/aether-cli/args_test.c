@@ -63,14 +63,15 @@ static void sizes(void **state) {
 }
 
 static void numbers(void **state) {
-    static const char *const bad[] = {"",    ".5",  "5.",  "-1",    "+1", "1e3", "inf",
-                                      "nan", "0x1", "1,5", "1.2.3", " 1", "1 "};
+    static const char *const bad[] = {"",    ".",   "5.",  "-1",    "+1", "1e3", "inf", "-.5",
+                                      "nan", "0x1", "1,5", "1.2.3", " 1", "1 ",  "..5", "1."};
     char huge[512];
     double x = 7;
 
     (void)state;
     assert_true(args_number("0", &x) && x == 0);
     assert_true(args_number("2.50", &x) && x == 2.5);
+    assert_true(args_number(".5", &x) && x == 0.5);
     assert_true(args_number("1000000", &x) && x == 1e6);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(args_number(bad[i], &x));
@@ -80,7 +81,8 @@ static void numbers(void **state) {
 }
 
 static void times(void **state) {
-    static const char *const bad[] = {"", "s", "1 s", "1S", "-1s", "1m", "1.s", "1e3", "1..2", "1ss", "ms"};
+    static const char *const bad[] = {"",   "s",  "1 s", "1S", "-1s", "1m", "1.s", "1e3", "1..2", "1ss",
+                                      "ms", "5.", "+5",  " 5", "0x5", ".",  ".s",  "1.",  "5 ",   "5M"};
     char huge[512];
     double x = 7;
 
@@ -88,6 +90,8 @@ static void times(void **state) {
     assert_true(args_time("0", &x) && x == 0);
     assert_true(args_time("2.5", &x) && x == 2.5);
     assert_true(args_time("3s", &x) && x == 3);
+    assert_true(args_time(".5", &x) && x == 0.5);
+    assert_true(args_time(".5min", &x) && x == 30);
     assert_true(args_time("20ms", &x) && x == 20 * 1e-3);
     assert_true(args_time("1.5us", &x) && x == 1.5 * 1e-6);
     assert_true(args_time("1.5\u00b5s", &x) && x == 1.5 * 1e-6);
@@ -191,9 +195,11 @@ static int parse(struct values *v, ...) {
          .help = "-"},
         {.name = "number", .kind = ARGS_NUMBER, .target = &v->number, .max = 10, .value = "X", .help = "-"},
         {.name = "every",
-         .kind = ARGS_INTERVAL,
+         .kind = ARGS_DURATION,
          .target = &v->interval,
-         .max = 10,
+         .min = 10000000,
+         .max = UINT64_C(3600000000000),
+         .optional = true,
          .fallback = 2,
          .value = "S",
          .help = "-"},
@@ -260,6 +266,10 @@ static void options_good(void **state) {
     assert_true(v.interval == 2 && v.flag);
     assert_int_equal(parse(&v, "a", "--every", "0.5", END), ARGS_RUN);
     assert_true(v.interval == 0.5);
+    assert_int_equal(parse(&v, "a", "--every", ".5", END), ARGS_RUN);
+    assert_true(v.interval == 0.5);
+    assert_int_equal(parse(&v, "a", "--every", "10ms", END), ARGS_RUN);
+    assert_true(v.interval == 10 * 1e-3);
     assert_int_equal(parse(&v, "a", "--every=3", END), ARGS_RUN);
     assert_true(v.interval == 3);
 
@@ -327,6 +337,14 @@ static void options_bad(void **state) {
     assert_int_equal(parse(&v, "a", "--size", "4097", END), CLI_USAGE);
     assert_non_null(strstr(error, "0 to 4096"));
     assert_int_equal(parse(&v, "a", "--number", "10.5", END), CLI_USAGE);
+    for (const char *const *bad = (const char *const[]){"0", "9ms", "61min", "+5", "5.", "5 s", "5S", "1e3", NULL};
+         *bad; bad++) {
+        char word[64], text[128];
+        snprintf(word, sizeof word, "--every=%s", *bad);
+        assert_int_equal(parse(&v, "a", word, END), CLI_USAGE);
+        snprintf(text, sizeof text, "--every '%s': use a time from 10ms to 1h, such as 500ms, 5s or 2min", *bad);
+        assert_string_equal(error, text);
+    }
     assert_int_equal(parse(&v, "a", "--colour", "blue", END), CLI_USAGE);
     assert_non_null(strstr(error, "red or green"));
     assert_int_equal(parse(&v, "a", "--lag", "1ms:", END), CLI_USAGE);

@@ -528,11 +528,11 @@ int cmd_check(int argc, char **argv) {
          .target = &r.no_daemon,
          .help = "OK also if aetherd doesn't run or is stopped"},
         {.name = "window",
-         .kind = ARGS_NUMBER,
+         .kind = ARGS_DURATION,
          .target = &r.window,
-         .max = 86400,
-         .value = "SECONDS",
-         .help = "for how long --loss, --p99 and --rate-min are measured; default: 1"},
+         ARGS_INTERVAL_RANGE,
+         .value = "TIME",
+         .help = "for how long --loss, --p99 and --rate-min are measured; default: 1s"},
         OPTION_JSON(output, "one object in place of the line"),
     };
     const struct args_spec spec = {
@@ -556,8 +556,6 @@ int cmd_check(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    if (r.window < 0.01)
-        return cli_error(UNKNOWN, "--window: use a number of seconds from 0.01 to 86400");
     status = check_limits(&r);
     if (status != CLI_OK)
         return status;

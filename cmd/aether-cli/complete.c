@@ -10,9 +10,9 @@
 #include <string.h>
 
 static const char *const kinds[] = {
-    [ARGS_FLAG] = "flag",         [ARGS_TEXT] = "text",         [ARGS_COUNT] = "count",   [ARGS_SIZE] = "size",
-    [ARGS_NUMBER] = "number",     [ARGS_DURATION] = "duration", [ARGS_CHOICE] = "choice", [ARGS_LIMITS] = "limits",
-    [ARGS_INTERVAL] = "interval", [ARGS_TIMES] = "times",       [ARGS_LIST] = "list"};
+    [ARGS_FLAG] = "flag",     [ARGS_TEXT] = "text",         [ARGS_COUNT] = "count",   [ARGS_SIZE] = "size",
+    [ARGS_NUMBER] = "number", [ARGS_DURATION] = "duration", [ARGS_CHOICE] = "choice", [ARGS_LIMITS] = "limits",
+    [ARGS_TIMES] = "times",   [ARGS_LIST] = "list"};
 
 static int print(struct ae_json object) {
     const struct ae_view view = out_view(&(struct out_options){.json = true});
@@ -27,6 +27,7 @@ static struct ae_json option_object(const struct args_option *option) {
     ae_json_text(&object, "name", option->name);
     ae_json_text(&object, "letter", letter);
     ae_json_text(&object, "kind", kinds[option->kind]);
+    ae_json_bool(&object, "optional", option->optional);
     ae_json_text(&object, "value", option->value != NULL ? option->value : "");
     ae_json_text(&object, "help", option->help != NULL ? option->help : "");
     for (const char *const *choice = option->choices; choice != NULL && *choice != NULL; choice++)

@@ -79,11 +79,11 @@ int cmd_hz(int argc, char **argv) {
     uint64_t count = 0;
     const struct args_option options[] = {
         {.name = "window",
-         .kind = ARGS_NUMBER,
+         .kind = ARGS_DURATION,
          .target = &seconds,
-         .max = 86400,
-         .value = "SECONDS",
-         .help = "for how long each rate is measured; default: 1"},
+         ARGS_INTERVAL_RANGE,
+         .value = "TIME",
+         .help = "for how long each rate is measured; default: 1s"},
         {.name = "count",
          .kind = ARGS_COUNT,
          .target = &count,
@@ -109,8 +109,6 @@ int cmd_hz(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    if (seconds < 0.01)
-        return cli_error(CLI_USAGE, "--window: use a number of seconds from 0.01 to 86400");
     cli_catch_signals();
     status = observer_open(&observer);
     if (status == CLI_OK)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inspect.c - reads all topics that the inspector finds into a list. */
 #include "inspect.h"
+#include "base/near.h"
 #include "daemon.h"
 #include "error.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,6 +31,44 @@ int inspect_open(aether_inspector **inspector) {
         return CLI_OK;
     *inspector = NULL;
     return inspect_error(rc);
+}
+
+bool topic_nearest(const char *name, char nearest[TOPIC_NAME_SIZE]) {
+    struct ae_near near = ae_near(name);
+    aether_inspector *inspector = NULL;
+    aether_topic_info info;
+    uint32_t cursor = 0;
+    bool found = false;
+
+    if (aether_inspect_open(&inspector, cli_socket()) != 0)
+        return false;
+    while (near.best > 0 && aether_inspect_topic(inspector, &cursor, &info) == 1) {
+        if (!ae_near_try(&near, info.name))
+            continue;
+        found = true;
+        snprintf(nearest, TOPIC_NAME_SIZE, "%s", info.name);
+    }
+    aether_inspect_close(inspector);
+    return found;
+}
+
+int no_topic(const char *name) {
+    char nearest[TOPIC_NAME_SIZE];
+
+    if (name[0] == '\0')
+        return cli_error(CLI_USAGE, "the topic's name is empty: see aether-cli topic ls");
+    if (topic_nearest(name, nearest))
+        return cli_error(CLI_NO_TOPIC, "no topic '%s' at %s: did you mean '%s'?", name, cli_socket(), nearest);
+    return cli_error(CLI_NO_TOPIC, "no topic '%s' at %s: see aether-cli topic ls", name, cli_socket());
+}
+
+void say_waiting_for(const char *name) {
+    char nearest[TOPIC_NAME_SIZE];
+
+    if (topic_nearest(name, nearest) && strcmp(name, nearest) != 0)
+        cli_error(CLI_OK, "waiting for topic '%s': no publisher has opened it yet; did you mean '%s'?", name, nearest);
+    else
+        cli_error(CLI_OK, "waiting for topic '%s': no publisher has opened it yet", name);
 }
 
 static int by_name(const void *a, const void *b) {

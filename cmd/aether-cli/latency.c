@@ -142,13 +142,14 @@ int cmd_latency(int argc, char **argv) {
          .target = &r.histogram,
          .help = "how many messages took how long, too"},
         {.name = "watch",
-         .kind = ARGS_INTERVAL,
+         .kind = ARGS_DURATION,
          .target = &r.seconds,
-         .max = 86400,
+         ARGS_INTERVAL_RANGE,
+         .optional = true,
          .fallback = 1,
-         .value = "SECONDS",
+         .value = "TIME",
          .given = &r.watch,
-         .help = "the latencies of the last SECONDS (1), again and again, until interrupted"},
+         .help = "the latencies of the last TIME (1s), again and again, until interrupted"},
         {.name = "count",
          .kind = ARGS_COUNT,
          .target = &r.count,
@@ -174,8 +175,6 @@ int cmd_latency(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    if (r.watch && r.seconds < 0.01)
-        return cli_error(CLI_USAGE, "--watch: use a number of seconds from 0.01 to 86400");
     if (!r.watch && r.count != 0)
         return cli_error(CLI_USAGE, "latency takes --count with --watch only");
     status = metrics_open(&metrics);

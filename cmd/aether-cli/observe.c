@@ -17,12 +17,6 @@ int metrics_open(aether_metrics **metrics) {
     return inspect_error(rc);
 }
 
-static int no_topic(const char *name) {
-    if (name[0] == '\0')
-        return cli_error(CLI_USAGE, "the topic's name is empty: see aether-cli topic ls");
-    return cli_error(CLI_NO_TOPIC, "no topic '%s' at %s: see aether-cli topic ls", name, cli_socket());
-}
-
 int metrics_topic(aether_metrics *metrics, const char *name, aether_topic_metrics *topic) {
     const int rc = aether_metrics_find(metrics, name, topic);
 

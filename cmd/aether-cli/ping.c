@@ -16,15 +16,17 @@ int cmd_ping(int argc, char **argv) {
          .kind = ARGS_DURATION,
          .target = &wait,
          .value = "TIME",
-         .help = "wait so long for a daemon that isn't there yet, such as 5s; default: don't wait"},
+         .help = "wait so long for a daemon that isn't there yet or doesn't answer, such as 5s"},
         OPTION_JSON(output, "one object"),
     };
     const struct args_spec spec = {
         .command = "ping",
         .words = "",
         .summary = "Asks whether a daemon runs and answers, and says which and how fast.",
-        .notes = "Exit codes: 0 it answers, 1 it runs and doesn't answer within 5 seconds, as one that is stopped, or\n"
-                 "refuses this user, 3 none runs.",
+        .notes =
+            "Without --wait it ends at once if no daemon is there, and waits 5 seconds for the answer of one that\n"
+            "is. Exit codes: 0 it answers, 1 it runs and doesn't answer in time, as one that is stopped, or\n"
+            "refuses this user, 3 none runs.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
     };

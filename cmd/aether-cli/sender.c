@@ -95,7 +95,7 @@ static int end_message(struct sender *s, int rc) {
  * the command.
  */
 static int wait_for_room(struct sender *s, size_t len, uint64_t *since) {
-    const uint64_t limit = s->wait < 0 ? AETHER_FOREVER : (uint64_t)(s->wait * 1e9);
+    const uint64_t limit = s->wait < 0 ? AETHER_FOREVER : cli_nanoseconds(s->wait);
     char took[AE_AMOUNT_SIZE];
 
     if (*since == 0)

@@ -71,14 +71,14 @@ int cmd_stats(int argc, char **argv) {
     bool watch = false;
     const struct args_option options[] = {
         {.name = "watch",
-         .kind = ARGS_INTERVAL,
+         .kind = ARGS_DURATION,
          .target = &seconds,
-         .min = 0,
-         .max = 86400,
+         ARGS_INTERVAL_RANGE,
+         .optional = true,
          .fallback = 1,
-         .value = "SECONDS",
+         .value = "TIME",
          .given = &watch,
-         .help = "again every SECONDS (1), until interrupted"},
+         .help = "again every TIME (1s), until interrupted"},
         {.name = "count",
          .kind = ARGS_COUNT,
          .target = &count,
@@ -103,8 +103,6 @@ int cmd_stats(int argc, char **argv) {
     int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    if (watch && seconds < 0.01)
-        return cli_error(CLI_USAGE, "--watch: use a number of seconds from 0.01 to 86400");
     if (!watch && count != 0)
         return cli_error(CLI_USAGE, "stats takes --count with --watch only");
     cli_catch_signals();

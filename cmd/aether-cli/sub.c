@@ -8,6 +8,7 @@
 #include "follow.h"
 #include "format.h"
 #include "frames.h"
+#include "inspect.h"
 #include "output.h"
 #include "signals.h"
 #include "subscription.h"
@@ -217,7 +218,7 @@ static void say_waiting(struct sub *sub) {
     for (size_t i = 0; i < sub->topics.count; i++) {
         const struct sub_topic *topic = sub->topics.topics[i];
         if (topic->asked && was_never_published(inspector, topic))
-            cli_error(CLI_OK, "waiting for topic '%s': no publisher has opened it yet", topic->name);
+            say_waiting_for(topic->name);
     }
     if (sub->topics.count == 0)
         cli_error(CLI_OK, "waiting for a topic that '%s' admits: there is none yet", sub->words.items[0]);

@@ -3,6 +3,7 @@
 #include "topic_options.h"
 #include "daemon.h"
 #include "error.h"
+#include "inspect.h"
 #include "signals.h"
 #include <errno.h>
 #include <string.h>
@@ -107,7 +108,7 @@ int topic_await(aether_client *client, const char *topic, uint64_t deadline_ns) 
             return cli_error(CLI_TIMEOUT, "--timeout was over: topic '%s' doesn't exist", topic);
         if (rc == 0 && !said && now >= say_ns) {
             said = true;
-            cli_error(CLI_OK, "waiting for topic '%s': no publisher has opened it yet", topic);
+            say_waiting_for(topic);
         }
     } while (rc == 0); /* a signal, such as SIGCONT, may have ended a wait */
     return CLI_OK;

@@ -108,9 +108,9 @@ typedef struct aether_pong {
  * used as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes
  * no client, and `aether-cli clients` doesn't show it.
  *
- * Returns 0. Blocks for at most 5 seconds, and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon
- * runs, -ETIMEDOUT that one runs and doesn't answer in that time, as one that is stopped. -EBADMSG: one runs, whose
- * objects were removed from /dev/shm.
+ * Returns 0. Blocks and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon runs, -ETIMEDOUT that
+ * one runs and doesn't answer, as one that is stopped: within wait_ns or, where that is 0, within 5 seconds. -EBADMSG:
+ * one runs, whose objects were removed from /dev/shm.
  */
 int aether_ping(const aether_connect_options *options, aether_pong *pong);
 

@@ -47,3 +47,11 @@ const char *ae_text_count(char text[AE_TEXT_COUNT_BYTES], uint64_t count) {
     *to = '\0';
     return text;
 }
+
+const char *ae_text_seconds(char text[AE_TEXT_SECONDS_BYTES], uint64_t ns) {
+    const uint64_t thousandths = (ns + 500000) / 1000000; /* %.3g shows no more of a second */
+
+    snprintf(text, AE_TEXT_SECONDS_BYTES, "%.3g second%s", (double)ns / 1e9,
+             thousandths >= 1000 && thousandths < 1005 ? "" : "s");
+    return text;
+}

@@ -21,6 +21,10 @@ const char *ae_text_size(char text[AE_TEXT_SIZE_BYTES], uint64_t bytes);
 #define AE_TEXT_COUNT_BYTES 27
 const char *ae_text_count(char text[AE_TEXT_COUNT_BYTES], uint64_t count);
 
+/* Writes a time ("5 seconds", "1 second", "0.05 seconds") to text and returns text. */
+#define AE_TEXT_SECONDS_BYTES 32
+const char *ae_text_seconds(char text[AE_TEXT_SECONDS_BYTES], uint64_t ns);
+
 /*
  * The form of a word that goes with a count: "%zu topic%s" with ae_plural(count, "", "s"), "%zu %s" with
  * ae_plural(count, "publisher waits", "publishers wait").

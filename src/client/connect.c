@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/export.h"
+#include "base/histogram.h"
 #include "client/await.h"
 #include "client/client.h"
 #include "client/grants.h"
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define LEAST_PATIENCE_NS 10000000ull /* of a ping whose time is over */
 
 /* The path that the options state, or the default. */
 static int socket_path(const aether_connect_options *options, char standard[AE_SOCKET_PATH_MAX + 1],
@@ -67,9 +70,18 @@ AE_EXPORT void aether_disconnect(aether_client *client) {
     free(client);
 }
 
-/* The first request connects, and the second one is measured. */
+struct ping {
+    aether_pong *pong;
+    uint64_t until_ns; /* 0: each step may take as long as always */
+};
+
+/*
+ * The first request connects, and the second one is measured. The time for which the user waits for aetherd ends a wait
+ * for its answer, too.
+ */
 static int ping(struct ae_control *control, void *context) {
-    aether_pong *pong = context;
+    const struct ping *ping = context;
+    aether_pong *pong = ping->pong;
     ae_registry_header header = {0};
     struct ae_look look;
     uint64_t start = 0;
@@ -77,6 +89,9 @@ static int ping(struct ae_control *control, void *context) {
 
     for (int i = 0; i < 2; i++) {
         start = ae_now_ns();
+        if (ping->until_ns != 0)
+            control->patience_ns =
+                start + LEAST_PATIENCE_NS < ping->until_ns ? ping->until_ns - start : LEAST_PATIENCE_NS;
         if ((rc = ae_look(control, AE_LOOK_INSTANCE, 0, &look)) != 0)
             return rc == AE_LOOK_REFUSED ? look.refusal : rc;
         pong->round_trip_ns = ae_now_ns() - start;
@@ -101,7 +116,9 @@ AE_EXPORT int aether_ping(const aether_connect_options *options, aether_pong *po
     if (rc != 0)
         return rc;
     ae_look_init(&control, path);
-    rc = ae_await(&control, options != NULL ? options->wait_ns : 0, ping, pong);
+    const uint64_t wait_ns = options != NULL ? options->wait_ns : 0;
+    struct ping context = {.pong = pong, .until_ns = wait_ns != 0 ? ae_saturating_add(ae_now_ns(), wait_ns) : 0};
+    rc = ae_await(&control, wait_ns, ping, &context);
     ae_control_free(&control);
     return rc;
 }

@@ -2,6 +2,8 @@
 #include "client/control.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/histogram.h"
+#include "base/text.h"
 #include "client/unreachable.h"
 #include "shm/token.h"
 #include <aether/error.h>
@@ -15,7 +17,7 @@
 #include <unistd.h>
 
 #define PATIENCE_NS 5000000000ull
-#define BACKLOG_NS 10000000ull /* between two attempts to connect: no event says that the backlog has room again */
+#define ATTEMPT_NS 10000000ull /* between two attempts to connect: no event says that the backlog has room again */
 
 #define GO_ON 2 /* the next stage can begin */
 
@@ -33,12 +35,12 @@ static int wait_until(struct ae_control_wait *wait, int fd, short events, uint64
 /* ---- a packet and its reply ---- */
 
 static int lost_connection(struct ae_control *control, int code) {
-    char time[AE_UNREACHABLE_TIME];
+    char time[AE_TEXT_SECONDS_BYTES];
 
     ae_close(&control->sock);
     if (code == -ETIMEDOUT)
         return ae_fail(code, "aetherd at %s: no answer within %s; is it stopped?", control->socket_path,
-                       ae_unreachable_time(time, control->patience_ns));
+                       ae_text_seconds(time, control->patience_ns));
     if (code == -ECONNRESET)
         return ae_fail(code, "aetherd at %s ended before it answered: try again", control->socket_path);
     return ae_fail(code, "aetherd at %s: %s", control->socket_path, strerror(-code));
@@ -47,7 +49,7 @@ static int lost_connection(struct ae_control *control, int code) {
 /* A stage begins. An anonymous machine has begun all of them at once, in ae_control_start(). */
 static void set_deadline(struct ae_control *control) {
     if (!control->anonymous)
-        control->deadline = ae_now_ns() + control->patience_ns;
+        control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
 }
 
 static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16_t expect) {
@@ -164,9 +166,13 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     } while (rc == -EINTR);
     if (rc == 0)
         return (rc = check_peer(control)) == 0 ? GO_ON : rc;
-    const uint64_t now = ae_now_ns(), left = control->deadline - now;
-    if (rc == -EAGAIN && (int64_t)left > 0)
-        return wait_until(wait, -1, 0, now + (left < BACKLOG_NS ? left : BACKLOG_NS));
+    const uint64_t now = ae_now_ns();
+    const uint64_t until = rc == -EAGAIN
+                               ? control->deadline
+                               : control->deadline - control->patience_ns +
+                                     ae_unreachable_may_change(control->socket_path, rc, control->patience_ns);
+    if (now < until)
+        return wait_until(wait, -1, 0, now + (until - now < ATTEMPT_NS ? until - now : ATTEMPT_NS));
     return ae_unreachable(control->socket_path, rc == -EAGAIN ? -ETIMEDOUT : rc, control->patience_ns);
 }
 
@@ -314,7 +320,7 @@ void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t e
     control->msg_expect = expect;
     control->again = again;
     control->resent = control->refused = false;
-    control->deadline = ae_now_ns() + control->patience_ns;
+    control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
 }
 
 int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {

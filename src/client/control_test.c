@@ -5,6 +5,7 @@
  */
 #include "client/control.h"
 #include "base/clock.h"
+#include "shm/names.h"
 #include <aether/error.h>
 #include <dirent.h>
 #include <errno.h>
@@ -623,6 +624,89 @@ static void its_backlog_stays_full(void **state) {
         ae_close(&others[--n]);
 }
 
+/* The time that is stated is the one that the machine has waited, also in the singular. */
+static void its_patience_is_stated(void **state) {
+    static const struct {
+        uint64_t ns;
+        const char *says;
+    } cases[] = {{S, "no answer within 1 second; is"},
+                 {S / 20, "no answer within 0.05 seconds; is"},
+                 {1500000000, "no answer within 1.5 seconds; is"},
+                 {UINT64_MAX, "no answer within 1.84e+10 seconds; is"}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        connected(f);
+        f->control.patience_ns = cases[i].ns;
+        start(f, AE_CONTROL_AGAIN);
+        assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+        assert_true(f->control.deadline > ae_now_ns() - S);
+        f->control.deadline = ae_now_ns();
+        ends_with(f, -ETIMEDOUT, cases[i].says);
+        ae_close(&f->peer);
+    }
+}
+
+/* ---- an aetherd that starts ---- */
+
+/* Takes the lock as aetherd does. */
+static int lock_instance(const struct fixture *f) {
+    struct ae_instance instance;
+    int lock = -1;
+
+    assert_int_equal(ae_instance_init(&instance, f->path, (uint32_t)geteuid()), 0);
+    assert_int_equal(ae_instance_lock(&instance, &lock), 0);
+    return lock;
+}
+
+static void unlock_instance(const struct fixture *f, int lock) {
+    char path[80];
+
+    ae_close(&lock);
+    snprintf(path, sizeof path, "%s.lock", f->path);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* It has its lock, but no registry yet, and doesn't listen yet: there is no socket, or its killed predecessor's. */
+static void it_starts(void **state) {
+    struct fixture *f = *state;
+    const int lock = lock_instance(f);
+
+    for (int predecessor = 0; predecessor < 2; predecessor++) {
+        if (predecessor) {
+            ae_close(&f->control.sock);
+            ae_close(&f->peer);
+            ae_close(&f->listener);
+        }
+        start(f, AE_CONTROL_AGAIN);
+        for (int i = 0; i < 3; i++) {
+            const uint64_t now = ae_now_ns();
+            assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+            assert_int_equal(f->wait.fd, -1);
+            assert_true(f->wait.until_ns > now && f->wait.until_ns < now + S);
+        }
+        unlink(f->path);
+        listen_at_path(f, 4);
+        resumes(f);
+        waits_for(f, POLLIN);
+    }
+    unlock_instance(f, lock);
+}
+
+static void it_never_listens(void **state) {
+    struct fixture *f = *state;
+    const int lock = lock_instance(f);
+
+    start(f, AE_CONTROL_AGAIN);
+    assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+    f->control.deadline = ae_now_ns();
+    ends_with(f, -ENOENT, "an aetherd runs, but doesn't listen at ");
+    assert_false(is_connected(f));
+    unlock_instance(f, lock);
+    start(f, AE_CONTROL_AGAIN);
+    ends_with(f, -ENOENT, "no aetherd at ");
+}
+
 /* ---- the client's identity ---- */
 
 static void a_first_connection(void **state) {
@@ -752,6 +836,9 @@ int main(void) {
         CASE(its_path_is_empty),
         CASE(its_backlog_is_full),
         CASE(its_backlog_stays_full),
+        CASE(its_patience_is_stated),
+        CASE(it_starts),
+        CASE(it_never_listens),
         CASE(a_first_connection),
         CASE(no_token),
         CASE(what_is_queued_goes_first),

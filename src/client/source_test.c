@@ -355,7 +355,7 @@ static void silent(void **state) {
     assert_int_equal(listen(f->listener, 0), 0);
     assert_int_equal(ae_source_init(&source, f->seen_as, AE_SOURCE_PATIENCE_NS), 0);
     assert_int_equal(ae_source_registry(&source, &registry), -ETIMEDOUT);
-    assert_non_null(strstr(aether_errmsg(), " within a second; is it stopped?"));
+    assert_non_null(strstr(aether_errmsg(), " within 1 second; is it stopped?"));
     /* For a second more nothing is asked. */
     source.silent_ns += 3600 * AE_SOURCE_PATIENCE_NS; /* on a slow machine it may be over */
     assert_int_equal(ae_source_registry(&source, &registry), -ETIMEDOUT);

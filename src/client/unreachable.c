@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/unreachable.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "shm/names.h"
 #include <aether/connect.h>
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NS_PER_S 1000000000u
+#define RESTORE_NS 1000000000ull /* aetherd notices at once that its socket was removed */
 
 static bool is_default(const char *path) {
     char standard[AE_SOCKET_PATH_MAX + 1];
@@ -41,6 +42,15 @@ static int no_daemon(const char *path, int code) {
                    standard ? "" : path);
 }
 
+uint64_t ae_unreachable_may_change(const char *path, int code, uint64_t patience_ns) {
+    struct ae_instance instance;
+
+    if ((code != -ENOENT && code != -ECONNREFUSED) || find_instance(&instance, path) != 0 ||
+        !ae_instance_running(&instance))
+        return 0;
+    return ae_instance_pid(&instance) == 0 || patience_ns < RESTORE_NS ? patience_ns : RESTORE_NS;
+}
+
 static int refused(const char *path, int code) {
     struct stat st;
 
@@ -63,16 +73,8 @@ static int forbidden(const char *path, int code) {
                    (unsigned)st.st_mode & 07777);
 }
 
-const char *ae_unreachable_time(char text[AE_UNREACHABLE_TIME], uint64_t ns) {
-    if (ns == NS_PER_S)
-        snprintf(text, AE_UNREACHABLE_TIME, "a second");
-    else
-        snprintf(text, AE_UNREACHABLE_TIME, "%.3g seconds", (double)ns / NS_PER_S);
-    return text;
-}
-
 int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
-    char time[AE_UNREACHABLE_TIME];
+    char time[AE_TEXT_SECONDS_BYTES];
 
     switch (-code) {
     case ENOENT:
@@ -84,7 +86,7 @@ int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
         return forbidden(path, code);
     case ETIMEDOUT:
         return ae_fail(code, "aetherd at %s: takes no connection within %s; is it stopped?", path,
-                       ae_unreachable_time(time, waited_ns));
+                       ae_text_seconds(time, waited_ns));
     case EPROTOTYPE:
         return ae_fail(code, "the socket %s is of another type than aetherd's: use the path of aetherd's socket", path);
     case ENOTDIR:

@@ -11,15 +11,17 @@
 /* connect() has failed with code; -ETIMEDOUT: the backlog was full for waited_ns. */
 int ae_unreachable(const char *path, int code, uint64_t waited_ns);
 
+/*
+ * connect() has failed with code: for how long since the first attempt may that change by itself? patience_ns while an
+ * aetherd starts, which has its lock and doesn't listen yet; a second while one runs whose socket was removed, because
+ * it makes it again; else 0.
+ */
+uint64_t ae_unreachable_may_change(const char *path, int code, uint64_t patience_ns);
+
 /* socket() has failed with code. */
 int ae_unreachable_socket(const char *path, int code);
 
 /* Does the daemon of this uid, to whose socket there is a connection, serve this program? 0, or -EACCES with a text. */
 int ae_unreachable_foreign(const char *path, uint32_t uid);
-
-#define AE_UNREACHABLE_TIME 24
-
-/* Writes how long was waited ("a second", "5 seconds", "0.05 seconds") to text and returns text. */
-const char *ae_unreachable_time(char text[AE_UNREACHABLE_TIME], uint64_t ns);
 
 #endif

@@ -189,12 +189,12 @@ int ae_instance_fail_hidden(const struct ae_instance *instance, int code) {
     const uint32_t pid = ae_instance_pid(instance);
     struct stat st;
     const int removed = lstat(instance->socket_path, &st) != 0;
-    const char *what = removed ? "its socket" : "but doesn't listen at";
-    const char *then = removed ? " was removed" : "";
+    const char *what = removed && pid != 0 ? "its socket" : "but doesn't listen at";
+    const char *then = removed && pid != 0 ? " was removed" : "";
 
     if (pid == 0)
-        return ae_fail(code, "an aetherd runs, %s %s%s: send it SIGHUP; `fuser %s` names its pid", what,
-                       instance->socket_path, then, instance->lock_path);
+        return ae_fail(code, "an aetherd runs, %s %s%s: if it isn't starting, send it SIGHUP: `fuser %s` names its pid",
+                       what, instance->socket_path, then, instance->lock_path);
     return ae_fail(code, "aetherd pid %" PRIu32 " runs, %s %s%s: kill -HUP %" PRIu32, pid, what, instance->socket_path,
                    then, pid);
 }

@@ -110,12 +110,12 @@ static int run(int argc, char **argv, const struct bench_command *command) {
          .value = "N",
          .help = "accepted runs; the median is reported (default 5)"},
         {.name = "seconds",
-         .kind = ARGS_NUMBER,
+         .kind = ARGS_DURATION,
          .target = &o.seconds,
-         .min = 0,
-         .max = 600,
-         .value = "S",
-         .help = command->has_ring ? "length of a run (default 0.5)" : "length of a run (default 1)"},
+         .min = 1000000,
+         .max = UINT64_C(600000000000),
+         .value = "TIME",
+         .help = command->has_ring ? "length of a run (default 0.5s)" : "length of a run (default 1s)"},
         OPTION_JSON(output, "one JSON object"),
     };
     const struct args_spec spec = {

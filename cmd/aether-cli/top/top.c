@@ -9,13 +9,12 @@
 #include "run.h"
 #include "state.h"
 #include "text.h"
-#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
 struct top_options {
-    double interval_s, batch;
-    uint64_t count, topics;
+    double interval_s;
+    uint64_t count, topics, batch;
     int order;
     const char *filter;
     bool reverse, json, is_batch;
@@ -33,7 +32,7 @@ static int run_top(const struct top_options *o) {
     int status = top_run_open(&run);
     if (status == CLI_OK) {
         if (o->json || o->is_batch || !isatty(STDOUT_FILENO))
-            status = top_batch(&run, &state, o->json, o->topics, o->count > 0 ? o->count : (uint64_t)o->batch);
+            status = top_batch(&run, &state, o->json, o->topics, o->count > 0 ? o->count : o->batch);
         else
             status = top_interactive(&run, &state, o->count);
     }
@@ -45,12 +44,12 @@ int cmd_top(int argc, char **argv) {
     struct top_options o = {.interval_s = 1, .topics = 50, .filter = ""};
     const struct args_option options[] = {
         {.name = "interval",
-         .kind = ARGS_NUMBER,
+         .kind = ARGS_DURATION,
          .target = &o.interval_s,
-         .min = 0,
-         .max = 3600,
-         .value = "SECONDS",
-         .help = "time between two passes, 0.1 to 3600; default 1"},
+         .min = 100000000,
+         .max = UINT64_C(3600000000000),
+         .value = "TIME",
+         .help = "time between two passes, 100ms to 1h; default: 1s"},
         {.name = "sort",
          .kind = ARGS_CHOICE,
          .target = &o.order,
@@ -71,11 +70,11 @@ int cmd_top(int argc, char **argv) {
          .value = "N",
          .help = "end after N passes"},
         {.name = "batch",
-         .kind = ARGS_INTERVAL,
+         .kind = ARGS_COUNT,
          .target = &o.batch,
          .min = 1,
-         .max = 1000000000,
-         .fallback = 0,
+         .max = UINT64_MAX,
+         .optional = true,
          .value = "N",
          .given = &o.is_batch,
          .help = "print tables instead of a screen; end after N of them"},
@@ -103,10 +102,6 @@ int cmd_top(int argc, char **argv) {
     const int status = args_parse(&spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    if (o.interval_s < 0.1)
-        return cli_error(CLI_USAGE, "--interval: use a number of seconds from 0.1 to 3600");
-    if (o.batch != floor(o.batch))
-        return cli_error(CLI_USAGE, "--batch: use a whole number of tables");
     if (strlen(o.filter) >= TOP_FILTER_SIZE)
         return cli_error(CLI_USAGE, "--filter: use at most %d bytes", TOP_FILTER_SIZE - 1);
     return run_top(&o);
