@@ -66,6 +66,8 @@ CASES = [
      "E1: no comment in ae_topic_admit_subscriber()"),
     ("a row whose function is gone", "check-labels.py", "docs/memory-model.md",
      replace("| `ae_show_cursor`;", "| `ae_keep_cursor`;"), "no function ae_keep_cursor()"),
+    ("a function that a model names and that is gone", "check-labels.py", "models/join.pml",
+     replace("ae_publisher_scan()", "ae_publisher_skim()"), "there is no function ae_publisher_skim()"),
     ("a duration by the time of day", "check-clocks.py", "src/watch/rates.c",
      append("static uint64_t f(void) {\n    return ae_realtime_ns();\n}\n"), "f() reads the time of day"),
     ("a date that is gone", "check-clocks.py", "src/service/log.c", replace("CLOCK_REALTIME", "CLOCK_MONOTONIC"),
