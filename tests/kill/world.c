@@ -2,6 +2,7 @@
 #include "world.h"
 #include "base/clock.h"
 #include "ring/ring_test.h"
+#include "ring/stats.h"
 #include "ring/topic.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -370,10 +371,7 @@ void call_begin(struct call *call) {
     }
     if (call->verb == RECEIVE || call->verb == RECEIVE_BATCH)
         call->subscriber->inflight = call->count;
-    if (call->verb == JOIN_SUBSCRIBER && call->subscriber->waits) {
-        call->subscriber->least_start = call->subscriber->least_cursor = world.geometry.start_seq;
-        call->subscriber->died[0] = 0;
-    } else if (call->verb == JOIN_SUBSCRIBER) {
+    if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
         call->subscriber->died[0] = ae_load_acquire(&world.log->stream.died);
         call->subscriber->least_cursor =
@@ -431,14 +429,24 @@ static int take_shape(struct ae_subscriber *s) {
     return 1;
 }
 
+/* Begins as a subscriber that waits for the topic's shape. False: the topic has one. */
+static bool join_waiting(struct subscriber *subscriber, ae_cursors *cursors) {
+    const bool waits = ae_subscriber_init_waiting(&subscriber->sub, world.geometry.start_seq, subscriber->record,
+                                                  world.log_ro, cursors, world.notes, &subscriber->options,
+                                                  subscriber_stats(subscriber), &world.shape, take_shape);
+
+    if (world.broken == BROKEN_NO_ENTRY && cursors != NULL)
+        (void)ae_fetch_and(&cursors->active.active, ~(1ull << subscriber->record));
+    if (waits || world.broken != BROKEN_NO_SECOND_CHECK)
+        return waits;
+    ae_stats_open_subscriber(&subscriber->sub);
+    return true;
+}
+
 static void join(struct subscriber *subscriber) {
     ae_cursors *cursors = subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL;
 
-    if (subscriber->waits)
-        ae_subscriber_init_waiting(&subscriber->sub, world.geometry.start_seq, subscriber->record, world.log_ro,
-                                   cursors, world.notes, &subscriber->options, subscriber_stats(subscriber),
-                                   &world.shape, take_shape);
-    else
+    if (!subscriber->waits || !join_waiting(subscriber, cursors))
         ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro, cursors, world.notes,
                            &subscriber->options, copies[subscriber->record], subscriber_stats(subscriber));
 }
@@ -589,8 +597,9 @@ void call_end(struct call *call) {
         publisher->left = true;
         break;
     case JOIN_SUBSCRIBER:
-        /* No publisher was there when a subscriber that waits was granted, so all deaths come after it. */
-        call->subscriber->died[1] = call->subscriber->waits ? 0 : ae_load_acquire(&world.log->stream.died);
+        /* No publisher was there when a subscriber that still waits had joined, so all deaths come after that. */
+        call->subscriber->died[1] =
+            ae_subscriber_waits(&call->subscriber->sub) ? 0 : ae_load_acquire(&world.log->stream.died);
         joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:

@@ -77,7 +77,7 @@ struct subscriber {
     struct ae_subscriber sub;
     uint32_t record;
     enum life life;
-    bool waits; /* it was granted before the topic's first publisher: it joins at once, and takes the shape later */
+    bool waits; /* it was granted before the topic's first publisher, and waits if it joins before it, too */
     aether_subscribe_options options;
     uint64_t least_start;  /* everything below was published before its join began */
     uint64_t least_cursor; /* its cursor was never lower */
@@ -168,7 +168,9 @@ enum broken {
     BROKEN_RESET_DIED,    /* `died` is cleared though others publish */
     BROKEN_KEEP_UNFENCED, /* the last holder's bit in `unfenced` stays */
     BROKEN_KEEP_BIT,      /* the last holder's bit in `active` stays */
-    BROKEN_NO_HOLD,       /* publishers don't count a subscriber that waits for the first of them */
+    /* in the join of a subscriber that came before the first publisher: */
+    BROKEN_NO_ENTRY,        /* publishers don't count it */
+    BROKEN_NO_SECOND_CHECK, /* it waits, though the topic has a shape by now */
     /* in figures and stamps: */
     BROKEN_ONE_COPY,     /* figures are stored in place */
     BROKEN_LATE_FIGURES, /* figures are stored after the intent that they must precede */
