@@ -187,7 +187,7 @@ TABLE = [
     ("join", "J4", CLEAN, False),
     ("waiting", "clean", CLEAN, SMOKE),
     ("waiting", "NOENTRY", WRONG, SMOKE),
-    ("waiting", "NOSECONDCHECK", WRONG, SMOKE),
+    ("waiting", "NOSECONDCHECK", RACE, SMOKE),
     ("waiting", "NOJ1", WRONG, SMOKE),
     ("waiting", "NOJ2", WRONG, False),
     ("waiting", "J3", CLEAN, False),

@@ -38,15 +38,31 @@ static bool free_client(struct ae_broker *broker, uint32_t client, bool died) {
     return true;
 }
 
+/* The client says that it has no grant from this id on: their replies were lost. */
+static void free_disowned(struct ae_broker *broker, uint32_t client, uint64_t from) {
+    const ae_registry_client *record = &broker->registry.clients[client];
+    uint64_t *newest = &broker->index.newest[client];
+
+    if (from == 0 || *newest < from || !ae_grants_free_newer(broker, client, from - 1, false))
+        return;
+    *newest = from - 1;
+    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") has not received its last grant: it is freed",
+                record->client_id, record->name, record->pid);
+}
+
 bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client) {
     char name[AE_OBJECT_NAME_SIZE];
+    uint64_t disowned;
 
     if (!ae_clients_is_live(broker, client))
         return true;
     const ae_registry_client *record = &broker->registry.clients[client];
     const uint64_t id = record->client_id;
     ae_name_token(&broker->instance, id, name);
-    if (ae_token_free(name, broker->instance.uid) != 1 || !free_client(broker, client, true))
+    const int free = ae_token_check(name, broker->instance.uid, &disowned);
+    if (free == 0)
+        free_disowned(broker, client, disowned);
+    if (free != 1 || !free_client(broker, client, true))
         return false;
     ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") is gone", id, record->name, record->pid);
     return true;

@@ -713,7 +713,7 @@ const DEATH_ONE: Shape = Shape { opens: true, ..TWO_ONE };
 pub const MODELS: &[Model] = &[
     model!("wrap", None, begin(&SHAPE), wrap, "one publisher goes round the ring, a subscriber holds it back"),
     model!("join", None, join_setup(), join_one, "a subscriber joins while one publishes"),
-    model!("waiting", None, waiting_setup(), waiting, "a subscriber joins a topic while the first publisher comes"),
+    model!("waiting", Some(3), waiting_setup(), waiting, "a subscriber joins a topic while the first publisher comes"),
     model!("leave", None, begin(&Shape { config: ONE, joins: true, ..SHAPE }), leave, "a subscriber leaves"),
     model!("observer", None, observer_setup(), observer, "copies of new messages"),
     model!("torn", None, overrun_setup(1, topic::BEST_EFFORT, topic::COPIES), torn, "copies that are overrun"),
