@@ -195,6 +195,7 @@ static const struct {
      "publish"},
     {"no-second-check", "a subscriber that waits for a shape that is there", BROKEN_NO_SECOND_CHECK, "waiting",
      "publish"},
+    {"no-hold", "publishers that overwrite what a subscriber holds", BROKEN_NO_HOLD, "fill", "hold"},
     {"one-copy", "a publisher's figures that are stored in place", BROKEN_ONE_COPY, "stopped", "publish"},
     {"one-copy", "a subscriber's figures that are stored in place", BROKEN_ONE_COPY, "fill", "receive-best-effort"},
     {"late-figures", "figures that are stored after the intent", BROKEN_LATE_FIGURES, "stopped", "publish"},

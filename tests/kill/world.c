@@ -133,6 +133,8 @@ static size_t move_peer(struct peer *peer, unsigned char *bytes, bool save) {
     struct call *call = &peer->call;
     size_t at = move(&peer->call.loan, bytes, sizeof call->loan, save);
 
+    at += move(&peer->call.held, bytes + at, sizeof call->held, save);
+
     at += save ? fiber_save(&peer->fiber, bytes + at) : fiber_restore(&peer->fiber, bytes + at);
     if (peer->fiber.done)
         return at;
@@ -501,6 +503,14 @@ void perform(void *arg) {
     case LEAVE_SUBSCRIBER:
         ae_subscriber_leave(&subscriber->sub);
         break;
+    case HOLD:
+        call->rc = aether_hold(&subscriber->sub.hot, &call->messages[0], &call->held);
+        if (call->rc == 0 && world.broken == BROKEN_NO_HOLD)
+            ae_store_release(&world.cursors->records[subscriber->record].cursor, subscriber->sub.hot.next);
+        break;
+    case RELEASE:
+        aether_release(&subscriber->sub.hot, &call->held);
+        break;
     case SLEEP:
         (void)ae_subscriber_sleep(&subscriber->sub, 1000);
         break;
@@ -567,6 +577,16 @@ static void keep_loan(const struct call *call) {
     publisher->loans[publisher->loan_count++] = call->loan;
 }
 
+static void held(const struct call *call) {
+    struct subscriber *subscriber = call->subscriber;
+
+    if (call->rc == 0)
+        subscriber->held[subscriber->held_count++] = call->held;
+    else if (world.geometry.evict_lag == 0) /* else a publisher may have overwritten it */
+        wrong("subscriber %u can't hold start %+lld: %s", subscriber->record, at(call->messages[0].seq),
+              aether_errmsg());
+}
+
 void call_end(struct call *call) {
     struct publisher *publisher = call->publisher;
 
@@ -604,6 +624,13 @@ void call_end(struct call *call) {
         break;
     case LEAVE_SUBSCRIBER:
         call->subscriber->life = CLOSED;
+        break;
+    case HOLD:
+        held(call);
+        break;
+    case RELEASE:
+        if (call->held.place != 0)
+            wrong("subscriber %u has released a message, and still holds it", call->subscriber->record);
         break;
     case RECEIVE:
     case RECEIVE_BATCH:
@@ -811,7 +838,10 @@ static void take_entry(struct subscriber *subscriber, const aether_message *mess
         return;
     }
     TRACE("subscriber %u receives start %+lld, %zu bytes", subscriber->record, at(message->seq), message->len);
-    note_message(message->seq, message->data, message->len);
+    if (aether_still_valid(&subscriber->sub.hot, message) != 0) /* a view in place may be overwritten by now */
+        note_message(message->seq, message->data, message->len);
+    else if (!subscriber->sub.in_place || world.geometry.evict_lag == 0)
+        wrong("subscriber %u got start %+lld, which was overwritten", subscriber->record, at(message->seq));
     subscriber->delivered++;
     subscriber->expected++;
 }
@@ -846,6 +876,65 @@ void all_receive(uint64_t max) {
     for (unsigned i = 0; i < world.subscriber_count; i++) {
         if (world.subscribers[i].life == ALIVE)
             (void)receive_up_to(&world.subscribers[i], max);
+    }
+}
+
+/* ---- messages that are held ---- */
+
+bool call_hold(struct call *call, struct subscriber *subscriber) {
+    aether_message message;
+    int rc;
+
+    if (subscriber->held_count == HELD_MAX || (rc = aether_receive(&subscriber->sub.hot, &message)) == 0)
+        return false;
+    if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !subscriber->evicted) {
+        note_evicted(subscriber);
+        return false;
+    }
+    if (rc < 0)
+        wrong("subscriber %u: error %d, %s", subscriber->record, rc, aether_errmsg());
+    take_entry(subscriber, &message);
+    check_stamps(subscriber);
+    if (message.lost != 0 || !subscriber->sub.hot.zero_copy)
+        return false;
+    call->verb = HOLD;
+    call->subscriber = subscriber;
+    call->messages[0] = message;
+    return true;
+}
+
+bool call_release(struct call *call, struct subscriber *subscriber) {
+    if (subscriber->held_count == 0)
+        return false;
+    const unsigned i = (unsigned)any_of(subscriber->held_count);
+    call->verb = RELEASE;
+    call->subscriber = subscriber;
+    call->held = subscriber->held[i];
+    subscriber->held[i] = subscriber->held[--subscriber->held_count];
+    return true;
+}
+
+void hold_some(struct subscriber *subscriber, uint64_t n) {
+    while (n-- > 0 && call_hold(&scratch, subscriber))
+        make_call(&scratch);
+}
+
+void release_all(void) {
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        while (world.subscribers[i].life == ALIVE && call_release(&scratch, &world.subscribers[i]))
+            make_call(&scratch);
+    }
+}
+
+void check_held(void) {
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        const struct subscriber *subscriber = &world.subscribers[i];
+        for (unsigned h = 0; h < subscriber->held_count; h++) {
+            const aether_message *message = &subscriber->held[h].message;
+            if ((subscriber->life == ALIVE || subscriber->life == STOPPED) &&
+                (world.geometry.evict_lag == 0 || aether_still_valid(&subscriber->sub.hot, message) != 0))
+                note_message(message->seq, message->data, message->len);
+        }
     }
 }
 
