@@ -28,7 +28,10 @@ uint32_t ae_clients_resume(struct ae_broker *broker, uint64_t client_id, const u
 
 bool ae_clients_is_live(const struct ae_broker *broker, uint32_t client);
 
-/* Checks the token and frees a dead client with its grants. True: the record is free, now or already before. */
+/*
+ * Checks the token. Frees a dead client with its grants, and the grants of which a living one says that it doesn't have
+ * them. True: the record is free, now or already before.
+ */
 bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client);
 
 enum ae_client_end {

@@ -134,8 +134,6 @@ static void admit(struct ae_broker *broker, const struct ae_plan *plan, uint32_t
     if (new->role == AE_ROLE_RELIABLE)
         ae_topic_admit_subscriber(objects->log, objects->cursors, new->record);
     ae_grants_record(broker, grant, new);
-    if (new->role == AE_ROLE_RELIABLE && plan->shape != AE_SHAPE_FIXED)
-        ae_topic_hold_for_subscriber(objects->cursors, new->record);
     ae_topic_set_subscribers(objects->log, ae_grants_count_subscribers(broker, t));
 }
 

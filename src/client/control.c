@@ -229,6 +229,11 @@ static int take_welcome(struct ae_control *control) {
 
 /* ---- grants that are to be given back ---- */
 
+void ae_control_asks(struct ae_control *control, bool asks) {
+    if (control->token_count != 0)
+        ae_token_disown(control->tokens[control->token_count - 1], asks ? 0 : control->last_grant + 1);
+}
+
 void ae_control_queue(struct ae_control *control, struct ae_return *back) {
     back->next = control->returns;
     control->returns = back;

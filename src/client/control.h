@@ -64,7 +64,10 @@ struct ae_control {
     /* The client's identity, from aetherd. client_id 0: none yet. */
     uint64_t client_id, nonce[2];
 
-    /* Set by the machine's user: the newest grant that arrived. A resume frees later grants, whose reply was lost. */
+    /*
+     * Set by the machine's user: the newest grant that arrived. aetherd frees later ones, whose reply was lost, when the
+     * client resumes or the token says so.
+     */
     uint64_t last_grant;
 
     /*
@@ -131,6 +134,13 @@ void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t e
  * AE_CONTROL_AGAIN, no successor could be reached.
  */
 int ae_control_step(struct ae_control *control, struct ae_control_wait *wait);
+
+/*
+ * Call it with true before a request for a grant, and with false when that has ended, after last_grant was set. In
+ * between aetherd must expect that the client has a grant which it doesn't know of yet. Afterwards aetherd may free the
+ * grants that are newer than last_grant.
+ */
+void ae_control_asks(struct ae_control *control, bool asks);
 
 /*
  * Queues a grant, which the next request gives back. Its memory, from malloc, is the machine's from now on. A grant of

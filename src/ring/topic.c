@@ -99,11 +99,6 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
     (void)ae_exchange(&log->evict[record], ae_evict_next(old));
 }
 
-void ae_topic_hold_for_subscriber(ae_cursors *cursors, uint32_t record) {
-    /* J3 acq_rel, pairs F3 (scan), as in join_reliable(): the bit comes with the cursor of the admission. */
-    (void)ae_fetch_or(&cursors->active.active, 1ull << record);
-}
-
 void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record) {
     uint64_t old;
 
