@@ -92,6 +92,13 @@ typedef struct aether_topic_info {
     char typed_by[64];   /* who stated the type */
     uint32_t created_pid, shaped_pid, typed_pid;
     uint32_t shaped; /* 1: a publisher has come, so nothing of the above can change; 0: what isn't stated still can */
+    /*
+     * What the shape has because subscribers that were open when the first publisher came asked for it; not in `stated`.
+     * Name and pid of the client; "" and 0: several have.
+     */
+    aether_stated asked;
+    char asked_by[64];
+    uint32_t asked_pid;
 } aether_topic_info;
 
 typedef enum aether_role {
@@ -121,8 +128,8 @@ typedef struct aether_peer_info {
 /*
  * Opens the objects of the daemon that listens, or listened, at socket_path (NULL: aether_default_socket()).
  * Errors: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout
- *         version; -EBADMSG damaged, not finished yet, or what answers isn't an aetherd; -ETIMEDOUT aetherd is stopped
- *         and nothing is found by name; -ENOMEM.
+ *         version; -EBADMSG damaged, removed, not finished yet, or what answers isn't an aetherd; -ETIMEDOUT aetherd is
+ *         stopped and nothing is found by name; -ENOMEM.
  */
 int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
 void aether_inspect_close(aether_inspector *inspector);

@@ -255,12 +255,16 @@ typedef struct aether_stall {
      * ended, and no aetherd has noticed yet; '?': unknown
      */
     char process;
-    uint32_t pid;        /* 0: unknown, or AETHER_WAITS_CLAIM, which has no culprit; as the next two */
-    uint64_t client_id;  /* names the program's client for the life of the instance */
-    char client[64];     /* the client's name, NUL-terminated */
-    char topic[256];     /* the topic's name, NUL-terminated; "": unknown */
-    uint64_t waited_ns;  /* since the publisher first found no room */
-    uint64_t lag;        /* sequences from the first one that isn't released (PUBLISHER: finished) to the topic's end */
+    uint32_t pid;       /* 0: unknown, or AETHER_WAITS_CLAIM, which has no culprit */
+    uint64_t client_id; /* names the program's client for the life of the instance; 0: unknown */
+    char client[64];    /* the client's name, NUL-terminated; "": unknown */
+    char topic[256];    /* the topic's name, NUL-terminated; "": unknown */
+    uint64_t waited_ns; /* since the publisher first found no room */
+    /*
+     * sequences from the first one that isn't released (PUBLISHER: finished) to the topic's end; 0 of a subscriber: it
+     * has gone, or has received everything
+     */
+    uint64_t lag;
     uint64_t lane_bytes; /* LANE, LOANS: bytes of the publisher's lane that are held */
     uint32_t others;     /* further subscribers for which it would wait if this one were gone */
     uint32_t daemon;     /* 1: an aetherd runs; 0: none does, so what a program that has ended held isn't freed */
@@ -271,10 +275,15 @@ typedef struct aether_stall {
  * also in a call that waits, set `on_stall` in the options of aether_connect().
  *
  * Returns 1: *stall is filled in; 0: the last call had room, or was more than two seconds ago; then *stall is zeroed.
- * Not for the hot path: it reads the registry of aetherd, and /proc, with dozens of system calls. It takes no lock and
- * needs no aetherd. If one runs and answers nothing, being stopped, it blocks for up to a second.
+ * A program is named only if it is certain that the publisher waits for that one: not if it has gone, or has received
+ * everything, and not in place of another one that had its place on the topic before. Otherwise *stall has all but the
+ * program's client, name, pid and state.
  *
- * Errors: as aether_inspect_open(). Then *stall has all but the program's name, pid and state.
+ * Not for the hot path: it reads the registry of aetherd, and /proc, with dozens of system calls. It takes no lock and
+ * needs no aetherd. Where the registry isn't in the program's /dev/shm, as in some containers, it asks aetherd, and
+ * blocks for up to 50 ms if that doesn't answer.
+ *
+ * Errors: as aether_inspect_open(). Then *stall names no program.
  */
 int aether_publisher_stall(aether_publisher *publisher, aether_stall *stall);
 

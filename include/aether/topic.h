@@ -101,7 +101,8 @@ typedef enum aether_open {
  *
  * A topic's shape, which is all of this, is fixed by its first publisher. Until then what nobody has stated is open.
  * What a publisher or aether_topic_create() states is the topic's, for its life. What a subscriber states is a request:
- * it counts as long as that subscriber is open, and binds nobody afterwards.
+ * it counts in the shaping while that subscriber is open. The shape that came of it, which may be exclusive, stays with
+ * the topic when the subscriber has gone.
  *
  * Sizes (max_message, inline_max, capacity, lane_bytes, and preset, which is only a size) are "at least": the largest
  * that is stated counts, and a topic that is large enough fits. Everything else must be equal where two have stated it.

@@ -7,6 +7,7 @@
 #include "broker/clients.h"
 #include "broker/listener.h"
 #include "broker/look.h"
+#include "broker/repeats.h"
 #include "service/log.h"
 #include <aether/error.h>
 #include <errno.h>
@@ -25,6 +26,19 @@
 #define GRANTS_AT_ONCE 64u /* of a dead client: they take some 10 ms */
 #define REFUSED_MAX 16u    /* connections of programs that were refused and haven't closed them yet */
 #define GREETING_MAX 64u   /* connections that haven't said HELLO, beside those of clients */
+
+/* Why a connection is refused or closed; and what the log says of those that aren't logged one by one. */
+enum cause { UNACCEPTED, FOREIGN, CROWDED, FAILED, MALFORMED, SILENT, UNREAD, CAUSES };
+
+static const char *const causes[CAUSES] = {
+    [UNACCEPTED] = "no connection can be accepted",
+    [FOREIGN] = "connection refused, program of another user",
+    [CROWDED] = "connection refused, the limit of clients is reached",
+    [FAILED] = "connection refused, no memory or no such peer",
+    [MALFORMED] = "connection closed, not a message of the protocol",
+    [SILENT] = "connection closed, silent for 5 seconds",
+    [UNREAD] = "connection closed, replies not read",
+};
 
 struct connection {
     struct ae_server *server;
@@ -55,7 +69,13 @@ struct ae_server {
     uint32_t refused_count;
     struct ae_listener listener;  /* without events while nothing can be accepted */
     struct ae_timer accept_again; /* armed meanwhile, to try again even if no connection is closed */
+    struct ae_repeats repeats[CAUSES];
 };
+
+/* May a line be logged now for this cause, which programs can bring about as often as they like? */
+static bool may_log(struct ae_server *s, enum cause cause) {
+    return ae_repeats_admit(&s->repeats[cause]);
+}
 
 /* ---- accepting ---- */
 
@@ -188,7 +208,7 @@ static void on_process_end(struct ae_source *source, uint32_t events) {
 static void on_hello_timeout(struct ae_timer *timer) {
     struct connection *c = AE_CONTAINER(timer, struct connection, hello);
 
-    if (!c->refused)
+    if (!c->refused && may_log(c->server, SILENT))
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed", c->pid);
     close_connection(c);
 }
@@ -328,7 +348,8 @@ static enum next serve_packet(struct connection *c, bool hung_up) {
     if (rc != 0 || fd_count != 0) {
         if (rc == 0)
             rc = ae_fail(-EPROTO, "a request carries file descriptors");
-        ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 ": %s: connection closed", c->pid, aether_errmsg());
+        if (may_log(c->server, MALFORMED))
+            ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 ": %s: connection closed", c->pid, aether_errmsg());
         return send_error(c->source.fd, rc) == 0 ? LINGER : CLOSE;
     }
     /*
@@ -346,7 +367,7 @@ static enum next serve_packet(struct connection *c, bool hung_up) {
     rc = len < 0 ? len : ae_packet_send(c->source.fd, packet, (size_t)len, reply.fds, reply.fd_count);
     for (int i = 0; i < reply.fd_count; i++)
         ae_close(&reply.fds[i]);
-    if (rc == -EAGAIN)
+    if (rc == -EAGAIN && may_log(c->server, UNREAD))
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " doesn't read its replies: connection closed", c->pid);
     if (rc != 0)
         return CLOSE;
@@ -435,7 +456,8 @@ static void on_connect(struct ae_source *source, uint32_t events) {
     (void)events;
     if (fd < 0) {
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-            log_accept_error(errno);
+            if (may_log(s, UNACCEPTED))
+                log_accept_error(errno);
             pause_accepting(s); /* otherwise epoll would report the waiting connection again and again */
         }
         return;
@@ -448,7 +470,8 @@ static void on_connect(struct ae_source *source, uint32_t events) {
         rc = -ENOMEM;
     if (rc == 0)
         return;
-    ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
+    if (may_log(s, rc == -EACCES ? FOREIGN : rc == -EUSERS ? CROWDED : FAILED))
+        ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
     (void)send_error(fd, rc);
     if (c != NULL)
         linger(c);
@@ -476,6 +499,8 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
     for (uint32_t i = 0; i < clients; i++)
         s->presence[i] = (struct presence){
             .server = s, .process = {.fn = on_process_end, .fd = -1, .events = EPOLLIN}, .check = {.fn = on_check}};
+    for (int i = 0; i < CAUSES; i++)
+        ae_repeats_open(&s->repeats[i], loop, causes[i]);
     rc = ae_listener_open(&s->listener, &broker->instance, loop, handed, lock, on_connect);
     if (rc != 0) {
         ae_server_close(s);
@@ -499,6 +524,8 @@ void ae_server_close(struct ae_server *s) {
     for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
         reset_presence(&s->presence[i]);
     ae_timer_disarm(&s->accept_again);
+    for (int i = 0; i < CAUSES; i++)
+        ae_repeats_close(&s->repeats[i]);
     ae_listener_close(&s->listener);
     free(s->presence);
     free(s);

@@ -23,6 +23,9 @@ struct ae_plan {
     uint64_t shape;                   /* AE_SHAPE_*: the topic's, or the one that it gets */
     ae_geometry geometry;             /* of that shape */
     ae_wish own;                      /* what the topic states itself then; if nothing changes, only its type counts */
+    uint32_t asked;                   /* AE_STATED_*: what the shape has from subscribers only; 0 but for a publisher */
+    uint32_t asker_pid;               /* of the client that asked for it; 0, and "": several did */
+    char asker[64];
 };
 
 /*
@@ -44,6 +47,13 @@ void ae_topics_undo(const struct ae_broker *broker, const struct ae_plan *plan, 
 
 /* Creates a topic for this client, or changes one that never had a publisher. 0, or the errors of ae_topics_plan(). */
 int ae_topics_create(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request);
+
+/*
+ * Completes the end of a topic that begins anew, in the same record, which is REMOVING or CREATING with `anew`, and isn't
+ * in the index. It becomes an OPEN topic that was created with what the topic stated; ae_topics_make_again() gives it its
+ * shape. For adoption, too. 0, or -errno with a text: then the record is as it was, and can be renewed or freed.
+ */
+int ae_topics_renew(struct ae_broker *broker, uint32_t topic);
 
 /*
  * Gives a topic that was created, and was being changed when a predecessor was killed, the shape that was asked for. For

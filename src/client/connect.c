@@ -78,7 +78,7 @@ static int ping(struct ae_control *control, void *context) {
     for (int i = 0; i < 2; i++) {
         start = ae_now_ns();
         if ((rc = ae_look(control, AE_LOOK_INSTANCE, 0, &look)) != 0)
-            return rc;
+            return rc == AE_LOOK_REFUSED ? look.refusal : rc;
         pong->round_trip_ns = ae_now_ns() - start;
         if (pread(look.fd, &header, sizeof header, 0) < 0)
             rc = ae_fail(-errno, "the registry of aetherd at %s: %s", control->socket_path, strerror(errno));
@@ -100,7 +100,7 @@ AE_EXPORT int aether_ping(const aether_connect_options *options, aether_pong *po
     *pong = (aether_pong){0};
     if (rc != 0)
         return rc;
-    ae_control_init(&control, path, "");
+    ae_look_init(&control, path);
     rc = ae_await(&control, options != NULL ? options->wait_ns : 0, ping, pong);
     ae_control_free(&control);
     return rc;

@@ -121,7 +121,7 @@ AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *sock
     *inspector = NULL;
     if (new == NULL)
         return ae_fail(-ENOMEM, "out of memory for an inspector");
-    int rc = ae_survey_open(&new->survey, socket_path);
+    int rc = ae_survey_open(&new->survey, socket_path, AE_SOURCE_PATIENCE_NS);
     if (rc == 0)
         rc = ae_mappings_init(&new->clients, CLIENT_DESCRIPTORS);
     if (rc != 0) {

@@ -1379,7 +1379,7 @@ static void process_states(void **state) {
 }
 
 static struct ae_mapping take(struct ae_mappings *mappings, struct fixture *f, uint64_t id) {
-    struct ae_object_source source = {.instance = f->on.instance, .sock = -1};
+    struct ae_object_source source = {.instance = f->on.instance, .control = {.sock = -1}};
     struct ae_mapping mapping;
 
     assert_int_equal(ae_mappings_take(mappings, &source, AE_LOOK_STATS, id, ae_record_file_bytes(GRANTS), 0, &mapping),

@@ -5,10 +5,12 @@
 #include <aether/connect.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define NS_PER_S 1000000000u
 
 static bool is_default(const char *path) {
     char standard[AE_SOCKET_PATH_MAX + 1];
@@ -61,7 +63,17 @@ static int forbidden(const char *path, int code) {
                    (unsigned)st.st_mode & 07777);
 }
 
+const char *ae_unreachable_time(char text[AE_UNREACHABLE_TIME], uint64_t ns) {
+    if (ns == NS_PER_S)
+        snprintf(text, AE_UNREACHABLE_TIME, "a second");
+    else
+        snprintf(text, AE_UNREACHABLE_TIME, "%.3g seconds", (double)ns / NS_PER_S);
+    return text;
+}
+
 int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
+    char time[AE_UNREACHABLE_TIME];
+
     switch (-code) {
     case ENOENT:
         return no_daemon(path, code);
@@ -71,8 +83,8 @@ int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
     case EPERM:
         return forbidden(path, code);
     case ETIMEDOUT:
-        return ae_fail(code, "aetherd at %s: takes no connection within %.3g seconds; is it stopped?", path,
-                       (double)waited_ns / 1e9);
+        return ae_fail(code, "aetherd at %s: takes no connection within %s; is it stopped?", path,
+                       ae_unreachable_time(time, waited_ns));
     case EPROTOTYPE:
         return ae_fail(code, "the socket %s is of another type than aetherd's: use the path of aetherd's socket", path);
     case ENOTDIR:
@@ -93,17 +105,13 @@ int ae_unreachable_socket(const char *path, int code) {
     return ae_fail(code, "no socket to connect to aetherd at %s: %s", path, strerror(-code));
 }
 
-int ae_unreachable_foreign(const char *path, int sock) {
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-
+int ae_unreachable_foreign(const char *path, uint32_t uid) {
     /*
      * Root is allowed: aetherd may run as root and, if a service manager listens for it, these are the manager's
      * credentials. aetherd asks for ours in any case.
      */
-    if (geteuid() == 0 || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || peer.uid == 0 ||
-        peer.uid == geteuid())
+    if (geteuid() == 0 || uid == 0 || uid == geteuid())
         return 0;
     return ae_fail(-EACCES, "aetherd at %s belongs to uid %u; this program is uid %u: it serves its own uid and root",
-                   path, (unsigned)peer.uid, (unsigned)geteuid());
+                   path, uid, (unsigned)geteuid());
 }

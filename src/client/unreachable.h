@@ -14,7 +14,12 @@ int ae_unreachable(const char *path, int code, uint64_t waited_ns);
 /* socket() has failed with code. */
 int ae_unreachable_socket(const char *path, int code);
 
-/* Does the daemon behind a connected socket serve this program? 0, or -EACCES with a text. */
-int ae_unreachable_foreign(const char *path, int sock);
+/* Does the daemon of this uid, to whose socket there is a connection, serve this program? 0, or -EACCES with a text. */
+int ae_unreachable_foreign(const char *path, uint32_t uid);
+
+#define AE_UNREACHABLE_TIME 24
+
+/* Writes how long was waited ("a second", "5 seconds", "0.05 seconds") to text and returns text. */
+const char *ae_unreachable_time(char text[AE_UNREACHABLE_TIME], uint64_t ns);
 
 #endif

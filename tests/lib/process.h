@@ -372,6 +372,7 @@ static inline void clean_up(void) {
     }
     if (test.daemon != 0) { /* a daemon that stops with no client attached removes its objects */
         kill(test.daemon, SIGTERM);
+        kill(test.daemon, SIGCONT); /* a test may have stopped it */
         waitpid(test.daemon, NULL, 0);
     }
     snprintf(file, sizeof file, "%s.lock", test.socket);
