@@ -272,7 +272,7 @@ typedef struct aether_stall {
 } aether_stall;
 
 /*
- * Finds out what the publisher has waited for since its last call found no room. To be told of a stall as it happens,
+ * Finds out what the publisher has waited for since its last call found no room. For a call at each stall as it happens,
  * also in a call that waits, set `on_stall` in the options of aether_connect().
  *
  * Returns 1: *stall is filled in; 0: the last call had room, or was more than two seconds ago; then *stall is zeroed.
