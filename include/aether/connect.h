@@ -30,10 +30,10 @@ struct aether_publisher; /* publish.h */
 struct aether_stall;     /* publish.h */
 
 /*
- * Is called when a publisher of the client has found no room for `stall_after_ns`, and again after twice that time, four
- * times, and so on, as long as it goes on trying: in aether_publish_wait(), in another call that waits, or in a loop on
- * AETHER_FULL. *stall, which says whom it waits for, is valid until the handler returns. To fill it in takes some 50 ms at
- * most, whatever state aetherd is in; if no program can be named until then, *stall has the rest.
+ * Is called when a publisher of the client has found no room for `stall_after_ns`, and again after twice that time,
+ * four times, and so on, as long as it goes on trying: in aether_publish_wait(), in another call that waits, or in a
+ * loop on AETHER_FULL. *stall, which says whom it waits for, is valid until the handler returns. To fill it in takes
+ * some 50 ms at most, whatever state aetherd is in; if no program can be named until then, *stall has the rest.
  *
  * It runs in the thread that uses the publisher, inside of that call, and no lock is held: it may open and close other
  * handles of the client, and take its time. Of this publisher it may only call aether_publisher_stall(),

@@ -94,8 +94,8 @@ typedef struct aether_topic_info {
     uint32_t created_pid, shaped_pid, typed_pid;
     uint32_t shaped; /* 1: a publisher has come, so nothing of the above can change; 0: what isn't stated still can */
     /*
-     * What the shape has because subscribers that were open when the first publisher came asked for it; not in `stated`.
-     * Name and pid of the client; "" and 0: several have.
+     * What the shape has because subscribers that were open when the first publisher came asked for it; not in
+     * `stated`. Name and pid of the client; "" and 0: several have.
      */
     aether_stated asked;
     char asked_by[64];

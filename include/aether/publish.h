@@ -272,8 +272,8 @@ typedef struct aether_stall {
 } aether_stall;
 
 /*
- * Finds out what the publisher has waited for since its last call found no room. To be told of a stall as it happens,
- * also in a call that waits, set `on_stall` in the options of aether_connect().
+ * Finds out what the publisher has waited for since its last call found no room. For a call at each stall as it
+ * happens, also in a call that waits, set `on_stall` in the options of aether_connect().
  *
  * Returns 1: *stall is filled in; 0: the last call had room, or was more than two seconds ago; then *stall is zeroed.
  * A program is named only if it is certain that the publisher waits for that one: not if it has gone, or has received

@@ -208,8 +208,8 @@ static void drop_renewed(ae_registry_topic *topic) {
 }
 
 /*
- * Completes topics that began anew. For that all ids have to be known. Returns how many there are, or -errno; what is left
- * then, another successor completes.
+ * Completes topics that began anew. For that all ids have to be known. Returns how many there are, or -errno; what is
+ * left then, another successor completes.
  */
 static int64_t renew_topics(struct ae_broker *broker) {
     int64_t count = 0;

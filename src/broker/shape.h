@@ -53,9 +53,9 @@ int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t c
 int ae_shape_match_types(const char *topic, const struct ae_statement *list, size_t count);
 
 /*
- * Sets *all to what a FIXED topic itself states, of which only the stated values are set: not what subscribers asked for.
- * But where a publisher stated a size, and subscribers asked for more, it is their size. *all is also right for a topic
- * that was created, and never had a publisher.
+ * Sets *all to what a FIXED topic itself states, of which only the stated values are set: not what subscribers asked
+ * for. But where a publisher stated a size, and subscribers asked for more, it is their size. *all is also right for a
+ * topic that was created, and never had a publisher.
  */
 void ae_shape_own(const ae_registry_topic *topic, ae_wish *all);
 

@@ -339,8 +339,8 @@ static void remedy_text(const struct ae_broker *broker, const ae_registry_topic 
 }
 
 /*
- * Stores what a FIXED topic states as what it was created with, in a record that is REMOVING. A successor that finds any
- * part of it stored comes to the same result: the words that it follows from stay, and `created` is stored last.
+ * Stores what a FIXED topic states as what it was created with, in a record that is REMOVING. A successor that finds
+ * any part of it stored comes to the same result: the words that it follows from stay, and `created` is stored last.
  */
 static void keep_statements(ae_registry_topic *topic) {
     ae_registry_topic new = *topic;
@@ -376,7 +376,9 @@ int ae_topics_renew(struct ae_broker *broker, uint32_t t) {
     return rc;
 }
 
-/* Replaces a topic by one that was created with what it states: whenever aetherd is killed, a successor completes it. */
+/*
+ * Replaces a topic by one that was created with what it states: whenever aetherd is killed, a successor completes it.
+ */
 static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
     const uint32_t t = index_of(broker, topic);
 
@@ -393,7 +395,9 @@ static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
     return rc;
 }
 
-/* Can there be a topic that has what the client that asks states, and what a FIXED one states? 0 or -errno with a text. */
+/*
+ * Can there be a topic that has what the client that asks states, and what a FIXED one states? 0 or -errno with a text.
+ */
 static int check_anew(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks) {
     struct statements all;
     ae_geometry geometry;

@@ -267,7 +267,9 @@ static void time_is_over(void **state) {
     assert_false(is_connected(f));
 }
 
-/* A machine that says no HELLO has its patience for the whole: for connections, and for a request that is sent again. */
+/*
+ * A machine that says no HELLO has its patience for the whole: for connections, and for a request that is sent again.
+ */
 static void anonymous_requests_have_one_limit(void **state) {
     struct fixture *f = *state;
 

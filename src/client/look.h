@@ -30,9 +30,9 @@ void ae_look_init(struct ae_control *control, const char *socket_path);
 
 /*
  * kind: AE_LOOK_..., id: of the topic or client, else 0. Blocks for at most control->patience_ns. Returns 0;
- * AE_LOOK_REFUSED: aetherd has answered that it can't, with the error look->refusal and its text: -ENOENT there is no such
- * topic, client or object, -EBADMSG there is no registry any more, -EMFILE ...; or errors of aether_connect(): there is
- * no answer. Only with 0 look->fd isn't -1.
+ * AE_LOOK_REFUSED: aetherd has answered that it can't, with the error look->refusal and its text: -ENOENT there is no
+ * such topic, client or object, -EBADMSG there is no registry any more, -EMFILE ...; or errors of aether_connect():
+ * there is no answer. Only with 0 look->fd isn't -1.
  */
 int ae_look(struct ae_control *control, uint32_t kind, uint64_t id, struct ae_look *look);
 

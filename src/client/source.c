@@ -333,7 +333,9 @@ int ae_source_registry(struct ae_object_source *source, struct ae_registry *regi
     return rc;
 }
 
-/* Is aetherd's registry another one by now? As long as a connection lasts, aetherd is the same, and its registry too. */
+/*
+ * Is aetherd's registry another one by now? As long as a connection lasts, aetherd is the same, and its registry too.
+ */
 static bool has_another(struct ae_object_source *source, const struct ae_registry *registry) {
     struct ae_look look;
     struct stat status;

@@ -34,7 +34,8 @@ struct ae_object_source {
 
 /*
  * Resolves socket_path (NULL: aether_default_socket()) and contacts nothing. patience_ns: for a request; 0: aetherd is
- * never asked, and there are only the names of the socket's path. Call ae_source_close() afterwards, also after an error.
+ * never asked, and there are only the names of the socket's path. Call ae_source_close() afterwards, also after an
+ * error.
  * Errors: those of ae_instance_init().
  */
 int ae_source_init(struct ae_object_source *source, const char *socket_path, uint64_t patience_ns);

@@ -82,7 +82,9 @@ static void add_client(const struct ae_survey *survey, const ae_registry_client 
     stall->process = ae_survey_process(survey, &found);
 }
 
-/* Adds the program that has the record, if it is certain that the publisher waits for that, and for no earlier holder. */
+/*
+ * Adds the program that has the record, if it is certain that the publisher waits for that, and for no earlier holder.
+ */
 static void add_holder(struct ae_publisher *p, const struct ae_survey *survey, uint64_t topic_id, uint32_t record,
                        aether_stall *stall) {
     const uint32_t role = stall->waits == AETHER_WAITS_PUBLISHER ? AE_ROLE_PUBLISHER : AE_ROLE_RELIABLE;

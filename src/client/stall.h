@@ -2,9 +2,9 @@
 /*
  * stall.h - says whom a publisher without room waits for: aether_publisher_stall(), and the client's handler.
  *
- * The names come from the registry, which is read without the client's lock, by its name in /dev/shm. Where that leads to
- * no registry, or to another one than that which has the publisher, aetherd is asked for it, and has 50 ms to answer. A
- * publisher is in the middle of a publish meanwhile. So that is the longest for which it waits here.
+ * The names come from the registry, which is read without the client's lock, by its name in /dev/shm. Where that leads
+ * to no registry, or to another one than that which has the publisher, aetherd is asked for it, and has 50 ms to
+ * answer. A publisher is in the middle of a publish meanwhile. So that is the longest for which it waits here.
  */
 #ifndef AE_CLIENT_STALL_H
 #define AE_CLIENT_STALL_H

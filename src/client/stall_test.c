@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stall_test.c - whom a stalled publisher names, and what it costs it to find that out, whatever is at aetherd's socket.
+ * stall_test.c - whom a stalled publisher names, and what it costs it to find that out, whatever is at aetherd's
+ * socket.
  *
- * The test makes the objects of an instance and plays aetherd. The time that a notice takes is that for which the library
- * asks poll() to wait at most, so it doesn't depend on the machine.
+ * The test makes the objects of an instance and plays aetherd. The time that a notice takes is that for which the
+ * library asks poll() to wait at most, so it doesn't depend on the machine.
  */
 #include "client/instance_test.h"
 #include "client/stall.h"
@@ -268,7 +269,9 @@ static void names_do_without_aetherd(void **state) {
     }
 }
 
-/* What doesn't answer costs a publisher 50 ms, and a millisecond more for each rounding up. Without names it is told. */
+/*
+ * What doesn't answer costs a publisher 50 ms, and a millisecond more for each rounding up. Without names it is told.
+ */
 static void limited(struct fixture *f, int code) {
     for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
         const bool runs = conditions[i] == silent || conditions[i] == full;

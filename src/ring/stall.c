@@ -101,8 +101,8 @@ bool ae_stall_due_to(struct ae_publisher *p, aether_stall *stall, uint32_t recor
      */
     ae_fence_acquire();
     /*
-     * What is in the way now is that holder's. Something else may have been when the last call found no room, unless the
-     * record was granted before an earlier call of this stall: then the last call's scan is later than the grant. A
+     * What is in the way now is that holder's. Something else may have been when the last call found no room, unless
+     * the record was granted before an earlier call of this stall: then the last call's scan is later than the grant. A
      * subscriber that has received everything isn't waited for.
      */
     return in_the_way || (stall->lag != 0 && p->waits_since != ae_load_relaxed(&p->stats->waits_last) &&

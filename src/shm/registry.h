@@ -61,8 +61,8 @@ int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_r
 int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy);
 
 /*
- * aetherd: the same of the record of a topic that begins anew, REMOVING or CREATING, which a predecessor was killed before
- * it had completed. 1 if it is such a record, and valid.
+ * aetherd: the same of the record of a topic that begins anew, REMOVING or CREATING, which a predecessor was killed
+ * before it had completed. 1 if it is such a record, and valid.
  */
 int ae_registry_read_anew(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy);
 
