@@ -5,6 +5,7 @@
 Whatever stdin and stdout are, each message arrives whole, and what is wrong with them is said in one line.
 """
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -301,6 +302,39 @@ def case_stdout_slow():
     os.close(read_fd)
     assert ended(process) == (0, "")
     assert out == (b"x" * 1000 + b"\n") * 900
+
+
+def case_stdout_full():
+    """SIGTERM and --timeout end a command whose blocking stdout is full, and nobody reads"""
+    fill("full", [b"x" * 1000] * 900)
+    for words, number, status in ((("sub", "full", "--from", "last:900", "--raw"), signal.SIGTERM, 143),
+                                  (("sub", "full", "--from", "last:900", "--raw", "--count", "1000", "--timeout", "1"), None, 7),
+                                  (("sub", "full", "--from", "last:900", "--raw", "--timeout", "1s"), None, 1),
+                                  (("hz", "--window", "10ms"), signal.SIGTERM, 143),
+                                  (("lag", "full"), None, 0),
+                                  (("stats", "--watch", "10ms", "--json"), signal.SIGINT, 130),
+                                  (("top", "--batch", "--interval", "100ms"), signal.SIGTERM, 143)):
+        read_fd, write_fd = os.pipe()
+        fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, 4096)
+        process = start(*words, stdout=write_fd)
+        os.close(write_fd)
+        if number is not None:
+            lib.await_true(lambda: in_write(process), f"{words} waits in write()")  # pylint: disable=cell-var-from-loop
+            process.send_signal(number)
+        got, err = ended(process)
+        os.close(read_fd)
+        assert got == status, (words, got, err)
+        assert ("nobody reads it" in err) == (status in (1, 7)), (words, err)
+
+
+def in_write(process):
+    """Its output has filled a pipe, and it sleeps in the write to it."""
+    found = {}
+    for name in ("wchan", "syscall", "stat"):
+        with open(f"/proc/{process.pid}/{name}", encoding="utf-8") as f:
+            found[name] = f.read()
+    blocked = "pipe" in found["wchan"] or found["syscall"].split()[0] in ("1", "64")
+    return found["stat"].rsplit(") ", 1)[1][0] == "S" and blocked
 
 
 def case_stdout_gone():

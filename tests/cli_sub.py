@@ -72,7 +72,10 @@ def case_several():
     status, out, _ = run("sub", "a", "b/c", "--from", "oldest", "--count", "5")
     assert sorted(re.split(" +", line, maxsplit=3) for line in out.splitlines())[-1] == ["b/c", "0", "1", "3"], out
     assert run("sub", "a", "--from", "last:1", "--count", "1", "--json")[1] == '{"seq":3,"len":1,"payload":"5"}\n'
-    assert run("sub", "a", "a", "--from", "last:1", "--count", "1", "--raw")[:2] == (0, "5\n"), "the same one twice"
+    for words in (["a", "a"], ["a", "+", "a"], ["a", "a", "#", "+", "#"]):
+        status, out, err = run("sub", *words, "--from", "last:1", "--idle-exit", "0", "--format", r"%t %p\n")
+        assert (status, [row for row in out.splitlines() if row.startswith("a ")], err) == (0, ["a 5"], []), words
+    assert run("sub", "a", "a", "--from", "last:1", "--idle-exit", "0")[1].split() == ["3", "1", "5"], "it is one topic"
 
 
 def case_patterns():
@@ -263,6 +266,28 @@ def case_await_without_daemon():
             other.stop(number)
             assert ended(publisher) == (7, "", ["aether-cli: --timeout was over: topic 'away' doesn't exist"])
             other.start()
+
+
+def case_await_stopped():
+    """--await goes on while aetherd is stopped, says so, and --timeout bounds it with status 7"""
+    with Daemon() as other:
+        other.process.send_signal(signal.SIGSTOP)
+        processes = [start(*words, "--await", "--timeout", "5min", "--socket", other.path)
+                     for words in (("sub", "stopped", "--from", "oldest", "--count", "1", "--raw"), ("pub", "stopped", "x"))]
+        short = start("sub", "stopped", "--await", "--timeout", "6s", "--socket", other.path)
+        for process in processes:
+            line = process.stderr.readline().decode()
+            assert re.fullmatch(rf"aether-cli: waiting for aetherd: aetherd at {other.path}: no answer within 5 seconds; "
+                                r"is it stopped\?\n", line), line
+        status, out, err = ended(short)
+        assert (status, out) == (7, "") and err[0].startswith("aether-cli: --timeout was over: aetherd at "), err
+        assert err[0].endswith("is it stopped?"), err
+        other.process.send_signal(signal.SIGCONT)
+        for process in processes:
+            assert process.stderr.readline() == b"aether-cli: waiting for topic 'stopped': no publisher has opened it yet\n"
+        assert run("topic", "create", "stopped", "--socket", other.path) == (0, "", [])
+        assert ended(processes[1]) == (0, "", [])
+        assert ended(processes[0]) == (0, "x\n", [])
 
 
 def case_wait_daemon():

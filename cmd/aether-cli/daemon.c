@@ -57,6 +57,20 @@ bool cli_is_absent(int rc) {
     return rc == -ECONNREFUSED || rc == -ENOENT;
 }
 
+/* Waits for a daemon that runs and doesn't answer, as one that is stopped, and says so. rc: of the connect. 0, or -errno. */
+static int connect_later(aether_client **client, const aether_connect_options *options, uint64_t until_ns, int rc) {
+    for (uint64_t now = cli_now_ns(); rc == -ETIMEDOUT && now < until_ns; now = cli_now_ns()) {
+        const aether_connect_options wait = {.socket_path = options->socket_path,
+                                             .wait_ns = until_ns == AETHER_FOREVER ? AETHER_FOREVER : until_ns - now};
+        aether_pong pong;
+        cli_error(CLI_OK, "waiting for aetherd: %s", aether_errmsg());
+        rc = aether_ping(&wait, &pong);
+        if (rc == 0)
+            rc = aether_connect(client, options);
+    }
+    return rc;
+}
+
 int cli_connect(const char *command, const struct cli_connection *how, aether_client **client) {
     static const struct cli_connection standard = {.name = NULL};
     char name[CLIENT_NAME_MAX + 1];
@@ -75,9 +89,13 @@ int cli_connect(const char *command, const struct cli_connection *how, aether_cl
                                             .on_stall = how->on_stall,
                                             .stall_context = how->stall_context,
                                             .wait_ns = cli_nanoseconds(how->wait)};
-    const int rc = aether_connect(client, &options);
+    int rc = aether_connect(client, &options);
+    if (rc == -ETIMEDOUT)
+        rc = connect_later(client, &options, how->patient_until_ns, rc);
     if (rc == 0)
         return CLI_OK;
     *client = NULL;
+    if (rc == -ETIMEDOUT && how->patient_until_ns != 0)
+        return cli_error(CLI_TIMEOUT, "--timeout was over: %s", aether_errmsg());
     return cli_error(cli_is_absent(rc) ? CLI_NO_DAEMON : CLI_FAILURE, "%s", aether_errmsg());
 }

@@ -26,6 +26,7 @@ bool cli_is_absent(int rc);
 struct cli_connection {
     const char *name;               /* of the client; NULL: "aether-cli COMMAND" */
     double wait;                    /* seconds for a daemon that isn't there yet */
+    uint64_t patient_until_ns;      /* of cli_now_ns(): until then a daemon that doesn't answer is waited for; 0: not */
     aether_stall_handler *on_stall; /* NULL: none */
     void *stall_context;
 };

@@ -2,6 +2,7 @@
 /* output.c - stdout, and the choice of the form in which records are shown. */
 #include "output.h"
 #include "error.h"
+#include "signals.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES 65536
+#define GRACE_NS 1000000000u /* for a reader that takes nothing when the command must end */
 
 static struct ae_out out;
 static FILE *terminal;
@@ -29,22 +31,42 @@ static void occupy_standard_descriptors(void) {
     }
 }
 
-int out_write_all(int fd, const void *data, size_t len) {
-    const char *next = data;
+static bool is_stuck(uint64_t since_ns) {
+    return cli_must_end() && cli_now_ns() - since_ns >= GRACE_NS;
+}
+
+/* Ticks interrupt a write, or a wait, that blocks: a signal alone, which may come before the call, wouldn't end it. */
+static int write_all(int fd, const char *next, size_t len) {
+    uint64_t since_ns = cli_now_ns(); /* of the last progress, or of the first tick of the command's end */
+    bool ending = cli_must_end();
 
     while (len > 0) {
         const ssize_t n = write(fd, next, len);
         if (n > 0) {
             next += n;
             len -= (size_t)n;
+            since_ns = cli_now_ns();
         } else if (n < 0 && errno == EAGAIN) {
             struct pollfd item = {.fd = fd, .events = POLLOUT};
             (void)poll(&item, 1, -1);
         } else if (n == 0 || errno != EINTR) {
             return n == 0 ? -EIO : -errno;
         }
+        if (!ending && cli_must_end()) {
+            ending = true;
+            since_ns = cli_now_ns();
+        } else if (len > 0 && is_stuck(since_ns)) {
+            return -EINTR;
+        }
     }
     return 0;
+}
+
+int out_write_all(int fd, const void *data, size_t len) {
+    cli_begin_ticks();
+    const int rc = write_all(fd, data, len);
+    cli_end_ticks();
+    return rc;
 }
 
 /* The buffer's content, when it is full or flushed. After an error nothing more is written, so output has no hole. */
@@ -98,10 +120,18 @@ unsigned out_columns(void) {
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+bool out_given_up(void) {
+    return out.error == EINTR;
+}
+
 int out_status(void) {
     /* A socket whose other end was closed with something unread in it says ECONNRESET. */
     if (ae_out_flush(&out) || out.error == EPIPE || out.error == ECONNRESET)
         return CLI_OK;
+    if (out_given_up() && cli_signal != 0)
+        return cli_signal_status();
+    if (out_given_up())
+        return cli_error(CLI_FAILURE, "can't write the output: nobody reads it, and the command's time is over");
     return cli_error(CLI_FAILURE, "can't write the output: %s%s",
                      out.error == EBADF ? "stdout isn't open for writing" : strerror(out.error),
                      out.error == ENOSPC ? ": free some room there" : "");

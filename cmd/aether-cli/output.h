@@ -2,7 +2,8 @@
 /*
  * output.h - the output of aether-cli: stdout, with a large buffer, and the view that shows a command's records.
  *
- * stdout may be anything: a file, pipe, socket, terminal; blocking or not; closed. Writes block while it takes nothing.
+ * stdout may be anything: a file, pipe, socket, terminal; blocking or not; closed. Writes block while it takes nothing,
+ * unless the command must end.
  *
  * After a failed write out_failed() returns true. A loop then ends, and main() reports the error by out_status().
  */
@@ -23,7 +24,13 @@ bool out_utf8(void);        /* does the locale of the environment show UTF-8? */
 unsigned out_columns(void); /* of the terminal at stdout; else 80 */
 int out_status(void); /* flushes. CLI_OK, also if a pipe's other end is closed; else reports the error: CLI_FAILURE */
 
-/* Writes all of it, however little the descriptor takes at a time. 0, or a negative errno. */
+/* True if what is written last was given up, because nobody reads stdout and the command must end: out_write_all(). */
+bool out_given_up(void);
+
+/*
+ * Writes all of it, however little the descriptor takes at a time. 0, or a negative errno: -EINTR, cli_must_end() is true
+ * and the descriptor took nothing for a second.
+ */
 int out_write_all(int fd, const void *data, size_t len);
 
 /* ---- the form of the output -------------------------------------------------------------------------------------- */

@@ -95,16 +95,13 @@ static int too_large(const char *topic, uint64_t largest) {
  */
 static int open_publisher(struct pub *pub, aether_client *client, const aether_topic_config *config, uint64_t largest) {
     struct sender *s = &pub->sender;
-    const uint64_t limit = cli_nanoseconds(pub->timeout >= 0 ? pub->timeout : 1e10);
-    const uint64_t now = cli_now_ns();
-    const uint64_t deadline = limit < UINT64_MAX - now ? now + limit : UINT64_MAX;
     aether_topic_config wanted = *config;
     int rc;
 
     if (wanted.max_message == 0 && largest > AETHER_MAX_MESSAGE_DEFAULT && largest <= AETHER_MAX_MESSAGE_LIMIT)
         wanted.max_message = largest;
     do {
-        const int status = pub->await ? topic_await(client, s->topic, deadline) : CLI_OK;
+        const int status = pub->await ? topic_await(client, s->topic, pub->connection.patient_until_ns) : CLI_OK;
         if (status != CLI_OK)
             return status;
         rc = aether_publisher_open(client, s->topic, &wanted, &s->publisher);
@@ -120,6 +117,10 @@ static int run(struct pub *pub, const aether_topic_config *config) {
     aether_client *client;
     int status = pub_files_check(&pub->files, &largest);
 
+    if (pub->await) {
+        const uint64_t limit = cli_nanoseconds(pub->timeout >= 0 ? pub->timeout : 1e10), now = cli_now_ns();
+        pub->connection.patient_until_ns = limit < UINT64_MAX - now ? now + limit : UINT64_MAX;
+    }
     if (status == CLI_OK)
         status = cli_connect("pub", &pub->connection, &client);
     if (status != CLI_OK)

@@ -2,6 +2,7 @@
 /* signals.c - catches SIGINT and SIGTERM; waits with ppoll(). */
 #include "signals.h"
 #include <poll.h>
+#include <sys/time.h>
 #include <time.h>
 
 volatile sig_atomic_t cli_signal;
@@ -33,6 +34,37 @@ void cli_catch_signals(void) {
     if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
         sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+}
+
+static uint64_t end_ns = UINT64_MAX;
+
+void cli_set_deadline(uint64_t deadline_ns) {
+    end_ns = deadline_ns;
+}
+
+bool cli_must_end(void) {
+    return cli_signal != 0 || cli_now_ns() >= end_ns;
+}
+
+static void on_tick(int number) {
+    (void)number;
+}
+
+static void set_ticks(suseconds_t usec) {
+    const struct itimerval timer = {.it_interval = {.tv_usec = usec}, .it_value = {.tv_usec = usec}};
+
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void cli_begin_ticks(void) {
+    const struct sigaction action = {.sa_handler = on_tick}; /* without SA_RESTART */
+
+    sigaction(SIGALRM, &action, NULL);
+    set_ticks(100000);
+}
+
+void cli_end_ticks(void) {
+    set_ticks(0);
 }
 
 int cli_signal_status(void) {

@@ -23,6 +23,17 @@ void cli_init_signals(void);
 void cli_catch_signals(void);
 int cli_signal_status(void); /* 128 + cli_signal */
 
+/*
+ * A write to stdout may block for good, because nobody reads. From when a signal was caught, or the instant has passed
+ * (of cli_now_ns(); UINT64_MAX, as at first: none), such a write gets a second without progress: then it is given up.
+ */
+void cli_set_deadline(uint64_t deadline_ns);
+bool cli_must_end(void); /* a signal was caught, or the deadline has passed */
+
+/* From begin to end SIGALRM interrupts this thread's system calls ten times a second. The time since is the caller's. */
+void cli_begin_ticks(void);
+void cli_end_ticks(void);
+
 uint64_t cli_now_ns(void);      /* CLOCK_MONOTONIC */
 uint64_t cli_realtime_ns(void); /* CLOCK_REALTIME: only to be shown */
 

@@ -101,15 +101,14 @@ static int show_gap(const struct sub *sub, const struct sub_topic *topic, uint64
     return sub->format != NULL ? CLI_OK : out_check(&sub->view, ae_view_gap(&sub->view, &origin, first, count));
 }
 
-/* The subscriber was evicted and continues as best effort. Nothing is lost yet. */
-static int show_eviction(const struct sub *sub, const struct sub_topic *topic) {
+/* The subscriber was evicted and continues as best effort. Nothing is lost yet. why: the library's text. */
+static int show_eviction(const struct sub *sub, const struct sub_topic *topic, const char *why) {
     const struct ae_view_origin origin = origin_of(sub, topic);
     const uint64_t seq = aether_subscriber_next(topic->subscriber);
-    const int rc = sub->format != NULL ? AE_VIEW_SKIPPED : ae_view_evicted(&sub->view, &origin, seq);
+    const int rc = sub->format != NULL ? AE_VIEW_SKIPPED : ae_view_evicted(&sub->view, &origin, seq, why);
 
     if (rc == AE_VIEW_SKIPPED)
-        cli_error(CLI_OK, "evicted from topic '%s' as too slow: best effort from sequence %" PRIu64 " on", topic->name,
-                  seq);
+        cli_error(CLI_OK, "topic '%s': %s", topic->name, why);
     return out_check(&sub->view, rc);
 }
 
@@ -121,7 +120,7 @@ static int receive_from(struct sub *sub, const struct sub_topic *topic) {
     int status = CLI_OK;
 
     if (n == -EOVERFLOW)
-        return show_eviction(sub, topic);
+        return show_eviction(sub, topic, aether_errmsg());
     if (n < 0)
         return cli_library_error(n);
     if (n > 0)
@@ -230,7 +229,7 @@ static void say_waiting(struct sub *sub) {
 /* Nothing is there to receive. Does that end the command? now: the present time. */
 static enum end end_of_wait(struct sub *sub, uint64_t now) {
     if (!out_flush()) /* received messages are written before this process waits */
-        return OUTPUT_CLOSED;
+        return out_given_up() ? TIME_OVER : OUTPUT_CLOSED;
     sub->ended = sub->exit_at_end ? subscription_ended(&sub->topics) : AETHER_STREAM_NONE;
     if (sub->ended != AETHER_STREAM_NONE)
         return STREAM_ENDED;
@@ -284,7 +283,7 @@ static int receive(struct sub *sub) {
         if (sub->end == GOING_ON && sub->count != 0 && sub->received >= sub->count)
             sub->end = ALL_RECEIVED;
         else if (sub->end == GOING_ON && out_failed())
-            sub->end = OUTPUT_CLOSED;
+            sub->end = out_given_up() ? TIME_OVER : OUTPUT_CLOSED;
         else if (sub->end == GOING_ON && sub->timeout >= 0 && cli_now_ns() >= after(sub->started_ns, sub->timeout))
             sub->end = TIME_OVER;
     }
@@ -295,6 +294,8 @@ static int receive(struct sub *sub) {
 static int status_of_end(const struct sub *sub) {
     const char *option = sub->end == TIME_OVER ? "--timeout" : "--idle-exit";
 
+    if (out_given_up() && cli_signal != 0)
+        return cli_signal_status();
     if (sub->end != TIME_OVER && sub->end != IDLE_OVER)
         return sub->left_out ? CLI_FAILURE : CLI_OK;
     if (sub->count != 0)
@@ -330,15 +331,22 @@ static void summary(const struct sub *sub, aether_policy policy) {
 }
 
 static int run(struct sub *sub) {
-    int status = cli_connect("sub", &sub->connection, &sub->topics.client);
+    int status;
 
+    sub->started_ns = sub->received_ns = cli_now_ns();
+    if (sub->await)
+        sub->connection.patient_until_ns = after(sub->started_ns, sub->timeout);
+    status = cli_connect("sub", &sub->connection, &sub->topics.client);
     if (status != CLI_OK)
         return status;
     if ((status = dump_open(&sub->dump)) != CLI_OK)
         goto out;
-    sub->started_ns = sub->received_ns = cli_now_ns();
+    sub->received_ns = cli_now_ns();
+    if (!sub->await)
+        sub->started_ns = sub->received_ns;
     if ((status = subscription_open(&sub->topics)) == CLI_OK && (status = join_first(sub)) == CLI_OK) {
         cli_catch_signals();
+        cli_set_deadline(after(sub->started_ns, sub->timeout));
         status = receive(sub);
         if (status == CLI_OK)
             status = status_of_end(sub);
@@ -492,8 +500,23 @@ static int check_forms(const struct request *r) {
     return r->sub.format != NULL ? format_check(r->sub.format) : CLI_OK;
 }
 
+/* A topic that is named twice is read once. */
+static void drop_repeated(struct args_list *words) {
+    size_t count = 0;
+
+    for (size_t i = 0; i < words->count; i++) {
+        size_t j = 0;
+        while (j < count && strcmp(words->items[j], words->items[i]) != 0)
+            j++;
+        if (j == count)
+            words->items[count++] = words->items[i];
+    }
+    words->count = count;
+}
+
 /* CLI_OK, or reports the error. */
 static int check_words(struct sub *sub) {
+    drop_repeated(&sub->words);
     for (size_t i = 0; i < sub->words.count; i++) {
         const char *word = sub->words.items[i];
         if (!ae_watch_is_pattern(word))

@@ -76,7 +76,7 @@ int topic_await(aether_client *client, const char *topic, uint64_t deadline_ns);
 
 /*
  * Does rc, from an open with --await, say that the topic was removed after topic_await(), or that aetherd has ended
- * (-ECONNRESET: before it answered)? Then the topic is waited for again.
+ * (-ECONNRESET: before it answered) or doesn't answer? Then the topic is waited for again.
  */
 bool topic_may_return(int rc);
 

@@ -215,13 +215,14 @@ int aether_still_valid(const aether_subscriber *subscriber, const aether_message
  * Returns 0: *held is filled in, and is the caller's. After an error *held holds nothing.
  * Errors: -ENOBUFS AETHER_HOLDS_MAX messages are held; -ENOTSUP publishers don't wait for the subscriber (best effort,
  *         latest, evicted), or the message is a copy (retained messages; without AETHER_VIEWS_IN_PLACE all messages of
- *         a topic that evicts); -EINVAL message is a gap, or its view isn't valid any more.
+ *         a topic that evicts); -EINVAL message is a gap, a struct that no receive has filled in (zeroed), or its view
+ *         isn't valid any more.
  */
 int aether_hold(aether_subscriber *subscriber, const aether_message *message, aether_held *held);
 
 /*
  * Releases a message that this subscriber holds: its bytes may be overwritten from now on. *held then holds nothing. If
- * it held nothing before, nothing happens. Wait-free.
+ * it held nothing before, or is zeroed, nothing happens. Wait-free.
  */
 void aether_release(aether_subscriber *subscriber, aether_held *held);
 

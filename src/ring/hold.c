@@ -53,6 +53,8 @@ static int check(const struct ae_subscriber *s, const aether_message *message) {
 
     if (message->lost != 0)
         return ae_fail(-EINVAL, "a gap has no bytes to hold");
+    if (message->data == NULL) /* a zeroed struct; a message without bytes has data, too */
+        return ae_fail(-EINVAL, "the message was never received, its data is NULL: hold what a receive has returned");
     if (s->cursors == NULL || s->evicted)
         return ae_fail(-ENOTSUP, s->evicted ? "the subscriber was evicted, so publishers don't wait for it: copy the "
                                               "message, or open another subscriber"

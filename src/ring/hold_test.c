@@ -417,6 +417,10 @@ static void not_when_it_is_too_late(void **state) {
     expect_refused(&f, &message, -EINVAL);
     message = (aether_message){.seq = 3, .data = "", .len = 1};
     expect_refused(&f, &message, -ENOTSUP);
+    message = (aether_message){0};
+    expect_refused(&f, &message, -EINVAL);
+    assert_non_null(strstr(aether_errmsg(), "never received"));
+    aether_release(f.subscriber.handle, &(aether_held){0});
     close_all(&f);
 }
 

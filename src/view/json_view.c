@@ -118,11 +118,13 @@ static int show_gap(const struct ae_view *view, const struct ae_view_origin *ori
     return ae_json_line(o, view->out);
 }
 
-static int show_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq) {
+static int show_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq,
+                        const char *why) {
     struct ae_json o = origin_object(origin);
 
     ae_json_bool(&o, "evicted", true);
     ae_json_u64(&o, "seq", seq);
+    ae_json_text(&o, "why", why);
     return ae_json_line(o, view->out);
 }
 

@@ -116,7 +116,7 @@ struct ae_view_form {
 
     int (*message)(const struct ae_view *view, const struct ae_view_message *message);
     int (*gap)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t first, uint64_t count);
-    int (*evicted)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq);
+    int (*evicted)(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq, const char *why);
 
     int (*run)(const struct ae_view *view, const struct ae_view_run *run);
     int (*throughput)(const struct ae_view *view, const struct ae_view_throughput *result);
@@ -195,9 +195,10 @@ static inline int ae_view_gap(const struct ae_view *view, const struct ae_view_o
     return view->form->gap != NULL ? view->form->gap(view, origin, first, count) : AE_VIEW_SKIPPED;
 }
 
-/* The subscriber was evicted, and is best effort from sequence seq on. */
-static inline int ae_view_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq) {
-    return view->form->evicted != NULL ? view->form->evicted(view, origin, seq) : AE_VIEW_SKIPPED;
+/* The subscriber was evicted, and is best effort from sequence seq on. why: a sentence. */
+static inline int ae_view_evicted(const struct ae_view *view, const struct ae_view_origin *origin, uint64_t seq,
+                                  const char *why) {
+    return view->form->evicted != NULL ? view->form->evicted(view, origin, seq, why) : AE_VIEW_SKIPPED;
 }
 
 /* One run of a measurement, shown as progress. */

@@ -580,7 +580,8 @@ static void origins(void **state) {
     expect(ae_view_message(&json_view, &message), 0,
            "{\"time_ns\":1795824123000456789,\"topic_b64\":\"YRv/\",\"seq\":3,\"len\":3,\"payload\":\"abc\"}\n");
     expect(ae_view_gap(&json_view, &only_topic, 7, 2), 0, "{\"topic\":\"a\",\"gap_first\":7,\"gap_count\":2}\n");
-    expect(ae_view_evicted(&json_view, &only_topic, 7), 0, "{\"topic\":\"a\",\"evicted\":true,\"seq\":7}\n");
+    expect(ae_view_evicted(&json_view, &only_topic, 7, "slow"), 0,
+           "{\"topic\":\"a\",\"evicted\":true,\"seq\":7,\"why\":\"slow\"}\n");
     assert_string_equal(ae_date_rfc3339(date, 0), "1970-01-01T00:00:00.000000Z");
     assert_string_equal(ae_date_rfc3339(date, UINT64_C(1795824123000456789)), "2026-11-28T00:02:03.000456Z");
 }
@@ -593,9 +594,9 @@ static void gaps(void **state) {
     expect(ae_view_gap(&text_view, &nowhere, 7, 20), 0, "           7    gap  20 messages lost\n");
     expect(ae_view_gap(&json_view, &nowhere, 7, 20), 0, "{\"gap_first\":7,\"gap_count\":20}\n");
     expect(ae_view_gap(&raw_view, &nowhere, 7, 20), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&text_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
-    expect(ae_view_evicted(&json_view, &nowhere, 7), 0, "{\"evicted\":true,\"seq\":7}\n");
-    expect(ae_view_evicted(&raw_view, &nowhere, 7), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&text_view, &nowhere, 7, "slow"), AE_VIEW_SKIPPED, "");
+    expect(ae_view_evicted(&json_view, &nowhere, 7, "slow"), 0, "{\"evicted\":true,\"seq\":7,\"why\":\"slow\"}\n");
+    expect(ae_view_evicted(&raw_view, &nowhere, 7, "slow"), AE_VIEW_SKIPPED, "");
 }
 
 /* ---- measurements ------------------------------------------------------------------------------------------------ */
