@@ -12,7 +12,7 @@ export PREFIX DESTDIR
 help: ## show this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: deps-build build/build.ninja ## build libaether, aetherd and aether-cli into build/ (release)
+build: deps-build build/build.ninja ## build the library and the programs into build/ (release)
 	@meson compile -C build
 
 demo: deps-demo build ## build, then run the demo

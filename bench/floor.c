@@ -5,8 +5,8 @@
  * For each line of its input it measures and prints one line of JSON, best and median round trip in nanoseconds:
  *
  *   bare    both sides spin with nothing between two looks: what rows are compared by
- *   paused  both sides execute a pause instruction between two looks. Two cores that poll a line without a pause take it
- *           away from each other, so that a reader that pauses can be faster than bare: this is the lower of the two
+ *   paused  both sides execute a pause instruction between two looks. Two cores that poll a line without a pause take
+ *           it away from each other, so that a reader that pauses can be faster than bare: this is the lower of the two
  *
  * Two processes, as in what it is compared with; both sleep between measurements.
  */

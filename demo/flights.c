@@ -74,7 +74,9 @@ struct peer {
 struct shared {
     /* written by the parent */
     _Alignas(128) atomic_uint_least64_t phase;
-    /* written by the publisher. Messages in [paced_from, paced_end) have a steady rate, and their latency is measured */
+    /*
+     * written by the publisher. Messages in [paced_from, paced_end) have a steady rate, and their latency is measured
+     */
     _Alignas(128) atomic_uint_least64_t paced_from;
     atomic_uint_least64_t paced_end;
     /* written by the publisher: one more than the last sequence */

@@ -7,8 +7,8 @@
 # one is stopped for two seconds, one is best effort. aetherd is killed meanwhile. aether-cli and aether-metrics must
 # name both culprits, the histograms must agree with what the subscribers have measured, and all accounts must add up.
 #
-# --short leaves out the live figures and says less. BUILD is the Meson build directory; default: build. Ends by itself, needs neither
-# terminal nor stdin. The last line is the verdict; the exit status is 0 if all is as it should be, 1 if not.
+# --short leaves out the live figures, says less, and gives each 20 s to name a culprit. BUILD is the Meson build
+# directory; default: build. Ends by itself, needs neither terminal nor stdin. The last line is the verdict; the exit status is 0 if all is as it should be, 1 if not.
 set -u
 export LC_ALL=C
 
@@ -140,7 +140,9 @@ measure_machine() {
     "$cli" lag >/dev/null
     own_ms=$((($(now_ms) - start) / 3))
     limit_ms=1000
-    if [ $own_ms -gt 20 ] || [ "$load" -ge "$(nproc)" ]; then
+    if [ -n "$short" ]; then
+        limit_ms=20000 # a part of another demo or of a test, beside which something else may begin at any time
+    elif [ $own_ms -gt 20 ] || [ "$load" -ge "$(nproc)" ]; then
         limit_ms=20000
         echo "This machine is busy (aether-cli lag takes $own_ms ms, the load was $load before): each has $((limit_ms / 1000)) s to name a culprit, not 1 s"
     fi

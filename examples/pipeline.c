@@ -5,8 +5,8 @@
  *     pipeline [COUNT]    publishes frames of 64 KiB (default 1000) and adds up their bytes
  *
  * The receiving thread holds each frame, hands it to the workers, and releases it when one of them is done with it, in
- * whatever order that is. Only the receiving thread uses the subscriber; the workers only read bytes. Publishers wait for
- * a frame that is held, so the ring and the lane have room for several times as many frames as are in work.
+ * whatever order that is. Only the receiving thread uses the subscriber; the workers only read bytes. Publishers wait
+ * for a frame that is held, so the ring and the lane have room for several times as many frames as are in work.
  */
 #include <aether/aether.h>
 #include <inttypes.h>

@@ -54,7 +54,7 @@ again:
     if
     :: s < limit
     :: s >= limit ->
-        /* aether_detail_refresh(): the scan. */
+        /* ae_publisher_scan(): the scan. */
 #ifdef CURFIRST
         atomic { c = cursor; cg = cursor_gen };
         atomic { g = word_gen; e = word_ev };

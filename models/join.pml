@@ -66,7 +66,7 @@ active proctype Publisher() {
     :: next < M ->
         if
         :: next == limit ->
-            /* aether_detail_refresh() */
+            /* ae_publisher_scan() */
 #ifndef NOCLAIM
             DRAIN_PUBLISHER;
             atomic { buf_claim = next; buf_full = true };
@@ -93,8 +93,8 @@ active proctype Publisher() {
             };
             next++;
             if
-            :: DRAIN_PUBLISHER; atomic { buf_claim = next; buf_full = true } /* ae_store_claim() */
-            :: true                                                         /* or not yet */
+            :: DRAIN_PUBLISHER; atomic { buf_claim = next; buf_full = true } /* the claim word */
+            :: true                                                          /* or not yet */
             fi;
             if
             :: DRAIN_PUBLISHER

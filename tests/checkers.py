@@ -27,11 +27,29 @@ def replace(old, new):
 
 # What is wrong, the checker, the file that is changed or made, how, and words of what the checker says.
 CASES = [
-    ("an include upwards", "check-includes.py", "src/shm/token.c", append('#include "ring/claim.h"\n'), "src/shm may use"),
-    ("a public header of a higher layer", "check-includes.py", "src/shm/token.c", append("#include <aether/publish.h>\n"),
+    ("an include upwards", "check-includes.py", "src/shm/token.c", append('#include "ring/claim.h"\n'),
+     "ring/claim.h: src/shm may use"),
+    ("a public header of a higher layer", "check-includes.py", "src/shm/token.c",
+     append("#include <aether/publish.h>\n"),
      "not a public header that src/shm may use"),
     ("a private layer in a benchmark", "check-includes.py", "bench/floor.c", append('#include "ring/claim.h"\n'),
      "bench may use only its own headers"),
+    ("a private layer by a relative path", "check-includes.py", "tests/data_end.c",
+     append('#include "../src/ring/claim.h"\n'), '../src/ring/claim.h: write headers of src/ as "LAYER/NAME.h"'),
+    ("a private layer in <>", "check-includes.py", "src/shm/names.c", append("#include <ring/claim.h>\n"),
+     ': ring/claim.h: write headers of src/ as "LAYER/NAME.h"'),
+    ("an include behind a comment", "check-includes.py", "src/shm/memory.c", append('#include/**/"ring/flow.h"\n'),
+     "ring/flow.h: src/shm may use"),
+    ("an include by a macro", "check-includes.py", "src/shm/token.c", append("#include CLAIM_H\n"),
+     "so that it can be checked"),
+    ("an include in a file of another suffix", "check-includes.py", "src/shm/token.inc",
+     append('#include "ring/lane.h"\n'), "ring/lane.h: src/shm may use"),
+    ("another module's function in a source file", "check-includes.py", "src/ring/nap.c",
+     append("void ae_lane_find(void);\n"), "src/ring/nap.c: ae_lane_find() is defined in another module"),
+    ("a fuzzer of another layer", "check-includes.py", "fuzz/message_fuzz.c", append('#include "ring/claim.h"\n'),
+     "fuzz may use only its own headers"),
+    ("a model of another layer", "check-includes.py", "models/loom/glue.c", append('#include "broker/broker.h"\n'),
+     "models/loom may use only its own headers"),
     ("a private layer in an example", "check-includes.py", "examples/poll.c", append('#include "ring/claim.h"\n'),
      "examples may use only its own headers"),
     ("a private public header in a process test", "check-includes.py", "tests/data_end.c",
@@ -48,6 +66,8 @@ CASES = [
      "E1: no comment in ae_topic_admit_subscriber()"),
     ("a row whose function is gone", "check-labels.py", "docs/memory-model.md",
      replace("| `ae_show_cursor`;", "| `ae_keep_cursor`;"), "no function ae_keep_cursor()"),
+    ("a function that a model names and that is gone", "check-labels.py", "models/join.pml",
+     replace("ae_publisher_scan()", "ae_publisher_skim()"), "there is no function ae_publisher_skim()"),
     ("a duration by the time of day", "check-clocks.py", "src/watch/rates.c",
      append("static uint64_t f(void) {\n    return ae_realtime_ns();\n}\n"), "f() reads the time of day"),
     ("a date that is gone", "check-clocks.py", "src/service/log.c", replace("CLOCK_REALTIME", "CLOCK_MONOTONIC"),
@@ -75,6 +95,7 @@ def run(checker, root):
 
 
 def main():
+    """All cases of a checker are tried in one copy of the tree, so each must be reported beside the others."""
     failed = 0
     print(f"1..{len(CASES)}")
     with tempfile.TemporaryDirectory(prefix="aether-checkers-") as directory:
@@ -83,21 +104,27 @@ def main():
             copy = shutil.copytree if (SOURCE / part).is_dir() else shutil.copyfile
             (root / part).parent.mkdir(parents=True, exist_ok=True)
             copy(SOURCE / part, root / part)
-        for number, (what, checker, file, change, words) in enumerate(CASES, 1):
-            path = root / file
-            before = path.read_text() if path.exists() else None
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(change(before or ""))
+        for checker in dict.fromkeys(case[1] for case in CASES):
+            cases = [case for case in CASES if case[1] == checker]
+            before = {}
+            for _, _, file, change, _ in cases:
+                path = root / file
+                before.setdefault(path, path.read_text() if path.exists() else None)
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(change(path.read_text() if path.exists() else ""))
             status, output = run(checker, root)
-            good = status != 0 and words in output
-            failed += not good
-            print(f"{'ok' if good else 'not ok'} {number} - {checker} finds {what}", flush=True)
-            if not good:
-                print("".join(f"# {line}\n" for line in output.splitlines()), end="", flush=True)
-            if before is None:
-                path.unlink()
-            else:
-                path.write_text(before)
+            for case in cases:
+                what, _, _, _, words = case
+                good = status != 0 and words in output
+                failed += not good
+                print(f"{'ok' if good else 'not ok'} {CASES.index(case) + 1} - {checker} finds {what}", flush=True)
+                if not good:
+                    print("".join(f"# {line}\n" for line in output.splitlines()), end="", flush=True)
+            for path, text in before.items():
+                if text is None:
+                    path.unlink()
+                else:
+                    path.write_text(text)
     return 1 if failed else 0
 
 

@@ -63,6 +63,24 @@ same() {
 }
 ok "the figures are the same" same
 
+# ---- a publisher there says whom it waits for; if aetherd is stopped, it says so without names
+"$AETHER_CLI" topic create held --capacity 8
+"$AETHER_CLI" sub held --policy reliable >"$tmp/held" 2>&1 &
+held=$!
+started+=("$held")
+until_peers held reliable 1
+kill -STOP "$held"
+yes | "${unshare[@]}" sh -ec "$private; exec \"\$@\"" sh "$AETHER_CLI" pub held 2>"$tmp/stall" &
+held_pub=$!
+started+=("$held_pub")
+ok "pub: whom it waits for" until_true grep -q "^aether-cli: topic 'held' full for .* s: waits for 'aether-cli sub' (pid $held, stopped), 8 messages behind" "$tmp/stall"
+kill -STOP "$daemon"
+ok "pub, stopped: without names" until_true grep -q "^aether-cli: topic 'held' full for .* s: waits for a subscriber, 8 messages behind" "$tmp/stall"
+kill -CONT "$daemon"
+kill "$held_pub" "$held"
+kill -CONT "$held"
+wait "$held_pub" "$held"
+
 # ---- other pids: the pid of another process there isn't taken for the subscriber
 other_pids() {
     run "${unshare[@]}" --pid --fork --mount-proc sh -ec "$private; exec \"\$@\"" sh "$AETHER_CLI" clients --json
@@ -112,7 +130,7 @@ fi
 # ---- a stopped daemon
 kill -STOP "$daemon"
 ok "stopped: names do" shows true '^market/eur  *100 ' topic ls
-ok "stopped: nothing else does" fails_inside "$private" 1 "no answer within a second; is it stopped?" topic ls
+ok "stopped: nothing else does" fails_inside "$private" 1 "no answer within 1 second; is it stopped?" topic ls
 kill -CONT "$daemon"
 
 finish

@@ -59,6 +59,14 @@ kill -STOP "$daemon"
 kill -CONT "$daemon"
 ok "it goes on" answers
 
+# -ENOENT of the registry isn't -ENOENT of the socket: aetherd runs.
+registry=$(grep -l -- "$AETHER_SOCKET" /dev/shm/aether-*.registry)
+mv "$registry" "$registry.away"
+ok "a daemon whose registry was removed" refuses 1 "was removed from /dev/shm: restart aetherd" ping
+ok "topic ls of a daemon whose registry was removed" refuses 1 "was removed from /dev/shm: restart aetherd" topic ls
+mv "$registry.away" "$registry"
+ok "the registry is back" answers
+
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
 ok "after a kill the socket file is still there" [ -S "$AETHER_SOCKET" ]

@@ -132,6 +132,20 @@ wait "$only"
 ok "exclusive: the next one" until_true succeeds pub only x
 ok "exclusive: rm" until_true succeeds topic rm only
 
+# What a subscriber asks for stays with the shape that comes of it, and isn't a default.
+"$AETHER_CLI" sub asked --count 1 --max-message 1M --publishers exclusive --name grabber >/dev/null &
+started+=($!)
+grabber=$!
+waits() { "$AETHER_CLI" topic ls --waiting | grep -q "^waiting for a publisher: asked (grabber, pid $grabber)"; }
+ok "asked for: the subscriber waits" until_true waits
+"$AETHER_CLI" pub asked hi --name feed
+wait "$grabber"
+ok "asked for: a larger size" refuses 1 "at most 1 MiB, as subscriber 'grabber' (pid $grabber) asked for when publisher 'feed' (pid " pub asked --max-message 8M hi
+ok "asked for: info" shows "^asked for +max message 1 MiB, exclusive publishers, by subscriber 'grabber' \\(pid $grabber\\)\$" info asked
+ok "asked for: --json" informs asked "rows[0]['stated'] == {} and rows[0]['asked'] == {'max_message': 1 << 20, 'publishers': 'exclusive'}
+    and rows[0]['asked_by'] == {'client': 'grabber', 'pid': $grabber}"
+ok "asked for: rm" until_true succeeds topic rm asked
+
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
 printf 'four\n' >&9

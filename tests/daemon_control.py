@@ -5,6 +5,8 @@ import errno
 import fcntl
 import os
 import random
+import re
+import signal
 import socket
 import struct
 import sys
@@ -306,6 +308,108 @@ def case_requests_end():
         client.end()
         reply = other.open(PUBLISHER, "y", publishers=1, slow=2, latency=1, start_seq=7)
         assert reply.type == lib.OPENED, "the dead subscriber's requests don't count"
+        reply.close()
+
+
+def case_asked():
+    """what the shape has from a subscriber isn't a default, also when the subscriber has gone"""
+    with Daemon() as daemon, Client(daemon.path, "feed") as feed, Client(daemon.path, "next") as other:
+        with Client(daemon.path, "grabber") as grabber, Client(daemon.path, "view") as view:
+            for reply in (grabber.open(RELIABLE, "one", max_message=1 << 20, publishers=2), view.open(RELIABLE, "one", latency=0),
+                          grabber.open(RELIABLE, "two", max_message=1 << 20), view.open(RELIABLE, "two", capacity=64),
+                          view.open(RELIABLE, "gone", capacity=2048)):
+                reply.close()
+            view.give_back(reply.grant_id)
+            publishers = [feed.open(PUBLISHER, name, capacity=32) for name in ("one", "two", "gone")]
+            assert [reply.capacity for reply in publishers] == [32, 64, 32], "a larger size counts"
+            grabber.end()
+            view.end()
+        daemon.kill()
+        daemon.start()
+        other.connect()
+        one, two = ("as subscriber 'grabber' (pid", "asked for when publisher 'feed' (pid"), ("as a subscriber asked for when publisher 'feed' (pid",)
+        refused(other.create("one", max_message=8 << 20), errno.EEXIST, "at most 1 MiB", *one)
+        refused(other.create("one", publishers=1), errno.EEXIST, "exclusive publishers", *one)
+        refused(other.open(PUBLISHER, "one"), errno.EBUSY, "is exclusive, as subscriber 'grabber' (pid", "came, and has a publisher: 'feed' (pid")
+        refused(other.create("one", capacity=64), errno.EEXIST, "has 32 slots, as publisher 'feed'")
+        refused(other.create("two", max_message=8 << 20), errno.EEXIST, "at most 1 MiB", *two)
+        refused(other.create("two", capacity=128), errno.EEXIST, "has 64 slots", *two)
+        refused(other.create("gone", max_message=8 << 20), errno.EEXIST, "1016 bytes, the default since publisher 'feed'")
+        for reply in publishers:
+            reply.close()
+
+
+def case_publisher_counts_with_requests():
+    """what a publisher states is judged together with what the waiting subscribers ask for, and as it stands by itself if it creates"""
+    with Daemon() as daemon, Client(daemon.path, "feed") as feed, Client(daemon.path, "view") as view:
+        evict = {"slow": 2, "capacity": 64}
+        waiting = [view.open(RELIABLE, "lanes", max_message=1 << 20), view.open(RELIABLE, "evicts", **evict),
+                   view.open(RELIABLE, "deep", capacity=1 << 13)]
+        refused(feed.create("lanes", lane_bytes=4 << 20), errno.EINVAL, "there are no lanes")
+        refused(feed.create("evicts", evict_lag=40), errno.EINVAL, "evict_lag of 40")
+        replies = []
+        for _ in range(2):  # the first one makes the topic, and the second one states what it has
+            replies += [feed.open(PUBLISHER, "lanes", lane_bytes=4 << 20), feed.open(PUBLISHER, "evicts", evict_lag=40),
+                        feed.open(PUBLISHER, "deep", slow=2, evict_lag=1 << 12)]
+        for i in (0, 3):
+            assert (replies[i].max_message, replies[i].lane_bytes) == (1 << 20, 4 << 20)
+            assert (replies[i + 1].capacity, replies[i + 1].evict_lag) == (64, 40)
+            assert (replies[i + 2].capacity, replies[i + 2].evict_lag) == (1 << 13, 1 << 12)
+        refused(feed.open(PUBLISHER, "evicts", evict_lag=41), errno.EEXIST, "evicts at a lag of 40, as publisher 'feed' (pid")
+        for reply in replies:
+            feed.give_back(reply.grant_id)
+        for reply in waiting:
+            view.give_back(reply.grant_id)
+        # Nobody uses the topics, but without the subscribers' sizes there are no such topics.
+        refused(feed.create("lanes", max_message=4 << 20), errno.EEXIST, "at most 1 MiB, as subscriber 'view' (pid", "topic rm lanes")
+        refused(feed.create("deep", capacity=1 << 14), errno.EEXIST, "8192 slots, as subscriber 'view' (pid", "topic rm deep")
+        for reply in replies + waiting:
+            reply.close()
+
+
+def case_raised():
+    """a publisher that states more than the creator is named for that, and the creator for the rest, also when the topic begins anew"""
+    with Daemon() as daemon, Client(daemon.path, "one") as one, Client(daemon.path, "two") as two:
+        assert one.create("at", capacity=64, latency=2, max_message=5000).type == lib.DONE
+        two.open(PUBLISHER, "at", capacity=128, type_name="a").close()
+        assert two.create("at", capacity=64, max_message=8192).type == lib.DONE, "it has that"
+        refused(one.create("at", capacity=256), errno.EEXIST, "has 128 slots, as publisher 'two' (pid")
+        refused(one.create("at", latency=1), errno.EEXIST, "latency off, as creator 'one' (pid")
+        refused(one.create("at", max_message=10000), errno.EEXIST, "at most 8 KiB, as creator 'one' (pid")
+        daemon.kill()
+        daemon.start()
+        one.connect()
+        two.end()
+        await_true(lambda: one.create("at", publishers=2).type == lib.DONE, "two has ended, and the topic begins anew")
+        for _ in range(2):
+            refused(one.create("at", latency=1), errno.EEXIST, "creator 'one' (pid", "states latency off, creator 'one'")
+            refused(one.create("at", type_name="b"), errno.EEXIST, ": a later creator states type 'a'", "topic rm")
+            daemon.kill()
+            daemon.start()
+            one.connect()
+        reply = one.open(PUBLISHER, "at")
+        assert (reply.capacity, reply.max_message, reply.publishers) == (128, 8192, 1)
+        reply.close()
+        refused(one.create("at", type_name="b"), errno.EEXIST, "carries 'a'", "as client 'two' (pid")
+
+
+def case_creators():
+    """the first creator is named for what it stated, and for nothing else"""
+    with Daemon() as daemon, Client(daemon.path, "one") as one, Client(daemon.path, "two") as two:
+        assert one.create("at", publishers=2, type_name="a", type_version=1).type == lib.DONE
+        assert two.create("at", capacity=64, latency=2).type == lib.DONE
+        for _ in range(2):
+            refused(two.create("at", publishers=1), errno.EEXIST, "creator 'one' (pid", "states exclusive publishers", "topic rm")
+            refused(two.create("at", type_name="b"), errno.EEXIST, "creator 'one' (pid", "states type 'a'", "topic rm")
+            refused(one.create("at", latency=1), errno.EEXIST, ": a later creator states latency off", "topic rm")
+            daemon.kill()
+            daemon.start()
+            one.connect()
+            two.connect()
+        reply = one.open(PUBLISHER, "at")
+        assert (reply.capacity, reply.publishers) == (64, 1)
+        refused(two.create("at", publishers=1), errno.EEXIST, "exclusive publishers, as creator 'one' (pid")
+        refused(two.create("at", capacity=128), errno.EEXIST, "64 slots, as a later creator stated")
         reply.close()
 
 
@@ -630,6 +734,39 @@ def case_garbage():
         still_serves(daemon)
 
 
+def lines_and_count(daemon, line, more):
+    """How many lines the log has of a cause, and how many events they stand for."""
+    texts = daemon.log().splitlines()
+    counts = [int(found.group(1)) for found in (re.search(rf"and (\d+) more: {more}$", text) for text in texts) if found]
+    single = sum(1 for text in texts if re.search(line, text))
+    return single + len(counts), single + sum(counts)
+
+
+def case_log_of_refusals():
+    """however often programs are refused, the log has at most a line a second for each cause, the first at once, and counts all"""
+    garbage, crowded = (": connection closed$", "connection closed, not a message of the protocol"), \
+        ("connection refused: aetherd's limit", "connection refused, the limit of clients is reached")
+    with Daemon(config="[limits]\nclients = 1\n") as daemon:
+        begun = time.monotonic()
+        throw(daemon, b"\0" * 12, False)
+        await_true(lambda: lines_and_count(daemon, *garbage) == (1, 1), "the first is said at once")
+        for _ in range(299):
+            throw(daemon, b"\0" * 12, False)
+        await_true(lambda: lines_and_count(daemon, *garbage)[1] == 300, "all are counted")
+        lines = lines_and_count(daemon, *garbage)[0]
+        assert lines <= time.monotonic() - begun + 1, f"{lines} lines"
+        held = [connect(daemon.path) for _ in range(65)]
+        await_true(lambda: daemon.fds() >= 65, "they are accepted")
+        for _ in range(10):
+            throw(daemon, b"", False)
+        for sock in held:
+            sock.close()
+        await_true(lambda: lines_and_count(daemon, *crowded)[1] == 10, "another cause is said beside it")
+        throw(daemon, b"\0" * 12, False)
+        daemon.stop()
+        assert lines_and_count(daemon, *garbage)[1] == 301, "what isn't said yet is said at the end"
+
+
 def case_lengths():
     """every prefix of a valid packet is refused, and so is a longer packet; an empty packet ends the connection"""
     with Daemon() as daemon:
@@ -674,6 +811,24 @@ def case_silent():
             assert closed(sock)
         assert time.monotonic() - begin > 4.9
         still_serves(daemon)
+
+
+def case_gave_up():
+    """what a client asked for before it hung up isn't done: it would hold up what it asks on its next connection"""
+    with Daemon() as daemon, Client(daemon.path) as witness, Client(daemon.path) as client:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        for _ in range(3):
+            sock = connect(daemon.path)
+            sock.send(lib.hello("gave up"))
+            sock.close()
+        client.sock.send(lib.packet(lib.OPEN, struct.pack("<II", PUBLISHER, 0) + lib.topic_request("opened")))
+        client.sock.send(lib.packet(lib.CREATE, lib.topic_request("created"), 2))
+        client.sock.close()
+        os.kill(daemon.pid, signal.SIGCONT)
+        refused(witness.open(BEST_EFFORT, "opened", flags=lib.EXISTING), errno.ENOENT)
+        await_true(lambda: witness.remove("created").type == lib.DONE, "a creation needs no reply")
+        still_serves(daemon)
+        assert "(gave up, " not in daemon.log(), "no client was made"
 
 
 def case_never_reads():

@@ -49,7 +49,7 @@ static void run_publisher(unsigned messages, bool killed) {
 
 enum way { WAIT, WAITSET, NOTIFIER, WAYS };
 
-struct reader {
+struct subscriber {
     enum way way;
     aether_client *client;
     aether_subscriber *sub;
@@ -57,45 +57,45 @@ struct reader {
     aether_notifier *notifier;
 };
 
-static void reader_open(struct reader *reader, enum way way, const aether_subscribe_options *options) {
-    *reader = (struct reader){.way = way, .client = connect_as("reader")};
-    REQUIRE(aether_subscriber_open(reader->client, topic, options, &config, &reader->sub) == 0);
+static void subscriber_open(struct subscriber *subscriber, enum way way, const aether_subscribe_options *options) {
+    *subscriber = (struct subscriber){.way = way, .client = connect_as("subscriber")};
+    REQUIRE(aether_subscriber_open(subscriber->client, topic, options, &config, &subscriber->sub) == 0);
     if (way == WAITSET) {
-        REQUIRE(aether_waitset_open(&reader->set) == 0);
-        REQUIRE(aether_waitset_add(reader->set, reader->sub, NULL) == 0);
+        REQUIRE(aether_waitset_open(&subscriber->set) == 0);
+        REQUIRE(aether_waitset_add(subscriber->set, subscriber->sub, NULL) == 0);
     } else if (way == NOTIFIER) {
-        REQUIRE(aether_notifier_open(reader->sub, &reader->notifier) == 0);
+        REQUIRE(aether_notifier_open(subscriber->sub, &subscriber->notifier) == 0);
     }
 }
 
-static void reader_close(struct reader *reader) {
-    aether_waitset_close(reader->set);
-    aether_notifier_close(reader->notifier);
-    aether_disconnect(reader->client);
+static void subscriber_close(struct subscriber *subscriber) {
+    aether_waitset_close(subscriber->set);
+    aether_notifier_close(subscriber->notifier);
+    aether_disconnect(subscriber->client);
 }
 
 /* Is there something to receive, or an end that isn't reported yet, or will there be within this time? */
-static bool has_news(struct reader *reader, uint64_t ns) {
+static bool has_news(struct subscriber *subscriber, uint64_t ns) {
     struct pollfd event = {.events = POLLIN};
     aether_ready ready;
 
-    switch (reader->way) {
+    switch (subscriber->way) {
     case WAIT:
-        return aether_wait(reader->sub, ns) == 1;
+        return aether_wait(subscriber->sub, ns) == 1;
     case WAITSET:
-        return aether_waitset_next(reader->set, &ready, ns) == 1;
+        return aether_waitset_next(subscriber->set, &ready, ns) == 1;
     default:
-        aether_notifier_arm(reader->notifier);
-        event.fd = aether_notifier_fd(reader->notifier);
+        aether_notifier_arm(subscriber->notifier);
+        event.fd = aether_notifier_fd(subscriber->notifier);
         return poll(&event, 1, (int)(ns / 1000000)) == 1;
     }
 }
 
-static unsigned receive_all(struct reader *reader) {
+static unsigned receive_all(struct subscriber *subscriber) {
     aether_message message;
     unsigned n = 0;
 
-    while (aether_receive(reader->sub, &message) == 1)
+    while (aether_receive(subscriber->sub, &message) == 1)
         n++;
     return n;
 }
@@ -111,21 +111,21 @@ struct outcome {
 
 static struct outcome run_once(enum way way, const aether_subscribe_options *options, unsigned messages, bool killed) {
     struct outcome outcome = {0};
-    struct reader reader;
+    struct subscriber subscriber;
 
-    reader_open(&reader, way, options);
-    outcome.first = aether_subscriber_stream(reader.sub);
-    outcome.first_news = has_news(&reader, QUIET_NS);
-    outcome.retained = receive_all(&reader);
-    outcome.first_end = aether_subscriber_stream(reader.sub);
+    subscriber_open(&subscriber, way, options);
+    outcome.first = aether_subscriber_stream(subscriber.sub);
+    outcome.first_news = has_news(&subscriber, QUIET_NS);
+    outcome.retained = receive_all(&subscriber);
+    outcome.first_end = aether_subscriber_stream(subscriber.sub);
     run_publisher(messages, killed);
-    while (aether_subscriber_stream(reader.sub) < AETHER_STREAM_CLOSED) {
-        (void)has_news(&reader, AETHER_FOREVER / 4); /* the test's alarm ends a sleep that doesn't end */
-        outcome.news += receive_all(&reader);
+    while (aether_subscriber_stream(subscriber.sub) < AETHER_STREAM_CLOSED) {
+        (void)has_news(&subscriber, AETHER_FOREVER / 4); /* the test's alarm ends a sleep that doesn't end */
+        outcome.news += receive_all(&subscriber);
     }
-    outcome.end = aether_subscriber_stream(reader.sub);
-    AWAIT((outcome.news += receive_all(&reader), !has_news(&reader, 0))); /* the end is reported once */
-    reader_close(&reader);
+    outcome.end = aether_subscriber_stream(subscriber.sub);
+    AWAIT((outcome.news += receive_all(&subscriber), !has_news(&subscriber, 0))); /* the end is reported once */
+    subscriber_close(&subscriber);
     return outcome;
 }
 
@@ -182,7 +182,7 @@ static aether_topic_info topic_info(void) {
 
 /* Among several publishers: B dies, a subscriber joins, C gets B's record and may die, and A closes last. */
 static void only_later_deaths_count(bool another) {
-    aether_client *client = connect_as("reader");
+    aether_client *client = connect_as("subscriber");
 
     snprintf(topic, sizeof topic, "deaths/%d", another);
     for (int run = 0; run < 2; run++) {

@@ -428,8 +428,8 @@ static void many(void) {
 
 /* ---- what stays ---- */
 
-/* The number of objects of this test's aetherd in /dev/shm. */
-static unsigned objects(void) {
+/* The number of objects of this test's aetherd in /dev/shm whose names begin so. */
+static unsigned objects_of(const char *kind) {
     char path[64], line[512], prefix[64] = "";
     struct dirent *entry;
     unsigned n = 0;
@@ -449,9 +449,14 @@ static unsigned objects(void) {
     dir = opendir("/dev/shm");
     REQUIRE(dir != NULL);
     while ((entry = readdir(dir)) != NULL)
-        n += strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+        n += strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+             strncmp(entry->d_name + strlen(prefix), kind, strlen(kind)) == 0;
     closedir(dir);
     return n;
+}
+
+static unsigned objects(void) {
+    return objects_of("");
 }
 
 static unsigned topics(void) {
@@ -467,11 +472,20 @@ static unsigned topics(void) {
     return n;
 }
 
+/*
+ * Waits until aetherd has freed all that ended clients had, which it does bit by bit: one client is left. Its statistics
+ * are the last object of a client that is removed.
+ */
+static void await_alone(void) {
+    AWAIT(objects_of("stats-") == 1);
+}
+
 static void typo_leaves_nothing(void) {
     aether_client *client = connect_as("typist");
     aether_subscriber *subs[3];
     aether_publisher *pub;
 
+    await_alone();
     REQUIRE(aether_publisher_open(client, "market/eur", NULL, &pub) == 0);
     const unsigned objects_before = objects(), topics_before = topics();
     for (unsigned i = 0; i < 3; i++)
@@ -590,9 +604,10 @@ static void interrupted(unsigned arg) {
 
 static void until_it_exists(void) {
     aether_client *client = connect_as("maker");
-    const unsigned objects_before = objects();
     aether_publisher *pub = NULL;
 
+    await_alone();
+    const unsigned objects_before = objects();
     REQUIRE(aether_topic_wait(client, "start/never", 0) == 0);
     REQUIRE(aether_topic_wait(client, "start/never", 1000000) == 0);
     REQUIRE(aether_topic_wait(client, "start//never", 0) == -EINVAL);

@@ -486,7 +486,7 @@ int main(void) {
     test_begin(3);
     seed = setting("AETHER_TEST_SEED", 1);
     cycles = setting("AETHER_TEST_CYCLES", SANITIZED ? 100000 : 1000000);
-    seconds = setting("AETHER_TEST_SECONDS", SANITIZED ? 10 : 40);
+    seconds = setting("AETHER_TEST_SECONDS", SANITIZED ? 10 : 20);
     hunt_lost_wakeups(cycles, seconds);
     believe_no_note();
     measure_idle();

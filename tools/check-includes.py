@@ -6,15 +6,16 @@ The linker sees only calls; a type or an inline function from a higher layer is 
 the tree falls under a rule, so a new directory needs a rule before it can be used.
 """
 
+import functools
+import os
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent).resolve()
-SUFFIXES = {".c", ".h", ".cpp", ".hpp"}
+SUFFIXES = {".c", ".h", ".cc", ".hh", ".cpp", ".hpp", ".cxx", ".hxx", ".inc"}
 
 API = r"aether/[a-z]+\.h"
-NONE = r"(?!)"
 
 
 def public(*names):
@@ -52,6 +53,9 @@ RULES = {
 # Files that test or measure one layer from inside. The rule of that layer applies.
 INSIDE = {"bench/instructions.c": "src/ring"}
 
+# What files outside of src/ share with the unit tests: the file, and the headers of src/ that it may include.
+SHARED = {"tests/lib/traffic.h": {"src/ring/payload_test.h"}}
+
 # Directories whose modules may not include each other in a circle. A module is NAME.c and NAME.h, or one of them.
 LAYERED = [directory for directory in RULES if directory.startswith(("src/", "cmd/", "include/"))]
 
@@ -74,7 +78,7 @@ PROTOTYPE = re.compile(r'^(?!static|typedef|#|\s|extern "C"|\})[A-Za-z_][\w *]*?
 DEFINITION = re.compile(r"^(?!typedef)[A-Za-z_][^\n;={}]*?\b([a-z_]\w*)\([^;{}]*\)\s*\{$", re.MULTILINE)
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
-INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
+INCLUDE = re.compile(r'^\s*#\s*include(?:_next)?\b\s*(["<]?)([^">\n]*)', re.MULTILINE)
 
 
 def is_unit_test(path):
@@ -85,18 +89,44 @@ def rule_of(path):
     """The directory whose rule applies, or None."""
     if str(path) in INSIDE:
         return INSIDE[str(path)]
-    return max((d for d in RULES if path.is_relative_to(d)), key=len, default=None)
+    return max((d for d in RULES if str(path).startswith(d + "/")), key=len, default=None)
 
 
+@functools.cache
+def code_of(path):
+    """The text of a file with a blank in place of each comment, in as many lines."""
+    return COMMENT.sub(lambda match: " " + "\n" * match.group().count("\n"), (ROOT / path).read_text())
+
+
+@functools.cache
 def includes_of(path):
-    text = (ROOT / path).read_text()
-    for match in INCLUDE.finditer(text):
-        yield text.count("\n", 0, match.start(2)) + 1, match.group(1), match.group(2)
+    text = code_of(path)
+    return [(text.count("\n", 0, match.start(2)) + 1, match.group(1), match.group(2))
+            for match in INCLUDE.finditer(text)]
+
+
+@functools.cache
+def reached(folder, name):
+    """The file of src/ or include/ that an #include in a folder reaches, however its name is written, or None."""
+    for base in (folder, "src", "include", "."):
+        target = os.path.normpath(os.path.join(base, name))
+        if os.path.isfile(os.path.join(ROOT, target)):
+            return pathlib.Path(target) if target.startswith(("src/", "include/")) else None
+    return None
 
 
 def complaint(directory, path, quote, name):
     """What is wrong with one #include, or None."""
     layers, headers = RULES[directory]
+    target = reached(os.path.dirname(path), name)
+    if not quote:
+        return 'write the header\'s name in "" or <>, so that it can be checked'
+    if target and str(target) in SHARED.get(str(path), ()):
+        return None
+    if target and target.parts[0] == "include" and not name.startswith("aether/"):
+        return "write public headers as <aether/...>"
+    if target and target.parts[0] == "src" and (quote == "<" or name != str(target.relative_to("src"))):
+        return 'write headers of src/ as "LAYER/NAME.h"'
     if name.startswith("aether/"):
         if quote == '"':
             return "write public headers in <>"
@@ -166,12 +196,12 @@ def circle_in(edges):
 
 
 def foreign_declarations(path):
-    """Functions that a header declares and its own module doesn't define: a circle that no #include shows."""
-    if path.suffix != ".h" or is_unit_test(path) or str(path) in TABLES:
+    """Functions that a file declares and its own module doesn't define: a circle that no #include shows."""
+    if is_unit_test(path) or str(path) in TABLES:
         return []
     own = ROOT / path.with_suffix(".c")
     defined = set(DEFINITION.findall(own.read_text())) if own.is_file() else set()
-    return [name for name in PROTOTYPE.findall(COMMENT.sub("", (ROOT / path).read_text())) if name not in defined]
+    return [name for name in PROTOTYPE.findall(code_of(path)) if name not in defined]
 
 
 def check(directory, files):

@@ -4,7 +4,7 @@
 
 A label, such as W2, names one end of an ordering between two processes. Each label in a comment of the code, also after
 "pairs", has a row in the page. Each row names the functions with the access. Each of these functions exists, and its body
-or the comment above it has the label.
+or the comment above it has the label. And each function that a comment of a model names exists, as name().
 """
 
 import pathlib
@@ -55,6 +55,19 @@ def labels_in(text, letters):
             yield match.group(1), comment.start() + match.start()
 
 
+def gone_from_models():
+    """What comments of the models name as name() and the code doesn't have."""
+    words = set()
+    for _, text in sources():
+        words.update(re.findall(r"\w+", text))
+    for path in sorted((ROOT / "models").glob("*.pml")):
+        text = path.read_text()
+        for comment in COMMENT.finditer(text):
+            for name in re.findall(r"\b([a-z_0-9]+)\(\)", comment.group()):
+                if name not in words:
+                    yield f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, comment.start()) + 1}: there is no function {name}()"
+
+
 def main():
     table = rows()
     letters = "".join(sorted({label[0] for label in table}))
@@ -76,13 +89,15 @@ def main():
             elif not any(label in found for found in bodies[name]):
                 unmatched.append(f"{label}: no comment in {name}() has this label")
 
-    print("1..2")
+    gone = list(gone_from_models())
+    print("1..3")
     for number, (what, found) in enumerate((("every label in code has its row", unknown),
-                                            ("every row has its label in code", unmatched)), 1):
+                                            ("every row has its label in code", unmatched),
+                                            ("models name functions that there are", gone)), 1):
         print(f"{'not ok' if found else 'ok'} {number} - {what} ({len(table)} rows)")
         for text in found:
             print(f"# {text}")
-    return 1 if unknown or unmatched or not table else 0
+    return 1 if unknown or unmatched or gone or not table else 0
 
 
 sys.exit(main())

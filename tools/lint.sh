@@ -10,6 +10,12 @@ sources() { find include src cmd examples demo tests fuzz bench -name '*.[ch]' -
 echo "clang-format"
 sources | xargs -0 -r clang-format --dry-run -Werror || status=1
 
+echo "columns"
+# clang-format leaves comments alone.
+if sources | LC_ALL=C.UTF-8 xargs -0 grep -nE '.{121}' | grep .; then
+    status=1
+fi
+
 echo "shellcheck"
 {
     find bench demo examples tests tools -name '*.sh' -print0

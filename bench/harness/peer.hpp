@@ -299,8 +299,8 @@ struct arena {
 };
 
 /*
- * While there is nothing to do. got: messages since the last call. `gather` is what aether_idle() does, with a budget of
- * 20 us: under load it pauses, so that messages gather, for as long as they come faster that way, which it tries.
+ * While there is nothing to do. got: messages since the last call. `gather` is what aether_idle() does, with a budget
+ * of 20 us: under load it pauses, so that messages gather, for as long as they come faster that way, which it tries.
  */
 class idler {
     static constexpr double LOAD = 4, FIRST_GAIN = 1.25, GAIN = 1.1; /* messages a microsecond; factors */

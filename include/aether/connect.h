@@ -30,9 +30,10 @@ struct aether_publisher; /* publish.h */
 struct aether_stall;     /* publish.h */
 
 /*
- * Is called when a publisher of the client has found no room for `stall_after_ns`, and again after twice that time, four
- * times, and so on, as long as it goes on trying: in aether_publish_wait(), in another call that waits, or in a loop on
- * AETHER_FULL. *stall, which says whom it waits for, is valid until the handler returns.
+ * Is called when a publisher of the client has found no room for `stall_after_ns`, and again after twice that time,
+ * four times, and so on, as long as it goes on trying: in aether_publish_wait(), in another call that waits, or in a
+ * loop on AETHER_FULL. *stall, which says whom it waits for, is valid until the handler returns. To fill it in takes
+ * some 50 ms at most, whatever state aetherd is in; if no program can be named until then, *stall has the rest.
  *
  * It runs in the thread that uses the publisher, inside of that call, and no lock is held: it may open and close other
  * handles of the client, and take its time. Of this publisher it may only call aether_publisher_stall(),
@@ -103,12 +104,13 @@ typedef struct aether_pong {
 } aether_pong;
 
 /*
- * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path and wait_ns are used
- * as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes no
- * client, and `aether-cli clients` doesn't show it.
+ * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path and wait_ns are
+ * used as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes
+ * no client, and `aether-cli clients` doesn't show it.
  *
  * Returns 0. Blocks and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon runs, -ETIMEDOUT that
- * one runs and doesn't answer, as one that is stopped: within wait_ns or, where that is 0, within 5 seconds.
+ * one runs and doesn't answer, as one that is stopped: within wait_ns or, where that is 0, within 5 seconds. -EBADMSG:
+ * one runs, whose objects were removed from /dev/shm.
  */
 int aether_ping(const aether_connect_options *options, aether_pong *pong);
 

@@ -53,8 +53,8 @@ extern "C" {
 const char *aether_errmsg(void);
 
 /*
- * Returns the version of the library that is loaded, as "MAJOR.MINOR.PATCH"; AETHER_VERSION_* are those of the headers that
- * the program was compiled with. The text has static storage. Wait-free.
+ * Returns the version of the library that is loaded, as "MAJOR.MINOR.PATCH"; AETHER_VERSION_* are those of the headers
+ * that the program was compiled with. The text has static storage. Wait-free.
  */
 const char *aether_version(void);
 

@@ -3,10 +3,11 @@
  * inspect.h - topics, clients and counters of a daemon, read-only; and which topics come and go.
  *
  * An inspector maps the objects by itself and can change nothing. It needs no aetherd: the objects have names in
- * /dev/shm, which derive from the owner's uid and the socket's path. Where these lead to nothing, as in a container with
- * a /dev/shm of its own or where the socket is seen under another path, a running aetherd passes it the objects. Then a
- * call may wait for aetherd, for up to a second in a list or search and for up to 2 s when it is opened. Figures are snapshots: each is exact, but they are not taken
- * at one instant. Everything that is read is checked first; a record that makes no sense is left out.
+ * /dev/shm, which derive from the owner's uid and the socket's path. Where these lead to nothing, as in a container
+ * with a /dev/shm of its own or where the socket is seen under another path, a running aetherd passes it the objects.
+ * Then a call may wait for aetherd, for up to a second in a list or search and for up to 2 s when it is opened. Figures
+ * are snapshots: each is exact, but they are not taken at one instant. Everything that is read is checked first; a
+ * record that makes no sense is left out.
  *
  * To follow the topics, list all of them, then wait until they may have changed, and list them again:
  *
@@ -92,6 +93,13 @@ typedef struct aether_topic_info {
     char typed_by[64];   /* who stated the type */
     uint32_t created_pid, shaped_pid, typed_pid;
     uint32_t shaped; /* 1: a publisher has come, so nothing of the above can change; 0: what isn't stated still can */
+    /*
+     * What the shape has because subscribers that were open when the first publisher came asked for it; not in
+     * `stated`. Name and pid of the client; "" and 0: several have.
+     */
+    aether_stated asked;
+    char asked_by[64];
+    uint32_t asked_pid;
 } aether_topic_info;
 
 typedef enum aether_role {
@@ -121,10 +129,12 @@ typedef struct aether_peer_info {
 /*
  * Opens the objects of the daemon that listens, or listened, at socket_path (NULL: aether_default_socket()).
  * Errors: -ENOENT no daemon has left anything there; -EACCES it belongs to another user; -EPROTO another layout
- *         version; -EBADMSG damaged, not finished yet, or what answers isn't an aetherd; -ETIMEDOUT aetherd is stopped
- *         and nothing is found by name; -ENOMEM.
+ *         version; -EBADMSG damaged, removed, not finished yet, or what answers isn't an aetherd; -ETIMEDOUT aetherd is
+ *         stopped and nothing is found by name; -ENOMEM.
  */
 int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
+
+/* Closes the inspector and frees it. Doesn't block. NULL is allowed. */
 void aether_inspect_close(aether_inspector *inspector);
 
 /* The daemon, and what its registry says in sum. Returns 0. Errors: as aether_inspect_open(). */
@@ -134,8 +144,9 @@ int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info)
  * Topics in no particular order: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
  * A topic that is there all the time is listed once; one that comes, goes or is changed meanwhile may be left out, and
  * aether_inspect_changed() says so afterwards. A topic whose objects are missing or damaged is listed with the figures
- * that the registry has. Errors: as aether_inspect_open(), and -EMFILE or -ENFILE if no descriptor is left, or -ENOTCONN if aetherd
- * would have to pass an object and has ended. After an error the next call goes on with the next topic; such a list isn't complete.
+ * that the registry has. Errors: as aether_inspect_open(), and -EMFILE or -ENFILE if no descriptor is left, or
+ * -ENOTCONN if aetherd would have to pass an object and has ended. After an error the next call goes on with the next
+ * topic; such a list isn't complete.
  */
 int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_topic_info *info);
 

@@ -3,8 +3,8 @@
  * metrics.h - what every topic, publisher, subscriber and client of an instance is doing, and what it did.
  *
  * A reader maps topics and what aetherd writes read-only, and reads the figures of programs by system calls. It finds
- * its objects as an inspector does (inspect.h), can change nothing, and costs the programs that it reads nothing. One thread at a time uses a reader; it
- * must not be used in a forked child.
+ * its objects as an inspector does (inspect.h), can change nothing, and costs the programs that it reads nothing. One
+ * thread at a time uses a reader; it must not be used in a forked child.
  *
  *     aether_metrics_open(&metrics, NULL);
  *     for (;;) {
@@ -89,8 +89,9 @@ typedef enum aether_lost {
 #define AETHER_LOST_REASONS 4
 
 /*
- * Where the messages that wait have no stamp, a reader needs two passes, a second or more apart, to see who is stuck,
- * and how old they are at least. One that is stuck and was evicted is STUCK; `evictions` says that it was evicted.
+ * Where the messages that wait have no stamp, a reader needs two passes, a second or more apart, to see which
+ * subscribers are stuck, and how old the messages are at least. A subscriber that is stuck and was evicted is STUCK;
+ * `evictions` says that it was evicted.
  */
 typedef enum aether_subscriber_state {
     AETHER_SUBSCRIBER_IDLE = 0,   /* has received all that there is */
@@ -254,6 +255,8 @@ typedef struct aether_instance_metrics {
 
 /* Opens a reader of the instance at socket_path (NULL: aether_default_socket()). Errors: as aether_inspect_open(). */
 int aether_metrics_open(aether_metrics **metrics, const char *socket_path);
+
+/* Closes the reader and frees it, with the figures that it returned. Doesn't block. NULL is allowed. */
 void aether_metrics_close(aether_metrics *metrics);
 
 /*
@@ -343,7 +346,10 @@ const aether_metric *aether_metrics_table(size_t *count);
 /* The value of an integer metric in the struct of its scope. */
 uint64_t aether_metric_value(const aether_metric *metric, const void *figures);
 
-/* "stuck", "subscriber", "ring": the words for the enums above, as all programs show them. "?" for other values. */
+/*
+ * "stuck", "subscriber", "ring": the words for the enums above, as all programs show them. "?" for other values. The
+ * texts have static storage.
+ */
 const char *aether_state_name(aether_subscriber_state state);
 const char *aether_waits_name(aether_waits waits);
 const char *aether_lost_name(aether_lost reason);

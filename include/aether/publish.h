@@ -47,8 +47,9 @@ typedef struct aether_publisher aether_publisher;
  * Every byte that publishing will touch is mapped and populated here, so that a lack of memory is an error of this
  * call. Blocks for one request (see connect.h) plus the time to populate the ring and the publisher's lane.
  *
- * Errors: -EUSERS the topic has 64 publishers, or aetherd has as many open handles as it may; -EBUSY the topic is
- *         exclusive and has a publisher (the text names it); and those of aether_topic_create().
+ * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 publishers,
+ *         or aetherd has as many open handles as it may; -EBUSY the topic is exclusive and has a publisher (the text
+ *         names it); and those of aether_topic_create().
  */
 int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
                           aether_publisher **publisher);
@@ -90,9 +91,9 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
  * As aether_publish(), but waits while there is no room, for at most timeout_ns nanoseconds (0: doesn't wait;
  * AETHER_FOREVER: without a time limit). Returns and errors as aether_publish(); AETHER_FULL: timeout_ns is over.
  *
- * It spins, yields, then sleeps for 50 us .. 1 ms at a time, after a second for 10 ms, and tries again. A signal shortens one such sleep and
- * doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the room for as long as it is
- * stopped; what a dead one holds is free when aetherd has proof of its death.
+ * It spins, yields, then sleeps for 50 us .. 1 ms at a time, after a second for 10 ms, and tries again. A signal
+ * shortens one such sleep and doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the
+ * room for as long as it is stopped; what a dead one holds is free when aetherd has proof of its death.
  */
 int aether_publish_wait(aether_publisher *publisher, const void *data, size_t len, uint64_t timeout_ns);
 
@@ -251,30 +252,39 @@ typedef enum aether_waits {
 typedef struct aether_stall {
     aether_waits waits;
     /*
-     * State of that program as in /proc/PID/stat: R, S, D, T or t (stopped, by a signal or a debugger), Z ...; X: it has
-     * ended, and no aetherd has noticed yet; '?': unknown
+     * State of that program as in /proc/PID/stat: R, S, D, T or t (stopped, by a signal or a debugger), Z ...; X: it
+     * has ended, and no aetherd has noticed yet; '?': unknown
      */
     char process;
-    uint32_t pid;        /* 0: unknown, or AETHER_WAITS_CLAIM, which has no culprit; as the next two */
-    uint64_t client_id;  /* names the program's client for the life of the instance */
-    char client[64];     /* the client's name, NUL-terminated */
-    char topic[256];     /* the topic's name, NUL-terminated; "": unknown */
-    uint64_t waited_ns;  /* since the publisher first found no room */
-    uint64_t lag;        /* sequences from the first one that isn't released (PUBLISHER: finished) to the topic's end */
+    uint32_t pid;       /* 0: unknown, or AETHER_WAITS_CLAIM, which has no culprit */
+    uint64_t client_id; /* names the program's client for the life of the instance; 0: unknown */
+    char client[64];    /* the client's name, NUL-terminated; "": unknown */
+    char topic[256];    /* the topic's name, NUL-terminated; "": unknown */
+    uint64_t waited_ns; /* since the publisher first found no room */
+    /*
+     * sequences from the first one that isn't released (PUBLISHER: finished) to the topic's end; 0 of a subscriber: it
+     * has gone, or has received everything
+     */
+    uint64_t lag;
     uint64_t lane_bytes; /* LANE, LOANS: bytes of the publisher's lane that are held */
     uint32_t others;     /* further subscribers for which it would wait if this one were gone */
     uint32_t daemon;     /* 1: an aetherd runs; 0: none does, so what a program that has ended held isn't freed */
 } aether_stall;
 
 /*
- * Finds out what the publisher has waited for since its last call found no room. To be told of a stall as it happens,
- * also in a call that waits, set `on_stall` in the options of aether_connect().
+ * Finds out what the publisher has waited for since its last call found no room. For a call at each stall as it
+ * happens, also in a call that waits, set `on_stall` in the options of aether_connect().
  *
  * Returns 1: *stall is filled in; 0: the last call had room, or was more than two seconds ago; then *stall is zeroed.
- * Not for the hot path: it reads the registry of aetherd, and /proc, with dozens of system calls. It takes no lock and
- * needs no aetherd. If one runs and answers nothing, being stopped, it blocks for up to a second.
+ * A program is named only if it is certain that the publisher waits for that one: not if it has gone, or has received
+ * everything, and not in place of another one that had its place on the topic before. Otherwise *stall has all but the
+ * program's client, name, pid and state.
  *
- * Errors: as aether_inspect_open(). Then *stall has all but the program's name, pid and state.
+ * Not for the hot path: it reads the registry of aetherd, and /proc, with dozens of system calls. It takes no lock and
+ * needs no aetherd. Where the registry isn't in the program's /dev/shm, as in some containers, it asks aetherd, and
+ * blocks for up to 50 ms if that doesn't answer.
+ *
+ * Errors: as aether_inspect_open(). Then *stall names no program.
  */
 int aether_publisher_stall(aether_publisher *publisher, aether_stall *stall);
 

@@ -13,9 +13,9 @@
  * A subscriber receives entries in sequence order. An entry is a message, or a gap (lost > 0). For every subscriber:
  * messages delivered + sequences lost + aborted + skipped = sequences advanced since it joined.
  *
- * A subscriber may be opened before its topic has a publisher. Then it waits: it is complete but for the topic's memory,
- * whose shape the first publisher fixes. It misses nothing that is published after its open returned. It takes the shape
- * in the first receive, poll or wait after the first publisher was opened; that needs no daemon.
+ * A subscriber may be opened before its topic has a publisher. Then it waits: it is complete but for the topic's
+ * memory, whose shape the first publisher fixes. It misses nothing that is published after its open returned. It takes
+ * the shape in the first receive, poll or wait after the first publisher was opened; that needs no daemon.
  *
  * Threads, fork, signals: see aether.h. A subscriber may move to another thread with the usual synchronisation. No call
  * that receives allocates memory, takes a lock or waits. The only system call is one that populates a publisher's lane,
@@ -92,8 +92,8 @@ typedef struct aether_subscribe_options {
  * were overwritten before this subscriber read them; data is NULL and len 0.
  *
  * data is 8-byte aligned and read-only. It is valid until the next receive, poll, wait or close on this handle, or as
- * long as the message is held (aether_hold()). Its
- * bytes don't change meanwhile, unless it is a view in place that publishers may overwrite (see AETHER_VIEWS_IN_PLACE).
+ * long as the message is held (aether_hold()). Its bytes don't change meanwhile, unless it is a view in place that
+ * publishers may overwrite (see AETHER_VIEWS_IN_PLACE).
  */
 typedef struct aether_message {
     uint64_t seq;     /* the topic's offset */
@@ -136,8 +136,9 @@ typedef int aether_handler(void *context, const aether_message *message);
  *
  * Blocks for one request (see connect.h) plus, if the topic has its shape, the time to populate the ring and the lanes
  * that are in use.
- * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 reliable subscribers, or aetherd has as many open handles as it may; -EINVAL an
- *         option is wrong; -ENOMEM no memory for the buffer; and those of aether_topic_create().
+ * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 reliable
+ *         subscribers, or aetherd has as many open handles as it may; -EINVAL an option is wrong; -ENOMEM no memory for
+ *         the buffer; and those of aether_topic_create().
  */
 int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
                            const aether_topic_config *config, aether_subscriber **subscriber);
@@ -156,8 +157,8 @@ void aether_subscriber_close(aether_subscriber *subscriber);
  * messages, and whenever it finds nothing to receive; until then publishers see the older position.
  *
  * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined.
- * Errors: -ENOMEM there is no memory to map the topic, whose shape is known now. The subscriber goes on waiting, and the
- *         next call tries again.
+ * Errors: -ENOMEM there is no memory to map the topic, whose shape is known now. The subscriber goes on waiting, and
+ *         the next call tries again.
  *         -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane
  *         that holds the message can't be populated. The subscriber doesn't advance.
  *         -EOVERFLOW publishers have evicted this reliable subscriber. Returned once; from then on the subscriber is
@@ -204,22 +205,24 @@ int aether_still_valid(const aether_subscriber *subscriber, const aether_message
  * A message that is held counts as not read: publishers wait for it as for any other message, and so its subscriber's
  * lag grows with each message that follows. When the ring, or the lane of its publisher, has come round to it,
  * publishers get AETHER_FULL. So don't wait without end for another message while one may be held that publishers wait
- * for: release in time, or let the ring and the lane have room for more than is held. On a topic that evicts, a subscriber that holds messages for too long is evicted: then nothing is held any more, and the bytes
- * may be overwritten, so call aether_still_valid() with &held->message after the last access to them.
+ * for: release in time, or let the ring and the lane have room for more than is held. On a topic that evicts, a
+ * subscriber that holds messages for too long is evicted: then nothing is held any more, and the bytes may be
+ * overwritten, so call aether_still_valid() with &held->message after the last access to them.
  *
  * Other threads may read the bytes. hold and release are calls on the subscriber like any other: one thread at a time.
  * Closing the subscriber releases all; don't release, or use the bytes, after that. Wait-free.
  *
- * Returns 0: *held is filled in. Errors: -ENOBUFS that many are held already; -ENOTSUP publishers don't wait for the
- * subscriber (best effort, latest, evicted), or the message is a copy (retained messages; without
- * AETHER_VIEWS_IN_PLACE all messages of a topic that evicts); -EINVAL a gap, a struct that no receive has filled in
- * (zeroed), or its view isn't valid any more. Then *held holds nothing.
+ * Returns 0: *held is filled in, and is the caller's. After an error *held holds nothing.
+ * Errors: -ENOBUFS AETHER_HOLDS_MAX messages are held; -ENOTSUP publishers don't wait for the subscriber (best effort,
+ *         latest, evicted), or the message is a copy (retained messages; without AETHER_VIEWS_IN_PLACE all messages of
+ *         a topic that evicts); -EINVAL message is a gap, a struct that no receive has filled in (zeroed), or its view
+ *         isn't valid any more.
  */
 int aether_hold(aether_subscriber *subscriber, const aether_message *message, aether_held *held);
 
 /*
- * Releases a message that is held: its bytes may be overwritten from now on. *held then holds nothing; to release that,
- * or a zeroed struct, does nothing. The message is one that this subscriber holds. Wait-free.
+ * Releases a message that this subscriber holds: its bytes may be overwritten from now on. *held then holds nothing. If
+ * it held nothing before, or is zeroed, nothing happens. Wait-free.
  */
 void aether_release(aether_subscriber *subscriber, aether_held *held);
 
@@ -241,8 +244,9 @@ typedef enum aether_stream {
 /*
  * Returns the state of the stream at this subscriber's position. CLOSED and DIED come after the last message and no
  * earlier. The end of publishers that had left before the subscriber was opened, and of whose messages it receives
- * none, isn't its end: its state is NONE, whether or not there were such publishers. If another publisher opens later, the state is OPEN again. A death shows when aetherd has proof of it. Call
- * it in a loop that found nothing to receive. Wait-free.
+ * none, isn't its end: its state is NONE, whether or not there were such publishers. If another publisher opens later,
+ * the state is OPEN again. A death shows when aetherd has proof of it. Call it in a loop that found nothing to receive.
+ * Wait-free.
  */
 aether_stream aether_subscriber_stream(const aether_subscriber *subscriber);
 

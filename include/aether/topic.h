@@ -96,12 +96,14 @@ typedef enum aether_open {
 } aether_open;
 
 /*
- * A topic's configuration. Zero-initialise, then set what matters to you. 0, NULL and "" state nothing: a new topic gets
- * the default, and an existing one is taken as it is. The library keeps no reference to the struct or to type_name.
+ * A topic's configuration. Zero-initialise, then set what matters to you. 0, NULL and "" state nothing: a new topic
+ * gets the default, and an existing one is taken as it is. The library keeps no reference to the struct or to
+ * type_name.
  *
  * A topic's shape, which is all of this, is fixed by its first publisher. Until then what nobody has stated is open.
  * What a publisher or aether_topic_create() states is the topic's, for its life. What a subscriber states is a request:
- * it counts as long as that subscriber is open, and binds nobody afterwards.
+ * it counts in the shaping while that subscriber is open. The shape that came of it, which may be exclusive, stays with
+ * the topic when the subscriber has gone.
  *
  * Sizes (max_message, inline_max, capacity, lane_bytes, and preset, which is only a size) are "at least": the largest
  * that is stated counts, and a topic that is large enough fits. Everything else must be equal where two have stated it.
@@ -153,9 +155,9 @@ typedef struct aether_topic_config {
 } aether_topic_config;
 
 /*
- * Creates a topic. If it exists and has had no publisher, what this configuration states is added: what was left open is
- * set, and of sizes the largest counts. If it has had one, nothing changes, and the configuration must fit it. config may
- * be NULL: nothing is stated, and the first publisher decides. Returns 0.
+ * Creates a topic. If it exists and has had no publisher, what this configuration states is added: what was left open
+ * is set, and of sizes the largest counts. If it has had one, nothing changes, and the configuration must fit it.
+ * config may be NULL: nothing is stated, and the first publisher decides. Returns 0.
  * Blocks for one request (see connect.h), in which aetherd allocates the ring.
  *
  * Errors: -EINVAL the name or the configuration is wrong; -EEXIST the topic exists with another configuration or type;
@@ -166,14 +168,16 @@ typedef struct aether_topic_config {
 int aether_topic_create(aether_client *client, const char *topic, const aether_topic_config *config);
 
 /*
- * Waits until the topic exists, for at most timeout_ns nanoseconds (0: only looks; AETHER_FOREVER: without end). A topic
- * exists from its first publisher or from aether_topic_create() on; subscribers that wait for it don't count. Meanwhile
- * the caller is a best-effort subscriber that waits. It sleeps, and aetherd wakes it; a restart of aetherd in between
- * makes no difference. Open the topic with AETHER_OPEN_EXISTING afterwards.
+ * Waits until the topic exists, for at most timeout_ns nanoseconds (0: doesn't wait; AETHER_FOREVER: without end). A
+ * topic exists from its first publisher or from aether_topic_create() on; subscribers that wait for it don't count.
+ * Meanwhile the caller is a best-effort subscriber that waits. It sleeps, and aetherd wakes it; a restart of aetherd in
+ * between makes no difference. Other threads may use the client meanwhile. Open the topic with AETHER_OPEN_EXISTING
+ * afterwards.
  *
  * Returns 1: the topic exists. 0: timeout_ns is over, or a signal came. Blocks for two requests besides (see
- * connect.h). Errors: -EINVAL the name is wrong; -EUSERS aetherd has as many topics or open handles as it may; -ENOSPC,
- *         -ENOMEM no room for the topic's words; and those of aether_connect().
+ * connect.h).
+ * Errors: -EINVAL the name is wrong; -EUSERS aetherd has as many topics or open handles as it may; -ENOSPC, -ENOMEM no
+ *         room for the topic's words; and those of aether_connect().
  */
 int aether_topic_wait(aether_client *client, const char *topic, uint64_t timeout_ns);
 

@@ -32,6 +32,7 @@ struct arena {
     unsigned char slots_and_lanes[SLOTS_BYTES + STAMPS_BYTES + LANES_BYTES];
     ae_cursors cursors;
     ae_notes notes;
+    _Alignas(AE_BLOCK) ae_u64 shape;                                     /* the topic's shape word in the registry */
     _Alignas(AE_BLOCK) unsigned char records[2 * HANDLES][RECORD_BYTES]; /* of publishers, of subscribers */
     struct ae_publisher publishers[HANDLES];
     struct ae_subscriber subscribers[HANDLES];
@@ -64,6 +65,7 @@ enum word {
     WANT,
     UNFENCED,
     STAMP,
+    SHAPE,
     RECORD,
     FIGURE
 };
@@ -207,6 +209,8 @@ static void *word(int kind, uint64_t i, uint64_t j) {
         return &arena.log.stream.unfenced;
     case STAMP:
         return (unsigned char *)&arena.log + geometry.stamps_off + i % geometry.capacity * sizeof(ae_u64);
+    case SHAPE:
+        return &arena.shape;
     case RECORD: /* of handle i, subscribers after publishers: word j */
         return arena.records[i] + j * sizeof(ae_u64);
     case FIGURE:
@@ -288,21 +292,26 @@ static void subscriber_admit(uint32_t record) {
     ae_topic_admit_subscriber(&arena.log, &arena.cursors, record);
 }
 
-/* aetherd grants the record while the topic never had a publisher. */
-static void subscriber_wait(uint32_t record) {
-    ae_topic_admit_subscriber(&arena.log, &arena.cursors, record);
-    ae_topic_hold_for_subscriber(&arena.cursors, record);
+static int take_shape(struct ae_subscriber *s) {
+    if (!ae_subscriber_sees_shape(s))
+        return 0;
+    ae_subscriber_take_shape(s, &geometry, &arena.log, arena.copies[s - arena.subscribers]);
+    s->hot.cursor_mask = 0;
+    return 1;
 }
 
-/* The subscriber has been granted so, and learns of the topic's slots. */
-static void subscriber_attach(uint32_t s, uint32_t record) {
-    static const ae_u64 shape;
+/* The record was granted while the topic had no shape. */
+static void subscriber_open_waiting(uint32_t s, uint32_t record) {
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE};
 
-    ae_subscriber_init_waiting(&arena.subscribers[s], geometry.start_seq, record, &arena.log, &arena.cursors,
-                               &arena.notes, &options, record_of(HANDLES + s), &shape, NULL);
-    ae_subscriber_take_shape(&arena.subscribers[s], &geometry, &arena.log, arena.copies[s]);
-    arena.subscribers[s].hot.cursor_mask = 0;
+    if (!ae_subscriber_init_waiting(&arena.subscribers[s], geometry.start_seq, record, &arena.log, &arena.cursors,
+                                    &arena.notes, &options, record_of(HANDLES + s), &arena.shape, take_shape))
+        subscriber_open(s, record, AETHER_RELIABLE, AETHER_FROM_NEW, AETHER_VIEWS_COPY);
+}
+
+/* aetherd, before it admits the topic's first publisher. */
+static void fix_shape(void) {
+    ae_store_release(&arena.shape, AE_SHAPE_FIXED); /* G9 */
 }
 
 static void subscriber_leave(uint32_t s) {
@@ -377,8 +386,8 @@ struct glue {
     int64_t (*repair)(uint32_t record);
     uint64_t (*claim_end)(void);
     void (*subscriber_admit)(uint32_t record);
-    void (*subscriber_wait)(uint32_t record);
-    void (*subscriber_attach)(uint32_t s, uint32_t record);
+    void (*subscriber_open_waiting)(uint32_t s, uint32_t record);
+    void (*fix_shape)(void);
     void (*subscriber_open)(uint32_t s, uint32_t record, int policy, int from, int views);
     void (*subscriber_leave)(uint32_t s);
     int (*receive)(uint32_t s, aether_message *message);
@@ -408,8 +417,8 @@ const struct glue *loom_bind(const struct loom_ops *ops) {
         .repair = repair,
         .claim_end = claim_end,
         .subscriber_admit = subscriber_admit,
-        .subscriber_wait = subscriber_wait,
-        .subscriber_attach = subscriber_attach,
+        .subscriber_open_waiting = subscriber_open_waiting,
+        .fix_shape = fix_shape,
         .subscriber_open = subscriber_open,
         .subscriber_leave = subscriber_leave,
         .receive = receive,

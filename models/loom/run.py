@@ -153,8 +153,10 @@ MUTANTS = {
     "T2JOIN": [swap(JOIN, "open_before = ae_load_acquire(&stream->open) != 0;", "acquire", "relaxed")],
     "T2DIED": [swap(RECEIVE, "died = ae_load_acquire(&stream->died);", "acquire", "relaxed")],
     # ---- a subscriber before the first publisher ----
-    "NOHOLD": [(TOPIC, "    (void)ae_fetch_or(&cursors->active.active, 1ull << record);\n",
-                "    (void)cursors, (void)record;\n")],
+    "NOENTRY": [(JOIN, "s->hot.cursor = enter(s, start_seq);",
+                 "s->hot.cursor = &cursors->records[record].cursor;")],
+    "NOSECONDCHECK": [(JOIN, "    if (ae_subscriber_sees_shape(s))\n        return false;",
+                       "    if (false)\n        return false;")],
     # ---- eviction ----
     "E1": [swap(TOPIC, "ae_exchange(&log->evict[record],", "ae_exchange", "ae_exchange_relaxed")],
     "E2": [swap(FLOW, "word = ae_load_acquire(&p->log->evict[r]);", "acquire", "relaxed")],
@@ -184,7 +186,11 @@ TABLE = [
     ("join", "J3", CLEAN, False),
     ("join", "J4", CLEAN, False),
     ("waiting", "clean", CLEAN, SMOKE),
-    ("waiting", "NOHOLD", WRONG, SMOKE),
+    ("waiting", "NOENTRY", WRONG, SMOKE),
+    ("waiting", "NOSECONDCHECK", RACE, SMOKE),
+    ("waiting", "NOJ1", WRONG, SMOKE),
+    ("waiting", "NOJ2", WRONG, False),
+    ("waiting", "J3", CLEAN, False),
     ("leave", "clean", CLEAN, SMOKE),
     ("leave", "F3", RACE, False),
     ("leave", "F4", CLEAN, False),
@@ -340,8 +346,11 @@ def build_program():
     return {name: (bound, shows) for name, bound, shows in listed}
 
 
-def build_library(name, directory):
-    """Returns None or what is wrong. The mutant's files come first on the include path, and in place of their originals."""
+def build_library(name, directory, clean=None):
+    """
+    Returns None or what is wrong. The mutant's files come first on the include path, and in place of their originals.
+    clean: where the library of the code as it is lies. Its objects are used for all files that a mutant doesn't change.
+    """
     changed = {}
     for file, old, new in MUTANTS.get(name, []):
         text = changed.get(file) or (ROOT / file).read_text()
@@ -352,11 +361,15 @@ def build_library(name, directory):
         path = directory / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    sources = [str((directory if file in changed else ROOT) / file) for file in (GLUE, *SOURCES)]
+    reuse = clean is not None and set(changed) <= {GLUE, *SOURCES}  # a header may change every object
+    files = [file for file in (GLUE, *SOURCES) if not reuse or file in changed]
     includes = (HERE / "include", directory / "include", ROOT / "include", directory / "src", ROOT / "src")
     done = call("gcc", "-std=gnu17", "-O1" if name == CLEAN else "-O0", "-Wall", "-Wextra", "-Werror", "-Wno-unused",
-                "-fPIC", "-shared", "-Wl,--no-undefined", *[f"-I{path}" for path in includes],
-                "-o", str(directory / "ring.so"), *sources)
+                "-fPIC", "-c", *[f"-I{path}" for path in includes],
+                *[str((directory if file in changed else ROOT) / file) for file in files], cwd=directory)
+    if done.returncode == 0:
+        objects = [str((directory if file in files else clean) / f"{pathlib.Path(file).stem}.o") for file in (GLUE, *SOURCES)]
+        done = call("gcc", "-shared", "-Wl,--no-undefined", "-o", str(directory / "ring.so"), *objects)
     return f"gcc: {done.stdout.strip()}" if done.returncode != 0 else None
 
 
@@ -382,7 +395,7 @@ def run(row, clean):
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aether-loom-") as directory:
         directory = clean if name == CLEAN else pathlib.Path(directory)
-        error = None if name == CLEAN else build_library(name, directory)
+        error = None if name == CLEAN else build_library(name, directory, clean)
         if error is not None:
             return error, 0, time.monotonic() - start
         try:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * path_watch.h - notices that a file appears at a path, is replaced or goes away, also while its directory doesn't exist.
+ * path_watch.h - notices that a file appears at a path, is replaced or goes away, also while its directory doesn't
+ * exist.
  *
  * It watches the nearest directory that exists, and only what happens to the entry that leads to the path. So a file
  * that comes and goes beside it wakes nobody. Not noticed: that a directory above the watched one is renamed, and

@@ -7,6 +7,7 @@
 #include "broker/grants.h"
 #include "broker/objects.h"
 #include "broker/remove.h"
+#include "broker/shape.h"
 #include "broker/topics.h"
 #include "broker/totals.h"
 #include "ring/geometry.h"
@@ -84,8 +85,10 @@ static uint32_t drop_doubles(struct ae_broker *broker, struct identity *list, ui
     return kept;
 }
 
-/* The type that the topic was created with, if it never had a publisher. Another one is of a publisher or a creation that
- * wasn't completed. */
+/*
+ * The type that the topic was created with, if it never had a publisher. Another one is of a publisher or a creation
+ * that wasn't completed.
+ */
 static void finish_type(ae_registry_topic *topic) {
     ae_wish *made = &topic->made;
 
@@ -93,11 +96,16 @@ static void finish_type(ae_registry_topic *topic) {
         memset(made->type_name, 0, sizeof made->type_name);
         made->type_version = made->type_size = 0;
     }
+    if (topic->created != 0 && made->type_name[0] != '\0' && strcmp(topic->type_name, made->type_name) == 0 &&
+        topic->type_version == made->type_version && topic->type_size == made->type_size)
+        return; /* with the name of who stated it */
     topic->stated &= ~AE_STATED_TYPE;
     memset(topic->type_name, 0, sizeof topic->type_name);
-    if (topic->created != 0 && made->type_name[0] != '\0')
-        ae_registry_set_type(topic, made->type_name, made->type_version, made->type_size, topic->creator,
-                             topic->creator_pid);
+    if (topic->created == 0 || made->type_name[0] == '\0')
+        return;
+    const bool later = (topic->later & AE_STATED_TYPE) != 0; /* nobody knows by whom */
+    ae_registry_set_type(topic, made->type_name, made->type_version, made->type_size, later ? "" : topic->creator,
+                         later ? 0 : topic->creator_pid);
 }
 
 /*
@@ -111,8 +119,11 @@ static int finish_shape(struct ae_broker *broker, uint32_t t) {
     if (ae_shape_of(topic->shape.v) == AE_SHAPE_FIXED)
         return 0;
     finish_type(topic);
-    if (ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN)
+    if (ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN) {
+        topic->stated = ae_shape_stated(&topic->made);
+        topic->preset = topic->made.preset;
         return 0;
+    }
     topic->geometry = (ae_geometry){.start_seq = topic->geometry.start_seq};
     topic->stated = 0;
     if (topic->created == 0)
@@ -126,6 +137,17 @@ static int finish_shape(struct ae_broker *broker, uint32_t t) {
     return 0;
 }
 
+/* A copy has terminated strings, and no incomplete type. */
+static void take_strings(ae_registry_topic *topic, const ae_registry_topic *copy) {
+    memcpy(topic->name, copy->name, sizeof topic->name);
+    memcpy(topic->type_name, copy->type_name, sizeof topic->type_name);
+    memcpy(topic->maker, copy->maker, sizeof topic->maker);
+    memcpy(topic->type_maker, copy->type_maker, sizeof topic->type_maker);
+    memcpy(topic->creator, copy->creator, sizeof topic->creator);
+    memcpy(topic->asker, copy->asker, sizeof topic->asker);
+    topic->made = copy->made;
+}
+
 /* 1: the topic in the record is whole, and is in *identity. 0: there is none, or it was dropped. -errno. */
 static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *identity) {
     ae_registry_topic *topic = &broker->registry.topics[t], copy;
@@ -133,10 +155,12 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
 
     if (state == AE_RECORD_FREE)
         return 0;
-    if (state != AE_RECORD_LIVE) { /* a predecessor was creating or removing it */
-        ae_record_free(&topic->state);
+    if (state != AE_RECORD_LIVE) { /* a predecessor was creating or removing it, or it begins anew: renew_topics() */
+        if (ae_registry_read_anew(&broker->registry, t, &copy) == 0 || copy.created > 1)
+            ae_record_free(&topic->state);
         return 0;
     }
+    ae_store_relaxed(&topic->anew, 0); /* as any other now */
     const int whole = check_topic(broker, t, &copy);
     if (whole < 0)
         return whole;
@@ -144,13 +168,7 @@ static int adopt_topic(struct ae_broker *broker, uint32_t t, struct identity *id
         drop_topic(broker, t);
         return 0;
     }
-    /* The copy has terminated strings, and no incomplete type. */
-    memcpy(topic->name, copy.name, sizeof topic->name);
-    memcpy(topic->type_name, copy.type_name, sizeof topic->type_name);
-    memcpy(topic->maker, copy.maker, sizeof topic->maker);
-    memcpy(topic->type_maker, copy.type_maker, sizeof topic->type_maker);
-    memcpy(topic->creator, copy.creator, sizeof topic->creator);
-    topic->made = copy.made;
+    take_strings(topic, &copy);
     topic->stated = copy.stated;
     ae_state_skip_id(broker, topic->topic_id);
     *identity = (struct identity){.topic_id = copy.topic_id, .record = t};
@@ -180,6 +198,41 @@ static int64_t adopt_topics(struct ae_broker *broker) {
     }
     free(list);
     return rc < 0 ? rc : (int64_t)count;
+}
+
+static void drop_renewed(ae_registry_topic *topic) {
+    ae_log_line(AE_LOG_WARNING, "topic '%s' was about to begin anew, and can't be created again: %s", topic->name,
+                aether_errmsg());
+    ae_store_relaxed(&topic->anew, 0);
+    ae_record_free(&topic->state);
+}
+
+/*
+ * Completes topics that began anew. For that all ids have to be known. Returns how many there are, or -errno; what is
+ * left then, another successor completes.
+ */
+static int64_t renew_topics(struct ae_broker *broker) {
+    int64_t count = 0;
+    ae_registry_topic copy;
+
+    for (uint32_t t = 0; t < broker->registry.topics_max; t++) {
+        ae_registry_topic *topic = &broker->registry.topics[t];
+        if (ae_registry_read_anew(&broker->registry, t, &copy) == 0)
+            continue;
+        take_strings(topic, &copy);
+        int rc = ae_index_topic_named(&broker->index, copy.name) == AE_NO_TOPIC
+                     ? ae_topics_renew(broker, t)
+                     : ae_fail(-EEXIST, "there is another topic of this name");
+        if (rc == 0)
+            rc = finish_shape(broker, t);
+        if (ae_objects_error_passes(rc))
+            return rc;
+        if (rc == 0)
+            count++;
+        else
+            drop_renewed(topic);
+    }
+    return count;
 }
 
 static uint32_t adopt_clients(struct ae_broker *broker) {
@@ -257,7 +310,7 @@ static int adopt_grants(struct ae_broker *broker) {
 
 /*
  * A predecessor may have been killed before it stored the number of subscribers after its last change of the grants, or
- * before it woke those who wait for the topic's slots.
+ * before it woke the subscribers that wait for the topic's slots.
  */
 static void refresh_topic(const struct ae_broker *broker, uint32_t t) {
     struct ae_objects objects;
@@ -358,7 +411,7 @@ int ae_adopt(struct ae_broker *broker) {
     registry->header->daemon_pid = (uint32_t)getpid();
     registry->header->started_ns = ae_realtime_ns();
     registry->header->started_mono_ns = ae_now_ns();
-    const int64_t topics = adopt_topics(broker);
+    int64_t topics = adopt_topics(broker), renewed;
     if (topics < 0)
         return (int)topics;
     int rc = ae_totals_adopt(broker);
@@ -367,6 +420,9 @@ int ae_adopt(struct ae_broker *broker) {
     clients = adopt_clients(broker);
     if ((rc = adopt_grants(broker)) != 0)
         return rc;
+    if ((renewed = renew_topics(broker)) < 0)
+        return (int)renewed;
+    topics += renewed;
     for (uint32_t i = 0; i < registry->clients_max; i++)
         alive += !ae_clients_free_if_dead(broker, i);
     refresh_topics(broker);

@@ -10,6 +10,7 @@
 #include "ring/claim.h"
 #include "service/log.h"
 #include "shm/segment.h"
+#include "shm/token.h"
 #include <aether/error.h>
 #include <aether/topic.h>
 #include <errno.h>
@@ -214,6 +215,26 @@ static void the_dead_are_freed_and_only_they(void **state) {
     die(&b);
 }
 
+/* Other clients are answered before all grants of a client that had many are freed. */
+static void the_dead_are_freed_bit_by_bit(void **state) {
+    struct client a = enter("a"), b = enter("b");
+
+    (void)state;
+    fix_topic(&b, "t");
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_OPENED);
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_STAYS);
+    die(&a);
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_GOES);
+    assert_true(ae_clients_is_live(&broker, a.index));
+    assert_int_equal(ae_index_holders(&broker.index, 0, AE_ROLE_RELIABLE)->count, 1);
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_GONE);
+    assert_false(ae_clients_is_live(&broker, a.index));
+    assert_int_equal(ae_clients_free_some(&broker, a.index, 2), AE_CLIENT_GONE);
+    assert_int_equal(remove_topic(&b, "t"), 0);
+    die(&b);
+}
+
 static bool freed_within(unsigned resource, rlim_t most, uint32_t client) {
     struct rlimit limit;
 
@@ -267,6 +288,56 @@ static void limits_are_refusals(void **state) {
     assert_int_equal(open_topic(&clients[2], AE_ROLE_BEST_EFFORT, "0").u.error.code, -EUSERS);
     for (int i = 0; i < 3; i++)
         die(&clients[i]);
+}
+
+/* Is the grant still there? */
+static bool has_grant(uint64_t id) {
+    return ae_index_grant(&broker.index, id) != AE_NO_GRANT;
+}
+
+/* What a living client says that it doesn't have is freed, whenever its token is checked; also by a successor. */
+static void what_a_client_disowns_is_freed(void **state) {
+    const struct ae_topic_request exclusive = {.topic = "t", .capacity = 8, .publishers = AETHER_PUBLISHERS_EXCLUSIVE};
+    struct client a = enter("a"), b = enter("b");
+    uint64_t grants[4];
+    void *token;
+
+    (void)state;
+    assert_int_equal(ae_token_hold(fcntl(a.token, F_DUPFD_CLOEXEC, 0), &token), 0);
+    for (int i = 0; i < 2; i++)
+        grants[i] = open_topic(&a, AE_ROLE_RELIABLE, "others").u.opened.grant_id;
+    grants[2] = open_configured(&a, AE_ROLE_PUBLISHER, &exclusive).u.opened.grant_id;
+    grants[3] = open_topic(&a, AE_ROLE_BEST_EFFORT, "others").u.opened.grant_id;
+    /* It says nothing, or that it has them all. */
+    assert_false(ae_clients_free_if_dead(&broker, a.index));
+    ae_token_disown(token, grants[3] + 1);
+    assert_false(ae_clients_free_if_dead(&broker, a.index));
+    for (int i = 0; i < 4; i++)
+        assert_true(has_grant(grants[i]));
+    assert_int_equal(open_configured(&b, AE_ROLE_PUBLISHER, &exclusive).u.error.code, -EBUSY);
+    /* The next open asks for the only place of a publisher. */
+    ae_token_disown(token, grants[1] + 1);
+    assert_int_equal(open_configured(&b, AE_ROLE_PUBLISHER, &exclusive).type, AE_MSG_OPENED);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(has_grant(grants[i]), i < 2);
+    /* A grant that is under way stays, and so do those before. */
+    ae_token_disown(token, 0);
+    grants[2] = open_topic(&a, AE_ROLE_RELIABLE, "others").u.opened.grant_id;
+    assert_false(ae_clients_free_if_dead(&broker, a.index));
+    assert_true(has_grant(grants[2]));
+    /* aetherd is killed, and the client gives up. */
+    vanish();
+    ae_token_disown(token, grants[1] + 1);
+    assert_int_equal(ae_broker_start(&broker, &instance, &limits), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(has_grant(grants[i]), i < 2);
+    ae_token_disown(token, 1);
+    assert_false(ae_clients_free_if_dead(&broker, a.index));
+    for (int i = 0; i < 4; i++)
+        assert_false(has_grant(grants[i]));
+    ae_token_drop(token);
+    die(&a);
+    die(&b);
 }
 
 static void resume_needs_id_nonce_and_life(void **state) {
@@ -585,8 +656,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(publishers_have_records_of_their_own, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_publishers_claims_are_aborted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_dead_are_freed_and_only_they, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_dead_are_freed_bit_by_bit, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_client_stays_until_it_can_be_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_client_disowns_is_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_shows_open_publishers, setup, teardown),

@@ -38,18 +38,56 @@ static bool free_client(struct ae_broker *broker, uint32_t client, bool died) {
     return true;
 }
 
-bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client) {
+/* The client says that it has no grant from this id on: their replies were lost. */
+static void free_disowned(struct ae_broker *broker, uint32_t client, uint64_t from) {
+    const ae_registry_client *record = &broker->registry.clients[client];
+    uint64_t *newest = &broker->index.newest[client];
+
+    if (from == 0 || *newest < from || !ae_grants_free_newer(broker, client, from - 1, false))
+        return;
+    *newest = from - 1;
+    ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") has not received its last grant: it is freed",
+                record->client_id, record->name, record->pid);
+}
+
+/* Frees up to so many grants of a dead client. 1: there are more. 0: there are none. -EBUSY: some can't be freed now. */
+static int free_grants(struct ae_broker *broker, uint32_t client, uint32_t most) {
+    const struct ae_index *index = &broker->index;
+    uint32_t g = ae_index_first(&index->grants_of[client]);
+    bool all = true;
+
+    for (uint32_t next; g != AE_NO_GRANT && most > 0; g = next, most--) {
+        next = ae_index_next(index, AE_BY_CLIENT, g);
+        all = ae_grants_free(broker, g, true) && all;
+    }
+    return !all ? -EBUSY : g != AE_NO_GRANT;
+}
+
+enum ae_client_end ae_clients_free_some(struct ae_broker *broker, uint32_t client, uint32_t most) {
     char name[AE_OBJECT_NAME_SIZE];
+    uint64_t disowned;
 
     if (!ae_clients_is_live(broker, client))
-        return true;
+        return AE_CLIENT_GONE;
     const ae_registry_client *record = &broker->registry.clients[client];
     const uint64_t id = record->client_id;
     ae_name_token(&broker->instance, id, name);
-    if (ae_token_free(name, broker->instance.uid) != 1 || !free_client(broker, client, true))
-        return false;
+    const int free = ae_token_check(name, broker->instance.uid, &disowned);
+    if (free == 0)
+        free_disowned(broker, client, disowned);
+    if (free != 1)
+        return AE_CLIENT_STAYS;
+    const int rc = free_grants(broker, client, most);
+    if (rc == 1)
+        return AE_CLIENT_GOES;
+    if (rc != 0 || !free_client(broker, client, true))
+        return AE_CLIENT_STAYS;
     ae_log_line(AE_LOG_INFO, "client %" PRIu64 " (%s, pid %" PRIu32 ") is gone", id, record->name, record->pid);
-    return true;
+    return AE_CLIENT_GONE;
+}
+
+bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client) {
+    return ae_clients_free_some(broker, client, UINT32_MAX) == AE_CLIENT_GONE;
 }
 
 /* Adoption found no record of their clients, and couldn't free them. */

@@ -28,10 +28,22 @@ uint32_t ae_clients_resume(struct ae_broker *broker, uint64_t client_id, const u
 
 bool ae_clients_is_live(const struct ae_broker *broker, uint32_t client);
 
-/* Checks the token and frees a dead client with its grants. True: the record is free, now or already before. */
+/*
+ * Checks the token. Frees a dead client with its grants, and the grants of which a living one says that it doesn't have
+ * them. True: the record is free, now or already before.
+ */
 bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client);
 
-/* The same for all clients with a grant of the topic, by its record, in this role (0: in any role). */
+enum ae_client_end {
+    AE_CLIENT_STAYS, /* it lives, or can't be freed now */
+    AE_CLIENT_GOES,  /* it is dead, and has more grants */
+    AE_CLIENT_GONE,  /* the record is free, now or already before */
+};
+
+/* The same, but frees at most so many grants, so that other clients needn't wait for the rest. */
+enum ae_client_end ae_clients_free_some(struct ae_broker *broker, uint32_t client, uint32_t most);
+
+/* As ae_clients_free_if_dead(), for all clients with a grant of the topic, by its record, in this role (0: in any role). */
 void ae_clients_free_dead_holders(struct ae_broker *broker, uint32_t topic, uint32_t role);
 
 /* For a clean stop: removes living clients without grants. For the next aetherd each will be a new client. */

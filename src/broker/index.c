@@ -95,15 +95,17 @@ int ae_index_open(struct ae_index *index, const struct ae_registry *registry) {
     *index = (struct ae_index){.registry = registry,
                                .holders = calloc(topics, sizeof *index->holders),
                                .grants_of = calloc(clients, sizeof *index->grants_of),
+                               .newest = calloc(clients, sizeof *index->newest),
                                .stats = calloc(clients, sizeof *index->stats),
                                .listed = calloc(clients, sizeof *index->listed),
                                .list = calloc(clients, sizeof *index->list),
                                .holdings = calloc(grants, sizeof *index->holdings)};
-    if (index->holders != NULL && index->grants_of != NULL && index->stats != NULL && index->listed != NULL &&
-        index->list != NULL && index->holdings != NULL && table_open(&index->topics_by_id, topics) &&
-        table_open(&index->topics_by_name, topics) && table_open(&index->clients_by_id, clients) &&
-        table_open(&index->grants_by_id, grants) && ae_slots_reserve(&index->topics, topics) == 0 &&
-        ae_slots_reserve(&index->clients, clients) == 0 && ae_slots_reserve(&index->grants, grants) == 0)
+    if (index->holders != NULL && index->grants_of != NULL && index->newest != NULL && index->stats != NULL &&
+        index->listed != NULL && index->list != NULL && index->holdings != NULL &&
+        table_open(&index->topics_by_id, topics) && table_open(&index->topics_by_name, topics) &&
+        table_open(&index->clients_by_id, clients) && table_open(&index->grants_by_id, grants) &&
+        ae_slots_reserve(&index->topics, topics) == 0 && ae_slots_reserve(&index->clients, clients) == 0 &&
+        ae_slots_reserve(&index->grants, grants) == 0)
         return 0;
     ae_index_close(index);
     return ae_fail(-ENOMEM, "out of memory for an index of the registry");
@@ -121,6 +123,7 @@ void ae_index_close(struct ae_index *index) {
     table_close(&index->grants_by_id);
     free(index->holders);
     free(index->grants_of);
+    free(index->newest);
     free(index->stats);
     free(index->listed);
     free(index->list);
@@ -178,6 +181,7 @@ const struct ae_holders *ae_index_holders(const struct ae_index *index, uint32_t
 
 void ae_index_add_client(struct ae_index *index, uint32_t client) {
     ae_slots_use(&index->clients, client);
+    index->newest[client] = 0;
     table_add(&index->clients_by_id, index->registry->clients[client].client_id, client);
 }
 
@@ -237,6 +241,8 @@ void ae_index_add_grant(struct ae_index *index, uint32_t grant) {
     if (holding->client == AE_NO_CLIENT)
         return;
     list_append(index, AE_BY_CLIENT, &index->grants_of[holding->client], grant);
+    if (record->grant_id > index->newest[holding->client])
+        index->newest[holding->client] = record->grant_id;
     ae_slots_use(&index->stats[holding->client], holding->stats);
 }
 

@@ -55,6 +55,7 @@ struct ae_index {
     struct ae_table topics_by_id, topics_by_name, clients_by_id, grants_by_id;
     struct ae_holders (*holders)[AE_ROLE_BEST_EFFORT]; /* for each topic; [role - 1] */
     struct ae_grant_list *grants_of;                   /* for each client */
+    uint64_t *newest;                                  /* for each client: no grant of it has a higher id */
     struct ae_slots *stats;                            /* for each client: records of its statistics */
     uint64_t *listed;                                  /* for each client: see ae_index_holders() */
     uint32_t *list;

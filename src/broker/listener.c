@@ -15,6 +15,7 @@
 
 #define BACKLOG 128
 #define SETTLE_NS 100000000ull /* after a change, so that nothing is made in a directory that is being removed */
+#define RETRY_NS 1000000000ull /* what hinders may pass without a change there: no descriptor, no memory, a full disk */
 
 /* ---- making the socket ---- */
 
@@ -121,11 +122,15 @@ static int listen_again(struct ae_listener *l) {
     l->socket.fd = fd;
     l->socket.events = EPOLLIN;
     rc = ae_source_add(l->loop, &l->socket);
-    if (rc == 0)
-        ae_log_line(AE_LOG_WARNING, "socket %s was removed: listening there again%s", path,
-                    l->handed ? "; restart the service manager's socket unit, which has lost it" : "");
+    if (rc != 0) { /* a socket that nobody serves must not stay: the next check would take it for ours */
+        (void)unlink(path);
+        ae_close(&l->socket.fd);
+        return rc;
+    }
+    ae_log_line(AE_LOG_WARNING, "socket %s was removed: listening there again%s", path,
+                l->handed ? "; restart the service manager's socket unit, which has lost it" : "");
     l->handed = false;
-    return rc;
+    return 0;
 }
 
 /* 0, or -errno with a text; -EBUSY: a second aetherd is trying to start, and has the new lock file for a moment. */
@@ -147,10 +152,14 @@ static int restore(struct ae_listener *l) {
     return 0;
 }
 
+static void check_after(struct ae_listener *l, uint64_t delay_ns) {
+    ae_timer_arm(l->loop, &l->check, ae_now_ns() + delay_ns);
+    l->checking = true;
+}
+
 static void check_later(struct ae_listener *l) {
     if (!l->checking)
-        ae_timer_arm(l->loop, &l->check, ae_now_ns() + SETTLE_NS);
-    l->checking = true;
+        check_after(l, SETTLE_NS);
 }
 
 void ae_listener_check(struct ae_listener *l) {
@@ -163,6 +172,8 @@ void ae_listener_check(struct ae_listener *l) {
     if (rc != 0 && !l->warned)
         ae_log_line(AE_LOG_WARNING, "%s; until then no program can connect", aether_errmsg());
     l->warned = rc != 0;
+    if (rc != 0 && rc != -EEXIST) /* another file is there: its removal is a change */
+        check_after(l, RETRY_NS);
 }
 
 static void on_settled(struct ae_timer *timer) {

@@ -218,8 +218,8 @@ bool ae_objects_error_passes(int rc) {
 }
 
 /*
- * Opens the log, after it has given it the size of its shape. Nobody has mapped the slots of a topic that isn't FIXED, so
- * what is cut off is nobody's.
+ * Opens the log, after it has given it the size of its shape. Nobody has mapped the slots of a topic that isn't FIXED,
+ * so what is cut off is nobody's.
  */
 static int open_log_repaired(const struct ae_broker *broker, const ae_registry_topic *topic) {
     uint64_t size = 0;

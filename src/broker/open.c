@@ -30,9 +30,15 @@ static int choose_record(const struct ae_broker *broker, const ae_registry_topic
     if (publishes && topic->geometry.publishers == AE_PUBLISHERS_EXCLUSIVE && holders->count != 0) {
         const uint32_t i = broker->index.holdings[ae_index_first(&holders->list)].client;
         const ae_registry_client *holder = i != AE_NO_CLIENT ? &broker->registry.clients[i] : NULL;
-        return ae_fail(
-            -EBUSY, "topic '%s' is exclusive and has a publisher: '%s' (pid %" PRIu32 "); it must close or die first",
-            topic->name, holder != NULL ? holder->name : "?", holder != NULL ? holder->pid : 0);
+        char why[AE_WHY_SIZE] = "";
+        const bool asked = (topic->asked & AE_STATED_PUBLISHERS) != 0;
+        if (asked)
+            (void)ae_shape_why(why, topic, AE_STATED_PUBLISHERS);
+        return ae_fail(-EBUSY,
+                       "topic '%s' is exclusive%s%s%sand has a publisher: '%s' (pid %" PRIu32
+                       "); it must close or die first",
+                       topic->name, asked ? ", " : " ", why, asked ? ", " : "", holder != NULL ? holder->name : "?",
+                       holder != NULL ? holder->pid : 0);
     }
     if (holders->records == UINT64_MAX)
         return ae_fail(-EUSERS, "topic '%s' has %u %s, the most it can have", topic->name,
@@ -132,8 +138,6 @@ static void admit(struct ae_broker *broker, const struct ae_plan *plan, uint32_t
     if (new->role == AE_ROLE_RELIABLE)
         ae_topic_admit_subscriber(objects->log, objects->cursors, new->record);
     ae_grants_record(broker, grant, new);
-    if (new->role == AE_ROLE_RELIABLE && plan->shape != AE_SHAPE_FIXED)
-        ae_topic_hold_for_subscriber(objects->cursors, new->record);
     ae_topic_set_subscribers(objects->log, ae_grants_count_subscribers(broker, t));
 }
 

@@ -12,14 +12,18 @@ uint32_t ae_topic_users(const struct ae_broker *broker, uint32_t topic) {
     return users;
 }
 
-void ae_topic_remove(struct ae_broker *broker, uint32_t topic) {
+void ae_topic_take_down(struct ae_broker *broker, uint32_t topic) {
     ae_registry_topic *record = &broker->registry.topics[topic];
 
     ae_record_remove(&record->state);
     ae_totals_remove_topic(broker, record);
     ae_objects_remove(broker, record->topic_id);
     ae_index_remove_topic(&broker->index, topic);
-    ae_record_free(&record->state);
+}
+
+void ae_topic_remove(struct ae_broker *broker, uint32_t topic) {
+    ae_topic_take_down(broker, topic);
+    ae_record_free(&broker->registry.topics[topic].state);
     ae_registry_changed(&broker->registry);
 }
 

@@ -11,6 +11,9 @@
 /* The number of grants of the topic in any role. */
 uint32_t ae_topic_users(const struct ae_broker *broker, uint32_t topic);
 
+/* Removes all of a topic that has no grants but its record, which is REMOVING then. */
+void ae_topic_take_down(struct ae_broker *broker, uint32_t topic);
+
 /* Removes a topic that has no grants. */
 void ae_topic_remove(struct ae_broker *broker, uint32_t topic);
 

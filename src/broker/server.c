@@ -7,6 +7,7 @@
 #include "broker/clients.h"
 #include "broker/listener.h"
 #include "broker/look.h"
+#include "broker/repeats.h"
 #include "service/log.h"
 #include <aether/error.h>
 #include <errno.h>
@@ -22,8 +23,22 @@
 #define FIRST_CHECK_NS 1000000ull   /* after the end of a connection */
 #define LAST_CHECK_NS 1000000000ull /* the longest time between two checks of a client without a connection */
 #define ACCEPT_PAUSE_NS 1000000000ull
-#define REFUSED_MAX 16u  /* connections of programs that were refused and haven't closed them yet */
-#define GREETING_MAX 64u /* connections that haven't said HELLO, beside those of clients */
+#define GRANTS_AT_ONCE 64u /* of a dead client: they take some 10 ms */
+#define REFUSED_MAX 16u    /* connections of programs that were refused and haven't closed them yet */
+#define GREETING_MAX 64u   /* connections that haven't said HELLO, beside those of clients */
+
+/* Why a connection is refused or closed; and what the log says of those that aren't logged one by one. */
+enum cause { UNACCEPTED, FOREIGN, CROWDED, FAILED, MALFORMED, SILENT, UNREAD, CAUSES };
+
+static const char *const causes[CAUSES] = {
+    [UNACCEPTED] = "no connection can be accepted",
+    [FOREIGN] = "connection refused, program of another user",
+    [CROWDED] = "connection refused, the limit of clients is reached",
+    [FAILED] = "connection refused, no memory or no such peer",
+    [MALFORMED] = "connection closed, not a message of the protocol",
+    [SILENT] = "connection closed, silent for 5 seconds",
+    [UNREAD] = "connection closed, replies not read",
+};
 
 struct connection {
     struct ae_server *server;
@@ -54,7 +69,13 @@ struct ae_server {
     uint32_t refused_count;
     struct ae_listener listener;  /* without events while nothing can be accepted */
     struct ae_timer accept_again; /* armed meanwhile, to try again even if no connection is closed */
+    struct ae_repeats repeats[CAUSES];
 };
+
+/* May a line be logged now for this cause, which programs can bring about as often as they like? */
+static bool may_log(struct ae_server *s, enum cause cause) {
+    return ae_repeats_admit(&s->repeats[cause]);
+}
 
 /* ---- accepting ---- */
 
@@ -115,22 +136,23 @@ static void reset_presence(struct presence *p) {
 /*
  * Checks a client without a connection and, if it lives, arms the next check after next_delay_ns. A killed process
  * closes its connection shortly before its memory is freed, so the first check is often too early. If the process has
- * ended meanwhile, it is checked again at once.
+ * ended meanwhile, it is checked again at once. If a dead client had many grants, events are handled in between.
  */
 static void check_client(struct presence *p, uint64_t next_delay_ns) {
     const uint32_t client = client_of(p);
-    bool dead = ae_clients_free_if_dead(p->server->broker, client);
+    enum ae_client_end end = ae_clients_free_some(p->server->broker, client, GRANTS_AT_ONCE);
 
-    if (!dead) {
+    if (end == AE_CLIENT_STAYS) {
         watch_process(p);
-        dead = p->exited && ae_clients_free_if_dead(p->server->broker, client);
+        if (p->exited)
+            end = ae_clients_free_some(p->server->broker, client, GRANTS_AT_ONCE);
     }
-    if (dead) {
+    if (end == AE_CLIENT_GONE) {
         reset_presence(p);
-    } else {
-        p->delay_ns = next_delay_ns;
-        ae_timer_arm(p->server->loop, &p->check, ae_now_ns() + next_delay_ns);
+        return;
     }
+    p->delay_ns = end == AE_CLIENT_GOES ? FIRST_CHECK_NS : next_delay_ns;
+    ae_timer_arm(p->server->loop, &p->check, ae_now_ns() + (end == AE_CLIENT_GOES ? 0 : next_delay_ns));
 }
 
 static void on_check(struct ae_timer *timer) {
@@ -186,7 +208,7 @@ static void on_process_end(struct ae_source *source, uint32_t events) {
 static void on_hello_timeout(struct ae_timer *timer) {
     struct connection *c = AE_CONTAINER(timer, struct connection, hello);
 
-    if (!c->refused)
+    if (!c->refused && may_log(c->server, SILENT))
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " said nothing for 5 seconds: connection closed", c->pid);
     close_connection(c);
 }
@@ -300,8 +322,16 @@ static void log_request(const struct connection *c, const struct ae_msg *msg, co
 
 enum next { GO_ON, CLOSE, LINGER };
 
-/* Reads one packet and answers it. */
-static enum next serve_packet(struct connection *c) {
+/* Is the reply all that the request is for? Without a HELLO the connection has no other requests, either. */
+static bool needs_reply(const struct ae_msg *msg) {
+    return msg->type == AE_MSG_HELLO || msg->type == AE_MSG_OPEN || msg->type == AE_MSG_LOOK;
+}
+
+/*
+ * Reads one packet and answers it. hung_up: the peer has closed the connection. If it gave up waiting, it asks again on
+ * another one; to do all that it has given up would hold up what it asks now.
+ */
+static enum next serve_packet(struct connection *c, bool hung_up) {
     uint8_t packet[AE_PACKET_MAX];
     int fds[AE_PACKET_FDS_MAX], fd_count = AE_PACKET_FDS_MAX;
     struct ae_reply reply = {0};
@@ -318,7 +348,8 @@ static enum next serve_packet(struct connection *c) {
     if (rc != 0 || fd_count != 0) {
         if (rc == 0)
             rc = ae_fail(-EPROTO, "a request carries file descriptors");
-        ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 ": %s: connection closed", c->pid, aether_errmsg());
+        if (may_log(c->server, MALFORMED))
+            ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 ": %s: connection closed", c->pid, aether_errmsg());
         return send_error(c->source.fd, rc) == 0 ? LINGER : CLOSE;
     }
     /*
@@ -327,6 +358,8 @@ static enum next serve_packet(struct connection *c) {
      */
     if (c->client != AE_NO_CLIENT && ae_clients_free_if_dead(c->server->broker, c->client))
         return CLOSE;
+    if (hung_up && needs_reply(&msg))
+        return msg.type == AE_MSG_HELLO ? CLOSE : GO_ON;
     answer(c, &msg, &reply);
     log_request(c, &msg, &reply);
     reply.msg.request = msg.request;
@@ -334,7 +367,7 @@ static enum next serve_packet(struct connection *c) {
     rc = len < 0 ? len : ae_packet_send(c->source.fd, packet, (size_t)len, reply.fds, reply.fd_count);
     for (int i = 0; i < reply.fd_count; i++)
         ae_close(&reply.fds[i]);
-    if (rc == -EAGAIN)
+    if (rc == -EAGAIN && may_log(c->server, UNREAD))
         ae_log_line(AE_LOG_WARNING, "pid %" PRIu32 " doesn't read its replies: connection closed", c->pid);
     if (rc != 0)
         return CLOSE;
@@ -344,13 +377,12 @@ static enum next serve_packet(struct connection *c) {
 static void on_packet(struct ae_source *source, uint32_t events) {
     struct connection *c = AE_CONTAINER(source, struct connection, source);
 
-    (void)events; /* the read finds out whether it is data, the end or an error */
     if (c->refused) {
         if (!drop_packet(c))
             free_connection(c);
         return;
     }
-    const enum next next = serve_packet(c);
+    const enum next next = serve_packet(c, (events & EPOLLHUP) != 0); /* the read finds out the end, or an error */
     if (next == LINGER)
         linger(c);
     else if (next == CLOSE)
@@ -424,7 +456,8 @@ static void on_connect(struct ae_source *source, uint32_t events) {
     (void)events;
     if (fd < 0) {
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-            log_accept_error(errno);
+            if (may_log(s, UNACCEPTED))
+                log_accept_error(errno);
             pause_accepting(s); /* otherwise epoll would report the waiting connection again and again */
         }
         return;
@@ -437,7 +470,8 @@ static void on_connect(struct ae_source *source, uint32_t events) {
         rc = -ENOMEM;
     if (rc == 0)
         return;
-    ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
+    if (may_log(s, rc == -EACCES ? FOREIGN : rc == -EUSERS ? CROWDED : FAILED))
+        ae_log_line(AE_LOG_WARNING, "connection refused: %s", aether_errmsg());
     (void)send_error(fd, rc);
     if (c != NULL)
         linger(c);
@@ -465,6 +499,8 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
     for (uint32_t i = 0; i < clients; i++)
         s->presence[i] = (struct presence){
             .server = s, .process = {.fn = on_process_end, .fd = -1, .events = EPOLLIN}, .check = {.fn = on_check}};
+    for (int i = 0; i < CAUSES; i++)
+        ae_repeats_open(&s->repeats[i], loop, causes[i]);
     rc = ae_listener_open(&s->listener, &broker->instance, loop, handed, lock, on_connect);
     if (rc != 0) {
         ae_server_close(s);
@@ -488,6 +524,8 @@ void ae_server_close(struct ae_server *s) {
     for (uint32_t i = 0; i < s->broker->registry.clients_max; i++)
         reset_presence(&s->presence[i]);
     ae_timer_disarm(&s->accept_again);
+    for (int i = 0; i < CAUSES; i++)
+        ae_repeats_close(&s->repeats[i]);
     ae_listener_close(&s->listener);
     free(s->presence);
     free(s);

@@ -16,7 +16,9 @@
 /* ---- texts ---- */
 
 const char *ae_shape_who(char text[AE_WHO_SIZE], const struct ae_statement *client) {
-    if (client->pid != 0)
+    if (client->name[0] == '\0')
+        (void)snprintf(text, AE_WHO_SIZE, "%s", client->role);
+    else if (client->pid != 0)
         (void)snprintf(text, AE_WHO_SIZE, "%s '%s' (pid %" PRIu32 ")", client->role, client->name, client->pid);
     else
         (void)snprintf(text, AE_WHO_SIZE, "%s '%s'", client->role, client->name);
@@ -178,6 +180,82 @@ uint32_t ae_shape_stated(const ae_wish *wish) {
            (wish->type_name[0] != '\0' ? AE_STATED_TYPE : 0);
 }
 
+static uint64_t longest(const ae_wish *wish) {
+    return wish->max_message > wish->type_size ? wish->max_message : wish->type_size;
+}
+
+static bool same_type(const ae_wish *a, const ae_wish *b) {
+    return strcmp(a->type_name, b->type_name) == 0 && a->type_version == b->type_version &&
+           a->type_size == b->type_size;
+}
+
+uint32_t ae_shape_changed(const ae_wish *from, const ae_wish *to) {
+    const uint32_t same = (to->inline_max == from->inline_max ? AE_STATED_INLINE_MAX : 0) |
+                          (to->capacity == from->capacity ? AE_STATED_CAPACITY : 0) |
+                          (to->lane_bytes == from->lane_bytes ? AE_STATED_LANE_BYTES : 0) |
+                          (to->evict_lag == from->evict_lag ? AE_STATED_EVICT_LAG : 0) |
+                          (to->start_seq == from->start_seq ? AE_STATED_START_SEQ : 0) |
+                          (to->preset == from->preset ? AE_STATED_PRESET : 0) |
+                          (to->publishers == from->publishers ? AE_STATED_PUBLISHERS : 0) |
+                          (to->slow == from->slow ? AE_STATED_SLOW : 0) |
+                          (to->latency == from->latency ? AE_STATED_LATENCY : 0) |
+                          (same_type(to, from) ? AE_STATED_TYPE : 0) | AE_STATED_MAX_MESSAGE;
+
+    return (ae_shape_stated(to) & ~same) |
+           (longest(to) != 0 && longest(to) != longest(from) ? AE_STATED_MAX_MESSAGE : 0);
+}
+
+ae_wish ae_shape_part(const ae_wish *wish, uint32_t values) {
+    ae_wish part = {
+        .max_message = (values & AE_STATED_MAX_MESSAGE) != 0 ? wish->max_message : 0,
+        .inline_max = (values & AE_STATED_INLINE_MAX) != 0 ? wish->inline_max : 0,
+        .capacity = (values & AE_STATED_CAPACITY) != 0 ? wish->capacity : 0,
+        .lane_bytes = (values & AE_STATED_LANE_BYTES) != 0 ? wish->lane_bytes : 0,
+        .evict_lag = (values & AE_STATED_EVICT_LAG) != 0 ? wish->evict_lag : 0,
+        .start_seq = (values & AE_STATED_START_SEQ) != 0 ? wish->start_seq : 0,
+        .preset = (values & AE_STATED_PRESET) != 0 ? wish->preset : 0,
+        .publishers = (values & AE_STATED_PUBLISHERS) != 0 ? wish->publishers : 0,
+        .slow = (values & AE_STATED_SLOW) != 0 ? wish->slow : 0,
+        .latency = (values & AE_STATED_LATENCY) != 0 ? wish->latency : 0,
+    };
+
+    if ((values & AE_STATED_TYPE) != 0) {
+        part.type_version = wish->type_version;
+        part.type_size = wish->type_size;
+        memcpy(part.type_name, wish->type_name, sizeof part.type_name);
+    }
+    return part;
+}
+
+static void raise(uint64_t *to, uint64_t value) {
+    if (value > *to)
+        *to = value;
+}
+
+static void take(uint32_t *to, uint32_t value) {
+    if (value != 0)
+        *to = value;
+}
+
+void ae_shape_merge(ae_wish *all, const ae_wish *says) {
+    raise(&all->max_message, says->max_message);
+    raise(&all->inline_max, says->inline_max);
+    raise(&all->capacity, says->capacity);
+    raise(&all->lane_bytes, says->lane_bytes);
+    raise(&all->evict_lag, says->evict_lag);
+    raise(&all->start_seq, says->start_seq);
+    if (says->preset > all->preset)
+        all->preset = says->preset;
+    take(&all->publishers, says->publishers);
+    take(&all->slow, says->slow);
+    take(&all->latency, says->latency);
+    if (says->type_name[0] != '\0') {
+        all->type_version = says->type_version;
+        all->type_size = says->type_size;
+        memcpy(all->type_name, says->type_name, sizeof all->type_name);
+    }
+}
+
 void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
     const ae_geometry *g = &topic->geometry;
     const uint32_t stated = topic->stated;
@@ -200,6 +278,13 @@ void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
                                                : AETHER_SLOW_WAIT,
         .latency = (stated & AE_STATED_LATENCY) != 0 ? ae_geometry_stated(g->latency) : 0,
     };
+    /* The geometry's sizes are rounded, and larger if subscribers asked for more. */
+    if (topic->created != 0) {
+        const uint32_t made = ae_shape_stated(&topic->made) & ~(topic->raised | AE_STATED_TYPE);
+        const ae_wish part = ae_shape_part(&topic->made, made);
+        *all = ae_shape_part(all, ~made);
+        ae_shape_merge(all, &part);
+    }
     if (topic->type_name[0] != '\0') {
         all->type_version = topic->type_version;
         all->type_size = topic->type_size;
@@ -212,16 +297,11 @@ void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
 /* What the topic itself states is first in a list: a topic without a publisher has it from its creator. */
 static int contradict(const char *topic, uint32_t field, const struct ae_statement *a, const struct ae_statement *b) {
     char who_a[AE_WHO_SIZE], who_b[AE_WHO_SIZE], says_a[VALUE_SIZE], says_b[VALUE_SIZE];
-    const bool removable = strcmp(a->role, "creator") == 0;
+    const bool removable = strstr(a->role, "creator") != NULL;
 
     return ae_fail(-EEXIST, "topic '%s': %s states %s, %s states %s: let them agree%s", topic, ae_shape_who(who_a, a),
                    stated_text(says_a, field, a->says), ae_shape_who(who_b, b), stated_text(says_b, field, b->says),
                    removable ? ", or remove the topic first (aether-cli topic rm)" : "");
-}
-
-static bool same_type(const ae_wish *a, const ae_wish *b) {
-    return strcmp(a->type_name, b->type_name) == 0 && a->type_version == b->type_version &&
-           a->type_size == b->type_size;
 }
 
 /* Which of the values that must be equal differ: one bit, or 0. */
@@ -237,39 +317,10 @@ static uint32_t contradiction(const ae_wish *a, const ae_wish *b) {
                                                                                 : 0;
 }
 
-static void raise(uint64_t *to, uint64_t value) {
-    if (value > *to)
-        *to = value;
-}
-
-static void take(uint32_t *to, uint32_t value) {
-    if (value != 0)
-        *to = value;
-}
-
-static void merge(ae_wish *all, const ae_wish *says) {
-    raise(&all->max_message, says->max_message);
-    raise(&all->inline_max, says->inline_max);
-    raise(&all->capacity, says->capacity);
-    raise(&all->lane_bytes, says->lane_bytes);
-    raise(&all->evict_lag, says->evict_lag);
-    raise(&all->start_seq, says->start_seq);
-    if (says->preset > all->preset)
-        all->preset = says->preset;
-    take(&all->publishers, says->publishers);
-    take(&all->slow, says->slow);
-    take(&all->latency, says->latency);
-    if (says->type_name[0] != '\0') {
-        all->type_version = says->type_version;
-        all->type_size = says->type_size;
-        memcpy(all->type_name, says->type_name, sizeof all->type_name);
-    }
-}
-
 /* A type's size is also the least size of the topic's longest message. */
 static int make(const ae_wish *all, ae_geometry *geometry) {
     const aether_topic_config config = {
-        .max_message = all->max_message > all->type_size ? all->max_message : all->type_size,
+        .max_message = longest(all),
         .inline_max = all->inline_max,
         .capacity = all->capacity,
         .lane_bytes = all->lane_bytes,
@@ -311,7 +362,7 @@ static int refuse_sum(const char *topic, const struct ae_statement *list, size_t
         return -EINVAL; /* with the text of what this client states itself */
     for (size_t i = 0; i + 1 < count && other == NULL; i++) {
         ae_wish both = *list[i].says;
-        merge(&both, client->says);
+        ae_shape_merge(&both, client->says);
         if (make(&both, &geometry) != 0)
             other = &list[i];
     }
@@ -335,7 +386,7 @@ int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t c
                     return contradict(topic, field, &list[j], &list[i]);
             }
         }
-        merge(&sum, list[i].says);
+        ae_shape_merge(&sum, list[i].says);
     }
     if (make(&sum, &made) != 0)
         return count > 1 ? refuse_sum(topic, list, count) : -EINVAL;
@@ -374,12 +425,14 @@ static bool preset_differs(const ae_registry_topic *topic, const ae_wish *says) 
 
 /* Values that no topic can have, whatever this topic has. */
 static int check_values(const ae_registry_topic *topic, const ae_wish *says) {
+    const bool waits =
+        says->slow == AETHER_SLOW_WAIT || (says->slow == AETHER_SLOW_ANY && topic->geometry.evict_lag == 0);
     const ae_wish values = {
         .preset = says->preset,
         .publishers = says->publishers,
         .slow = says->slow,
         .latency = says->latency,
-        .evict_lag = says->slow != AETHER_SLOW_EVICT ? says->evict_lag : 0,
+        .evict_lag = waits ? says->evict_lag : 0,
         .max_message = says->max_message,
     };
     ae_geometry geometry;
@@ -423,23 +476,36 @@ int ae_shape_differs(const ae_registry_topic *topic, const struct ae_statement *
     return 0;
 }
 
-/* Which statements decide about the value. */
-static uint32_t decided_by(uint32_t field) {
-    if (field == AE_STATED_PRESET || field == AE_STATED_CAPACITY)
-        return AE_STATED_PRESET | AE_STATED_CAPACITY;
-    return field;
+/* Which statements decided about the value. A stated capacity leaves a preset nothing to decide. */
+static uint32_t decided_by(const ae_registry_topic *topic, uint32_t field) {
+    if (field != AE_STATED_PRESET && field != AE_STATED_CAPACITY)
+        return field;
+    return ((topic->stated | topic->asked) & AE_STATED_CAPACITY) != 0 ? AE_STATED_CAPACITY : AE_STATED_PRESET;
 }
 
-/* "as publisher 'a' (pid 12) stated", or "the default since ...". */
-static void why_text(char *text, size_t size, const ae_registry_topic *topic, uint32_t field) {
-    const uint32_t bits = decided_by(field);
+static const char *asked_text(char text[AE_WHY_SIZE], const ae_registry_topic *topic) {
+    const struct ae_statement asker = {
+        .role = topic->asker[0] != '\0' ? "subscriber" : "a subscriber", .name = topic->asker, .pid = topic->asker_pid};
+    const struct ae_statement maker = {.role = "publisher", .name = topic->maker, .pid = topic->maker_pid};
+    char who[AE_WHO_SIZE], came[AE_WHO_SIZE];
+
+    (void)snprintf(text, AE_WHY_SIZE, "as %s asked for when %s came", ae_shape_who(who, &asker),
+                   ae_shape_who(came, &maker));
+    return text;
+}
+
+const char *ae_shape_why(char text[AE_WHY_SIZE], const ae_registry_topic *topic, uint32_t field) {
+    const uint32_t bits = decided_by(topic, field);
     const bool typed = field == AE_STATED_TYPE, stated = typed || (topic->stated & bits) != 0;
-    const bool created = topic->created != 0 && (ae_shape_stated(&topic->made) & bits) != 0;
+    const bool created = topic->created != 0 && (ae_shape_stated(&topic->made) & ~topic->raised & bits) != 0;
+    const bool later = created && (topic->later & bits) != 0;
     const struct ae_statement by = {
-        .role = typed     ? "client"
+        .role = typed     ? topic->type_maker[0] != '\0' ? "client" : "a client"
+                : later   ? "a later creator"
                 : created ? "creator"
                           : "publisher",
         .name = typed     ? topic->type_maker
+                : later   ? ""
                 : created ? topic->creator
                           : topic->maker,
         .pid = typed     ? topic->type_pid
@@ -448,20 +514,21 @@ static void why_text(char *text, size_t size, const ae_registry_topic *topic, ui
     };
     char who[AE_WHO_SIZE];
 
-    if (stated)
-        (void)snprintf(text, size, "as %s stated", ae_shape_who(who, &by));
-    else
-        (void)snprintf(text, size, "the default since %s, which stated no other", ae_shape_who(who, &by));
+    if (!typed && (topic->asked & bits) != 0)
+        return asked_text(text, topic);
+    (void)snprintf(text, AE_WHY_SIZE, stated ? "as %s stated" : "the default since %s, which stated no other",
+                   ae_shape_who(who, &by));
+    return text;
 }
 
 int ae_shape_refuse(const ae_registry_topic *topic, const struct ae_statement *client, uint32_t differs,
                     const char *remedy) {
-    char has[VALUE_SIZE], says[VALUE_SIZE], why[AE_WHO_SIZE + 64], who[AE_WHO_SIZE];
-    const uint32_t stated = topic->stated | AE_STATED_TYPE | AE_STATED_START_SEQ;
+    char has[VALUE_SIZE], says[VALUE_SIZE], why[AE_WHY_SIZE], who[AE_WHO_SIZE];
+    const uint32_t stated = topic->stated | topic->asked | AE_STATED_TYPE | AE_STATED_START_SEQ;
     const uint32_t choice = (differs & stated) != 0 ? differs & stated : differs;
     const uint32_t field = choice & -choice;
 
-    why_text(why, sizeof why, topic, field);
-    return ae_fail(-EEXIST, "topic '%s' %s, %s; %s states %s: %s", topic->name, topic_text(has, field, topic), why,
-                   ae_shape_who(who, client), stated_text(says, field, client->says), remedy);
+    return ae_fail(-EEXIST, "topic '%s' %s, %s; %s states %s: %s", topic->name, topic_text(has, field, topic),
+                   ae_shape_why(why, topic, field), ae_shape_who(who, client), stated_text(says, field, client->says),
+                   remedy);
 }

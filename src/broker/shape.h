@@ -18,7 +18,7 @@
 struct ae_statement {
     const ae_wish *says;
     const char *role; /* for texts: "publisher", "subscriber", "creator" */
-    const char *name; /* of the client */
+    const char *name; /* of the client; "": not known, then the role says all */
     uint32_t pid;     /* 0: not known */
 };
 
@@ -32,6 +32,15 @@ ae_wish ae_shape_wish(const struct ae_topic_request *request);
 /* Which values of a wish are stated: AE_STATED_*. */
 uint32_t ae_shape_stated(const ae_wish *wish);
 
+/* Which values that `to` states are others than in `from`: AE_STATED_*. A type's size is a size of messages, too. */
+uint32_t ae_shape_changed(const ae_wish *from, const ae_wish *to);
+
+/* The part of a wish that consists of these values, AE_STATED_*. */
+ae_wish ae_shape_part(const ae_wish *wish, uint32_t values);
+
+/* Adds what another wish states. Sizes become the larger of both; else the other's value counts. */
+void ae_shape_merge(ae_wish *all, const ae_wish *says);
+
 /*
  * Merges the statements; the last is that of the client that asks. Sets *all to what is stated in sum, and *geometry to
  * the layout that follows from it; both may be NULL. Returns 0, or with a text -EINVAL: the client that asks states
@@ -44,8 +53,9 @@ int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t c
 int ae_shape_match_types(const char *topic, const struct ae_statement *list, size_t count);
 
 /*
- * Sets *all to what a FIXED topic itself states, of which only the stated values are set. *all is also right for a topic
- * that was created, and never had a publisher.
+ * Sets *all to what a FIXED topic itself states, of which only the stated values are set: not what subscribers asked
+ * for. But where a publisher stated a size, and subscribers asked for more, it is their size. *all is also right for a
+ * topic that was created, and never had a publisher.
  */
 void ae_shape_own(const ae_registry_topic *topic, ae_wish *all);
 
@@ -61,6 +71,13 @@ int ae_shape_differs(const ae_registry_topic *topic, const struct ae_statement *
  */
 int ae_shape_refuse(const ae_registry_topic *topic, const struct ae_statement *client, uint32_t differs,
                     const char *remedy);
+
+/*
+ * Why a FIXED topic has this value, AE_STATED_*: "as publisher 'a' (pid 12) stated", "as subscriber 'b' (pid 14) asked
+ * for when publisher 'a' (pid 12) came", or "the default since ...". Returns text.
+ */
+#define AE_WHY_SIZE (2 * AE_WHO_SIZE + 64)
+const char *ae_shape_why(char text[AE_WHY_SIZE], const ae_registry_topic *topic, uint32_t field);
 
 /* "'quote' version 2 of 32 bytes". Returns text. */
 #define AE_TYPE_TEXT_SIZE (AE_TYPE_NAME_MAX + 64)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shape_test.c - what follows from the statements of a topic's clients: all pairs of values, and the texts of refusals. */
+/*
+ * shape_test.c - what follows from the statements of a topic's clients: all pairs of values, and the texts of refusals.
+ */
 #include "broker/shape.h"
 #include "ring/geometry.h"
 #include <aether/error.h>
@@ -382,6 +384,102 @@ static void statement_before_default(void **state) {
     topic.creator_pid = 5;
     assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
     text_has("has latency off, as creator 'maker' (pid 5) stated");
+    topic.later = AE_STATED_LATENCY;
+    assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
+    text_has("has latency off, as a later creator stated");
+    topic.raised = AE_STATED_LATENCY;
+    assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
+    text_has("has latency off, as publisher 'camera' (pid 12) stated");
+}
+
+/* Each value as its creator stated it, unless the publisher stated more. A type always is the topic's. */
+static void own_of_a_created_topic(void **state) {
+    const ae_wish made = {.max_message = 5000, .capacity = 64, .type_name = "t"},
+                  says = {.max_message = 5000, .capacity = 256, .latency = AETHER_LATENCY_OFF, .type_name = "u"};
+    ae_registry_topic topic = fixed_topic(&says);
+    ae_wish own;
+
+    (void)state;
+    topic.created = 1;
+    topic.made = made;
+    ae_shape_own(&topic, &own);
+    assert_int_equal(own.max_message, 5000);
+    assert_int_equal(own.capacity, 64); /* a subscriber asked for more */
+    assert_int_equal(own.latency, AETHER_LATENCY_OFF);
+    assert_string_equal(own.type_name, "u");
+    topic.raised = AE_STATED_CAPACITY;
+    ae_shape_own(&topic, &own);
+    assert_int_equal(own.capacity, 256);
+    topic.created = 0;
+    ae_shape_own(&topic, &own);
+    assert_int_equal(own.max_message, 8192);
+}
+
+/* A lag alone is compared with that of a topic that evicts. */
+static void lag_without_policy(void **state) {
+    const ae_wish says = {.capacity = 64, .slow = AETHER_SLOW_EVICT, .evict_lag = 40}, same = {.evict_lag = 40},
+                  other = {.evict_lag = 41}, waits = {.slow = AETHER_SLOW_WAIT, .evict_lag = 40};
+    const ae_registry_topic topic = fixed_topic(&says);
+    struct ae_statement client = viewer(&same);
+    uint32_t differs;
+
+    (void)state;
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), 0);
+    assert_int_equal(differs, 0);
+    client = viewer(&other);
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), 0);
+    assert_int_equal(differs, AE_STATED_EVICT_LAG);
+    client = viewer(&waits);
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), -EINVAL);
+}
+
+/* Nothing was stated for the topic, but subscribers asked for it. */
+static void asked_for_by_a_subscriber(void **state) {
+    const ae_wish says = {.max_message = 1 << 20, .publishers = AETHER_PUBLISHERS_EXCLUSIVE},
+                  asks = {.max_message = 8 << 20}, shared = {.publishers = AETHER_PUBLISHERS_SHARED},
+                  more = {.capacity = 1 << 20};
+    ae_registry_topic topic = fixed_topic(&says);
+    struct ae_statement client = viewer(&asks);
+    uint32_t differs;
+
+    (void)state;
+    topic.stated = 0;
+    topic.asked = AE_STATED_MAX_MESSAGE | AE_STATED_PUBLISHERS;
+    memcpy(topic.asker, "grabber", 8);
+    topic.asker_pid = 7;
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), 0);
+    assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
+    text_has("takes messages of at most 1 MiB, as subscriber 'grabber' (pid 7) asked for when publisher 'camera' "
+             "(pid 12) came; subscriber 'view' (pid 77) states messages of at least 8 MiB: remedy");
+    topic.asker[0] = '\0'; /* several did */
+    topic.asker_pid = 0;
+    client = viewer(&shared);
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), 0);
+    assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
+    text_has("has exclusive publishers, as a subscriber asked for when publisher 'camera' (pid 12) came; ");
+    client = viewer(&more);
+    assert_int_equal(ae_shape_differs(&topic, &client, &differs), 0);
+    assert_int_equal(ae_shape_refuse(&topic, &client, differs, "remedy"), -EEXIST);
+    text_has("slots, the default since publisher 'camera' (pid 12), which stated no other");
+}
+
+/* A part has only its values; what changed is what another wish states otherwise. */
+static void parts_and_changes(void **state) {
+    const ae_wish none = {0}, typed = {.max_message = 8, .type_name = "t", .type_size = 9};
+
+    (void)state;
+    for (size_t i = 0; i < VALUES; i++) {
+        const struct value *v = &values[i];
+        const ae_wish part = ae_shape_part(&v->more, v->field);
+        assert_int_equal(ae_shape_stated(&part), v->field);
+        assert_int_equal(value_of(&part, v->field), value_of(&v->more, v->field));
+        assert_int_equal(ae_shape_changed(&v->less, &v->more), v->field);
+        assert_int_equal(ae_shape_changed(&v->more, &v->more), 0);
+        assert_int_equal(ae_shape_changed(&v->more, &none), 0);
+        assert_int_equal(ae_shape_changed(&none, &v->more), ae_shape_stated(&v->more));
+    }
+    assert_int_equal(ae_shape_changed(&(ae_wish){.max_message = 8}, &typed), AE_STATED_MAX_MESSAGE | AE_STATED_TYPE);
+    assert_int_equal(ae_shape_changed(&(ae_wish){.max_message = 9}, &typed), AE_STATED_TYPE);
 }
 
 static void values_that_no_topic_has(void **state) {
@@ -413,6 +511,10 @@ int main(void) {
         cmocka_unit_test(stated_for_a_topic),
         cmocka_unit_test(defaults_of_a_topic),
         cmocka_unit_test(statement_before_default),
+        cmocka_unit_test(own_of_a_created_topic),
+        cmocka_unit_test(lag_without_policy),
+        cmocka_unit_test(asked_for_by_a_subscriber),
+        cmocka_unit_test(parts_and_changes),
         cmocka_unit_test(values_that_no_topic_has),
     };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * steps_test.c - aetherd is killed before each step of a request that changes a topic's shape, or one step fails. A step
- * is a call of one of the functions below that change shared memory. Whatever has happened, the successor has a state
- * that is whole: a topic has the objects of its shape, and who waits for it still waits. The request can be repeated.
+ * steps_test.c - aetherd is killed before each step of a request that changes a topic's shape, or one step fails. A
+ * step is a call of one of the functions below that change shared memory. Whatever has happened, the successor has a
+ * state that is whole: a topic has the objects of its shape, and who waits for it still waits. The request can be
+ * repeated.
  */
 #include "broker/instance_test.h"
 #include "base/error.h"
@@ -10,6 +11,7 @@
 #include "broker/broker.h"
 #include "broker/clients.h"
 #include "broker/objects.h"
+#include "broker/shape.h"
 #include "ring/geometry.h"
 #include "ring/topic.h"
 #include "ring/wake.h"
@@ -29,7 +31,8 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define KILLED 9 /* exit status of the child that was aetherd */
+#define KILLED 9         /* exit status of the child that was aetherd */
+#define RENEWAL_STEPS 40 /* of a request that lets a topic begin anew: at least those until it has begun */
 
 static const struct ae_limits limits = {.topics = 4, .clients = 3, .grants = 20, .ring_bytes = 8 << 20};
 
@@ -87,7 +90,6 @@ STEP(ae_topic_format,
 STEP(ae_topic_set_geometry, (ae_log * log, const ae_geometry *geometry), (log, geometry))
 STEP(ae_topic_admit_publisher, (ae_log * log, uint32_t record), (log, record))
 STEP(ae_topic_admit_subscriber, (ae_log * log, ae_cursors *cursors, uint32_t record), (log, cursors, record))
-STEP(ae_topic_hold_for_subscriber, (ae_cursors * cursors, uint32_t record), (cursors, record))
 STEP(ae_topic_retire_subscriber, (ae_log * log, ae_cursors *cursors, uint32_t record), (log, cursors, record))
 STEP(ae_topic_set_subscribers, (ae_log * log, uint64_t count), (log, count))
 STEP(ae_wake_all, (ae_u64 * word), (word))
@@ -209,6 +211,16 @@ static void an_unused_topic(void) {
     assert_int_equal(ask(&asker, &msg).msg.type, AE_MSG_DONE);
 }
 
+/* The waiter states something for the topic that the asker has created. */
+static void an_unused_created_topic(void) {
+    static const struct ae_topic_request says = {.capacity = 64, .type_name = "frame"};
+
+    create(&exclusive);
+    const struct ae_reply reply = open_as(&waiter, AE_ROLE_PUBLISHER, &says);
+    const struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = reply.msg.u.opened.grant_id};
+    assert_int_equal(ask(&waiter, &msg).msg.type, AE_MSG_DONE);
+}
+
 struct scenario {
     const char *name;
     void (*before)(void);
@@ -231,8 +243,15 @@ static const struct scenario scenarios[] = {
     {"a created topic with a subscriber is removed", a_made_topic_with_subscriber, AE_MSG_REMOVE, 0, &nothing},
     {"an unused topic begins anew with a publisher", an_unused_topic, AE_MSG_OPEN, AE_ROLE_PUBLISHER, &large},
     {"an unused topic begins anew with a subscriber", an_unused_topic, AE_MSG_OPEN, AE_ROLE_BEST_EFFORT, &large},
+    {"a created topic begins anew with a publisher", an_unused_created_topic, AE_MSG_OPEN, AE_ROLE_PUBLISHER, &large},
+    {"a created topic begins anew with a creation", an_unused_created_topic, AE_MSG_CREATE, 0, &large},
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
+
+/* The topic begins anew, and what was stated for it stays. */
+static bool begins_anew(const struct scenario *scenario) {
+    return scenario->before == an_unused_topic || scenario->before == an_unused_created_topic;
+}
 
 static struct ae_msg request_of(const struct scenario *scenario) {
     if (scenario->type == AE_MSG_OPEN)
@@ -304,9 +323,9 @@ static void check_objects(const ae_registry_topic *topic) {
     assert_true(shape == AE_SHAPE_FIXED || topic->created == 1);
 }
 
-/* The bits of `active` are those of the grants, and the number of subscribers is theirs. */
+/* No subscriber here joins, so publishers wait for none. The number of subscribers is that of the grants. */
 static void check_words(const ae_registry_topic *topic) {
-    uint64_t records = 0, count = 0, open = 0;
+    uint64_t count = 0, open = 0;
     struct ae_objects objects;
 
     for (uint32_t g = 0; g < limits.grants; g++) {
@@ -315,17 +334,39 @@ static void check_words(const ae_registry_topic *topic) {
             continue;
         assert_non_null(topic);
         assert_int_equal(grant->topic_id, topic->topic_id);
-        records |= grant->role == AE_ROLE_RELIABLE ? 1ull << grant->record : 0;
         open |= grant->role == AE_ROLE_PUBLISHER ? 1ull << grant->record : 0;
         count += grant->role != AE_ROLE_PUBLISHER;
     }
     if (topic == NULL)
         return;
     assert_int_equal(ae_objects_map(&broker, topic, sizeof(ae_log), true, &objects), 0);
-    assert_int_equal(ae_load_acquire(&objects.cursors->active.active), records);
+    assert_int_equal(ae_load_acquire(&objects.cursors->active.active), 0);
     assert_int_equal(ae_load_acquire(&objects.log->stream.subscribers), count);
     assert_int_equal(ae_load_acquire(&objects.log->stream.open), open);
     ae_objects_unmap(&objects);
+}
+
+/* What was stated for the topic before the request. */
+static void check_statements(const struct scenario *scenario) {
+    const ae_registry_topic *topic = the_topic();
+    ae_wish own;
+
+    if (!begins_anew(scenario))
+        return;
+    assert_non_null(topic);
+    ae_shape_own(topic, &own);
+    assert_int_equal(own.publishers, AETHER_PUBLISHERS_EXCLUSIVE);
+    assert_true((topic->stated & AE_STATED_PUBLISHERS) != 0);
+    assert_true(topic->created == 0 || strcmp(topic->creator, "asker") == 0);
+    assert_int_equal(topic->later & AE_STATED_PUBLISHERS, 0);
+    if (scenario->before != an_unused_created_topic)
+        return;
+    assert_int_equal(own.capacity, 64);
+    assert_string_equal(own.type_name, "frame");
+    assert_int_equal(topic->created, 1);
+    assert_string_equal(topic->type_maker, "waiter");
+    if (ae_shape_of(topic->shape.v) == AE_SHAPE_MADE)
+        assert_int_equal(topic->later & (AE_STATED_CAPACITY | AE_STATED_TYPE), AE_STATED_CAPACITY | AE_STATED_TYPE);
 }
 
 static void check_all(void) {
@@ -381,8 +422,8 @@ static void succeed(void) {
     asker = hello("asker", &asker);
 }
 
-/* Returns false if the request was done before this step. */
-static bool kill_before(const struct scenario *scenario, int at) {
+/* The same for the request alone. */
+static bool ask_until_killed(const struct scenario *scenario, int at) {
     const struct ae_msg msg = request_of(scenario);
     int status;
 
@@ -398,11 +439,20 @@ static bool kill_before(const struct scenario *scenario, int at) {
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == KILLED || WEXITSTATUS(status) == 0));
+    return WEXITSTATUS(status) == KILLED;
+}
+
+/* Returns false if the request was done before this step. */
+static bool kill_before(const struct scenario *scenario, int at) {
+    const bool killed = ask_until_killed(scenario, at);
+
     succeed();
     check_all();
+    check_statements(scenario);
     repeat(scenario);
+    check_statements(scenario);
     end();
-    return WEXITSTATUS(status) == KILLED;
+    return killed;
 }
 
 static void killed_before_each_step(void **state) {
@@ -413,6 +463,39 @@ static void killed_before_each_step(void **state) {
             at++;
         print_message("%s: %d steps\n", scenarios[i].name, at - 1);
         assert_true(at > 5);
+    }
+}
+
+/* Returns false if the successor was ready before this step. */
+static bool kill_successor_before(const struct scenario *scenario, int at, int successor_at) {
+    int status;
+
+    (void)ask_until_killed(scenario, at);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        kill_at = successor_at;
+        _exit(ae_broker_start(&broker, &instance, &limits) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == KILLED || WEXITSTATUS(status) == 0));
+    succeed();
+    check_all();
+    check_statements(scenario);
+    end();
+    return WEXITSTATUS(status) == KILLED;
+}
+
+/* What a successor completes, another one completes if that is killed, too. */
+static void successor_killed_before_each_step(void **state) {
+    (void)state;
+    const struct scenario *scenario = &scenarios[SCENARIOS - 1]; /* with statements of two clients */
+    /* Each third step, because of the time that it takes. */
+    for (int at = 1; at <= RENEWAL_STEPS; at += 3) {
+        int successor_at = 1;
+        while (kill_successor_before(scenario, at, successor_at))
+            successor_at++;
+        print_message("%s, killed before step %d: %d steps of a successor\n", scenario->name, at, successor_at - 1);
     }
 }
 
@@ -434,7 +517,7 @@ static bool fail_once(const struct scenario *scenario, int at) {
     fail_at = 0;
     const bool refused = reply.msg.type == AE_MSG_ERROR;
     check_all();
-    if (refused && scenario->before != an_unused_topic) { /* that is removed before it begins anew */
+    if (refused && !begins_anew(scenario)) { /* that is removed before it begins anew */
         assert_true(topic == the_topic());
         assert_true(topic == NULL || topic->shape.v == shape);
         if (topic != NULL) {
@@ -461,6 +544,7 @@ static void each_step_fails(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_before_each_step),
+        cmocka_unit_test(successor_killed_before_each_step),
         cmocka_unit_test(each_step_fails),
     };
 

@@ -37,16 +37,13 @@ static uint64_t shape_of(const ae_registry_topic *topic) {
     return ae_shape_of(topic->shape.v);
 }
 
-/* What a new record keeps of the topic that it replaces. */
-struct made {
-    uint32_t created, pid;
-    ae_wish says;
-    char creator[sizeof((ae_registry_topic *)NULL)->creator];
-};
+/* Copies bytes [from, to) of a record. */
+static void store_part(ae_registry_topic *topic, const ae_registry_topic *new, size_t from, size_t to) {
+    ae_copy_in((unsigned char *)topic + from, (const unsigned char *)new + from, to - from);
+}
 
-/* Writes everything but the state. */
-static void fill_record(struct ae_broker *broker, const char *name, uint64_t start_seq, const struct made *made,
-                        ae_registry_topic *record) {
+/* Writes everything but the state. The record is of no topic, or of one that begins anew, with `made` and its type. */
+static void fill_record(struct ae_broker *broker, const char *name, uint64_t start_seq, ae_registry_topic *record) {
     const size_t off = sizeof record->state;
     ae_registry_topic new = {
         .topic_id = ae_state_new_id(broker),
@@ -59,11 +56,19 @@ static void fill_record(struct ae_broker *broker, const char *name, uint64_t sta
     };
 
     memcpy(new.name, name, new.name_len);
-    if (made != NULL) {
-        new.made = made->says;
-        new.created = made->created;
-        new.creator_pid = made->pid;
-        memcpy(new.creator, made->creator, sizeof new.creator);
+    if (record->anew.v != 0) {
+        new.anew = record->anew;
+        new.made = record->made;
+        new.created = record->created;
+        new.creator_pid = record->creator_pid;
+        new.later = record->later;
+        memcpy(new.creator, record->creator, sizeof new.creator);
+        new.stated = record->stated &AE_STATED_TYPE;
+        new.type_version = record->type_version;
+        new.type_size = record->type_size;
+        new.type_pid = record->type_pid;
+        memcpy(new.type_name, record->type_name, sizeof new.type_name);
+        memcpy(new.type_maker, record->type_maker, sizeof new.type_maker);
     }
     ae_copy_in((unsigned char *)record + off, (const unsigned char *)&new + off, sizeof new - off);
 }
@@ -80,29 +85,34 @@ static int fail_full(const struct ae_registry *registry) {
                    registry->topics_max, ae_plural(registry->topics_max, "", "s"), waiting);
 }
 
-/* Creates a topic that is OPEN. made: NULL, or what it takes over. */
-static int create_open(struct ae_broker *broker, const char *name, uint64_t start_seq, const struct made *made,
-                       ae_registry_topic **topic) {
+/* Makes an OPEN topic in the record. On an error that is CREATING, and has no objects. */
+static int create_in(struct ae_broker *broker, uint32_t t, const char *name, uint64_t start_seq) {
+    ae_registry_topic *record = &broker->registry.topics[t];
+    int rc;
+
+    ae_record_begin(&record->state);
+    fill_record(broker, name, start_seq, record);
+    if ((rc = ae_totals_add_topic(broker, record)) != 0 || (rc = ae_objects_create(broker, record)) != 0)
+        return rc;
+    ae_record_commit(&record->state);
+    ae_index_add_topic(&broker->index, t);
+    ae_registry_changed(&broker->registry);
+    return 0;
+}
+
+/* Creates a topic that is OPEN. */
+static int create_open(struct ae_broker *broker, const char *name, uint64_t start_seq, ae_registry_topic **topic) {
     const struct ae_registry *registry = &broker->registry;
     const uint32_t t = ae_index_free_topic(&broker->index);
 
     if (t == AE_NO_TOPIC)
         return fail_full(registry);
-    ae_registry_topic *record = &registry->topics[t];
-    ae_record_begin(&record->state);
-    fill_record(broker, name, start_seq, made, record);
-    int rc = ae_totals_add_topic(broker, record);
-    if (rc == 0)
-        rc = ae_objects_create(broker, record);
-    if (rc != 0) {
-        ae_record_free(&record->state);
-        return rc;
-    }
-    ae_record_commit(&record->state);
-    ae_index_add_topic(&broker->index, t);
-    ae_registry_changed(&broker->registry);
-    *topic = record;
-    return 0;
+    const int rc = create_in(broker, t, name, start_seq);
+    if (rc != 0)
+        ae_record_free(&registry->topics[t].state);
+    else
+        *topic = &registry->topics[t];
+    return rc;
 }
 
 /* ---- statements ---- */
@@ -118,11 +128,15 @@ static struct ae_statement statement_of(const ae_registry_client *client, uint32
     };
 }
 
+#define OWN_MAX 2 /* statements of the topic itself, which are the first */
+
 /* What a topic and its subscribers state, and a client that asks, which is the last. */
 struct statements {
     struct ae_statement *list;
     size_t count;
-    ae_wish own;
+    size_t subscribers;  /* index of the first one's statement */
+    ae_wish own;         /* what the topic states, in sum */
+    ae_wish first, then; /* its parts: of its publisher or creator; of those that created it, too, later */
 };
 
 static void add_subscribers(const struct ae_broker *broker, uint32_t t, struct statements *all) {
@@ -142,21 +156,33 @@ static void add_subscribers(const struct ae_broker *broker, uint32_t t, struct s
     }
 }
 
+/* Each value that a topic without a publisher states is that of its creator, or of a later one. */
+static void add_own(const ae_registry_topic *topic, struct statements *all) {
+    const bool fixed = shape_of(topic) == AE_SHAPE_FIXED;
+    const uint32_t later = fixed ? 0 : topic->later;
+
+    ae_shape_own(topic, &all->own);
+    all->first = ae_shape_part(&all->own, ~later);
+    all->then = ae_shape_part(&all->own, later);
+    all->list[all->count++] = (struct ae_statement){.says = &all->first,
+                                                    .role = fixed ? "publisher" : "creator",
+                                                    .name = fixed ? topic->maker : topic->creator,
+                                                    .pid = fixed ? topic->maker_pid : topic->creator_pid};
+    if (later != 0)
+        all->list[all->count++] = (struct ae_statement){.says = &all->then, .role = "a later creator", .name = ""};
+}
+
 /* topic: NULL if there is none yet. The caller frees all->list. */
 static int collect(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks,
                    struct statements *all) {
     const size_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
 
-    *all = (struct statements){.list = malloc((users + 2) * sizeof *all->list)};
+    *all = (struct statements){.list = malloc((OWN_MAX + users + 1) * sizeof *all->list)};
     if (all->list == NULL)
-        return ae_fail(-ENOMEM, "out of memory for the statements of %zu clients", users + 2);
+        return ae_fail(-ENOMEM, "out of memory for the statements of %zu clients", users + 1);
     if (topic != NULL) {
-        const bool fixed = shape_of(topic) == AE_SHAPE_FIXED;
-        ae_shape_own(topic, &all->own);
-        all->list[all->count++] = (struct ae_statement){.says = &all->own,
-                                                        .role = fixed ? "publisher" : "creator",
-                                                        .name = fixed ? topic->maker : topic->creator,
-                                                        .pid = fixed ? topic->maker_pid : topic->creator_pid};
+        add_own(topic, all);
+        all->subscribers = all->count;
         add_subscribers(broker, index_of(broker, topic), all);
     }
     all->list[all->count++] = *asks;
@@ -187,12 +213,46 @@ static bool states_size(const ae_wish *says) {
                                      AE_STATED_LANE_BYTES | AE_STATED_PRESET | AE_STATED_TYPE)) != 0;
 }
 
-/* Sets plan->own to what the topic states, and what the client states if that becomes the topic's. */
-static int merge_own(const char *name, const struct statements *all, bool binds, struct ae_plan *plan) {
-    const struct ae_statement both[] = {{.says = &all->own, .role = "creator", .name = "?"}, all->list[all->count - 1]};
+/*
+ * Sets plan->own to what the topic states, and what the client states if that becomes the topic's. What a topic is
+ * created with must be possible without its subscribers, because they may leave before a publisher comes. A publisher's
+ * statement needn't: it counts together with what the subscribers ask for now, which the caller has checked.
+ */
+static int merge_own(const char *name, const struct statements *all, uint32_t role, struct ae_plan *plan) {
+    const struct ae_statement *asks = &all->list[all->count - 1];
+    struct ae_statement list[OWN_MAX + 1];
 
     plan->own = all->own;
-    return binds ? ae_shape_decide(name, both, 2, &plan->own, NULL) : 0;
+    if (role == AE_ROLE_PUBLISHER)
+        ae_shape_merge(&plan->own, asks->says);
+    if (role != 0)
+        return 0;
+    memcpy(list, all->list, all->subscribers * sizeof *list);
+    list[all->subscribers] = *asks;
+    return ae_shape_decide(name, list, all->subscribers + 1, &plan->own, NULL);
+}
+
+/* Sets what the shape has from subscribers only, and from which client if it is one. Their types aren't the topic's. */
+static void find_asked(const struct statements *all, const ae_wish *sum, struct ae_plan *plan) {
+    const struct ae_statement *asker = NULL;
+
+    plan->asked = ae_shape_changed(&plan->own, sum) & ~AE_STATED_TYPE;
+    if (sum->capacity != 0)
+        plan->asked &= ~AE_STATED_PRESET; /* it decides nothing */
+    for (size_t i = all->subscribers; i + 1 < all->count; i++) {
+        const struct ae_statement *s = &all->list[i];
+        const uint32_t given = ae_shape_changed(&plan->own, s->says) & ~ae_shape_changed(s->says, sum);
+        if ((given & plan->asked) == 0)
+            continue;
+        if (asker != NULL && (asker->pid != s->pid || strcmp(asker->name, s->name) != 0)) {
+            plan->asker_pid = 0;
+            plan->asker[0] = '\0';
+            return;
+        }
+        asker = s;
+        plan->asker_pid = s->pid;
+        (void)snprintf(plan->asker, sizeof plan->asker, "%s", s->name);
+    }
 }
 
 /* A topic that no publisher has had, or, if topic is NULL, one that isn't there yet. */
@@ -200,11 +260,12 @@ static int plan_open(struct ae_broker *broker, const char *name, ae_registry_top
                      const struct ae_statement *asks, uint32_t role, struct ae_plan *plan) {
     const bool binds = role == 0 || role == AE_ROLE_PUBLISHER;
     struct statements all;
+    ae_wish sum;
     int rc = collect(broker, topic, asks, &all);
 
-    if (rc != 0 || (rc = ae_shape_decide(name, all.list, all.count, NULL, &plan->geometry)) != 0 ||
+    if (rc != 0 || (rc = ae_shape_decide(name, all.list, all.count, &sum, &plan->geometry)) != 0 ||
         ((binds || states_size(asks->says)) && (rc = check_limit(broker, name, &plan->geometry)) != 0) ||
-        (rc = merge_own(name, &all, binds, plan)) != 0)
+        (rc = merge_own(name, &all, role, plan)) != 0)
         goto out;
     if (topic != NULL && asks->says->start_seq != 0 && asks->says->start_seq != topic->geometry.start_seq) {
         rc = ae_fail(-EEXIST,
@@ -212,7 +273,9 @@ static int plan_open(struct ae_broker *broker, const char *name, ae_registry_top
                      topic->geometry.start_seq, asks->says->start_seq);
         goto out;
     }
-    if (topic == NULL && (rc = create_open(broker, name, plan->geometry.start_seq, NULL, &topic)) != 0)
+    if (role == AE_ROLE_PUBLISHER)
+        find_asked(&all, &sum, plan);
+    if (topic == NULL && (rc = create_open(broker, name, plan->geometry.start_seq, &topic)) != 0)
         goto out;
     plan->topic = topic;
     plan->geometry.start_seq = topic->geometry.start_seq;
@@ -276,40 +339,103 @@ static void remedy_text(const struct ae_broker *broker, const ae_registry_topic 
 }
 
 /*
+ * Stores what a FIXED topic states as what it was created with, in a record that is REMOVING. A successor that finds
+ * any part of it stored comes to the same result: the words that it follows from stay, and `created` is stored last.
+ */
+static void keep_statements(ae_registry_topic *topic) {
+    ae_registry_topic new = *topic;
+    uint64_t created;
+
+    ae_shape_own(topic, &new.made);
+    if (topic->created == 0) {
+        new.created = 1;
+        new.later = 0;
+        new.creator_pid = topic->maker_pid;
+        memcpy(new.creator, topic->maker, sizeof new.creator);
+    } else {
+        new.later |= topic->raised | (ae_shape_stated(&new.made) & ~ae_shape_stated(&topic->made));
+    }
+    store_part(topic, &new, offsetof(ae_registry_topic, later), offsetof(ae_registry_topic, asker_pid));
+    store_part(topic, &new, offsetof(ae_registry_topic, made), offsetof(ae_registry_topic, created));
+    memcpy(&created, &new.created, sizeof created); /* with the pid */
+    ae_store_release((ae_u64 *)(void *)&topic->created, created);
+}
+
+int ae_topics_renew(struct ae_broker *broker, uint32_t t) {
+    ae_registry_topic *topic = &broker->registry.topics[t];
+    char name[sizeof topic->name];
+
+    if (shape_of(topic) != AE_SHAPE_OPEN) {
+        keep_statements(topic);
+        ae_registry_set_shape(topic, AE_SHAPE_OPEN);
+    }
+    memcpy(name, topic->name, sizeof name);
+    const int rc = create_in(broker, t, name, topic->made.start_seq);
+    if (rc == 0)
+        ae_store_relaxed(&topic->anew, 0); /* it is LIVE, so nothing but its shape is left to be completed */
+    return rc;
+}
+
+/*
+ * Replaces a topic by one that was created with what it states: whenever aetherd is killed, a successor completes it.
+ */
+static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
+    const uint32_t t = index_of(broker, topic);
+
+    ae_store_relaxed(&topic->anew, 1);
+    ae_topic_take_down(broker, t);
+    int rc = ae_topics_renew(broker, t);
+    if (rc != 0) {
+        ae_store_relaxed(&topic->anew, 0);
+        ae_record_free(&topic->state);
+        ae_registry_changed(&broker->registry);
+    } else if ((rc = ae_topics_make_again(broker, topic)) != 0) {
+        ae_topic_remove(broker, t);
+    }
+    return rc;
+}
+
+/*
+ * Can there be a topic that has what the client that asks states, and what a FIXED one states? 0 or -errno with a text.
+ */
+static int check_anew(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks) {
+    struct statements all;
+    ae_geometry geometry;
+    int rc = collect(broker, topic, asks, &all);
+
+    if (rc == 0)
+        rc = ae_shape_decide(topic->name, all.list, all.count, NULL, &geometry);
+    /* At first it has nothing else: its subscribers have gone, and the client that asks may fail. */
+    if (rc == 0 && ae_shape_decide(topic->name, all.list, all.subscribers, NULL, NULL) != 0)
+        rc = -EEXIST;
+    if (rc == 0)
+        rc = check_limit(broker, topic->name, &geometry);
+    free(all.list);
+    return rc;
+}
+
+/*
  * A topic that nobody uses and that holds no message begins anew, with what was stated for it, if the client that asks
  * doesn't contradict that. 1: *topic is another topic, or NULL; 0: it stays as it is; -errno.
  */
 static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const struct ae_statement *asks) {
-    const ae_registry_topic *old = *topic;
-    struct made made = {.created = 1, .pid = old->created != 0 ? old->creator_pid : old->maker_pid};
-    struct statements all;
-    ae_geometry geometry;
-    char name[sizeof old->name];
+    ae_registry_topic *old = *topic;
+    ae_wish own;
 
     ae_clients_free_dead_holders(broker, index_of(broker, old), 0);
     if (ae_topic_users(broker, index_of(broker, old)) != 0 || !is_empty(broker, old))
         return 0;
-    int rc = collect(broker, old, asks, &all);
-    if (rc == 0)
-        rc = ae_shape_decide(old->name, all.list, all.count, NULL, &geometry);
-    free(all.list);
+    int rc = check_anew(broker, old, asks);
     if (rc != 0)
         return rc == -EEXIST ? 0 : rc;
-    if ((rc = check_limit(broker, old->name, &geometry)) != 0)
-        return rc;
-    ae_shape_own(old, &made.says);
-    memcpy(made.creator, old->created != 0 ? old->creator : old->maker, sizeof made.creator);
-    memcpy(name, old->name, sizeof name);
-    const bool keeps = old->created != 0 || ae_shape_stated(&made.says) != 0;
-    ae_log_line(AE_LOG_INFO, "topic '%s' was never used, and begins anew", name);
-    ae_topic_remove(broker, index_of(broker, old));
-    *topic = NULL;
-    if (!keeps)
-        return 1;
-    if ((rc = create_open(broker, name, made.says.start_seq, &made, topic)) != 0)
-        return rc;
-    if ((rc = ae_topics_make_again(broker, *topic)) != 0)
-        ae_topic_remove(broker, index_of(broker, *topic));
+    ae_log_line(AE_LOG_INFO, "topic '%s' was never used, and begins anew", old->name);
+    ae_shape_own(old, &own);
+    if (old->created != 0 || ae_shape_stated(&own) != 0) {
+        rc = replace(broker, old);
+    } else {
+        ae_topic_remove(broker, index_of(broker, old));
+        *topic = NULL;
+    }
     return rc != 0 ? rc : 1;
 }
 
@@ -433,9 +559,17 @@ static void log_shape(const struct ae_plan *plan, uint64_t before) {
                 geometry->slot_size, ae_text_size(size, geometry->lanes_off + AE_PAGE + AE_NOTES_BYTES));
 }
 
-/* Copies bytes [from, to) of a record. */
-static void store_part(ae_registry_topic *topic, const ae_registry_topic *new, size_t from, size_t to) {
-    ae_copy_in((unsigned char *)topic + from, (const unsigned char *)new + from, to - from);
+/* The first client that created the topic stays its creator. */
+static void fill_made(const struct ae_plan *plan, ae_registry_topic *new) {
+    if (new->created == 0) {
+        new->created = 1;
+        new->later = 0;
+        new->creator_pid = new->maker_pid;
+        memcpy(new->creator, new->maker, sizeof new->creator);
+    } else if (new->creator_pid != new->maker_pid || strcmp(new->creator, new->maker) != 0) {
+        new->later |= ae_shape_changed(&new->made, &plan->own);
+    }
+    new->made = plan->own;
 }
 
 /*
@@ -456,12 +590,14 @@ static void store_record(const struct ae_plan *plan) {
     new.maker_pid = plan->client->pid;
     memset(new.maker, 0, sizeof new.maker);
     memcpy(new.maker, plan->client->name, strnlen(plan->client->name, sizeof new.maker - 1));
-    if (!plan->publishes) {
-        new.created = 1;
-        new.made = plan->own;
-        new.creator_pid = new.maker_pid;
-        memcpy(new.creator, new.maker, sizeof new.creator);
-    }
+    new.raised = plan->publishes && topic->created != 0
+                     ? ae_shape_changed(&topic->made, &plan->own) & ae_shape_stated(&topic->made)
+                     : 0;
+    new.asked = plan->asked;
+    new.asker_pid = plan->asker_pid;
+    memcpy(new.asker, plan->asker, sizeof new.asker);
+    if (!plan->publishes)
+        fill_made(plan, &new);
     store_part(topic, &new, offsetof(ae_registry_topic, geometry), offsetof(ae_registry_topic, shape));
     store_part(topic, &new, offsetof(ae_registry_topic, maker_pid), offsetof(ae_registry_topic, name));
     store_part(topic, &new, offsetof(ae_registry_topic, maker), offsetof(ae_registry_topic, type_maker));

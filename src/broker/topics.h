@@ -23,6 +23,9 @@ struct ae_plan {
     uint64_t shape;                   /* AE_SHAPE_*: the topic's, or the one that it gets */
     ae_geometry geometry;             /* of that shape */
     ae_wish own;                      /* what the topic states itself then; if nothing changes, only its type counts */
+    uint32_t asked;                   /* AE_STATED_*: what the shape has from subscribers only; 0 but for a publisher */
+    uint32_t asker_pid;               /* of the client that asked for it; 0, and "": several did */
+    char asker[64];
 };
 
 /*
@@ -46,14 +49,22 @@ void ae_topics_undo(const struct ae_broker *broker, const struct ae_plan *plan, 
 int ae_topics_create(struct ae_broker *broker, uint32_t client, const struct ae_topic_request *request);
 
 /*
- * Gives a topic that was created, and was being changed when a predecessor was killed, the shape that was asked for. For
- * adoption. 0, or -errno with a text.
+ * Completes the end of a topic that begins anew, in the same record, which is REMOVING or CREATING with `anew`, and
+ * isn't in the index. It becomes an OPEN topic that was created with what the topic stated; ae_topics_make_again()
+ * gives it its shape. For adoption, too. 0, or -errno with a text: then the record is as it was, and can be renewed or
+ * freed.
+ */
+int ae_topics_renew(struct ae_broker *broker, uint32_t topic);
+
+/*
+ * Gives a topic that was created, and was being changed when a predecessor was killed, the shape that was asked for.
+ * For adoption. 0, or -errno with a text.
  */
 int ae_topics_make_again(struct ae_broker *broker, ae_registry_topic *topic);
 
 /*
- * Removes a topic that no living client has open. A topic that never had a publisher may have subscribers: they wait for
- * one from then on. 0, or -errno with a text: -EINVAL, -ENOENT, -EBUSY.
+ * Removes a topic that no living client has open. A topic that never had a publisher may have subscribers: they wait
+ * for one from then on. 0, or -errno with a text: -EINVAL, -ENOENT, -EBUSY.
  */
 int ae_topics_remove(struct ae_broker *broker, const char *name);
 

@@ -99,7 +99,9 @@ static struct ae_reply ask_to_open(const struct client *client, uint32_t role, c
     return ask(client, &msg, topic);
 }
 
-/* Opens a topic that has slots. If it has none yet, a publisher, which leaves no figures, opens and closes it before. */
+/*
+ * Opens a topic that has slots. If it has none yet, a publisher, which leaves no figures, opens and closes it before.
+ */
 static struct ae_msg open_with_slots(const struct client *client, struct ae_msg *msg, const char *topic) {
     const uint32_t role = msg->u.open.role;
     struct ae_reply reply = ask(client, msg, topic);

@@ -93,7 +93,7 @@ static int ping(struct ae_control *control, void *context) {
             control->patience_ns =
                 start + LEAST_PATIENCE_NS < ping->until_ns ? ping->until_ns - start : LEAST_PATIENCE_NS;
         if ((rc = ae_look(control, AE_LOOK_INSTANCE, 0, &look)) != 0)
-            return rc;
+            return rc == AE_LOOK_REFUSED ? look.refusal : rc;
         pong->round_trip_ns = ae_now_ns() - start;
         if (pread(look.fd, &header, sizeof header, 0) < 0)
             rc = ae_fail(-errno, "the registry of aetherd at %s: %s", control->socket_path, strerror(errno));
@@ -115,7 +115,7 @@ AE_EXPORT int aether_ping(const aether_connect_options *options, aether_pong *po
     *pong = (aether_pong){0};
     if (rc != 0)
         return rc;
-    ae_control_init(&control, path, "");
+    ae_look_init(&control, path);
     const uint64_t wait_ns = options != NULL ? options->wait_ns : 0;
     struct ping context = {.pong = pong, .until_ns = wait_ns != 0 ? ae_saturating_add(ae_now_ns(), wait_ns) : 0};
     rc = ae_await(&control, wait_ns, ping, &context);

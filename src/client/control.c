@@ -46,6 +46,12 @@ static int lost_connection(struct ae_control *control, int code) {
     return ae_fail(code, "aetherd at %s: %s", control->socket_path, strerror(-code));
 }
 
+/* A stage begins. An anonymous machine has begun all of them at once, in ae_control_start(). */
+static void set_deadline(struct ae_control *control) {
+    if (!control->anonymous)
+        control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
+}
+
 static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16_t expect) {
     int len;
 
@@ -57,7 +63,7 @@ static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16
     control->expect = expect;
     control->sent = false;
     control->reply.fd_count = 0;
-    control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
+    set_deadline(control);
     return GO_ON;
 }
 
@@ -84,15 +90,21 @@ static int receive_reply(struct ae_control *control, struct ae_control_wait *wai
     } while (rc == -ECONNRESET && !retried++);
     if (rc == -EAGAIN)
         return wait_for_peer(control, POLLIN, wait);
+    if (rc == -ENFILE) /* it is this program that has no room for the reply's descriptors, and not the machine */
+        rc = -EMFILE;
     if (rc <= 0)
         return lost_connection(control, rc == 0 ? -ECONNRESET : rc);
     rc = ae_msg_decode(&reply->msg, packet, (size_t)rc);
-    if (rc != 0 || (reply->msg.request != control->request && reply->msg.type != AE_MSG_ERROR)) {
+    if (rc != 0)
+        rc = ae_fail(rc, "what answers at %s isn't an aetherd of this release: %s", control->socket_path,
+                     aether_errmsg());
+    else if (reply->msg.request != control->request && reply->msg.type != AE_MSG_ERROR)
+        rc = ae_fail(-EPROTO, "aetherd at %s answered another request", control->socket_path);
+    if (rc != 0) {
         ae_reply_close(reply);
         ae_close(&control->sock);
-        return rc != 0 ? rc : ae_fail(-EPROTO, "aetherd at %s answered another request", control->socket_path);
     }
-    return 0;
+    return rc;
 }
 
 /*
@@ -114,7 +126,8 @@ static int exchange(struct ae_control *control, struct ae_control_wait *wait) {
     if ((rc = receive_reply(control, wait)) != 0 || reply->msg.type == control->expect)
         return rc;
     ae_reply_close(reply);
-    if (reply->msg.type == AE_MSG_ERROR && reply->msg.u.error.code < 0)
+    control->refused = reply->msg.type == AE_MSG_ERROR && reply->msg.u.error.code < 0;
+    if (control->refused)
         return ae_fail(reply->msg.u.error.code, "%s", reply->msg.u.error.text);
     ae_close(&control->sock);
     return ae_fail(-EPROTO, "aetherd at %s answered with message type %u, not %u", control->socket_path,
@@ -122,6 +135,17 @@ static int exchange(struct ae_control *control, struct ae_control_wait *wait) {
 }
 
 /* ---- connecting ---- */
+
+/* A new connection. 0, or -EACCES: what listens doesn't serve this program. */
+static int check_peer(struct ae_control *control) {
+    struct ucred peer = {.pid = 0};
+    socklen_t len = sizeof peer;
+
+    if (getsockopt(control->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return 0;
+    control->peer_pid = peer.pid;
+    return ae_unreachable_foreign(control->socket_path, (uint32_t)peer.uid);
+}
 
 static int connect_socket(struct ae_control *control, struct ae_control_wait *wait) {
     struct sockaddr_un address;
@@ -141,14 +165,14 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
         rc = connect(control->sock, (const struct sockaddr *)&address, (socklen_t)len) == 0 ? 0 : -errno;
     } while (rc == -EINTR);
     if (rc == 0)
-        return ae_unreachable_foreign(control->socket_path, control->sock) == 0 ? GO_ON : -EACCES;
+        return (rc = check_peer(control)) == 0 ? GO_ON : rc;
     const uint64_t now = ae_now_ns();
     const uint64_t until = rc == -EAGAIN
                                ? control->deadline
                                : control->deadline - control->patience_ns +
                                      ae_unreachable_may_change(control->socket_path, rc, control->patience_ns);
     if (now < until)
-        return wait_until(wait, -1, 0, now + ATTEMPT_NS);
+        return wait_until(wait, -1, 0, now + (until - now < ATTEMPT_NS ? until - now : ATTEMPT_NS));
     return ae_unreachable(control->socket_path, rc == -EAGAIN ? -ETIMEDOUT : rc, control->patience_ns);
 }
 
@@ -205,6 +229,11 @@ static int take_welcome(struct ae_control *control) {
 
 /* ---- grants that are to be given back ---- */
 
+void ae_control_asks(struct ae_control *control, bool asks) {
+    if (control->token_count != 0)
+        ae_token_disown(control->tokens[control->token_count - 1], asks ? 0 : control->last_grant + 1);
+}
+
 void ae_control_queue(struct ae_control *control, struct ae_return *back) {
     back->next = control->returns;
     control->returns = back;
@@ -238,11 +267,10 @@ static int begin_next(struct ae_control *control) {
 
 /* ---- the machine ---- */
 
-/* Between requests aetherd sends nothing: if the socket is readable, the connection has ended. */
-static bool is_silent(int sock) {
-    struct pollfd entry = {.fd = sock, .events = POLLIN};
+bool ae_control_connected(const struct ae_control *control) {
+    struct pollfd entry = {.fd = control->sock, .events = POLLIN};
 
-    return sock >= 0 && poll(&entry, 1, 0) == 0;
+    return control->sock >= 0 && poll(&entry, 1, 0) == 0;
 }
 
 static int advance(struct ae_control *control, struct ae_control_wait *wait) {
@@ -250,11 +278,11 @@ static int advance(struct ae_control *control, struct ae_control_wait *wait) {
 
     switch (control->stage) {
     case AE_CONTROL_CHECK:
-        if (is_silent(control->sock))
+        if (ae_control_connected(control))
             return begin_next(control);
         ae_close(&control->sock);
         control->stage = AE_CONTROL_CONNECT;
-        control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
+        set_deadline(control);
         return GO_ON;
     case AE_CONTROL_CONNECT:
         if ((rc = connect_socket(control, wait)) != GO_ON) {
@@ -296,7 +324,8 @@ void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t e
     control->msg = msg;
     control->msg_expect = expect;
     control->again = again;
-    control->resent = false;
+    control->resent = control->refused = false;
+    control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
 }
 
 int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {
@@ -323,7 +352,7 @@ int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {
 }
 
 void ae_control_init(struct ae_control *control, const char *socket_path, const char *name) {
-    *control = (struct ae_control){.sock = -1, .patience_ns = PATIENCE_NS};
+    *control = (struct ae_control){.sock = -1, .peer_pid = -1, .patience_ns = PATIENCE_NS};
     (void)snprintf(control->socket_path, sizeof control->socket_path, "%s", socket_path);
     (void)snprintf(control->name, sizeof control->name, "%s", name);
 }

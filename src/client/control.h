@@ -12,8 +12,8 @@
  *         wait until wait.fd has wait.events, or until wait.until_ns;
  *     rc == 0: control.reply has the reply
  *
- * Each connect, HELLO, return and request may take 5 seconds, or what the user states as patience. One thread at a time
- * uses a machine.
+ * Each connect, HELLO, return and request may take 5 seconds, or what the user states as patience. A machine that is
+ * anonymous has its patience for the request as a whole. One thread at a time uses a machine.
  */
 #ifndef AE_CLIENT_CONTROL_H
 #define AE_CLIENT_CONTROL_H
@@ -21,6 +21,7 @@
 #include "base/socket.h"
 #include "protocol/message.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * A grant that is to be given back. It is the first member of a handle's memory, so that the memory of a closed handle
@@ -51,12 +52,22 @@ struct ae_control {
     char socket_path[108];
     char name[AE_CLIENT_NAME_MAX + 1];
     bool anonymous;       /* says no HELLO and becomes no client: it can only send LOOK. The machine's user sets it */
-    uint64_t patience_ns; /* for a stage; 5 seconds unless the machine's user changes it */
+    uint64_t patience_ns; /* 5 seconds unless the machine's user changes it */
+
+    /*
+     * Of the last connection: the process that listens at the socket, in this program's pid namespace; 0: it isn't in
+     * that; -1: there was no connection. Stays when the connection ends.
+     */
+    pid_t peer_pid;
+    bool refused; /* the last request's error is aetherd's answer to it, an ERROR */
 
     /* The client's identity, from aetherd. client_id 0: none yet. */
     uint64_t client_id, nonce[2];
 
-    /* Set by the machine's user: the newest grant that arrived. A resume frees later grants, whose reply was lost. */
+    /*
+     * Set by the machine's user: the newest grant that arrived. aetherd frees later ones, whose reply was lost, when the
+     * client resumes or the token says so.
+     */
     uint64_t last_grant;
 
     /*
@@ -75,7 +86,7 @@ struct ae_control {
     uint16_t msg_expect;
     bool again;        /* begin again, once, if aetherd closes the connection before it answers */
     bool resent;       /* the request was begun again */
-    uint64_t deadline; /* of the stage */
+    uint64_t deadline; /* of the stage, or of all */
 
     /* The present packet. */
     uint8_t packet[AE_PACKET_MAX];
@@ -125,10 +136,23 @@ void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t e
 int ae_control_step(struct ae_control *control, struct ae_control_wait *wait);
 
 /*
+ * Call it with true before a request for a grant, and with false when that has ended, after last_grant was set. In
+ * between aetherd must expect that the client has a grant which it doesn't know of yet. Afterwards aetherd may free the
+ * grants that are newer than last_grant.
+ */
+void ae_control_asks(struct ae_control *control, bool asks);
+
+/*
  * Queues a grant, which the next request gives back. Its memory, from malloc, is the machine's from now on. A grant of
  * an earlier client_id is dropped: no aetherd has it any more.
  */
 void ae_control_queue(struct ae_control *control, struct ae_return *back);
+
+/*
+ * Is there a connection that hasn't ended? Between requests aetherd sends nothing: if the socket is readable, the
+ * connection has ended. Doesn't block.
+ */
+bool ae_control_connected(const struct ae_control *control);
 
 /* Closes the fds of a reply. */
 void ae_reply_close(struct ae_reply *reply);

@@ -267,6 +267,34 @@ static void time_is_over(void **state) {
     assert_false(is_connected(f));
 }
 
+/*
+ * A machine that says no HELLO has its patience for the whole: for connections, and for a request that is sent again.
+ */
+static void anonymous_requests_have_one_limit(void **state) {
+    struct fixture *f = *state;
+
+    listen_at_path(f, 4);
+    f->control.anonymous = true;
+    start(f, AE_CONTROL_AGAIN);
+    const uint64_t deadline = f->control.deadline;
+    for (int i = 0; i < 2; i++) {
+        waits_for(f, POLLIN);
+        assert_int_equal(f->control.deadline, deadline);
+        accept_peer(f);
+        (void)take(f, AE_MSG_SHUTDOWN);
+        assert_int_equal(f->control.peer_pid, getpid());
+        if (i == 0)
+            ae_close(&f->peer);
+    }
+    answer(f, AE_MSG_DONE);
+    ends_with(f, 0, NULL);
+    f->control.patience_ns = 50000000;
+    start(f, AE_CONTROL_AGAIN);
+    assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+    f->control.deadline = ae_now_ns();
+    ends_with(f, -ETIMEDOUT, "no answer within 0.05 seconds; is it stopped?");
+}
+
 static void an_error_is_an_answer(void **state) {
     struct fixture *f = *state;
 
@@ -275,7 +303,7 @@ static void an_error_is_an_answer(void **state) {
     waits_for(f, POLLIN);
     answer_error(f, f->control.request, -EBUSY, "topic 't' is in use");
     ends_with(f, -EBUSY, "topic 't' is in use");
-    assert_true(is_connected(f));
+    assert_true(is_connected(f) && f->control.refused);
     /* An ERROR with another request id says that aetherd couldn't read the request. */
     start(f, AE_CONTROL_AGAIN);
     waits_for(f, POLLIN);
@@ -419,8 +447,8 @@ static void it_dies_in_the_hello(void **state) {
 }
 
 /*
- * aetherd refuses the connection before it has read the HELLO, and closes it. Then the kernel reports a reset first, and
- * a HELLO that comes later can't be sent. The ERROR says why in both cases.
+ * aetherd refuses the connection before it has read the HELLO, and closes it. Then the kernel reports a reset first,
+ * and a HELLO that comes later can't be sent. The ERROR says why in both cases.
  */
 static void it_refuses_before_the_hello(void **state) {
     struct fixture *f = *state;
@@ -505,6 +533,28 @@ static void no_descriptor_is_left(void **state) {
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_int_equal(rc, -EMFILE);
     assert_non_null(strstr(aether_errmsg(), "this process may open 3: raise ulimit -n"));
+}
+
+/* The kernel drops the descriptors of an answer for which this program has no room. */
+static void a_descriptor_of_the_answer_is_lost(void **state) {
+    struct ae_msg reply = {.type = AE_MSG_DONE, .request = 1};
+    struct fixture *f = *state;
+    struct rlimit old, few;
+    int fd = token();
+
+    connected(f);
+    start(f, AE_CONTROL_ONCE);
+    waits_for(f, POLLIN);
+    answer_with(f, &reply, fd);
+    ae_close(&fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    few = (struct rlimit){.rlim_cur = 3, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const int rc = ae_control_step(&f->control, &f->wait);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(rc, -EMFILE);
+    assert_non_null(strstr(aether_errmsg(), "this process may open 3: raise ulimit -n"));
+    assert_false(f->control.refused);
 }
 
 static void it_refuses_the_hello(void **state) {
@@ -770,6 +820,7 @@ int main(void) {
         CASE(fds_of_a_reply_are_the_users),
         CASE(no_room_to_send),
         CASE(time_is_over),
+        CASE(anonymous_requests_have_one_limit),
         CASE(an_error_is_an_answer),
         CASE(nonsense_ends_the_connection),
         CASE(a_reply_is_cut),
@@ -783,6 +834,7 @@ int main(void) {
         CASE(it_looks_at_an_object),
         CASE(something_else_is_there),
         CASE(no_descriptor_is_left),
+        CASE(a_descriptor_of_the_answer_is_lost),
         CASE(its_path_is_empty),
         CASE(its_backlog_is_full),
         CASE(its_backlog_stays_full),

@@ -136,7 +136,7 @@ static int check_opened(struct ae_grant *grant, const struct ae_reply *reply) {
     return check_shape(grant, &reply->msg);
 }
 
-/* Gives back a grant that can't be used. If the connection breaks meanwhile, the resume frees the grant. */
+/* Gives back a grant that can't be used. If the connection breaks meanwhile, the token says that nobody has it. */
 static int refuse(struct ae_grant *grant, const char *topic, int code) {
     struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant->back.grant_id};
     char text[512];
@@ -160,6 +160,7 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
     grant->client = client;
     grant->role = role;
     pthread_mutex_lock(&client->lock);
+    ae_control_asks(control, true);
     rc = ae_client_request(client, &msg, AE_MSG_OPENED, AE_CONTROL_AGAIN);
     if (rc != 0)
         goto out;
@@ -173,13 +174,14 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
         rc = refuse(grant, topic, rc);
         goto out;
     }
-    control->last_grant = grant->back.grant_id; /* only now, so that a resume frees a grant that was refused here */
+    control->last_grant = grant->back.grant_id; /* only now, so that aetherd frees a grant that was refused here */
     grant->next = client->grants;
     grant->link = &client->grants;
     if (grant->next != NULL)
         grant->next->link = &grant->next;
     client->grants = grant;
 out:
+    ae_control_asks(control, false);
     pthread_mutex_unlock(&client->lock);
     return rc;
 }

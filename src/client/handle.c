@@ -91,8 +91,8 @@ static int take(struct ae_subscriber_handle *handle, ae_geometry *geometry, void
 }
 
 /*
- * The `attach` of a subscriber; see ring/subscriber.h. Errors, after which the subscriber still waits: -ENOMEM no memory
- * for the buffer, and those of ae_grant_map_shape().
+ * The `attach` of a subscriber; see ring/subscriber.h. Errors, after which the subscriber still waits: -ENOMEM no
+ * memory for the buffer, and those of ae_grant_map_shape().
  */
 static int attach(struct ae_subscriber *s) {
     struct ae_subscriber_handle *handle = ae_handle_of_subscriber(&s->hot);
@@ -127,18 +127,21 @@ static int join(struct ae_subscriber_handle *handle, const aether_subscribe_opti
                : ae_fail(-ENOMEM, "out of memory for copies of messages: %zu bytes", copies);
 }
 
-/*
- * Joins a topic that had no shape when aetherd granted it. If there is one by now, the subscriber takes it, and still
- * begins at the topic's first sequence: no message was there when it was opened.
- */
+/* Joins a topic that had no shape when aetherd granted it. If it has one by now, joins it as any other topic. */
 static int join_waiting(struct ae_subscriber_handle *handle, const aether_subscribe_options *options) {
     struct ae_grant *grant = &handle->grant;
+    ae_geometry geometry;
+    void *log;
     int rc;
 
-    ae_subscriber_init_waiting(&handle->ring, grant->geometry.start_seq, grant->record, grant->log, grant->cursors,
-                               grant->notes, options, grant->stats, &grant->topic->shape, attach);
-    rc = attach(&handle->ring);
-    return rc < 0 ? rc : 0;
+    if (ae_subscriber_init_waiting(&handle->ring, grant->geometry.start_seq, grant->record, grant->log, grant->cursors,
+                                   grant->notes, options, grant->stats, &grant->topic->shape, attach))
+        return 0;
+    rc = ae_grant_map_shape(grant, &geometry, &log);
+    if (rc != 0)
+        return rc;
+    ae_grant_attach(grant, &geometry, log);
+    return join(handle, options);
 }
 
 /* Closes a handle that can't be used; the error's text stays. */

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/export.h"
 #include "base/histogram.h"
+#include "base/number.h"
 #include "base/socket.h"
 #include "client/mappings.h"
 #include "client/record.h"
@@ -121,7 +122,7 @@ AE_EXPORT int aether_inspect_open(aether_inspector **inspector, const char *sock
     *inspector = NULL;
     if (new == NULL)
         return ae_fail(-ENOMEM, "out of memory for an inspector");
-    int rc = ae_survey_open(&new->survey, socket_path);
+    int rc = ae_survey_open(&new->survey, socket_path, AE_SOURCE_PATIENCE_NS);
     if (rc == 0)
         rc = ae_mappings_init(&new->clients, CLIENT_DESCRIPTORS);
     if (rc != 0) {
@@ -249,10 +250,6 @@ AE_EXPORT int aether_inspect_waiting(aether_inspector *inspector, uint32_t *curs
     return 0;
 }
 
-static uint64_t at_most(uint64_t value, uint64_t limit) {
-    return value < limit ? value : limit;
-}
-
 /* 0, or an error that passes. */
 static int fill_peer(aether_inspector *inspector, const ae_registry_topic *topic, const struct objects *objects,
                      const struct ae_survey_grant *grant, aether_peer_info *info) {
@@ -275,7 +272,7 @@ static int fill_peer(aether_inspector *inspector, const ae_registry_topic *topic
         info->evicted = (uint32_t)ae_figures_is_evicted(objects->log, &topic->geometry, grant->record);
         if (info->evicted == 0 && ae_survey_is_active(objects->cursors, grant->record)) {
             const uint64_t lag = next - ae_load_acquire(&objects->cursors->records[grant->record].cursor);
-            info->lag = (int64_t)lag > 0 ? at_most(lag, topic->geometry.capacity) : 0;
+            info->lag = (int64_t)lag > 0 ? ae_least(lag, topic->geometry.capacity) : 0;
         }
     }
     return 0;

@@ -41,7 +41,7 @@ AE_EXPORT int aether_metrics_open(aether_metrics **metrics, const char *socket_p
     *metrics = NULL;
     if (new == NULL)
         return ae_fail(-ENOMEM, "out of memory for a reader of metrics");
-    int rc = ae_survey_open(&new->survey, socket_path);
+    int rc = ae_survey_open(&new->survey, socket_path, AE_SOURCE_PATIENCE_NS);
     if (rc == 0)
         rc = make_seen(new);
     if (rc == 0)

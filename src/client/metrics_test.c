@@ -640,7 +640,7 @@ static void impossible_counts(void **state) {
     assert_int_equal(f->out.latency.samples, 0);
 }
 
-/* ---- who waits for whom ------------------------------------------------------------------------------------------ */
+/* ---- which publisher waits for which program --------------------------------------------------------------------- */
 
 static void set_waits(struct fixture *f, int handle, uint64_t what, uint64_t record, uint64_t seq) {
     ae_stats_record *r = f->records[handle];
@@ -723,7 +723,7 @@ static void waits(void **state) {
     assert_int_equal(read_it(f)->publishers[0].waits, AETHER_WAITS_NOT);
 }
 
-/* A hostile publisher says that it waits for somebody who can't be in its way. */
+/* A hostile publisher says that it waits for a program that can't be in its way. */
 static void false_accusations(void **state) {
     struct fixture *f = *state;
 
@@ -1379,7 +1379,7 @@ static void process_states(void **state) {
 }
 
 static struct ae_mapping take(struct ae_mappings *mappings, struct fixture *f, uint64_t id) {
-    struct ae_object_source source = {.instance = f->on.instance, .sock = -1};
+    struct ae_object_source source = {.instance = f->on.instance, .control = {.sock = -1}};
     struct ae_mapping mapping;
 
     assert_int_equal(ae_mappings_take(mappings, &source, AE_LOOK_STATS, id, ae_record_file_bytes(GRANTS), 0, &mapping),

@@ -8,35 +8,37 @@
  * registry is the instance's: the objects have the names that the answer states, or if these lead elsewhere, aetherd is
  * asked for each object. If no aetherd answers, there are only the names of the socket's path.
  *
- * A source is used by one thread at a time. Functions with errors return -errno codes and set aether_errmsg(). A request
- * to aetherd blocks for up to a second. After one that wasn't answered in that time all others fail at once for a second
- * more. What aetherd passes isn't trusted: an object must be shared memory, of the size that the caller states, and the
- * object that was asked for.
+ * A source is used by one thread at a time. Functions with errors return -errno codes and set aether_errmsg(). Only
+ * requests to aetherd block, each for at most the patience that ae_source_init() states. After one that wasn't answered
+ * in that time all others fail at once for a second more. What aetherd passes isn't trusted: an object must be shared
+ * memory, of the size that the caller states, and the object that was asked for.
  */
 #ifndef AE_CLIENT_SOURCE_H
 #define AE_CLIENT_SOURCE_H
 
-#include "protocol/message.h"
+#include "client/look.h"
 #include "shm/registry.h"
 #include "shm/totals.h"
 #include <stdbool.h>
 
 struct ae_object_source {
-    struct ae_instance instance;              /* where the objects' names and the lock file are known */
-    char socket_path[AE_SOCKET_PATH_MAX + 1]; /* of the aetherd that is asked: as the program sees it */
-    bool by_request;                          /* names lead to no objects, or to others' */
+    struct ae_instance instance; /* where the objects' names and the lock file are known */
+    bool by_request;             /* names lead to no objects, or to others' */
     bool renamed;    /* aetherd knows its socket by another path: whether it runs is found out by a connection */
     bool other_pids; /* aetherd's pids, and those that it states, are of a pid namespace that isn't this program's */
-    int sock;        /* the connection for requests; -1: none */
-    uint32_t request;
-    uint64_t silent_ns; /* CLOCK_MONOTONIC: no request is sent before, because one wasn't answered */
+    struct ae_control control; /* for requests, at the socket's path as the program sees it */
+    uint64_t silent_ns;        /* CLOCK_MONOTONIC: no request is sent before, because one wasn't answered */
 };
 
+#define AE_SOURCE_PATIENCE_NS 1000000000ull /* in which an aetherd that runs answers */
+
 /*
- * Resolves socket_path (NULL: aether_default_socket()) and contacts nothing. Call ae_source_close() afterwards, also
- * after an error. Errors: those of ae_instance_init().
+ * Resolves socket_path (NULL: aether_default_socket()) and contacts nothing. patience_ns: for a request; 0: aetherd is
+ * never asked, and there are only the names of the socket's path. Call ae_source_close() afterwards, also after an
+ * error.
+ * Errors: those of ae_instance_init().
  */
-int ae_source_init(struct ae_object_source *source, const char *socket_path);
+int ae_source_init(struct ae_object_source *source, const char *socket_path, uint64_t patience_ns);
 void ae_source_close(struct ae_object_source *source);
 
 /*

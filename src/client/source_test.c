@@ -184,7 +184,7 @@ static void another_name(void **state) {
     struct ae_object_source source;
     struct ae_registry registry, other;
 
-    assert_int_equal(ae_source_init(&source, f->seen_as), 0);
+    assert_int_equal(ae_source_init(&source, f->seen_as, AE_SOURCE_PATIENCE_NS), 0);
     assert_int_equal(ae_source_registry(&source, &registry), 0);
     assert_true(registry.inode == f->behind.registry.inode);
     assert_true(source.renamed);
@@ -208,7 +208,7 @@ static void other_objects_of_that_name(void **state) {
 
     assert_int_equal(ae_instance_init(&stale.instance, f->seen_as, getuid()), 0);
     assert_int_equal(ae_registry_create(&stale.registry, &stale.instance, 1, 1, 1), 0);
-    assert_int_equal(ae_source_init(&source, f->seen_as), 0);
+    assert_int_equal(ae_source_init(&source, f->seen_as, AE_SOURCE_PATIENCE_NS), 0);
     assert_int_equal(ae_source_registry(&source, &registry), 0);
     assert_true(registry.inode == f->behind.registry.inode);
     ae_registry_close(&registry);
@@ -232,7 +232,7 @@ static void other_objects_of_that_name(void **state) {
     ae_source_close(&source);
 
     /* Without a daemon the names are all there is. */
-    assert_int_equal(ae_source_init(&source, f->seen_as), 0);
+    assert_int_equal(ae_source_init(&source, f->seen_as, AE_SOURCE_PATIENCE_NS), 0);
     assert_int_equal(ae_source_registry(&source, &registry), 0);
     assert_true(registry.inode == stale.registry.inode);
     assert_false(ae_source_running(&source));
@@ -252,8 +252,8 @@ static void symbolic_link(void **state) {
 
     snprintf(link, sizeof link, "%s/link", f->behind.directory);
     assert_int_equal(symlink(f->seen_as, link), 0);
-    assert_int_equal(ae_source_init(&source, link), 0);
-    assert_string_equal(source.socket_path, f->seen_as);
+    assert_int_equal(ae_source_init(&source, link, AE_SOURCE_PATIENCE_NS), 0);
+    assert_string_equal(source.control.socket_path, f->seen_as);
     assert_int_equal(ae_source_registry(&source, &registry), 0);
     ae_registry_close(&registry);
     ae_source_close(&source);
@@ -266,13 +266,14 @@ static void bad_registry(void **state) {
         enum answers answers;
         const char *says;
     } cases[] = {
-        {DIRECTORY, "isn't a regular file"},
+        {DIRECTORY, "isn't shared memory"},
         {MEMORY_OF_OTHER_SIZE, "isn't a finished registry: it has 100 bytes"},
         {FILE_ON_DISK, "isn't shared memory"},
         {OTHER_OBJECT, "isn't a finished registry"},
         {BAD_PREFIX, "states wrong names"},
         {NO_FD, "isn't an aetherd of this release"},
         {GARBAGE, "isn't an aetherd of this release"},
+        {REFUSE, "was removed from /dev/shm: restart aetherd"}, /* and not "no aetherd runs" */
     };
     struct fixture *f = *state;
     aether_inspector *inspector;
@@ -291,6 +292,28 @@ static void bad_registry(void **state) {
     assert_int_equal(aether_inspect_open(&inspector, f->seen_as), -ECONNRESET);
 }
 
+/* "There is no object" isn't "there is no daemon", though both are -ENOENT. */
+static void a_ping_of_a_daemon_that_runs(void **state) {
+    struct fixture *f = *state;
+    const aether_connect_options options = {.socket_path = f->seen_as};
+    aether_pong pong;
+
+    f->kind_of_bad = AE_LOOK_INSTANCE;
+    f->answers = REFUSE;
+    assert_int_equal(aether_ping(&options, &pong), -EBADMSG);
+    assert_non_null(strstr(aether_errmsg(), "was removed from /dev/shm: restart aetherd"));
+    f->answers = GARBAGE;
+    assert_int_equal(aether_ping(&options, &pong), -EPROTO);
+    assert_non_null(strstr(aether_errmsg(), "isn't an aetherd of this release"));
+    f->answers = SOUND;
+    assert_int_equal(aether_ping(&options, &pong), 0);
+    assert_int_equal(pong.pid, getpid());
+    stop(f);
+    assert_int_equal(aether_ping(&options, &pong), -ECONNREFUSED);
+    unlink(f->seen_as);
+    assert_int_equal(aether_ping(&options, &pong), -ENOENT);
+}
+
 /* A topic's object that isn't what was asked for counts as damaged: the topic has the registry's figures. */
 static void bad_log(void **state) {
     static const enum answers answers[] = {DIRECTORY, MEMORY_OF_OTHER_SIZE, FILE_ON_DISK, OTHER_OBJECT, REFUSE,
@@ -300,7 +323,7 @@ static void bad_log(void **state) {
     struct ae_registry registry;
     const uint64_t bytes = f->behind.registry.topics[0].geometry.log_bytes;
 
-    assert_int_equal(ae_source_init(&source, f->seen_as), 0);
+    assert_int_equal(ae_source_init(&source, f->seen_as, AE_SOURCE_PATIENCE_NS), 0);
     assert_int_equal(ae_source_registry(&source, &registry), 0);
     source.by_request = true;
     f->kind_of_bad = AE_LOOK_LOG;
@@ -330,9 +353,13 @@ static void silent(void **state) {
     f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(f->listener, (const struct sockaddr *)&address, (socklen_t)len), 0);
     assert_int_equal(listen(f->listener, 0), 0);
-    assert_int_equal(ae_source_init(&source, f->seen_as), 0);
+    assert_int_equal(ae_source_init(&source, f->seen_as, AE_SOURCE_PATIENCE_NS), 0);
     assert_int_equal(ae_source_registry(&source, &registry), -ETIMEDOUT);
-    assert_non_null(strstr(aether_errmsg(), "is it stopped?"));
+    assert_non_null(strstr(aether_errmsg(), " within 1 second; is it stopped?"));
+    /* For a second more nothing is asked. */
+    source.silent_ns += 3600 * AE_SOURCE_PATIENCE_NS; /* on a slow machine it may be over */
+    assert_int_equal(ae_source_registry(&source, &registry), -ETIMEDOUT);
+    assert_non_null(strstr(aether_errmsg(), "no answer to the last request; is it stopped?"));
     ae_source_close(&source);
 
     /* With objects of that name it does without the answer. */
@@ -340,7 +367,7 @@ static void silent(void **state) {
     char name[AE_OBJECT_NAME_SIZE];
     assert_int_equal(ae_instance_init(&named.instance, f->seen_as, getuid()), 0);
     assert_int_equal(ae_registry_create(&named.registry, &named.instance, 1, 1, 1), 0);
-    assert_int_equal(ae_source_init(&source, f->seen_as), 0);
+    assert_int_equal(ae_source_init(&source, f->seen_as, AE_SOURCE_PATIENCE_NS), 0);
     assert_int_equal(ae_source_registry(&source, &registry), 0);
     assert_true(registry.inode == named.registry.inode);
     ae_registry_close(&registry);
@@ -357,6 +384,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(other_objects_of_that_name, setup, teardown),
         cmocka_unit_test_setup_teardown(symbolic_link, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_registry, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_ping_of_a_daemon_that_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_log, setup, teardown),
         cmocka_unit_test_setup_teardown(silent, setup, teardown),
     };

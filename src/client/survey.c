@@ -21,9 +21,9 @@
 
 /* ---- the registry ------------------------------------------------------------------------------------------------ */
 
-int ae_survey_open(struct ae_survey *survey, const char *socket_path) {
+int ae_survey_open(struct ae_survey *survey, const char *socket_path, uint64_t patience_ns) {
     memset(survey, 0, sizeof *survey);
-    const int rc = ae_source_init(&survey->source, socket_path);
+    const int rc = ae_source_init(&survey->source, socket_path, patience_ns);
     return rc == 0 ? ae_source_registry(&survey->source, &survey->registry) : rc;
 }
 
@@ -315,23 +315,35 @@ aether_stated ae_survey_wish(const ae_wish *wish) {
     return stated;
 }
 
+/* The values of a topic's shape that `bits` names, AE_STATED_*. */
+static void fill_values(const ae_registry_topic *topic, const aether_topic_info *info, uint32_t bits,
+                        aether_stated *values) {
+    const ae_geometry *geometry = &topic->geometry;
+
+    values->max_message = (bits & AE_STATED_MAX_MESSAGE) != 0 ? geometry->max_message : 0;
+    values->inline_max = (bits & AE_STATED_INLINE_MAX) != 0 ? ae_inline_max(geometry) : 0;
+    values->capacity = (bits & AE_STATED_CAPACITY) != 0 ? geometry->capacity : 0;
+    values->lane_bytes = (bits & AE_STATED_LANE_BYTES) != 0 ? geometry->lane_bytes : 0;
+    values->evict_lag = (bits & AE_STATED_EVICT_LAG) != 0 ? geometry->evict_lag : 0;
+    values->start_seq = (bits & AE_STATED_START_SEQ) != 0 ? geometry->start_seq : 0;
+    values->publishers = (bits & AE_STATED_PUBLISHERS) != 0 ? info->admits : AETHER_PUBLISHERS_ANY;
+    values->latency = (bits & AE_STATED_LATENCY) != 0 ? info->latency : AETHER_LATENCY_ANY;
+    if ((bits & AE_STATED_SLOW) != 0)
+        values->slow = geometry->evict_lag != 0 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT;
+}
+
 /* Fills in who has stated what binds all others. */
 static void fill_stated(const ae_registry_topic *topic, aether_topic_info *info) {
-    const ae_geometry *geometry = &topic->geometry;
-    const uint32_t bits = topic->stated;
+    const uint32_t asked = ae_shape_of(topic->shape.v) == AE_SHAPE_FIXED ? topic->asked : 0;
     aether_stated *stated = &info->stated;
 
-    stated->max_message = (bits & AE_STATED_MAX_MESSAGE) != 0 ? geometry->max_message : 0;
-    stated->inline_max = (bits & AE_STATED_INLINE_MAX) != 0 ? ae_inline_max(geometry) : 0;
-    stated->capacity = (bits & AE_STATED_CAPACITY) != 0 ? geometry->capacity : 0;
-    stated->lane_bytes = (bits & AE_STATED_LANE_BYTES) != 0 ? geometry->lane_bytes : 0;
-    stated->evict_lag = (bits & AE_STATED_EVICT_LAG) != 0 ? geometry->evict_lag : 0;
-    stated->start_seq = (bits & AE_STATED_START_SEQ) != 0 ? geometry->start_seq : 0;
-    stated->preset = (bits & AE_STATED_PRESET) != 0 ? preset_of(topic->preset) : AETHER_PRESET_ANY;
-    stated->publishers = (bits & AE_STATED_PUBLISHERS) != 0 ? info->admits : AETHER_PUBLISHERS_ANY;
-    stated->latency = (bits & AE_STATED_LATENCY) != 0 ? info->latency : AETHER_LATENCY_ANY;
-    if ((bits & AE_STATED_SLOW) != 0)
-        stated->slow = geometry->evict_lag != 0 ? AETHER_SLOW_EVICT : AETHER_SLOW_WAIT;
+    fill_values(topic, info, topic->stated & ~asked, stated);
+    stated->preset = (topic->stated & AE_STATED_PRESET) != 0 ? preset_of(topic->preset) : AETHER_PRESET_ANY;
+    if (asked != 0) {
+        fill_values(topic, info, (asked & AE_STATED_PRESET) != 0 ? asked | AE_STATED_CAPACITY : asked, &info->asked);
+        memcpy(info->asked_by, topic->asker, sizeof info->asked_by);
+        info->asked_pid = topic->asker_pid;
+    }
     if (topic->type_name[0] != '\0') {
         memcpy(stated->type_name, topic->type_name, sizeof stated->type_name);
         stated->type_version = topic->type_version;

@@ -40,9 +40,10 @@ struct ae_survey {
 };
 
 /*
- * Maps the registry; socket_path and errors as in aether_inspect_open(). The survey owns the mapping until its close.
+ * Maps the registry; socket_path and errors as in aether_inspect_open(), patience_ns as in ae_source_init(). The survey
+ * owns the mapping until its close.
  */
-int ae_survey_open(struct ae_survey *survey, const char *socket_path);
+int ae_survey_open(struct ae_survey *survey, const char *socket_path, uint64_t patience_ns);
 void ae_survey_close(struct ae_survey *survey);
 
 /*

@@ -42,6 +42,7 @@ static int wait_for_topic(const struct ae_grant *grant, uint64_t timeout_ns) {
  */
 AE_EXPORT int aether_topic_wait(aether_client *client, const char *topic, uint64_t timeout_ns) {
     static const aether_subscribe_options options = {.policy = AETHER_BEST_EFFORT};
+    static const ae_u64 fixed = {AE_SHAPE_FIXED};
     struct ae_subscriber_handle *handle = calloc(1, sizeof *handle);
     struct ae_grant *grant;
     int rc;
@@ -55,8 +56,9 @@ AE_EXPORT int aether_topic_wait(aether_client *client, const char *topic, uint64
         free(handle);
         return rc;
     }
-    ae_subscriber_init_waiting(&handle->ring, grant->geometry.start_seq, grant->record, grant->log, NULL, grant->notes,
-                               &options, grant->stats, grant->topic != NULL ? &grant->topic->shape : NULL, NULL);
+    (void)ae_subscriber_init_waiting(&handle->ring, grant->geometry.start_seq, grant->record, grant->log, NULL,
+                                     grant->notes, &options, grant->stats,
+                                     grant->topic != NULL ? &grant->topic->shape : &fixed, NULL);
     rc = wait_for_topic(grant, timeout_ns);
     ae_grant_close(grant);
     return rc;

@@ -6,8 +6,8 @@
 #include <aether/connect.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,17 +107,13 @@ int ae_unreachable_socket(const char *path, int code) {
     return ae_fail(code, "no socket to connect to aetherd at %s: %s", path, strerror(-code));
 }
 
-int ae_unreachable_foreign(const char *path, int sock) {
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-
+int ae_unreachable_foreign(const char *path, uint32_t uid) {
     /*
      * Root is allowed: aetherd may run as root and, if a service manager listens for it, these are the manager's
      * credentials. aetherd asks for ours in any case.
      */
-    if (geteuid() == 0 || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || peer.uid == 0 ||
-        peer.uid == geteuid())
+    if (geteuid() == 0 || uid == 0 || uid == geteuid())
         return 0;
     return ae_fail(-EACCES, "aetherd at %s belongs to uid %u; this program is uid %u: it serves its own uid and root",
-                   path, (unsigned)peer.uid, (unsigned)geteuid());
+                   path, uid, (unsigned)geteuid());
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unreachable.h - says why aetherd can't be reached at a socket: which process, limit or owner is the cause, and what to
- * do. Nothing blocks. Each function sets aether_errmsg() and returns the code, unless it says something else.
+ * unreachable.h - says why aetherd can't be reached at a socket: which process, limit or owner is the cause, and what
+ * to do. Nothing blocks. Each function sets aether_errmsg() and returns the code, unless it says something else.
  */
 #ifndef AE_CLIENT_UNREACHABLE_H
 #define AE_CLIENT_UNREACHABLE_H
@@ -21,7 +21,7 @@ uint64_t ae_unreachable_may_change(const char *path, int code, uint64_t patience
 /* socket() has failed with code. */
 int ae_unreachable_socket(const char *path, int code);
 
-/* Does the daemon behind a connected socket serve this program? 0, or -EACCES with a text. */
-int ae_unreachable_foreign(const char *path, int sock);
+/* Does the daemon of this uid, to whose socket there is a connection, serve this program? 0, or -EACCES with a text. */
+int ae_unreachable_foreign(const char *path, uint32_t uid);
 
 #endif

@@ -773,12 +773,10 @@ static void open_waiting(struct fixture *f, unsigned i) {
     waiting->words = map_words(ring);
     waiting->shape = mmap(NULL, AE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check_setup(handle->grant.buffer != NULL && waiting->shape != MAP_FAILED, "memory");
-    if (reliable) {
+    if (reliable)
         ae_topic_admit_subscriber(ring->log, ring->cursors, 0);
-        ae_topic_hold_for_subscriber(ring->cursors, 0);
-    }
-    ae_subscriber_init_waiting(&handle->ring, 0, 0, waiting->words, reliable ? ring->cursors : NULL, ring->notes,
-                               &options, &scratch_stats, waiting->shape, take_shape);
+    assert_true(ae_subscriber_init_waiting(&handle->ring, 0, 0, waiting->words, reliable ? ring->cursors : NULL,
+                                           ring->notes, &options, &scratch_stats, waiting->shape, take_shape));
     f->sub[i] = &handle->ring.hot;
     assert_int_equal(aether_waitset_add(f->set, f->sub[i], mark(i)), 0);
 }

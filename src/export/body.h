@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * body.h - the bytes of a response. Several responses and the reader share one body; the last one frees it. The counting
- * is thread-safe, and the bytes don't change.
+ * body.h - the bytes of a response. Several responses and the reader share one body; the last one frees it. The
+ * counting is thread-safe, and the bytes don't change.
  */
 #ifndef AE_EXPORT_BODY_H
 #define AE_EXPORT_BODY_H

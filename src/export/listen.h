@@ -27,7 +27,8 @@ int ae_listen_parse(struct ae_listen *listen, const char *text);
 /*
  * Binds and listens; listen->fd is non-blocking. A Unix socket has mode 0660 and appears when it can be connected to; a
  * socket that nobody listens at is replaced. Returns 0. Errors: -EALREADY another aether-metrics listens at this Unix
- * socket; -EADDRINUSE another program does, or at the port; -EEXIST the path is something else than a socket; and others.
+ * socket; -EADDRINUSE another program does, or at the port; -EEXIST the path is something else than a socket; and
+ * others.
  */
 int ae_listen_open(struct ae_listen *listen);
 

@@ -2,11 +2,12 @@
 /*
  * reader.h - reads the instance when it is asked, and makes the bodies of the answers.
  *
- * Calls within the interval share one pass, and the bodies that were made from it: no number of requests costs more than
- * one pass an interval. An instance that isn't there, or goes and comes back, is no error of the calls: the bodies say
- * so.
+ * Calls within the interval share one pass, and the bodies that were made from it: no number of requests costs more
+ * than one pass an interval. An instance that isn't there, or goes and comes back, is no error of the calls: the bodies
+ * say so.
  *
- * One thread uses a reader. The calls read shared memory and take up to some 100 ms for 10,000 topics; they don't block.
+ * One thread uses a reader. The calls read shared memory and take up to some 100 ms for 10,000 topics; they don't
+ * block.
  */
 #ifndef AE_EXPORT_READER_H
 #define AE_EXPORT_READER_H

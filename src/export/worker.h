@@ -2,8 +2,8 @@
 /*
  * worker.h - a thread with the reader, so that the thread that serves connections never waits for a pass.
  *
- * One other thread uses a worker: it asks, waits until the descriptor is readable, and takes the answers. An ask belongs
- * to the worker from ae_worker_ask() until ae_worker_answers() or ae_worker_close() returns it.
+ * One other thread uses a worker: it asks, waits until the descriptor is readable, and takes the answers. An ask
+ * belongs to the worker from ae_worker_ask() until ae_worker_answers() or ae_worker_close() returns it.
  */
 #ifndef AE_EXPORT_WORKER_H
 #define AE_EXPORT_WORKER_H

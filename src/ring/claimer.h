@@ -16,7 +16,8 @@ int ae_claim_room(struct ae_publisher *p, uint64_t count);
 
 /*
  * Claims count sequences, 1 .. AETHER_BATCH_MAX, where ae_claim_inline() can't. Returns 0: they are next - count ..
- * next - 1, and the caller must write and commit all of them now, in order. AETHER_FULL or an error: nothing is claimed.
+ * next - 1, and the caller must write and commit all of them now, in order. AETHER_FULL or an error: nothing is
+ * claimed.
  */
 int ae_claim_slow(struct ae_publisher *p, uint64_t count);
 

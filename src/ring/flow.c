@@ -17,7 +17,7 @@ uint64_t ae_lane_held(const struct ae_publisher *p, uint64_t seq) {
     return end - from;
 }
 
-/* Whom a scan evicts: the subscribers whose cursor is below `below`, for a reason, AE_EVICT_*. */
+/* What a scan evicts: the subscribers whose cursor is below `below`, for a reason, AE_EVICT_*. */
 struct eviction {
     uint64_t below, reason;
     bool tried;

@@ -3,8 +3,8 @@
  * hold.h - messages that a program keeps beyond the next receive.
  *
  * As long as a subscriber holds something, its cursor in the statistics goes on as always, and the shared cursor, for
- * which publishers wait, stays at or below the lowest sequence held. So the inline functions needn't know: they store to
- * where hot.cursor points, as while retained messages are read.
+ * which publishers wait, stays at or below the lowest sequence held. So the inline functions needn't know: they store
+ * to where hot.cursor points, as while retained messages are read.
  *
  * The subscriber owns its holds. One thread at a time uses them. Nothing here blocks.
  */

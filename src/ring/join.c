@@ -86,24 +86,27 @@ void ae_publisher_leave(struct ae_publisher *p) {
 
 /* ---- subscribers ---- */
 
-/*
- * Fills in the record, makes publishers count it, and returns J. From J on no publisher overwrites what this subscriber
- * hasn't released.
- */
-static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
-    ae_cursor_record *own = &s->cursors->records[s->record];
-    uint64_t joined;
+/* Fills in the record, and makes publishers count it. Returns its cursor. */
+static ae_u64 *enter(const struct ae_subscriber *s, uint64_t seq) {
+    ae_u64 *cursor = &s->cursors->records[s->record].cursor;
 
-    ae_store_relaxed(&own->cursor, ae_claim_end(s->log, &s->geometry, position));
+    ae_store_relaxed(cursor, seq);
     /* J3 acq_rel, pairs F3 (scan): the bit comes with the cursor above. */
     (void)ae_fetch_or(&s->cursors->active.active, 1ull << s->record);
     /*
-     * J1 fence, pairs J2 (scan): a publisher whose scan doesn't see the bit claims at most a ring beyond the sequence
-     * that is loaded here.
+     * J1 fence, pairs J2 (scan): if a publisher's scan doesn't see the bit, what is loaded from here on is at least as
+     * new as what that publisher knew: the claim, beyond which it claims at most a ring, and the topic's shape.
      */
     ae_fence_seq_cst();
-    joined = ae_claim_end(s->log, &s->geometry, position);
-    s->hot.cursor = &own->cursor;
+    return cursor;
+}
+
+/* Returns J. From J on no publisher overwrites what this subscriber hasn't released. */
+static uint64_t join_reliable(struct ae_subscriber *s, uint64_t position) {
+    ae_u64 *cursor = enter(s, ae_claim_end(s->log, &s->geometry, position));
+    const uint64_t joined = ae_claim_end(s->log, &s->geometry, position);
+
+    s->hot.cursor = cursor;
     ae_store_cursor(&s->hot, joined);
     return joined;
 }
@@ -234,19 +237,26 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
  */
 static const ae_u64 no_slot;
 
-void ae_subscriber_init_waiting(struct ae_subscriber *s, uint64_t start_seq, uint32_t record, const ae_log *log,
+bool ae_subscriber_init_waiting(struct ae_subscriber *s, uint64_t start_seq, uint32_t record, const ae_log *log,
                                 ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
                                 ae_stats_record *stats, const ae_u64 *shape, int (*attach)(struct ae_subscriber *s)) {
     set_grant(s, record, log, cursors, notes, options, stats);
     s->geometry.start_seq = start_seq;
     s->hot.slots = (const unsigned char *)&no_slot;
     s->hot.next = s->joined = s->protected_seq = start_seq;
-    s->hot.cursor_stored = start_seq; /* by aetherd */
-    if (cursors != NULL)
-        s->hot.cursor = &cursors->records[record].cursor;
+    s->hot.cursor_stored = start_seq;
     s->shape = shape;
     s->attach = attach;
+    if (cursors != NULL && !ae_subscriber_sees_shape(s))
+        s->hot.cursor = enter(s, start_seq);
+    /*
+     * After J1. If there is no shape, every publisher's scan finds the bit: what aetherd stores before it sends a
+     * publisher its grant comes before that publisher's J2.
+     */
+    if (ae_subscriber_sees_shape(s))
+        return false; /* without figures: the other join stores the first ones */
     ae_stats_open_subscriber(s);
+    return true;
 }
 
 aether_subscribe_options ae_subscriber_options(const struct ae_subscriber *s) {

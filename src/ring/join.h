@@ -42,13 +42,16 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
                         unsigned char *copies, ae_stats_record *stats);
 
 /*
- * Makes *s a subscriber of a topic that had no shape when aetherd granted it. It waits: it has joined at start_seq, the
- * topic's first sequence, and receives nothing until `attach` has taken the shape. If there are cursors, aetherd has
- * stored this cursor and set the bit in `active` before it admitted a publisher. log: the first sizeof(ae_log) bytes.
- * shape: the topic's shape word, mapped until the shape is taken or the subscriber has left. Other arguments as for
- * ae_subscriber_init(). There are no retained messages, so from oldest and last are the same as from new.
+ * Makes *s a subscriber of a topic that had no shape when aetherd granted it. True: it waits. It has joined at
+ * start_seq, the topic's first sequence, and receives nothing until `attach` has taken the shape. There are no retained
+ * messages, so from oldest and last are the same as from new. False: the topic has a shape by now. Then the caller maps
+ * the log and calls ae_subscriber_init(), or ae_subscriber_leave(); a reliable subscriber may have entered the topic
+ * already.
+ *
+ * log: the first sizeof(ae_log) bytes. shape: the topic's shape word, mapped until the shape is taken or the subscriber
+ * has left. Other arguments as for ae_subscriber_init().
  */
-void ae_subscriber_init_waiting(struct ae_subscriber *s, uint64_t start_seq, uint32_t record, const ae_log *log,
+bool ae_subscriber_init_waiting(struct ae_subscriber *s, uint64_t start_seq, uint32_t record, const ae_log *log,
                                 ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,
                                 ae_stats_record *stats, const ae_u64 *shape, int (*attach)(struct ae_subscriber *s));
 

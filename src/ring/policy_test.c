@@ -631,7 +631,9 @@ static void expect_a_run(const struct ring *ring, const aether_subscribe_options
     }
 }
 
-/* Every policy and start, on a fresh topic, on one where publishers came without a message, and on one with messages. */
+/*
+ * Every policy and start, on a fresh topic, on one where publishers came without a message, and on one with messages.
+ */
 static void the_second_run_is_like_the_first(void **state) {
     (void)state;
     for (int n = 0; n < 9; n++) {

@@ -8,7 +8,6 @@
 #include "ring/hold.h"
 #include "ring/join.h"
 #include "ring/stats.h"
-#include "shm/registry_layout.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -456,9 +455,8 @@ bool ae_subscriber_ready(const struct ae_subscriber *s) {
     struct slot slot;
     uint64_t seq;
 
-    /* G10 acquire, pairs G9: with the shape comes the geometry, which the next receive takes. */
     if (ae_subscriber_waits(s))
-        return ae_shape_of(ae_load_acquire(s->shape)) == AE_SHAPE_FIXED;
+        return ae_subscriber_sees_shape(s);
     if (s->policy == AETHER_LATEST)
         return find_newest(s, &seq, &slot);
     return !ae_tag_pending(load_slot(s, s->hot.next).tag, s->hot.next) || is_evicted(s);

@@ -2,6 +2,7 @@
 /* room.c - how a publisher waits for room: it spins, yields, then naps. */
 #include "base/clock.h"
 #include "base/export.h"
+#include "base/number.h"
 #include "ring/claimer.h"
 #include "ring/lane.h"
 #include "ring/nap.h"
@@ -15,10 +16,6 @@
 /* A publisher that has waited so long is held up by a program that is stopped or stuck. It naps for longer then. */
 #define LONG_NS 1000000000u
 #define LONG_NAP_NS 10000000u
-
-static uint64_t least(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
 
 static uint64_t nap_after(uint64_t waited) {
     return waited < LONG_NS ? ae_nap_ns((waited - SPIN_NS - YIELD_NS) / NAP_STEP_NS) : LONG_NAP_NS;
@@ -59,7 +56,7 @@ AE_EXPORT int aether_publisher_wait(aether_publisher *handle, size_t len, uint64
         else if (waited < SPIN_NS + YIELD_NS)
             (void)sched_yield();
         else
-            (void)ae_nap(least(timeout_ns - waited, nap_after(waited)));
+            (void)ae_nap(ae_least(timeout_ns - waited, nap_after(waited)));
     }
     return rc;
 }

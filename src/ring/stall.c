@@ -2,6 +2,7 @@
 #include "ring/stall.h"
 #include "base/clock.h"
 #include "base/export.h"
+#include "ring/claim.h"
 #include "ring/claimer.h"
 #include "ring/figures.h"
 #include "ring/flow.h"
@@ -44,16 +45,34 @@ static uint32_t count_below(struct ae_publisher *p, uint64_t seq) {
     return count;
 }
 
-static void read_subscriber(struct ae_publisher *p, aether_stall *stall, uint32_t record) {
+/* False: the subscriber isn't in the way, or not any more. If it has left the record, it holds nothing. */
+static bool read_subscriber(struct ae_publisher *p, aether_stall *stall, uint32_t record) {
     const uint64_t seq = ae_load_relaxed(&p->stats->waits_seq);
+    const bool active = (ae_load_relaxed(&p->cursors->active.active) >> record % AE_SUBSCRIBERS_MAX & 1) != 0 &&
+                        !ae_figures_is_evicted(p->log, &p->geometry, record % AE_SUBSCRIBERS_MAX);
     const uint64_t cursor = cursor_load(p, (unsigned)record);
+    const bool in_the_way = active && (int64_t)(seq - cursor) > 0;
     const uint32_t below = count_below(p, seq);
 
-    stall->lag = lag_behind(p, cursor, ae_claim_seq(p));
-    /* The subscriber itself is one of them, if it still is in the way. */
-    stall->others = below > 0 && (int64_t)(seq - cursor) > 0 ? below - 1 : below;
-    if (stall->waits == AETHER_WAITS_LANE)
-        stall->lane_bytes = ae_lane_held(p, cursor);
+    stall->lag = active ? lag_behind(p, cursor, ae_claim_seq(p)) : 0;
+    stall->others = below > 0 && in_the_way ? below - 1 : below;
+    stall->lane_bytes = active && stall->waits == AETHER_WAITS_LANE ? ae_lane_held(p, cursor) : 0;
+    return in_the_way;
+}
+
+/* False: the other publisher has finished what the publisher waits for. */
+static bool read_publisher(struct ae_publisher *p, aether_stall *stall) {
+    const uint64_t seq = ae_load_relaxed(&p->stats->waits_seq);
+
+    stall->lag = lag_behind(p, seq, ae_claim_seq(p));
+    return ae_tag_pending(ae_load_relaxed(ae_slot_tag(p->log, &p->geometry, seq)), seq);
+}
+
+/* Reads how far behind the record is. Returns whether it is in the way now. */
+static bool read_record(struct ae_publisher *p, aether_stall *stall, uint32_t record) {
+    if (stall->waits == AETHER_WAITS_SUBSCRIBER || stall->waits == AETHER_WAITS_LANE)
+        return read_subscriber(p, stall, record);
+    return stall->waits == AETHER_WAITS_PUBLISHER && read_publisher(p, stall);
 }
 
 bool ae_stall_read(struct ae_publisher *p, aether_stall *stall, uint32_t *record) {
@@ -64,16 +83,30 @@ bool ae_stall_read(struct ae_publisher *p, aether_stall *stall, uint32_t *record
         return false;
     stall->waits = (aether_waits)ae_load_relaxed(&p->stats->waits_for);
     stall->waited_ns = now - p->waits_since;
-    *record = (uint32_t)ae_load_relaxed(&p->stats->waits_record);
-    if (stall->waits == AETHER_WAITS_SUBSCRIBER || stall->waits == AETHER_WAITS_LANE)
-        read_subscriber(p, stall, *record);
-    else if (stall->waits == AETHER_WAITS_PUBLISHER)
-        stall->lag = lag_behind(p, ae_load_relaxed(&p->stats->waits_seq), ae_claim_seq(p));
-    else
-        *record = p->record;
+    *record = p->record;
     if (stall->waits == AETHER_WAITS_LOANS)
         stall->lane_bytes = ae_lane_loaned(p);
+    else if (stall->waits != AETHER_WAITS_CLAIM)
+        *record = (uint32_t)ae_load_relaxed(&p->stats->waits_record);
+    (void)read_record(p, stall, *record);
     return true;
+}
+
+bool ae_stall_due_to(struct ae_publisher *p, aether_stall *stall, uint32_t record, uint64_t granted_ns) {
+    const bool in_the_way = read_record(p, stall, record);
+
+    /*
+     * G11 fence, pairs J3 (join): if the next holder's bit or cursor was loaded above, the grant of the holder that the
+     * caller has found is seen to have ended.
+     */
+    ae_fence_acquire();
+    /*
+     * What is in the way now is that holder's. Something else may have been when the last call found no room, unless
+     * the record was granted before an earlier call of this stall: then the last call's scan is later than the grant. A
+     * subscriber that has received everything isn't waited for.
+     */
+    return in_the_way || (stall->lag != 0 && p->waits_since != ae_load_relaxed(&p->stats->waits_last) &&
+                          (int64_t)(p->waits_since - granted_ns) >= 0);
 }
 
 void ae_stall_watch(struct ae_publisher *p, void (*notice)(struct ae_publisher *p), uint64_t after_ns) {

@@ -7,6 +7,7 @@
 #ifndef AE_RING_SUBSCRIBER_H
 #define AE_RING_SUBSCRIBER_H
 
+#include "shm/registry_layout.h"
 #include "shm/stats_layout.h"
 #include <aether/subscribe.h>
 #include <stdbool.h>
@@ -76,6 +77,11 @@ struct ae_subscriber {
 /* Does the subscriber wait for its topic's shape? Then only the words of the log are mapped. */
 static inline bool ae_subscriber_waits(const struct ae_subscriber *s) {
     return s->shape != NULL;
+}
+
+/* Has the topic of a subscriber that waits a shape? G10 acquire, pairs G9: with the shape comes the geometry. */
+static inline bool ae_subscriber_sees_shape(const struct ae_subscriber *s) {
+    return ae_shape_of(ae_load_acquire(s->shape)) == AE_SHAPE_FIXED;
 }
 
 static inline struct ae_subscriber *ae_subscriber_of(aether_subscriber *handle) {

@@ -41,6 +41,7 @@ void ae_topic_admit_publisher(ae_log *log, uint32_t record) {
     /* The bit is the former holder's, if membarrier didn't reach it. The new holder sets it again if that is so. */
     (void)ae_fetch_and(&log->stream.unfenced, ~bit);
     const uint64_t others = ae_fetch_or(&log->stream.open, bit) & ~bit;
+    /* T3 acq_rel, pairs T3 (is_new_end): a subscriber that sees the raised number sees the publisher's bit. */
     (void)ae_fetch_add(&log->stream.joins, 1);
     /* While other publishers are there, a death belongs to the end of their stream. Else a new stream begins. */
     if (others == 0)
@@ -96,11 +97,6 @@ void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record
      */
     old = ae_load_relaxed(&log->evict[record]);
     (void)ae_exchange(&log->evict[record], ae_evict_next(old));
-}
-
-void ae_topic_hold_for_subscriber(ae_cursors *cursors, uint32_t record) {
-    /* J3 acq_rel, pairs F3 (scan), as in join_reliable(): the bit comes with the cursor of the admission. */
-    (void)ae_fetch_or(&cursors->active.active, 1ull << record);
 }
 
 void ae_topic_retire_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record) {

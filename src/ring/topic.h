@@ -45,16 +45,10 @@ uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uin
 
 /*
  * Prepares the cursor record, which is free, for a new reliable subscriber. Publishers don't count the subscriber until
- * it joins in ae_subscriber_init().
+ * it joins by itself, in ae_subscriber_init() or ae_subscriber_init_waiting(). So a grant that its client never received
+ * holds up no publisher.
  */
 void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record);
-
-/*
- * Makes publishers count a subscriber that was admitted just now, because no publisher was ever admitted to the topic.
- * So the subscriber, which may join later, receives the topic's first message. Call it after the grant is recorded:
- * nothing else clears the bit if the subscriber never joins.
- */
-void ae_topic_hold_for_subscriber(ae_cursors *cursors, uint32_t record);
 
 /*
  * Retires a reliable subscriber that has closed or that aetherd has proof is dead: publishers no longer wait for it,

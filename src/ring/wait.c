@@ -2,6 +2,7 @@
 #include "ring/wait.h"
 #include "base/clock.h"
 #include "base/export.h"
+#include "base/number.h"
 #include "ring/nap.h"
 #include "ring/receive.h"
 #include "ring/stats.h"
@@ -14,16 +15,13 @@
 #define SPIN_MAX_NS 50000u
 #define NOTE_TRIES 8
 
-static uint64_t least(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 /*
  * Is the stream at an end that hasn't been reported yet? *joins, the number of publishers that have joined, names the
  * end. It is loaded first: if another publisher joins meanwhile, the end that it makes later has a greater number. A
  * subscriber that waits for its topic's shape takes that first; an end is reported after it.
  */
 static bool is_new_end(const struct ae_subscriber *s, uint64_t *joins) {
+    /* T3 acquire, pairs T3 (admit). */
     *joins = ae_load_acquire(&s->log->stream.joins);
     return !ae_subscriber_waits(s) && aether_subscriber_stream(&s->hot) >= AETHER_STREAM_CLOSED &&
            *joins != s->reported_end;
@@ -63,16 +61,16 @@ bool ae_subscriber_unfenced(const struct ae_subscriber *s) {
 }
 
 bool ae_subscriber_sleep(struct ae_subscriber *s, uint64_t max_ns) {
-    uint64_t word, ns = least(max_ns, AE_WAKE_SLEEP_NS);
+    uint64_t word, ns = ae_least(max_ns, AE_WAKE_SLEEP_NS);
 
     if (!ae_subscriber_leave_note(s, &word))
-        return ae_nap(least(ns, AE_NAP_FIRST_NS));
+        return ae_nap(ae_least(ns, AE_NAP_FIRST_NS));
     /*
      * Z2, pairs Z1 (publish): the note is stored, then every publisher's core drains its stores, then the tag is
      * loaded. If the barrier isn't allowed, or doesn't reach one of the publishers, the sleep is short.
      */
     if (!ae_wake_barrier() || ae_subscriber_unfenced(s))
-        ns = least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
+        ns = ae_least(ns, AE_WAKE_UNFENCED_SLEEP_NS);
     return ae_subscriber_has_news(s) || ae_wake_sleep(&s->log->wake.wake, word, ns);
 }
 
@@ -95,7 +93,7 @@ static bool spin_for(const struct ae_subscriber *s, uint64_t ns) {
 
 /* Doubles the time for spinning if it found a message, halves it if it ended in a sleep, within bounds. */
 static void adapt_spin(struct ae_subscriber *s, bool found) {
-    s->spin_ns = found ? least(s->spin_ns * 2, SPIN_MAX_NS) : s->spin_ns / 2;
+    s->spin_ns = found ? ae_least(s->spin_ns * 2, SPIN_MAX_NS) : s->spin_ns / 2;
     if (s->spin_ns < SPIN_MIN_NS)
         s->spin_ns = SPIN_MIN_NS;
 }
@@ -126,7 +124,7 @@ static int wait_for_news(struct ae_subscriber *s, uint64_t timeout_ns) {
         ae_clock_init();
         s->spin_ns = SPIN_FIRST_NS;
     }
-    if (spin_for(s, least(s->spin_ns, timeout_ns))) {
+    if (spin_for(s, ae_least(s->spin_ns, timeout_ns))) {
         adapt_spin(s, true);
         return report(s);
     }

@@ -72,7 +72,8 @@ static bool kind_of(unsigned n, struct kind *kind) {
     return true;
 }
 
-static void subscriber_open_waiting(const struct kind *kind) {
+/* aetherd grants the topic to a subscriber before it has a shape. */
+static void subscriber_granted(const struct kind *kind) {
     const aether_topic_config config = {.capacity = CAPACITY,
                                         .max_message = kind->lanes ? LANE / 4 : 24,
                                         .inline_max = kind->lanes ? 16 : 0,
@@ -89,14 +90,24 @@ static void subscriber_open_waiting(const struct kind *kind) {
     words = mremap(test.ring.log_object.ro, 0, AE_LOG_SLOTS_OFF, MREMAP_MAYMOVE);
     check_setup(words != MAP_FAILED, "mremap");
     test.words = words;
-    if (reliable) {
+    if (reliable)
         ae_topic_admit_subscriber(test.ring.log, test.ring.cursors, RECORD);
-        ae_topic_hold_for_subscriber(test.ring.cursors, RECORD);
-    }
-    ae_subscriber_init_waiting(&subscriber->sub, kind->start_seq, reliable ? RECORD : 0, test.words,
-                               reliable ? test.ring.cursors : NULL, test.ring.notes, &kind->options, &subscriber->stats,
-                               &test.shape, attach);
     subscriber->handle = &subscriber->sub.hot;
+}
+
+/* True: it waits. */
+static bool subscriber_joins(const struct kind *kind) {
+    struct test_subscriber *subscriber = &test.subscriber;
+    const bool reliable = kind->options.policy == AETHER_RELIABLE;
+
+    return ae_subscriber_init_waiting(&subscriber->sub, kind->start_seq, reliable ? RECORD : 0, test.words,
+                                      reliable ? test.ring.cursors : NULL, test.ring.notes, &kind->options,
+                                      &subscriber->stats, &test.shape, attach);
+}
+
+static void subscriber_open_waiting(const struct kind *kind) {
+    subscriber_granted(kind);
+    assert_true(subscriber_joins(kind));
 }
 
 /* The topic's first publisher comes, but the shape word doesn't say so yet. */
@@ -365,8 +376,95 @@ static void may_leave_without_a_shape(void **state) {
     }
 }
 
+/* Does a publisher wait for the subscriber? */
+static bool is_counted(void) {
+    return ae_load_relaxed(&test.ring.cursors->active.active) != 0;
+}
+
+/* The client never learns of its grant: publishers publish as if it weren't there. */
+static void a_lost_grant_holds_nobody_up(void **state) {
+    struct kind kind;
+
+    (void)state;
+    for (unsigned n = 0; kind_of(n, &kind); n += 3) {
+        subscriber_granted(&kind);
+        assert_false(is_counted());
+        publisher_comes();
+        fix_shape();
+        assert_int_equal(publish_some(3 * CAPACITY), 3 * CAPACITY);
+        publisher_close(&test.publisher);
+        munmap((void *)(uintptr_t)test.words, AE_LOG_SLOTS_OFF);
+        ring_free(&test.ring);
+    }
+}
+
+/* A publisher comes between grant and join, and publishes. The subscriber joins as on any topic that has a shape. */
+static void a_late_join_takes_the_shape(void **state) {
+    struct kind kind;
+
+    (void)state;
+    for (unsigned n = 0; kind_of(n, &kind); n++) {
+        const bool latest = kind.options.policy == AETHER_LATEST;
+        struct test_subscriber *subscriber = &test.subscriber;
+        aether_subscriber_stats stats;
+
+        subscriber_granted(&kind);
+        publisher_comes();
+        fix_shape();
+        assert_int_equal(publish_some(2 * CAPACITY + 5), 2 * CAPACITY + 5);
+        assert_false(subscriber_joins(&kind));
+        assert_false(is_counted());
+        munmap((void *)(uintptr_t)test.words, AE_LOG_SLOTS_OFF); /* a later access crashes */
+        const size_t need = ae_subscriber_copies_bytes(&test.ring.geometry, &kind.options);
+        subscriber->copies_bytes = (need + AE_PAGE - 1) & ~(size_t)(AE_PAGE - 1);
+        if (need != 0)
+            subscriber->copies = guarded_map(subscriber->copies_bytes, PROT_READ | PROT_WRITE, -1);
+        ae_subscriber_init(&subscriber->sub, &test.ring.geometry, kind.options.policy == AETHER_RELIABLE ? RECORD : 0,
+                           test.ring.log_ro, kind.options.policy == AETHER_RELIABLE ? test.ring.cursors : NULL,
+                           test.ring.notes, &kind.options,
+                           need != 0 ? subscriber->copies + subscriber->copies_bytes - need : NULL, &subscriber->stats);
+        assert_int_equal(is_counted(), kind.options.policy == AETHER_RELIABLE);
+        assert_int_equal(publish_next(), 0);
+        const uint64_t from_new = 1;
+        const uint64_t retained = kind.options.from == AETHER_FROM_OLDEST ? CAPACITY
+                                  : kind.options.from == AETHER_FROM_LAST ? kind.options.last
+                                                                          : 0;
+        aether_subscriber_get_stats(subscriber->handle, &stats);
+        assert_int_equal(kind.start_seq + 2 * CAPACITY + 5 - stats.joined,
+                         latest ? kind.options.from != AETHER_FROM_NEW : retained);
+        assert_true(receive_all(n) >= from_new);
+        assert_int_equal(aether_subscriber_next(subscriber->handle), kind.start_seq + 2 * CAPACITY + 6);
+        publisher_close(&test.publisher);
+        end_test(true);
+    }
+}
+
+/* Publishers that are stopped between the subscriber's two looks at the shape: it has entered, and takes the shape. */
+static void a_shape_may_come_during_the_join(void **state) {
+    struct kind kind;
+
+    (void)state;
+    for (unsigned n = 0; kind_of(n, &kind); n += 7) {
+        subscriber_open_waiting(&kind);
+        assert_int_equal(is_counted(), kind.options.policy == AETHER_RELIABLE);
+        if (kind.options.policy == AETHER_RELIABLE)
+            assert_int_equal(ae_load_relaxed(&test.ring.cursors->records[RECORD].cursor), kind.start_seq);
+        publisher_comes();
+        fix_shape();
+        /* As the second look finds it. It leaves if the log can't be mapped. */
+        ae_subscriber_leave(&test.subscriber.sub);
+        assert_false(is_counted());
+        assert_int_equal(publish_some(3 * CAPACITY), 3 * CAPACITY);
+        publisher_close(&test.publisher);
+        end_test(false);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lost_grant_holds_nobody_up),
+        cmocka_unit_test(a_late_join_takes_the_shape),
+        cmocka_unit_test(a_shape_may_come_during_the_join),
         cmocka_unit_test(nothing_is_missed),
         cmocka_unit_test(waits_take_the_shape),
         cmocka_unit_test(end_comes_after_all_messages),

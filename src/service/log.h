@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - the log of a service: one line a call on stderr or in a file, "2026-01-31T12:00:00.123Z warning text", in UTC.
+ * log.h - the log of a service: one line a call on stderr or in a file, "2026-01-31T12:00:00.123Z warning text", in
+ * UTC.
  *
- * Thread-safe: each line is one write(). It doesn't wait: where nobody reads the log, lines are dropped, and their number
- * is logged when there is room again. The program must ignore SIGPIPE if its stderr may be a closed pipe.
+ * Thread-safe: each line is one write(). It doesn't wait: where nobody reads the log, lines are dropped, and their
+ * number is logged when there is room again. The program must ignore SIGPIPE if its stderr may be a closed pipe.
  */
 #ifndef AE_SERVICE_LOG_H
 #define AE_SERVICE_LOG_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shm/memory.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include <errno.h>
@@ -12,6 +13,7 @@
 
 #define MARGIN_MIN (1ull << 20)
 #define MARGIN_DIVISOR 64
+#define KEPT_NS 1000000000ull /* how long what was read is used again */
 
 /* Control groups of version 1 write "no limit" as the largest multiple of a page. */
 #define UNLIMITED (1ull << 62)
@@ -223,8 +225,14 @@ static uint64_t with_margin(uint64_t bytes) {
     return __builtin_add_overflow(bytes, margin, &sum) ? UINT64_MAX : sum;
 }
 
-/* Checks one group, whose files are in directory. */
-static int check_group(const char *root, const struct kind *kind, const char *directory, uint64_t bytes) {
+static void lower(uint64_t *least, uint64_t value) {
+    if (value < *least)
+        *least = value;
+}
+
+/* Checks one group, whose files are in directory. Lowers *least to the bytes that it has left. */
+static int check_group(const char *root, const struct kind *kind, const char *directory, uint64_t bytes,
+                       uint64_t *least) {
     char need_text[AE_TEXT_SIZE_BYTES], left_text[AE_TEXT_SIZE_BYTES], limit_text[AE_TEXT_SIZE_BYTES];
     uint64_t limit, usage, reclaimable = 0;
 
@@ -235,6 +243,7 @@ static int check_group(const char *root, const struct kind *kind, const char *di
     const uint64_t kept = usage > reclaimable ? usage - reclaimable : 0;
     const uint64_t left = limit > kept ? limit - kept : 0;
     const uint64_t need = with_margin(bytes);
+    lower(least, left);
     if (need <= left)
         return 0;
     return ae_fail(-ENOMEM, "not enough memory: needs %s, %s available in control group %s (%s: %s)",
@@ -243,7 +252,7 @@ static int check_group(const char *root, const struct kind *kind, const char *di
 }
 
 /* Checks the process's group in one hierarchy and every visible group above it. */
-static int check_groups(const char *root, const struct kind *kind, uint64_t bytes) {
+static int check_groups(const char *root, const struct kind *kind, uint64_t bytes, uint64_t *least) {
     char group[PATH_MAX], directory[PATH_MAX];
     struct mount mount;
     const char *rest;
@@ -260,7 +269,7 @@ static int check_groups(const char *root, const struct kind *kind, uint64_t byte
     if (len < 0 || (size_t)len >= sizeof directory)
         return 0;
     for (;;) {
-        rc = check_group(root, kind, directory, bytes);
+        rc = check_group(root, kind, directory, bytes, least);
         if (rc != 0 || strlen(directory) <= point_len)
             return rc;
         char *slash = strrchr(directory + point_len, '/');
@@ -270,23 +279,44 @@ static int check_groups(const char *root, const struct kind *kind, uint64_t byte
     }
 }
 
-int ae_memory_check_at(const char *root, uint64_t bytes) {
+/* *least: the bytes that the smallest limit has left. */
+static int check_all(const char *root, uint64_t bytes, uint64_t *least) {
     char need_text[AE_TEXT_SIZE_BYTES], left_text[AE_TEXT_SIZE_BYTES];
     uint64_t available_kib, available;
     int rc;
 
+    *least = UINT64_MAX;
     for (size_t i = 0; i < KIND_COUNT; i++) {
-        rc = check_groups(root, &kinds[i], bytes);
+        rc = check_groups(root, &kinds[i], bytes, least);
         if (rc != 0)
             return rc;
     }
     if (!read_key(root, "/proc", "meminfo", "MemAvailable:", &available_kib) ||
-        __builtin_mul_overflow(available_kib, 1024u, &available) || with_margin(bytes) <= available)
+        __builtin_mul_overflow(available_kib, 1024u, &available))
+        return 0;
+    lower(least, available);
+    if (with_margin(bytes) <= available)
         return 0;
     return ae_fail(-ENOMEM, "not enough memory: needs %s, %s available on this machine (MemAvailable)",
                    ae_text_size(need_text, with_margin(bytes)), ae_text_size(left_text, available));
 }
 
+int ae_memory_check_at(const char *root, struct ae_memory_kept *kept, uint64_t bytes, uint64_t now_ns) {
+    uint64_t left;
+
+    /* Half: other processes allocate, too, since it was read. */
+    if (now_ns < kept->until_ns && with_margin(bytes) <= kept->left / 2) {
+        kept->left -= bytes;
+        return 0;
+    }
+    const int rc = check_all(root, bytes, &left);
+    *kept = rc == 0 ? (struct ae_memory_kept){.until_ns = now_ns + KEPT_NS, .left = left - bytes}
+                    : (struct ae_memory_kept){0};
+    return rc;
+}
+
 int ae_memory_check(uint64_t bytes) {
-    return ae_memory_check_at("", bytes);
+    static _Thread_local struct ae_memory_kept kept;
+
+    return ae_memory_check_at("", &kept, bytes, ae_now_ns());
 }

@@ -63,14 +63,21 @@ static void put_group(const char *directory, const char *limit, const char *usag
     put(path, stat);
 }
 
+/* Without what was read before. */
+static int check(uint64_t bytes) {
+    struct ae_memory_kept kept = {0};
+
+    return ae_memory_check_at(root, &kept, bytes, 1);
+}
+
 static void assert_room(uint64_t bytes) {
-    if (ae_memory_check_at(root, bytes) != 0)
+    if (check(bytes) != 0)
         fail_msg("%s", aether_errmsg());
 }
 
 /* Asserts that there is no room, and that the text contains all three words. */
 static void assert_no_room(uint64_t bytes, const char *need, const char *available, const char *limit) {
-    assert_int_equal(ae_memory_check_at(root, bytes), -ENOMEM);
+    assert_int_equal(check(bytes), -ENOMEM);
     if (strstr(aether_errmsg(), need) == NULL || strstr(aether_errmsg(), available) == NULL ||
         strstr(aether_errmsg(), limit) == NULL)
         fail_msg("\"%s\" lacks %s, %s or %s", aether_errmsg(), need, available, limit);
@@ -245,6 +252,28 @@ static void malformed(void **state) {
     assert_no_room(MIB, "needs 2 MiB", "0 B", "/sys/fs/cgroup/a (");
 }
 
+#define SECOND 1000000000ull
+
+/* What was read serves small needs for a second: a burst of opens doesn't read all files again and again. */
+static void what_was_read_is_used_again(void **state) {
+    struct ae_memory_kept kept = {0};
+
+    (void)state;
+    put("/proc/meminfo", "MemAvailable:    65536 kB\n");
+    assert_int_equal(ae_memory_check_at(root, &kept, MIB, SECOND), 0);
+    put("/proc/meminfo", "MemAvailable:    0 kB\n");
+    assert_int_equal(ae_memory_check_at(root, &kept, 16 * MIB, 2 * SECOND - 1), 0);
+    assert_int_equal(kept.left, 47 * MIB);
+    assert_int_equal(ae_memory_check_at(root, &kept, 23 * MIB, 2 * SECOND - 1), -ENOMEM); /* more than half */
+    assert_int_equal(ae_memory_check_at(root, &kept, 1, 2 * SECOND - 1), -ENOMEM);        /* an error isn't kept */
+
+    put("/proc/meminfo", "MemAvailable:    65536 kB\n");
+    assert_int_equal(ae_memory_check_at(root, &kept, 1, 2 * SECOND), 0);
+    put("/proc/meminfo", "MemAvailable:    0 kB\n");
+    assert_int_equal(ae_memory_check_at(root, &kept, 1, 3 * SECOND - 1), 0);
+    assert_int_equal(ae_memory_check_at(root, &kept, 1, 3 * SECOND), -ENOMEM);
+}
+
 static void this_machine(void **state) {
     (void)state;
     assert_int_equal(ae_memory_check(0), 0);
@@ -265,6 +294,7 @@ int main(void) {
         TEST(part_of_the_tree),
         TEST(mount_that_shows_most_is_used),
         TEST(malformed),
+        TEST(what_was_read_is_used_again),
         TEST(this_machine),
     };
 

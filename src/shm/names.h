@@ -62,8 +62,8 @@ int ae_instance_running(const struct ae_instance *instance);
 uint32_t ae_instance_pid(const struct ae_instance *instance);
 
 /*
- * Says that a daemon runs where it can't be reached, and what to do: "aetherd pid N runs, its socket P was removed: kill
- * -HUP N". Returns code.
+ * Says that a daemon runs where it can't be reached, and what to do: "aetherd pid N runs, its socket P was removed:
+ * kill -HUP N". Returns code.
  */
 int ae_instance_fail_hidden(const struct ae_instance *instance, int code);
 

@@ -244,6 +244,21 @@ static void drop_incomplete(ae_registry_topic *copy, uint64_t shape, bool typed)
     memset(copy->type_maker, 0, sizeof copy->type_maker);
 }
 
+/* Ends the strings of a copy. 0: it has no valid name. */
+static int finish_copy(ae_registry_topic *copy) {
+    if (copy->name_len > AE_TOPIC_NAME_MAX || ae_topic_name_check(copy->name, copy->name_len) != 0)
+        return 0;
+    memset(copy->name + copy->name_len, 0, sizeof copy->name - copy->name_len);
+    copy->type_name[sizeof copy->type_name - 1] = '\0';
+    copy->maker[sizeof copy->maker - 1] = '\0';
+    copy->type_maker[sizeof copy->type_maker - 1] = '\0';
+    copy->made.type_name[sizeof copy->made.type_name - 1] = '\0';
+    copy->creator[sizeof copy->creator - 1] = '\0';
+    copy->asker[sizeof copy->asker - 1] = '\0';
+    ae_text_clean(copy->type_name);
+    return 1;
+}
+
 static int read_topic(const ae_registry_topic *record, ae_registry_topic *copy) {
     const uint64_t state = ae_load_acquire(&record->state);
     /* G10 acquire, pairs G9: with the shape comes the geometry. */
@@ -258,18 +273,21 @@ static int read_topic(const ae_registry_topic *record, ae_registry_topic *copy) 
     /* G10 fence, pairs G9: if one copied byte belongs to another geometry, the word loaded now isn't `shape`. */
     ae_fence_acquire();
     const bool changed = ae_load_relaxed(&record->shape) != shape;
-    if (copy->topic_id == 0 || copy->name_len > AE_TOPIC_NAME_MAX ||
-        ae_topic_name_check(copy->name, copy->name_len) != 0)
+    if (copy->topic_id == 0)
         return 0;
-    memset(copy->name + copy->name_len, 0, sizeof copy->name - copy->name_len);
     drop_incomplete(copy, changed ? AE_SHAPE_OPEN : shape, type != 0 && !changed);
-    copy->type_name[sizeof copy->type_name - 1] = '\0';
-    copy->maker[sizeof copy->maker - 1] = '\0';
-    copy->type_maker[sizeof copy->type_maker - 1] = '\0';
-    copy->made.type_name[sizeof copy->made.type_name - 1] = '\0';
-    copy->creator[sizeof copy->creator - 1] = '\0';
-    ae_text_clean(copy->type_name);
-    return 1;
+    return finish_copy(copy);
+}
+
+int ae_registry_read_anew(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy) {
+    const ae_registry_topic *record = &registry->topics[i];
+    const uint64_t state = ae_record_state(&record->state);
+
+    if ((state != AE_RECORD_REMOVING && state != AE_RECORD_CREATING) || ae_load_relaxed(&record->anew) != 1)
+        return 0;
+    memcpy(copy, record, sizeof *copy);
+    drop_incomplete(copy, copy->shape.v, copy->type_name[0] != '\0');
+    return finish_copy(copy);
 }
 
 int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy) {

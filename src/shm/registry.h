@@ -3,8 +3,8 @@
  * registry.h - the registry object: its records, how inspectors read them, and how aetherd writes them.
  *
  * Only one thread of one aetherd writes to a registry. Any process may read it at the same time. Only
- * ae_registry_create(), ae_registry_open(), ae_registry_map() and ae_registry_replaced() make system calls that can fail; they return
- * -errno codes and set aether_errmsg(). Nothing blocks.
+ * ae_registry_create(), ae_registry_open(), ae_registry_map() and ae_registry_replaced() make system calls that can
+ * fail; they return -errno codes and set aether_errmsg(). Nothing blocks.
  */
 #ifndef AE_SHM_REGISTRY_H
 #define AE_SHM_REGISTRY_H
@@ -61,6 +61,12 @@ int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_r
 int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy);
 
 /*
+ * aetherd: the same of the record of a topic that begins anew, REMOVING or CREATING, which a predecessor was killed
+ * before it had completed. 1 if it is such a record, and valid.
+ */
+int ae_registry_read_anew(const struct ae_registry *registry, uint32_t i, ae_registry_topic *copy);
+
+/*
  * aetherd: gives a type to a live topic that has none. name: 1 to 63 bytes. maker, pid: of the client that states it. A
  * process that reads the record meanwhile, or after aetherd was killed meanwhile, finds either no type or the whole
  * type.
@@ -72,8 +78,8 @@ void ae_registry_set_type(ae_registry_topic *topic, const char *name, uint32_t v
 void ae_registry_drop_type(ae_registry_topic *topic);
 
 /*
- * aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. It is
- * a change also if the topic had this shape.
+ * aetherd: stores a shape, OPEN before it changes the geometry of a topic that others may read, another one after. It
+ * is a change also if the topic had this shape.
  */
 void ae_registry_set_shape(ae_registry_topic *topic, uint64_t shape);
 

@@ -108,7 +108,21 @@ typedef struct ae_registry_topic {
     char creator[64];    /* name of the client that requested it, NUL-terminated */
     uint32_t created;    /* 1: it was requested. Until a publisher has come its shape follows from `made` */
     uint32_t creator_pid;
-    uint8_t reserved1[176];
+    uint32_t later; /* AE_STATED_*: the values of `made` that another client stated, or raised, after the creator */
+    /*
+     * AE_STATED_*: the values that a FIXED shape has from the subscribers that were open when its publisher came. Name,
+     * NUL-terminated, and pid of the client that asked for them; "" and 0 if there were several.
+     */
+    uint32_t asked;
+    uint32_t asker_pid;
+    char asker[64];
+    uint32_t raised; /* AE_STATED_*: the values of `made` that the publisher of a FIXED shape stated larger */
+    /*
+     * 1: the topic begins anew in this record. While that is REMOVING or CREATING, a successor of aetherd completes it:
+     * `made` is, or follows from, what the topic states.
+     */
+    ae_u64 anew;
+    uint8_t reserved1[88];
 } ae_registry_topic;
 
 typedef struct ae_registry_client {
@@ -151,6 +165,8 @@ _Static_assert(offsetof(ae_registry_topic, shape) == 128, "registry topic shape"
 _Static_assert(offsetof(ae_registry_topic, name) == 192, "registry topic name");
 _Static_assert(offsetof(ae_registry_topic, maker) == 512, "registry topic maker");
 _Static_assert(offsetof(ae_registry_topic, made) == 640, "registry topic creation");
+_Static_assert(offsetof(ae_registry_topic, asked) == 852, "registry topic requests");
+_Static_assert(offsetof(ae_registry_topic, anew) == 928, "registry topic begun anew");
 _Static_assert(sizeof(ae_registry_client) == 128, "registry client");
 _Static_assert(sizeof(ae_wish) == 136, "wish");
 _Static_assert(offsetof(ae_registry_grant, wish) == 64, "registry grant wish");

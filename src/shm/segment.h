@@ -40,8 +40,8 @@ int ae_segment_open(const char *name, bool writable, uint32_t uid, uint64_t byte
 int ae_segment_allocated(const char *name, uint32_t uid, uint64_t bytes, uint64_t *allocated);
 
 /*
- * Changes the size of an object. What is cut off loses its content and its memory; what is added is a hole. Others who
- * have mapped what is cut off get SIGBUS there. name: the object's, for texts. 0, or -errno.
+ * Changes the size of an object. What is cut off loses its content and its memory; what is added is a hole. Other
+ * processes that have mapped what is cut off get SIGBUS there. name: the object's, for texts. 0, or -errno.
  */
 int ae_segment_resize(int fd, uint64_t bytes, const char *name);
 
@@ -64,9 +64,9 @@ int ae_segment_map(int fd, uint64_t bytes, bool writable, bool populated, void *
 int ae_segment_map_part(int fd, uint64_t offset, uint64_t bytes, bool writable, bool populated, void **base);
 
 /*
- * Maps an object a second time from its first byte on, without a descriptor: base is what ae_segment_map() returned. The
- * object may have grown since; it must have `bytes` bytes now. Access is as in the first mapping, which stays. Nothing is
- * populated. Returns 0 and *again, or -errno.
+ * Maps an object a second time from its first byte on, without a descriptor: base is what ae_segment_map() returned.
+ * The object may have grown since; it must have `bytes` bytes now. Access is as in the first mapping, which stays.
+ * Nothing is populated. Returns 0 and *again, or -errno.
  */
 int ae_segment_map_again(void *base, uint64_t bytes, void **again);
 

@@ -4,7 +4,7 @@
  *
  * ThreadSanitizer identifies memory by its address. It detects a race between two handles of a process only if both
  * access the object through the same mapping. So all maps of an object (identified by device, inode and size) share one
- * read-write mapping with a count of its users. An object that has grown is mapped once more for those who map it then.
+ * read-write mapping with a count of its users. An object that has grown is mapped once more for later maps of it.
  * A mutex makes the functions thread-safe.
  */
 #ifndef AE_SHM_SHARED_MAP_H

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 int ae_token_create(const char *name) {
     int rc;
@@ -26,7 +27,7 @@ int ae_token_create(const char *name) {
 }
 
 int ae_token_hold(int fd, void **map) {
-    void *base = mmap(NULL, AE_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    void *base = mmap(NULL, AE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     int rc = 0;
 
     if (base == MAP_FAILED) {
@@ -46,10 +47,21 @@ void ae_token_drop(void *map) {
         munmap(map, AE_PAGE);
 }
 
+void ae_token_disown(void *map, uint64_t from) {
+    /* Orders nothing: 0 is stored before the request is sent, and any other value only after its reply was awaited. */
+    ae_store_relaxed((ae_u64 *)map, from);
+}
+
 int ae_token_free(const char *name, uint32_t uid) {
+    return ae_token_check(name, uid, NULL);
+}
+
+int ae_token_check(const char *name, uint32_t uid, uint64_t *disowned) {
     int fd = ae_segment_open(name, false, uid, 0, NULL);
     int rc;
 
+    if (disowned != NULL)
+        *disowned = 0;
     if (fd < 0)
         return fd == -ENOENT ? 1 : fd;
     /* Shared, so that two processes that ask at the same time don't take each other for the holder. */
@@ -59,6 +71,8 @@ int ae_token_free(const char *name, uint32_t uid) {
         rc = 0;
     else
         rc = ae_fail(-errno, "cannot look at the lock of token %s: %s", name + 1, strerror(errno));
+    if (rc == 0 && disowned != NULL && pread(fd, disowned, sizeof *disowned, 0) != (ssize_t)sizeof *disowned)
+        *disowned = 0;
     ae_close(&fd);
     return rc;
 }

@@ -222,6 +222,32 @@ static void create_hold_drop(void **state) {
     ae_token_drop(NULL);
 }
 
+/* What the holder says is read as long as it lives. Without a word from it, and after its death, that is nothing. */
+static void says_what_it_disowns(void **state) {
+    uint64_t disowned = 1;
+    void *map;
+
+    (void)state;
+    assert_int_equal(ae_token_check(name, uid, &disowned), 1); /* there is no such token */
+    assert_int_equal(disowned, 0);
+    const int fd = ae_token_create(name);
+    assert_true(fd >= 0);
+    assert_int_equal(ae_token_hold(fd, &map), 0);
+    disowned = 1;
+    assert_int_equal(ae_token_check(name, uid, &disowned), 0);
+    assert_int_equal(disowned, 0);
+    ae_token_disown(map, 77);
+    assert_int_equal(ae_token_check(name, uid, &disowned), 0);
+    assert_int_equal(disowned, 77);
+    ae_token_disown(map, 0);
+    assert_int_equal(ae_token_check(name, uid, &disowned), 0);
+    assert_int_equal(disowned, 0);
+    ae_token_disown(map, 78);
+    ae_token_drop(map);
+    assert_int_equal(ae_token_check(name, uid, &disowned), 1);
+    assert_int_equal(disowned, 0);
+}
+
 static void hold_consumes_a_useless_fd(void **state) {
     int ends[2];
     void *map = NULL;
@@ -240,6 +266,7 @@ static void hold_consumes_a_useless_fd(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(create_hold_drop),
+        TEST(says_what_it_disowns),
         TEST(hold_consumes_a_useless_fd),
         TEST(held_without_any_fd_until_kill),
         TEST(held_by_a_stopped_process),

@@ -121,7 +121,7 @@ static int read_journal(const ae_totals_header *header, uint32_t t, uint64_t epo
     return copy->epoch.v == epoch + 1;
 }
 
-/* Most topics have no histogram, as nobody who received from them has gone yet. */
+/* Most topics have no histogram, as none of their subscribers has gone yet. */
 static void copy_whole(ae_totals_topic *copy, const ae_totals_topic *record) {
     const size_t head = offsetof(ae_totals_topic, buckets);
 

@@ -151,6 +151,8 @@ static void nest_client(struct ae_json *object, const char *key, const char name
 void ae_json_topic_shape(struct ae_json *object, const aether_topic_info *t) {
     ae_json_bool(object, "shaped", t->shaped != 0);
     ae_json_nest(object, "stated", ae_stated_json(&t->stated));
+    ae_json_nest(object, "asked", ae_stated_json(&t->asked));
+    nest_client(object, "asked_by", t->asked_by, t->asked_pid);
     nest_client(object, "shaped_by", t->shaped_by, t->shaped_pid);
     nest_client(object, "created_by", t->created_by, t->created_pid);
     nest_client(object, "typed_by", t->typed_by, t->typed_pid);

@@ -119,6 +119,13 @@ static void print_shape(FILE *f, const aether_topic_info *t) {
         ae_stated_print(f, &t->stated);
     else
         fputs("nothing", f);
+    if (ae_stated_any(&t->asked)) {
+        fputs("\nasked for     ", f);
+        ae_stated_print(f, &t->asked);
+        if (t->asked_by[0] == '\0')
+            fputs(", by subscribers", f);
+        print_client(f, ", by subscriber", t->asked_by, t->asked_pid);
+    }
     fprintf(f, "\nshape         %s", t->shaped ? "fixed" : "what isn't stated is open until a publisher comes");
     print_client(f, " by", t->shaped_by, t->shaped_pid);
     print_client(f, ", created by", t->created_by, t->created_pid);

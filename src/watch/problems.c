@@ -7,7 +7,7 @@
 #define DIED_NS UINT64_C(60000000000) /* for how long a death is worth a sentence */
 #define THROTTLED 0.2                 /* the share of the time without room that is worth one */
 
-/* ---- who waits for whom ------------------------------------------------------------------------------------------ */
+/* ---- which publisher waits for which program --------------------------------------------------------------------- */
 
 /* The subscriber that the publisher waits for, or NULL. The index comes from shared memory. */
 static const aether_subscriber_metrics *subscriber_of(const aether_topic_metrics *topic,

@@ -4,8 +4,8 @@
  * __wrap_NAME here; __real_NAME is the ring's.
  *
  * So the world has a clock of its own, and what depends on time happens again when a scenario is run again. It sees the
- * stamps that subscribers take. And figures and stamps can be stored in an order that is wrong, to prove that the oracle
- * notices it. The code here runs on fibers, too, so it must not call wrong().
+ * stamps that subscribers take. And figures and stamps can be stored in an order that is wrong, to prove that the
+ * oracle notices it. The code here runs on fibers, too, so it must not call wrong().
  */
 #include "ring/commit.h"
 #include "ring/lane.h"

@@ -183,8 +183,6 @@ void perform_daemons(const struct call *call) {
             admit_subscriber_badly(subscriber);
         else
             ae_topic_admit_subscriber(world.log, world.cursors, subscriber);
-        if (call->subscriber->waits && broken != BROKEN_NO_HOLD)
-            ae_topic_hold_for_subscriber(world.cursors, subscriber);
         break;
     case RETIRE_SUBSCRIBER:
         if (broken != BROKEN_KEEP_CURSOR)
@@ -240,9 +238,8 @@ static void subscriber_admitted(const struct call *call) {
     const uint32_t record = call->subscriber->record;
     const uint64_t cursor = ae_load_acquire(&world.cursors->records[record].cursor);
 
-    if (is_active(call->subscriber) != (call->subscriber->waits && world.broken != BROKEN_NO_HOLD))
-        wrong("subscriber %u was admitted, and its bit says that publishers %s", record,
-              is_active(call->subscriber) ? "wait for it before it has joined" : "don't wait for it");
+    if (is_active(call->subscriber))
+        wrong("subscriber %u was admitted, and its bit says that publishers wait for it before it has joined", record);
     if (ae_load_acquire(&world.log->evict[record]) != ae_evict_next(call->evict_before))
         wrong("subscriber %u was admitted: its eviction word went from %#llx to %#llx", record,
               (unsigned long long)call->evict_before, (unsigned long long)ae_load_acquire(&world.log->evict[record]));
@@ -305,7 +302,7 @@ void daemon_dies(struct call *call) {
     }
     /*
      * No grant is recorded yet, so the record is free. If the last holder still held publishers back, its own grant is
-     * still there, and is retired first. A subscriber that waits holds publishers back only after its grant is recorded.
+     * still there, and is retired first.
      */
     if (call->verb == ADMIT_SUBSCRIBER)
         subscriber->life =

@@ -168,6 +168,28 @@ static bool leave_subscriber(struct call *call, struct publisher *publisher) {
     return any_subscriber(call, true);
 }
 
+/* Others may be held before, and what is received after that isn't. */
+static bool hold(struct call *call, struct publisher *publisher) {
+    (void)publisher;
+    if (!any_subscriber(call, true))
+        return false;
+    if (one_in(2))
+        hold_some(call->subscriber, any_of(3));
+    if (one_in(3))
+        (void)receive_up_to(call->subscriber, 1 + any_of(3));
+    return call_hold(call, call->subscriber);
+}
+
+static bool release(struct call *call, struct publisher *publisher) {
+    (void)publisher;
+    if (!any_subscriber(call, true))
+        return false;
+    hold_some(call->subscriber, 1 + any_of(3));
+    if (one_in(2))
+        (void)receive_up_to(call->subscriber, any_of(4));
+    return call_release(call, call->subscriber);
+}
+
 static bool go_to_sleep(struct call *call, struct publisher *publisher) {
     (void)publisher;
     call->verb = SLEEP;
@@ -230,8 +252,8 @@ static bool admit_one_publisher(struct call *call, struct publisher *publisher) 
 }
 
 /*
- * Admits a reliable subscriber, mostly to a record that had a holder: it has left, and its cursor is still there, or was
- * killed, and its bit in `active` is there, too.
+ * Admits a reliable subscriber, mostly to a record that had a holder: it has left, and its cursor is still there, or
+ * was killed, and its bit in `active` is there, too.
  */
 static bool admit_one_subscriber(struct call *call, struct publisher *publisher) {
     const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .from = (aether_from)any_of(2)};
@@ -279,6 +301,8 @@ const struct op ops[] = {
     {"receive", 0, receive},
     {"receive-batch", 0, receive_batch},
     {"receive-best-effort", 0, observe},
+    {"hold", 0, hold},
+    {"release", 0, release},
     {"sleep", 0, go_to_sleep},
     {"join-publisher", 0, join_publisher},
     {"leave-publisher", 0, leave_publisher},

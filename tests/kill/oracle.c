@@ -60,6 +60,7 @@ static void check_ring(void) {
             check_lane_message(seq, slot);
         check_slot_stamp(seq, tag);
     }
+    check_held();
     check_figures();
 }
 
@@ -342,6 +343,7 @@ void oracle(bool kill) {
     if (one_in(2))
         others_work();
     all_events_happen();
+    release_all();
     if (!any_reliable())
         (void)open_subscriber(AETHER_RELIABLE, AETHER_FROM_NEW);
     all_receive(UINT64_MAX);

@@ -196,6 +196,25 @@ static struct publisher *catching_up(void) {
     return me;
 }
 
+/* A subscriber holds messages, and has received others since; on a topic that evicts it reads in place. */
+static struct publisher *holds(void) {
+    const aether_subscribe_options options = {.policy = AETHER_RELIABLE, .views = AETHER_VIEWS_IN_PLACE};
+    struct subscriber *subscriber = admit_subscriber(&options);
+    struct publisher *me = open_publisher();
+
+    join_subscriber_now(subscriber);
+    if (one_in(2))
+        (void)second_publisher(me);
+    for (uint64_t turns = 1 + any_of(3); turns > 0; turns--) {
+        fill(me, 1 + any_of(CAPACITY));
+        hold_some(subscriber, 1 + any_of(2));
+        (void)receive_up_to(subscriber, any_of(3));
+    }
+    if (one_in(2))
+        fill(me, any_of(CAPACITY + 1));
+    return me;
+}
+
 /* ---- numbers ---- */
 
 static struct publisher *at_a_boundary(void) {
@@ -726,6 +745,7 @@ const struct state states[] = {
     {"fill", "observers", 0, observers},
     {"fill", "two-subscribers", 0, two_subscribers},
     {"fill", "catching-up", 0, catching_up},
+    {"fill", "holds", 0, holds},
     {"numbers", "at-48-bits", AT_48, at_a_boundary},
     {"numbers", "at-64-bits", AT_64, at_a_boundary},
     {"bias", "biased-to-itself", 0, biased_to_itself},
@@ -756,9 +776,11 @@ const struct state states[] = {
     {"lanes", "lane-outstanding", LANES, lane_outstanding},
     {"lanes", "lane-wrapped", LANES, lane_wrapped},
     {"lanes", "loans-open", LANES, loans_open},
+    {"lanes", "lane-held", LANES, holds},
     {"lanes", "lane-publish-stopped", LANES, lane_publish_stopped},
     {"kinds", "evicts", EVICTS, slow_subscribers},
     {"kinds", "evicts-with-lanes", EVICTS | LANES, slow_subscribers},
+    {"kinds", "evicts-what-is-held", EVICTS, holds},
     {"kinds", "stopped-evicting", EVICTS, stopped_evicting},
     {"kinds", "unbiased", UNBIASED, never_biased},
     {"kinds", "exclusive", EXCLUSIVE, exclusive},

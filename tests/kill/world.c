@@ -2,6 +2,7 @@
 #include "world.h"
 #include "base/clock.h"
 #include "ring/ring_test.h"
+#include "ring/stats.h"
 #include "ring/topic.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -131,6 +132,8 @@ static size_t move_objects(unsigned char *bytes, bool save) {
 static size_t move_peer(struct peer *peer, unsigned char *bytes, bool save) {
     struct call *call = &peer->call;
     size_t at = move(&peer->call.loan, bytes, sizeof call->loan, save);
+
+    at += move(&peer->call.held, bytes + at, sizeof call->held, save);
 
     at += save ? fiber_save(&peer->fiber, bytes + at) : fiber_restore(&peer->fiber, bytes + at);
     if (peer->fiber.done)
@@ -370,10 +373,7 @@ void call_begin(struct call *call) {
     }
     if (call->verb == RECEIVE || call->verb == RECEIVE_BATCH)
         call->subscriber->inflight = call->count;
-    if (call->verb == JOIN_SUBSCRIBER && call->subscriber->waits) {
-        call->subscriber->least_start = call->subscriber->least_cursor = world.geometry.start_seq;
-        call->subscriber->died[0] = 0;
-    } else if (call->verb == JOIN_SUBSCRIBER) {
+    if (call->verb == JOIN_SUBSCRIBER) {
         call->subscriber->least_start = world.published_end;
         call->subscriber->died[0] = ae_load_acquire(&world.log->stream.died);
         call->subscriber->least_cursor =
@@ -431,14 +431,24 @@ static int take_shape(struct ae_subscriber *s) {
     return 1;
 }
 
+/* Begins as a subscriber that waits for the topic's shape. False: the topic has one. */
+static bool join_waiting(struct subscriber *subscriber, ae_cursors *cursors) {
+    const bool waits = ae_subscriber_init_waiting(&subscriber->sub, world.geometry.start_seq, subscriber->record,
+                                                  world.log_ro, cursors, world.notes, &subscriber->options,
+                                                  subscriber_stats(subscriber), &world.shape, take_shape);
+
+    if (world.broken == BROKEN_NO_ENTRY && cursors != NULL)
+        (void)ae_fetch_and(&cursors->active.active, ~(1ull << subscriber->record));
+    if (waits || world.broken != BROKEN_NO_SECOND_CHECK)
+        return waits;
+    ae_stats_open_subscriber(&subscriber->sub);
+    return true;
+}
+
 static void join(struct subscriber *subscriber) {
     ae_cursors *cursors = subscriber->options.policy == AETHER_RELIABLE ? world.cursors : NULL;
 
-    if (subscriber->waits)
-        ae_subscriber_init_waiting(&subscriber->sub, world.geometry.start_seq, subscriber->record, world.log_ro,
-                                   cursors, world.notes, &subscriber->options, subscriber_stats(subscriber),
-                                   &world.shape, take_shape);
-    else
+    if (!subscriber->waits || !join_waiting(subscriber, cursors))
         ae_subscriber_init(&subscriber->sub, &world.geometry, subscriber->record, world.log_ro, cursors, world.notes,
                            &subscriber->options, copies[subscriber->record], subscriber_stats(subscriber));
 }
@@ -493,6 +503,14 @@ void perform(void *arg) {
     case LEAVE_SUBSCRIBER:
         ae_subscriber_leave(&subscriber->sub);
         break;
+    case HOLD:
+        call->rc = aether_hold(&subscriber->sub.hot, &call->messages[0], &call->held);
+        if (call->rc == 0 && world.broken == BROKEN_NO_HOLD)
+            ae_store_release(&world.cursors->records[subscriber->record].cursor, subscriber->sub.hot.next);
+        break;
+    case RELEASE:
+        aether_release(&subscriber->sub.hot, &call->held);
+        break;
     case SLEEP:
         (void)ae_subscriber_sleep(&subscriber->sub, 1000);
         break;
@@ -536,8 +554,8 @@ static void joined(struct subscriber *subscriber) {
 static void take_entry(struct subscriber *subscriber, const aether_message *message);
 
 /*
- * A publisher evicts a subscriber if that is more than the window behind the end of what it wants to claim, which is half
- * a ring at the most; or if it holds the publisher's lane.
+ * A publisher evicts a subscriber if that is more than the window behind the end of what it wants to claim, which is
+ * half a ring at the most; or if it holds the publisher's lane.
  */
 static void note_evicted(struct subscriber *subscriber) {
     const ae_geometry *g = &world.geometry;
@@ -557,6 +575,16 @@ static void keep_loan(const struct call *call) {
     if (publisher->loan_count == LOANS_MAX)
         wrong("too many loans for this world");
     publisher->loans[publisher->loan_count++] = call->loan;
+}
+
+static void held(const struct call *call) {
+    struct subscriber *subscriber = call->subscriber;
+
+    if (call->rc == 0)
+        subscriber->held[subscriber->held_count++] = call->held;
+    else if (world.geometry.evict_lag == 0) /* else a publisher may have overwritten it */
+        wrong("subscriber %u can't hold start %+lld: %s", subscriber->record, at(call->messages[0].seq),
+              aether_errmsg());
 }
 
 void call_end(struct call *call) {
@@ -589,12 +617,20 @@ void call_end(struct call *call) {
         publisher->left = true;
         break;
     case JOIN_SUBSCRIBER:
-        /* No publisher was there when a subscriber that waits was granted, so all deaths come after it. */
-        call->subscriber->died[1] = call->subscriber->waits ? 0 : ae_load_acquire(&world.log->stream.died);
+        /* No publisher was there when a subscriber that still waits had joined, so all deaths come after that. */
+        call->subscriber->died[1] =
+            ae_subscriber_waits(&call->subscriber->sub) ? 0 : ae_load_acquire(&world.log->stream.died);
         joined(call->subscriber);
         break;
     case LEAVE_SUBSCRIBER:
         call->subscriber->life = CLOSED;
+        break;
+    case HOLD:
+        held(call);
+        break;
+    case RELEASE:
+        if (call->held.place != 0)
+            wrong("subscriber %u has released a message, and still holds it", call->subscriber->record);
         break;
     case RECEIVE:
     case RECEIVE_BATCH:
@@ -802,7 +838,10 @@ static void take_entry(struct subscriber *subscriber, const aether_message *mess
         return;
     }
     TRACE("subscriber %u receives start %+lld, %zu bytes", subscriber->record, at(message->seq), message->len);
-    note_message(message->seq, message->data, message->len);
+    if (aether_still_valid(&subscriber->sub.hot, message) != 0) /* a view in place may be overwritten by now */
+        note_message(message->seq, message->data, message->len);
+    else if (!subscriber->sub.in_place || world.geometry.evict_lag == 0)
+        wrong("subscriber %u got start %+lld, which was overwritten", subscriber->record, at(message->seq));
     subscriber->delivered++;
     subscriber->expected++;
 }
@@ -837,6 +876,65 @@ void all_receive(uint64_t max) {
     for (unsigned i = 0; i < world.subscriber_count; i++) {
         if (world.subscribers[i].life == ALIVE)
             (void)receive_up_to(&world.subscribers[i], max);
+    }
+}
+
+/* ---- messages that are held ---- */
+
+bool call_hold(struct call *call, struct subscriber *subscriber) {
+    aether_message message;
+    int rc;
+
+    if (subscriber->held_count == HELD_MAX || (rc = aether_receive(&subscriber->sub.hot, &message)) == 0)
+        return false;
+    if (rc == -EOVERFLOW && world.geometry.evict_lag != 0 && !subscriber->evicted) {
+        note_evicted(subscriber);
+        return false;
+    }
+    if (rc < 0)
+        wrong("subscriber %u: error %d, %s", subscriber->record, rc, aether_errmsg());
+    take_entry(subscriber, &message);
+    check_stamps(subscriber);
+    if (message.lost != 0 || !subscriber->sub.hot.zero_copy)
+        return false;
+    call->verb = HOLD;
+    call->subscriber = subscriber;
+    call->messages[0] = message;
+    return true;
+}
+
+bool call_release(struct call *call, struct subscriber *subscriber) {
+    if (subscriber->held_count == 0)
+        return false;
+    const unsigned i = (unsigned)any_of(subscriber->held_count);
+    call->verb = RELEASE;
+    call->subscriber = subscriber;
+    call->held = subscriber->held[i];
+    subscriber->held[i] = subscriber->held[--subscriber->held_count];
+    return true;
+}
+
+void hold_some(struct subscriber *subscriber, uint64_t n) {
+    while (n-- > 0 && call_hold(&scratch, subscriber))
+        make_call(&scratch);
+}
+
+void release_all(void) {
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        while (world.subscribers[i].life == ALIVE && call_release(&scratch, &world.subscribers[i]))
+            make_call(&scratch);
+    }
+}
+
+void check_held(void) {
+    for (unsigned i = 0; i < world.subscriber_count; i++) {
+        const struct subscriber *subscriber = &world.subscribers[i];
+        for (unsigned h = 0; h < subscriber->held_count; h++) {
+            const aether_message *message = &subscriber->held[h].message;
+            if ((subscriber->life == ALIVE || subscriber->life == STOPPED) &&
+                (world.geometry.evict_lag == 0 || aether_still_valid(&subscriber->sub.hot, message) != 0))
+                note_message(message->seq, message->data, message->len);
+        }
     }
 }
 

@@ -34,6 +34,7 @@
 #define BATCH_MAX 16u
 #define LOANS_MAX 8u
 #define STAMPS_MAX 8u
+#define HELD_MAX 16u
 #define LEN_MIN 8u /* a word with the publisher and the message's serial number */
 #define LEN_MAX 2048u
 
@@ -77,7 +78,7 @@ struct subscriber {
     struct ae_subscriber sub;
     uint32_t record;
     enum life life;
-    bool waits; /* it was granted before the topic's first publisher: it joins at once, and takes the shape later */
+    bool waits; /* it was granted before the topic's first publisher, and waits if it joins before it, too */
     aether_subscribe_options options;
     uint64_t least_start;  /* everything below was published before its join began */
     uint64_t least_cursor; /* its cursor was never lower */
@@ -92,6 +93,8 @@ struct subscriber {
     bool evicted;
     struct stamped stamps[STAMPS_MAX]; /* of messages that have been received and aren't in the ledger yet */
     unsigned stamp_count;
+    aether_held held[HELD_MAX]; /* its bytes must not change */
+    unsigned held_count;
 };
 
 enum verb {
@@ -112,6 +115,8 @@ enum verb {
     ADMIT_SUBSCRIBER,
     JOIN_SUBSCRIBER,
     LEAVE_SUBSCRIBER,
+    HOLD,
+    RELEASE,
     RETIRE_SUBSCRIBER,
     SLEEP
 };
@@ -128,6 +133,7 @@ struct call {
     struct iovec iov[BATCH_MAX]; /* messages, or the pieces of one */
     size_t pieces;
     aether_loan loan;
+    aether_held held; /* HOLD: of messages[0] */
     uint64_t evict_below;
     aether_message messages[BATCH_MAX];
     /* aetherd's steps: words when it began; claim_before counts an intent that may still be taken back */
@@ -168,7 +174,10 @@ enum broken {
     BROKEN_RESET_DIED,    /* `died` is cleared though others publish */
     BROKEN_KEEP_UNFENCED, /* the last holder's bit in `unfenced` stays */
     BROKEN_KEEP_BIT,      /* the last holder's bit in `active` stays */
-    BROKEN_NO_HOLD,       /* publishers don't count a subscriber that waits for the first of them */
+    /* in the join of a subscriber that came before the first publisher: */
+    BROKEN_NO_ENTRY,        /* publishers don't count it */
+    BROKEN_NO_SECOND_CHECK, /* it waits, though the topic has a shape by now */
+    BROKEN_NO_HOLD,         /* publishers don't wait for what a subscriber holds */
     /* in figures and stamps: */
     BROKEN_ONE_COPY,     /* figures are stored in place */
     BROKEN_LATE_FIGURES, /* figures are stored after the intent that they must precede */
@@ -329,6 +338,20 @@ void close_subscriber(struct subscriber *subscriber);
 
 /* Publishes `count` messages in one call; returns its result. */
 int publish_now(struct publisher *publisher, size_t count, bool large);
+
+/*
+ * Receives one message, and begins a call that holds it; or a call that releases one that is held. False: there is no
+ * message in place, or none is held.
+ */
+bool call_hold(struct call *call, struct subscriber *subscriber);
+bool call_release(struct call *call, struct subscriber *subscriber);
+
+/* The subscriber receives up to n messages and holds each that it can. All release what they hold. */
+void hold_some(struct subscriber *subscriber, uint64_t n);
+void release_all(void);
+
+/* What is held is what was published. */
+void check_held(void);
 
 /* The subscriber, or each one that is alive, receives up to max entries and checks them. Returns how many. */
 uint64_t receive_up_to(struct subscriber *subscriber, uint64_t max);

@@ -43,6 +43,8 @@ static struct {
     char dir[64];
     char socket[96];
     char config[96]; /* the daemon's configuration file; "": none */
+    char log[96];    /* set by test_begin() if `logs` */
+    bool logs;       /* the daemon logs what it does, and a test that fails prints the end of that */
     pid_t daemon;    /* 0: none */
     pid_t children[CHILDREN_MAX];
     unsigned cases;
@@ -61,6 +63,55 @@ __attribute__((format(printf, 1, 2), unused)) static void ok(const char *format,
     fflush(stdout);
 }
 
+/* Prints the lines of a file as comments: the first `most`, or the last ones if most < 0. */
+static inline void print_lines(FILE *out, const char *path, int most) {
+    FILE *file = fopen(path, "r");
+    char line[400];
+    long lines = 0;
+
+    for (; file != NULL && most < 0 && fgets(line, sizeof line, file) != NULL; lines++)
+        continue;
+    if (file != NULL)
+        rewind(file);
+    for (long i = 0; file != NULL && fgets(line, sizeof line, file) != NULL; i++) {
+        if (most < 0 ? i >= lines + most : i < most)
+            fprintf(out, "# %s%s", line, strchr(line, '\n') == NULL ? "\n" : "");
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
+/*
+ * What the daemon does, for a test that fails: a daemon that was killed by others, one that waits in the kernel, and one
+ * that gets no processor look alike to its clients. schedstat: ns on a processor, ns ready to run and waiting for one.
+ */
+static inline void print_daemon(FILE *out) {
+    static const struct {
+        const char *name;
+        int most;
+    } files[] = {{"status", 3}, {"wchan", 1}, {"stack", 20}, {"syscall", 1}, {"schedstat", 1}};
+    siginfo_t end = {0};
+    char path[64];
+
+    if (test.daemon == 0) {
+        fprintf(out, "# aetherd: none was started, or the test has ended it\n");
+    } else if (waitid(P_PID, (id_t)test.daemon, &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid != 0) {
+        fprintf(out, "# aetherd (pid %d) has ended, and not by this test: %s %d\n", (int)test.daemon,
+                end.si_code == CLD_EXITED ? "exit status" : "signal", end.si_status);
+    } else {
+        fprintf(out, "# aetherd (pid %d) runs:\n", (int)test.daemon);
+        for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+            snprintf(path, sizeof path, "/proc/%d/%s", (int)test.daemon, files[i].name);
+            print_lines(out, path, files[i].most);
+        }
+    }
+    print_lines(out, "/proc/loadavg", 1);
+    if (test.logs) {
+        fprintf(out, "# the end of its log:\n");
+        print_lines(out, test.log, -20);
+    }
+}
+
 /* Ends the test. In a child: prints the text on stderr and exits with 1, which its parent checks. */
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...) {
     const bool parent = test.cases != UINT32_MAX;
@@ -75,10 +126,19 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
     vfprintf(out, format, args);
     va_end(args);
     fprintf(out, "\n");
+    if (parent)
+        print_daemon(out);
     fflush(out);
     if (parent)
         exit(1);
     _exit(1);
+}
+
+/* A process has lived for LIFE_S. */
+static inline void on_alarm(int number) {
+    (void)signal(number, SIG_DFL); /* if this hangs, too */
+    alarm(20);
+    fail("not within %u s", LIFE_S);
 }
 
 #define REQUIRE(condition)                                                                                             \
@@ -120,7 +180,8 @@ static inline void poll_pause(void) {
         const uint64_t until = now_ms() + DEADLINE_S * 1000u;                                                          \
         while (!(condition)) {                                                                                         \
             if (now_ms() > until)                                                                                      \
-                fail("%s:%d: not within %u s: %s", __FILE__, __LINE__, DEADLINE_S, #condition);                        \
+                fail("%s:%d: not within %u s: %s (last error: %s)", __FILE__, __LINE__, DEADLINE_S, #condition,        \
+                     aether_errmsg());                                                                                 \
             poll_pause();                                                                                              \
         }                                                                                                              \
     } while (0)
@@ -283,7 +344,9 @@ static inline void daemon_start(void) {
     test.daemon = fork_tied();
     if (test.daemon == 0) {
         alarm(0);
-        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", "warning",
+        const char *level = test.logs ? "info" : "warning";
+        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", level,
+              test.logs ? "--log" : "--log-level", test.logs ? test.log : level,
               test.config[0] != '\0' ? "--config" : NULL, test.config, (char *)NULL);
         _exit(127);
     }
@@ -309,11 +372,14 @@ static inline void clean_up(void) {
     }
     if (test.daemon != 0) { /* a daemon that stops with no client attached removes its objects */
         kill(test.daemon, SIGTERM);
+        kill(test.daemon, SIGCONT); /* a test may have stopped it */
         waitpid(test.daemon, NULL, 0);
     }
     snprintf(file, sizeof file, "%s.lock", test.socket);
     unlink(file);
     unlink(test.socket);
+    if (test.logs)
+        unlink(test.log);
     rmdir(test.dir);
 }
 
@@ -321,6 +387,7 @@ static inline void clean_up(void) {
 static inline void test_begin(unsigned cases) {
     const char *tmp = getenv("TMPDIR");
 
+    (void)signal(SIGALRM, on_alarm);
     alarm(LIFE_S);
     if (getenv("AETHERD") == NULL) {
         printf("1..0 # SKIP AETHERD names no daemon to test\n");
@@ -331,6 +398,7 @@ static inline void test_begin(unsigned cases) {
     snprintf(test.dir, sizeof test.dir, "%.40s/aether-test-XXXXXX", tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
     REQUIRE(mkdtemp(test.dir) != NULL);
     snprintf(test.socket, sizeof test.socket, "%s/aetherd.sock", test.dir);
+    snprintf(test.log, sizeof test.log, "%s/aetherd.log", test.dir);
     atexit(clean_up);
     daemon_start();
 }

@@ -59,6 +59,7 @@ pub enum Word {
     Want,
     Unfenced,
     Stamp,
+    Shape,
     Record,
     Figure,
 }
@@ -89,8 +90,8 @@ struct Glue {
     repair: extern "C" fn(u32) -> i64,
     claim_end: extern "C" fn() -> u64,
     subscriber_admit: extern "C" fn(u32),
-    subscriber_wait: extern "C" fn(u32),
-    subscriber_attach: extern "C" fn(u32, u32),
+    subscriber_open_waiting: extern "C" fn(u32, u32),
+    fix_shape: extern "C" fn(),
     subscriber_open: extern "C" fn(u32, u32, c_int, c_int, c_int),
     subscriber_leave: extern "C" fn(u32),
     receive: extern "C" fn(u32, *mut Message) -> c_int,
@@ -196,12 +197,12 @@ pub fn subscriber_admit(record: u32) {
     (glue().subscriber_admit)(record);
 }
 
-pub fn subscriber_wait(record: u32) {
-    (glue().subscriber_wait)(record);
+pub fn subscriber_open_waiting(s: u32, record: u32) {
+    (glue().subscriber_open_waiting)(s, record);
 }
 
-pub fn subscriber_attach(s: u32, record: u32) {
-    (glue().subscriber_attach)(s, record);
+pub fn fix_shape() {
+    (glue().fix_shape)();
 }
 
 pub fn subscriber_open(s: u32, record: u32, policy: c_int, from: c_int, views: c_int) {
