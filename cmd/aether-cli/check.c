@@ -132,7 +132,7 @@ static void print_reasons(FILE *f, const struct reasons *reasons, const char **s
         *separator = "; ";
     }
     for (size_t i = 0; i < reasons->count && shown < REASONS_MAX; i++, shown++) {
-        fprintf(f, "%s%s", *separator, reasons->texts[i] != NULL ? reasons->texts[i] : "out of memory");
+        fprintf(f, "%s%s", *separator, reasons->texts[i] != NULL ? reasons->texts[i] : "out of memory for a reason");
         *separator = "; ";
     }
     if (all > shown)
@@ -420,7 +420,7 @@ static int show(const struct ae_view *view, const struct request *request, const
     FILE *f = open_memstream(&text, &size);
 
     if (f == NULL)
-        return cli_error(UNKNOWN, "out of memory");
+        return cli_error(UNKNOWN, "out of memory for the line that says what is wrong");
     if (result->daemon[0] != '\0') {
         fputs(result->daemon, f);
         separator = "; ";
@@ -431,7 +431,7 @@ static int show(const struct ae_view *view, const struct request *request, const
         print_summary(f, observer, result);
     if (fclose(f) != 0) {
         free(text);
-        return cli_error(UNKNOWN, "out of memory");
+        return cli_error(UNKNOWN, "out of memory for the line that says what is wrong");
     }
     for (enum figure i = 0; i < FIGURES; i++) {
         const struct args_limits *l = &request->limits[i];

@@ -33,7 +33,7 @@ int observer_open(struct observer *observer) {
     if (status != CLI_OK)
         return status;
     if (ae_watch_open(&observer->watch, ae_watch_metrics_source(observer->metrics)) != 0)
-        return cli_error(CLI_FAILURE, "out of memory");
+        return cli_error(CLI_FAILURE, "out of memory for passes over the topics");
     return CLI_OK;
 }
 

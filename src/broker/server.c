@@ -408,7 +408,7 @@ static struct connection *add_connection(struct ae_server *s, int fd, const stru
     struct connection *c = calloc(1, sizeof *c);
 
     if (c == NULL) {
-        (void)ae_fail(-ENOMEM, "out of memory");
+        (void)ae_fail(-ENOMEM, "out of memory for a connection: %zu bytes", sizeof *c);
         return NULL;
     }
     *c = (struct connection){.server = s,
@@ -487,14 +487,14 @@ int ae_server_open(struct ae_server **server, struct ae_broker *broker, struct a
     int rc;
 
     if (s == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for the server: %zu bytes", sizeof *s);
     *s = (struct ae_server){.broker = broker,
                             .loop = loop,
                             .presence = calloc(clients, sizeof *s->presence),
                             .accept_again = {.fn = on_accept_again}};
     if (s->presence == NULL) {
         free(s);
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for the presence of clients: %zu bytes", clients * sizeof *s->presence);
     }
     for (uint32_t i = 0; i < clients; i++)
         s->presence[i] = (struct presence){

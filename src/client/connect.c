@@ -48,7 +48,7 @@ AE_EXPORT int aether_connect(aether_client **out, const aether_connect_options *
         return rc;
     client = calloc(1, sizeof *client);
     if (client == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for a client: %zu bytes", sizeof *client);
     pthread_mutex_init(&client->lock, NULL);
     ae_stall_options(client, options);
     ae_control_init(&client->control, path, name);

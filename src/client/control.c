@@ -193,7 +193,8 @@ static int keep_token(struct ae_control *control, int fd) {
 
     if (tokens == NULL) {
         ae_close(&fd);
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for the tokens of a client: %zu bytes",
+                       (control->token_count + 1) * sizeof *tokens);
     }
     control->tokens = tokens;
     rc = ae_token_hold(fd, &tokens[control->token_count]);

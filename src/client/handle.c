@@ -27,7 +27,7 @@ AE_EXPORT int aether_publisher_open(aether_client *client, const char *topic, co
     int rc;
 
     if (handle == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for a publisher: %zu bytes", sizeof *handle);
     handle->grant.leave = leave_publisher;
     rc = ae_grant_open(&handle->grant, client, AE_ROLE_PUBLISHER, topic, config, false);
     if (rc != 0) {
@@ -167,7 +167,7 @@ AE_EXPORT int aether_subscriber_open(aether_client *client, const char *topic, c
         return rc;
     handle = calloc(1, sizeof *handle);
     if (handle == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for a subscriber: %zu bytes", sizeof *handle);
     handle->grant.leave = leave_subscriber;
     role = options->policy == AETHER_RELIABLE ? AE_ROLE_RELIABLE : AE_ROLE_BEST_EFFORT;
     rc = ae_grant_open(&handle->grant, client, role, topic, config, false);

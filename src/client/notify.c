@@ -16,7 +16,7 @@ AE_EXPORT int aether_notifier_open(aether_subscriber *subscriber, aether_notifie
     int rc;
 
     if (notifier == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for a notifier: %zu bytes", sizeof *notifier);
     rc = aether_waitset_open(&notifier->set);
     if (rc == 0)
         rc = aether_waitset_add(notifier->set, subscriber, NULL);

@@ -25,7 +25,7 @@ static int add(struct ae_stats_map **maps, int fd, uint64_t client_id, uint32_t 
         return ae_fail(-errno, "cannot look at a shared-memory object: %s", strerror(errno));
     map = malloc(sizeof *map);
     if (map == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for a mapping of statistics: %zu bytes", sizeof *map);
     *map = (struct ae_stats_map){.next = *maps, .client_id = client_id, .chunk = chunk};
     map->bytes = (uint64_t)AE_STATS_CHUNK * AE_STATS_RECORD;
     if ((uint64_t)status.st_size > off && (uint64_t)status.st_size - off < map->bytes)

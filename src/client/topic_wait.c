@@ -48,7 +48,7 @@ AE_EXPORT int aether_topic_wait(aether_client *client, const char *topic, uint64
     int rc;
 
     if (handle == NULL)
-        return ae_fail(-ENOMEM, "out of memory");
+        return ae_fail(-ENOMEM, "out of memory for a wait for a topic: %zu bytes", sizeof *handle);
     grant = &handle->grant;
     grant->leave = leave;
     rc = ae_grant_open(grant, client, AE_ROLE_BEST_EFFORT, topic, NULL, true);

@@ -118,7 +118,7 @@ static int child(struct bench *bench, int index, const struct bench_options *opt
         return bench_child_error(bench, index, "%s", aether_errmsg());
     side.words = message_words(options->size);
     if (side.words == NULL)
-        return bench_child_error(bench, index, "out of memory");
+        return bench_child_error(bench, index, "out of memory for the round trips");
     bench_reached(bench, index, step);
     const int status = echo(bench, index, options, &side, step);
     free(side.words);
@@ -213,7 +213,7 @@ int bench_latency(const struct bench_options *options) {
 
     side.words = message_words(options->size);
     if (results == NULL || side.words == NULL) {
-        status = cli_error(CLI_FAILURE, "out of memory");
+        status = cli_error(CLI_FAILURE, "out of memory for the round trips");
         goto out;
     }
     status = bench_start(&bench, "bench latency", options, 2, 1, child);

@@ -98,7 +98,7 @@ int bench_throughput(const struct bench_options *options) {
     int status;
 
     if (results == NULL)
-        return cli_error(CLI_FAILURE, "out of memory");
+        return cli_error(CLI_FAILURE, "out of memory for the runs");
     status = bench_start(&bench, options->subscribers > 1 ? "bench fanout" : "bench throughput", options, 1,
                          (int)(options->subscribers + options->publishers - 1), child);
     if (status == CLI_OK && (error = bench_publisher_open(&p, &bench, bench.client, options, 0)) != NULL)

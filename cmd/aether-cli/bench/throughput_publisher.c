@@ -163,9 +163,9 @@ const char *bench_publisher_open(struct bench_publisher *p, const struct bench *
                                   .word = number << PUBLISHER_SHIFT};
     if ((batch || bench_has_lane(options)) && !options->loan &&
         (p->buffer = calloc(options->batch * words + 1, sizeof *p->buffer)) == NULL)
-        return "out of memory";
+        return "out of memory for the messages of the measurement";
     if (batch && (p->messages = calloc(options->batch, sizeof *p->messages)) == NULL)
-        return "out of memory";
+        return "out of memory for the messages of the measurement";
     for (uint64_t i = 0; batch && i < options->batch; i++)
         p->messages[i] = (struct iovec){.iov_base = p->buffer + i * words, .iov_len = options->size};
     return aether_publisher_open(client, bench->topic[0], NULL, &p->pub) == 0 ? NULL : aether_errmsg();

@@ -235,7 +235,7 @@ static int open_waker(struct bench *bench, const struct bench_options *options, 
     if (w->stat_fd < 0)
         return cli_error(CLI_FAILURE, "bench: %s: %s", path, strerror(errno));
     w->message = calloc(1, options->size);
-    return w->message != NULL ? CLI_OK : cli_error(CLI_FAILURE, "out of memory");
+    return w->message != NULL ? CLI_OK : cli_error(CLI_FAILURE, "out of memory for the messages of the measurement");
 }
 
 int bench_wakeup(const struct bench_options *options) {
@@ -247,7 +247,7 @@ int bench_wakeup(const struct bench_options *options) {
     int status;
 
     if (results == NULL)
-        return cli_error(CLI_FAILURE, "out of memory");
+        return cli_error(CLI_FAILURE, "out of memory for the messages of the measurement");
     status = bench_start(&bench, "bench wakeup", options, 1, 1, child);
     if (status == CLI_OK)
         status = open_waker(&bench, options, &w);
