@@ -13,7 +13,8 @@
 
 #define MARGIN_MIN (1ull << 20)
 #define MARGIN_DIVISOR 64
-#define KEPT_NS 1000000000ull /* how long what was read is used again */
+#define KEPT_NS 1000000000ull /* how long what was read is used again, for needs of at most KEPT_BYTES */
+#define KEPT_BYTES (1ull << 18)
 
 /* Control groups of version 1 write "no limit" as the largest multiple of a page. */
 #define UNLIMITED (1ull << 62)
@@ -304,8 +305,11 @@ static int check_all(const char *root, uint64_t bytes, uint64_t *least) {
 int ae_memory_check_at(const char *root, struct ae_memory_kept *kept, uint64_t bytes, uint64_t now_ns) {
     uint64_t left;
 
-    /* Half: other processes allocate, too, since it was read. */
-    if (now_ns < kept->until_ns && with_margin(bytes) <= kept->left / 2) {
+    /*
+     * Half: other processes allocate, too, since it was read. Only for small needs, of which an open has several: the
+     * limits may be others by now, as those of another control group, and a large need that exceeds them is fatal.
+     */
+    if (now_ns < kept->until_ns && bytes <= KEPT_BYTES && with_margin(bytes) <= kept->left / 2) {
         kept->left -= bytes;
         return 0;
     }

@@ -8,8 +8,8 @@
  * not in an error. A limit that can't be read is ignored.
  *
  * To read the limits takes many system calls, more than the rest of an open, and more with each mount of the machine.
- * So what was read is used again for a second by the same thread, less what was asked for since, as long as a need is
- * at most half of that.
+ * So what was read is used again for a second by the same thread, less what was asked for since, for needs of at most
+ * 256 KiB and half of that.
  */
 #ifndef AE_SHM_MEMORY_H
 #define AE_SHM_MEMORY_H

@@ -262,10 +262,17 @@ static void what_was_read_is_used_again(void **state) {
     put("/proc/meminfo", "MemAvailable:    65536 kB\n");
     assert_int_equal(ae_memory_check_at(root, &kept, MIB, SECOND), 0);
     put("/proc/meminfo", "MemAvailable:    0 kB\n");
-    assert_int_equal(ae_memory_check_at(root, &kept, 16 * MIB, 2 * SECOND - 1), 0);
-    assert_int_equal(kept.left, 47 * MIB);
-    assert_int_equal(ae_memory_check_at(root, &kept, 23 * MIB, 2 * SECOND - 1), -ENOMEM); /* more than half */
-    assert_int_equal(ae_memory_check_at(root, &kept, 1, 2 * SECOND - 1), -ENOMEM);        /* an error isn't kept */
+    assert_int_equal(ae_memory_check_at(root, &kept, MIB / 4, 2 * SECOND - 1), 0);
+    assert_int_equal(kept.left, 63 * MIB - MIB / 4);
+    assert_int_equal(ae_memory_check_at(root, &kept, MIB / 4 + 1, 2 * SECOND - 1), -ENOMEM); /* large */
+    assert_int_equal(ae_memory_check_at(root, &kept, 1, 2 * SECOND - 1), -ENOMEM);           /* an error isn't kept */
+
+    put("/proc/meminfo", "MemAvailable:    2560 kB\n");
+    assert_int_equal(ae_memory_check_at(root, &kept, 1, SECOND), 0);
+    assert_int_equal(ae_memory_check_at(root, &kept, 1, SECOND), 0);
+    put("/proc/meminfo", "MemAvailable:    0 kB\n");
+    assert_int_equal(ae_memory_check_at(root, &kept, MIB / 4, SECOND), -ENOMEM); /* more than half, with the margin */
+    kept = (struct ae_memory_kept){0};
 
     put("/proc/meminfo", "MemAvailable:    65536 kB\n");
     assert_int_equal(ae_memory_check_at(root, &kept, 1, 2 * SECOND), 0);
