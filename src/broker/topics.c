@@ -23,16 +23,6 @@
 
 /* ---- finding and creating ---- */
 
-static ae_registry_topic *find_topic(const struct ae_broker *broker, const char *name) {
-    const uint32_t t = ae_index_topic_named(&broker->index, name);
-
-    return t != AE_NO_TOPIC ? &broker->registry.topics[t] : NULL;
-}
-
-static uint32_t index_of(const struct ae_broker *broker, const ae_registry_topic *topic) {
-    return (uint32_t)(topic - broker->registry.topics);
-}
-
 static uint64_t shape_of(const ae_registry_topic *topic) {
     return ae_shape_of(topic->shape.v);
 }
@@ -175,7 +165,7 @@ static void add_own(const ae_registry_topic *topic, struct statements *all) {
 /* topic: NULL if there is none yet. The caller frees all->list. */
 static int collect(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks,
                    struct statements *all) {
-    const size_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
+    const size_t users = topic != NULL ? ae_topic_users(broker, ae_state_topic_index(broker, topic)) : 0;
 
     *all = (struct statements){.list = malloc((OWN_MAX + users + 1) * sizeof *all->list)};
     if (all->list == NULL)
@@ -183,7 +173,7 @@ static int collect(const struct ae_broker *broker, const ae_registry_topic *topi
     if (topic != NULL) {
         add_own(topic, all);
         all->subscribers = all->count;
-        add_subscribers(broker, index_of(broker, topic), all);
+        add_subscribers(broker, ae_state_topic_index(broker, topic), all);
     }
     all->list[all->count++] = *asks;
     return 0;
@@ -330,7 +320,7 @@ static void remedy_text(const struct ae_broker *broker, const ae_registry_topic 
 
     if (topic->name_len <= REMEDY_NAME_MAX)
         memcpy(name, topic->name, topic->name_len + 1);
-    users_text(broker, index_of(broker, topic), users);
+    users_text(broker, ae_state_topic_index(broker, topic), users);
     if (users[0] != '\0')
         (void)snprintf(text, REMEDY_SIZE,
                        "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s", users, name);
@@ -380,7 +370,7 @@ int ae_topics_renew(struct ae_broker *broker, uint32_t t) {
  * Replaces a topic by one that was created with what it states: whenever aetherd is killed, a successor completes it.
  */
 static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
-    const uint32_t t = index_of(broker, topic);
+    const uint32_t t = ae_state_topic_index(broker, topic);
 
     ae_store_relaxed(&topic->anew, 1);
     ae_topic_take_down(broker, t);
@@ -422,8 +412,8 @@ static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const
     ae_registry_topic *old = *topic;
     ae_wish own;
 
-    ae_clients_free_dead_holders(broker, index_of(broker, old), 0);
-    if (ae_topic_users(broker, index_of(broker, old)) != 0 || !is_empty(broker, old))
+    ae_clients_free_dead_holders(broker, ae_state_topic_index(broker, old), 0);
+    if (ae_topic_users(broker, ae_state_topic_index(broker, old)) != 0 || !is_empty(broker, old))
         return 0;
     int rc = check_anew(broker, old, asks);
     if (rc != 0)
@@ -433,7 +423,7 @@ static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const
     if (old->created != 0 || ae_shape_stated(&own) != 0) {
         rc = replace(broker, old);
     } else {
-        ae_topic_remove(broker, index_of(broker, old));
+        ae_topic_remove(broker, ae_state_topic_index(broker, old));
         *topic = NULL;
     }
     return rc != 0 ? rc : 1;
@@ -479,7 +469,7 @@ static int plan_fixed(struct ae_broker *broker, ae_registry_topic **topic, const
 }
 
 static int fail_missing(const struct ae_broker *broker, const char *name, const ae_registry_topic *topic) {
-    const uint32_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
+    const uint32_t users = topic != NULL ? ae_topic_users(broker, ae_state_topic_index(broker, topic)) : 0;
 
     if (users == 0) {
         const char *near = ae_topic_near(broker, name);
@@ -492,7 +482,7 @@ static int fail_missing(const struct ae_broker *broker, const char *name, const 
 
 static int try_plan(struct ae_broker *broker, uint32_t role, bool existing, const char *name,
                     const struct ae_statement *asks, struct ae_plan *plan) {
-    ae_registry_topic *topic = find_topic(broker, name);
+    ae_registry_topic *topic = ae_state_topic_named(broker, name);
     int rc;
 
     if (existing && (topic == NULL || shape_of(topic) == AE_SHAPE_OPEN))
@@ -508,14 +498,14 @@ static int try_plan(struct ae_broker *broker, uint32_t role, bool existing, cons
  * subscribers before a shape is made. Topics of the dead may end by that.
  */
 static void free_dead(struct ae_broker *broker, const char *name, uint32_t role) {
-    const ae_registry_topic *topic = find_topic(broker, name);
+    const ae_registry_topic *topic = ae_state_topic_named(broker, name);
 
     if (topic == NULL || role == AE_ROLE_BEST_EFFORT)
         return;
     if (role == AE_ROLE_RELIABLE || shape_of(topic) == AE_SHAPE_FIXED)
-        ae_clients_free_dead_holders(broker, index_of(broker, topic), role);
+        ae_clients_free_dead_holders(broker, ae_state_topic_index(broker, topic), role);
     else
-        ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
+        ae_clients_free_dead_holders(broker, ae_state_topic_index(broker, topic), 0);
 }
 
 int ae_topics_plan(struct ae_broker *broker, uint32_t client, uint32_t role, bool existing,
@@ -531,11 +521,11 @@ int ae_topics_plan(struct ae_broker *broker, uint32_t client, uint32_t role, boo
         return rc;
     free_dead(broker, name, role);
     rc = try_plan(broker, role, existing, name, &asks, plan);
-    const ae_registry_topic *topic = find_topic(broker, name);
+    const ae_registry_topic *topic = ae_state_topic_named(broker, name);
     if (rc != -EEXIST || topic == NULL)
         return rc;
     /* The client that it contradicts may be dead. */
-    ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
+    ae_clients_free_dead_holders(broker, ae_state_topic_index(broker, topic), 0);
     return try_plan(broker, role, existing, name, &asks, plan);
 }
 
@@ -669,7 +659,7 @@ int ae_topics_create(struct ae_broker *broker, uint32_t client, const struct ae_
     else
         store_type(broker, &plan);
     if (rc != 0)
-        ae_topic_remove_if_left(broker, index_of(broker, plan.topic));
+        ae_topic_remove_if_left(broker, ae_state_topic_index(broker, plan.topic));
     return rc;
 }
 
@@ -710,13 +700,13 @@ int ae_topics_remove(struct ae_broker *broker, const char *name) {
 
     if (rc != 0)
         return rc;
-    ae_registry_topic *topic = find_topic(broker, name);
+    ae_registry_topic *topic = ae_state_topic_named(broker, name);
     if (topic != NULL)
-        ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
-    topic = find_topic(broker, name);
+        ae_clients_free_dead_holders(broker, ae_state_topic_index(broker, topic), 0);
+    topic = ae_state_topic_named(broker, name);
     if (topic == NULL || shape_of(topic) == AE_SHAPE_OPEN)
         return fail_missing(broker, name, topic);
-    const uint32_t t = index_of(broker, topic);
+    const uint32_t t = ae_state_topic_index(broker, topic);
     if (ae_topic_users(broker, t) == 0) {
         ae_topic_remove(broker, t);
     } else if (shape_of(topic) == AE_SHAPE_MADE) {
