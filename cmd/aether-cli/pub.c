@@ -145,123 +145,123 @@ out:
     return status;
 }
 
-static int read_words(struct pub *pub, struct topic_options *topic, int argc, char **argv) {
-    const struct args_option options[] = {
-        {.name = "file",
-         .kind = ARGS_LIST,
-         .target = &pub->files,
-         .value = "PATH",
-         .given = &pub->from_files,
-         .help = "publish each file as one message: PATH and all words after TOPIC; - is stdin"},
-        OPTION_NULL(pub->null, "the messages in stdin end with NUL, not with a newline"),
-        OPTION_FRAME(pub->frame, "each message in stdin follows its length, 32 bits, little-endian: sub --frame"),
-        {.name = "count",
-         .kind = ARGS_COUNT,
-         .target = &pub->sender.count,
-         .min = 1,
-         .max = UINT64_MAX,
-         .value = "N",
-         .help = "publish MESSAGE N times; with files, stdin or --size, stop after N"},
-        {.name = "rate",
-         .kind = ARGS_NUMBER,
-         .target = &pub->sender.rate,
-         .min = 0,
-         .max = 1000000000,
-         .value = "R",
-         .help = "messages a second, evenly spaced; default and 0: as fast as possible"},
-        {.name = "size",
-         .kind = ARGS_SIZE,
-         .target = &pub->size,
-         .min = 0,
-         .max = AETHER_MAX_MESSAGE_LIMIT,
-         .value = "SIZE",
-         .given = &pub->generate,
-         .help = "publish generated messages of this size"},
-        {.name = "wait",
-         .kind = ARGS_DURATION,
-         .target = &pub->sender.wait,
-         .value = "TIME",
-         .help = "fail when the ring is full for longer; default: wait without end"},
-        OPTION_EXISTING(*topic),
-        OPTION_AWAIT(*topic),
-        {.name = "timeout",
-         .kind = ARGS_DURATION,
-         .target = &pub->timeout,
-         .min = 1,
-         .value = "TIME",
-         .help = "with --await: how long; then status 7"},
-        OPTION_NAME(pub->connection),
-        OPTION_WAIT_DAEMON(pub->connection),
-        OPTION_MAX_MESSAGE(*topic),
-        OPTION_PRESET(*topic),
-        OPTION_PUBLISHERS(*topic),
-        OPTION_LATENCY(*topic),
-        OPTION_TYPE(*topic),
-        {.name = "verbose",
-         .letter = 'v',
-         .kind = ARGS_FLAG,
-         .target = &pub->sender.verbose,
-         .help = "say on stderr how many messages were published, also without a terminal"},
-    };
-    const struct args_spec spec = {
-        .command = "pub",
-        .words = "TOPIC [MESSAGE | --file PATH ...]",
-        .words_min = 1,
-        .words_max = 1,
-        .rest = &pub->files,
-        .options = options,
-        .option_count = sizeof options / sizeof options[0],
-        .others = topic_create_options,
-        .other_command = "topic create",
-        .summary = "Publishes MESSAGE, each file, or each line of stdin without its newline, and waits while the ring\n"
-                   "is full. Creates the topic if it doesn't exist, large enough for what is known beforehand.",
-        .notes = "A generated message's byte i is its number + i; from 8 bytes on it begins with the number (64\n"
-                 "bits, little-endian). Numbers count this command's messages from the topic's next sequence on: they\n"
-                 "are sequences as long as nobody else publishes."};
-    const char *words[ARGS_WORDS_MAX + 1];
+/* The command line, before it is checked. */
+static struct {
+    struct pub pub;
+    struct topic_options topic;
+} given = {.pub = {.sender = {.wait = SENDER_WAIT_FOREVER}, .timeout = -1}};
 
-    const int status = args_parse(&spec, argc, argv, words);
-    if (status == ARGS_RUN)
-        pub->sender.topic = words[0];
-    return status;
-}
+static const struct args_option options[] = {
+    {.name = "file",
+     .kind = ARGS_LIST,
+     .target = &given.pub.files,
+     .value = "PATH",
+     .given = &given.pub.from_files,
+     .help = "publish each file as one message: PATH and all words after TOPIC; - is stdin"},
+    OPTION_NULL(given.pub.null, "the messages in stdin end with NUL, not with a newline"),
+    OPTION_FRAME(given.pub.frame, "each message in stdin follows its length, 32 bits, little-endian: sub --frame"),
+    {.name = "count",
+     .kind = ARGS_COUNT,
+     .target = &given.pub.sender.count,
+     .min = 1,
+     .max = UINT64_MAX,
+     .value = "N",
+     .help = "publish MESSAGE N times; with files, stdin or --size, stop after N"},
+    {.name = "rate",
+     .kind = ARGS_NUMBER,
+     .target = &given.pub.sender.rate,
+     .min = 0,
+     .max = 1000000000,
+     .value = "R",
+     .help = "messages a second, evenly spaced; default and 0: as fast as possible"},
+    {.name = "size",
+     .kind = ARGS_SIZE,
+     .target = &given.pub.size,
+     .min = 0,
+     .max = AETHER_MAX_MESSAGE_LIMIT,
+     .value = "SIZE",
+     .given = &given.pub.generate,
+     .help = "publish generated messages of this size"},
+    {.name = "wait",
+     .kind = ARGS_DURATION,
+     .target = &given.pub.sender.wait,
+     .value = "TIME",
+     .help = "fail when the ring is full for longer; default: wait without end"},
+    OPTION_EXISTING(given.topic),
+    OPTION_AWAIT(given.topic),
+    {.name = "timeout",
+     .kind = ARGS_DURATION,
+     .target = &given.pub.timeout,
+     .min = 1,
+     .value = "TIME",
+     .help = "with --await: how long; then status 7"},
+    OPTION_NAME(given.pub.connection),
+    OPTION_WAIT_DAEMON(given.pub.connection),
+    OPTION_MAX_MESSAGE(given.topic),
+    OPTION_PRESET(given.topic),
+    OPTION_PUBLISHERS(given.topic),
+    OPTION_LATENCY(given.topic),
+    OPTION_TYPE(given.topic),
+    {.name = "verbose",
+     .letter = 'v',
+     .kind = ARGS_FLAG,
+     .target = &given.pub.sender.verbose,
+     .help = "say on stderr how many messages were published, also without a terminal"},
+};
+
+static const struct args_spec spec = {
+    .command = "pub",
+    .words = "TOPIC [MESSAGE | --file PATH ...]",
+    .words_min = 1,
+    .words_max = 1,
+    .rest = &given.pub.files,
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .others = topic_create_options,
+    .other_command = "topic create",
+    .summary = "Publishes MESSAGE, each file, or each line of stdin without its newline, and waits while the ring\n"
+               "is full. Creates the topic if it doesn't exist, large enough for what is known beforehand.",
+    .notes = "A generated message's byte i is its number + i; from 8 bytes on it begins with the number (64\n"
+             "bits, little-endian). Numbers count this command's messages from the topic's next sequence on: they\n"
+             "are sequences as long as nobody else publishes."};
 
 /* At most one source of messages. CLI_OK, or reports the error. */
 static int check_source(const struct pub *pub) {
     const char *names[] = {"MESSAGE", "--file", "--size", "-0", "--frame"};
-    const bool given[] = {pub->message != NULL, pub->from_files, pub->generate, pub->null, pub->frame};
+    const bool is_given[] = {pub->message != NULL, pub->from_files, pub->generate, pub->null, pub->frame};
     const char *first = NULL;
 
-    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
-        if (given[i] && first != NULL)
+    for (size_t i = 0; i < sizeof is_given / sizeof is_given[0]; i++) {
+        if (is_given[i] && first != NULL)
             return cli_error(CLI_USAGE, "pub takes %s or %s, not both", first, names[i]);
-        if (given[i])
+        if (is_given[i])
             first = names[i];
     }
     return CLI_OK;
 }
 
 int cmd_pub(int argc, char **argv) {
-    struct pub pub = {.sender = {.wait = SENDER_WAIT_FOREVER}, .timeout = -1};
-    struct topic_options topic = {0};
-    int status = read_words(&pub, &topic, argc, argv);
+    struct pub *pub = &given.pub;
+    const char *words[ARGS_WORDS_MAX + 1];
+    int status = args_parse(&spec, argc, argv, words);
 
     if (status != ARGS_RUN)
         return status;
-    if (!pub.from_files && pub.files.count > 1)
+    pub->sender.topic = words[0];
+    if (!pub->from_files && pub->files.count > 1)
         return cli_error(CLI_USAGE,
                          "'%s' is one word too many: usage: aether-cli pub TOPIC [MESSAGE | --file PATH ...]",
-                         pub.files.items[1]);
-    if (!pub.from_files && pub.files.count == 1) {
-        pub.message = pub.files.items[0];
-        pub.files.count = 0;
+                         pub->files.items[1]);
+    if (!pub->from_files && pub->files.count == 1) {
+        pub->message = pub->files.items[0];
+        pub->files.count = 0;
     }
-    if ((status = check_source(&pub)) != CLI_OK || (status = topic_options_read(&topic)) != CLI_OK)
+    if ((status = check_source(pub)) != CLI_OK || (status = topic_options_read(&given.topic)) != CLI_OK)
         return status;
-    pub.await = topic.await;
-    if (pub.timeout >= 0 && !pub.await)
+    pub->await = given.topic.await;
+    if (pub->timeout >= 0 && !pub->await)
         return cli_error(CLI_USAGE, "--timeout bounds --await: for a full ring there is --wait");
-    pub.connection.on_stall = sender_on_stall;
-    pub.connection.stall_context = &pub.sender;
-    return run(&pub, &topic.config);
+    pub->connection.on_stall = sender_on_stall;
+    pub->connection.stall_context = &pub->sender;
+    return run(pub, &given.topic.config);
 }

@@ -383,101 +383,103 @@ static const char summary_text[] =
     "given; what it was too slow for is reported on stderr. A topic that has no publisher yet is waited for.";
 
 /* The command line, before it is checked. */
-struct request {
+static struct request {
     struct sub sub;
     struct topic_options topic;
     int policy;
     const char *from;
     struct out_options output;
     bool null, frame;
-};
+} given = {.policy = AETHER_BEST_EFFORT, .from = "new", .sub = {.timeout = -1, .idle_exit = -1}};
 
 /* What --from takes; more of last:N is checked when it is read. */
 static const char *const starts[] = {"new", "oldest", "last:", NULL};
 
-static int read_request(struct request *r, int argc, char **argv) {
-    const struct args_option options[] = {
-        {.name = "policy",
-         .kind = ARGS_CHOICE,
-         .target = &r->policy,
-         .choices = ae_policy_names,
-         .value = "NAME",
-         .help = "best-effort (default), reliable: publishers wait for it, or latest: the newest message only"},
-        {.name = "from",
-         .kind = ARGS_TEXT,
-         .target = &r->from,
-         .min = 1,
-         .choices = starts,
-         .value = "WHERE",
-         .help = "new (default), oldest: all that the ring holds, or last:N"},
-        {.name = "count",
-         .kind = ARGS_COUNT,
-         .target = &r->sub.count,
-         .min = 1,
-         .max = UINT64_MAX,
-         .value = "N",
-         .help = "end after N messages, of all topics together"},
-        {.name = "exit-at-end",
-         .kind = ARGS_FLAG,
-         .target = &r->sub.exit_at_end,
-         .help = "end when no publisher is attached any more and all messages were printed"},
-        {.name = "timeout",
-         .kind = ARGS_DURATION,
-         .target = &r->sub.timeout,
-         .min = 1,
-         .value = "TIME",
-         .help = "end after this time; status 7 if --count or --exit-at-end wanted more"},
-        {.name = "idle-exit",
-         .kind = ARGS_DURATION,
-         .target = &r->sub.idle_exit,
-         .value = "TIME",
-         .help = "end when no message has come for this time; status 7 if --count wanted more"},
-        OPTION_RAW(r->output, "payloads, each followed by a newline, and nothing else"),
-        OPTION_NULL(r->null, "payloads, each followed by NUL, and nothing else: pub -0, xargs -0"),
-        OPTION_FRAME(r->frame, "payloads of any bytes, each after its length, 32 bits, little-endian: pub --frame"),
-        OPTION_JSON(r->output, "one object a line"),
-        {.name = "format",
-         .kind = ARGS_TEXT,
-         .target = &r->sub.format,
-         .min = 1,
-         .value = "TEXT",
-         .help = "%t topic, %s sequence, %l length, %p payload, %x hexadecimal, %T time, %%, \\n, \\t, \\0, \\\\"},
-        {.name = "timestamps",
-         .kind = ARGS_FLAG,
-         .target = &r->sub.timestamps,
-         .help = "begin each line with the time at which this command received it (RFC 3339)"},
-        {.name = "dump",
-         .kind = ARGS_TEXT,
-         .target = &r->sub.dump.directory,
-         .min = 1,
-         .value = "DIR",
-         .help = "write each payload to a file of its own, DIR/SEQUENCE, and print the file's name instead"},
-        OPTION_EXISTING(r->topic),
-        OPTION_AWAIT(r->topic),
-        OPTION_NAME(r->sub.connection),
-        OPTION_WAIT_DAEMON(r->sub.connection),
-        OPTION_MAX_MESSAGE(r->topic),
-        OPTION_PUBLISHERS(r->topic),
-        OPTION_LATENCY(r->topic),
-        OPTION_TYPE(r->topic),
-        {.name = "verbose",
-         .letter = 'v',
-         .kind = ARGS_FLAG,
-         .target = &r->sub.verbose,
-         .help = "say on stderr at the end what was received, lost and aborted, and how the stream ended"},
-    };
-    const struct args_spec spec = {.command = "sub",
-                                   .words = "TOPIC ...",
-                                   .rest = &r->sub.words,
-                                   .options = options,
-                                   .option_count = sizeof options / sizeof options[0],
-                                   .others = topic_create_options,
-                                   .other_command = "topic create",
-                                   .summary = summary_text};
-    const char *words[ARGS_WORDS_MAX + 1];
+static const struct args_option options[] = {
+    {.name = "policy",
+     .kind = ARGS_CHOICE,
+     .target = &given.policy,
+     .choices = ae_policy_names,
+     .value = "NAME",
+     .help = "best-effort (default), reliable: publishers wait for it, or latest: the newest message only"},
+    {.name = "from",
+     .kind = ARGS_TEXT,
+     .target = &given.from,
+     .min = 1,
+     .choices = starts,
+     .value = "WHERE",
+     .help = "new (default), oldest: all that the ring holds, or last:N"},
+    {.name = "count",
+     .kind = ARGS_COUNT,
+     .target = &given.sub.count,
+     .min = 1,
+     .max = UINT64_MAX,
+     .value = "N",
+     .help = "end after N messages, of all topics together"},
+    {.name = "exit-at-end",
+     .kind = ARGS_FLAG,
+     .target = &given.sub.exit_at_end,
+     .help = "end when no publisher is attached any more and all messages were printed"},
+    {.name = "timeout",
+     .kind = ARGS_DURATION,
+     .target = &given.sub.timeout,
+     .min = 1,
+     .value = "TIME",
+     .help = "end after this time; status 7 if --count or --exit-at-end wanted more"},
+    {.name = "idle-exit",
+     .kind = ARGS_DURATION,
+     .target = &given.sub.idle_exit,
+     .value = "TIME",
+     .help = "end when no message has come for this time; status 7 if --count wanted more"},
+    OPTION_RAW(given.output, "payloads, each followed by a newline, and nothing else"),
+    OPTION_NULL(given.null, "payloads, each followed by NUL, and nothing else: pub -0, xargs -0"),
+    OPTION_FRAME(given.frame, "payloads of any bytes, each after its length, 32 bits, little-endian: pub --frame"),
+    OPTION_JSON(given.output, "one object a line"),
+    {.name = "format",
+     .kind = ARGS_TEXT,
+     .target = &given.sub.format,
+     .min = 1,
+     .value = "TEXT",
+     .help = "%t topic, %s sequence, %l length, %p payload, %x hexadecimal, %T time, %%, \\n, \\t, \\0, \\\\"},
+    {.name = "timestamps",
+     .kind = ARGS_FLAG,
+     .target = &given.sub.timestamps,
+     .help = "begin each line with the time at which this command received it (RFC 3339)"},
+    {.name = "dump",
+     .kind = ARGS_TEXT,
+     .target = &given.sub.dump.directory,
+     .min = 1,
+     .value = "DIR",
+     .help = "write each payload to a file of its own, DIR/SEQUENCE, and print the file's name instead"},
+    OPTION_EXISTING(given.topic),
+    OPTION_AWAIT(given.topic),
+    OPTION_NAME(given.sub.connection),
+    OPTION_WAIT_DAEMON(given.sub.connection),
+    OPTION_MAX_MESSAGE(given.topic),
+    OPTION_PUBLISHERS(given.topic),
+    OPTION_LATENCY(given.topic),
+    OPTION_TYPE(given.topic),
+    {.name = "verbose",
+     .letter = 'v',
+     .kind = ARGS_FLAG,
+     .target = &given.sub.verbose,
+     .help = "say on stderr at the end what was received, lost and aborted, and how the stream ended"},
+};
 
+static const struct args_spec spec = {.command = "sub",
+                                      .words = "TOPIC ...",
+                                      .rest = &given.sub.words,
+                                      .options = options,
+                                      .option_count = sizeof options / sizeof options[0],
+                                      .others = topic_create_options,
+                                      .other_command = "topic create",
+                                      .summary = summary_text};
+
+static int read_request(int argc, char **argv) {
+    const char *words[ARGS_WORDS_MAX + 1];
     const int status = args_parse(&spec, argc, argv, words);
-    if (status == ARGS_RUN && r->sub.words.count == 0)
+
+    if (status == ARGS_RUN && given.sub.words.count == 0)
         return cli_error(CLI_USAGE, "sub needs more words: usage: aether-cli sub TOPIC ...");
     return status;
 }
@@ -488,12 +490,12 @@ static int read_request(struct request *r, int argc, char **argv) {
  */
 static int check_forms(const struct request *r) {
     const char *names[] = {"--json", "--dump", "--timestamps", "--raw", "-0", "--frame", "--format"};
-    const bool given[] = {r->output.json, r->sub.dump.directory != NULL, r->sub.timestamps, r->output.raw, r->null,
-                          r->frame,       r->sub.format != NULL};
+    const bool is_given[] = {r->output.json, r->sub.dump.directory != NULL, r->sub.timestamps, r->output.raw, r->null,
+                             r->frame,       r->sub.format != NULL};
 
-    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
-        for (size_t j = i + 1; j < sizeof given / sizeof given[0]; j++) {
-            if (given[i] && given[j] && j > 2 && !(i == 3 && j == 4))
+    for (size_t i = 0; i < sizeof is_given / sizeof is_given[0]; i++) {
+        for (size_t j = i + 1; j < sizeof is_given / sizeof is_given[0]; j++) {
+            if (is_given[i] && is_given[j] && j > 2 && !(i == 3 && j == 4))
                 return cli_error(CLI_USAGE, "sub takes %s or %s, not both", names[j], names[i]);
         }
     }
@@ -534,23 +536,23 @@ static int check_words(struct sub *sub) {
 }
 
 int cmd_sub(int argc, char **argv) {
-    struct request r = {.policy = AETHER_BEST_EFFORT, .from = "new", .sub = {.timeout = -1, .idle_exit = -1}};
-    aether_subscribe_options *how = &r.sub.topics.options;
+    struct request *r = &given;
+    aether_subscribe_options *how = &r->sub.topics.options;
 
-    int status = read_request(&r, argc, argv);
+    int status = read_request(argc, argv);
     if (status != ARGS_RUN)
         return status;
-    if (!read_from(r.from, how))
-        return cli_error(CLI_USAGE, "--from '%s': use new, oldest or last:N", r.from);
-    r.sub.existing = r.topic.existing;
-    r.sub.await = r.topic.await;
-    if ((status = check_forms(&r)) != CLI_OK || (status = check_words(&r.sub)) != CLI_OK ||
-        (status = topic_options_read(&r.topic)) != CLI_OK)
+    if (!read_from(r->from, how))
+        return cli_error(CLI_USAGE, "--from '%s': use new, oldest or last:N", r->from);
+    r->sub.existing = r->topic.existing;
+    r->sub.await = r->topic.await;
+    if ((status = check_forms(r)) != CLI_OK || (status = check_words(&r->sub)) != CLI_OK ||
+        (status = topic_options_read(&r->topic)) != CLI_OK)
         return status;
-    how->policy = (aether_policy)r.policy;
-    r.sub.topics.config = r.topic.config;
-    r.sub.view = out_view(&r.output);
-    if (r.null || r.frame)
-        r.sub.view.form = r.frame ? &frames_length_form : &frames_null_form;
-    return run(&r.sub);
+    how->policy = (aether_policy)r->policy;
+    r->sub.topics.config = r->topic.config;
+    r->sub.view = out_view(&r->output);
+    if (r->null || r->frame)
+        r->sub.view.form = r->frame ? &frames_length_form : &frames_null_form;
+    return run(&r->sub);
 }

@@ -109,74 +109,76 @@ static int topic_info(int argc, char **argv) {
     return status;
 }
 
+static struct topic_options stated; /* what the command line of topic create states */
+
+static const struct args_option create_options[] = {
+    OPTION_MAX_MESSAGE(stated),
+    {.name = "inline",
+     .kind = ARGS_SIZE,
+     .target = &stated.config.inline_max,
+     .min = 1,
+     .max = AETHER_INLINE_LIMIT,
+     .value = "SIZE",
+     .help = "longest message in the ring itself; default: --max-message if that is at most 4088, else 56"},
+    {.name = "capacity",
+     .kind = ARGS_COUNT,
+     .target = &stated.config.capacity,
+     .min = 8,
+     .max = UINT64_C(1) << 32,
+     .value = "N",
+     .help = "slots of the ring, a power of two; default: what fits in the preset's ring"},
+    {.name = "lane",
+     .kind = ARGS_SIZE,
+     .target = &stated.config.lane_bytes,
+     .min = 4096,
+     .max = UINT64_C(1) << 31,
+     .value = "SIZE",
+     .help = "a publisher's room for longer messages, a power of two; default: 8 of the longest or more"},
+    OPTION_PRESET(stated),
+    OPTION_PUBLISHERS(stated),
+    {.name = "slow",
+     .kind = ARGS_CHOICE,
+     .target = &stated.slow,
+     .choices = ae_slow_names,
+     .value = "POLICY",
+     .given = &stated.slow_given,
+     .help = "slow reliable subscribers: wait for them (default) or evict them"},
+    {.name = "evict-lag",
+     .kind = ARGS_COUNT,
+     .target = &stated.config.evict_lag,
+     .min = 1,
+     .max = UINT64_C(1) << 32,
+     .value = "N",
+     .help = "evict from a lag of N messages on, capacity / 2 to capacity (default); implies --slow evict"},
+    OPTION_LATENCY(stated),
+    OPTION_TYPE(stated),
+};
+
+static const struct args_spec create_spec = {
+    .command = "topic create",
+    .words = "TOPIC",
+    .words_min = 1,
+    .words_max = 1,
+    .options = create_options,
+    .option_count = sizeof create_options / sizeof create_options[0],
+    .summary = "Creates a topic. Until its first publisher comes, further statements add to it.",
+    .notes = "What isn't stated here is the first publisher's to state. The defaults above hold for what it doesn't\n"
+             "state, either: they are chosen when it comes."};
+
 static int topic_create(int argc, char **argv) {
-    struct topic_options o = {0};
-    const struct args_option options[] = {
-        OPTION_MAX_MESSAGE(o),
-        {.name = "inline",
-         .kind = ARGS_SIZE,
-         .target = &o.config.inline_max,
-         .min = 1,
-         .max = AETHER_INLINE_LIMIT,
-         .value = "SIZE",
-         .help = "longest message in the ring itself; default: --max-message if that is at most 4088, else 56"},
-        {.name = "capacity",
-         .kind = ARGS_COUNT,
-         .target = &o.config.capacity,
-         .min = 8,
-         .max = UINT64_C(1) << 32,
-         .value = "N",
-         .help = "slots of the ring, a power of two; default: what fits in the preset's ring"},
-        {.name = "lane",
-         .kind = ARGS_SIZE,
-         .target = &o.config.lane_bytes,
-         .min = 4096,
-         .max = UINT64_C(1) << 31,
-         .value = "SIZE",
-         .help = "a publisher's room for longer messages, a power of two; default: 8 of the longest or more"},
-        OPTION_PRESET(o),
-        OPTION_PUBLISHERS(o),
-        {.name = "slow",
-         .kind = ARGS_CHOICE,
-         .target = &o.slow,
-         .choices = ae_slow_names,
-         .value = "POLICY",
-         .given = &o.slow_given,
-         .help = "slow reliable subscribers: wait for them (default) or evict them"},
-        {.name = "evict-lag",
-         .kind = ARGS_COUNT,
-         .target = &o.config.evict_lag,
-         .min = 1,
-         .max = UINT64_C(1) << 32,
-         .value = "N",
-         .help = "evict from a lag of N messages on, capacity / 2 to capacity (default); implies --slow evict"},
-        OPTION_LATENCY(o),
-        OPTION_TYPE(o),
-    };
-    const struct args_spec spec = {
-        .command = "topic create",
-        .words = "TOPIC",
-        .words_min = 1,
-        .words_max = 1,
-        .options = options,
-        .option_count = sizeof options / sizeof options[0],
-        .summary = "Creates a topic. Until its first publisher comes, further statements add to it.",
-        .notes =
-            "What isn't stated here is the first publisher's to state. The defaults above hold for what it doesn't\n"
-            "state, either: they are chosen when it comes."};
     const char *words[ARGS_WORDS_MAX + 1];
     aether_client *client;
 
-    int status = args_parse(&spec, argc, argv, words);
+    int status = args_parse(&create_spec, argc, argv, words);
     if (status != ARGS_RUN)
         return status;
-    status = topic_options_read(&o);
+    status = topic_options_read(&stated);
     if (status != CLI_OK)
         return status;
     status = cli_connect("topic create", NULL, &client);
     if (status != CLI_OK)
         return status;
-    const int rc = aether_topic_create(client, words[0], &o.config);
+    const int rc = aether_topic_create(client, words[0], &stated.config);
     if (rc < 0)
         status = cli_library_error(rc);
     aether_disconnect(client);

@@ -22,7 +22,7 @@ uint64_t ae_grants_count_subscribers(const struct ae_broker *broker, uint32_t to
 static int retire_subscriber(const struct ae_broker *broker, const ae_registry_topic *topic,
                              const ae_registry_grant *grant) {
     const bool reliable = grant->role == AE_ROLE_RELIABLE;
-    const uint32_t t = (uint32_t)(topic - broker->registry.topics);
+    const uint32_t t = ae_state_topic_index(broker, topic);
     struct ae_objects objects;
     const int rc = ae_objects_map(broker, topic, sizeof(ae_log), reliable, &objects);
 

@@ -25,8 +25,7 @@ static int choose_record(const struct ae_broker *broker, const ae_registry_topic
     *record = 0;
     if (role == AE_ROLE_BEST_EFFORT)
         return 0;
-    const struct ae_holders *holders =
-        ae_index_holders(&broker->index, (uint32_t)(topic - broker->registry.topics), role);
+    const struct ae_holders *holders = ae_index_holders(&broker->index, ae_state_topic_index(broker, topic), role);
     if (publishes && topic->geometry.publishers == AE_PUBLISHERS_EXCLUSIVE && holders->count != 0) {
         const uint32_t i = broker->index.holdings[ae_index_first(&holders->list)].client;
         const ae_registry_client *holder = i != AE_NO_CLIENT ? &broker->registry.clients[i] : NULL;
@@ -124,7 +123,7 @@ out:
 /* What nobody sees is done; the rest can't fail. */
 static void admit(struct ae_broker *broker, const struct ae_plan *plan, uint32_t grant, const ae_registry_grant *new,
                   const struct ae_opened *opened, const struct ae_objects *objects) {
-    const uint32_t t = (uint32_t)(plan->topic - broker->registry.topics);
+    const uint32_t t = ae_state_topic_index(broker, plan->topic);
 
     if (new->role == AE_ROLE_PUBLISHER) {
         ae_topics_commit(broker, plan, opened->fds[AE_FD_LOG], objects->log);
@@ -187,6 +186,6 @@ int ae_open(struct ae_broker *broker, uint32_t client, uint32_t role, uint32_t f
         new.wish = ae_shape_wish(request);
     rc = grant_topic(broker, client, &plan, &new, grant, opened);
     if (rc != 0)
-        ae_topic_remove_if_left(broker, (uint32_t)(plan.topic - broker->registry.topics));
+        ae_topic_remove_if_left(broker, ae_state_topic_index(broker, plan.topic));
     return rc;
 }

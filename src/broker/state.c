@@ -32,3 +32,13 @@ ae_registry_topic *ae_state_topic(const struct ae_broker *broker, uint64_t topic
 
     return t != AE_NO_TOPIC ? &broker->registry.topics[t] : NULL;
 }
+
+ae_registry_topic *ae_state_topic_named(const struct ae_broker *broker, const char *name) {
+    const uint32_t t = ae_index_topic_named(&broker->index, name);
+
+    return t != AE_NO_TOPIC ? &broker->registry.topics[t] : NULL;
+}
+
+uint32_t ae_state_topic_index(const struct ae_broker *broker, const ae_registry_topic *topic) {
+    return (uint32_t)(topic - broker->registry.topics);
+}

@@ -41,7 +41,11 @@ void ae_state_skip_id(struct ae_broker *broker, uint64_t id);
 void ae_state_lend_reserve(struct ae_broker *broker);
 void ae_state_keep_reserve(struct ae_broker *broker);
 
-/* The live record with this id, or NULL. */
+/* The live record with this id, or with this name, or NULL. */
 ae_registry_topic *ae_state_topic(const struct ae_broker *broker, uint64_t topic_id);
+ae_registry_topic *ae_state_topic_named(const struct ae_broker *broker, const char *name);
+
+/* The index of a topic's record. */
+uint32_t ae_state_topic_index(const struct ae_broker *broker, const ae_registry_topic *topic);
 
 #endif

@@ -5,37 +5,19 @@
 #include "base/socket.h"
 #include "base/text.h"
 #include "broker/clients.h"
-#include "broker/near.h"
 #include "broker/objects.h"
+#include "broker/refuse.h"
 #include "broker/remove.h"
 #include "broker/shape.h"
 #include "broker/totals.h"
-#include "ring/claim.h"
 #include "ring/topic.h"
 #include "ring/wake.h"
 #include "service/log.h"
-#include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* ---- finding and creating ---- */
-
-static ae_registry_topic *find_topic(const struct ae_broker *broker, const char *name) {
-    const uint32_t t = ae_index_topic_named(&broker->index, name);
-
-    return t != AE_NO_TOPIC ? &broker->registry.topics[t] : NULL;
-}
-
-static uint32_t index_of(const struct ae_broker *broker, const ae_registry_topic *topic) {
-    return (uint32_t)(topic - broker->registry.topics);
-}
-
-static uint64_t shape_of(const ae_registry_topic *topic) {
-    return ae_shape_of(topic->shape.v);
-}
+/* ---- creating ---- */
 
 /* Copies bytes [from, to) of a record. */
 static void store_part(ae_registry_topic *topic, const ae_registry_topic *new, size_t from, size_t to) {
@@ -78,7 +60,7 @@ static int fail_full(const struct ae_registry *registry) {
     uint32_t waiting = 0;
 
     for (uint32_t t = 0; t < registry->topics_max; t++)
-        waiting += shape_of(&registry->topics[t]) == AE_SHAPE_OPEN;
+        waiting += ae_shape_of(registry->topics[t].shape.v) == AE_SHAPE_OPEN;
     return ae_fail(-EUSERS,
                    "aetherd's limit of %" PRIu32 " topic%s is reached, %" PRIu32
                    " of them without a publisher so far: raise [limits] topics",
@@ -115,228 +97,7 @@ static int create_open(struct ae_broker *broker, const char *name, uint64_t star
     return rc;
 }
 
-/* ---- statements ---- */
-
-static struct ae_statement statement_of(const ae_registry_client *client, uint32_t role, const ae_wish *says) {
-    return (struct ae_statement){
-        .says = says,
-        .role = role == AE_ROLE_PUBLISHER ? "publisher"
-                : role == 0               ? "creator"
-                                          : "subscriber",
-        .name = client->name,
-        .pid = client->pid,
-    };
-}
-
-#define OWN_MAX 2 /* statements of the topic itself, which are the first */
-
-/* What a topic and its subscribers state, and a client that asks, which is the last. */
-struct statements {
-    struct ae_statement *list;
-    size_t count;
-    size_t subscribers;  /* index of the first one's statement */
-    ae_wish own;         /* what the topic states, in sum */
-    ae_wish first, then; /* its parts: of its publisher or creator; of those that created it, too, later */
-};
-
-static void add_subscribers(const struct ae_broker *broker, uint32_t t, struct statements *all) {
-    static const ae_registry_client unknown = {.name = "?"};
-
-    for (uint32_t role = AE_ROLE_RELIABLE; role <= AE_ROLE_BEST_EFFORT; role++) {
-        const struct ae_holders *holders = ae_index_holders(&broker->index, t, role);
-        for (uint32_t g = ae_index_first(&holders->list); g != AE_NO_GRANT;
-             g = ae_index_next(&broker->index, AE_BY_TOPIC, g)) {
-            const ae_wish *wish = &broker->registry.grants[g].wish;
-            const uint32_t i = broker->index.holdings[g].client;
-            if (ae_shape_stated(wish) == 0 && wish->type_size == 0)
-                continue;
-            all->list[all->count++] =
-                statement_of(i != AE_NO_CLIENT ? &broker->registry.clients[i] : &unknown, role, wish);
-        }
-    }
-}
-
-/* Each value that a topic without a publisher states is that of its creator, or of a later one. */
-static void add_own(const ae_registry_topic *topic, struct statements *all) {
-    const bool fixed = shape_of(topic) == AE_SHAPE_FIXED;
-    const uint32_t later = fixed ? 0 : topic->later;
-
-    ae_shape_own(topic, &all->own);
-    all->first = ae_shape_part(&all->own, ~later);
-    all->then = ae_shape_part(&all->own, later);
-    all->list[all->count++] = (struct ae_statement){.says = &all->first,
-                                                    .role = fixed ? "publisher" : "creator",
-                                                    .name = fixed ? topic->maker : topic->creator,
-                                                    .pid = fixed ? topic->maker_pid : topic->creator_pid};
-    if (later != 0)
-        all->list[all->count++] = (struct ae_statement){.says = &all->then, .role = "a later creator", .name = ""};
-}
-
-/* topic: NULL if there is none yet. The caller frees all->list. */
-static int collect(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks,
-                   struct statements *all) {
-    const size_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
-
-    *all = (struct statements){.list = malloc((OWN_MAX + users + 1) * sizeof *all->list)};
-    if (all->list == NULL)
-        return ae_fail(-ENOMEM, "out of memory for the statements of %zu clients", users + 1);
-    if (topic != NULL) {
-        add_own(topic, all);
-        all->subscribers = all->count;
-        add_subscribers(broker, index_of(broker, topic), all);
-    }
-    all->list[all->count++] = *asks;
-    return 0;
-}
-
-/* ---- planning ---- */
-
-static int check_limit(const struct ae_broker *broker, const char *name, const ae_geometry *geometry) {
-    const uint64_t bytes = geometry->lanes_off + geometry->lane_bytes;
-    char size[AE_TEXT_SIZE_BYTES + 8], limit[AE_TEXT_SIZE_BYTES + 8];
-
-    if (bytes <= broker->limits.ring_bytes)
-        return 0;
-    (void)ae_text_size(size, bytes);
-    (void)ae_text_size(limit, broker->limits.ring_bytes);
-    if (strcmp(size, limit) == 0) { /* rounded they are the same */
-        (void)snprintf(size, sizeof size, "%" PRIu64 " bytes", bytes);
-        (void)snprintf(limit, sizeof limit, "%" PRIu64 " bytes", broker->limits.ring_bytes);
-    }
-    return ae_fail(-ENOSPC, "topic '%s' needs %s%s, more than aetherd's limit of %s: raise [limits] ring_bytes", name,
-                   size, geometry->lane_bytes != 0 ? " with a publisher's lane" : "", limit);
-}
-
-/* A subscriber that states no size isn't refused because a default is too large: its publisher may state less. */
-static bool states_size(const ae_wish *says) {
-    return (ae_shape_stated(says) & (AE_STATED_MAX_MESSAGE | AE_STATED_INLINE_MAX | AE_STATED_CAPACITY |
-                                     AE_STATED_LANE_BYTES | AE_STATED_PRESET | AE_STATED_TYPE)) != 0;
-}
-
-/*
- * Sets plan->own to what the topic states, and what the client states if that becomes the topic's. What a topic is
- * created with must be possible without its subscribers, because they may leave before a publisher comes. A publisher's
- * statement needn't: it counts together with what the subscribers ask for now, which the caller has checked.
- */
-static int merge_own(const char *name, const struct statements *all, uint32_t role, struct ae_plan *plan) {
-    const struct ae_statement *asks = &all->list[all->count - 1];
-    struct ae_statement list[OWN_MAX + 1];
-
-    plan->own = all->own;
-    if (role == AE_ROLE_PUBLISHER)
-        ae_shape_merge(&plan->own, asks->says);
-    if (role != 0)
-        return 0;
-    memcpy(list, all->list, all->subscribers * sizeof *list);
-    list[all->subscribers] = *asks;
-    return ae_shape_decide(name, list, all->subscribers + 1, &plan->own, NULL);
-}
-
-/* Sets what the shape has from subscribers only, and from which client if it is one. Their types aren't the topic's. */
-static void find_asked(const struct statements *all, const ae_wish *sum, struct ae_plan *plan) {
-    const struct ae_statement *asker = NULL;
-
-    plan->asked = ae_shape_changed(&plan->own, sum) & ~AE_STATED_TYPE;
-    if (sum->capacity != 0)
-        plan->asked &= ~AE_STATED_PRESET; /* it decides nothing */
-    for (size_t i = all->subscribers; i + 1 < all->count; i++) {
-        const struct ae_statement *s = &all->list[i];
-        const uint32_t given = ae_shape_changed(&plan->own, s->says) & ~ae_shape_changed(s->says, sum);
-        if ((given & plan->asked) == 0)
-            continue;
-        if (asker != NULL && (asker->pid != s->pid || strcmp(asker->name, s->name) != 0)) {
-            plan->asker_pid = 0;
-            plan->asker[0] = '\0';
-            return;
-        }
-        asker = s;
-        plan->asker_pid = s->pid;
-        (void)snprintf(plan->asker, sizeof plan->asker, "%s", s->name);
-    }
-}
-
-/* A topic that no publisher has had, or, if topic is NULL, one that isn't there yet. */
-static int plan_open(struct ae_broker *broker, const char *name, ae_registry_topic *topic,
-                     const struct ae_statement *asks, uint32_t role, struct ae_plan *plan) {
-    const bool binds = role == 0 || role == AE_ROLE_PUBLISHER;
-    struct statements all;
-    ae_wish sum;
-    int rc = collect(broker, topic, asks, &all);
-
-    if (rc != 0 || (rc = ae_shape_decide(name, all.list, all.count, &sum, &plan->geometry)) != 0 ||
-        ((binds || states_size(asks->says)) && (rc = check_limit(broker, name, &plan->geometry)) != 0) ||
-        (rc = merge_own(name, &all, role, plan)) != 0)
-        goto out;
-    if (topic != NULL && asks->says->start_seq != 0 && asks->says->start_seq != topic->geometry.start_seq) {
-        rc = ae_fail(-EEXIST,
-                     "topic '%s' begins at sequence %" PRIu64 ", not %" PRIu64 ": its subscribers wait for that", name,
-                     topic->geometry.start_seq, asks->says->start_seq);
-        goto out;
-    }
-    if (role == AE_ROLE_PUBLISHER)
-        find_asked(&all, &sum, plan);
-    if (topic == NULL && (rc = create_open(broker, name, plan->geometry.start_seq, &topic)) != 0)
-        goto out;
-    plan->topic = topic;
-    plan->geometry.start_seq = topic->geometry.start_seq;
-    plan->shape = role == AE_ROLE_PUBLISHER ? AE_SHAPE_FIXED : role == 0 ? AE_SHAPE_MADE : shape_of(topic);
-    plan->changes =
-        binds && (plan->shape != shape_of(topic) || memcmp(&plan->own, &topic->made, sizeof plan->own) != 0);
-    if (!plan->changes)
-        plan->geometry = topic->geometry;
-out:
-    free(all.list);
-    return rc;
-}
-
-/* Has no message been published yet? False also if that can't be found out. */
-static bool is_empty(const struct ae_broker *broker, const ae_registry_topic *topic) {
-    struct ae_objects objects;
-
-    if (ae_objects_map(broker, topic, sizeof(ae_log), false, &objects) != 0)
-        return false;
-    const uint64_t end = ae_claim_reach(objects.log, ae_load_relaxed(&objects.log->claim.position));
-    ae_objects_unmap(&objects);
-    return end == topic->geometry.start_seq;
-}
-
-#define USERS_SIZE 160
-#define REMEDY_SIZE (USERS_SIZE + 160)
-#define REMEDY_NAME_MAX 64 /* bytes: a longer name leaves no room for the rest of an error's text */
-
-/* Names up to three users: "'a' (pid 12), 'b' (pid 14) and 2 more". */
-static void users_text(const struct ae_broker *broker, uint32_t t, char text[USERS_SIZE]) {
-    const uint32_t users = ae_topic_users(broker, t), named_max = users < 3 ? users : 3;
-    uint32_t named = 0;
-    size_t len = 0;
-
-    for (uint32_t role = AE_ROLE_PUBLISHER; role <= AE_ROLE_BEST_EFFORT; role++) {
-        const struct ae_holders *holders = ae_index_holders(&broker->index, t, role);
-        for (uint32_t g = ae_index_first(&holders->list); g != AE_NO_GRANT && named < named_max;
-             g = ae_index_next(&broker->index, AE_BY_TOPIC, g), named++) {
-            const uint32_t i = broker->index.holdings[g].client;
-            const ae_registry_client *client = i != AE_NO_CLIENT ? &broker->registry.clients[i] : NULL;
-            const char *between = named == 0 ? "" : named + 1 == users ? " and " : ", ";
-            len += (size_t)snprintf(text + len, USERS_SIZE - len, "%s'%.16s' (pid %" PRIu32 ")", between,
-                                    client != NULL ? client->name : "?", client != NULL ? client->pid : 0);
-        }
-    }
-    if (users > named)
-        (void)snprintf(text + len, USERS_SIZE - len, " and %" PRIu32 " more", users - named);
-}
-
-static void remedy_text(const struct ae_broker *broker, const ae_registry_topic *topic, char text[REMEDY_SIZE]) {
-    char name[REMEDY_NAME_MAX + 1] = "TOPIC", users[USERS_SIZE] = "";
-
-    if (topic->name_len <= REMEDY_NAME_MAX)
-        memcpy(name, topic->name, topic->name_len + 1);
-    users_text(broker, index_of(broker, topic), users);
-    if (users[0] != '\0')
-        (void)snprintf(text, REMEDY_SIZE,
-                       "open it as it is, or end its users, %s, and remove it: aether-cli topic rm %s", users, name);
-    else
-        (void)snprintf(text, REMEDY_SIZE, "open it as it is, or remove it first: aether-cli topic rm %s", name);
-}
+/* ---- beginning anew ---- */
 
 /*
  * Stores what a FIXED topic states as what it was created with, in a record that is REMOVING. A successor that finds
@@ -365,7 +126,7 @@ int ae_topics_renew(struct ae_broker *broker, uint32_t t) {
     ae_registry_topic *topic = &broker->registry.topics[t];
     char name[sizeof topic->name];
 
-    if (shape_of(topic) != AE_SHAPE_OPEN) {
+    if (ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN) {
         keep_statements(topic);
         ae_registry_set_shape(topic, AE_SHAPE_OPEN);
     }
@@ -380,7 +141,7 @@ int ae_topics_renew(struct ae_broker *broker, uint32_t t) {
  * Replaces a topic by one that was created with what it states: whenever aetherd is killed, a successor completes it.
  */
 static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
-    const uint32_t t = index_of(broker, topic);
+    const uint32_t t = ae_state_topic_index(broker, topic);
 
     ae_store_relaxed(&topic->anew, 1);
     ae_topic_take_down(broker, t);
@@ -395,148 +156,31 @@ static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
     return rc;
 }
 
-/*
- * Can there be a topic that has what the client that asks states, and what a FIXED one states? 0 or -errno with a text.
- */
-static int check_anew(const struct ae_broker *broker, const ae_registry_topic *topic, const struct ae_statement *asks) {
-    struct statements all;
-    ae_geometry geometry;
-    int rc = collect(broker, topic, asks, &all);
-
-    if (rc == 0)
-        rc = ae_shape_decide(topic->name, all.list, all.count, NULL, &geometry);
-    /* At first it has nothing else: its subscribers have gone, and the client that asks may fail. */
-    if (rc == 0 && ae_shape_decide(topic->name, all.list, all.subscribers, NULL, NULL) != 0)
-        rc = -EEXIST;
-    if (rc == 0)
-        rc = check_limit(broker, topic->name, &geometry);
-    free(all.list);
-    return rc;
-}
-
-/*
- * A topic that nobody uses and that holds no message begins anew, with what was stated for it, if the client that asks
- * doesn't contradict that. 1: *topic is another topic, or NULL; 0: it stays as it is; -errno.
- */
-static int begin_anew(struct ae_broker *broker, ae_registry_topic **topic, const struct ae_statement *asks) {
-    ae_registry_topic *old = *topic;
+/* The topic is FIXED. It ends, and with what was stated for it another one takes its place, if anything was. */
+static int begin_anew(struct ae_broker *broker, ae_registry_topic *topic) {
     ae_wish own;
 
-    ae_clients_free_dead_holders(broker, index_of(broker, old), 0);
-    if (ae_topic_users(broker, index_of(broker, old)) != 0 || !is_empty(broker, old))
-        return 0;
-    int rc = check_anew(broker, old, asks);
-    if (rc != 0)
-        return rc == -EEXIST ? 0 : rc;
-    ae_log_line(AE_LOG_INFO, "topic '%s' was never used, and begins anew", old->name);
-    ae_shape_own(old, &own);
-    if (old->created != 0 || ae_shape_stated(&own) != 0) {
-        rc = replace(broker, old);
-    } else {
-        ae_topic_remove(broker, index_of(broker, old));
-        *topic = NULL;
-    }
-    return rc != 0 ? rc : 1;
-}
-
-/* The topic has no type: another subscriber may have stated one. */
-static int match_types(const struct ae_broker *broker, const ae_registry_topic *topic,
-                       const struct ae_statement *asks) {
-    struct statements all;
-
-    if (asks->says->type_name[0] == '\0')
-        return 0;
-    int rc = collect(broker, topic, asks, &all);
-    if (rc == 0)
-        rc = ae_shape_match_types(topic->name, all.list, all.count);
-    free(all.list);
-    return rc;
-}
-
-static int plan_fixed(struct ae_broker *broker, ae_registry_topic **topic, const struct ae_statement *asks,
-                      uint32_t role, bool existing, struct ae_plan *plan) {
-    char remedy[REMEDY_SIZE];
-    uint32_t differs;
-    int rc = ae_shape_differs(*topic, asks, &differs);
-
-    if (rc != 0)
-        return rc;
-    if (differs != 0) {
-        /* An open that makes no topic ends none. */
-        if (!existing && (rc = begin_anew(broker, topic, asks)) != 0)
-            return rc;
-        remedy_text(broker, *topic, remedy);
-        return ae_shape_refuse(*topic, asks, differs, remedy);
-    }
-    if ((*topic)->type_name[0] == '\0' && (rc = match_types(broker, *topic, asks)) != 0)
-        return rc;
-    plan->topic = *topic;
-    plan->shape = AE_SHAPE_FIXED;
-    plan->geometry = (*topic)->geometry;
-    if (role == 0 || role == AE_ROLE_PUBLISHER)
-        plan->own = *asks->says;
+    ae_log_line(AE_LOG_INFO, "topic '%s' was never used, and begins anew", topic->name);
+    ae_shape_own(topic, &own);
+    if (topic->created != 0 || ae_shape_stated(&own) != 0)
+        return replace(broker, topic);
+    ae_topic_remove(broker, ae_state_topic_index(broker, topic));
     return 0;
 }
 
-static int fail_missing(const struct ae_broker *broker, const char *name, const ae_registry_topic *topic) {
-    const uint32_t users = topic != NULL ? ae_topic_users(broker, index_of(broker, topic)) : 0;
-
-    if (users == 0) {
-        const char *near = ae_topic_near(broker, name);
-        return near == NULL ? ae_fail(-ENOENT, "there is no topic '%s'", name)
-                            : ae_fail(-ENOENT, "there is no topic '%s': did you mean '%s'?", name, near);
-    }
-    return ae_fail(-ENOENT, "there is no topic '%s'; %" PRIu32 " %s for it", name, users,
-                   ae_plural(users, "subscriber waits", "subscribers wait"));
-}
-
-static int try_plan(struct ae_broker *broker, uint32_t role, bool existing, const char *name,
-                    const struct ae_statement *asks, struct ae_plan *plan) {
-    ae_registry_topic *topic = find_topic(broker, name);
-    int rc;
-
-    if (existing && (topic == NULL || shape_of(topic) == AE_SHAPE_OPEN))
-        return fail_missing(broker, name, topic);
-    if (topic == NULL || shape_of(topic) != AE_SHAPE_FIXED)
-        return plan_open(broker, name, topic, asks, role, plan);
-    rc = plan_fixed(broker, &topic, asks, role, existing, plan);
-    return rc == 1 ? plan_open(broker, name, topic, asks, role, plan) : rc;
-}
-
-/*
- * Frees the records of dead publishers or reliable subscribers, if the client needs one, and the requests of dead
- * subscribers before a shape is made. Topics of the dead may end by that.
- */
-static void free_dead(struct ae_broker *broker, const char *name, uint32_t role) {
-    const ae_registry_topic *topic = find_topic(broker, name);
-
-    if (topic == NULL || role == AE_ROLE_BEST_EFFORT)
-        return;
-    if (role == AE_ROLE_RELIABLE || shape_of(topic) == AE_SHAPE_FIXED)
-        ae_clients_free_dead_holders(broker, index_of(broker, topic), role);
-    else
-        ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
-}
+/* ---- finding ---- */
 
 int ae_topics_plan(struct ae_broker *broker, uint32_t client, uint32_t role, bool existing,
                    const struct ae_topic_request *request, struct ae_plan *plan) {
-    const char *name = request->topic;
-    const ae_registry_client *record = &broker->registry.clients[client];
-    const ae_wish says = ae_shape_wish(request);
-    const struct ae_statement asks = statement_of(record, role, &says);
-    int rc = ae_topic_name_check(name, strlen(name));
+    int rc;
 
-    *plan = (struct ae_plan){.client = record, .publishes = role == AE_ROLE_PUBLISHER};
-    if (rc != 0)
-        return rc;
-    free_dead(broker, name, role);
-    rc = try_plan(broker, role, existing, name, &asks, plan);
-    const ae_registry_topic *topic = find_topic(broker, name);
-    if (rc != -EEXIST || topic == NULL)
-        return rc;
-    /* The client that it contradicts may be dead. */
-    ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
-    return try_plan(broker, role, existing, name, &asks, plan);
+    while ((rc = ae_plan_make(broker, client, role, existing, request, plan)) == AE_PLAN_ANEW) {
+        if ((rc = begin_anew(broker, plan->topic)) != 0)
+            return rc;
+    }
+    if (rc == 0 && plan->topic == NULL)
+        rc = create_open(broker, request->topic, plan->geometry.start_seq, &plan->topic);
+    return rc;
 }
 
 /* ---- shaping ---- */
@@ -623,7 +267,7 @@ static void store_type(const struct ae_broker *broker, const struct ae_plan *pla
 
 void ae_topics_commit(const struct ae_broker *broker, const struct ae_plan *plan, int fd, ae_log *log) {
     ae_registry_topic *topic = plan->topic;
-    const uint64_t before = shape_of(topic);
+    const uint64_t before = ae_shape_of(topic->shape.v);
 
     if (plan->changes) {
         /* A topic that keeps its geometry needn't be gone for readers meanwhile. */
@@ -669,7 +313,7 @@ int ae_topics_create(struct ae_broker *broker, uint32_t client, const struct ae_
     else
         store_type(broker, &plan);
     if (rc != 0)
-        ae_topic_remove_if_left(broker, index_of(broker, plan.topic));
+        ae_topic_remove_if_left(broker, ae_state_topic_index(broker, plan.topic));
     return rc;
 }
 
@@ -706,25 +350,22 @@ static int reopen(const struct ae_broker *broker, ae_registry_topic *topic) {
 
 int ae_topics_remove(struct ae_broker *broker, const char *name) {
     int rc = ae_topic_name_check(name, strlen(name));
-    char users[USERS_SIZE] = "";
 
     if (rc != 0)
         return rc;
-    ae_registry_topic *topic = find_topic(broker, name);
+    ae_registry_topic *topic = ae_state_topic_named(broker, name);
     if (topic != NULL)
-        ae_clients_free_dead_holders(broker, index_of(broker, topic), 0);
-    topic = find_topic(broker, name);
-    if (topic == NULL || shape_of(topic) == AE_SHAPE_OPEN)
-        return fail_missing(broker, name, topic);
-    const uint32_t t = index_of(broker, topic);
-    if (ae_topic_users(broker, t) == 0) {
+        ae_clients_free_dead_holders(broker, ae_state_topic_index(broker, topic), 0);
+    topic = ae_state_topic_named(broker, name);
+    if (topic == NULL || ae_shape_of(topic->shape.v) == AE_SHAPE_OPEN)
+        return ae_refuse_missing(broker, name, topic);
+    const uint32_t t = ae_state_topic_index(broker, topic);
+    if (ae_topic_users(broker, t) == 0)
         ae_topic_remove(broker, t);
-    } else if (shape_of(topic) == AE_SHAPE_MADE) {
+    else if (ae_shape_of(topic->shape.v) == AE_SHAPE_MADE)
         rc = reopen(broker, topic);
-    } else {
-        users_text(broker, t, users);
-        rc = ae_fail(-EBUSY, "topic '%s' is in use by %s: end them first", name, users);
-    }
+    else
+        rc = ae_refuse_removal(broker, topic);
     if (rc == 0)
         ae_log_line(AE_LOG_INFO, "topic '%s' removed", name);
     return rc;

@@ -11,28 +11,13 @@
 #ifndef AE_BROKER_TOPICS_H
 #define AE_BROKER_TOPICS_H
 
-#include "broker/state.h"
-#include "protocol/message.h"
-
-/* A topic for a request, and the shape that the request gives it. */
-struct ae_plan {
-    ae_registry_topic *topic;
-    const ae_registry_client *client; /* that asks */
-    bool publishes;                   /* false: a subscriber, or a request that creates the topic */
-    bool changes;                     /* the shape, or what is stated for it */
-    uint64_t shape;                   /* AE_SHAPE_*: the topic's, or the one that it gets */
-    ae_geometry geometry;             /* of that shape */
-    ae_wish own;                      /* what the topic states itself then; if nothing changes, only its type counts */
-    uint32_t asked;                   /* AE_STATED_*: what the shape has from subscribers only; 0 but for a publisher */
-    uint32_t asker_pid;               /* of the client that asked for it; 0, and "": several did */
-    char asker[64];
-};
+#include "broker/plan.h"
 
 /*
  * Finds the topic for a client that opens it in this role, or creates it, as OPEN, but not if `existing`. Checks what
  * the client states against what the topic and its other clients state. An OPEN topic that this has created, and that
- * isn't granted, must be given to ae_topic_remove_if_left(). 0, or -errno with a text: -EINVAL, -EEXIST, -ENOENT,
- * -ENOSPC, -EUSERS, -ENOMEM, and the errors of ae_objects_create().
+ * isn't granted, must be given to ae_topic_remove_if_left(). 0, or -errno with a text: the errors of ae_plan_make(),
+ * -EUSERS, and the errors of ae_objects_create().
  */
 int ae_topics_plan(struct ae_broker *broker, uint32_t client, uint32_t role, bool existing,
                    const struct ae_topic_request *request, struct ae_plan *plan);

@@ -14,10 +14,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static uint32_t index_of(const struct ae_broker *broker, const ae_registry_topic *topic) {
-    return (uint32_t)(topic - broker->registry.topics);
-}
-
 /* ---- the object ---- */
 
 int ae_totals_start(struct ae_broker *broker) {
@@ -35,7 +31,7 @@ int ae_totals_start(struct ae_broker *broker) {
 }
 
 int ae_totals_add_topic(struct ae_broker *broker, const ae_registry_topic *topic) {
-    const uint32_t t = index_of(broker, topic);
+    const uint32_t t = ae_state_topic_index(broker, topic);
     const int rc = ae_totals_allocate(&broker->instance, &broker->totals, t);
 
     if (rc == 0)
@@ -44,7 +40,7 @@ int ae_totals_add_topic(struct ae_broker *broker, const ae_registry_topic *topic
 }
 
 void ae_totals_remove_topic(struct ae_broker *broker, const ae_registry_topic *topic) {
-    ae_totals_reset(&broker->totals, index_of(broker, topic), 0);
+    ae_totals_reset(&broker->totals, ae_state_topic_index(broker, topic), 0);
 }
 
 int ae_totals_adopt(struct ae_broker *broker) {
@@ -219,7 +215,7 @@ static void sum_up(const struct ae_broker *broker, const ae_registry_topic *topi
         departed.pid = broker->registry.clients[client].pid;
         memcpy(departed.client, broker->registry.clients[client].name, sizeof departed.client - 1);
     }
-    *sum = *ae_totals_record(&broker->totals, index_of(broker, topic));
+    *sum = *ae_totals_record(&broker->totals, ae_state_topic_index(broker, topic));
     if (grant->role == AE_ROLE_PUBLISHER) {
         add_publisher(sum, last, &topic->geometry, &departed);
     } else {
@@ -244,6 +240,6 @@ bool ae_totals_fold(struct ae_broker *broker, uint32_t g, bool died) {
     if (rc != 1)
         return rc == 0;
     sum_up(broker, topic, &grant, &last, died, &sum);
-    ae_totals_change(&broker->totals, &broker->registry.grants[g], index_of(broker, topic), &sum);
+    ae_totals_change(&broker->totals, &broker->registry.grants[g], ae_state_topic_index(broker, topic), &sum);
     return true;
 }
