@@ -331,7 +331,7 @@ AE_ALWAYS_INLINE void ae_write_words(unsigned char *slot, uint64_t seq, const ae
 #else
     (void)store16;
 #endif
-    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
+    ae_store_relaxed(tag, ae_tag_busy(seq));
     ae_fence_release(); /* W1 and W2 as in ae_write_bytes() */
     ae_store_words(slot + AE_SLOT_HEADER, words, len);
     ae_store_release(tag, ae_tag(seq, AE_KIND_INLINE, len));
@@ -345,7 +345,7 @@ AE_ALWAYS_INLINE void ae_write_bytes(unsigned char *slot, uint64_t seq, const vo
      * A subscriber that copies this slot's old message must not accept new bytes as part of it. So the tag stops naming
      * the old message before the first byte changes. W1 fence, pairs V1 (validated copy).
      */
-    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
+    ae_store_relaxed(tag, ae_tag_busy(seq));
     ae_fence_release();
     if (len != 0)
         ae_copy_in(slot + AE_SLOT_HEADER, data, len);

@@ -56,12 +56,12 @@ def swap(file, text, old, new):
 # Name: replacements of a text, which must be found exactly once, in a file.
 MUTANTS = {
     # ---- a message ----
-    "NOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n    if",
+    "NOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag_busy(seq));\n    ae_fence_release();\n    if",
                 "ae_fence_release();\n    if")],
     "NOW1": [(PUBLISH_H, "ae_fence_release();\n    if", "if")],
     "W2": [swap(PUBLISH_H, "len);\n    /* W2 release, pairs R1 (receive): a subscriber that sees the tag sees the payload. */\n"
                            "    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
-    "WORDNOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release(); /*",
+    "WORDNOBUSY": [(PUBLISH_H, "ae_store_relaxed(tag, ae_tag_busy(seq));\n    ae_fence_release(); /*",
                     "ae_fence_release(); /*")],
     "WORDNOW1": [(PUBLISH_H, "ae_fence_release(); /* W1 and W2", "/* W1 and W2")],
     "WORDW2": [swap(PUBLISH_H, "words, len);\n    ae_store_release(tag", "ae_store_release", "ae_store_relaxed")],
@@ -71,13 +71,13 @@ MUTANTS = {
     "NOCHECK": [(RECEIVE, "return ae_load_relaxed((const ae_u64 *)(const void *)slot->bytes) == slot->tag;",
                  "return true;")],
     # ---- messages outside the inline path, which may have a stamp ----
-    "COMMITNOBUSY": [(COMMIT, "    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n",
+    "COMMITNOBUSY": [(COMMIT, "    ae_store_relaxed(tag, ae_tag_busy(seq));\n    ae_fence_release();\n",
                       "    ae_fence_release();\n")],
     "COMMITNOW1": [(COMMIT, "    ae_fence_release();\n", "")],
     "COMMITW2": [swap(COMMIT, "ae_store_release(tag, ", "release", "relaxed")],
-    "EARLYSTAMP": [(COMMIT, "    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n",
+    "EARLYSTAMP": [(COMMIT, "    ae_store_relaxed(tag, ae_tag_busy(seq));\n",
                     "    const uint64_t kind = AE_KIND_INLINE + ae_stamp(p, seq);\n"
-                    "    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n"),
+                    "    ae_store_relaxed(tag, ae_tag_busy(seq));\n"),
                    (COMMIT, "AE_KIND_INLINE + ae_stamp(p, seq), len", "kind, len")],
     "LATESTAMP": [(COMMIT, "AE_KIND_INLINE + ae_stamp(p, seq), len));",
                    "AE_KIND_INLINE + (ae_stamp_due(p, seq) ? AE_KIND_STAMPED : 0), len));\n    (void)ae_stamp(p, seq);")],
@@ -143,7 +143,7 @@ MUTANTS = {
     "NOFLOOR": [(LANE, "    ae_store_relaxed(lane->floor, lane->head - lane->size);\n", "")],
     "L2": [swap(RECEIVE, "ae_load_acquire(&s->log->publishers[place->lane].lane_floor)", "acquire", "relaxed")],
     "NOL2": [(RECEIVE, "return unchanged(slot) && above_floor(s, place);", "return unchanged(slot);")],
-    "LANENOBUSY": [(LANE, "ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));\n    ae_fence_release();\n"
+    "LANENOBUSY": [(LANE, "ae_store_relaxed(tag, ae_tag_busy(seq));\n    ae_fence_release();\n"
                           "    ae_store_relaxed(&descriptor", "ae_fence_release();\n    ae_store_relaxed(&descriptor")],
     "LANENOW1": [(LANE, "    ae_fence_release();\n    ae_store_relaxed(&descriptor",
                   "    ae_store_relaxed(&descriptor")],

@@ -445,7 +445,7 @@ static void dead_publishers_claims_are_aborted(void **state) {
         ae_store_relaxed(&log->claim.claim, ae_claim_word(5, AE_MODE_SHARED, 1));
         for (uint64_t seq = 0; seq < 2; seq++)
             ae_store_relaxed(ae_slot_tag(log, geometry, seq), ae_tag(seq, AE_KIND_INLINE, 0));
-        ae_store_relaxed(ae_slot_tag(log, geometry, 2), ae_tag(2, AE_KIND_BUSY, 0));
+        ae_store_relaxed(ae_slot_tag(log, geometry, 2), ae_tag_busy(2));
         die(&b);
         if (restart == 0) {
             assert_true(ae_clients_free_if_dead(&broker, b.index));

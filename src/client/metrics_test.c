@@ -283,7 +283,7 @@ static void publishers(void **state) {
     assert_int_equal(out->wakes, 5);
 
     /* A claim that isn't finished doesn't count: if its publisher dies, it is aborted. */
-    ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1098), ae_tag(1098, AE_KIND_BUSY, 0));
+    ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1098), ae_tag_busy(1098));
     ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1099), ae_tag(1099 - TEST_CAPACITY, AE_KIND_INLINE, 0));
     assert_int_equal(read_it(f)->publishers[0].messages, 63);
     commit(f->log, &f->topic->geometry, 1098, AE_KIND_ABORTED);
@@ -666,7 +666,7 @@ static void waits(void **state) {
         f->records[PUBLISHER],
         &(ae_account){.joined = 1000, .next = 1095, .messages = 60, .stall_ns = 5 * SECOND, .stalled_since = since});
     ae_store_relaxed(&f->records[PUBLISHER]->stall_longest, SECOND);
-    ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1099), ae_tag(1099, AE_KIND_BUSY, 0));
+    ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1099), ae_tag_busy(1099));
     out = read_it(f);
     assert_int_equal(out->publishers[0].waits, AETHER_WAITS_SUBSCRIBER);
     assert_int_equal(out->publishers[0].waits_subscriber, 0);
@@ -749,7 +749,7 @@ static void false_accusations(void **state) {
     /* The named publisher claims something else, or nobody has claimed it yet. */
     set_waits(f, OTHER_PUBLISHER, AE_WAITS_PUBLISHER, 1, 1100);
     assert_int_equal(read_it(f)->publishers[1].waits, AETHER_WAITS_NOT);
-    ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1094), ae_tag(1094, AE_KIND_BUSY, 0));
+    ae_store_release(ae_slot_tag(f->log, &f->topic->geometry, 1094), ae_tag_busy(1094));
     set_waits(f, OTHER_PUBLISHER, AE_WAITS_PUBLISHER, 1, 1094);
     assert_int_equal(read_it(f)->publishers[1].waits, AETHER_WAITS_NOT);
     set_waits(f, PUBLISHER, AE_WAITS_PUBLISHER, 2, 1094);

@@ -146,7 +146,7 @@ static void stopped_owner_case(enum point point, uint64_t start) {
     if (point == AFTER_CHECK || point == HALF_WRITTEN)
         a.pub.hot.next = seq + 1; /* it has loaded the claim word and still had the bias */
     if (point == HALF_WRITTEN)
-        ae_store_release(ring_tag(&ring, seq), ae_tag(seq, AE_KIND_BUSY, 0));
+        ae_store_release(ring_tag(&ring, seq), ae_tag_busy(seq));
 
     while (n < 3 * CAPACITY && publish(&b, n) == 0) {
         n++;
@@ -290,7 +290,7 @@ static void repair_case(bool won, uint64_t behind, uint64_t count, uint64_t comm
     for (uint64_t i = 0; won && i < committed; i++)
         commit(&dead, seq + i, 1 + i);
     if (won && busy && committed < count)
-        ae_store_relaxed(ring_tag(&ring, seq + committed), ae_tag(seq + committed, AE_KIND_BUSY, 0));
+        ae_store_relaxed(ring_tag(&ring, seq + committed), ae_tag_busy(seq + committed));
     for (uint64_t i = 0; i < behind; i++)
         assert_int_equal(publish(&other, 1 + i), 0);
     assert_int_equal(ae_claim_repair(ring.log, &ring.geometry, 7), won ? count - committed : 0);

@@ -31,7 +31,7 @@ void ae_commit_pieces(struct ae_publisher *p, uint64_t seq, const struct iovec *
     ae_u64 *tag = (ae_u64 *)(void *)slot;
 
     /* W1 and W2 as in ae_write_bytes(). They hold for the stamp, too. */
-    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
+    ae_store_relaxed(tag, ae_tag_busy(seq));
     ae_fence_release();
     ae_copy_pieces(slot + AE_SLOT_HEADER, pieces, count);
     p->hot.bytes += len; /* before ae_stamp(), which stores the figures */

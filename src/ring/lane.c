@@ -165,7 +165,7 @@ void ae_lane_commit(struct ae_publisher *p, uint64_t seq, uint64_t position, uin
     ae_lane_descriptor *descriptor = (ae_lane_descriptor *)(void *)(slot + AE_SLOT_HEADER);
 
     /* W1 and W2 as for a message in the slot: the payload in the lane, descriptor and stamp come before the tag. */
-    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
+    ae_store_relaxed(tag, ae_tag_busy(seq));
     ae_fence_release();
     ae_store_relaxed(&descriptor->position, position);
     ae_store_relaxed(&descriptor->where, (uint64_t)p->record << 32 | len);

@@ -407,7 +407,7 @@ static void successor_case(uint64_t start, uint64_t before, uint64_t count, uint
     for (uint64_t i = 0; i < committed; i++)
         ae_write_slot(&dead.hot, seq + i, data, payload_fill(data, seq + i, 33));
     if (busy)
-        ae_store_release(ring_tag(&ring, seq + committed), ae_tag(seq + committed, AE_KIND_BUSY, 0));
+        ae_store_release(ring_tag(&ring, seq + committed), ae_tag_busy(seq + committed));
     for (int i = 0; i < 2; i++) { /* what is committed is delivered also after a repair */
         accounts[i] = (struct account){.ring = &ring, .expected = seq, .published = seq + committed};
         drain(subscribers[i].handle, ONE, &accounts[i]);

@@ -346,7 +346,7 @@ static void leave_behind(struct ring *ring, enum left left, bool alone) {
         assert_int_equal(ae_claim_next(&publisher.pub, 3), 0);
     if (left == HALF || left == BEHIND) {
         ae_write_slot(publisher.handle, seq, &word, sizeof word);
-        ae_store_relaxed(ring_tag(ring, seq + 1), ae_tag(seq + 1, AE_KIND_BUSY, 0));
+        ae_store_relaxed(ring_tag(ring, seq + 1), ae_tag_busy(seq + 1));
     }
     if (left == BEHIND && !alone)
         assert_int_equal(aether_publish(other.handle, &word, sizeof word), 0);

@@ -120,7 +120,7 @@ static void commit_badly(struct ae_publisher *p, uint64_t seq, const struct iove
     p->hot.bytes += len;
     if (world.broken == BROKEN_EARLY_STAMP)
         (void)ae_stamp(p, seq);
-    ae_store_relaxed(tag, ae_tag(seq, AE_KIND_BUSY, 0));
+    ae_store_relaxed(tag, ae_tag_busy(seq));
     ae_fence_release();
     ae_copy_pieces(slot + AE_SLOT_HEADER, pieces != NULL ? pieces : &descriptor, pieces != NULL ? count : 1);
     ae_store_release(tag, ae_tag(seq, (pieces != NULL ? AE_KIND_INLINE : AE_KIND_LANE) + AE_KIND_STAMPED,

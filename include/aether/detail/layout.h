@@ -52,8 +52,8 @@ extern "C" {
  *
  *   tag = (seq + 1) << 16 | kind << 12 | inline_len
  *
- * The upper 48 bits are compared modulo 2^48. A fresh slot is 0: BUSY, and so never a message. A slot holds message seq
- * if and only if its tag says seq + 1 and its kind is INLINE or LANE.
+ * The upper 48 bits are compared modulo 2^48. A fresh slot is 0, which is no tag: that of BUSY has the length 1. A slot
+ * holds message seq if and only if its tag says seq + 1 and its kind is INLINE or LANE.
  */
 #define AE_KIND_BUSY 0ull    /* being overwritten */
 #define AE_KIND_INLINE 1ull  /* the payload lies in the slot */
@@ -77,6 +77,11 @@ extern "C" {
 static inline uint64_t ae_tag(uint64_t seq, uint64_t kind, uint64_t inline_len) {
     /* A sum and not an or: where the intent of the same sequence is known, compilers reduce it to one addition. */
     return (seq << AE_TAG_SEQ_SHIFT) + ((1ull << AE_TAG_SEQ_SHIFT) + (kind << AE_TAG_KIND_SHIFT) + inline_len);
+}
+
+/* The tag while seq is written into its slot. The length only keeps that of 2^48 - 1 from being a fresh slot's, 0. */
+static inline uint64_t ae_tag_busy(uint64_t seq) {
+    return ae_tag(seq, AE_KIND_BUSY, 1);
 }
 
 static inline uint64_t ae_tag_kind(uint64_t tag) {
