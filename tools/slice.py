@@ -16,6 +16,12 @@ import subprocess
 import sys
 
 
+def inputs(directory, files):
+    """The objects of which ninja makes these files."""
+    said = subprocess.run(["ninja", "-C", str(directory), "-t", "inputs", *files], stdout=subprocess.PIPE, text=True, check=True)
+    return set(said.stdout.split("\n"))
+
+
 def targets(directory, suite):
     """The files that ninja must build for the tests of the suite."""
     tests = json.loads((directory / "meson-info/intro-tests.json").read_text())
@@ -38,11 +44,16 @@ def check(entry):
 
 def main():
     directory, suite = pathlib.Path(sys.argv[1]), sys.argv[2]
+    if subprocess.run(["ninja", "-C", str(directory), "--quiet", "build.ninja"], check=False).returncode:
+        return 1
     entries = json.loads((directory / "compile_commands.json").read_text())
     generated = [entry["file"] for entry in entries if not entry["file"].startswith("..")]
-    if subprocess.run(["ninja", "-C", str(directory), "--quiet", *targets(directory, suite), *generated], check=False).returncode:
+    made = [*targets(directory, suite), *generated]
+    if subprocess.run(["ninja", "-C", str(directory), "--quiet", *made], check=False).returncode:
         return 1
-    others = [entry for entry in entries if not (directory / entry["output"]).exists()]
+    # An object may be there of an earlier build of everything, and then ninja doesn't keep it up to date.
+    compiled = inputs(directory, made)
+    others = [entry for entry in entries if entry["output"] not in compiled]
     good = True
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for said, well in pool.map(check, others):

@@ -106,7 +106,8 @@ typedef enum aether_open {
  * the topic when the subscriber has gone.
  *
  * Sizes (max_message, inline_max, capacity, lane_bytes, and preset, which is only a size) are "at least": the largest
- * that is stated counts, and a topic that is large enough fits. Everything else must be equal where two have stated it.
+ * that is stated counts, and a topic that is large enough fits. What only subscribers state makes no topic's messages
+ * shorter than by default. Everything else must be equal where two have stated it.
  * An open or create that doesn't fit is refused with -EEXIST and a text that names both and who stated them.
  *
  * Lanes: a message longer than inline_max doesn't lie in its slot but in a lane. A lane is lane_bytes of memory that

@@ -24,6 +24,7 @@ static struct ae_statement statement_of(const ae_registry_client *client, uint32
                                           : "subscriber",
         .name = client->name,
         .pid = client->pid,
+        .asks = role == AE_ROLE_RELIABLE || role == AE_ROLE_BEST_EFFORT,
     };
 }
 

@@ -317,10 +317,10 @@ static uint32_t contradiction(const ae_wish *a, const ae_wish *b) {
                                                                                 : 0;
 }
 
-/* A type's size is also the least size of the topic's longest message. */
-static int make(const ae_wish *all, ae_geometry *geometry) {
+/* max_message: at least; a type's size is also the least size of the topic's longest message. */
+static int make(const ae_wish *all, uint64_t max_message, ae_geometry *geometry) {
     const aether_topic_config config = {
-        .max_message = longest(all),
+        .max_message = longest(all) > max_message ? longest(all) : max_message,
         .inline_max = all->inline_max,
         .capacity = all->capacity,
         .lane_bytes = all->lane_bytes,
@@ -358,12 +358,12 @@ static int refuse_sum(const char *topic, const struct ae_statement *list, size_t
     ae_geometry geometry;
 
     (void)snprintf(why, sizeof why, "%s", aether_errmsg());
-    if (make(client->says, &geometry) != 0)
+    if (make(client->says, 0, &geometry) != 0)
         return -EINVAL; /* with the text of what this client states itself */
     for (size_t i = 0; i + 1 < count && other == NULL; i++) {
         ae_wish both = *list[i].says;
         ae_shape_merge(&both, client->says);
-        if (make(&both, &geometry) != 0)
+        if (make(&both, 0, &geometry) != 0)
             other = &list[i];
     }
     return ae_fail(-EEXIST, "topic '%s': what %s states doesn't go with what %s states: %s", topic,
@@ -372,6 +372,7 @@ static int refuse_sum(const char *topic, const struct ae_statement *list, size_t
 
 int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t count, ae_wish *all,
                     ae_geometry *geometry) {
+    uint64_t stated = 0, least = 0;
     ae_geometry made;
     ae_wish sum = {0};
     int rc = check_type(topic, list[count - 1].says);
@@ -387,8 +388,14 @@ int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t c
             }
         }
         ae_shape_merge(&sum, list[i].says);
+        if (!list[i].asks && longest(list[i].says) > stated)
+            stated = longest(list[i].says);
     }
-    if (make(&sum, &made) != 0)
+    if (stated == 0 && longest(&sum) != 0 && longest(&sum) <= AETHER_MAX_MESSAGE_DEFAULT) {
+        least = AETHER_MAX_MESSAGE_DEFAULT;
+        sum.max_message = 0; /* what subscribers ask for decides nothing */
+    }
+    if (make(&sum, least, &made) != 0)
         return count > 1 ? refuse_sum(topic, list, count) : -EINVAL;
     if (all != NULL)
         *all = sum;
@@ -438,7 +445,7 @@ static int check_values(const ae_registry_topic *topic, const ae_wish *says) {
     ae_geometry geometry;
     const int rc = check_type(topic->name, says);
 
-    return rc != 0 ? rc : make(&values, &geometry);
+    return rc != 0 ? rc : make(&values, 0, &geometry);
 }
 
 int ae_shape_differs(const ae_registry_topic *topic, const struct ae_statement *client, uint32_t *differs) {

@@ -13,6 +13,7 @@
 
 #include "protocol/message.h"
 #include "shm/registry_layout.h"
+#include <stdbool.h>
 
 /* What one client states. It borrows everything. */
 struct ae_statement {
@@ -20,6 +21,7 @@ struct ae_statement {
     const char *role; /* for texts: "publisher", "subscriber", "creator" */
     const char *name; /* of the client; "": not known, then the role says all */
     uint32_t pid;     /* 0: not known */
+    bool asks;        /* a subscriber's: its sizes only enlarge what the topic has without them, also a default */
 };
 
 /* "publisher 'cam' (pid 12)". Returns text. */

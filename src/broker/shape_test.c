@@ -501,8 +501,30 @@ static void values_that_no_topic_has(void **state) {
     }
 }
 
+/* A subscriber's size is at least: alone it makes no topic smaller than the default, and a larger one counts. */
+static void asks_for_at_least(void **state) {
+    static const struct {
+        uint64_t asked, stated, made;
+    } cases[] = {{8, 0, 1016}, {1016, 0, 1016}, {2000, 0, 2000}, {8, 24, 24}, {100, 24, 100}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const ae_wish asked = {.max_message = cases[i].asked}, stated = {.max_message = cases[i].stated};
+        const ae_wish typed = {.type_name = "T", .type_size = (uint32_t)cases[i].asked};
+        const ae_wish *const asks[] = {&asked, &typed};
+        for (size_t j = 0; j < 2; j++) {
+            const struct ae_statement list[] = {{.says = asks[j], .role = "subscriber", .asks = true},
+                                                {.says = &stated, .role = "publisher"}};
+            ae_geometry geometry;
+            assert_int_equal(ae_shape_decide("t", list, 2, NULL, &geometry), 0);
+            assert_int_equal(geometry.max_message, cases[i].made);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(asks_for_at_least),
         cmocka_unit_test(equal_fields),
         cmocka_unit_test(different_fields),
         cmocka_unit_test(many_clients),

@@ -42,19 +42,24 @@ static int nap(struct ae_path_watch *watch, uint64_t until_ns) {
 /* The watch begins before the second attempt, so that a daemon that starts after an attempt ends the nap. */
 int ae_await(struct ae_control *control, uint64_t wait_ns, int (*attempt)(struct ae_control *control, void *context),
              void *context) {
-    const uint64_t until_ns = ae_saturating_add(ae_now_ns(), wait_ns);
-    int rc = attempt(control, context);
+    const uint64_t until_ns = ae_saturating_add(ae_now_ns(), wait_ns), starts_ns = control->starts_ns;
     struct ae_path_watch watch;
+    int rc;
 
+    if (wait_ns != 0)
+        control->starts_ns = wait_ns;
+    rc = attempt(control, context);
     if (!is_absent(rc) || control->socket_path[0] == '\0' || wait_ns == 0)
-        return rc;
+        goto out;
     (void)ae_path_watch_open(&watch, control->socket_path); /* without a watch there are naps */
-    while (is_absent(rc = attempt(control, context)) && ae_now_ns() < until_ns) {
-        if (nap(&watch, until_ns) == -EINTR) {
+    for (uint64_t now; is_absent(rc) && (now = ae_now_ns()) < until_ns;) {
+        control->starts_ns = until_ns - now;
+        rc = attempt(control, context);
+        if (is_absent(rc) && nap(&watch, until_ns) == -EINTR)
             rc = ae_fail(-EINTR, "a signal came while no aetherd was at %s", control->socket_path);
-            break;
-        }
     }
     ae_path_watch_close(&watch);
+out:
+    control->starts_ns = starts_ns;
     return rc;
 }

@@ -166,14 +166,16 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     } while (rc == -EINTR);
     if (rc == 0)
         return (rc = check_peer(control)) == 0 ? GO_ON : rc;
-    const uint64_t now = ae_now_ns();
-    const uint64_t until = rc == -EAGAIN
-                               ? control->deadline
-                               : control->deadline - control->patience_ns +
-                                     ae_unreachable_may_change(control->socket_path, rc, control->patience_ns);
+    const uint64_t now = ae_now_ns(), began = control->deadline - control->patience_ns;
+    const uint64_t starts_ns = control->starts_ns < control->patience_ns ? control->starts_ns : control->patience_ns;
+    uint64_t until = control->deadline, passes_ns;
+    if (rc != -EAGAIN) {
+        rc = ae_unreachable(control->socket_path, rc, starts_ns, &passes_ns);
+        until = began + passes_ns;
+    }
     if (now < until)
         return wait_until(wait, -1, 0, now + (until - now < ATTEMPT_NS ? until - now : ATTEMPT_NS));
-    return ae_unreachable(control->socket_path, rc == -EAGAIN ? -ETIMEDOUT : rc, control->patience_ns);
+    return rc != -EAGAIN ? rc : ae_unreachable(control->socket_path, -ETIMEDOUT, control->patience_ns, &passes_ns);
 }
 
 /* Says HELLO as a new client or, if aetherd has been restarted, as the client that we are. */
@@ -353,7 +355,7 @@ int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {
 }
 
 void ae_control_init(struct ae_control *control, const char *socket_path, const char *name) {
-    *control = (struct ae_control){.sock = -1, .peer_pid = -1, .patience_ns = PATIENCE_NS};
+    *control = (struct ae_control){.sock = -1, .peer_pid = -1, .patience_ns = PATIENCE_NS, .starts_ns = PATIENCE_NS};
     (void)snprintf(control->socket_path, sizeof control->socket_path, "%s", socket_path);
     (void)snprintf(control->name, sizeof control->name, "%s", name);
 }

@@ -53,6 +53,7 @@ struct ae_control {
     char name[AE_CLIENT_NAME_MAX + 1];
     bool anonymous;       /* says no HELLO and becomes no client: it can only send LOOK. The machine's user sets it */
     uint64_t patience_ns; /* 5 seconds unless the machine's user changes it */
+    uint64_t starts_ns;   /* the same for an aetherd that starts; at most patience_ns counts */
 
     /*
      * Of the last connection: the process that listens at the socket, in this program's pid namespace; 0: it isn't in

@@ -304,8 +304,9 @@ static int open_named(struct ae_object_source *source, int asked, struct ae_regi
 
     snprintf(why, sizeof why, "%s", aether_errmsg());
     const int rc = ae_registry_open(registry, &source->instance, false);
-    /* It runs, but doesn't answer or refuses, and names don't help, either: the first says more. */
-    if ((rc == -ENOENT && asked != -ENOENT && asked != -ECONNREFUSED) || (rc == -EACCES && asked == -EACCES))
+    /* It starts, or runs and doesn't answer or refuses, and names don't help, either: the first says more. */
+    const bool runs = (asked != -ENOENT && asked != -ECONNREFUSED) || ae_instance_running(&source->instance) == 1;
+    if ((rc == -ENOENT && runs) || (rc == -EACCES && asked == -EACCES))
         return ae_fail(asked, "%s", why);
     return rc != 0 ? fail_registry(source, rc) : 0;
 }

@@ -29,34 +29,28 @@ static int find_instance(struct ae_instance *instance, const char *path) {
     return rc;
 }
 
-static int no_daemon(const char *path, int code) {
+/* One look decides what is said and how long it may last, because an aetherd may be starting just now. */
+static int no_daemon(const char *path, int code, uint64_t patience_ns, uint64_t *passes_ns) {
     const bool standard = is_default(path);
     struct ae_instance instance;
 
     /* aetherd creates the directory of the default socket by itself; a command with --socket wouldn't. */
     if (find_instance(&instance, path) != 0 && !standard)
         return code; /* the text says what is wrong with the directory */
-    if (instance.prefix[0] != '\0' && ae_instance_running(&instance))
+    if (instance.prefix[0] != '\0' && ae_instance_running(&instance)) {
+        *passes_ns = ae_instance_pid(&instance) == 0 || patience_ns < RESTORE_NS ? patience_ns : RESTORE_NS;
         return ae_instance_fail_hidden(&instance, code);
+    }
     return ae_fail(code, "no aetherd at %s: start it with: aetherd%s%s", path, standard ? "" : " --socket ",
                    standard ? "" : path);
 }
 
-uint64_t ae_unreachable_may_change(const char *path, int code, uint64_t patience_ns) {
-    struct ae_instance instance;
-
-    if ((code != -ENOENT && code != -ECONNREFUSED) || find_instance(&instance, path) != 0 ||
-        !ae_instance_running(&instance))
-        return 0;
-    return ae_instance_pid(&instance) == 0 || patience_ns < RESTORE_NS ? patience_ns : RESTORE_NS;
-}
-
-static int refused(const char *path, int code) {
+static int refused(const char *path, int code, uint64_t patience_ns, uint64_t *passes_ns) {
     struct stat st;
 
     if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode) && !S_ISLNK(st.st_mode))
         return ae_fail(code, "%s isn't a socket: use the path of aetherd's socket", path);
-    return no_daemon(path, code);
+    return no_daemon(path, code, patience_ns, passes_ns);
 }
 
 /* The kernel doesn't let us connect. */
@@ -73,20 +67,21 @@ static int forbidden(const char *path, int code) {
                    (unsigned)st.st_mode & 07777);
 }
 
-int ae_unreachable(const char *path, int code, uint64_t waited_ns) {
+int ae_unreachable(const char *path, int code, uint64_t patience_ns, uint64_t *passes_ns) {
     char time[AE_TEXT_SECONDS_BYTES];
 
+    *passes_ns = 0;
     switch (-code) {
     case ENOENT:
-        return no_daemon(path, code);
+        return no_daemon(path, code, patience_ns, passes_ns);
     case ECONNREFUSED:
-        return refused(path, code);
+        return refused(path, code, patience_ns, passes_ns);
     case EACCES:
     case EPERM:
         return forbidden(path, code);
     case ETIMEDOUT:
         return ae_fail(code, "aetherd at %s: takes no connection within %s; is it stopped?", path,
-                       ae_text_seconds(time, waited_ns));
+                       ae_text_seconds(time, patience_ns));
     case EPROTOTYPE:
         return ae_fail(code, "the socket %s is of another type than aetherd's: use the path of aetherd's socket", path);
     case ENOTDIR:

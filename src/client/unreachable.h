@@ -8,15 +8,12 @@
 
 #include <stdint.h>
 
-/* connect() has failed with code; -ETIMEDOUT: the backlog was full for waited_ns. */
-int ae_unreachable(const char *path, int code, uint64_t waited_ns);
-
 /*
- * connect() has failed with code: for how long since the first attempt may that change by itself? patience_ns while an
- * aetherd starts, which has its lock and doesn't listen yet; a second while one runs whose socket was removed, because
- * it makes it again; else 0.
+ * connect() has failed with code; -ETIMEDOUT: the backlog was full for patience_ns. *passes_ns: for how long since the
+ * first attempt that may pass by itself. That is patience_ns while an aetherd starts, which has its lock and doesn't
+ * listen yet; a second while one runs whose socket was removed, because it makes it again; else 0.
  */
-uint64_t ae_unreachable_may_change(const char *path, int code, uint64_t patience_ns);
+int ae_unreachable(const char *path, int code, uint64_t patience_ns, uint64_t *passes_ns);
 
 /* socket() has failed with code. */
 int ae_unreachable_socket(const char *path, int code);
