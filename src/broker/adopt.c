@@ -203,7 +203,6 @@ static int64_t adopt_topics(struct ae_broker *broker) {
 static void drop_renewed(ae_registry_topic *topic) {
     ae_log_line(AE_LOG_WARNING, "topic '%s' was about to begin anew, and can't be created again: %s", topic->name,
                 aether_errmsg());
-    ae_store_relaxed(&topic->anew, 0);
     ae_record_free(&topic->state);
 }
 

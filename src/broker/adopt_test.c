@@ -281,6 +281,31 @@ static void senseless_shapes_go(void **state) {
     assert_int_equal(live_grants(), 2);
 }
 
+/*
+ * A topic that began anew was damaged when its predecessor was killed, so it is dropped. What it had isn't of the next
+ * topic in its record.
+ */
+static void the_dead_leave_nothing_in_a_record(void **state) {
+    (void)state;
+    create("made", "quote");
+    ae_registry_topic *record = topic_named("made");
+    record->created = 2;
+    ae_store_relaxed(&record->anew, 1);
+    ae_record_remove(&record->state);
+    const uint32_t t = (uint32_t)(record - broker.registry.topics);
+    vanish();
+    start();
+    assert_int_equal(state_of_topic(t), AE_RECORD_FREE);
+    (void)open_topic(AE_ROLE_BEST_EFFORT, "next");
+    record = topic_named("next");
+    assert_ptr_equal(record, &broker.registry.topics[t]);
+    assert_int_equal(record->created, 0);
+    assert_int_equal(record->made.capacity, 0);
+    assert_string_equal(record->creator, "");
+    assert_string_equal(record->type_name, "");
+    assert_int_equal(ae_load_relaxed(&record->anew), 0);
+}
+
 static void sound_records_stay(void **state) {
     (void)state;
     vanish();
@@ -438,6 +463,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(half_a_type_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(half_a_shape_is_completed, setup, teardown),
         cmocka_unit_test_setup_teardown(senseless_shapes_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_dead_leave_nothing_in_a_record, setup, teardown),
         cmocka_unit_test_setup_teardown(unfinished_registry_is_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(other_layout_is_left_alone, setup, teardown),
     };

@@ -264,6 +264,57 @@ static void dead_client_stays_until_it_can_be_freed(void **state) {
     assert_true(freed_within(RLIMIT_NOFILE, (rlim_t)lowest + 1, a.index));
 }
 
+/* The bytes of this process's address space. */
+static rlim_t address_space(void) {
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%lu", &pages), 1); /* NOLINT: the kernel prints a number */
+    (void)fclose(statm);
+    return pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * The slots of a dead publisher's topic are mapped to repair them. If there is no memory for that, what the client has
+ * in other topics is freed nevertheless, however many such publishers come first.
+ */
+static void grants_that_stay_are_passed_by(void **state) {
+    const struct ae_topic_request large = {.topic = "large", .capacity = 512};
+    struct client a = enter("a"), b = enter("b");
+    enum ae_client_end ends[5];
+    struct rlimit limit;
+    uint32_t left[5];
+
+    (void)state;
+    fix_topic(&b, "t");
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(open_configured(&a, AE_ROLE_PUBLISHER, &large).type, AE_MSG_OPENED);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(open_topic(&a, AE_ROLE_RELIABLE, "t").type, AE_MSG_OPENED);
+    die(&a);
+    const uint32_t t = ae_index_topic_named(&broker.index, "t");
+    const uint64_t slots = broker.registry.topics[ae_index_topic_named(&broker.index, "large")].geometry.lanes_off;
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    const struct rlimit tight = {.rlim_cur = address_space() + slots / 2, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        ends[i] = ae_clients_free_some(&broker, a.index, i == 0 ? 1 : 2);
+        left[i] = ae_index_holders(&broker.index, t, AE_ROLE_RELIABLE)->count;
+    }
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    assert_int_equal(ends[0], AE_CLIENT_STAYS); /* four publishers are enough for one turn */
+    assert_int_equal(left[0], 3);
+    assert_int_equal(ends[1], AE_CLIENT_GOES); /* it goes on where the last one ended */
+    assert_int_equal(left[1], 1);
+    assert_int_equal(ends[2], AE_CLIENT_GOES);
+    assert_int_equal(left[2], 0);
+    assert_int_equal(ends[3], AE_CLIENT_STAYS);
+    assert_int_equal(ends[4], AE_CLIENT_STAYS);
+    assert_true(ae_clients_free_if_dead(&broker, a.index));
+    die(&b);
+}
+
 static void limits_are_refusals(void **state) {
     struct client clients[] = {enter("a"), enter("b"), enter("c")}, none;
     const struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
@@ -658,6 +709,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_dead_are_freed_and_only_they, setup, teardown),
         cmocka_unit_test_setup_teardown(the_dead_are_freed_bit_by_bit, setup, teardown),
         cmocka_unit_test_setup_teardown(dead_client_stays_until_it_can_be_freed, setup, teardown),
+        cmocka_unit_test_setup_teardown(grants_that_stay_are_passed_by, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_client_disowns_is_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_needs_id_nonce_and_life, setup, teardown),

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#define FAILURES 4 /* grants tried in vain, for each that may be freed in one turn */
+
 bool ae_clients_is_live(const struct ae_broker *broker, uint32_t client) {
     return client < broker->registry.clients_max &&
            ae_record_state(&broker->registry.clients[client].state) == AE_RECORD_LIVE;
@@ -50,17 +52,29 @@ static void free_disowned(struct ae_broker *broker, uint32_t client, uint64_t fr
                 record->client_id, record->name, record->pid);
 }
 
-/* Frees up to so many grants of a dead client. 1: there are more. 0: there are none. -EBUSY: some can't be freed now. */
+/*
+ * Frees up to so many grants of a dead client. Those that can't be freed now are passed by, up to FAILURES times as
+ * many, and come last in the next turn. 1: some were freed, and there are more. 0: there are none. -EBUSY: none that
+ * was tried can be freed now.
+ */
 static int free_grants(struct ae_broker *broker, uint32_t client, uint32_t most) {
-    const struct ae_index *index = &broker->index;
-    uint32_t g = ae_index_first(&index->grants_of[client]);
-    bool all = true;
+    const struct ae_grant_list *list = &broker->index.grants_of[client];
+    uint32_t freed = 0, first_failed = AE_NO_GRANT, g;
+    uint64_t failed = 0;
 
-    for (uint32_t next; g != AE_NO_GRANT && most > 0; g = next, most--) {
-        next = ae_index_next(index, AE_BY_CLIENT, g);
-        all = ae_grants_free(broker, g, true) && all;
+    while ((g = ae_index_first(list)) != AE_NO_GRANT && g != first_failed && freed < most &&
+           failed < (uint64_t)FAILURES * most) {
+        if (ae_grants_free(broker, g, true)) {
+            freed++;
+            continue;
+        }
+        if (failed++ == 0)
+            first_failed = g;
+        ae_index_put_last(&broker->index, g);
     }
-    return !all ? -EBUSY : g != AE_NO_GRANT;
+    if (g == AE_NO_GRANT)
+        return 0;
+    return freed > 0 ? 1 : -EBUSY;
 }
 
 enum ae_client_end ae_clients_free_some(struct ae_broker *broker, uint32_t client, uint32_t most) {

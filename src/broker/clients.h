@@ -36,7 +36,7 @@ bool ae_clients_free_if_dead(struct ae_broker *broker, uint32_t client);
 
 enum ae_client_end {
     AE_CLIENT_STAYS, /* it lives, or can't be freed now */
-    AE_CLIENT_GOES,  /* it is dead, and has more grants */
+    AE_CLIENT_GOES,  /* it is dead, some grants were freed, and it has more */
     AE_CLIENT_GONE,  /* the record is free, now or already before */
 };
 

@@ -263,6 +263,13 @@ void ae_index_remove_grant(struct ae_index *index, uint32_t grant) {
     ae_slots_free(&index->stats[holding->client], holding->stats);
 }
 
+void ae_index_put_last(struct ae_index *index, uint32_t grant) {
+    struct ae_grant_list *list = &index->grants_of[index->holdings[grant].client];
+
+    list_remove(index, AE_BY_CLIENT, list, grant);
+    list_append(index, AE_BY_CLIENT, list, grant);
+}
+
 void ae_index_mark_closed(struct ae_index *index, uint32_t grant) {
     index->holdings[grant].closed = true;
     list_append(index, AE_CLOSED, &index->closed, grant);

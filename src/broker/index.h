@@ -106,6 +106,9 @@ uint32_t ae_index_next(const struct ae_index *index, enum ae_grants_by by, uint3
  */
 uint32_t ae_index_clients_of(struct ae_index *index, uint32_t topic, uint32_t role, const uint32_t **clients);
 
+/* Puts a grant of a client that has a record last in the list of that client's. */
+void ae_index_put_last(struct ae_index *index, uint32_t grant);
+
 /* Puts a grant into the list of closed ones, until it is removed. */
 void ae_index_mark_closed(struct ae_index *index, uint32_t grant);
 

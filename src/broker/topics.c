@@ -89,6 +89,8 @@ static int create_open(struct ae_broker *broker, const char *name, uint64_t star
 
     if (t == AE_NO_TOPIC)
         return fail_full(registry);
+    /* Whatever a dead topic left: before the record is CREATING, so that a successor doesn't renew that one, either. */
+    ae_store_relaxed(&registry->topics[t].anew, 0);
     const int rc = create_in(broker, t, name, start_seq);
     if (rc != 0)
         ae_record_free(&registry->topics[t].state);
@@ -147,7 +149,6 @@ static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
     ae_topic_take_down(broker, t);
     int rc = ae_topics_renew(broker, t);
     if (rc != 0) {
-        ae_store_relaxed(&topic->anew, 0);
         ae_record_free(&topic->state);
         ae_registry_changed(&broker->registry);
     } else if ((rc = ae_topics_make_again(broker, topic)) != 0) {
