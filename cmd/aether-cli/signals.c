@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef sigev_notify_thread_id /* glibc before 2.35 */
+#ifndef sigev_notify_thread_id /* glibc 2.36 has only the field itself */
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
