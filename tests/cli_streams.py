@@ -327,6 +327,22 @@ def case_stdout_full():
         assert ("nobody reads it" in err) == (status in (1, 7)), (words, err)
 
 
+def case_stdout_full_signals():
+    """with stdout full, an alarm from before exec ends sub, and --timeout does while the parent blocks SIGALRM"""
+    fill("full", [b"x" * 1000] * 900)
+    for before, words, status in ((lambda: signal.alarm(2), (), -signal.SIGALRM),
+                                  (lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGRTMIN]),
+                                   ("--timeout", "1s"), 1)):
+        read_fd, write_fd = os.pipe()
+        process = start("sub", "full", "--from", "last:900", "--raw", *words, stdout=write_fd, preexec_fn=before)
+        os.close(write_fd)
+        try:
+            assert ended(process)[0] == status, words
+        finally:
+            process.kill()
+            os.close(read_fd)
+
+
 def in_write(process):
     """Its output has filled a pipe, and it sleeps in the write to it."""
     found = {}

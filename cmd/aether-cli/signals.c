@@ -2,8 +2,12 @@
 /* signals.c - catches SIGINT and SIGTERM; waits with ppoll(). */
 #include "signals.h"
 #include <poll.h>
-#include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
+
+#ifndef sigev_notify_thread_id /* glibc 2.36 has only the field itself */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 volatile sig_atomic_t cli_signal;
 
@@ -50,21 +54,40 @@ static void on_tick(int number) {
     (void)number;
 }
 
-static void set_ticks(suseconds_t usec) {
-    const struct itimerval timer = {.it_interval = {.tv_usec = usec}, .it_value = {.tv_usec = usec}};
+/* Neither SIGALRM nor ITIMER_REAL: an alarm that was set before exec still ends the process. */
+static struct {
+    timer_t timer;
+    bool running;
+    struct sigaction action; /* the action and the mask before */
+    sigset_t mask;
+} ticks;
 
-    (void)setitimer(ITIMER_REAL, &timer, NULL);
+static bool start_timer(void) {
+    static const struct timespec interval = {.tv_nsec = 100000000};
+    const struct itimerspec times = {.it_interval = interval, .it_value = interval};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
+
+    event.sigev_notify_thread_id = gettid();
+    return timer_create(CLOCK_MONOTONIC, &event, &ticks.timer) == 0 && timer_settime(ticks.timer, 0, &times, NULL) == 0;
 }
 
 void cli_begin_ticks(void) {
     const struct sigaction action = {.sa_handler = on_tick}; /* without SA_RESTART */
+    sigset_t set;
 
-    sigaction(SIGALRM, &action, NULL);
-    set_ticks(100000);
+    sigaction(SIGRTMIN, &action, &ticks.action);
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_UNBLOCK, &set, &ticks.mask);
+    ticks.running = start_timer();
 }
 
+/* A last tick comes at the latest at the end of timer_delete(), when it still has its handler. */
 void cli_end_ticks(void) {
-    set_ticks(0);
+    if (ticks.running)
+        timer_delete(ticks.timer);
+    sigprocmask(SIG_SETMASK, &ticks.mask, NULL);
+    sigaction(SIGRTMIN, &ticks.action, NULL);
 }
 
 int cli_signal_status(void) {
