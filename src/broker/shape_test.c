@@ -524,20 +524,13 @@ static void asks_for_at_least(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(asks_for_at_least),
-        cmocka_unit_test(equal_fields),
-        cmocka_unit_test(different_fields),
-        cmocka_unit_test(many_clients),
-        cmocka_unit_test(wrong_statements),
-        cmocka_unit_test(type_size_is_a_message_size),
-        cmocka_unit_test(stated_for_a_topic),
-        cmocka_unit_test(defaults_of_a_topic),
-        cmocka_unit_test(statement_before_default),
-        cmocka_unit_test(own_of_a_created_topic),
-        cmocka_unit_test(lag_without_policy),
-        cmocka_unit_test(asked_for_by_a_subscriber),
-        cmocka_unit_test(parts_and_changes),
-        cmocka_unit_test(values_that_no_topic_has),
+        cmocka_unit_test(asks_for_at_least),        cmocka_unit_test(equal_fields),
+        cmocka_unit_test(different_fields),         cmocka_unit_test(many_clients),
+        cmocka_unit_test(wrong_statements),         cmocka_unit_test(type_size_is_a_message_size),
+        cmocka_unit_test(stated_for_a_topic),       cmocka_unit_test(defaults_of_a_topic),
+        cmocka_unit_test(statement_before_default), cmocka_unit_test(own_of_a_created_topic),
+        cmocka_unit_test(lag_without_policy),       cmocka_unit_test(asked_for_by_a_subscriber),
+        cmocka_unit_test(parts_and_changes),        cmocka_unit_test(values_that_no_topic_has),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

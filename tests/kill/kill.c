@@ -145,19 +145,22 @@ static bool scenario(const struct state *state, const struct op *op, uint64_t se
     return true;
 }
 
+#define BARREN 9u
+
 /* Runs scenarios of all states in a group, in turn, until they have had enough points. Returns how many. */
 static uint64_t run(const char *group, const struct op *op, uint64_t seed, uint64_t points) {
     const uint64_t begin = total.points, errors = total.errors;
-    uint64_t any = 1;
+    unsigned barren = 0; /* rounds in a row; the operation may be possible with another seed */
 
-    for (uint64_t round = 0; total.points - begin < points && any != 0 && (!quiet || total.errors == errors); round++) {
-        any = 0;
+    for (uint64_t round = 0; total.points - begin < points && barren < BARREN && (!quiet || total.errors == errors);
+         round++) {
+        unsigned any = 0;
         for (unsigned s = 0; s < state_count; s++) {
             if (strcmp(states[s].group, group) != 0 || (quiet && total.errors != errors))
                 continue;
             any += scenario(&states[s], op, mix(mix(seed) + round * 1000003 + s * 1009 + (uint64_t)(op - ops)));
         }
-        any += round < 8; /* the operation may be possible with another seed */
+        barren = any != 0 ? 0 : barren + 1;
     }
     return total.points - begin;
 }
