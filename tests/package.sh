@@ -22,7 +22,7 @@ check() {
     fi
 }
 
-echo "1..22"
+echo "1..23"
 # The prefix of this build stays: another one would link it anew, for the tests that run meanwhile.
 real=$(meson introspect "$BUILD" --buildoptions | sed 's/.*"name": "prefix", "value": "\([^"]*\)".*/\1/')
 install() { # DESTDIR [remove]
