@@ -117,10 +117,8 @@ static int run(struct pub *pub, const aether_topic_config *config) {
     aether_client *client;
     int status = pub_files_check(&pub->files, &largest);
 
-    if (pub->await) {
-        const uint64_t limit = cli_nanoseconds(pub->timeout >= 0 ? pub->timeout : 1e10), now = cli_now_ns();
-        pub->connection.patient_until_ns = limit < UINT64_MAX - now ? now + limit : UINT64_MAX;
-    }
+    if (pub->await)
+        pub->connection.patient_until_ns = cli_after(cli_now_ns(), pub->timeout);
     if (status == CLI_OK)
         status = cli_connect("pub", &pub->connection, &client);
     if (status != CLI_OK)

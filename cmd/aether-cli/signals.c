@@ -113,6 +113,12 @@ uint64_t cli_nanoseconds(double seconds) {
     return seconds < 9e9 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
 }
 
+uint64_t cli_after(uint64_t from_ns, double seconds) {
+    const uint64_t ns = seconds < 0 ? UINT64_MAX : cli_nanoseconds(seconds);
+
+    return ns < UINT64_MAX - from_ns ? from_ns + ns : UINT64_MAX;
+}
+
 /* A poll() that misses no signal: SIGINT and SIGTERM are blocked from the test of cli_signal until the kernel waits. */
 static bool wait_until(struct pollfd *items, nfds_t count, uint64_t deadline_ns) {
     const uint64_t now = cli_now_ns();

@@ -40,6 +40,9 @@ uint64_t cli_realtime_ns(void); /* CLOCK_REALTIME: only to be shown */
 /* AETHER_FOREVER if it is more than 292 years. */
 uint64_t cli_nanoseconds(double seconds);
 
+/* The instant `seconds` after another one; UINT64_MAX: never, as where seconds < 0. */
+uint64_t cli_after(uint64_t from_ns, double seconds);
+
 /* Sleeps until an instant of cli_now_ns(), or until a signal has been caught. */
 void cli_sleep_until(uint64_t deadline_ns);
 

@@ -55,13 +55,6 @@ static bool is_of_many(const struct sub *sub) {
     return sub->patterns || sub->words.count > 1;
 }
 
-/* The instant `seconds` after another one; UINT64_MAX: never. */
-static uint64_t after(uint64_t from_ns, double seconds) {
-    const uint64_t ns = seconds < 0 ? UINT64_MAX : cli_nanoseconds(seconds);
-
-    return ns < UINT64_MAX - from_ns ? from_ns + ns : UINT64_MAX;
-}
-
 /* ---- one entry --------------------------------------------------------------------------------------------------- */
 
 static struct ae_view_origin origin_of(const struct sub *sub, const struct sub_topic *topic) {
@@ -169,7 +162,7 @@ static int join_named(struct sub *sub, const char *name) {
 
     do {
         if (sub->await) {
-            const int status = topic_await(sub->topics.client, name, after(sub->started_ns, sub->timeout));
+            const int status = topic_await(sub->topics.client, name, cli_after(sub->started_ns, sub->timeout));
             if (status != CLI_OK)
                 return status;
         }
@@ -233,7 +226,7 @@ static enum end end_of_wait(struct sub *sub, uint64_t now) {
     sub->ended = sub->exit_at_end ? subscription_ended(&sub->topics) : AETHER_STREAM_NONE;
     if (sub->ended != AETHER_STREAM_NONE)
         return STREAM_ENDED;
-    if (now >= after(sub->received_ns, sub->idle_exit))
+    if (now >= cli_after(sub->received_ns, sub->idle_exit))
         return IDLE_OVER;
     return out_closed() ? OUTPUT_CLOSED : GOING_ON;
 }
@@ -256,9 +249,9 @@ static void wait_for_more(struct sub *sub, int fd) {
             say_waiting(sub);
         return;
     }
-    cli_wait_for(
-        fd, STDOUT_FILENO,
-        least(waiting_ns, least(after(sub->started_ns, sub->timeout), after(sub->received_ns, sub->idle_exit))));
+    cli_wait_for(fd, STDOUT_FILENO,
+                 least(waiting_ns,
+                       least(cli_after(sub->started_ns, sub->timeout), cli_after(sub->received_ns, sub->idle_exit))));
 }
 
 /* CLI_OK: sub->end says why it ended. Otherwise the command ends with this status. */
@@ -284,7 +277,7 @@ static int receive(struct sub *sub) {
             sub->end = ALL_RECEIVED;
         else if (sub->end == GOING_ON && out_failed())
             sub->end = out_given_up() ? TIME_OVER : OUTPUT_CLOSED;
-        else if (sub->end == GOING_ON && sub->timeout >= 0 && cli_now_ns() >= after(sub->started_ns, sub->timeout))
+        else if (sub->end == GOING_ON && sub->timeout >= 0 && cli_now_ns() >= cli_after(sub->started_ns, sub->timeout))
             sub->end = TIME_OVER;
     }
     return status;
@@ -335,7 +328,7 @@ static int run(struct sub *sub) {
 
     sub->started_ns = sub->received_ns = cli_now_ns();
     if (sub->await)
-        sub->connection.patient_until_ns = after(sub->started_ns, sub->timeout);
+        sub->connection.patient_until_ns = cli_after(sub->started_ns, sub->timeout);
     status = cli_connect("sub", &sub->connection, &sub->topics.client);
     if (status != CLI_OK)
         return status;
@@ -346,7 +339,7 @@ static int run(struct sub *sub) {
         sub->started_ns = sub->received_ns;
     if ((status = subscription_open(&sub->topics)) == CLI_OK && (status = join_first(sub)) == CLI_OK) {
         cli_catch_signals();
-        cli_set_deadline(after(sub->started_ns, sub->timeout));
+        cli_set_deadline(cli_after(sub->started_ns, sub->timeout));
         status = receive(sub);
         if (status == CLI_OK)
             status = status_of_end(sub);

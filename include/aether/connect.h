@@ -65,7 +65,8 @@ typedef struct aether_connect_options {
  *
  * Blocks for at most about 10 seconds: 5 to connect, 5 for the answer. A daemon that runs answers in microseconds. With
  * wait_ns, a program may be started before its daemon: while none listens, this call waits for wait_ns before it fails
- * as it would fail without. Other errors end the wait at once, and so does a signal that the program handles.
+ * as it would fail without. A daemon that is just starting is waited for in any case: for wait_ns or, where that is 0,
+ * for 5 seconds. Other errors end the wait at once, and so does a signal that the program handles.
  *
  * Errors: -ECONNREFUSED, -ENOENT no daemon listens at the socket; -ETIMEDOUT the daemon doesn't answer; -ECONNRESET the
  *         daemon ended before it answered; -EINTR a signal came while it waited for a daemon; -EPROTO the peer isn't

@@ -39,7 +39,10 @@ static int nap(struct ae_path_watch *watch, uint64_t until_ns) {
     return 0;
 }
 
-/* The watch begins before the second attempt, so that a daemon that starts after an attempt ends the nap. */
+/*
+ * The watch begins before the second attempt, so that a daemon that starts after an attempt ends the nap. The last
+ * attempt comes when the time is over, because not each change can be noticed.
+ */
 int ae_await(struct ae_control *control, uint64_t wait_ns, int (*attempt)(struct ae_control *control, void *context),
              void *context) {
     const uint64_t until_ns = ae_saturating_add(ae_now_ns(), wait_ns), starts_ns = control->starts_ns;
@@ -52,10 +55,12 @@ int ae_await(struct ae_control *control, uint64_t wait_ns, int (*attempt)(struct
     if (!is_absent(rc) || control->socket_path[0] == '\0' || wait_ns == 0)
         goto out;
     (void)ae_path_watch_open(&watch, control->socket_path); /* without a watch there are naps */
-    for (uint64_t now; is_absent(rc) && (now = ae_now_ns()) < until_ns;) {
-        control->starts_ns = until_ns - now;
+    for (bool over = false; is_absent(rc) && !over;) {
+        const uint64_t now = ae_now_ns();
+        over = now >= until_ns;
+        control->starts_ns = over ? 0 : until_ns - now;
         rc = attempt(control, context);
-        if (is_absent(rc) && nap(&watch, until_ns) == -EINTR)
+        if (is_absent(rc) && !over && nap(&watch, until_ns) == -EINTR)
             rc = ae_fail(-EINTR, "a signal came while no aetherd was at %s", control->socket_path);
     }
     ae_path_watch_close(&watch);
