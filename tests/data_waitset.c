@@ -388,6 +388,22 @@ static void drain(struct test_subscriber *subscriber) {
     REQUIRE(rc == 0);
 }
 
+/* Drains the next subscribers that the set names, which must be members; returns how many it named. */
+static unsigned drain_named(aether_waitset *members, uint64_t timeout_ns, const struct test_subscriber *subscribers,
+                            const bool *member, uint64_t *delivered) {
+    aether_ready ready;
+    unsigned named = 0;
+
+    for (; named < 20 && aether_waitset_next(members, &ready, timeout_ns) > 0; named++) {
+        struct test_subscriber *found = ready.context;
+        REQUIRE(found->sub == ready.subscriber && member[found - subscribers]);
+        *delivered -= found->delivered;
+        drain(found);
+        *delivered += found->delivered;
+    }
+    return named;
+}
+
 static void come_and_go(bool with_fd) {
     aether_client *client = connect_as("subscriber");
     struct test_subscriber subscribers[TOPICS] = {{0}};
@@ -435,14 +451,7 @@ static void come_and_go(bool with_fd) {
         default:
             if (with_fd)
                 (void)is_readable(epoll, 1);
-            for (unsigned n = 0; n < 20 && aether_waitset_next(members, &ready, with_fd ? 0 : 1000000) > 0; n++) {
-                struct test_subscriber *found = ready.context;
-                REQUIRE(found->sub == ready.subscriber && member[found - subscribers]);
-                delivered -= found->delivered;
-                drain(found);
-                delivered += found->delivered;
-                named++;
-            }
+            named += drain_named(members, with_fd ? 0 : 1000000, subscribers, member, &delivered);
             break;
         }
     }
