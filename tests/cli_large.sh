@@ -229,6 +229,7 @@ timeout 20 "$AETHER_CLI" sub rest --raw | true
 ok "an idle sub notices that its pipe was closed" [ "${PIPESTATUS[0]}" -eq 0 ]
 # ---- a /dev/shm that is too small for a lane
 small() {
+    # shellcheck disable=SC2016 # the inner shell's words
     run unshare -m bash -c 'mount -t tmpfs -o size=20m tmpfs /dev/shm || exit 99
         "$1" --socket "$2" 2>/dev/null & daemon=$!
         "$3" --socket "$2" ping --wait 100s >/dev/null

@@ -473,8 +473,8 @@ static unsigned topics(void) {
 }
 
 /*
- * Waits until aetherd has freed all that ended clients had, which it does bit by bit: one client is left. Its statistics
- * are the last object of a client that is removed.
+ * Waits until aetherd has freed all that ended clients had, which it does bit by bit: one client is left. Its
+ * statistics are the last object of a client that is removed.
  */
 static void await_alone(void) {
     AWAIT(objects_of("stats-") == 1);

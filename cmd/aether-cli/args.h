@@ -98,8 +98,8 @@ bool args_time(const char *text, double *seconds);
 bool args_limits(const char *text, bool times, struct args_limits *limits);
 
 /*
- * The candidate that was probably meant by text, by ae_near_try(). NULL if there is none, or text is a candidate itself.
- * candidates ends with NULL.
+ * The candidate that was probably meant by text, by ae_near_try(). NULL if there is none, or text is a candidate
+ * itself. candidates ends with NULL.
  */
 const char *args_nearest(const char *text, const char *const *candidates);
 

@@ -57,7 +57,10 @@ bool cli_is_absent(int rc) {
     return rc == -ECONNREFUSED || rc == -ENOENT;
 }
 
-/* Waits for a daemon that runs and doesn't answer, as one that is stopped, and says so. rc: of the connect. 0, or -errno. */
+/*
+ * Waits for a daemon that runs and doesn't answer, as one that is stopped, and says so. rc: of the connect. 0, or
+ * -errno.
+ */
 static int connect_later(aether_client **client, const aether_connect_options *options, uint64_t until_ns, int rc) {
     for (uint64_t now = cli_now_ns(); rc == -ETIMEDOUT && now < until_ns; now = cli_now_ns()) {
         const aether_connect_options wait = {.socket_path = options->socket_path,

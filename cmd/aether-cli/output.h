@@ -28,8 +28,8 @@ int out_status(void); /* flushes. CLI_OK, also if a pipe's other end is closed; 
 bool out_given_up(void);
 
 /*
- * Writes all of it, however little the descriptor takes at a time. 0, or a negative errno: -EINTR, cli_must_end() is true
- * and the descriptor took nothing for a second.
+ * Writes all of it, however little the descriptor takes at a time. 0, or a negative errno: -EINTR, cli_must_end() is
+ * true and the descriptor took nothing for a second.
  */
 int out_write_all(int fd, const void *data, size_t len);
 

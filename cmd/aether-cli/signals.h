@@ -30,7 +30,9 @@ int cli_signal_status(void); /* 128 + cli_signal */
 void cli_set_deadline(uint64_t deadline_ns);
 bool cli_must_end(void); /* a signal was caught, or the deadline has passed */
 
-/* From begin to end SIGRTMIN interrupts this thread's system calls ten times a second. The time since is the caller's. */
+/*
+ * From begin to end SIGRTMIN interrupts this thread's system calls ten times a second. The time since is the caller's.
+ */
 void cli_begin_ticks(void);
 void cli_end_ticks(void);
 

@@ -76,8 +76,9 @@ static uint64_t left_until(uint64_t until_ns) {
 }
 
 /*
- * Waits for the topic. aether_topic_wait() goes on while aetherd restarts, but it can't begin while no aetherd runs, or it
- * doesn't answer: then this waits for aetherd, and says so once. 1: the topic exists; 0: try again; negative: the library's error.
+ * Waits for the topic. aether_topic_wait() goes on while aetherd restarts, but it can't begin while no aetherd runs, or
+ * it doesn't answer: then this waits for aetherd, and says so once. 1: the topic exists; 0: try again; negative: the
+ * library's error.
  */
 static int wait_for_topic(aether_client *client, const char *topic, uint64_t until_ns, bool *said_away) {
     int rc = aether_topic_wait(client, topic, left_until(until_ns));

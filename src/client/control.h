@@ -66,8 +66,8 @@ struct ae_control {
     uint64_t client_id, nonce[2];
 
     /*
-     * Set by the machine's user: the newest grant that arrived. aetherd frees later ones, whose reply was lost, when the
-     * client resumes or the token says so.
+     * Set by the machine's user: the newest grant that arrived. aetherd frees later ones, whose reply was lost, when
+     * the client resumes or the token says so.
      */
     uint64_t last_grant;
 

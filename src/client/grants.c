@@ -72,8 +72,8 @@ static int map_log(struct ae_grant *grant, const struct ae_reply *reply, bool wo
 }
 
 /*
- * Populates the first page of the cursors, and a subscriber's own, which aetherd has allocated. The others may be holes,
- * which populating them would fill. A publisher populates them when it has to; see ae_cursor_of().
+ * Populates the first page of the cursors, and a subscriber's own, which aetherd has allocated. The others may be
+ * holes, which populating them would fill. A publisher populates them when it has to; see ae_cursor_of().
  */
 static int map_cursors(struct ae_grant *grant, const struct ae_reply *reply, bool writable) {
     const uint64_t own = offsetof(ae_cursors, records) + grant->record * sizeof(ae_cursor_record);

@@ -251,7 +251,7 @@ static bool deliver(const struct ae_subscriber *s, const struct slot *slot, cons
 
 /* What take() returns, beside 1 (a message was received) and a negative errno code. */
 enum {
-    /* The sequence was aborted and is skipped, or its slot was overwritten meanwhile: load the next slot, or this one. */
+    /* The sequence was aborted and is skipped, or its slot was overwritten meanwhile: load a slot again. */
     TAKE_AGAIN = 2,
     /* The message was overwritten in its lane. */
     TAKE_LOST,
@@ -261,8 +261,8 @@ enum {
 
 /*
  * Receives the message that lies `skipped` sequences after `next` and whose slot was loaded, and counts those before it
- * as skipped. Delivers it in place if `copy` is NULL, else copied there, if it isn't longer than `room`. Inline, so that
- * a call with skipped 0 executes no more than it needs.
+ * as skipped. Delivers it in place if `copy` is NULL, else copied there, if it isn't longer than `room`. Inline, so
+ * that a call with skipped 0 executes no more than it needs.
  */
 AE_ALWAYS_INLINE int take(struct ae_subscriber *s, uint64_t skipped, const struct slot *slot, unsigned char *copy,
                           size_t room, aether_message *message) {

@@ -82,8 +82,9 @@ static inline void print_lines(FILE *out, const char *path, int most) {
 }
 
 /*
- * What the daemon does, for a test that fails: a daemon that was killed by others, one that waits in the kernel, and one
- * that gets no processor look alike to its clients. schedstat: ns on a processor, ns ready to run and waiting for one.
+ * What the daemon does, for a test that fails: a daemon that was killed by others, one that waits in the kernel, and
+ * one that gets no processor look alike to its clients. schedstat: ns on a processor, ns ready to run and waiting for
+ * one.
  */
 static inline void print_daemon(FILE *out) {
     static const struct {
