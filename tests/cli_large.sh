@@ -117,7 +117,7 @@ ok "--json isn't cut" json_rows out 'rows[2]["payload"] == "\u20ac" * 3000
 
 # ---- the end of a stream
 "$AETHER_CLI" topic create end || exit 1
-timeout 30 "$AETHER_CLI" sub end --policy reliable --exit-at-end --raw >copy &
+timeout "$hang" "$AETHER_CLI" sub end --policy reliable --exit-at-end --raw >copy &
 sub=$!
 started+=("$sub")
 until_peers end reliable 1
@@ -225,7 +225,7 @@ sleep 1
 ok "an idle sub doesn't spin" [ $(($(ticks "$sub") - before)) -le 50 ]
 kill "$sub"
 ok "an idle sub ends on SIGTERM" ends_with "$sub" 143
-timeout 20 "$AETHER_CLI" sub rest --raw | true
+timeout "$hang" "$AETHER_CLI" sub rest --raw | true
 ok "an idle sub notices that its pipe was closed" [ "${PIPESTATUS[0]}" -eq 0 ]
 # ---- a /dev/shm that is too small for a lane
 small() {

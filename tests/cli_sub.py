@@ -24,7 +24,7 @@ def start(*words):
 
 def ended(process):
     """Its status, its output, and the lines of its errors; what it waited for at first depends on the machine's load."""
-    out, err = process.communicate(timeout=lib.DEADLINE_S)
+    out, err = process.communicate(timeout=lib.HANG_S)
     return (process.returncode, out.decode(errors="surrogateescape"),
             [line for line in err.decode().splitlines() if not line.startswith("aether-cli: waiting for ")])
 
