@@ -329,6 +329,7 @@ static int run(struct sub *sub) {
     sub->started_ns = sub->received_ns = cli_now_ns();
     if (sub->await)
         sub->connection.patient_until_ns = cli_after(sub->started_ns, sub->timeout);
+    sub->connection.answer_ns = cli_answer_ns(sub->timeout);
     status = cli_connect("sub", &sub->connection, &sub->topics.client);
     if (status != CLI_OK)
         return status;
