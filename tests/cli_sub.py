@@ -190,6 +190,11 @@ def case_waiting():
     assert process.stderr.readline() == b"aether-cli: waiting for a topic that 'typo/+' admits: there is none yet\n"
     pub("typo/x", "x")
     assert ended(process) == (0, "x\n", [])
+    process = start("sub", "typo/x", "--exit-at-end", "--raw")
+    assert process.stderr.readline() == (b"aether-cli: waiting for topic 'typo/x': its publishers have gone; --exit-at-end "
+                                         b"waits for the next one\n")
+    pub("typo/x", "y")
+    assert ended(process) == (0, "y\n", [])
 
 
 def case_existing():
