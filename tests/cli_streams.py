@@ -327,6 +327,25 @@ def case_stdout_full():
         assert ("nobody reads it" in err) == (status in (1, 7)), (words, err)
 
 
+def case_stderr_full():
+    """SIGTERM and --timeout end a command whose blocking stderr is full, and nobody reads"""
+    for words, number, status in ((("--timeout", "1500ms"), None, 0), ((), signal.SIGTERM, 143)):
+        read_fd, write_fd = os.pipe()
+        fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(write_fd, b"x" * 4096)
+        process = start("sub", "silent", "-v", *words, stdout=subprocess.DEVNULL, stderr=write_fd)
+        os.close(write_fd)
+        try:
+            if number is not None:
+                lib.await_true(lambda: in_write(process), "it waits in write()")  # pylint: disable=cell-var-from-loop
+                process.send_signal(number)
+            assert process.wait(lib.DEADLINE_S) == status, words
+        finally:
+            process.kill()
+            process.wait()
+            os.close(read_fd)
+
+
 def case_stdout_full_signals():
     """with stdout full, an alarm from before exec ends sub, and --timeout does while the parent blocks SIGALRM"""
     fill("full", [b"x" * 1000] * 900)

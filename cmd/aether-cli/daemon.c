@@ -57,6 +57,12 @@ bool cli_is_absent(int rc) {
     return rc == -ECONNREFUSED || rc == -ENOENT;
 }
 
+uint64_t cli_answer_ns(double seconds) {
+    if (seconds < 0 || seconds >= 5)
+        return 0;
+    return seconds < 1 ? 1000000000u : cli_nanoseconds(seconds);
+}
+
 /*
  * Waits for a daemon that runs and doesn't answer, as one that is stopped, and says so. rc: of the connect. 0, or
  * -errno.
@@ -91,7 +97,8 @@ int cli_connect(const char *command, const struct cli_connection *how, aether_cl
                                             .name = how->name != NULL ? how->name : name,
                                             .on_stall = how->on_stall,
                                             .stall_context = how->stall_context,
-                                            .wait_ns = cli_nanoseconds(how->wait)};
+                                            .wait_ns = cli_nanoseconds(how->wait),
+                                            .answer_ns = how->answer_ns};
     int rc = aether_connect(client, &options);
     if (rc == -ETIMEDOUT)
         rc = connect_later(client, &options, how->patient_until_ns, rc);

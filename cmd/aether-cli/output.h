@@ -2,8 +2,8 @@
 /*
  * output.h - the output of aether-cli: stdout, with a large buffer, and the view that shows a command's records.
  *
- * stdout may be anything: a file, pipe, socket, terminal; blocking or not; closed. Writes block while it takes nothing,
- * unless the command must end.
+ * stdout and stderr may be anything: a file, pipe, socket, terminal; blocking or not; closed. Writes block while they
+ * take nothing, unless the command must end.
  *
  * After a failed write out_failed() returns true. A loop then ends, and main() reports the error by out_status().
  */

@@ -119,6 +119,7 @@ static int run(struct pub *pub, const aether_topic_config *config) {
 
     if (pub->await)
         pub->connection.patient_until_ns = cli_after(cli_now_ns(), pub->timeout);
+    pub->connection.answer_ns = cli_answer_ns(pub->timeout);
     if (status == CLI_OK)
         status = cli_connect("pub", &pub->connection, &client);
     if (status != CLI_OK)

@@ -574,6 +574,10 @@ static void waiting(void **state) {
                      0); /* without a subscriber: on its way out */
     add_grant(&f->on, 0, 1, 8, AE_ROLE_RELIABLE, 0);
     add_grant(&f->on, 1, 1, 9, AE_ROLE_BEST_EFFORT, 0);
+    f->on.registry.grants[0].wish =
+        (ae_wish){.max_message = 100, .capacity = 8, .type_name = "frame", .type_version = 2};
+    f->on.registry.grants[1].wish =
+        (ae_wish){.max_message = 50, .capacity = 64, .publishers = AETHER_PUBLISHERS_EXCLUSIVE};
     add_grant(&f->on, 2, 2, 9, AE_ROLE_RELIABLE, 0);
     cursor = 0;
     assert_int_equal(aether_inspect_waiting(f->inspector, &cursor, &info), 1);
@@ -582,6 +586,12 @@ static void waiting(void **state) {
     assert_int_equal(info.subscribers, 2);
     assert_string_equal(info.client, "camera");
     assert_int_equal(info.pid, 77);
+    assert_int_equal(info.asked.max_message, 100);
+    assert_int_equal(info.asked.capacity, 64);
+    assert_int_equal(info.asked.publishers, AETHER_PUBLISHERS_EXCLUSIVE);
+    assert_int_equal(info.asked.slow, AETHER_SLOW_ANY);
+    assert_string_equal(info.asked.type_name, "frame");
+    assert_int_equal(info.asked.type_version, 2);
     assert_int_equal(aether_inspect_waiting(f->inspector, &cursor, &info), 0);
     assert_int_equal(aether_inspect_find(f->inspector, "open", &topic), 0);
     assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);

@@ -225,18 +225,27 @@ static void topics(void **state) {
 static void waiting(void **state) {
     const aether_waiting_info list[] = {
         {.id = 3, .name = "x", .created_ns = 9, .subscribers = 1, .pid = 77, .client = "aether-cli sub"},
-        {.id = 4, .name = "z\x1b", .subscribers = 3, .client = "c\n"}};
+        {.id = 4,
+         .name = "z\x1b",
+         .subscribers = 3,
+         .client = "c\n",
+         .asked = {.max_message = 1 << 20,
+                   .publishers = AETHER_PUBLISHERS_EXCLUSIVE,
+                   .type_version = 1,
+                   .type_name = "frame"}}};
 
     (void)state;
     expect(ae_view_waiting(&text_view, list, 2), 0,
            "waiting for a publisher: x (aether-cli sub, pid 77)\n"
-           "waiting for a publisher: z\\x1b (c\\n, and 2 more)\n");
+           "waiting for a publisher: z\\x1b (c\\n, and 2 more): asked for max message 1 MiB, exclusive publishers, "
+           "type frame:1\n");
     expect(ae_view_waiting(&text_view, list, 0), 0, "");
     expect(ae_view_waiting(&json_view, list, 2), 0,
            "{\"topic\":\"x\",\"waiting\":true,\"id\":3,\"created_ns\":9,\"subscribers\":1,\"client\":\"aether-cli "
-           "sub\",\"pid\":77}\n"
+           "sub\",\"pid\":77,\"asked\":{}}\n"
            "{\"topic\":\"z\\u001B\",\"waiting\":true,\"id\":4,\"created_ns\":0,\"subscribers\":3,\"client\":\"c\\n\","
-           "\"pid\":null}\n");
+           "\"pid\":null,\"asked\":{\"max_message\":1048576,\"publishers\":\"exclusive\",\"type_name\":\"frame\","
+           "\"type_version\":1,\"type_size\":0}}\n");
     expect(ae_view_waiting(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
 }
 
