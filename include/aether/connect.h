@@ -31,9 +31,10 @@ struct aether_stall;     /* publish.h */
 
 /*
  * Is called when a publisher of the client has found no room for `stall_after_ns`, and again after twice that time,
- * four times, and so on, as long as it goes on trying: in aether_publish_wait(), in another call that waits, or in a
- * loop on AETHER_FULL. *stall, which says whom it waits for, is valid until the handler returns. To fill it in takes
- * some 50 ms at most, whatever state aetherd is in; if no program can be named until then, *stall has the rest.
+ * after four times that time, and so on, as long as the publisher goes on trying: in aether_publish_wait(), in another
+ * call that waits, or in a loop on AETHER_FULL. *stall, which says whom it waits for, is valid until the handler
+ * returns. Filling it in takes at most about 50 ms, whatever state aetherd is in. If the program can't be named in that
+ * time, the other fields of *stall are filled in.
  *
  * It runs in the thread that uses the publisher, inside of that call, and no lock is held: it may open and close other
  * handles of the client, and take its time. Of this publisher it may only call aether_publisher_stall(),
@@ -46,7 +47,7 @@ typedef void aether_stall_handler(void *context, struct aether_publisher *publis
  * are the caller's again when aether_connect() returns.
  */
 typedef struct aether_connect_options {
-    /* aetherd's socket, 1 to 106 bytes; NULL: the path that aether_default_socket() writes */
+    /* aetherd's socket, 1 to 106 bytes; NULL: the path from aether_default_socket() */
     const char *socket_path;
     /* the client's name in `aether-cli topic info`; NULL: the program's file name. Bytes after the 63rd are left out */
     const char *name;
@@ -65,16 +66,17 @@ typedef struct aether_connect_options {
 /*
  * Connects to aetherd and stores a new client in *client, which aether_disconnect() frees. options may be NULL.
  *
- * Blocks for at most about 10 seconds, 5 to connect and 5 for the answer, or twice answer_ns. A daemon that runs answers in microseconds. With
- * wait_ns, a program may be started before its daemon: while none listens, this call waits for wait_ns before it fails
- * as it would fail without. A daemon that is just starting is waited for in any case: for wait_ns or, where that is 0,
- * for 5 seconds. Other errors end the wait at once, and so does a signal that the program handles.
+ * Blocks for at most about 10 seconds, 5 to connect and 5 for the answer, or twice answer_ns. A daemon that runs answers
+ * in microseconds. With wait_ns a program may be started before its daemon: while no daemon listens, the call waits for
+ * at most wait_ns, and then returns the error that it would have returned at once without wait_ns. It always waits for
+ * a daemon that is just starting: for wait_ns or, where that is 0, for 5 seconds. Other errors end the wait at once,
+ * and so does a signal that the program handles.
  *
  * Errors: -ECONNREFUSED, -ENOENT no daemon listens at the socket; -ETIMEDOUT the daemon doesn't answer; -ECONNRESET the
  *         daemon ended before it answered; -EINTR a signal came while it waited for a daemon; -EPROTO the peer isn't
  *         aetherd, or is of a release with another protocol;
  *         -EACCES the socket or the daemon belongs to another user; -ENAMETOOLONG the socket's path is too long;
- *         -EUSERS the daemon has as many clients as it may; -ENOSPC /dev/shm has no room; -EMFILE, -ENFILE no
+ *         -EUSERS the daemon has reached its limit of clients; -ENOSPC /dev/shm has no room; -EMFILE, -ENFILE no
  *         descriptor is left; -ENOMEM.
  */
 int aether_connect(aether_client **client, const aether_connect_options *options);

@@ -3,11 +3,11 @@
  * inspect.h - topics, clients and counters of a daemon, read-only; and which topics come and go.
  *
  * An inspector maps the objects by itself and can change nothing. It needs no aetherd: the objects have names in
- * /dev/shm, which derive from the owner's uid and the socket's path. Where these lead to nothing, as in a container
- * with a /dev/shm of its own or where the socket is seen under another path, a running aetherd passes it the objects.
- * Then a call may wait for aetherd, for up to a second in a list or search and for up to 2 s when it is opened. Figures
- * are snapshots: each is exact, but they are not taken at one instant. Everything that is read is checked first; a
- * record that makes no sense is left out.
+ * /dev/shm, which derive from the owner's uid and the socket's path. Where no objects have these names, as in a
+ * container with a /dev/shm of its own or where the socket is seen under another path, a running aetherd passes them to
+ * the inspector. Then a call may wait for aetherd, for up to a second in a list or search and for up to 2 s when it is
+ * opened. Figures are snapshots: each is exact, but they are not taken at one instant. Everything that is read is
+ * checked first; a record that makes no sense is left out.
  *
  * To follow the topics, list all of them, then wait until they may have changed, and list them again:
  *
@@ -94,7 +94,7 @@ typedef struct aether_topic_info {
     uint32_t created_pid, shaped_pid, typed_pid;
     uint32_t shaped; /* 1: a publisher has come, so nothing of the above can change; 0: what isn't stated still can */
     /*
-     * What the shape has because subscribers that were open when the first publisher came asked for it; not in
+     * What became part of the shape because subscribers had asked for it when the first publisher came; not in
      * `stated`. Name and pid of the client; "" and 0: several have.
      */
     aether_stated asked;
@@ -137,14 +137,14 @@ int aether_inspect_open(aether_inspector **inspector, const char *socket_path);
 /* Closes the inspector and frees it. Doesn't block. NULL is allowed. */
 void aether_inspect_close(aether_inspector *inspector);
 
-/* The daemon, and what its registry says in sum. Returns 0. Errors: as aether_inspect_open(). */
+/* The daemon, and the totals of its registry. Returns 0. Errors: as aether_inspect_open(). */
 int aether_inspect_daemon(aether_inspector *inspector, aether_daemon_info *info);
 
 /*
  * Topics in no particular order: *cursor starts at 0 and is advanced. Returns 1: *info is filled in; 0: no more.
  * A topic that is there all the time is listed once; one that comes, goes or is changed meanwhile may be left out, and
- * aether_inspect_changed() says so afterwards. A topic whose objects are missing or damaged is listed with the figures
- * that the registry has. Errors: as aether_inspect_open(), and -EMFILE or -ENFILE if no descriptor is left, or
+ * afterwards aether_inspect_changed() reports a change. A topic whose objects are missing or damaged is listed with the
+ * figures that the registry has. Errors: as aether_inspect_open(), and -EMFILE or -ENFILE if no descriptor is left, or
  * -ENOTCONN if aetherd would have to pass an object and has ended. After an error the next call goes on with the next
  * topic; such a list isn't complete.
  */
@@ -155,10 +155,10 @@ int aether_inspect_topic(aether_inspector *inspector, uint32_t *cursor, aether_t
  * aether_inspect_topic() is called with *cursor 0, and is complete when it returns 0; one at a time. Waits for such a
  * change for at most timeout_ns nanoseconds (0: returns at once; AETHER_FOREVER: without end).
  *
- * Returns 1: yes, or no list has been completed yet; again and again, until a list is. No change is missed: one that
- * comes during the list counts. It may also return 1 though nothing has changed, as when aetherd has been started anew.
- * The thread that waits here should make the lists, too: between a change and the next complete list this returns at
- * once.
+ * Returns 1: yes, or no list has been completed yet. It returns 1 again and again until a list is completed. No change
+ * is missed: one that comes during the list counts. It may also return 1 although nothing has changed, for example
+ * after aetherd was started again. The thread that waits here should make the lists, too: between a change and the next
+ * complete list this returns at once.
  * 0: no, and timeout_ns is over or a signal came.
  *
  * A sleeper is woken at once. It goes on while aetherd is dead, when nothing changes. A later aetherd that takes over

@@ -20,8 +20,8 @@
  * The figures of one publisher or subscriber belong to one moment, those of different ones to moments up to a pass
  * apart. For each subscriber delivered + lost + aborted + skipped = next - joined, at any moment. Everything that is
  * read from a program is checked: a value that makes no sense is left out or limited, and none can make a call fail,
- * hang, or read out of bounds. A program that cuts or enlarges its statistics loses its own figures only. (One that
- * cuts a topic's objects short ends all that have mapped the topic by SIGBUS, readers too.)
+ * hang, or read out of bounds. A program that cuts or enlarges its statistics loses its own figures only. (If a program
+ * cuts a topic's objects short, SIGBUS ends every process that has mapped the topic, readers too.)
  */
 #ifndef AETHER_METRICS_H
 #define AETHER_METRICS_H
@@ -148,7 +148,7 @@ typedef struct aether_subscriber_metrics {
     aether_owner owner;
     aether_policy policy;
     aether_subscriber_state state;
-    uint64_t joined;    /* sequence from which it accounts */
+    uint64_t joined;    /* first sequence that it counts */
     uint64_t next;      /* all below it is accounted for: next - joined = delivered + lost + aborted + skipped */
     uint64_t delivered; /* messages */
     uint64_t bytes;     /* payload of those, as of its last visit to the slow path: up to a moment old */
@@ -157,7 +157,7 @@ typedef struct aether_subscriber_metrics {
     uint64_t gaps;      /* in which those were lost */
     uint64_t aborted;   /* sequences that a publisher had claimed, but died before it committed them */
     uint64_t skipped;   /* sequences that a latest subscriber passed over for a newer message */
-    uint64_t evictions; /* 1: publishers have evicted it, also if it has received nothing since and so doesn't know */
+    uint64_t evictions; /* 1: publishers have evicted it, even if it hasn't noticed yet */
     aether_evict_reason evict_reason;
     uint64_t evict_held; /* AETHER_EVICT_LANE: bytes of lane room that it held when it was evicted */
     uint64_t unread;     /* messages between next and the topic's end */

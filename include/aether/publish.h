@@ -2,8 +2,8 @@
 /*
  * publish.h - publishers.
  *
- * A topic has up to 64 publishers at a time, in any processes, or one if it is exclusive. Their messages have one
- * order, which all subscribers see. In it the messages of each publisher have the order of its calls.
+ * A topic has up to 64 publishers at a time, in any processes, or one if it is exclusive. All subscribers see their
+ * messages in the same order. Within it, the messages of each publisher keep the order of its calls.
  *
  * If a publisher is killed, nothing that it had published is lost. Subscribers wait at a message that it had begun
  * until aetherd has proof of its death and aborts the message. If a publisher is stopped, it finishes such a message
@@ -48,7 +48,7 @@ typedef struct aether_publisher aether_publisher;
  * call. Blocks for one request (see connect.h) plus the time to populate the ring and the publisher's lane.
  *
  * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 publishers,
- *         or aetherd has as many open handles as it may; -EBUSY the topic is exclusive and has a publisher (the text
+ *         or aetherd has reached its limit of open handles; -EBUSY the topic is exclusive and has a publisher (the text
  *         names it); and those of aether_topic_create().
  */
 int aether_publisher_open(aether_client *client, const char *topic, const aether_topic_config *config,
@@ -58,7 +58,8 @@ int aether_publisher_open(aether_client *client, const char *topic, const aether
  * Closes the publisher and frees it. What it has published stays. Open loans are discarded. If it was the last
  * publisher of the topic, subscribers see the end of the stream after its last message. NULL is allowed.
  *
- * Blocks for one request (see connect.h). If no daemon runs it doesn't wait: the next daemon learns of it later.
+ * Blocks for one request (see connect.h). If no daemon runs, it doesn't wait: a later request reports the close to the
+ * next daemon.
  */
 void aether_publisher_close(aether_publisher *publisher);
 
@@ -89,7 +90,7 @@ AETHER_INLINE int aether_publish(aether_publisher *publisher, const void *data, 
 
 /*
  * As aether_publish(), but waits while there is no room, for at most timeout_ns nanoseconds (0: doesn't wait;
- * AETHER_FOREVER: without a time limit). Returns and errors as aether_publish(); AETHER_FULL: timeout_ns is over.
+ * AETHER_FOREVER: without a time limit). Results and errors as for aether_publish(); AETHER_FULL: timeout_ns is over.
  *
  * It spins, yields, then sleeps for 50 us .. 1 ms at a time, after a second for 10 ms, and tries again. A signal
  * shortens one such sleep and doesn't end the wait. A reliable subscriber or a publisher that is stopped may hold the
@@ -118,8 +119,9 @@ int aether_publisher_wait(aether_publisher *publisher, size_t len, uint64_t time
  * subscribers may see the first messages before the last one is written, and a publisher that is killed in the middle
  * leaves the messages that it had committed; the rest is aborted.
  *
- * Bounded, returns and errors as aether_publish(); and -E2BIG: count is above half the topic's capacity or above
- * AETHER_BATCH_MAX, or the messages above inline_max, each rounded up to 64 bytes, are together larger than the lane.
+ * Bounds, results and errors are those of aether_publish(); and -E2BIG: count is above half the topic's capacity or
+ * above AETHER_BATCH_MAX, or the messages above inline_max, each rounded up to 64 bytes, are together larger than the
+ * lane.
  */
 AETHER_INLINE int aether_publish_batch(aether_publisher *publisher, const struct iovec *messages, size_t count);
 
@@ -161,20 +163,20 @@ typedef struct aether_burst {
  */
 AE_ALWAYS_INLINE aether_burst aether_burst_begin(aether_publisher *publisher, size_t len);
 
-/* Publishes one message, the len bytes at data. data, bounds, returns and errors as aether_publish(). */
+/* Publishes one message, the len bytes at data. data, bounds, results and errors as for aether_publish(). */
 AE_ALWAYS_INLINE int aether_burst_publish(aether_burst *burst, const void *data);
 
 /*
  * Publishes one message that is made of count pieces, one after the other. count 0 publishes an empty message. The
  * pieces are the caller's again when the call returns.
  *
- * Bounded, returns and errors as aether_publish() for the sum of the lengths; and -EINVAL: the sum overflows.
+ * Bounds, results and errors are those of aether_publish() for the sum of the lengths; and -EINVAL: the sum overflows.
  */
 int aether_publish_gather(aether_publisher *publisher, const struct iovec *pieces, size_t count);
 
 /*
  * A loan is memory of the topic that the caller fills in place. It has no sequence before the commit. So a caller that
- * fills slowly holds nobody up, and a publisher that dies while it fills leaves nothing behind. To take and to commit a
+ * fills slowly holds nobody up, and a publisher that dies while it fills leaves nothing behind. Taking and committing a
  * loan costs the same for every size above inline_max. A shorter loan lies in a buffer of the handle, and the commit
  * copies it into its slot.
  *
@@ -185,8 +187,8 @@ int aether_publish_gather(aether_publisher *publisher, const struct iovec *piece
  *     }
  *
  * data is 64-byte aligned and holds arbitrary bytes at first. It is the caller's, to read and write, from the take to
- * the commit, the discard or the close of the publisher. After the commit it belongs to the subscribers. To write to it
- * then is a bug, which they may see.
+ * the commit, the discard or the close of the publisher. After the commit it belongs to the subscribers. A program that
+ * still writes to it then has a bug, and subscribers may read what it writes.
  *
  * Loans may be committed and discarded in any order; their messages have the order of the commits. At most
  * AETHER_LOANS_MAX are open at a time, and no more than that may be taken while the oldest of them is open.
@@ -237,7 +239,7 @@ AETHER_INLINE size_t aether_publisher_max_message(const aether_publisher *publis
 
 /* What a publisher without room waits for. */
 typedef enum aether_waits {
-    AETHER_WAITS_NOT = 0,        /* it has room, or hasn't tried to publish for want of messages */
+    AETHER_WAITS_NOT = 0,        /* it has room, or has no messages to publish */
     AETHER_WAITS_SUBSCRIBER = 1, /* a reliable subscriber hasn't released the slot */
     AETHER_WAITS_PUBLISHER = 2,  /* another publisher hasn't finished a publish: it is stopped, or slow */
     AETHER_WAITS_LANE = 3,       /* a reliable subscriber hasn't released bytes of its lane */
@@ -262,8 +264,8 @@ typedef struct aether_stall {
     char topic[256];    /* the topic's name, NUL-terminated; "": unknown */
     uint64_t waited_ns; /* since the publisher first found no room */
     /*
-     * sequences from the first one that isn't released (PUBLISHER: finished) to the topic's end; 0 of a subscriber: it
-     * has gone, or has received everything
+     * sequences from the first one that isn't released (PUBLISHER: finished) to the topic's end; for a subscriber 0
+     * means that it has gone or has received everything
      */
     uint64_t lag;
     uint64_t lane_bytes; /* LANE, LOANS: bytes of the publisher's lane that are held */
@@ -272,13 +274,13 @@ typedef struct aether_stall {
 } aether_stall;
 
 /*
- * Finds out what the publisher has waited for since its last call found no room. For a call at each stall as it
- * happens, also in a call that waits, set `on_stall` in the options of aether_connect().
+ * Finds out what the publisher has waited for since its last call found no room. To be called at each stall while it
+ * happens, also within a call that waits, set `on_stall` in the options of aether_connect().
  *
  * Returns 1: *stall is filled in; 0: the last call had room, or was more than two seconds ago; then *stall is zeroed.
- * A program is named only if it is certain that the publisher waits for that one: not if it has gone, or has received
- * everything, and not in place of another one that had its place on the topic before. Otherwise *stall has all but the
- * program's client, name, pid and state.
+ * A program is named only if it is certain that the publisher waits for it. It isn't named if it has gone, if it has
+ * received everything, or if it opened the topic only after the program that held the room had gone. Then *stall has
+ * everything except the program's client, name, pid and state.
  *
  * Not for the hot path: it reads the registry of aetherd, and /proc, with dozens of system calls. It takes no lock and
  * needs no aetherd. Where the registry isn't in the program's /dev/shm, as in some containers, it asks aetherd, and

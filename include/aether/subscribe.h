@@ -13,9 +13,9 @@
  * A subscriber receives entries in sequence order. An entry is a message, or a gap (lost > 0). For every subscriber:
  * messages delivered + sequences lost + aborted + skipped = sequences advanced since it joined.
  *
- * A subscriber may be opened before its topic has a publisher. Then it waits: it is complete but for the topic's
- * memory, whose shape the first publisher fixes. It misses nothing that is published after its open returned. It takes
- * the shape in the first receive, poll or wait after the first publisher was opened; that needs no daemon.
+ * A subscriber may be opened before its topic has a publisher. Then it waits: it lacks only the topic's memory, whose
+ * shape the first publisher fixes. It misses nothing that is published after its open returned. It takes the shape in
+ * the first receive, poll or wait after the first publisher was opened; that needs no daemon.
  *
  * Threads, fork, signals: see aether.h. A subscriber may move to another thread with the usual synchronisation. No call
  * that receives allocates memory, takes a lock or waits. The only system call is one that populates a publisher's lane,
@@ -119,13 +119,13 @@ typedef struct aether_held {
 typedef int aether_handler(void *context, const aether_message *message);
 
 /*
- * Opens a subscriber of the topic. If the topic has no publisher yet, and has had none, the subscriber waits for the
- * first one; before it nothing was published, so oldest and last mean the same as new. options may be NULL: reliable,
- * from new. config may be NULL: the topic as it is or will be. What it states is a request (see topic.h). Returns 0 and
- * stores the subscriber, which aether_subscriber_close() frees; aether_disconnect() does so, too.
+ * Opens a subscriber of the topic. If the topic has never had a publisher, the subscriber waits for the first one.
+ * Nothing was published before that, so oldest and last mean the same as new. options may be NULL: reliable, from new.
+ * config may be NULL: the topic as it is or will be. What it states is a request (see topic.h). Returns 0 and stores
+ * the subscriber, which aether_subscriber_close() frees; aether_disconnect() does so, too.
  *
- * On a topic that evicts, publishers may evict a subscriber that waits before it has taken the shape. It has lost
- * nothing until then.
+ * On a topic that evicts, publishers may evict a waiting subscriber before it has taken the shape. Until then it has
+ * lost nothing.
  *
  * Nothing keeps messages from before the open (oldest, last) for this subscriber. It reads them as a best-effort
  * subscriber does until it has caught up with the sequence at which it joined. If publishers overwrite some of them
@@ -137,17 +137,19 @@ typedef int aether_handler(void *context, const aether_message *message);
  * Blocks for one request (see connect.h) plus, if the topic has its shape, the time to populate the ring and the lanes
  * that are in use.
  * Errors: -ENOENT config states AETHER_OPEN_EXISTING and there is no such topic; -EUSERS the topic has 64 reliable
- *         subscribers, or aetherd has as many open handles as it may; -EINVAL an option is wrong; -ENOMEM no memory for
- *         the buffer; and those of aether_topic_create().
+ *         subscribers, or aetherd has reached its limit of open handles; -EINVAL an option is wrong; -ENOMEM no memory
+ *         for the buffer; and those of aether_topic_create().
  */
 int aether_subscriber_open(aether_client *client, const char *topic, const aether_subscribe_options *options,
                            const aether_topic_config *config, aether_subscriber **subscriber);
 
 /*
  * Closes the subscriber and frees it: publishers stop waiting for it, and its views are invalid. NULL is allowed.
- * Before, let no idle state watch it. It leaves its notifier or waitset by itself.
+ * Before this call, make sure that no idle state watches it (aether_idle_watch()). It leaves its notifier or waitset by
+ * itself.
  *
- * Blocks for one request (see connect.h). If no daemon runs it doesn't wait: the next daemon learns of it later.
+ * Blocks for one request (see connect.h). If no daemon runs, it doesn't wait: a later request reports the close to the
+ * next daemon.
  */
 void aether_subscriber_close(aether_subscriber *subscriber);
 
@@ -159,8 +161,8 @@ void aether_subscriber_close(aether_subscriber *subscriber);
  * Returns 1: *message is filled in. 0: nothing to receive now; *message is undefined.
  * Errors: -ENOMEM there is no memory to map the topic, whose shape is known now. The subscriber goes on waiting, and
  *         the next call tries again.
- *         -EBADMSG the slot holds something that no publisher writes, so a publisher is faulty or hostile; or the lane
- *         that holds the message can't be populated. The subscriber doesn't advance.
+ *         -EBADMSG the slot holds something that a correct publisher never writes, so a publisher is faulty or hostile;
+ *         or the lane that holds the message can't be populated. The subscriber doesn't advance.
  *         -EOVERFLOW publishers have evicted this reliable subscriber. Returned once; from then on the subscriber is
  *         best effort, and reports the messages that it misses as gaps. The eviction itself loses nothing. To be
  *         reliable again, close it and open another one.
@@ -204,10 +206,10 @@ int aether_still_valid(const aether_subscriber *subscriber, const aether_message
  *
  * A message that is held counts as not read: publishers wait for it as for any other message, and so its subscriber's
  * lag grows with each message that follows. When the ring, or the lane of its publisher, has come round to it,
- * publishers get AETHER_FULL. So don't wait without end for another message while one may be held that publishers wait
- * for: release in time, or let the ring and the lane have room for more than is held. On a topic that evicts, a
- * subscriber that holds messages for too long is evicted: then nothing is held any more, and the bytes may be
- * overwritten, so call aether_still_valid() with &held->message after the last access to them.
+ * publishers get AETHER_FULL. So don't wait without a time limit for another message while you hold one for which
+ * publishers may wait. Release messages in time, or choose a ring and a lane with room for more than you hold. On a
+ * topic that evicts, a subscriber that holds messages for too long is evicted: then nothing is held any more, and the
+ * bytes may be overwritten, so call aether_still_valid() with &held->message after the last access to them.
  *
  * Other threads may read the bytes. hold and release are calls on the subscriber like any other: one thread at a time.
  * Closing the subscriber releases all; don't release, or use the bytes, after that. Wait-free.
@@ -228,7 +230,7 @@ void aether_release(aether_subscriber *subscriber, aether_held *held);
 
 /* The state of a topic's publishers, as seen from a subscriber's position. */
 typedef enum aether_stream {
-    /* no publisher has been open since this subscriber was opened, and it began at no older message (oldest, last) */
+    /* no publisher has been open since this subscriber was opened, which began at no older message (oldest, last) */
     AETHER_STREAM_NONE = 0,
     /* a publisher is open, or this subscriber hasn't received all that was published */
     AETHER_STREAM_OPEN = 1,
@@ -243,10 +245,9 @@ typedef enum aether_stream {
 
 /*
  * Returns the state of the stream at this subscriber's position. CLOSED and DIED come after the last message and no
- * earlier. The end of publishers that had left before the subscriber was opened, and of whose messages it receives
- * none, isn't its end: its state is NONE, whether or not there were such publishers. If another publisher opens later,
- * the state is OPEN again. A death shows when aetherd has proof of it. Call it in a loop that found nothing to receive.
- * Wait-free.
+ * earlier. Publishers that had left before the subscriber was opened, and whose messages it doesn't receive, don't
+ * count: the state is NONE, whether or not there were any. If another publisher opens later, the state is OPEN again. A
+ * death shows when aetherd has proof of it. Call it in a loop that found nothing to receive. Wait-free.
  */
 aether_stream aether_subscriber_stream(const aether_subscriber *subscriber);
 
@@ -258,7 +259,7 @@ AETHER_INLINE uint64_t aether_subscriber_next(const aether_subscriber *subscribe
 
 /* Counters of one subscriber since it was opened: delivered + lost + aborted + skipped = next - joined. */
 typedef struct aether_subscriber_stats {
-    uint64_t joined;    /* sequence from which it accounts: the join, or with oldest and last the first one asked for */
+    uint64_t joined;    /* first sequence that it counts: the join, or with oldest and last the first one asked for */
     uint64_t next;      /* sequence at which the next receive begins */
     uint64_t delivered; /* messages */
     uint64_t lost;      /* sequences reported as lost in gaps */

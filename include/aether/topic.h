@@ -6,8 +6,8 @@
  * first publisher is opened. It ends when it is removed, or when aetherd stops cleanly while the topic has no open
  * publisher or subscriber. Closing the last handle doesn't end it, and neither does the death of aetherd.
  *
- * Subscribers may be opened before. They wait for the first publisher, and they alone make no topic: when the last one
- * has closed, nothing is left.
+ * Subscribers may be opened before the topic exists. They wait for its first publisher. Subscribers alone don't create
+ * a topic: when the last one has closed, nothing is left.
  *
  * Names: 1 to 255 bytes; levels separated by '/' ("market/eur/usd"); no NUL, no '+' and no '#' (reserved for
  * wildcards), no empty level. Names are case-sensitive and may hold any other byte.
@@ -102,13 +102,13 @@ typedef enum aether_open {
  *
  * A topic's shape, which is all of this, is fixed by its first publisher. Until then what nobody has stated is open.
  * What a publisher or aether_topic_create() states is the topic's, for its life. What a subscriber states is a request:
- * it counts in the shaping while that subscriber is open. The shape that came of it, which may be exclusive, stays with
- * the topic when the subscriber has gone.
+ * it counts in the shaping while that subscriber is open. The resulting shape, which may be exclusive, stays with the
+ * topic after the subscriber has gone.
  *
  * Sizes (max_message, inline_max, capacity, lane_bytes, and preset, which is only a size) are "at least": the largest
- * that is stated counts, and a topic that is large enough fits. What only subscribers state makes no topic's messages
- * shorter than by default. Everything else must be equal where two have stated it.
- * An open or create that doesn't fit is refused with -EEXIST and a text that names both and who stated them.
+ * size that is stated counts, and a request fits a topic that is at least as large. Sizes that only subscribers state
+ * never make a topic's longest message shorter than the default. Everything else must be equal where two have stated
+ * it. An open or create that doesn't fit is refused with -EEXIST and a text that names both and who stated them.
  *
  * Lanes: a message longer than inline_max doesn't lie in its slot but in a lane. A lane is lane_bytes of memory that
  * belong to one publisher; it is allocated when the publisher is opened. A topic whose messages all fit in their slots
@@ -151,7 +151,7 @@ typedef struct aether_topic_config {
     uint32_t type_version;
     /* bytes, at most max_message; 0: messages have several sizes */
     uint32_t type_size;
-    /* says nothing about the topic; must be 0 for aether_topic_create() */
+    /* isn't part of the topic; must be 0 for aether_topic_create() */
     aether_open open;
 } aether_topic_config;
 
@@ -163,8 +163,8 @@ typedef struct aether_topic_config {
  *
  * Errors: -EINVAL the name or the configuration is wrong; -EEXIST the topic exists with another configuration or type;
  *         -ENOSPC /dev/shm has no room, or the topic is larger than aetherd allows; -ENOMEM the machine or the control
- *         group has not enough memory (both texts name the size needed); -EUSERS aetherd has as many topics as it may;
- *         and those of aether_connect().
+ *         group has not enough memory (both texts name the size needed); -EUSERS aetherd has reached its limit of
+ *         topics; and those of aether_connect().
  */
 int aether_topic_create(aether_client *client, const char *topic, const aether_topic_config *config);
 
@@ -175,11 +175,10 @@ int aether_topic_create(aether_client *client, const char *topic, const aether_t
  * between makes no difference. Other threads may use the client meanwhile. Open the topic with AETHER_OPEN_EXISTING
  * afterwards.
  *
- * Returns 1: the topic exists. 0: timeout_ns is over, or a signal came. It makes two requests (see connect.h), for which
- * a daemon that doesn't answer is waited for until timeout_ns is over; but the first may take a second in any case, and
- * the second 0.1 s.
- * Errors: -EINVAL the name is wrong; -EUSERS aetherd has as many topics or open handles as it may; -ENOSPC, -ENOMEM no
- *         room for the topic's words; and those of aether_connect().
+ * Returns 1: the topic exists. 0: timeout_ns is over, or a signal came. It makes two requests (see connect.h). If the
+ * daemon doesn't answer, they wait until timeout_ns is over; the first may take a second in any case, the second 0.1 s.
+ * Errors: -EINVAL the name is wrong; -EUSERS aetherd has reached its limit of topics or open handles; -ENOSPC, -ENOMEM
+ *         no room for the memory that the waiting needs; and those of aether_connect().
  */
 int aether_topic_wait(aether_client *client, const char *topic, uint64_t timeout_ns);
 

@@ -2,12 +2,13 @@
 /*
  * wait.h - wait for a message without spinning. For many subscribers at once: waitset.h.
  *
- * A publish pays one load for this. A subscriber that is about to sleep leaves a note in shared memory. With
+ * This costs a publish one load. A subscriber that is about to sleep leaves a note in shared memory. With
  * membarrier(2) it makes sure that every publisher either sees the note or has made its message visible. It checks once
  * more, and sleeps on a futex of the topic. The next publish finds the note and wakes all that sleep.
  *
- * Each sleep is bounded, to 250 ms, or to 1 ms while a publisher can't be reached by membarrier. So no death, lie or
- * lost note makes a subscriber wait for ever. All policies sleep and are woken in the same way.
+ * Each sleep is bounded, to 250 ms, or to 1 ms while a publisher can't be reached by membarrier. So a subscriber never
+ * waits for ever because a process died, wrote a wrong value, or overwrote the note. All policies sleep and are woken
+ * in the same way.
  */
 #ifndef AETHER_WAIT_H
 #define AETHER_WAIT_H
@@ -28,13 +29,13 @@ extern "C" {
 int aether_wait(aether_subscriber *subscriber, uint64_t timeout_ns);
 
 /*
- * aether_receive(), and aether_wait() while there is nothing. Returns and errors as aether_receive(); 0 also at the end
- * of the stream.
+ * aether_receive(), and aether_wait() while there is nothing. Results and errors as for aether_receive(); 0 also at the
+ * end of the stream.
  */
 int aether_receive_wait(aether_subscriber *subscriber, aether_message *message, uint64_t timeout_ns);
 
 /*
- * A file descriptor for event loops (poll, epoll, libuv, ...), from a helper thread that sleeps in the loop's stead.
+ * A file descriptor for event loops (poll, epoll, libuv, ...). A helper thread sleeps in place of the loop.
  *
  *     fd = aether_notifier_fd(notifier);          add it to the loop, for reading
  *     when it is readable:
@@ -43,10 +44,10 @@ int aether_receive_wait(aether_subscriber *subscriber, aether_message *message, 
  *
  * A notifier is armed when it is opened, and by aether_notifier_arm(). From then on fd is unreadable until there is
  * something to receive that its subscriber hasn't received: a message, a gap, an error, or the end of the stream. If
- * there is already, fd is readable at once. Between being readable and the next arm the helper does nothing, so a busy
- * loop pays nothing. A program that never calls aether_notifier_arm() loses nothing, but fd stays readable from the
- * first message on, and its loop spins. If the subscriber is closed, fd stays unreadable. What waitset.h says of
- * closing and of forked children holds for a notifier, too.
+ * there is something already, fd is readable at once. From when fd becomes readable until the next arm the helper does
+ * nothing, so a notifier costs a busy loop nothing. A program that never calls aether_notifier_arm() loses nothing, but
+ * fd stays readable from the first message on, and its loop spins. If the subscriber is closed, fd stays unreadable.
+ * What waitset.h says of closing and of forked children holds for a notifier, too.
  */
 typedef struct aether_notifier aether_notifier;
 

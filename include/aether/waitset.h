@@ -12,7 +12,7 @@
  *             aether_poll(ready.subscriber, on_message, ready.context, 64);
  *
  * Event loop (poll, epoll, libuv, ...): aether_waitset_fd() is a descriptor to add to the loop for reading. One helper
- * thread, however many subscribers there are, sleeps in the loop's stead. When the descriptor is readable:
+ * thread, however many subscribers there are, sleeps in place of the loop. When the descriptor is readable:
  *
  *     while (aether_waitset_next(set, &ready, 0) > 0)
  *         aether_poll(ready.subscriber, on_message, ready.context, 64);
@@ -20,9 +20,9 @@
  * Something   A subscriber has something in the cases in which aether_wait() returns 1: a message, a gap, an eviction
  *             or another error to be received, an aborted sequence, or the end of the stream (once for each end).
  * Level       A subscriber is returned as long as it has something. The program needn't receive everything: a
- *             subscriber with something left is returned again when its turn comes. The descriptor is readable from
- *             when a subscriber has something until aether_waitset_next() returns 0. A handler may stop before that:
- *             the event loop calls it again.
+ *             subscriber with something left is returned again when its turn comes. The descriptor becomes
+ *             readable when a subscriber has something, and stays so until aether_waitset_next() returns 0. A handler
+ *             may stop before that: the event loop calls it again.
  * Fairness    Subscribers take turns. Between two returns of one subscriber, every other subscriber that has something
  *             is returned once.
  * No loss     A waitset is armed from the beginning. Whether a message is published before, during or after a call, it
@@ -34,13 +34,13 @@
  *             Without futex_waitv(2) (before Linux 5.16, or in a sandbox that forbids it) a publish wakes the waitset
  *             for one subscriber, and all others are checked after naps; aether_waitset_wake() and a change of the
  *             members then may take effect as late as after 250 ms.
- * Threads     A waitset and its subscribers are used by one thread at a time; a call that comes while another thread is
- *             in one is refused with -EBUSY. aether_waitset_wake() is the exception.
+ * Threads     A waitset and its subscribers are used by one thread at a time. A call while another thread's call still
+ *             runs is refused with -EBUSY. aether_waitset_wake() is the exception.
  * Closing     A subscriber that is closed, directly or by aether_disconnect(), is removed from its waitset. Waitset and
  *             subscribers may be closed in any order, also by the handler of what aether_waitset_next() returned.
- * Fork        A forked child has neither the helper thread nor the subscribers' memory. All it may do with its parent's
- *             waitset is to close it, which frees the child's copy and leaves the parent's alone; other calls return
- *             -EPERM.
+ * Fork        A forked child has neither the helper thread nor the subscribers' memory. With its parent's waitset it
+ *             may do only one thing: close it, which frees the child's copy and leaves the parent's alone. Other calls
+ *             return -EPERM.
  */
 #ifndef AETHER_WAITSET_H
 #define AETHER_WAITSET_H
@@ -100,7 +100,7 @@ int aether_waitset_fd(aether_waitset *set);
 
 /*
  * Makes aether_waitset_next() return 0: the call that waits now, or else the next one. The descriptor is readable until
- * then. With it another thread makes the set's thread do something else, such as add a subscriber or stop. Any thread
+ * then. Another thread uses it to make the set's thread do something else, such as add a subscriber or stop. Any thread
  * and any signal handler may call it. Several calls before that return count as one.
  */
 void aether_waitset_wake(aether_waitset *set);
