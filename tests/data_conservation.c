@@ -119,7 +119,7 @@ static void run(const char *topic, uint64_t start) {
     for (unsigned i = 0; i < JOINERS; i++)
         REQUIRE(stage->joins[i] > 0);
     ok("%s: %u messages; 3 reliable miss none; 3 best effort account for %llu lost; %llu joins under load", topic,
-       MESSAGES, (unsigned long long)lost, (unsigned long long)(stage->joins[0] + stage->joins[1]));
+       MESSAGES, (unsigned long long)lost, (unsigned long long)stage->joins[0] + stage->joins[1]);
 }
 
 int main(void) {

@@ -27,12 +27,13 @@ static void list_topics(aether_inspector *inspector) {
     uint64_t listed = 0, typed = 0;
     aether_topic_info info;
     uint32_t at = 0;
-    unsigned i;
     int rc;
 
     while ((rc = aether_inspect_topic(inspector, &at, &info)) > 0) {
-        if (sscanf(info.name, "follow/%u", &i) != 1 || i >= NAMES)
+        if (strncmp(info.name, "follow/", 7) != 0)
             continue;
+        const unsigned long i = strtoul(info.name + 7, NULL, 10);
+        REQUIRE(i < NAMES);
         REQUIRE((listed >> i & 1) == 0);
         listed |= 1ull << i;
         typed |= (uint64_t)(info.type_name[0] != '\0') << i;

@@ -276,7 +276,7 @@ static void unread_pipe(void) {
         dup2(ends[1], 1);
         close(ends[0]);
         close(ends[1]);
-        execl(getenv("AETHER_CLI"), "aether-cli", "--socket", test.socket, "sub", "pipe", "--policy", "reliable",
+        execl(program_of("AETHER_CLI"), "aether-cli", "--socket", test.socket, "sub", "pipe", "--policy", "reliable",
               (char *)NULL);
         _exit(127);
     }

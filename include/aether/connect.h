@@ -6,9 +6,9 @@
  * stops or is killed, open publishers and subscribers keep working. The next request connects again by itself to the
  * aetherd that listens then.
  *
- * Blocking: a call makes one request, and waits for its answer for at most 5 seconds, or answer_ns. If it has to connect
- * again, it waits for at most as long to connect, and makes further requests: one to identify itself, and one for each
- * handle that was closed while no daemon ran. A signal doesn't end the wait. No call raises SIGPIPE.
+ * Blocking: a call makes one request, and waits for its answer for at most 5 seconds, or answer_ns. If it has to
+ * connect again, it waits for at most as long to connect, and makes further requests: one to identify itself, and one
+ * for each handle that was closed while no daemon ran. A signal doesn't end the wait. No call raises SIGPIPE.
  */
 #ifndef AETHER_CONNECT_H
 #define AETHER_CONNECT_H
@@ -66,11 +66,11 @@ typedef struct aether_connect_options {
 /*
  * Connects to aetherd and stores a new client in *client, which aether_disconnect() frees. options may be NULL.
  *
- * Blocks for at most about 10 seconds, 5 to connect and 5 for the answer, or twice answer_ns. A daemon that runs answers
- * in microseconds. With wait_ns a program may be started before its daemon: while no daemon listens, the call waits for
- * at most wait_ns, and then returns the error that it would have returned at once without wait_ns. It always waits for
- * a daemon that is just starting: for wait_ns or, where that is 0, for 5 seconds. Other errors end the wait at once,
- * and so does a signal that the program handles.
+ * Blocks for at most about 10 seconds, 5 to connect and 5 for the answer, or twice answer_ns. A daemon that runs
+ * answers in microseconds. With wait_ns a program may be started before its daemon: while no daemon listens, the call
+ * waits for at most wait_ns, and then returns the error that it would have returned at once without wait_ns. It always
+ * waits for a daemon that is just starting: for wait_ns or, where that is 0, for 5 seconds. Other errors end the wait
+ * at once, and so does a signal that the program handles.
  *
  * Errors: -ECONNREFUSED, -ENOENT no daemon listens at the socket; -ETIMEDOUT the daemon doesn't answer; -ECONNRESET the
  *         daemon ended before it answered; -EINTR a signal came while it waited for a daemon; -EPROTO the peer isn't

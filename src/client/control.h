@@ -13,8 +13,8 @@
  *     rc == 0: control.reply has the reply
  *
  * Each connect, HELLO, return and request may take 5 seconds, or what the user states as patience, and ends at the
- * instant that the user states. A machine that is anonymous has its patience for the request as a whole. One thread at a
- * time uses a machine.
+ * instant that the user states. A machine that is anonymous has its patience for the request as a whole. One thread at
+ * a time uses a machine.
  */
 #ifndef AE_CLIENT_CONTROL_H
 #define AE_CLIENT_CONTROL_H

@@ -37,8 +37,8 @@ struct ae_grant {
 /*
  * Opens `role` on the topic and maps its objects into *grant. ae_grant_close() undoes both. If the topic has no shape
  * yet, which only a subscriber is granted, only the words of the log are mapped, and grant->topic isn't NULL. words:
- * maps only these also if there is a shape. grant->until_ns and grant->leave are the caller's to set. Errors are those of aether_publisher_open() and aether_subscriber_open();
- * then the caller frees *grant.
+ * maps only these also if there is a shape. grant->until_ns and grant->leave are the caller's to set. Errors are those
+ * of aether_publisher_open() and aether_subscriber_open(); then the caller frees *grant.
  */
 int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t role, const char *topic,
                   const aether_topic_config *config, bool words);

@@ -178,6 +178,7 @@ static bool read_stat(int dir, const char *path, char *state, uint64_t *start_ns
     /* The second field is the program's name in parentheses, which may hold any character. */
     const char *end = strrchr(text, ')');
     if (end == NULL || ticks <= 0 ||
+        /* NOLINTNEXTLINE: the kernel's own numbers */
         sscanf(end + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &found,
                &start) != 2 ||
         !((found >= 'A' && found <= 'Z') || (found >= 'a' && found <= 'z')))

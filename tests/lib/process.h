@@ -2,7 +2,8 @@
 /*
  * process.h - for tests of whole processes in C: TAP, a private daemon, and child processes.
  *
- * Nothing outlives a test: each child dies with its parent, and a watchdog ends a test in which nothing happens any more.
+ * Nothing outlives a test: each child dies with its parent, and a watchdog ends a test in which nothing happens any
+ * more.
  *
  * No limit of time is for an amount of work: on a machine with twenty times more to do than it has processors, each
  * amount takes twenty times longer, or more. A limit is for the time without progress: of one step, or of a word that
@@ -240,8 +241,8 @@ static inline void poll_pause(void) {
     } while (0)
 
 /*
- * Polls a condition that comes true by one step of another process. The test fails if it doesn't in DEADLINE_S. The last
- * poll begins when the time is over, so a pause of this process fails no test.
+ * Polls a condition that comes true by one step of another process. The test fails if it doesn't in DEADLINE_S. The
+ * last poll begins when the time is over, so a pause of this process fails no test.
  */
 #define AWAIT(condition)                                                                                               \
     do {                                                                                                               \
@@ -474,11 +475,18 @@ static inline bool daemon_answers(void) {
     return true;
 }
 
+/* The path of a program, from the environment; "", which no exec takes, if it has none. */
+static inline const char *program_of(const char *variable) {
+    const char *path = getenv(variable);
+
+    return path != NULL ? path : "";
+}
+
 static inline void daemon_start(void) {
     test.daemon = fork_tied();
     if (test.daemon == 0) {
         const char *level = test.logs ? "info" : "warning";
-        execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", level,
+        execl(program_of("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", level,
               test.logs ? "--log" : "--log-level", test.logs ? test.log : level,
               test.config[0] != '\0' ? "--config" : NULL, test.config, (char *)NULL);
         _exit(127);
