@@ -43,8 +43,8 @@ static uint64_t count_messages(const struct publisher *publisher) {
         return 0;
     if (figures.messages < publisher->serial + found || figures.messages > publisher->serial + publisher->inflight)
         wrong("publisher %u counts %llu messages, and not %llu to %llu", i, (unsigned long long)figures.messages,
-              (unsigned long long)(publisher->serial + found),
-              (unsigned long long)(publisher->serial + publisher->inflight));
+              (unsigned long long)publisher->serial + found,
+              (unsigned long long)publisher->serial + publisher->inflight);
     if (figures.messages < publisher->counted)
         wrong("publisher %u counts %llu messages, and counted %llu before", i, (unsigned long long)figures.messages,
               (unsigned long long)publisher->counted);
