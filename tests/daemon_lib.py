@@ -8,6 +8,7 @@ opens the topic, prints its client id, grant id and record, and runs until its s
 import array
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import shutil
@@ -41,6 +42,13 @@ STATS_MAGIC, TOTALS_MAGIC = 0x0031415453524541, 0x00314D5553524541
 TOTALS_RECORDS_OFF, TOTALS_RECORD_SIZE = 12288, 8192
 REGISTRY_TOPICS_OFF, TOPIC_SIZE, CLIENT_SIZE, GRANT_SIZE = 4096, 1024, 128, 256
 LIVE = 2
+
+
+def take_lock(path):
+    """Takes the lock of the instance at the socket, as an aetherd does that starts; close() of the file gives it back."""
+    lock = open(path + ".lock", "w", encoding="utf-8")  # pylint: disable=consider-using-with
+    fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    return lock
 
 
 class Skip(Exception):

@@ -318,7 +318,7 @@ def case_slow_readers():
 def case_no_instance():
     """one line says what isn't there, where, and what would be right; the same to a browser and in the log"""
     gone = os.path.join(SCRATCH, "gone", "aetherd.sock")
-    for path, text in ((NOWHERE, f"no aetherd at {NOWHERE}, and none has left topics there: start aetherd, or use the path of another socket"),
+    for path, text in ((NOWHERE, f"no aetherd at {NOWHERE}, and none has left topics there: start it with: aetherd --socket {NOWHERE}"),
                        (gone, f"there is no directory '{os.path.dirname(gone)}' for aetherd's socket '{gone}': create it and start aetherd, "
                               "or use the path of another socket")):
         with Metrics(path) as metrics:
@@ -326,6 +326,27 @@ def case_no_instance():
             assert metrics.request("/readyz").body.decode() == text + "\n"
             lines = [line for line in metrics.log().splitlines() if "no instance" in line]
             assert len(lines) == 1 and lines[0].endswith("no instance can be read: " + text), metrics.log()
+
+
+def case_daemon_starts():
+    """while aetherd starts, which has its lock and no topics yet, read-outs say that; then they show it"""
+    with Daemon(start=False) as daemon:
+        says = f"an aetherd runs, but doesn't listen at {daemon.path}: if it isn't starting, send it SIGHUP: "
+        words = (["topic", "ls"], ["topic", "ls", "--json"], ["topic", "info", "t"], ["stats"], ["lag"], ["clients"],
+                 ["top", "--batch", "1"])
+        with lib.take_lock(daemon.path), Metrics(daemon.path) as metrics:
+            for command in words:
+                done = subprocess.run([metrics_lib.CLI, "--socket", daemon.path, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True, timeout=lib.DEADLINE_S, check=False)
+                assert (done.returncode, done.stdout) == (3, "") and done.stderr.startswith(f"aether-cli: {says}"), (command, done)
+            assert metrics.json()["error"].startswith(says), metrics.json()["error"]
+            assert metrics.request("/readyz").body.decode().startswith(says)
+        with Metrics(daemon.path) as metrics:
+            daemon.start()
+            for command in words[:2] + words[3:6]:
+                subprocess.run([metrics_lib.CLI, "--socket", daemon.path, *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               timeout=lib.DEADLINE_S, check=True)
+            assert metrics.samples()["aether_daemon_running"] == 1
 
 
 def case_daemon_comes_and_goes():

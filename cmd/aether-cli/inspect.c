@@ -4,24 +4,12 @@
 #include "base/near.h"
 #include "daemon.h"
 #include "error.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 int inspect_error(int rc) {
-    struct stat status;
-
-    if (rc == -ENOENT && stat(cli_socket(), &status) == 0 && S_ISSOCK(status.st_mode))
-        return cli_error(CLI_NO_DAEMON,
-                         "no aetherd runs at %s, and this program's /dev/shm has nothing that one left there: start it "
-                         "with: %s",
-                         cli_socket(), cli_start_command());
-    if (rc == -ENOENT)
-        return cli_error(CLI_NO_DAEMON, "no aetherd at %s, and none has left topics there: start it with: %s",
-                         cli_socket(), cli_start_command());
-    return cli_error(CLI_FAILURE, "%s", aether_errmsg());
+    return cli_error(cli_is_absent(rc) ? CLI_NO_DAEMON : CLI_FAILURE, "%s", aether_errmsg());
 }
 
 int inspect_open(aether_inspector **inspector) {

@@ -44,7 +44,10 @@ typedef enum aether_idle_strategy {
 
 struct aether_subscriber;
 
-/* One loop's state, used by one thread. All fields are private. It needs no clean-up. */
+/*
+ * One loop's state, used by one thread. All fields are private. It needs no clean-up. A zeroed one is
+ * AETHER_IDLE_ADAPTIVE without a pause under load, which at first doesn't spin before it yields.
+ */
 typedef struct aether_idle_state {
     uint64_t run;      /* messages since the last round without any */
     uint64_t count;    /* messages in this window */

@@ -547,7 +547,7 @@ static void open_errors(void **state) {
     assert_int_equal(aether_inspect_open(&inspector, path), -ENOENT);
     assert_null(inspector);
     assert_non_null(strstr(aether_errmsg(), path));
-    assert_non_null(strstr(aether_errmsg(), ": start aetherd, or use the path of another socket"));
+    assert_non_null(strstr(aether_errmsg(), ": start it with: aetherd --socket "));
     assert_int_equal(aether_inspect_open(&inspector, "/no/such/directory/s"), -ENOENT);
     f->on.registry.header->layout_major++;
     assert_int_equal(aether_inspect_open(&inspector, f->on.socket_path), -EPROTO);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/socket.h"
+#include "client/unreachable.h"
 #include "shm/segment.h"
 #include <aether/error.h>
 #include <ctype.h>
@@ -285,18 +286,19 @@ static bool is_absent(int rc) {
 
 /* Names the instance by its socket, as the user knows it, and not only the object in /dev/shm. */
 static int fail_registry(const struct ae_object_source *source, int rc) {
+    const char *path = source->control.socket_path;
+    char command[AE_START_SIZE];
     struct stat status;
 
     if (rc != -ENOENT)
         return ae_fail(rc, "aetherd at %s: %s", source->control.socket_path, aether_errmsg());
-    if (stat(source->control.socket_path, &status) == 0 && S_ISSOCK(status.st_mode))
+    if (stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
         return ae_fail(rc,
-                       "no aetherd runs at %s, and this program's /dev/shm has nothing that one left there: start "
-                       "aetherd, or use the path of another socket",
-                       source->control.socket_path);
-    return ae_fail(rc,
-                   "no aetherd at %s, and none has left topics there: start aetherd, or use the path of another socket",
-                   source->control.socket_path);
+                       "no aetherd runs at %s, and this program's /dev/shm has nothing that one left there: start it "
+                       "with: %s",
+                       path, ae_unreachable_start(command, path));
+    return ae_fail(rc, "no aetherd at %s, and none has left topics there: start it with: %s", path,
+                   ae_unreachable_start(command, path));
 }
 
 static int open_named(struct ae_object_source *source, int asked, struct ae_registry *registry) {

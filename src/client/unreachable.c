@@ -19,6 +19,14 @@ static bool is_default(const char *path) {
     return aether_default_socket(standard, sizeof standard) == 0 && strcmp(standard, path) == 0;
 }
 
+const char *ae_unreachable_start(char command[AE_START_SIZE], const char *path) {
+    /* aetherd creates the directory of the default socket by itself; a command with --socket wouldn't. */
+    const bool standard = is_default(path);
+
+    (void)snprintf(command, AE_START_SIZE, "aetherd%s%s", standard ? "" : " --socket ", standard ? "" : path);
+    return command;
+}
+
 /* The instance at the socket, whose uid is that of the lock file or, without one, ours. */
 static int find_instance(struct ae_instance *instance, const char *path) {
     struct stat st;
@@ -31,18 +39,16 @@ static int find_instance(struct ae_instance *instance, const char *path) {
 
 /* One look decides what is said and how long it may last, because an aetherd may be starting just now. */
 static int no_daemon(const char *path, int code, uint64_t patience_ns, uint64_t *passes_ns) {
-    const bool standard = is_default(path);
+    char command[AE_START_SIZE];
     struct ae_instance instance;
 
-    /* aetherd creates the directory of the default socket by itself; a command with --socket wouldn't. */
-    if (find_instance(&instance, path) != 0 && !standard)
+    if (find_instance(&instance, path) != 0 && !is_default(path))
         return code; /* the text says what is wrong with the directory */
     if (instance.prefix[0] != '\0' && ae_instance_running(&instance)) {
         *passes_ns = ae_instance_pid(&instance) == 0 || patience_ns < RESTORE_NS ? patience_ns : RESTORE_NS;
         return ae_instance_fail_hidden(&instance, code);
     }
-    return ae_fail(code, "no aetherd at %s: start it with: aetherd%s%s", path, standard ? "" : " --socket ",
-                   standard ? "" : path);
+    return ae_fail(code, "no aetherd at %s: start it with: %s", path, ae_unreachable_start(command, path));
 }
 
 static int refused(const char *path, int code, uint64_t patience_ns, uint64_t *passes_ns) {

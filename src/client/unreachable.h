@@ -21,4 +21,8 @@ int ae_unreachable_socket(const char *path, int code);
 /* Does the daemon of this uid, to whose socket there is a connection, serve this program? 0, or -EACCES with a text. */
 int ae_unreachable_foreign(const char *path, uint32_t uid);
 
+/* The command that starts an aetherd at the socket, such as "aetherd --socket /run/a.sock". Returns command. */
+#define AE_START_SIZE 128
+const char *ae_unreachable_start(char command[AE_START_SIZE], const char *path);
+
 #endif
