@@ -954,9 +954,9 @@ int main(void) {
     };
     int failed;
 
-    alarm(120); /* ends a test that hangs */
+    alarm(900); /* ends a test that hangs */
     failed = cmocka_run_group_tests_name("with the kernel's futexes", tests, NULL, NULL);
     forbid_futex_waitv();
-    alarm(120);
+    alarm(900);
     return failed + cmocka_run_group_tests_name("without futex_waitv", tests, NULL, NULL);
 }

@@ -476,6 +476,6 @@ int main(void) {
         cmocka_unit_test(an_eviction_ends_it),
     };
 
-    alarm(120);
+    alarm(900);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

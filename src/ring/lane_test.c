@@ -883,6 +883,6 @@ int main(void) {
         cmocka_unit_test(dead_owners_messages_stay), cmocka_unit_test(hostile_words_do_no_harm),
     };
 
-    alarm(300); /* an endless loop ends here */
+    alarm(900); /* an endless loop ends here */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

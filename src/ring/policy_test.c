@@ -734,6 +734,6 @@ int main(void) {
         cmocka_unit_test(only_deaths_after_the_join_count),
     };
 
-    alarm(120); /* an endless wait ends here */
+    alarm(900); /* an endless wait ends here */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -275,6 +275,6 @@ int main(void) {
         cmocka_unit_test(lanes),
     };
 
-    alarm(240); /* ends the test if a thread waits for ever */
+    alarm(900); /* ends the test if a thread waits for ever */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

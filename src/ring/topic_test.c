@@ -665,6 +665,6 @@ int main(void) {
         cmocka_unit_test(hostile_words_do_no_harm),
     };
 
-    alarm(120); /* ends the test if a step runs for ever */
+    alarm(900); /* ends the test if a step runs for ever */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -493,6 +493,6 @@ int main(void) {
         cmocka_unit_test(waiting_publisher_goes_on),
     };
 
-    alarm(120); /* an endless wait ends here */
+    alarm(900); /* an endless wait ends here */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

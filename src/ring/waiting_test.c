@@ -474,6 +474,6 @@ int main(void) {
         cmocka_unit_test(may_leave_without_a_shape),
     };
 
-    alarm(120); /* an endless wait ends here */
+    alarm(900); /* an endless wait ends here */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
