@@ -28,7 +28,7 @@ data=$build/demo-data
 
 config=(--max-message 248 --preset throughput)
 patience=1200 # tenths of a second, for what takes no time on a quiet machine
-hang=300      # seconds, for a command that has to end by itself: more can only be a hang
+hang=900      # seconds, for a command that has to end by itself: more can only be a hang
 scratch=''
 daemon=''
 killed='' # set while the daemon is dead on purpose

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The programs that read out an instance follow its socket: in a container with a /dev/shm of its own, with other pids,
 # and where the socket is seen under another path.
+# shellcheck disable=SC2317 # ok calls functions by name
+# shellcheck source-path=SCRIPTDIR source=cli.inc.sh
 . "${BASH_SOURCE%/*}/cli.inc.sh"
 
 unshare=(unshare --mount)

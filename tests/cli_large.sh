@@ -117,7 +117,7 @@ ok "--json isn't cut" json_rows out 'rows[2]["payload"] == "\u20ac" * 3000
 
 # ---- the end of a stream
 "$AETHER_CLI" topic create end || exit 1
-timeout 30 "$AETHER_CLI" sub end --policy reliable --exit-at-end --raw >copy &
+timeout "$hang" "$AETHER_CLI" sub end --policy reliable --exit-at-end --raw >copy &
 sub=$!
 started+=("$sub")
 until_peers end reliable 1
@@ -225,10 +225,11 @@ sleep 1
 ok "an idle sub doesn't spin" [ $(($(ticks "$sub") - before)) -le 50 ]
 kill "$sub"
 ok "an idle sub ends on SIGTERM" ends_with "$sub" 143
-timeout 20 "$AETHER_CLI" sub rest --raw | true
+timeout "$hang" "$AETHER_CLI" sub rest --raw | true
 ok "an idle sub notices that its pipe was closed" [ "${PIPESTATUS[0]}" -eq 0 ]
 # ---- a /dev/shm that is too small for a lane
 small() {
+    # shellcheck disable=SC2016 # the inner shell's words
     run unshare -m bash -c 'mount -t tmpfs -o size=20m tmpfs /dev/shm || exit 99
         "$1" --socket "$2" 2>/dev/null & daemon=$!
         "$3" --socket "$2" ping --wait 100s >/dev/null

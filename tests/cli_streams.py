@@ -53,12 +53,12 @@ def start(*words, **how):
 def ended(process):
     """Its status and what it wrote to stderr; what a subscriber waited for at first depends on the machine's load."""
     err = process.stderr.read().decode() if process.stderr else ""
-    return process.wait(lib.DEADLINE_S), re.sub("aether-cli: waiting for .*\n", "", err)
+    return process.wait(lib.HANG_S), re.sub("aether-cli: waiting for .*\n", "", err)
 
 
 def run(*words, **how):
     done = subprocess.run([CLI, *words], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=lib.DEADLINE_S, check=False, **how)
+                          timeout=lib.HANG_S, check=False, **how)
     return done.returncode, done.stdout, done.stderr.decode()
 
 
@@ -128,7 +128,7 @@ def stdin_of(kind, data):
         read_fd, write_fd = theirs.detach(), ours.detach()
     feed = Feed(write_fd, data, 7 if kind == "pipe, in small pieces" else 100000)
     yield read_fd
-    feed.join(lib.DEADLINE_S)
+    feed.join(lib.HANG_S)
     os.close(read_fd)
 
 
@@ -182,7 +182,7 @@ def case_stdin_wrong():
 
 def run_closed(words, redirections):
     done = subprocess.run(["sh", "-c", f'exec "$0" {words} {redirections}', CLI], env=environment(), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=lib.DEADLINE_S)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=lib.HANG_S)
     return done.returncode, done.stdout, done.stderr.decode()
 
 
@@ -273,7 +273,7 @@ def case_stdout():
                 if kind != "file":
                     os.close(fd)
                 else:
-                    process.wait(lib.DEADLINE_S)
+                    process.wait(lib.HANG_S)
                 out = read_all()
                 assert ended(process) == (0, ""), (form, kind)
             assert out == encode(messages), (form, kind, len(out))
@@ -325,6 +325,25 @@ def case_stdout_full():
         os.close(read_fd)
         assert got == status, (words, got, err)
         assert ("nobody reads it" in err) == (status in (1, 7)), (words, err)
+
+
+def case_stderr_full():
+    """SIGTERM and --timeout end a command whose blocking stderr is full, and nobody reads"""
+    for words, number, status in ((("--timeout", "1500ms"), None, 0), ((), signal.SIGTERM, 143)):
+        read_fd, write_fd = os.pipe()
+        fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(write_fd, b"x" * 4096)
+        process = start("sub", "silent", "-v", *words, stdout=subprocess.DEVNULL, stderr=write_fd)
+        os.close(write_fd)
+        try:
+            if number is not None:
+                lib.await_true(lambda: in_write(process), "it waits in write()")  # pylint: disable=cell-var-from-loop
+                process.send_signal(number)
+            assert process.wait(lib.DEADLINE_S) == status, words
+        finally:
+            process.kill()
+            process.wait()
+            os.close(read_fd)
 
 
 def case_stdout_full_signals():
@@ -397,7 +416,7 @@ def case_supervised():
     while len(got) < 4:
         got += ours.recv(100)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(lib.DEADLINE_S) == 143 and got == b"a\nb\n"
+    assert process.wait(lib.HANG_S) == 143 and got == b"a\nb\n"
     assert ours.recv(100) == b""
     ours.close()
 

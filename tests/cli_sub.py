@@ -24,7 +24,7 @@ def start(*words):
 
 def ended(process):
     """Its status, its output, and the lines of its errors; what it waited for at first depends on the machine's load."""
-    out, err = process.communicate(timeout=lib.DEADLINE_S)
+    out, err = process.communicate(timeout=lib.HANG_S)
     return (process.returncode, out.decode(errors="surrogateescape"),
             [line for line in err.decode().splitlines() if not line.startswith("aether-cli: waiting for ")])
 
@@ -190,6 +190,11 @@ def case_waiting():
     assert process.stderr.readline() == b"aether-cli: waiting for a topic that 'typo/+' admits: there is none yet\n"
     pub("typo/x", "x")
     assert ended(process) == (0, "x\n", [])
+    process = start("sub", "typo/x", "--exit-at-end", "--raw")
+    assert process.stderr.readline() == (b"aether-cli: waiting for topic 'typo/x': its publishers have gone; --exit-at-end "
+                                         b"waits for the next one\n")
+    pub("typo/x", "y")
+    assert ended(process) == (0, "y\n", [])
 
 
 def case_existing():
@@ -264,7 +269,9 @@ def case_await_without_daemon():
             publisher = start("pub", "away", "x", "--await", "--timeout", "1500ms", "--socket", other.path)
             lib.await_true(lambda: has_joined(publisher), "it waits")  # pylint: disable=cell-var-from-loop
             other.stop(number)
-            assert ended(publisher) == (7, "", ["aether-cli: --timeout was over: topic 'away' doesn't exist"])
+            status, out, err = ended(publisher)
+            assert (status, out, len(err)) == (7, "", 1), err
+            assert re.search(": --timeout was over: (no aetherd at |topic 'away' doesn't exist)", err[0]), err
             other.start()
 
 
@@ -288,6 +295,28 @@ def case_await_stopped():
         assert run("topic", "create", "stopped", "--socket", other.path) == (0, "", [])
         assert ended(processes[1]) == (0, "", [])
         assert ended(processes[0]) == (0, "x\n", [])
+
+
+def case_await_stopped_short():
+    """--timeout bounds the wait for the answer of an aetherd that is stopped, and status 7 says why"""
+    with Daemon() as other:
+        other.process.send_signal(signal.SIGSTOP)
+        silent = f"aetherd at {other.path}: no answer within 1 second; is it stopped?"
+        for words in (("sub", "silent"), ("pub", "silent", "x")):
+            assert run(*words, "--await", "--timeout", "1s", "--socket", other.path) == (
+                7, "", [f"aether-cli: --timeout was over: {silent}"]), words
+        assert run("sub", "silent", "--timeout", "1s", "--socket", other.path) == (1, "", [f"aether-cli: {silent}"])
+        other.process.send_signal(signal.SIGCONT)
+        for _ in range(20):  # on a busy machine aetherd may be stopped only after the last request
+            publisher = start("pub", "silent", "x", "--await", "--timeout", "3s", "--socket", other.path)
+            lib.await_true(lambda: has_joined(publisher), "it waits")  # pylint: disable=cell-var-from-loop
+            other.process.send_signal(signal.SIGSTOP)
+            status, out, err = ended(publisher)
+            other.process.send_signal(signal.SIGCONT)
+            assert (status, out) == (7, ""), err
+            if re.search(r": --timeout was over: aetherd at .*: no answer within .*; is it stopped\?$", err[-1]):
+                return
+        raise AssertionError(f"an aetherd that is stopped isn't said: {err}")
 
 
 def case_wait_daemon():

@@ -288,7 +288,7 @@ ok "it ends with its terminal" until_true gone
 # on_terminal ROWS COLUMNS [ROWS COLUMNS]: top ends with 0 on a terminal of this size, which then becomes the other one.
 # Ncurses begins the drawing of a whole screen with the sequence for "clear".
 on_terminal() {
-    LC_ALL=C.UTF-8 TERM=xterm timeout 120 python3 - "$AETHER_CLI" "$@" <<'END'
+    LC_ALL=C.UTF-8 TERM=xterm timeout "$hang" python3 - "$AETHER_CLI" "$@" <<'END'
 import fcntl, os, pty, signal, struct, sys, termios
 
 def resize(size):

@@ -136,7 +136,7 @@ ok "exclusive: rm" until_true succeeds topic rm only
 "$AETHER_CLI" sub asked --count 1 --max-message 1M --publishers exclusive --name grabber >/dev/null &
 started+=($!)
 grabber=$!
-waits() { "$AETHER_CLI" topic ls --waiting | grep -q "^waiting for a publisher: asked (grabber, pid $grabber)"; }
+waits() { "$AETHER_CLI" topic ls --waiting | grep -q "^waiting for a publisher: asked (grabber, pid $grabber): asked for max message 1 MiB, exclusive publishers\$"; }
 ok "asked for: the subscriber waits" until_true waits
 "$AETHER_CLI" pub asked hi --name feed
 wait "$grabber"

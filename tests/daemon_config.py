@@ -85,7 +85,7 @@ ENV = {**os.environ, "AETHER_SOCKET": os.path.join(SCRATCH, "must-not-be-used", 
 
 def run_daemon(*arguments):
     return subprocess.run([lib.AETHERD, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=lib.DEADLINE_S, env=ENV, check=False)
+                          timeout=lib.HANG_S, env=ENV, check=False)
 
 
 def misreported(arguments, *words):

@@ -24,7 +24,7 @@ from daemon_lib import BEST_EFFORT, PUBLISHER, RELIABLE, Client, Daemon, Helper,
 def run_daemon(*arguments, env=None):
     """Runs a daemon that ends by itself. Returns its exit code and its stderr."""
     done = subprocess.run([lib.AETHERD, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=lib.DEADLINE_S, env={**os.environ, **(env or {})}, check=False)
+                          timeout=lib.HANG_S, env={**os.environ, **(env or {})}, check=False)
     return done.returncode, done.stderr.decode()
 
 
@@ -79,7 +79,7 @@ def case_stop():
             idle = Client(daemon.path, "idle")  # stays connected without any handle
             if how == "SHUTDOWN":
                 assert client.ask(lib.SHUTDOWN).type == lib.DONE
-                assert daemon.process.wait(lib.DEADLINE_S) == 0
+                assert daemon.process.wait(lib.HANG_S) == 0
             else:
                 assert daemon.stop(how) == 0
             assert daemon.objects() == [], daemon.objects()
@@ -138,7 +138,7 @@ def case_directory():
         await_true(lambda: os.path.exists(path), "it listens at the default socket")
         assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700
         process.terminate()
-        assert process.wait(lib.DEADLINE_S) == 0
+        assert process.wait(lib.HANG_S) == 0
         os.chmod(directory, 0o777)
         code, text = run_daemon(env=env)
         assert code == 1 and directory in text, (code, text)

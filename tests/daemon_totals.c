@@ -350,7 +350,7 @@ static void kills_at_rest(void) {
     for (uint64_t round = 0; round < rounds / 3; round++) {
         const uint64_t before = get(&stage->opened) + 20;
         const bool killed = round % 2 == 0;
-        AWAIT(get(&stage->opened) >= before);
+        AWAIT_PROGRESS(get(&stage->opened), get(&stage->opened) >= before);
         let_rest(PUBLISHERS);
         let_rest(ROLES);
         compare();

@@ -34,7 +34,7 @@ static void leave(unsigned arg) {
 
     open_handle(client, arg / WAYS, &pub, &sub);
     add(&stage->ready, 1);
-    AWAIT(get(&stage->go) != 0);
+    AWAIT_PARENT(get(&stage->go) != 0);
     if (way == CLOSES) {
         aether_publisher_close(pub);
         aether_subscriber_close(sub);
@@ -113,11 +113,11 @@ static void go_all_ways(unsigned role, bool with_daemon) {
     REQUIRE(aether_metrics_open(&metrics, test.socket) == 0);
     for (unsigned way = 0; way < WAYS; way++)
         pids[way] = spawn(leave, role * WAYS + way);
-    AWAIT(get(&stage->ready) == WAYS);
+    AWAIT_PROGRESS(get(&stage->ready), get(&stage->ready) == WAYS);
     if (!with_daemon)
         daemon_kill();
     set(&stage->go, 1);
-    AWAIT(get(&stage->done) == WAYS);
+    AWAIT_PROGRESS(get(&stage->done), get(&stage->done) == WAYS);
     kill_child(pids[KILLED]);
     join_child(pids[EXITS]);
     if (!with_daemon) {

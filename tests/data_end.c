@@ -56,6 +56,7 @@ static void publish_until_ended(unsigned round) {
     while ((how = get(&stage->ending)) == 0) {
         const size_t len = payload_fill(data, aether_publisher_next(pub), MAX_MESSAGE);
         REQUIRE(aether_publish_wait(pub, data, len, 10000000) >= 0);
+        made_step();
         set(&stage->published, aether_publisher_next(pub));
         if (mix(aether_publisher_next(pub)) % 16 == 0)
             poll_pause();
@@ -132,7 +133,7 @@ static void receive_rounds(unsigned me) {
     aether_idle_watch(&waiter.idle, waiter.subscriber.sub);
     set(&stage->subscribers[me].joined, 1);
     for (uint64_t round = 1; !get(&stage->stop); round++) {
-        AWAIT(get(&stage->round) == round || get(&stage->stop));
+        AWAIT_PARENT(get(&stage->round) == round || get(&stage->stop));
         if (get(&stage->stop))
             break;
         stage->subscribers[me].state = (uint64_t)receive_to_end(&waiter, me);
@@ -152,7 +153,7 @@ static void receive_rounds(unsigned me) {
 
 static void await_ends(uint64_t round) {
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
-        AWAIT(get(&stage->subscribers[i].ended) == round);
+        AWAIT_PROGRESS(all_steps(), get(&stage->subscribers[i].ended) == round);
 }
 
 /* All subscribers have received everything, and the stream is still open for them. */
@@ -162,7 +163,7 @@ static void await_open_at_end(uint64_t round) {
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
         asked[i] = get(&stage->subscribers[i].asked);
     for (unsigned i = 0; i < SUBSCRIBERS; i++) {
-        AWAIT(get(&stage->subscribers[i].asked) >= asked[i] + 2);
+        AWAIT_PROGRESS(all_steps(), get(&stage->subscribers[i].asked) >= asked[i] + 2);
         REQUIRE(get(&stage->subscribers[i].ended) < round);
     }
 }
@@ -198,7 +199,7 @@ static pid_t next_publisher(void) {
 
     set(&stage->ending, 0);
     pid = spawn(publish_until_ended, (unsigned)rounds);
-    AWAIT(get(&stage->opened) == rounds + 1);
+    AWAIT_PROGRESS(steps_of(pid), get(&stage->opened) == rounds + 1);
     return pid;
 }
 
@@ -211,7 +212,7 @@ static pid_t run(enum how how, pid_t publisher) {
     for (unsigned i = 0; i < turns; i++) {
         const uint64_t from = get(&stage->published);
         set(&stage->round, ++rounds);
-        AWAIT(get(&stage->published) >= from + CAPACITY);
+        AWAIT_PROGRESS(get(&stage->published), get(&stage->published) >= from + CAPACITY);
         end_publisher(how, publisher, rounds);
         /* The successor begins where the stream had ended. */
         publisher = next_publisher();

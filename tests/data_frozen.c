@@ -111,7 +111,7 @@ static pid_t start_subscriber(unsigned form) {
     const uint64_t joined = get(&stage->joined);
     const pid_t pid = spawn(receive_until_end, form);
 
-    AWAIT(get(&stage->joined) == joined + 1);
+    AWAIT_PROGRESS(steps_of(pid), get(&stage->joined) == joined + 1);
     return pid;
 }
 
@@ -157,7 +157,7 @@ static void publisher_waits(bool large) {
     for (unsigned round = 0; round < ROUNDS; round++) {
         unsigned room = 0;
         publish_many(pub, 3 * CAPACITY);
-        AWAIT(get(&stage->next) == aether_publisher_next(pub));
+        AWAIT_PROGRESS(get(&stage->next), get(&stage->next) == aether_publisher_next(pub));
         freeze_child(subscriber);
         for (int rc; (rc = publish_one(pub)) != AETHER_FULL; room++)
             REQUIRE(rc == 0);
@@ -193,10 +193,10 @@ static void publisher_evicts(bool large, aether_views views) {
         freeze_child(subscriber);
         publish_never_full(pub, 10 * CAPACITY);
         thaw_child(subscriber);
-        AWAIT(get(&stage->joined) == joined + 1);
+        AWAIT_PROGRESS(steps_of(subscriber), get(&stage->joined) == joined + 1);
         for (unsigned i = 0; i < 3 * CAPACITY; i++) { /* the subscriber keeps up, and isn't evicted */
             publish_never_full(pub, 1);
-            AWAIT(get(&stage->next) == aether_publisher_next(pub));
+            AWAIT_PROGRESS(get(&stage->next), get(&stage->next) == aether_publisher_next(pub));
         }
         REQUIRE(get(&stage->evicted) == round + 1 && get(&stage->joined) == joined + 1);
     }
@@ -260,7 +260,7 @@ static void never_full(bool large, aether_policy policy) {
         freeze_child(subscriber);
         publish_never_full(pub, 20 * CAPACITY);
         thaw_child(subscriber);
-        AWAIT(get(&stage->next) == aether_publisher_next(pub));
+        AWAIT_PROGRESS(get(&stage->next), get(&stage->next) == aether_publisher_next(pub));
     }
     end_subscriber(subscriber, pub);
     aether_publisher_close(pub);

@@ -36,6 +36,7 @@ static void publish(unsigned arg) {
     for (uint64_t seq = 0; seq < MESSAGES; seq++) {
         const size_t len = payload_fill(data, seq, MAX_MESSAGE);
         REQUIRE(aether_publish_wait(pub, data, len, AETHER_FOREVER / 4) == 0);
+        made_step();
     }
     aether_disconnect(client);
 }

@@ -157,7 +157,7 @@ static void run(unsigned round, uint64_t *random) {
 
     set(&stage->goal, INT64_MAX);
     publisher = spawn(publish_and_fill, round);
-    AWAIT(get(&stage->published) - from >= before);
+    AWAIT_PROGRESS(get(&stage->published), get(&stage->published) - from >= before);
     set(&stage->hold, round + 1);
     AWAIT(get(&stage->held) == round + 1);
     if (round % 2 != 0) { /* the publisher of the views dies, and its successor fills the lane up to them */
@@ -166,15 +166,15 @@ static void run(unsigned round, uint64_t *random) {
         publisher = spawn(publish_and_fill, round);
     }
     full = get(&stage->full);
-    AWAIT(get(&stage->full) > full + 10);
+    AWAIT_PROGRESS(get(&stage->published) + get(&stage->full), get(&stage->full) > full + 10);
     checked = get(&stage->checked);
-    AWAIT(get(&stage->checked) > checked + 10);
+    AWAIT_PROGRESS(get(&stage->checked), get(&stage->checked) > checked + 10);
     set(&stage->hold, 0);
     set(&stage->goal, get(&stage->published) + LAPS * CAPACITY);
     /* While it fills loans, everything that it has published arrives. */
-    AWAIT(get(&stage->filling) == round + 1);
+    AWAIT_PROGRESS(get(&stage->published), get(&stage->filling) == round + 1);
     for (unsigned i = 0; i < 2; i++)
-        AWAIT(get(&stage->next[i]) == get(&stage->published) + 1);
+        AWAIT_PROGRESS(get(&stage->next[i]), get(&stage->next[i]) == get(&stage->published) + 1);
     kill_child(publisher);
     set(&stage->loans_only, 1);
 }
@@ -191,7 +191,7 @@ int main(void) {
     subscribers[0] = spawn(receive_on, 0);
     subscribers[1] = spawn(hold_views, 1);
     for (unsigned i = 0; i < 2; i++)
-        AWAIT(get(&stage->next[i]) != 0);
+        AWAIT_PROGRESS(steps_of(subscribers[i]), get(&stage->next[i]) != 0);
     for (unsigned round = 0; round < ROUNDS; round++)
         run(round, &seed);
     set(&stage->end, get(&stage->published));

@@ -271,16 +271,16 @@ static void await_progress(void) {
 
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
         entries[i] = get(&stage->subscribers[i].entries);
-    AWAIT(get(&stage->published) - published >= PROGRESS);
+    AWAIT_PROGRESS(get(&stage->published), get(&stage->published) - published >= PROGRESS);
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
-        AWAIT(get(&stage->subscribers[i].entries) != entries[i]);
+        AWAIT_PROGRESS(steps_of(subscribers[i]), get(&stage->subscribers[i].entries) != entries[i]);
 }
 
 static void replace_publisher(void) {
     const uint64_t opened = get(&stage->opened);
 
     publisher = spawn(publish_until_stopped, 1 + (unsigned)opened);
-    AWAIT(get(&stage->opened) == opened + 1);
+    AWAIT_PROGRESS(steps_of(publisher), get(&stage->opened) == opened + 1);
 }
 
 static unsigned any_subscriber(void) {
@@ -296,9 +296,9 @@ static void stop_subscriber(unsigned me) {
 
     freeze_child(subscribers[me]);
     if (stage->config.slow == AETHER_SLOW_EVICT)
-        AWAIT(get(&stage->published) - published >= PROGRESS);
+        AWAIT_PROGRESS(get(&stage->published), get(&stage->published) - published >= PROGRESS);
     else if (me == STEADY)
-        AWAIT(get(&stage->full) > full + 2);
+        AWAIT_PROGRESS(get(&stage->published) + get(&stage->full), get(&stage->full) > full + 2);
     random_delay(&seed, DELAY_NS);
     thaw_child(subscribers[me]);
 }
@@ -376,11 +376,10 @@ static void run(unsigned cell) {
     const unsigned first = (unsigned)(next_random(&seed) % 8);
     uint64_t lost = 0, skipped = 0, evicted = 0, overwritten = 0, joins = 0;
 
-    alarm(LIFE_S); /* for each cell anew: a busy machine takes minutes for all */
     set_stage(cell);
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
         subscribers[i] = spawn(receive_until_end, i);
-    AWAIT(get(&stage->subscribers[STEADY].joins) == 1);
+    AWAIT_PROGRESS(steps_of(subscribers[STEADY]), get(&stage->subscribers[STEADY].joins) == 1);
     replace_publisher();
     await_progress();
     for (unsigned i = 0; i < events; i++)

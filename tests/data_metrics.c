@@ -105,6 +105,7 @@ static void publish_some_messages(aether_publisher *pub, struct count *count, ui
     if (rc == 0) {
         count->bytes += bytes;
         set(&count->messages, count->messages + n);
+        made_step();
         count->batches += n > 1;
     } else {
         count->full++;
@@ -298,7 +299,7 @@ static void await_rest(void) {
     REQUIRE(rest % 2 == 1);
     set(&stage->rest, rest);
     for (unsigned slot = 0; slot < HANDLES; slot++)
-        AWAIT(get(&stage->count[slot].rests) == rest);
+        AWAIT_PROGRESS(all_steps(), get(&stage->count[slot].rests) == rest);
 }
 
 static void add_publisher(struct sum *sum, const struct count *count, bool killed) {
@@ -323,7 +324,7 @@ static void start(unsigned slot) {
     memset(&stage->count[slot], 0, sizeof stage->count[slot]);
     set(&stage->end[slot], 0);
     pids[slot] = spawn(slot < PUBLISHERS ? play_publisher : play_subscriber, slot);
-    AWAIT(get(&stage->count[slot].open) == 1);
+    AWAIT_PROGRESS(steps_of(pids[slot]), get(&stage->count[slot].open) == 1);
 }
 
 static void end(unsigned slot, bool killed) {

@@ -148,9 +148,9 @@ static int publish_one(struct test_publisher *publisher) {
 
 static void publish_patiently(struct test_publisher *publisher, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
-        const uint64_t until = now_ms() + DEADLINE_S * 1000u;
+        struct patience patience = patience_with(ledger_returned(ledger));
         while (publish_one(publisher) == AETHER_FULL) {
-            REQUIRE(now_ms() < until);
+            REQUIRE(!patience_over(&patience, ledger_returned(ledger)));
             wait_for_room(publisher);
         }
     }
@@ -251,7 +251,7 @@ static void receive_best_effort(unsigned me) {
 static pid_t start_subscriber(void (*play)(unsigned), unsigned me) {
     const pid_t pid = spawn(play, me);
 
-    AWAIT(get(&stage->subscribers[me].joined) != 0);
+    AWAIT_PROGRESS(steps_of(pid), get(&stage->subscribers[me].joined) != 0);
     return pid;
 }
 
@@ -259,14 +259,14 @@ static pid_t start_publisher(void (*play)(unsigned), unsigned me) {
     const uint64_t opened = get(&stage->opened);
     const pid_t pid = spawn(play, me);
 
-    AWAIT(get(&stage->opened) == opened + 1);
+    AWAIT_PROGRESS(steps_of(pid), get(&stage->opened) == opened + 1);
     return pid;
 }
 
 static void await_returned(uint64_t publisher, uint64_t messages) {
     const uint64_t returned = get(&ledger->by[publisher].returned);
 
-    AWAIT(get(&ledger->by[publisher].returned) >= returned + messages);
+    AWAIT_PROGRESS(get(&ledger->by[publisher].returned), get(&ledger->by[publisher].returned) >= returned + messages);
 }
 
 static void end_publisher(pid_t pid) {
@@ -380,12 +380,13 @@ static void bias_comes_and_goes(void) {
  * and not sooner. A reliable subscriber is at that claim; a best-effort one may have passed over it.
  */
 static bool publish_past_stopped(struct test_publisher *publisher, bool reliable, uint64_t *left) {
-    const uint64_t until = now_ms() + DEADLINE_S * 1000u, capacity = stage->config.capacity;
+    struct patience patience = patience_with(get(&stage->subscribers[0].next) - *left);
+    const uint64_t capacity = stage->config.capacity;
     uint64_t published = 0;
 
     for (unsigned stuck = 0; *left > 0; wait_for_room(publisher)) {
         const uint64_t subscriber = get(&stage->subscribers[0].next);
-        REQUIRE(now_ms() < until);
+        REQUIRE(!patience_over(&patience, subscriber - *left));
         while (*left > 0 && publish_one(publisher) == 0) {
             REQUIRE(reliable || stuck == 0); /* it waits for the stopped publisher only */
             stuck = 0;
@@ -488,7 +489,7 @@ static void joiners(aether_publishers publishers) {
     for (unsigned i = 0; i < JOINERS; i++)
         joining[i] = spawn(join_and_leave, 1 + i);
     for (unsigned i = 0; i < JOINERS; i++)
-        AWAIT(get(&stage->subscribers[1 + i].joins) >= JOINS);
+        AWAIT_PROGRESS(get(&stage->subscribers[1 + i].joins), get(&stage->subscribers[1 + i].joins) >= JOINS);
     end_publisher(pids[0]);
     join_child(pids[1]);
     for (unsigned i = 0; i < JOINERS; i++) {
@@ -621,7 +622,7 @@ static void sandbox(void) {
     publish_patiently(&publisher, 2 * stage->config.capacity);
     REQUIRE(publisher.pub->biased == 1); /* and doesn't publish for now */
     boxed = start_publisher(publish_in_sandbox, 2);
-    AWAIT(get(&stage->refused) >= 3);
+    AWAIT_PROGRESS(steps_of(boxed) + get(&stage->refused), get(&stage->refused) >= 3);
     REQUIRE(get(&ledger->by[2].returned) == 0 && publisher.pub->biased == 1);
     publish_patiently(&publisher, 1); /* it finds that another publisher wants to publish */
     REQUIRE(publisher.pub->biased == 0);
@@ -730,7 +731,8 @@ static void sleepers_are_woken(void) {
                 break;
         }
         seq = aether_publisher_next(publisher.pub);
-        AWAIT(get(&stage->subscribers[0].next) == seq || get(&stage->subscribers[0].waiting) != 0);
+        AWAIT_PROGRESS(get(&stage->subscribers[0].next),
+                       get(&stage->subscribers[0].next) == seq || get(&stage->subscribers[0].waiting) != 0);
         for (unsigned i = 0; i < 5 && get(&stage->subscribers[0].next) != seq; i++) /* long enough to fall asleep */
             poll_pause();
         held = process_held_up_ns(subscriber) + process_held_up_ns(test.daemon);
@@ -738,7 +740,8 @@ static void sleepers_are_woken(void) {
         kill_child(wide);
         if (get(&stage->subscribers[0].next) == seq)
             continue; /* the publisher had no open claim */
-        AWAIT(get(&stage->subscribers[0].next) == seq && get(&stage->subscribers[0].waiting) != 0);
+        AWAIT_PROGRESS(get(&stage->subscribers[0].next),
+                       get(&stage->subscribers[0].next) == seq && get(&stage->subscribers[0].waiting) != 0);
         delay = get(&stage->subscribers[0].woken_ns) - killed;
         slept++;
         late += delay > 200000000ull + process_held_up_ns(subscriber) + process_held_up_ns(test.daemon) - held;

@@ -235,8 +235,9 @@ static void check_children(void) {
         fail("process %d has ended by itself", (int)info.si_pid);
 }
 
-/* As AWAIT, and no child may end meanwhile. */
+/* As AWAIT and AWAIT_PROGRESS, and no child may end meanwhile. */
 #define AWAIT_ALIVE(condition) AWAIT((check_children(), condition))
+#define AWAIT_PROGRESS_ALIVE(word, condition) AWAIT_PROGRESS(word, (check_children(), condition))
 
 static void random_pause(void) {
     const uint64_t r = next_random(&seed), ns = (r >> 8) % (1ull << (r % 22));
@@ -291,12 +292,13 @@ static void sample(struct times *times, uint64_t since) {
 
 /* Waits until the daemon has retired all dead publishers. */
 static void await_repair(void) {
-    const uint64_t until = now_ms() + DEADLINE_S * 1000u;
+    struct patience patience = patience_with(known());
+    unsigned count;
 
-    while (known() > alive()) {
+    while ((count = known()) > alive()) {
         check_children();
-        if (now_ms() > until)
-            fail("aetherd has not seen all deaths within %u s", DEADLINE_S);
+        if (patience_over(&patience, count))
+            fail("aetherd has not seen a death within %u s", DEADLINE_S);
         sched_yield();
     }
 }
@@ -355,7 +357,7 @@ static void kill_newborn(unsigned victim) {
     kill_publisher(victim);
     start_publisher(victim);
     if (next_random(&seed) & 1)
-        AWAIT_ALIVE(get(&stage->opened[ids[victim]]) != 0);
+        AWAIT_PROGRESS_ALIVE(steps_of(pids[victim]), get(&stage->opened[ids[victim]]) != 0);
     random_pause();
     kill_publisher(victim);
 }
@@ -368,7 +370,7 @@ static void kill_subscriber(unsigned victim) {
     kill_publisher(victim);
     report.subscribers++;
     start_subscriber(subscriber);
-    AWAIT_ALIVE(get(&stage->subscribers[subscriber].joined) != 0);
+    AWAIT_PROGRESS_ALIVE(steps_of(subscribers[subscriber]), get(&stage->subscribers[subscriber].joined) != 0);
 }
 
 static void play_event(enum event event, unsigned victim, unsigned other) {
@@ -533,7 +535,6 @@ static void open_newest(void) {
 }
 
 static void begin_act(unsigned number) {
-    alarm(LIFE_S);
     memset(stage, 0, sizeof *stage);
     ledger_reset(ledger);
     act = &acts[number % ACTS];
@@ -543,7 +544,7 @@ static void begin_act(unsigned number) {
     open_newest();
     for (unsigned i = 0; i < act->subscribers; i++) {
         start_subscriber(i);
-        AWAIT_ALIVE(get(&stage->subscribers[i].joined) != 0);
+        AWAIT_PROGRESS_ALIVE(steps_of(subscribers[i]), get(&stage->subscribers[i].joined) != 0);
     }
     for (unsigned p = 0; p < act->publishers; p++)
         start_publisher(p);
@@ -680,19 +681,18 @@ static void measure_recovery(uint64_t count) {
         const uint64_t aborted = get(&stage->subscribers[0].aborted);
         uint64_t since, next;
         pid_t pid;
-        alarm(LIFE_S);
         id = id + 1 < IDS_MAX ? id + 1 : 1;
         set(&ledger->by[id].returned, 0);
         set(&stage->subscribers[0].counters[id], 0);
         pid = spawn(publish, (unsigned)BATCH << 16 | (unsigned)id);
-        AWAIT_ALIVE(get(&ledger->by[id].returned) > WIDE);
+        AWAIT_PROGRESS_ALIVE(steps_of(pid), get(&ledger->by[id].returned) > WIDE);
         ids[0] = id;
         (void)choose_victim();
         since = now_ns();
         kill_child(pid);
         sample(&gone, since);
         next = get(&ledger->by[0].returned) + 2;
-        AWAIT_ALIVE(get(&stage->subscribers[0].counters[0]) >= next);
+        AWAIT_PROGRESS_ALIVE(get(&stage->subscribers[0].counters[0]), get(&stage->subscribers[0].counters[0]) >= next);
         if (get(&stage->subscribers[0].aborted) != aborted) {
             sample(&blocked, since + now_ns() - get(&stage->subscribers[0].aborted_ns));
             report.hits++;

@@ -38,7 +38,7 @@ static void run_publisher(unsigned messages, bool killed) {
     const uint64_t before = get(&stage->published);
     const pid_t pid = spawn(publish, messages | (killed ? 256 : 0));
 
-    AWAIT(get(&stage->published) > before);
+    AWAIT_PROGRESS(steps_of(pid), get(&stage->published) > before);
     if (killed)
         kill_child(pid);
     else

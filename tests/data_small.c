@@ -150,7 +150,6 @@ static void measure(unsigned topics, uint64_t most) {
     pid_t other;
     uint64_t shared, both;
 
-    alarm(LIFE_S); /* for each case anew: a busy machine takes a minute or two to open 20,000 handles */
     *stage = (struct stage){.topics = topics};
     other = spawn(take_part, 1);
     /* Process 0 is a child, too, so that the memory of one case isn't counted in the next. */

@@ -330,8 +330,8 @@ static void registry_path(char path[300]) {
 }
 
 /*
- * A stopped aetherd delays no publisher: it isn't asked where names do; and where they don't, and notice and handler ask
- * it each, it has 50 ms to answer, and then there are no names.
+ * A stopped aetherd delays no publisher: it isn't asked where names do; and where they don't, and notice and handler
+ * ask it each, it has 50 ms to answer, and then there are no names.
  */
 static void stopped_daemon(void) {
     aether_client *client = connect_noticing();

@@ -106,11 +106,11 @@ static void publisher(unsigned arg) {
     while (n < BURST && publish_next(pub, 0))
         n++;
     set(&shared->burst, n);
-    AWAIT(get(&shared->go) != 0);
+    AWAIT_PARENT(get(&shared->go) != 0);
     for (; n < shared->shape->messages; n++)
-        REQUIRE(publish_next(pub, DEADLINE_S * 1000000000ull));
+        REQUIRE(publish_next(pub, AETHER_FOREVER));
     set(&shared->published, 1);
-    AWAIT(get(&shared->finish) != 0);
+    AWAIT_PARENT(get(&shared->finish) != 0);
     aether_publisher_close(pub);
     aether_disconnect(client);
 }
@@ -169,10 +169,11 @@ static bool has_reached(const struct test_subscriber *subscriber, uint64_t seq) 
 
 /* All receive up to `seq`. */
 static void receive_until(uint64_t seq, unsigned form) {
-    const uint64_t until = now_ms() + DEADLINE_S * 1000u;
+    struct patience patience = patience_with(all_steps());
     unsigned behind;
 
     do {
+        const bool over = patience_over(&patience, all_steps());
         behind = 0;
         for (unsigned i = 0; i < SUBSCRIBERS; i++) {
             if ((i + form) % 4 == 3)
@@ -180,7 +181,7 @@ static void receive_until(uint64_t seq, unsigned form) {
             (void)receive_some(&first.subscribers[i], i + form);
             behind += !has_reached(&first.subscribers[i], seq);
         }
-        if (behind != 0 && now_ms() > until)
+        if (behind != 0 && over)
             fail("%u of %u subscribers don't get to sequence %llu", behind, SUBSCRIBERS, (unsigned long long)seq);
         if (behind != 0)
             (void)sched_yield();
@@ -229,7 +230,7 @@ static void play(const struct shape *shape, enum event event, bool floods) {
         set(&shared->go, 1);
     }
     receive_until(shape->messages, (unsigned)event + 1);
-    REQUIRE(get(&shared->published) != 0);
+    AWAIT(get(&shared->published) != 0);
     if (event == AWAY)
         daemon_start();
     set(&shared->finish, 1);
@@ -335,7 +336,7 @@ static void sleeper(unsigned arg) {
     }
     check_conserved(&subscriber);
     add(&shared->number, 1);
-    AWAIT(get(&shared->finish) != 0);
+    AWAIT_PARENT(get(&shared->finish) != 0);
     _exit(0); /* without a close: aetherd sees to it */
 }
 
@@ -350,11 +351,11 @@ static void sleepers(void) {
         for (unsigned i = 0; i < SUBSCRIBERS; i += 4) /* one of each policy */
             pids[count++] = spawn(sleeper, style * SUBSCRIBERS + i);
     }
-    AWAIT(get(&shared->reached) == count);
+    AWAIT_PROGRESS(get(&shared->reached), get(&shared->reached) == count);
     daemon_kill();
     daemon_start();
     pub = spawn(publisher, 0);
-    AWAIT(get(&shared->number) == count);
+    AWAIT_PROGRESS(all_steps(), get(&shared->number) == count);
     set(&shared->finish, 1);
     for (unsigned i = 0; i < count; i++)
         join_child(pids[i]);
@@ -473,8 +474,8 @@ static unsigned topics(void) {
 }
 
 /*
- * Waits until aetherd has freed all that ended clients had, which it does bit by bit: one client is left. Its statistics
- * are the last object of a client that is removed.
+ * Waits until aetherd has freed all that ended clients had, which it does bit by bit: one client is left. Its
+ * statistics are the last object of a client that is removed.
  */
 static void await_alone(void) {
     AWAIT(objects_of("stats-") == 1);
@@ -661,11 +662,11 @@ static void without_mremap(unsigned arg) {
     forbid_mremap();
     REQUIRE(aether_subscriber_open(client, shared->topic, NULL, NULL, &sub) == 0);
     set(&shared->reached, 1);
-    AWAIT(get(&shared->number) == 1);
+    AWAIT_PARENT(get(&shared->number) == 1);
     REQUIRE(no_daemon(aether_receive(sub, &message)));
     REQUIRE(no_daemon(aether_receive(sub, &message)));
     set(&shared->reached, 2);
-    AWAIT(get(&shared->number) == 2);
+    AWAIT_PARENT(get(&shared->number) == 2);
     for (uint64_t seq = 0; seq < BURST; seq++)
         REQUIRE(aether_receive_wait(sub, &message, DEADLINE_S * 1000000000ull) == 1 && message.seq == seq &&
                 payload_right(&message, AETHER_MAX_MESSAGE_DEFAULT));
@@ -702,7 +703,7 @@ static void without_memory(unsigned arg) {
     (void)arg;
     REQUIRE(aether_subscriber_open(client, shared->topic, NULL, NULL, &sub) == 0);
     set(&shared->reached, 1);
-    AWAIT(get(&shared->number) == 1);
+    AWAIT_PARENT(get(&shared->number) == 1);
     REQUIRE(getrlimit(RLIMIT_AS, &limit) == 0);
     limit.rlim_cur = 4096;
     REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);

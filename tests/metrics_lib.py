@@ -121,7 +121,7 @@ class Metrics:
     def stop(self, number=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(lib.DEADLINE_S)
+        return self.process.wait(lib.HANG_S)
 
     def __enter__(self):
         return self
@@ -156,7 +156,7 @@ def samples(text):
 def cli(daemon, *arguments, data=None):
     """Runs aether-cli, which must succeed. Returns its output."""
     done = subprocess.run([CLI, *arguments, "--socket", daemon.path], input=data, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=lib.DEADLINE_S, check=False)
+                          stderr=subprocess.PIPE, timeout=lib.HANG_S, check=False)
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
     return done.stdout
 
@@ -164,4 +164,4 @@ def cli(daemon, *arguments, data=None):
 def run(*arguments, env=None, user=None):
     """Runs aether-metrics with a command line that ends it."""
     return subprocess.run([METRICS, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=lib.DEADLINE_S, env=env, user=user, check=False)
+                          timeout=lib.HANG_S, env=env, user=user, check=False)

@@ -14,6 +14,7 @@ import time
 import urllib.parse
 
 sys.dont_write_bytecode = True
+import browser  # noqa: E402
 import page_lib  # noqa: E402
 import page_world  # noqa: E402
 from daemon_lib import await_true, run  # noqa: E402
@@ -771,12 +772,13 @@ WIDTHS = [360, 375, 412, 480, 600, 760, 761, 768, 960, 961, 1024, 1180, 1181, 12
 
 def settles(s, expression, what):
     """Waits until a list of what is wrong is empty: the page lays itself out anew some moments after its width changed."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + browser.DEADLINE_S
     while True:
+        over = time.monotonic() > end
         bad = s.page.js(expression)
         if not bad:
             return
-        assert time.monotonic() < end, (what, bad[:5])
+        assert not over, (what, bad[:5])
         time.sleep(0.1)
 
 

@@ -63,7 +63,7 @@ class Traffic:
         lib.await_true(lambda: sum(self.joined().values()) == 2, "subscribers have joined")
         cli(daemon, "pub", "t", "--count", "3000", "--size", "100")
         cli(daemon, "pub", 'a "quoted"\\topic', "x")
-        self.running[0].wait(lib.DEADLINE_S)
+        self.running[0].wait(lib.HANG_S)
 
     def joined(self):
         return json.loads(cli(self.daemon, "topic", "info", "t", "--json"))["subscribers_by"]

@@ -96,7 +96,7 @@ def scraped_names():
         finally:
             for process in running:
                 process.send_signal(signal.SIGTERM)
-                process.wait(lib.DEADLINE_S)
+                process.wait(lib.HANG_S)
 
 
 # ---- cases -----------------------------------------------------------------------------------------------------------

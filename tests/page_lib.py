@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """For the tests of the web page of aether-metrics: a page of the one browser, and what is checked after each case."""
 import json
-import time
 
 import browser
 import page_world
-from daemon_lib import Skip
+from daemon_lib import Skip, await_true
 
 # Timers of the page run so much faster where a case needs many documents.
 FASTER = "const set = window.setTimeout; window.setTimeout = (f, ms, ...more) => set(f, ms <= 1000 ? ms / 200 : ms, ...more);"
@@ -52,11 +51,10 @@ class Stage:
 
     def asked(self, n):
         """Waits until the page has asked n more times."""
-        end = time.monotonic() + 60 + 2 * n
-        n += self.server.asked
-        while self.server.asked < n:
-            assert time.monotonic() < end, f"{n} documents"
-            time.sleep(0.01)
+        wanted = self.server.asked + n
+        while self.server.asked < wanted:
+            asked = self.server.asked
+            await_true(lambda: self.server.asked != asked, f"document {asked + 1} of {wanted}")
 
     def live(self):
         self.page.wait("document.body.dataset.link === 'live'", "the page is live")

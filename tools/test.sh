@@ -42,7 +42,7 @@ built() {
 }
 
 # run NAME DIRECTORY SLICE COMMAND...: runs tests of a build with the prefix COMMAND. SLICE: the tests of that suite;
-# no-SUITE: the others; empty: all. A test that takes four times its timeout is ended: it hangs.
+# no-SUITE: the others; empty: all.
 run() {
     local name=$1 directory=$2 slice=$3 select=()
     shift 3
@@ -53,7 +53,7 @@ run() {
     *) select=(--suite "$slice") ;;
     esac
     rm -f "$directory/meson-logs/testlog.json"
-    "$@" meson test -C "$directory" --no-rebuild --print-errorlogs --timeout-multiplier 4 --num-processes "$processes" "${select[@]}"
+    "$@" meson test -C "$directory" --no-rebuild --print-errorlogs --num-processes "$processes" "${select[@]}"
     outcomes+=("$name:$directory:$slice")
 }
 

@@ -49,6 +49,18 @@ struct args_option {
 /* The range of a DURATION between two measurements. */
 #define ARGS_INTERVAL_RANGE .min = 10000000, .max = UINT64_C(86400000000000)
 
+/* Options that several commands have. */
+#define OPTION_COUNT(variable, text)                                                                                   \
+    {                                                                                                                  \
+        .name = "count", .kind = ARGS_COUNT, .target = &(variable), .min = 1, .max = UINT64_MAX, .value = "N",         \
+        .help = (text)                                                                                                 \
+    }
+#define OPTION_WATCH(seconds, present, text)                                                                           \
+    {                                                                                                                  \
+        .name = "watch", .kind = ARGS_DURATION, .target = &(seconds), ARGS_INTERVAL_RANGE, .optional = true,           \
+        .fallback = 1, .value = "TIME", .given = &(present), .help = (text)                                            \
+    }
+
 struct args_spec {
     const char *command; /* "pub", "topic create" */
     const char *words;   /* "TOPIC [MESSAGE]"; "" if it takes none */
@@ -86,8 +98,8 @@ bool args_time(const char *text, double *seconds);
 bool args_limits(const char *text, bool times, struct args_limits *limits);
 
 /*
- * The candidate that was probably meant by text, by ae_near_try(). NULL if there is none, or text is a candidate itself.
- * candidates ends with NULL.
+ * The candidate that was probably meant by text, by ae_near_try(). NULL if there is none, or text is a candidate
+ * itself. candidates ends with NULL.
  */
 const char *args_nearest(const char *text, const char *const *candidates);
 

@@ -57,7 +57,16 @@ bool cli_is_absent(int rc) {
     return rc == -ECONNREFUSED || rc == -ENOENT;
 }
 
-/* Waits for a daemon that runs and doesn't answer, as one that is stopped, and says so. rc: of the connect. 0, or -errno. */
+uint64_t cli_answer_ns(double seconds) {
+    if (seconds < 0 || seconds >= 5)
+        return 0;
+    return seconds < 1 ? 1000000000u : cli_nanoseconds(seconds);
+}
+
+/*
+ * Waits for a daemon that runs and doesn't answer, as one that is stopped, and says so. rc: of the connect. 0, or
+ * -errno.
+ */
 static int connect_later(aether_client **client, const aether_connect_options *options, uint64_t until_ns, int rc) {
     for (uint64_t now = cli_now_ns(); rc == -ETIMEDOUT && now < until_ns; now = cli_now_ns()) {
         const aether_connect_options wait = {.socket_path = options->socket_path,
@@ -88,7 +97,8 @@ int cli_connect(const char *command, const struct cli_connection *how, aether_cl
                                             .name = how->name != NULL ? how->name : name,
                                             .on_stall = how->on_stall,
                                             .stall_context = how->stall_context,
-                                            .wait_ns = cli_nanoseconds(how->wait)};
+                                            .wait_ns = cli_nanoseconds(how->wait),
+                                            .answer_ns = how->answer_ns};
     int rc = aether_connect(client, &options);
     if (rc == -ETIMEDOUT)
         rc = connect_later(client, &options, how->patient_until_ns, rc);

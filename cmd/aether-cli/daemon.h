@@ -26,10 +26,14 @@ bool cli_is_absent(int rc);
 struct cli_connection {
     const char *name;               /* of the client; NULL: "aether-cli COMMAND" */
     double wait;                    /* seconds for a daemon that isn't there yet */
+    uint64_t answer_ns;             /* how long an answer may take; 0: 5 seconds */
     uint64_t patient_until_ns;      /* of cli_now_ns(): until then a daemon that doesn't answer is waited for; 0: not */
     aether_stall_handler *on_stall; /* NULL: none */
     void *stall_context;
 };
+
+/* answer_ns of a command that is to end after `seconds` (negative: never). A second is always allowed. */
+uint64_t cli_answer_ns(double seconds);
 
 /*
  * Connects; how may be NULL. The caller disconnects. CLI_OK, or reports the error, also if the name isn't allowed, and

@@ -84,13 +84,7 @@ int cmd_hz(int argc, char **argv) {
          ARGS_INTERVAL_RANGE,
          .value = "TIME",
          .help = "for how long each rate is measured; default: 1s"},
-        {.name = "count",
-         .kind = ARGS_COUNT,
-         .target = &count,
-         .min = 1,
-         .max = UINT64_MAX,
-         .value = "N",
-         .help = "end after N windows"},
+        OPTION_COUNT(count, "end after N windows"),
         OPTION_JSON(output, "one object a line for each topic, with the publishers in an array"),
     };
     const struct args_spec spec = {

@@ -16,7 +16,9 @@ int inspect_open(aether_inspector **inspector);
 
 #define TOPIC_NAME_SIZE 256
 
-/* Finds the existing topic whose name is nearest to `name`, by ae_near_try(). False: none is near, or none can be read. */
+/*
+ * Finds the existing topic whose name is nearest to `name`, by ae_near_try(). False: none is near, or none can be read.
+ */
 bool topic_nearest(const char *name, char nearest[TOPIC_NAME_SIZE]);
 
 /* Reports that there is no such topic, and which one may be meant. CLI_NO_TOPIC; CLI_USAGE if the name is empty. */

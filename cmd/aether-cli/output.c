@@ -77,6 +77,16 @@ static ssize_t write_out(void *cookie, const char *data, size_t len) {
     return out.error == 0 ? (ssize_t)len : 0;
 }
 
+/* Without a buffer. After a write that was given up nothing more is written, so that not each line takes its time. */
+static ssize_t write_error(void *cookie, const char *data, size_t len) {
+    static bool given_up;
+
+    (void)cookie;
+    if (!given_up && out_write_all(STDERR_FILENO, data, len) == -EINTR)
+        given_up = true;
+    return (ssize_t)len;
+}
+
 /* stdio itself gives up, and loses what it can't write, if stdout is non-blocking and full. */
 void out_init(void) {
     static char buffer[BUFFER_BYTES];
@@ -87,6 +97,11 @@ void out_init(void) {
     if (stream != NULL)
         stdout = stream;
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+    stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_error});
+    if (stream != NULL) {
+        setvbuf(stream, NULL, _IONBF, 0);
+        stderr = stream;
+    }
     ae_out_init(&out, stdout);
     out.terminal = isatty(STDOUT_FILENO) == 1;
 }

@@ -2,8 +2,8 @@
 /*
  * output.h - the output of aether-cli: stdout, with a large buffer, and the view that shows a command's records.
  *
- * stdout may be anything: a file, pipe, socket, terminal; blocking or not; closed. Writes block while it takes nothing,
- * unless the command must end.
+ * stdout and stderr may be anything: a file, pipe, socket, terminal; blocking or not; closed. Writes block while they
+ * take nothing, unless the command must end.
  *
  * After a failed write out_failed() returns true. A loop then ends, and main() reports the error by out_status().
  */
@@ -28,8 +28,8 @@ int out_status(void); /* flushes. CLI_OK, also if a pipe's other end is closed; 
 bool out_given_up(void);
 
 /*
- * Writes all of it, however little the descriptor takes at a time. 0, or a negative errno: -EINTR, cli_must_end() is true
- * and the descriptor took nothing for a second.
+ * Writes all of it, however little the descriptor takes at a time. 0, or a negative errno: -EINTR, cli_must_end() is
+ * true and the descriptor took nothing for a second.
  */
 int out_write_all(int fd, const void *data, size_t len);
 

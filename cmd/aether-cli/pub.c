@@ -119,6 +119,7 @@ static int run(struct pub *pub, const aether_topic_config *config) {
 
     if (pub->await)
         pub->connection.patient_until_ns = cli_after(cli_now_ns(), pub->timeout);
+    pub->connection.answer_ns = cli_answer_ns(pub->timeout);
     if (status == CLI_OK)
         status = cli_connect("pub", &pub->connection, &client);
     if (status != CLI_OK)
@@ -158,13 +159,7 @@ static const struct args_option options[] = {
      .help = "publish each file as one message: PATH and all words after TOPIC; - is stdin"},
     OPTION_NULL(given.pub.null, "the messages in stdin end with NUL, not with a newline"),
     OPTION_FRAME(given.pub.frame, "each message in stdin follows its length, 32 bits, little-endian: sub --frame"),
-    {.name = "count",
-     .kind = ARGS_COUNT,
-     .target = &given.pub.sender.count,
-     .min = 1,
-     .max = UINT64_MAX,
-     .value = "N",
-     .help = "publish MESSAGE N times; with files, stdin or --size, stop after N"},
+    OPTION_COUNT(given.pub.sender.count, "publish MESSAGE N times; with files, stdin or --size, stop after N"),
     {.name = "rate",
      .kind = ARGS_NUMBER,
      .target = &given.pub.sender.rate,

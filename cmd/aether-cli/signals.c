@@ -68,7 +68,12 @@ static bool start_timer(void) {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
 
     event.sigev_notify_thread_id = gettid();
-    return timer_create(CLOCK_MONOTONIC, &event, &ticks.timer) == 0 && timer_settime(ticks.timer, 0, &times, NULL) == 0;
+    if (timer_create(CLOCK_MONOTONIC, &event, &ticks.timer) != 0)
+        return false;
+    if (timer_settime(ticks.timer, 0, &times, NULL) == 0)
+        return true;
+    timer_delete(ticks.timer);
+    return false;
 }
 
 void cli_begin_ticks(void) {

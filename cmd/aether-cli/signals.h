@@ -24,13 +24,15 @@ void cli_catch_signals(void);
 int cli_signal_status(void); /* 128 + cli_signal */
 
 /*
- * A write to stdout may block for good, because nobody reads. From when a signal was caught, or the instant has passed
+ * A write to stdout or stderr may block for good, because nobody reads. From when a signal was caught, or the instant has passed
  * (of cli_now_ns(); UINT64_MAX, as at first: none), such a write gets a second without progress: then it is given up.
  */
 void cli_set_deadline(uint64_t deadline_ns);
 bool cli_must_end(void); /* a signal was caught, or the deadline has passed */
 
-/* From begin to end SIGRTMIN interrupts this thread's system calls ten times a second. The time since is the caller's. */
+/*
+ * From begin to end SIGRTMIN interrupts this thread's system calls ten times a second. The time since is the caller's.
+ */
 void cli_begin_ticks(void);
 void cli_end_ticks(void);
 

@@ -70,22 +70,8 @@ int cmd_stats(int argc, char **argv) {
     struct out_options output = {0};
     bool watch = false;
     const struct args_option options[] = {
-        {.name = "watch",
-         .kind = ARGS_DURATION,
-         .target = &seconds,
-         ARGS_INTERVAL_RANGE,
-         .optional = true,
-         .fallback = 1,
-         .value = "TIME",
-         .given = &watch,
-         .help = "again every TIME (1s), until interrupted"},
-        {.name = "count",
-         .kind = ARGS_COUNT,
-         .target = &count,
-         .min = 1,
-         .max = UINT64_MAX,
-         .value = "N",
-         .help = "with --watch: end after N times"},
+        OPTION_WATCH(seconds, watch, "again every TIME (1s), until interrupted"),
+        OPTION_COUNT(count, "with --watch: end after N times"),
         OPTION_JSON(output, "one object a line: the daemon, then each topic"),
     };
     const struct args_spec spec = {

@@ -190,16 +190,23 @@ static int join_first(struct sub *sub) {
     return status;
 }
 
-/* Has the topic never had a publisher? If nobody can be asked: has it none now? */
-static bool was_never_published(aether_inspector *inspector, const struct sub_topic *topic) {
+/*
+ * Says that no publisher has come since the subscriber joined, if the topic never had one, which is assumed if nobody
+ * can be asked; or if the command waits for its end.
+ */
+static void say_waiting_topic(const struct sub *sub, aether_inspector *inspector, const struct sub_topic *topic) {
     aether_topic_info info;
     int rc = -ENOENT;
 
     if (aether_subscriber_stream(topic->subscriber) != AETHER_STREAM_NONE)
-        return false;
+        return;
     if (inspector != NULL)
         rc = aether_inspect_find(inspector, topic->name, &info);
-    return rc <= 0 || info.joins == 0;
+    if (rc <= 0 || info.joins == 0)
+        say_waiting_for(topic->name);
+    else if (sub->exit_at_end)
+        cli_error(CLI_OK, "waiting for topic '%s': its publishers have gone; --exit-at-end waits for the next one",
+                  topic->name);
 }
 
 /* Says what the command waits for: a name may be mistyped. */
@@ -209,8 +216,8 @@ static void say_waiting(struct sub *sub) {
     (void)aether_inspect_open(&inspector, cli_socket());
     for (size_t i = 0; i < sub->topics.count; i++) {
         const struct sub_topic *topic = sub->topics.topics[i];
-        if (topic->asked && was_never_published(inspector, topic))
-            say_waiting_for(topic->name);
+        if (topic->asked)
+            say_waiting_topic(sub, inspector, topic);
     }
     if (sub->topics.count == 0)
         cli_error(CLI_OK, "waiting for a topic that '%s' admits: there is none yet", sub->words.items[0]);
@@ -329,6 +336,7 @@ static int run(struct sub *sub) {
     sub->started_ns = sub->received_ns = cli_now_ns();
     if (sub->await)
         sub->connection.patient_until_ns = cli_after(sub->started_ns, sub->timeout);
+    sub->connection.answer_ns = cli_answer_ns(sub->timeout);
     status = cli_connect("sub", &sub->connection, &sub->topics.client);
     if (status != CLI_OK)
         return status;
@@ -402,13 +410,7 @@ static const struct args_option options[] = {
      .choices = starts,
      .value = "WHERE",
      .help = "new (default), oldest: all that the ring holds, or last:N"},
-    {.name = "count",
-     .kind = ARGS_COUNT,
-     .target = &given.sub.count,
-     .min = 1,
-     .max = UINT64_MAX,
-     .value = "N",
-     .help = "end after N messages, of all topics together"},
+    OPTION_COUNT(given.sub.count, "end after N messages, of all topics together"),
     {.name = "exit-at-end",
      .kind = ARGS_FLAG,
      .target = &given.sub.exit_at_end,

@@ -76,40 +76,46 @@ static uint64_t left_until(uint64_t until_ns) {
 }
 
 /*
- * Waits for the topic. aether_topic_wait() goes on while aetherd restarts, but it can't begin while no aetherd runs, or it
- * doesn't answer: then this waits for aetherd, and says so once. 1: the topic exists; 0: try again; negative: the library's error.
+ * Waits for the topic. aether_topic_wait() goes on while aetherd restarts, but it can't begin while no aetherd runs, or
+ * it doesn't answer: then this waits for aetherd, and says so once. *away: that wait was in vain, and aether_errmsg()
+ * says why. 1: the topic exists; 0: try again; negative: the library's error.
  */
-static int wait_for_topic(aether_client *client, const char *topic, uint64_t until_ns, bool *said_away) {
+static int wait_for_topic(aether_client *client, const char *topic, uint64_t until_ns, bool *said_away, bool *away) {
     int rc = aether_topic_wait(client, topic, left_until(until_ns));
 
-    if (!topic_may_return(rc))
+    *away = topic_may_return(rc);
+    if (!*away)
         return rc;
     if (!*said_away)
         cli_error(CLI_OK, "waiting for topic '%s': %s", topic, aether_errmsg());
     *said_away = true;
     const aether_connect_options options = {.socket_path = cli_socket(), .wait_ns = left_until(until_ns)};
     aether_pong pong;
+    if (options.wait_ns == 0)
+        return 0;
     rc = aether_ping(&options, &pong);
+    *away = rc < 0;
     return rc < 0 && !topic_may_return(rc) ? rc : 0;
 }
 
 int topic_await(aether_client *client, const char *topic, uint64_t deadline_ns) {
     const uint64_t say_ns = cli_now_ns() + TOPIC_WAITING_NS;
-    bool said = false, said_away = false;
-    int rc;
-
-    do {
+    bool said = false, said_away = false, away;
+    for (;;) {
         const uint64_t until = !said && say_ns < deadline_ns ? say_ns : deadline_ns;
-        rc = wait_for_topic(client, topic, until, &said_away);
+        const int rc = wait_for_topic(client, topic, until, &said_away, &away);
         if (rc < 0)
             return cli_library_error(rc);
+        if (rc > 0)
+            return CLI_OK;
         const uint64_t now = cli_now_ns();
-        if (rc == 0 && now >= deadline_ns)
-            return cli_error(CLI_TIMEOUT, "--timeout was over: topic '%s' doesn't exist", topic);
-        if (rc == 0 && !said && now >= say_ns) {
+        if (now >= deadline_ns && away)
+            return cli_error(CLI_TIMEOUT, "--timeout was over: %s", aether_errmsg());
+        if (!said && now >= say_ns && now < deadline_ns) {
             said = true;
             say_waiting_for(topic);
         }
-    } while (rc == 0); /* a signal, such as SIGCONT, may have ended a wait */
-    return CLI_OK;
+        if (cli_now_ns() >= deadline_ns)
+            return cli_error(CLI_TIMEOUT, "--timeout was over: topic '%s' doesn't exist", topic);
+    } /* a signal, such as SIGCONT, may have ended a wait */
 }

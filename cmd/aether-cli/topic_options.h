@@ -69,8 +69,8 @@ int topic_options_read(struct topic_options *options);
 
 /*
  * For --await: waits until the topic exists, until an instant of cli_now_ns() (AETHER_FOREVER: no limit), also while no
- * aetherd runs. After a second it says on stderr what it waits for. SIGINT and SIGTERM must still end the process. CLI_OK, or reports the
- * error: CLI_TIMEOUT, ...
+ * aetherd runs. After a second it says on stderr what it waits for. SIGINT and SIGTERM must still end the process.
+ * CLI_OK, or reports the error: CLI_TIMEOUT, ...
  */
 int topic_await(aether_client *client, const char *topic, uint64_t deadline_ns);
 

@@ -6,9 +6,9 @@
  * stops or is killed, open publishers and subscribers keep working. The next request connects again by itself to the
  * aetherd that listens then.
  *
- * Blocking: a call makes one request, and waits for its answer for at most 5 seconds. If it has to connect again, it
- * waits for at most 5 seconds to connect, and makes further requests: one to identify itself, and one for each handle
- * that was closed while no daemon ran. A signal doesn't end the wait. No call raises SIGPIPE.
+ * Blocking: a call makes one request, and waits for its answer for at most 5 seconds, or answer_ns. If it has to connect
+ * again, it waits for at most as long to connect, and makes further requests: one to identify itself, and one for each
+ * handle that was closed while no daemon ran. A signal doesn't end the wait. No call raises SIGPIPE.
  */
 #ifndef AETHER_CONNECT_H
 #define AETHER_CONNECT_H
@@ -58,12 +58,14 @@ typedef struct aether_connect_options {
      * without end. It sleeps meanwhile, and connects as soon as the daemon listens
      */
     uint64_t wait_ns;
+    /* how long each answer of a daemon that is there is waited for, as of one that is stopped; 0: 5 seconds */
+    uint64_t answer_ns;
 } aether_connect_options;
 
 /*
  * Connects to aetherd and stores a new client in *client, which aether_disconnect() frees. options may be NULL.
  *
- * Blocks for at most about 10 seconds: 5 to connect, 5 for the answer. A daemon that runs answers in microseconds. With
+ * Blocks for at most about 10 seconds, 5 to connect and 5 for the answer, or twice answer_ns. A daemon that runs answers in microseconds. With
  * wait_ns, a program may be started before its daemon: while none listens, this call waits for wait_ns before it fails
  * as it would fail without. A daemon that is just starting is waited for in any case: for wait_ns or, where that is 0,
  * for 5 seconds. Other errors end the wait at once, and so does a signal that the program handles.
@@ -105,12 +107,12 @@ typedef struct aether_pong {
 } aether_pong;
 
 /*
- * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path and wait_ns are
- * used as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the program becomes
- * no client, and `aether-cli clients` doesn't show it.
+ * Asks whether an aetherd runs and answers, and fills in *pong. options may be NULL: its socket_path, wait_ns and
+ * answer_ns are used as by aether_connect(), so this also waits until a daemon is ready. Leaves nothing behind: the
+ * program becomes no client, and `aether-cli clients` doesn't show it.
  *
  * Returns 0. Blocks and fails as aether_connect(): -ENOENT and -ECONNREFUSED mean that no daemon runs, -ETIMEDOUT that
- * one runs and doesn't answer, as one that is stopped: within wait_ns or, where that is 0, within 5 seconds. -EBADMSG:
+ * one runs and doesn't answer, as one that is stopped: within wait_ns or, where that is 0, within answer_ns. -EBADMSG:
  * one runs, whose objects were removed from /dev/shm.
  */
 int aether_ping(const aether_connect_options *options, aether_pong *pong);

@@ -177,6 +177,7 @@ typedef struct aether_waiting_info {
     uint32_t subscribers; /* that wait */
     uint32_t pid;         /* of the client that has waited longest; 0 where the kernel doesn't say */
     char client[64];      /* its name, NUL-terminated */
+    aether_stated asked;  /* what the subscribers that wait ask for together: of sizes the largest */
 } aether_waiting_info;
 
 /*

@@ -175,8 +175,9 @@ int aether_topic_create(aether_client *client, const char *topic, const aether_t
  * between makes no difference. Other threads may use the client meanwhile. Open the topic with AETHER_OPEN_EXISTING
  * afterwards.
  *
- * Returns 1: the topic exists. 0: timeout_ns is over, or a signal came. Blocks for two requests besides (see
- * connect.h).
+ * Returns 1: the topic exists. 0: timeout_ns is over, or a signal came. It makes two requests (see connect.h), for which
+ * a daemon that doesn't answer is waited for until timeout_ns is over; but the first may take a second in any case, and
+ * the second 0.1 s.
  * Errors: -EINVAL the name is wrong; -EUSERS aetherd has as many topics or open handles as it may; -ENOSPC, -ENOMEM no
  *         room for the topic's words; and those of aether_connect().
  */

@@ -3,10 +3,9 @@
  * broker_test.c - requests in, replies out, without a socket or a second process. A client lives as long as the open
  * file of its token.
  */
-#include "broker/instance_test.h"
+#include "broker/client_test.h"
 #include "broker/broker.h"
 #include "broker/clients.h"
-#include "base/socket.h"
 #include "ring/claim.h"
 #include "service/log.h"
 #include "shm/segment.h"
@@ -21,17 +20,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 
 static const struct ae_limits limits = {.topics = 4, .clients = 3, .grants = 80, .ring_bytes = 1 << 20};
-
-struct client {
-    uint32_t index;
-    uint64_t id, nonce[2];
-    int token; /* the client lives as long as this is open */
-};
 
 static int setup(void **state) {
     (void)state;
@@ -55,31 +45,6 @@ static int teardown(void **state) {
     (void)state;
     ae_broker_stop(&broker);
     return object_count() == 0 ? 0 : -1;
-}
-
-static struct ae_reply hello(struct client *client, const struct ae_msg *msg) {
-    struct ae_reply reply = {0};
-
-    ae_broker_hello(&broker, msg, 42, (uint32_t)geteuid(), &reply, &client->index);
-    return reply;
-}
-
-static struct client enter(const char *name) {
-    struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
-    struct client client;
-
-    (void)snprintf(msg.u.hello.name, sizeof msg.u.hello.name, "%s", name);
-    const struct ae_reply reply = hello(&client, &msg);
-    assert_int_equal(reply.msg.type, AE_MSG_WELCOME);
-    assert_int_equal(reply.fd_count, 1);
-    client.id = reply.msg.u.welcome.client_id;
-    memcpy(client.nonce, reply.msg.u.welcome.nonce, sizeof client.nonce);
-    client.token = reply.fds[0];
-    return client;
-}
-
-static void die(struct client *client) {
-    ae_close(&client->token);
 }
 
 static struct ae_reply ask(const struct client *client, const struct ae_msg *msg) {
@@ -110,13 +75,6 @@ static int32_t remove_topic(const struct client *client, const char *topic) {
 
     (void)snprintf(msg.u.remove.topic, sizeof msg.u.remove.topic, "%s", topic);
     const struct ae_reply reply = ask(client, &msg);
-    return reply.msg.type == AE_MSG_DONE ? 0 : reply.msg.u.error.code;
-}
-
-static int32_t give_back(const struct client *client, uint64_t grant_id) {
-    const struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant_id};
-    const struct ae_reply reply = ask(client, &msg);
-
     return reply.msg.type == AE_MSG_DONE ? 0 : reply.msg.u.error.code;
 }
 

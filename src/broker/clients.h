@@ -43,7 +43,10 @@ enum ae_client_end {
 /* The same, but frees at most so many grants, so that other clients needn't wait for the rest. */
 enum ae_client_end ae_clients_free_some(struct ae_broker *broker, uint32_t client, uint32_t most);
 
-/* As ae_clients_free_if_dead(), for all clients with a grant of the topic, by its record, in this role (0: in any role). */
+/*
+ * As ae_clients_free_if_dead(), for all clients with a grant of the topic, by its record, in this role (0: in any
+ * role).
+ */
 void ae_clients_free_dead_holders(struct ae_broker *broker, uint32_t topic, uint32_t role);
 
 /* For a clean stop: removes living clients without grants. For the next aetherd each will be a new client. */

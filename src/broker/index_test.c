@@ -147,62 +147,74 @@ static void check_lists(const struct ae_index *index) {
     assert_int_equal(of_clients, live);
 }
 
+/* Adds the topics 1 to TOPICS and the clients from 100 on. */
+static void add_topics_and_clients(struct ae_index *index, struct ae_registry *registry) {
+    for (uint32_t t = 0; t < TOPICS; t++) {
+        assert_int_equal(ae_index_free_topic(index), t);
+        fill_topic(registry, t, t + 1);
+        ae_index_add_topic(index, t);
+        assert_int_equal(ae_index_topic(index, t + 1), t);
+        assert_int_equal(ae_index_topic_named(index, registry->topics[t].name), t);
+    }
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        assert_int_equal(ae_index_free_client(index), i);
+        fill_client(registry, i, 100 + i);
+        ae_index_add_client(index, i);
+        assert_int_equal(ae_index_client(index, 100 + i), i);
+        assert_int_equal(ae_slots_reserve(&index->stats[i], GRANTS), 0);
+    }
+}
+
+/* Adds, closes or removes a grant at random. Returns by how many more grants are closed now. */
+static int change_grants(struct ae_index *index, struct ae_registry *registry, uint64_t *random, uint64_t *id) {
+    const uint64_t r = next_random(random);
+    uint32_t g = (uint32_t)(r >> 32) % GRANTS;
+    int closed = 0;
+
+    if (index->holdings[g].role != 0 && (r & 15) < 7) {
+        ae_index_remove_grant(index, g);
+        ae_record_free(&registry->grants[g].state);
+        closed = -(int)index->holdings[g].closed;
+        index->holdings[g].role = 0;
+    } else if (index->holdings[g].role != 0 && (r & 15) < 9 && !index->holdings[g].closed) {
+        ae_index_mark_closed(index, g);
+        closed = 1;
+    } else if ((g = ae_index_free_grant(index)) != AE_NO_GRANT) {
+        const uint32_t t = (uint32_t)(r >> 16) % TOPICS, role = 1 + (uint32_t)(r >> 24) % 3;
+        const uint32_t i = (uint32_t)(r >> 40) % CLIENTS;
+        const uint64_t records = ae_index_holders(index, t, role)->records;
+        if (role != AE_ROLE_BEST_EFFORT && records == UINT64_MAX)
+            return 0;
+        fill_grant(registry, g,
+                   &(ae_registry_grant){.grant_id = (*id)++,
+                                        .topic_id = t + 1,
+                                        .client_id = 100 + i,
+                                        .role = role,
+                                        .record = role == AE_ROLE_BEST_EFFORT ? 0 : (uint32_t)__builtin_ctzll(~records),
+                                        .stats = ae_slots_lowest(&index->stats[i])});
+        ae_index_add_grant(index, g);
+    }
+    return closed;
+}
+
 static void the_index_like_a_plain_search(void **state) {
     struct ae_registry registry;
     struct ae_index index;
     uint64_t random = 1, id = 1000;
     char name[AE_OBJECT_NAME_SIZE];
-    uint32_t closed = 0;
+    int closed = 0;
 
     (void)state;
     assert_int_equal(ae_registry_create(&registry, &instance, TOPICS, CLIENTS, GRANTS), 0);
     assert_int_equal(ae_index_open(&index, &registry), 0);
-    for (uint32_t t = 0; t < TOPICS; t++) {
-        assert_int_equal(ae_index_free_topic(&index), t);
-        fill_topic(&registry, t, t + 1);
-        ae_index_add_topic(&index, t);
-        assert_int_equal(ae_index_topic(&index, t + 1), t);
-        assert_int_equal(ae_index_topic_named(&index, registry.topics[t].name), t);
-    }
-    for (uint32_t i = 0; i < CLIENTS; i++) {
-        assert_int_equal(ae_index_free_client(&index), i);
-        fill_client(&registry, i, 100 + i);
-        ae_index_add_client(&index, i);
-        assert_int_equal(ae_index_client(&index, 100 + i), i);
-        assert_int_equal(ae_slots_reserve(&index.stats[i], GRANTS), 0);
-    }
+    add_topics_and_clients(&index, &registry);
     assert_int_equal(ae_index_free_topic(&index), AE_NO_TOPIC);
     assert_int_equal(ae_index_free_client(&index), AE_NO_CLIENT);
     assert_int_equal(ae_index_topic(&index, 77), AE_NO_TOPIC);
     assert_int_equal(ae_index_topic_named(&index, "filler/77"), AE_NO_TOPIC);
     assert_int_equal(ae_index_client(&index, 77), AE_NO_CLIENT);
     for (unsigned turn = 0; turn < 3000; turn++) {
-        const uint64_t r = next_random(&random);
-        uint32_t g = (uint32_t)(r >> 32) % GRANTS;
-        if (index.holdings[g].role != 0 && (r & 15) < 7) {
-            ae_index_remove_grant(&index, g);
-            ae_record_free(&registry.grants[g].state);
-            closed -= index.holdings[g].closed;
-            index.holdings[g].role = 0;
-        } else if (index.holdings[g].role != 0 && (r & 15) < 9 && !index.holdings[g].closed) {
-            ae_index_mark_closed(&index, g);
-            closed++;
-        } else if ((g = ae_index_free_grant(&index)) != AE_NO_GRANT) {
-            const uint32_t t = (uint32_t)(r >> 16) % TOPICS, role = 1 + (uint32_t)(r >> 24) % 3;
-            const uint32_t i = (uint32_t)(r >> 40) % CLIENTS;
-            const uint64_t records = ae_index_holders(&index, t, role)->records;
-            if (role != AE_ROLE_BEST_EFFORT && records == UINT64_MAX)
-                continue;
-            fill_grant(
-                &registry, g,
-                &(ae_registry_grant){.grant_id = id++,
-                                     .topic_id = t + 1,
-                                     .client_id = 100 + i,
-                                     .role = role,
-                                     .record = role == AE_ROLE_BEST_EFFORT ? 0 : (uint32_t)__builtin_ctzll(~records),
-                                     .stats = ae_slots_lowest(&index.stats[i])});
-            ae_index_add_grant(&index, g);
-        }
+        closed += change_grants(&index, &registry, &random, &id);
         check_lists(&index);
     }
     for (uint32_t g = ae_index_first(&index.closed); g != AE_NO_GRANT;

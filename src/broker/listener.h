@@ -33,8 +33,8 @@ struct ae_listener {
 
 /*
  * Listens at the instance's path. handed: the socket of a service manager, which is the listener's from now on, or -1.
- * lock: see ae_instance_lock(); the descriptor may be replaced. instance, loop and lock are the caller's and outlive the
- * listener. on_connect is called when a connection can be accepted. 0, or -errno with a text; then close it, too.
+ * lock: see ae_instance_lock(); the descriptor may be replaced. instance, loop and lock are the caller's and outlive
+ * the listener. on_connect is called when a connection can be accepted. 0, or -errno with a text; then close it, too.
  */
 int ae_listener_open(struct ae_listener *listener, const struct ae_instance *instance, struct ae_loop *loop, int handed,
                      int *lock, void (*on_connect)(struct ae_source *source, uint32_t events));

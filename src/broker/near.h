@@ -6,8 +6,8 @@
 #include "broker/state.h"
 
 /*
- * Returns the name of the existing topic that is nearest to `name` by ae_near_try(); NULL: none is near. A topic for which
- * only subscribers wait doesn't exist.
+ * Returns the name of the existing topic that is nearest to `name` by ae_near_try(); NULL: none is near. A topic for
+ * which only subscribers wait doesn't exist.
  */
 const char *ae_topic_near(const struct ae_broker *broker, const char *name);
 

@@ -517,7 +517,8 @@ static bool fail_once(const struct scenario *scenario, int at) {
     fail_at = 0;
     const bool refused = reply.msg.type == AE_MSG_ERROR;
     check_all();
-    if (refused && !begins_anew(scenario)) { /* that is removed before it begins anew */
+    check_statements(scenario);
+    if (refused && !begins_anew(scenario)) { /* that may have begun anew before */
         assert_true(topic == the_topic());
         assert_true(topic == NULL || topic->shape.v == shape);
         if (topic != NULL) {

@@ -25,10 +25,10 @@ static void store_part(ae_registry_topic *topic, const ae_registry_topic *new, s
 }
 
 /* Writes everything but the state. The record is of no topic, or of one that begins anew, with `made` and its type. */
-static void fill_record(struct ae_broker *broker, const char *name, uint64_t start_seq, ae_registry_topic *record) {
+static void fill_record(uint64_t id, const char *name, uint64_t start_seq, ae_registry_topic *record) {
     const size_t off = sizeof record->state;
     ae_registry_topic new = {
-        .topic_id = ae_state_new_id(broker),
+        .topic_id = id,
         .created_ns = ae_realtime_ns(),
         .created_mono_ns = ae_now_ns(),
         .geometry = {.start_seq = start_seq},
@@ -67,18 +67,23 @@ static int fail_full(const struct ae_registry *registry) {
                    registry->topics_max, ae_plural(registry->topics_max, "", "s"), waiting);
 }
 
+/* The record, which is CREATING, has all that belongs to it. */
+static void commit_record(struct ae_broker *broker, uint32_t t) {
+    ae_record_commit(&broker->registry.topics[t].state);
+    ae_index_add_topic(&broker->index, t);
+    ae_registry_changed(&broker->registry);
+}
+
 /* Makes an OPEN topic in the record. On an error that is CREATING, and has no objects. */
 static int create_in(struct ae_broker *broker, uint32_t t, const char *name, uint64_t start_seq) {
     ae_registry_topic *record = &broker->registry.topics[t];
     int rc;
 
     ae_record_begin(&record->state);
-    fill_record(broker, name, start_seq, record);
+    fill_record(ae_state_new_id(broker), name, start_seq, record);
     if ((rc = ae_totals_add_topic(broker, record)) != 0 || (rc = ae_objects_create(broker, record)) != 0)
         return rc;
-    ae_record_commit(&record->state);
-    ae_index_add_topic(&broker->index, t);
-    ae_registry_changed(&broker->registry);
+    commit_record(broker, t);
     return 0;
 }
 
@@ -124,14 +129,39 @@ static void keep_statements(ae_registry_topic *topic) {
     ae_store_release((ae_u64 *)(void *)&topic->created, created);
 }
 
+static void make_open(ae_registry_topic *topic) {
+    if (ae_shape_of(topic->shape.v) == AE_SHAPE_OPEN)
+        return;
+    keep_statements(topic);
+    ae_registry_set_shape(topic, AE_SHAPE_OPEN);
+}
+
+/* The layout that a topic has which was created with this. */
+static int decide_again(const char *name, const ae_wish *made, const char *creator, ae_geometry *geometry) {
+    const struct ae_statement asks = {.says = made, .role = "creator", .name = creator};
+
+    return ae_shape_decide(name, &asks, 1, NULL, geometry);
+}
+
+/* Gives an OPEN topic that was created the shape that follows. The plan borrows *creator. */
+static void plan_again(ae_registry_topic *topic, const ae_geometry *geometry, ae_registry_client *creator,
+                       struct ae_plan *plan) {
+    *creator = (ae_registry_client){.pid = topic->creator_pid};
+    memcpy(creator->name, topic->creator, sizeof creator->name);
+    *plan = (struct ae_plan){.topic = topic,
+                             .client = creator,
+                             .changes = true,
+                             .shape = AE_SHAPE_MADE,
+                             .own = topic->made,
+                             .geometry = *geometry};
+    plan->geometry.start_seq = topic->geometry.start_seq;
+}
+
 int ae_topics_renew(struct ae_broker *broker, uint32_t t) {
     ae_registry_topic *topic = &broker->registry.topics[t];
     char name[sizeof topic->name];
 
-    if (ae_shape_of(topic->shape.v) != AE_SHAPE_OPEN) {
-        keep_statements(topic);
-        ae_registry_set_shape(topic, AE_SHAPE_OPEN);
-    }
+    make_open(topic);
     memcpy(name, topic->name, sizeof name);
     const int rc = create_in(broker, t, name, topic->made.start_seq);
     if (rc == 0)
@@ -139,22 +169,65 @@ int ae_topics_renew(struct ae_broker *broker, uint32_t t) {
     return rc;
 }
 
-/*
- * Replaces a topic by one that was created with what it states: whenever aetherd is killed, a successor completes it.
- */
-static int replace(struct ae_broker *broker, ae_registry_topic *topic) {
+/* Makes objects with a new id, large enough for what is stated. */
+static int make_objects(const struct ae_broker *broker, const ae_registry_topic *next, const ae_geometry *geometry,
+                        int *fd, struct ae_objects *objects) {
+    int rc = ae_objects_create(broker, next);
+
+    *fd = -1;
+    *objects = (struct ae_objects){0};
+    if (rc != 0)
+        return rc;
+    *fd = ae_objects_open_log(broker, next, true);
+    rc = *fd < 0 ? *fd : ae_objects_map_log(*fd, sizeof(ae_log), objects);
+    if (rc == 0)
+        rc = ae_objects_grow(broker, next, geometry, *fd);
+    if (rc == 0)
+        return 0;
+    ae_objects_unmap(objects);
+    ae_close(fd);
+    ae_objects_remove(broker, next->topic_id);
+    return rc;
+}
+
+/* The topic, which takes the objects, takes the place of the one in its record. */
+static void take_place(struct ae_broker *broker, ae_registry_topic *topic, const ae_registry_topic *next) {
     const uint32_t t = ae_state_topic_index(broker, topic);
+    char name[sizeof topic->name];
 
     ae_store_relaxed(&topic->anew, 1);
     ae_topic_take_down(broker, t);
-    int rc = ae_topics_renew(broker, t);
-    if (rc != 0) {
-        ae_record_free(&topic->state);
-        ae_registry_changed(&broker->registry);
-    } else if ((rc = ae_topics_make_again(broker, topic)) != 0) {
-        ae_topic_remove(broker, t);
-    }
-    return rc;
+    make_open(topic);
+    memcpy(name, topic->name, sizeof name);
+    ae_record_begin(&topic->state);
+    fill_record(next->topic_id, name, next->geometry.start_seq, topic);
+    ae_totals_reset(&broker->totals, t, next->topic_id); /* which are allocated, as those of the former topic */
+    commit_record(broker, t);
+    ae_store_relaxed(&topic->anew, 0); /* it is LIVE, so nothing but its shape is left to be completed */
+}
+
+/*
+ * Replaces a topic by one that was created with what it states. All that can fail is done first; on an error the topic
+ * is as it was. Whenever aetherd is killed, a successor completes it.
+ */
+static int replace(struct ae_broker *broker, ae_registry_topic *topic, const ae_wish *own) {
+    const ae_registry_topic next = {
+        .topic_id = ae_state_new_id(broker), .geometry.start_seq = own->start_seq, .shape = {AE_SHAPE_OPEN}};
+    struct ae_objects objects;
+    ae_registry_client creator;
+    struct ae_plan plan;
+    ae_geometry geometry;
+    int fd, rc = decide_again(topic->name, own, "", &geometry);
+
+    if (rc != 0 || (rc = make_objects(broker, &next, &geometry, &fd, &objects)) != 0)
+        return rc;
+    take_place(broker, topic, &next);
+    plan_again(topic, &geometry, &creator, &plan);
+    ae_topics_commit(broker, &plan, fd, objects.log);
+    ae_wake_all(&objects.log->wake.wake);
+    ae_objects_unmap(&objects);
+    ae_close(&fd);
+    return 0;
 }
 
 /* The topic is FIXED. It ends, and with what was stated for it another one takes its place, if anything was. */
@@ -164,7 +237,7 @@ static int begin_anew(struct ae_broker *broker, ae_registry_topic *topic) {
     ae_log_line(AE_LOG_INFO, "topic '%s' was never used, and begins anew", topic->name);
     ae_shape_own(topic, &own);
     if (topic->created != 0 || ae_shape_stated(&own) != 0)
-        return replace(broker, topic);
+        return replace(broker, topic, &own);
     ae_topic_remove(broker, ae_state_topic_index(broker, topic));
     return 0;
 }
@@ -319,15 +392,15 @@ int ae_topics_create(struct ae_broker *broker, uint32_t client, const struct ae_
 }
 
 int ae_topics_make_again(struct ae_broker *broker, ae_registry_topic *topic) {
-    ae_registry_client creator = {.pid = topic->creator_pid};
-    const struct ae_statement asks = {.says = &topic->made, .role = "creator", .name = topic->creator};
-    struct ae_plan plan = {
-        .topic = topic, .client = &creator, .changes = true, .shape = AE_SHAPE_MADE, .own = topic->made};
-    const int rc = ae_shape_decide(topic->name, &asks, 1, NULL, &plan.geometry);
+    ae_registry_client creator;
+    struct ae_plan plan;
+    ae_geometry geometry;
+    const int rc = decide_again(topic->name, &topic->made, topic->creator, &geometry);
 
-    memcpy(creator.name, topic->creator, sizeof creator.name);
-    plan.geometry.start_seq = topic->geometry.start_seq;
-    return rc != 0 ? rc : carry_out(broker, &plan);
+    if (rc != 0)
+        return rc;
+    plan_again(topic, &geometry, &creator, &plan);
+    return carry_out(broker, &plan);
 }
 
 /* ---- removing ---- */

@@ -3,11 +3,10 @@
  * totals_test.c - statistics objects and totals of topics, without a second process. The test writes the clients'
  * figures. A client lives as long as the open file of its token.
  */
-#include "broker/instance_test.h"
+#include "broker/client_test.h"
 #include "broker/totals.h"
 #include "base/clock.h"
 #include "base/histogram.h"
-#include "base/socket.h"
 #include "broker/broker.h"
 #include "broker/clients.h"
 #include "broker/stats.h"
@@ -23,19 +22,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 
 #define TOPIC_END 1000u /* what publishers of the topic have claimed */
 
 static const struct ae_limits limits = {.topics = 3, .clients = 3, .grants = 20, .ring_bytes = 1 << 20};
-
-struct client {
-    uint32_t index;
-    uint64_t id, nonce[2];
-    int token;
-};
 
 static int setup(void **state) {
     (void)state;
@@ -56,31 +46,9 @@ static void restart(void) {
     assert_int_equal(ae_broker_start(&broker, &instance, &limits), 0);
 }
 
-static struct client enter(const char *name) {
-    struct ae_msg msg = {.type = AE_MSG_HELLO, .version = AE_PROTOCOL_VERSION};
-    struct ae_reply reply = {0};
-    struct client client;
-
-    (void)snprintf(msg.u.hello.name, sizeof msg.u.hello.name, "%s", name);
-    ae_broker_hello(&broker, &msg, 42, (uint32_t)geteuid(), &reply, &client.index);
-    assert_int_equal(reply.msg.type, AE_MSG_WELCOME);
-    client.id = reply.msg.u.welcome.client_id;
-    memcpy(client.nonce, reply.msg.u.welcome.nonce, sizeof client.nonce);
-    client.token = reply.fds[0];
-    return client;
-}
-
-static void die(struct client *client) {
-    ae_close(&client->token);
+static void die_and_be_freed(struct client *client) {
+    die(client);
     assert_true(ae_clients_free_if_dead(&broker, client->index));
-}
-
-static int32_t give_back(const struct client *client, uint64_t grant_id) {
-    const struct ae_msg msg = {.type = AE_MSG_CLOSE, .u.close.grant_id = grant_id};
-    struct ae_reply reply = {0};
-
-    ae_broker_handle(&broker, client->index, &msg, &reply);
-    return reply.msg.type == AE_MSG_DONE ? 0 : reply.msg.u.error.code;
 }
 
 static struct ae_reply ask(const struct client *client, struct ae_msg *msg, const char *topic) {
@@ -294,8 +262,8 @@ static void a_record_for_each_grant(void **state) {
     assert_int_equal(record.flips.v, 0);
     assert_int_equal(record.position.v, 0);
     ae_close(&fd);
-    die(&a);
-    die(&b);
+    die_and_be_freed(&a);
+    die_and_be_freed(&b);
 }
 
 static void descriptors_come_in_order(void **state) {
@@ -318,7 +286,7 @@ static void descriptors_come_in_order(void **state) {
         assert_int_equal(magics[2], AE_NOTES_MAGIC);
         assert_int_equal(magics[3], role == AE_ROLE_BEST_EFFORT ? 0 : AE_CURSORS_MAGIC);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* ---- folding ---- */
@@ -347,7 +315,7 @@ static void subscribers_are_folded(void **state) {
     assert_int_equal(totals.delivered, 110 - 10 - 6 - 7);
     assert_int_equal(totals.delivered_bytes, 600);
     assert_int_equal(totals.departed_count, 1);
-    die(&a);
+    die_and_be_freed(&a);
     totals = totals_of(&reliable);
     assert_int_equal(totals.accounted, 240);
     assert_int_equal(totals.delivered, 240 - 20 - 12 - 14);
@@ -411,7 +379,7 @@ static void evictions_are_counted_though_nobody_noticed(void **state) {
         if (turn < 3) {
             assert_int_equal(give_back(&a, reliable.u.opened.grant_id), 0);
         } else {
-            die(&a);
+            die_and_be_freed(&a);
             a = enter("a");
         }
         if (turn % 3 == 1)
@@ -421,7 +389,7 @@ static void evictions_are_counted_though_nobody_noticed(void **state) {
         assert_int_equal(new.departed[(new.departed_count - 1) % AE_DEPARTED_MAX].evicted, turn % 3 == 0);
         ae_segment_unmap(log, sizeof *log);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* The cursor in the cursors object says nothing while a reliable subscriber reads retained messages. */
@@ -434,7 +402,7 @@ static void retained_messages_count_as_far_as_they_are_read(void **state) {
     claim(&reliable, 0, 0, TOPIC_END);
     store_cursor(&reliable, TOPIC_END);
     account_for(&a, &reliable, &account, 920);
-    die(&a);
+    die_and_be_freed(&a);
     assert_int_equal(totals_of(&reliable).delivered, 20);
 }
 
@@ -452,7 +420,7 @@ static void publishers_are_folded(void **state) {
         ae_segment_unmap(log, opened.u.opened.geometry.lanes_off);
         account_for(&a, &opened, &account, 0);
         if (died)
-            die(&a);
+            die_and_be_freed(&a);
         else
             assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
         const ae_totals_topic totals = totals_of(&opened);
@@ -492,7 +460,7 @@ static void the_last_to_go_are_kept(void **state) {
     }
     for (uint64_t i = 0; i < AE_DEPARTED_MAX; i++)
         assert_int_equal(totals.departed[(totals.departed_count - 1 - i) % AE_DEPARTED_MAX].grant_id<last, i> 0);
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* A client that was killed between OPENED and its first account, or lost the reply, has no figures. */
@@ -505,7 +473,7 @@ static void unused_records_have_no_figures(void **state) {
     claim(&publisher, 0, 0, 10);
     store_cursor(&reliable, 5);
     assert_int_equal(ae_clients_resume(&broker, a.id, a.nonce, publisher.u.opened.grant_id), a.index);
-    die(&a);
+    die_and_be_freed(&a);
     const ae_totals_topic totals = totals_of(&publisher);
     assert_int_equal(totals.accounted, 0);
     assert_int_equal(totals.published, 0);
@@ -553,7 +521,7 @@ static void senseless_figures_are_left_out(void **state) {
         assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
     }
     assert_int_equal(totals_of(&opened).departed_count, 0);
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* Writes the largest numbers to all that the client may write but the account. */
@@ -625,8 +593,8 @@ static void no_client_fills_the_sums(void **state) {
     totals = totals_of(&honest);
     assert_int_equal(totals.samples, 33);
     assert_int_equal(ae_histogram_count(totals.buckets), 37 + 38);
-    die(&a);
-    die(&b);
+    die_and_be_freed(&a);
+    die_and_be_freed(&b);
 }
 
 /* A client that opens and closes in turn counts none of the messages that were there before. */
@@ -652,7 +620,7 @@ static void history_is_not_counted_again(void **state) {
     assert_int_equal(totals_of(&opened).accounted, TOPIC_END + 8);
     assert_int_equal(totals_of(&opened).published, 8);
     assert_int_equal(totals_of(&opened).departed_count, 3);
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 static void sums_saturate(void **state) {
@@ -674,7 +642,7 @@ static void sums_saturate(void **state) {
         assert_true(totals.delivered == (i == 0 ? UINT64_MAX - 10 : UINT64_MAX));
         assert_true(totals.buckets[0] == UINT64_MAX && totals.samples == UINT64_MAX);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 static void shrunk_and_missing_objects(void **state) {
@@ -700,7 +668,7 @@ static void shrunk_and_missing_objects(void **state) {
         const struct ae_reply refused = ask_to_open(&a, AE_ROLE_PUBLISHER, "t");
         assert_int_equal(refused.msg.type, AE_MSG_ERROR);
         assert_non_null(strstr(refused.msg.u.error.text, "no statistics for topic 't'"));
-        die(&a);
+        die_and_be_freed(&a);
     }
     assert_int_equal(totals_of(&opened).departed_count, 0);
 }
@@ -759,7 +727,7 @@ static void closed_without_a_free_descriptor(void **state) {
         ae_broker_handle(&broker, a.index, &remove, &reply); /* so that the next role has a new topic */
         assert_int_equal(reply.msg.type, AE_MSG_DONE);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* A close finds no memory to map the topic. The grant stays whole, is freed later, and is counted once. */
@@ -780,15 +748,15 @@ static void closed_without_memory(void **state) {
             assert_int_equal(give_back_within(RLIMIT_AS, 1, &a, opened.u.opened.grant_id), -ENOENT);
             assert_int_equal(totals_of(&opened).departed_count, i);
             assert_int_equal(open_topic(&b, AE_ROLE_PUBLISHER, "t").u.opened.record, 0); /* frees it, too */
-            die(&b);
+            die_and_be_freed(&b);
         } else {
-            die(&a);
+            die_and_be_freed(&a);
             a = enter("a");
         }
         assert_int_equal(totals_of(&opened).departed_count, i + 1);
         assert_int_equal(open_publishers(&opened), 0);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* Asks for an open while aetherd has so little of a resource. */
@@ -820,7 +788,7 @@ static void failed_opens_leave_no_statistics(void **state) {
     const struct ae_msg second = open_topic(&a, AE_ROLE_PUBLISHER, "t");
     assert_int_equal(second.u.opened.stats, first.u.opened.stats + 1);
     assert_true(stats_allocated(&a) == before + AE_STATS_PUBLISHER);
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* Values that a program has written to the registry while aetherd runs. */
@@ -838,7 +806,7 @@ static void senseless_grants_are_not_folded(void **state) {
         assert_int_equal(give_back(&a, opened.u.opened.grant_id), 0);
         assert_int_equal(totals_of(&opened).departed_count, 0);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* ---- successors ---- */
@@ -866,7 +834,7 @@ static void a_successor_goes_on(void **state) {
         assert_int_equal(totals_of(&opened).delivered, killed * 10 + 10);
         assert_int_equal(totals_of(&opened).accounted, killed * 10 + 10);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 /* Their figures are added by the next aetherd, once. */
@@ -941,7 +909,7 @@ static void damaged_totals_begin_anew(void **state) {
         restart();
         assert_int_equal(totals_of(&opened).delivered, 0);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 static void totals_go_with_their_topic(void **state) {
@@ -961,7 +929,7 @@ static void totals_go_with_their_topic(void **state) {
         assert_int_equal(reply.msg.type, AE_MSG_DONE);
         assert_int_equal(ae_totals_read(&broker.totals, 0, opened.u.opened.topic_id, &totals), 0);
     }
-    die(&a);
+    die_and_be_freed(&a);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)

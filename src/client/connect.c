@@ -17,8 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEAST_PATIENCE_NS 10000000ull /* of a ping whose time is over */
-
 /* The path that the options state, or the default. */
 static int socket_path(const aether_connect_options *options, char standard[AE_SOCKET_PATH_MAX + 1],
                        const char **path) {
@@ -52,6 +50,8 @@ AE_EXPORT int aether_connect(aether_client **out, const aether_connect_options *
     pthread_mutex_init(&client->lock, NULL);
     ae_stall_options(client, options);
     ae_control_init(&client->control, path, name);
+    if (options != NULL && options->answer_ns != 0)
+        client->control.patience_ns = options->answer_ns;
     rc = ae_await(&client->control, options != NULL ? options->wait_ns : 0, connect_client, NULL);
     if (rc != 0) {
         aether_disconnect(client);
@@ -70,18 +70,9 @@ AE_EXPORT void aether_disconnect(aether_client *client) {
     free(client);
 }
 
-struct ping {
-    aether_pong *pong;
-    uint64_t until_ns; /* 0: each step may take as long as always */
-};
-
-/*
- * The first request connects, and the second one is measured. The time for which the user waits for aetherd ends a wait
- * for its answer, too.
- */
+/* The first request connects, and the second one is measured. */
 static int ping(struct ae_control *control, void *context) {
-    const struct ping *ping = context;
-    aether_pong *pong = ping->pong;
+    aether_pong *pong = context;
     ae_registry_header header = {0};
     struct ae_look look;
     uint64_t start = 0;
@@ -89,9 +80,6 @@ static int ping(struct ae_control *control, void *context) {
 
     for (int i = 0; i < 2; i++) {
         start = ae_now_ns();
-        if (ping->until_ns != 0)
-            control->patience_ns =
-                start + LEAST_PATIENCE_NS < ping->until_ns ? ping->until_ns - start : LEAST_PATIENCE_NS;
         if ((rc = ae_look(control, AE_LOOK_INSTANCE, 0, &look)) != 0)
             return rc == AE_LOOK_REFUSED ? look.refusal : rc;
         pong->round_trip_ns = ae_now_ns() - start;
@@ -117,8 +105,13 @@ AE_EXPORT int aether_ping(const aether_connect_options *options, aether_pong *po
         return rc;
     ae_look_init(&control, path);
     const uint64_t wait_ns = options != NULL ? options->wait_ns : 0;
-    struct ping context = {.pong = pong, .until_ns = wait_ns != 0 ? ae_saturating_add(ae_now_ns(), wait_ns) : 0};
-    rc = ae_await(&control, wait_ns, ping, &context);
+    if (options != NULL && options->answer_ns != 0)
+        control.patience_ns = options->answer_ns;
+    if (wait_ns != 0) { /* is for the answer, too */
+        control.patience_ns = wait_ns;
+        control.until_ns = ae_saturating_add(ae_now_ns(), wait_ns);
+    }
+    rc = ae_await(&control, wait_ns, ping, pong);
     ae_control_free(&control);
     return rc;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define PATIENCE_NS 5000000000ull
+#define LEAST_NS 1000000000ull /* of a request whose time is over: in it an aetherd that runs answers */
 #define ATTEMPT_NS 10000000ull /* between two attempts to connect: no event says that the backlog has room again */
 
 #define GO_ON 2 /* the next stage can begin */
@@ -40,16 +41,27 @@ static int lost_connection(struct ae_control *control, int code) {
     ae_close(&control->sock);
     if (code == -ETIMEDOUT)
         return ae_fail(code, "aetherd at %s: no answer within %s; is it stopped?", control->socket_path,
-                       ae_text_seconds(time, control->patience_ns));
+                       ae_text_seconds(time, control->allowed_ns));
     if (code == -ECONNRESET)
         return ae_fail(code, "aetherd at %s ended before it answered: try again", control->socket_path);
     return ae_fail(code, "aetherd at %s: %s", control->socket_path, strerror(-code));
 }
 
-/* A stage begins. An anonymous machine has begun all of them at once, in ae_control_start(). */
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 static void set_deadline(struct ae_control *control) {
+    const uint64_t now = ae_now_ns(), until = control->until_ns != 0 ? control->until_ns : UINT64_MAX;
+
+    control->allowed_ns = least(control->patience_ns, until > now + LEAST_NS ? until - now : LEAST_NS);
+    control->deadline = now + control->allowed_ns;
+}
+
+/* A stage begins. An anonymous machine has begun all of them at once, in ae_control_start(). */
+static void begin_stage(struct ae_control *control) {
     if (!control->anonymous)
-        control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
+        set_deadline(control);
 }
 
 static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16_t expect) {
@@ -63,7 +75,7 @@ static int begin_exchange(struct ae_control *control, struct ae_msg *msg, uint16
     control->expect = expect;
     control->sent = false;
     control->reply.fd_count = 0;
-    set_deadline(control);
+    begin_stage(control);
     return GO_ON;
 }
 
@@ -166,8 +178,8 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     } while (rc == -EINTR);
     if (rc == 0)
         return (rc = check_peer(control)) == 0 ? GO_ON : rc;
-    const uint64_t now = ae_now_ns(), began = control->deadline - control->patience_ns;
-    const uint64_t starts_ns = control->starts_ns < control->patience_ns ? control->starts_ns : control->patience_ns;
+    const uint64_t now = ae_now_ns(), began = control->deadline - control->allowed_ns;
+    const uint64_t starts_ns = least(control->starts_ns, control->allowed_ns);
     uint64_t until = control->deadline, passes_ns;
     if (rc != -EAGAIN) {
         rc = ae_unreachable(control->socket_path, rc, starts_ns, &passes_ns);
@@ -175,7 +187,7 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     }
     if (now < until)
         return wait_until(wait, -1, 0, now + (until - now < ATTEMPT_NS ? until - now : ATTEMPT_NS));
-    return rc != -EAGAIN ? rc : ae_unreachable(control->socket_path, -ETIMEDOUT, control->patience_ns, &passes_ns);
+    return rc != -EAGAIN ? rc : ae_unreachable(control->socket_path, -ETIMEDOUT, control->allowed_ns, &passes_ns);
 }
 
 /* Says HELLO as a new client or, if aetherd has been restarted, as the client that we are. */
@@ -285,7 +297,7 @@ static int advance(struct ae_control *control, struct ae_control_wait *wait) {
             return begin_next(control);
         ae_close(&control->sock);
         control->stage = AE_CONTROL_CONNECT;
-        set_deadline(control);
+        begin_stage(control);
         return GO_ON;
     case AE_CONTROL_CONNECT:
         if ((rc = connect_socket(control, wait)) != GO_ON) {
@@ -328,7 +340,7 @@ void ae_control_start(struct ae_control *control, struct ae_msg *msg, uint16_t e
     control->msg_expect = expect;
     control->again = again;
     control->resent = control->refused = false;
-    control->deadline = ae_saturating_add(ae_now_ns(), control->patience_ns);
+    set_deadline(control);
 }
 
 int ae_control_step(struct ae_control *control, struct ae_control_wait *wait) {

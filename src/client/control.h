@@ -12,8 +12,9 @@
  *         wait until wait.fd has wait.events, or until wait.until_ns;
  *     rc == 0: control.reply has the reply
  *
- * Each connect, HELLO, return and request may take 5 seconds, or what the user states as patience. A machine that is
- * anonymous has its patience for the request as a whole. One thread at a time uses a machine.
+ * Each connect, HELLO, return and request may take 5 seconds, or what the user states as patience, and ends at the
+ * instant that the user states. A machine that is anonymous has its patience for the request as a whole. One thread at a
+ * time uses a machine.
  */
 #ifndef AE_CLIENT_CONTROL_H
 #define AE_CLIENT_CONTROL_H
@@ -53,6 +54,7 @@ struct ae_control {
     char name[AE_CLIENT_NAME_MAX + 1];
     bool anonymous;       /* says no HELLO and becomes no client: it can only send LOOK. The machine's user sets it */
     uint64_t patience_ns; /* 5 seconds unless the machine's user changes it */
+    uint64_t until_ns;    /* CLOCK_MONOTONIC: ends what still lasts, but a second is always allowed; 0: none */
     uint64_t starts_ns;   /* the same for an aetherd that starts; at most patience_ns counts */
 
     /*
@@ -66,8 +68,8 @@ struct ae_control {
     uint64_t client_id, nonce[2];
 
     /*
-     * Set by the machine's user: the newest grant that arrived. aetherd frees later ones, whose reply was lost, when the
-     * client resumes or the token says so.
+     * Set by the machine's user: the newest grant that arrived. aetherd frees later ones, whose reply was lost, when
+     * the client resumes or the token says so.
      */
     uint64_t last_grant;
 
@@ -85,9 +87,10 @@ struct ae_control {
     enum ae_control_stage stage;
     struct ae_msg *msg; /* NULL: only connect, and give back what is queued */
     uint16_t msg_expect;
-    bool again;        /* begin again, once, if aetherd closes the connection before it answers */
-    bool resent;       /* the request was begun again */
-    uint64_t deadline; /* of the stage, or of all */
+    bool again;          /* begin again, once, if aetherd closes the connection before it answers */
+    bool resent;         /* the request was begun again */
+    uint64_t deadline;   /* of the stage, or of all */
+    uint64_t allowed_ns; /* from its begin to the deadline */
 
     /* The present packet. */
     uint8_t packet[AE_PACKET_MAX];

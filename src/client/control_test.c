@@ -649,6 +649,32 @@ static void its_patience_is_stated(void **state) {
     }
 }
 
+/* The instant that is stated ends a request, but a second is always allowed, and the patience still counts. */
+static void a_request_ends_at_an_instant(void **state) {
+    static const struct {
+        int64_t in_ns; /* the instant: from now on */
+        uint64_t patience_ns, at_most, at_least;
+        const char *says;
+    } cases[] = {{2 * S, 5 * S, 2 * S, 1 * S, NULL},
+                 {-1, 5 * S, 1 * S, 1 * S, "no answer within 1 second; is"},
+                 {-1, S / 20, S / 20, S / 20, "no answer within 0.05 seconds; is"},
+                 {9 * S, 5 * S, 5 * S, 5 * S, "no answer within 5 seconds; is"}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        connected(f);
+        f->control.patience_ns = cases[i].patience_ns;
+        f->control.until_ns = ae_now_ns() + (uint64_t)cases[i].in_ns;
+        start(f, AE_CONTROL_AGAIN);
+        assert_int_equal(ae_control_step(&f->control, &f->wait), AE_CONTROL_WAIT);
+        assert_in_range(f->control.allowed_ns, cases[i].at_least, cases[i].at_most);
+        assert_true(cases[i].in_ns != 2 * S || f->control.deadline >= f->control.until_ns);
+        f->control.deadline = ae_now_ns();
+        ends_with(f, -ETIMEDOUT, cases[i].says != NULL ? cases[i].says : "; is it stopped?");
+        ae_close(&f->peer);
+    }
+}
+
 /* ---- an aetherd that starts ---- */
 
 /* Takes the lock as aetherd does. */
@@ -843,6 +869,7 @@ int main(void) {
         CASE(its_backlog_is_full),
         CASE(its_backlog_stays_full),
         CASE(its_patience_is_stated),
+        CASE(a_request_ends_at_an_instant),
         CASE(it_starts),
         CASE(it_never_listens),
         CASE(a_first_connection),

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define BRIEF_NS 100000000ull /* for the close of a grant whose user has no more time */
+
 /* Bytes of its record that the handle uses. */
 static uint64_t stats_bytes(const struct ae_grant *grant) {
     return grant->role == AE_ROLE_PUBLISHER ? AE_STATS_PUBLISHER : AE_STATS_RECORD;
@@ -72,8 +74,8 @@ static int map_log(struct ae_grant *grant, const struct ae_reply *reply, bool wo
 }
 
 /*
- * Populates the first page of the cursors, and a subscriber's own, which aetherd has allocated. The others may be holes,
- * which populating them would fill. A publisher populates them when it has to; see ae_cursor_of().
+ * Populates the first page of the cursors, and a subscriber's own, which aetherd has allocated. The others may be
+ * holes, which populating them would fill. A publisher populates them when it has to; see ae_cursor_of().
  */
 static int map_cursors(struct ae_grant *grant, const struct ae_reply *reply, bool writable) {
     const uint64_t own = offsetof(ae_cursors, records) + grant->record * sizeof(ae_cursor_record);
@@ -160,6 +162,7 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
     grant->client = client;
     grant->role = role;
     pthread_mutex_lock(&client->lock);
+    control->until_ns = grant->until_ns;
     ae_control_asks(control, true);
     rc = ae_client_request(client, &msg, AE_MSG_OPENED, AE_CONTROL_AGAIN);
     if (rc != 0)
@@ -182,6 +185,7 @@ int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t
     client->grants = grant;
 out:
     ae_control_asks(control, false);
+    control->until_ns = 0;
     pthread_mutex_unlock(&client->lock);
     return rc;
 }
@@ -251,11 +255,15 @@ void ae_grant_close(struct ae_grant *grant) {
     aether_client *client = grant->client;
 
     pthread_mutex_lock(&client->lock);
+    const uint64_t patience_ns = client->control.patience_ns;
+    if (grant->until_ns != 0 && patience_ns > BRIEF_NS)
+        client->control.patience_ns = BRIEF_NS; /* the queue keeps the grant for the next request */
     leave(grant);
     unlink_grant(grant);
     /* aetherd gets the grant back now or, if there is no daemon, with the first request after there is one. */
     ae_control_queue(&client->control, &grant->back);
     (void)ae_client_request(client, NULL, 0, AE_CONTROL_ONCE);
+    client->control.patience_ns = patience_ns;
     pthread_mutex_unlock(&client->lock);
 }
 

@@ -18,6 +18,7 @@ struct ae_grant {
     struct ae_return back;
     struct ae_grant *next, **link; /* in the list of its client */
     struct aether_client *client;
+    uint64_t until_ns; /* as in struct ae_control, for the open; the close waits for 0.1 s at most then. 0: none */
     uint64_t topic_id;
     uint32_t role, record;
     ae_geometry geometry;        /* checked; of a topic without a shape: zero but for start_seq */
@@ -36,7 +37,7 @@ struct ae_grant {
 /*
  * Opens `role` on the topic and maps its objects into *grant. ae_grant_close() undoes both. If the topic has no shape
  * yet, which only a subscriber is granted, only the words of the log are mapped, and grant->topic isn't NULL. words:
- * maps only these also if there is a shape. Errors are those of aether_publisher_open() and aether_subscriber_open();
+ * maps only these also if there is a shape. grant->until_ns and grant->leave are the caller's to set. Errors are those of aether_publisher_open() and aether_subscriber_open();
  * then the caller frees *grant.
  */
 int ae_grant_open(struct ae_grant *grant, struct aether_client *client, uint32_t role, const char *topic,

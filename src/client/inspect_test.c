@@ -78,15 +78,13 @@ static void running(void **state) {
     assert_int_equal(daemon.running, 0);
 }
 
-static void figures(void **state) {
-    struct fixture *f = *state;
+/* A topic with a publisher, and a reliable and a best-effort subscriber. */
+static void add_busy_topic(struct fixture *f) {
     ae_registry_topic *topic = add_topic(&f->on, 2, 7, "market/eur", 1000);
     ae_log *log = add_log(&f->on, topic);
     ae_cursors *cursors = add_cursors(&f->on, topic);
     ae_stats_header *stats = add_stats(&f->on, 50);
     aether_topic_info info;
-    aether_peer_info peer;
-    uint32_t cursor = 0;
 
     add_client(&f->on, 1, 50, "quotes", 4242);
     add_grant(&f->on, 3, 7, 50, AE_ROLE_RELIABLE, 5);
@@ -105,7 +103,17 @@ static void figures(void **state) {
     assert_int_equal(info.reliable, 0);
     subscribe(cursors, 5, 1090);
     store_account(subscriber, &(ae_account){.joined = 1010, .next = 1080, .lost = {2}, .gaps = 1, .aborted = 1});
+    ae_segment_unmap(log, topic->geometry.log_bytes);
+    ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
+}
 
+static void figures_of_a_topic(void **state) {
+    struct fixture *f = *state;
+    const ae_geometry *geometry = &f->on.registry.topics[2].geometry;
+    aether_topic_info info;
+    uint32_t cursor = 0;
+
+    add_busy_topic(f);
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 1);
     assert_int_equal(info.id, 7);
     assert_string_equal(info.name, "market/eur");
@@ -116,7 +124,7 @@ static void figures(void **state) {
     assert_int_equal(info.capacity, CAPACITY);
     assert_int_equal(info.slot_size, 112);
     assert_int_equal(info.max_message, 100);
-    assert_int_equal(info.memory_bytes, topic->geometry.log_bytes + topic->geometry.cursors_bytes + AE_NOTES_BYTES);
+    assert_int_equal(info.memory_bytes, geometry->log_bytes + geometry->cursors_bytes + AE_NOTES_BYTES);
     assert_int_equal(info.publishers, 1);
     assert_int_equal(info.reliable, 1);
     assert_int_equal(info.best_effort, 1);
@@ -125,8 +133,14 @@ static void figures(void **state) {
     assert_int_equal(aether_inspect_topic(f->inspector, &cursor, &info), 0);
     assert_int_equal(aether_inspect_find(f->inspector, "market/eur", &info), 1);
     assert_int_equal(aether_inspect_find(f->inspector, "market", &info), 0);
+}
 
-    cursor = 0;
+static void figures_of_peers(void **state) {
+    struct fixture *f = *state;
+    aether_peer_info peer;
+    uint32_t cursor = 0;
+
+    add_busy_topic(f);
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 1);
     assert_int_equal(peer.role, AETHER_ROLE_RELIABLE);
     assert_int_equal(peer.pid, 4242);
@@ -146,8 +160,6 @@ static void figures(void **state) {
     assert_int_equal(peer.pid, 0); /* there is no client 51 */
     assert_string_equal(peer.client, "");
     assert_int_equal(aether_inspect_peer(f->inspector, 7, &cursor, &peer), 0);
-    ae_segment_unmap(log, topic->geometry.log_bytes);
-    ae_segment_unmap(cursors, topic->geometry.cursors_bytes);
 }
 
 /* Where no descriptor is left, nothing is taken for an object that isn't there. A client may cut its statistics. */
@@ -562,6 +574,10 @@ static void waiting(void **state) {
                      0); /* without a subscriber: on its way out */
     add_grant(&f->on, 0, 1, 8, AE_ROLE_RELIABLE, 0);
     add_grant(&f->on, 1, 1, 9, AE_ROLE_BEST_EFFORT, 0);
+    f->on.registry.grants[0].wish =
+        (ae_wish){.max_message = 100, .capacity = 8, .type_name = "frame", .type_version = 2};
+    f->on.registry.grants[1].wish =
+        (ae_wish){.max_message = 50, .capacity = 64, .publishers = AETHER_PUBLISHERS_EXCLUSIVE};
     add_grant(&f->on, 2, 2, 9, AE_ROLE_RELIABLE, 0);
     cursor = 0;
     assert_int_equal(aether_inspect_waiting(f->inspector, &cursor, &info), 1);
@@ -570,6 +586,12 @@ static void waiting(void **state) {
     assert_int_equal(info.subscribers, 2);
     assert_string_equal(info.client, "camera");
     assert_int_equal(info.pid, 77);
+    assert_int_equal(info.asked.max_message, 100);
+    assert_int_equal(info.asked.capacity, 64);
+    assert_int_equal(info.asked.publishers, AETHER_PUBLISHERS_EXCLUSIVE);
+    assert_int_equal(info.asked.slow, AETHER_SLOW_ANY);
+    assert_string_equal(info.asked.type_name, "frame");
+    assert_int_equal(info.asked.type_version, 2);
     assert_int_equal(aether_inspect_waiting(f->inspector, &cursor, &info), 0);
     assert_int_equal(aether_inspect_find(f->inspector, "open", &topic), 0);
     assert_int_equal(aether_inspect_daemon(f->inspector, &daemon), 0);
@@ -592,7 +614,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(empty, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(running, setup, teardown),
-        cmocka_unit_test_setup_teardown(figures, setup, teardown),
+        cmocka_unit_test_setup_teardown(figures_of_a_topic, setup, teardown),
+        cmocka_unit_test_setup_teardown(figures_of_peers, setup, teardown),
         cmocka_unit_test_setup_teardown(unreadable_objects, setup, teardown),
         cmocka_unit_test_setup_teardown(lanes_and_eviction, setup, teardown),
         cmocka_unit_test_setup_teardown(wrap, setup, teardown),

@@ -11,23 +11,24 @@
 
 #define TYPES 12
 
+static const struct ae_topic_request sample_request = {.topic = "market/eur",
+                                                       .max_message = 0x1112131415161718,
+                                                       .inline_max = 0x4142434445464748,
+                                                       .capacity = 0x2122232425262728,
+                                                       .lane_bytes = 0x5152535455565758,
+                                                       .evict_lag = 0x6162636465666768,
+                                                       .start_seq = 0xf1f2f3f4f5f6f7f8,
+                                                       .preset = 0x31323334,
+                                                       .publishers = 0xa1a2a3a4,
+                                                       .slow = 0x71727374,
+                                                       .latency = 0xb1b2b3b4,
+                                                       .type_version = 0x81828384,
+                                                       .type_size = 0x91929394,
+                                                       .type_name = "quote"};
+
 /* One message of each type. Within a message no two fields have the same value. */
 static struct ae_msg sample(uint16_t type) {
     struct ae_msg m = {.type = type, .version = AE_PROTOCOL_VERSION, .request = 0x87654321u + type};
-    const struct ae_topic_request request = {.topic = "market/eur",
-                                             .max_message = 0x1112131415161718,
-                                             .inline_max = 0x4142434445464748,
-                                             .capacity = 0x2122232425262728,
-                                             .lane_bytes = 0x5152535455565758,
-                                             .evict_lag = 0x6162636465666768,
-                                             .start_seq = 0xf1f2f3f4f5f6f7f8,
-                                             .preset = 0x31323334,
-                                             .publishers = 0xa1a2a3a4,
-                                             .slow = 0x71727374,
-                                             .latency = 0xb1b2b3b4,
-                                             .type_version = 0x81828384,
-                                             .type_size = 0x91929394,
-                                             .type_name = "quote"};
 
     switch (type) {
     case AE_MSG_HELLO:
@@ -47,7 +48,7 @@ static struct ae_msg sample(uint16_t type) {
     case AE_MSG_OPEN:
         m.u.open.role = AE_ROLE_RELIABLE;
         m.u.open.flags = AE_OPEN_EXISTING;
-        m.u.open.topic = request;
+        m.u.open.topic = sample_request;
         break;
     case AE_MSG_OPENED:
         m.u.opened.grant_id = 0x0102030405060708;
@@ -63,7 +64,7 @@ static struct ae_msg sample(uint16_t type) {
         m.u.close.grant_id = 0x0102030405060708;
         break;
     case AE_MSG_CREATE:
-        m.u.create = request;
+        m.u.create = sample_request;
         break;
     case AE_MSG_REMOVE:
         strcpy(m.u.remove.topic, "a/b");

@@ -232,8 +232,8 @@ void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, ui
 }
 
 /*
- * The only slot of a subscriber that waits; it never holds a message. A poll that began before the shape was taken works
- * with a copy of the handle, and so finds nothing here and asks aether_receive() for each message.
+ * The only slot of a subscriber that waits; it never holds a message. A poll that began before the shape was taken
+ * works with a copy of the handle, and so finds nothing here and asks aether_receive() for each message.
  */
 static const ae_u64 no_slot;
 

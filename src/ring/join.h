@@ -14,10 +14,10 @@
 /*
  * Makes *p the publisher that holds the record, and registers the process for membarrier(2).
  *
- * geometry is checked. log is mapped read-write, cursors and notes read-only, as large as geometry says, and the lane of
- * the record is allocated. The record's former holder has left, or is dead and repaired. buffer: ae_publisher_buffer_bytes()
- * bytes, 64-byte aligned. stats: the first AE_STATS_PUBLISHER bytes of its record in the statistics, zeroed but for its
- * identity.
+ * geometry is checked. log is mapped read-write, cursors and notes read-only, as large as geometry says, and the lane
+ * of the record is allocated. The record's former holder has left, or is dead and repaired. buffer:
+ * ae_publisher_buffer_bytes() bytes, 64-byte aligned. stats: the first AE_STATS_PUBLISHER bytes of its record in the
+ * statistics, zeroed but for its identity.
  */
 void ae_publisher_init(struct ae_publisher *p, const ae_geometry *geometry, uint32_t record, ae_log *log,
                        const ae_cursors *cursors, const ae_notes *notes, unsigned char *buffer, ae_stats_record *stats);
@@ -34,8 +34,8 @@ size_t ae_subscriber_copies_bytes(const ae_geometry *geometry, const aether_subs
 /*
  * Makes *s a subscriber, which joins here, and populates the lanes that are in use. options and geometry are checked.
  * cursors: NULL for best effort and latest. record: below AE_SUBSCRIBERS_MAX; if there are cursors, aetherd has granted
- * it. copies: ae_subscriber_copies_bytes() bytes, 8-byte aligned; NULL if that is 0. stats: its record in the statistics,
- * zeroed but for its identity.
+ * it. copies: ae_subscriber_copies_bytes() bytes, 8-byte aligned; NULL if that is 0. stats: its record in the
+ * statistics, zeroed but for its identity.
  */
 void ae_subscriber_init(struct ae_subscriber *s, const ae_geometry *geometry, uint32_t record, const ae_log *log,
                         ae_cursors *cursors, ae_notes *notes, const aether_subscribe_options *options,

@@ -546,6 +546,27 @@ static void latest_takes_the_newest(void **state) {
     }
 }
 
+/* The newest message may lie behind others that weren't received. The error names its sequence, not theirs. */
+static void latest_names_the_damaged_slot(void **state) {
+    const aether_subscribe_options latest = {.policy = AETHER_LATEST};
+    struct test_publisher publisher;
+    struct test_subscriber subscriber;
+    aether_message message;
+    struct ring ring;
+
+    (void)state;
+    evicting_make(&ring, 0, 40, false);
+    publisher_open(&publisher, &ring);
+    subscriber_open(&subscriber, &ring, ring.log_ro, 0, &latest);
+    publish_many(&publisher, 5);
+    ae_store_release(ring_tag(&ring, 44), ae_tag(44, AE_KIND_LANE, 0)); /* there are no lanes */
+    assert_int_equal(aether_receive(subscriber.handle, &message), -EBADMSG);
+    assert_non_null(strstr(aether_errmsg(), "sequence 44 "));
+    subscriber_close(&subscriber);
+    publisher_close(&publisher);
+    ring_free(&ring);
+}
+
 /* ---- the stream's end ---- */
 
 static void expect_end(struct test_subscriber *subscriber, aether_stream end) {
@@ -707,6 +728,7 @@ int main(void) {
         cmocka_unit_test(claim_behind_the_slots),
         cmocka_unit_test(gaps_of_large_messages),
         cmocka_unit_test(latest_takes_the_newest),
+        cmocka_unit_test(latest_names_the_damaged_slot),
         cmocka_unit_test(ends_come_after_the_last_message),
         cmocka_unit_test(the_second_run_is_like_the_first),
         cmocka_unit_test(only_deaths_after_the_join_count),

@@ -37,7 +37,7 @@ struct slot {
     int64_t ahead;
 };
 
-static struct slot load_slot(const struct ae_subscriber *s, uint64_t seq) {
+AE_ALWAYS_INLINE struct slot load_slot(const struct ae_subscriber *s, uint64_t seq) {
     struct slot slot = {.bytes = s->hot.slots + (seq & s->hot.mask) * s->hot.slot_size};
 
     slot.tag = ae_load_acquire((const ae_u64 *)(const void *)slot.bytes); /* R1 acquire, pairs W2 (publish) */
@@ -224,11 +224,11 @@ static int nothing_yet(struct ae_subscriber *s, bool first) {
     return is_evicted(s) ? report_eviction(s) : 0;
 }
 
-static int bad_slot(const struct ae_subscriber *s, const struct slot *slot) {
+static int bad_slot(uint64_t seq, const struct slot *slot) {
     return ae_fail(-EBADMSG,
                    "slot of sequence %" PRIu64 " holds tag %#" PRIx64
                    " and what no publisher writes: faulty or hostile peer",
-                   s->hot.next, slot->tag);
+                   seq, slot->tag);
 }
 
 /*
@@ -249,6 +249,49 @@ static bool deliver(const struct ae_subscriber *s, const struct slot *slot, cons
     return unchanged(slot) && above_floor(s, place);
 }
 
+/* What take() returns, beside 1 (a message was received) and a negative errno code. */
+enum {
+    /* The sequence was aborted and is skipped, or its slot was overwritten meanwhile: load a slot again. */
+    TAKE_AGAIN = 2,
+    /* The message was overwritten in its lane. */
+    TAKE_LOST,
+    /* `copy` has less room than the message needs. */
+    TAKE_NO_ROOM,
+};
+
+/*
+ * Receives the message that lies `skipped` sequences after `next` and whose slot was loaded, and counts those before it
+ * as skipped. Delivers it in place if `copy` is NULL, else copied there, if it isn't longer than `room`. Inline, so
+ * that a call with skipped 0 executes no more than it needs.
+ */
+AE_ALWAYS_INLINE int take(struct ae_subscriber *s, uint64_t skipped, const struct slot *slot, unsigned char *copy,
+                          size_t room, aether_message *message) {
+    const uint64_t seq = s->hot.next + skipped;
+    struct place place;
+
+    if (slot->kind == AE_KIND_ABORTED) {
+        skip_aborted(s);
+        return TAKE_AGAIN;
+    }
+    const enum payload found = find_payload(s, slot, &place);
+    if (found == PAYLOAD_CHANGED)
+        return TAKE_AGAIN;
+    if (found == PAYLOAD_INVALID || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
+        return bad_slot(seq, slot);
+    if (copy != NULL && place.len > room)
+        return TAKE_NO_ROOM;
+    message->seq = seq;
+    const uint64_t stamp = slot->stamped ? ae_stamp_load(s, seq) : 0;
+    if (!deliver(s, slot, &place, copy, message))
+        return load_slot(s, seq).tag == slot->tag ? TAKE_LOST : TAKE_AGAIN;
+    s->skipped += skipped;
+    s->hot.next = seq + 1;
+    s->hot.bytes += message->len;
+    if (slot->stamped)
+        ae_stats_received(s, stamp, unchanged(slot));
+    return 1;
+}
+
 /*
  * Receives the entry at `next`, if there is one. A payload that may be overwritten is copied to `copy`, with `room`
  * bytes. first: as for nothing_yet(). Bounded: each turn but the last skips an aborted sequence, or finds that the slot
@@ -258,35 +301,16 @@ static int receive_one(struct ae_subscriber *s, aether_message *message, unsigne
     for (uint64_t turn = 0; turn <= s->geometry.capacity; turn++) {
         const uint64_t next = s->hot.next;
         const struct slot slot = load_slot(s, next);
-        struct place place;
 
         if (ae_tag_pending(slot.tag, next))
             return nothing_yet(s, first);
-        if (slot.ahead > 0)
+        const int rc = slot.ahead > 0 ? TAKE_LOST : take(s, 0, &slot, s->hot.zero_copy ? NULL : copy, room, message);
+        if (rc == TAKE_LOST)
             return is_evicted(s) ? (first ? report_eviction(s) : 0) : report_gap(s, (uint64_t)slot.ahead, message);
-        if (slot.kind == AE_KIND_ABORTED) {
-            skip_aborted(s);
-            continue;
-        }
-        const enum payload found = find_payload(s, &slot, &place);
-        if (found == PAYLOAD_CHANGED)
-            continue;
-        if (found == PAYLOAD_INVALID || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
-            return bad_slot(s, &slot);
-        if (!s->hot.zero_copy && place.len > room)
+        if (rc == TAKE_NO_ROOM)
             return 0; /* only in a batch; the next call has all of the buffer */
-        message->seq = next;
-        const uint64_t stamp = slot.stamped ? ae_stamp_load(s, next) : 0;
-        if (!deliver(s, &slot, &place, s->hot.zero_copy ? NULL : copy, message)) {
-            if (load_slot(s, next).tag != slot.tag)
-                continue;
-            return is_evicted(s) ? (first ? report_eviction(s) : 0) : report_gap(s, 0, message);
-        }
-        s->hot.next = next + 1;
-        s->hot.bytes += message->len;
-        if (slot.stamped)
-            ae_stats_received(s, stamp, unchanged(&slot));
-        return 1;
+        if (rc != TAKE_AGAIN)
+            return rc;
     }
     return 0;
 }
@@ -339,41 +363,22 @@ static bool find_newest(const struct ae_subscriber *s, uint64_t *seq, struct slo
 static int receive_latest(struct ae_subscriber *s, aether_message *message) {
     for (int turn = 0; turn < LATEST_TRIES; turn++) {
         uint64_t seq;
-        struct place place;
         struct slot slot;
 
         if (!find_newest(s, &seq, &slot))
             return 0;
         if (slot.ahead > 0)
             continue;
-        if (slot.kind == AE_KIND_ABORTED) {
-            skip_aborted(s);
-            continue;
-        }
-        const enum payload found = find_payload(s, &slot, &place);
-        if (found == PAYLOAD_CHANGED)
-            continue;
-        if (found == PAYLOAD_INVALID || (place.in_lane && !ae_subscriber_populate_lane(s, place.lane)))
-            return bad_slot(s, &slot);
-        message->seq = seq;
-        const uint64_t stamp = slot.stamped ? ae_stamp_load(s, seq) : 0;
-        if (!deliver(s, &slot, &place, s->copies, message)) {
-            /* It was overwritten in its lane, and no newer message is committed yet: skip it. */
-            if (load_slot(s, seq).tag == slot.tag) {
-                s->skipped += seq + 1 - s->hot.next;
-                s->hot.next = seq + 1;
-                ae_stats_store_subscriber(s);
-            }
-            continue;
-        }
-        s->skipped += seq - s->hot.next;
-        s->hot.next = seq + 1;
-        s->hot.bytes += message->len;
-        if (slot.stamped)
-            ae_stats_received(s, stamp, unchanged(&slot));
-        else
+        const int rc = take(s, seq - s->hot.next, &slot, s->copies, s->copies_size, message);
+        if (rc == TAKE_LOST) { /* and no newer message is committed yet: skip it */
+            s->skipped += seq + 1 - s->hot.next;
+            s->hot.next = seq + 1;
             ae_stats_store_subscriber(s);
-        return 1;
+        } else if (rc != TAKE_AGAIN) {
+            if (s->stored != s->hot.next)
+                ae_stats_store_subscriber(s);
+            return rc;
+        }
     }
     return 0;
 }

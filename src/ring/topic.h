@@ -45,8 +45,8 @@ uint64_t ae_topic_retire_publisher(ae_log *log, const ae_geometry *geometry, uin
 
 /*
  * Prepares the cursor record, which is free, for a new reliable subscriber. Publishers don't count the subscriber until
- * it joins by itself, in ae_subscriber_init() or ae_subscriber_init_waiting(). So a grant that its client never received
- * holds up no publisher.
+ * it joins by itself, in ae_subscriber_init() or ae_subscriber_init_waiting(). So a grant that its client never
+ * received holds up no publisher.
  */
 void ae_topic_admit_subscriber(ae_log *log, ae_cursors *cursors, uint32_t record);
 

@@ -26,8 +26,8 @@ struct ae_memory_kept {
 };
 
 /*
- * Reads all files below the directory `root`: "" for this machine, another directory in tests. now_ns: the present time.
- * As ae_memory_check().
+ * Reads all files below the directory `root`: "" for this machine, another directory in tests. now_ns: the present
+ * time. As ae_memory_check().
  */
 int ae_memory_check_at(const char *root, struct ae_memory_kept *kept, uint64_t bytes, uint64_t now_ns);
 

@@ -8,8 +8,8 @@
  * daemon, and ends with exit, exec or kill -9. A free lock proves that the client can't access shared memory any more.
  * A forked child doesn't inherit the mapping.
  *
- * The token's first word is the client's: it says which grants the client doesn't have. So aetherd can free a grant whose
- * reply was lost, also if the client makes no further request. Without a word from the client it frees nothing.
+ * The token's first word is the client's: it says which grants the client doesn't have. So aetherd can free a grant
+ * whose reply was lost, also if the client makes no further request. Without a word from the client it frees nothing.
  */
 #ifndef AE_SHM_TOKEN_H
 #define AE_SHM_TOKEN_H

@@ -5,6 +5,7 @@
 #include "view/measure.h"
 #include "view/metrics.h"
 #include "view/names.h"
+#include "view/stated.h"
 #include "view/view.h"
 #include <string.h>
 
@@ -42,6 +43,7 @@ static int show_waiting(const struct ae_view *view, const aether_waiting_info *t
             ae_json_u64(&o, "pid", t->pid);
         else
             ae_json_null(&o, "pid");
+        ae_json_nest(&o, "asked", ae_stated_json(&t->asked));
         rc = ae_json_row(o, view);
     }
     return rc;

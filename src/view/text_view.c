@@ -66,7 +66,12 @@ static int show_waiting(const struct ae_view *view, const aether_waiting_info *t
             fprintf(f, ", pid %" PRIu32, t->pid);
         if (t->subscribers > 1)
             fprintf(f, ", and %" PRIu32 " more", t->subscribers - 1);
-        fputs(")\n", f);
+        fputc(')', f);
+        if (ae_stated_any(&t->asked)) {
+            fputs(": asked for ", f);
+            ae_stated_print(f, &t->asked);
+        }
+        fputc('\n', f);
     }
     return ae_out_result(view->out);
 }

@@ -225,97 +225,114 @@ static void topics(void **state) {
 static void waiting(void **state) {
     const aether_waiting_info list[] = {
         {.id = 3, .name = "x", .created_ns = 9, .subscribers = 1, .pid = 77, .client = "aether-cli sub"},
-        {.id = 4, .name = "z\x1b", .subscribers = 3, .client = "c\n"}};
+        {.id = 4,
+         .name = "z\x1b",
+         .subscribers = 3,
+         .client = "c\n",
+         .asked = {.max_message = 1 << 20,
+                   .publishers = AETHER_PUBLISHERS_EXCLUSIVE,
+                   .type_version = 1,
+                   .type_name = "frame"}}};
 
     (void)state;
     expect(ae_view_waiting(&text_view, list, 2), 0,
            "waiting for a publisher: x (aether-cli sub, pid 77)\n"
-           "waiting for a publisher: z\\x1b (c\\n, and 2 more)\n");
+           "waiting for a publisher: z\\x1b (c\\n, and 2 more): asked for max message 1 MiB, exclusive publishers, "
+           "type frame:1\n");
     expect(ae_view_waiting(&text_view, list, 0), 0, "");
     expect(ae_view_waiting(&json_view, list, 2), 0,
            "{\"topic\":\"x\",\"waiting\":true,\"id\":3,\"created_ns\":9,\"subscribers\":1,\"client\":\"aether-cli "
-           "sub\",\"pid\":77}\n"
+           "sub\",\"pid\":77,\"asked\":{}}\n"
            "{\"topic\":\"z\\u001B\",\"waiting\":true,\"id\":4,\"created_ns\":0,\"subscribers\":3,\"client\":\"c\\n\","
-           "\"pid\":null}\n");
+           "\"pid\":null,\"asked\":{\"max_message\":1048576,\"publishers\":\"exclusive\",\"type_name\":\"frame\","
+           "\"type_version\":1,\"type_size\":0}}\n");
     expect(ae_view_waiting(&raw_view, list, 2), AE_VIEW_SKIPPED, "");
 }
 
+/* odd_topic() as text: the topic itself, then those that use it and those that have left. */
+#define ODD_SUMMARY                                                                                                    \
+    "topic         z\\xff\\x1b[2J\n"                                                                                   \
+    "created       2023-11-14 22:13:20\n"                                                                              \
+    "type          q\\xff:7:64, stated by 'cam\\n' (pid 12)\n"                                                         \
+    "stated        max message 1 MiB, exclusive publishers, slow evict, type q\\xff:7:64\n"                            \
+    "shape         fixed by 'pub' (pid 13), created by 'aether-cli topic create'\n"                                    \
+    "messages      12 (sequences from 100, next 112)\n"                                                                \
+    "max message   1 MiB, up to 120 B in the ring, longer ones in a lane of 4 MiB a publisher\n"                       \
+    "ring          16 slots of 128 B, 2 KiB\n"                                                                         \
+    "memory        8 KiB allocated now\n"                                                                              \
+    "slow          reliable subscribers are evicted from a lag of 12 on; 1 of those attached is evicted\n"             \
+    "latency       measured with each message\n"                                                                       \
+    "lag           1,234 of the slowest subscriber\n"                                                                  \
+    "publishers    up to 64, unbiased; 1 attached, 3 since the topic was created\n"                                    \
+    "subscribers   3 attached, 2 reliable\n"                                                                           \
+    "found full    5 times\n"                                                                                          \
+    "stalls        2 without room, 3.50 s in total, the longest 1.50 s; 1 publisher waits now, for up to 1.25 s\n"     \
+    "published     12 messages, 4 KiB\n"                                                                               \
+    "delivered     36 messages, 10 KiB, to all subscribers together\n"                                                 \
+    "lost          5 (ring 3, retained 2) in 1 gap\n"                                                                  \
+    "passed over   12 skipped by latest subscribers, 4 aborted by a publisher's death\n"                               \
+    "unread        for up to 3.20 s; 1 subscriber is stuck\n"                                                          \
+    "latencies     since the topic was created: p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, "     \
+    "max 656 ns; from 2 samples\n"                                                                                     \
+    "lane of 'pub\\n' (pid 1234)  1.50 KiB of 1 MiB used, room for 3 of the largest\n"                                 \
+    "request of 'sub'  in the ring up to 56 B, slots 1,024, lane 64 MiB, preset small, evict lag 7, latency off, "     \
+    "first sequence 5\n"
+#define ODD_PEERS                                                                                                      \
+    "\n"                                                                                                               \
+    "ROLE           PID  CLIENT   JOINED  NEXT    LAG  LOST  ABORTED  FULL  EVICTED\n"                                 \
+    "publisher     1234  pub\\n         5     9      -     -        -     2  -\n"                                      \
+    "publisher        -  idle          0     0      -     -        -     0  -\n"                                       \
+    "publisher        -                0     0      -     -        -     0  -\n"                                       \
+    "reliable         -  sub           5     8  1,234     3        4     -  yes\n"                                     \
+    "best-effort  99999  other         0     0      0     0        0     -  -\n"                                       \
+    "best-effort      -  damaged       0     0      0     0        0     -  -\n"                                       \
+    "\n"                                                                                                               \
+    "Publishers since each was opened; LANE and WAITS FOR are of now:\n"                                               \
+    "PUBLISHER   PID  PROCESS   MESSAGES  BYTES  BATCHES  STALLS  STALLED  LONGEST  RETRIES  WAKES  LOANS  LANE    "   \
+    "           WAITS FOR\n"                                                                                           \
+    "pub\\n      1234  sleeping         4  2 KiB        1       1   2.50 s   1.50 s        7      6      1  1.50 "     \
+    "KiB of 1 MiB  subscriber sub, 1.25 s\n"                                                                           \
+    "idle          -  -                0    0 B        0       0      0 s      0 s        0      0      0  -       "   \
+    "           -\n"                                                                                                   \
+    "              -  -                0    0 B        0       0      0 s      0 s        0      0      0  -       "   \
+    "           publisher, 0 s\n"                                                                                      \
+    "\n"                                                                                                               \
+    "Subscribers since each was opened; STATE, LAG, AGE and HOLDS UP are of now:\n"                                    \
+    "SUBSCRIBER    PID  POLICY    STATE              MESSAGES  BYTES    LAG     AGE  LOST      SKIPPED  SLEEPS  "      \
+    "HOLDS UP     P50     P99     MAX\n"                                                                               \
+    "sub             -  reliable  evicted, stopped  1,000,000  3 MiB  1,234  3.20 s  3 (ring)        0       2  "      \
+    "       1  656 ns  656 ns  656 ns\n"                                                                               \
+    "other       99999  latest    behind                    0    0 B      0       -  0              12       0  "      \
+    "       0       -       -       -\n"                                                                               \
+    "damaged         -  ?         ?                         0    0 B      0     0 s  0               0       0  "      \
+    "       0       -       -       -\n"                                                                               \
+    "\n"                                                                                                               \
+    "DEPARTED   PID  CLIENT    LEFT                 HOW                                      MESSAGES  LOST  "         \
+    "ABORTED  "                                                                                                        \
+    "SKIPPED  STALLED  FULL\n"                                                                                         \
+    "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted: held 12 MiB of lane room        10     1       "   \
+    " 2  "                                                                                                             \
+    "      3        -     -\n"                                                                                         \
+    "publisher    -  p         1970-01-01 00:00:00  closed                                         11     -        "   \
+    "-  "                                                                                                              \
+    "      -  13.0 \u00b5s    12\n"
+
 static void one_topic_as_text(void **state) {
     struct ae_view_topic topic = odd_topic();
-    aether_topic_metrics figures = odd_figures();
+    const aether_topic_metrics figures = odd_figures();
 
     (void)state;
     topic.figures = &figures;
-    expect(
-        ae_view_topic(&text_view, &topic), 0,
-        "topic         z\\xff\\x1b[2J\n"
-        "created       2023-11-14 22:13:20\n"
-        "type          q\\xff:7:64, stated by 'cam\\n' (pid 12)\n"
-        "stated        max message 1 MiB, exclusive publishers, slow evict, type q\\xff:7:64\n"
-        "shape         fixed by 'pub' (pid 13), created by 'aether-cli topic create'\n"
-        "messages      12 (sequences from 100, next 112)\n"
-        "max message   1 MiB, up to 120 B in the ring, longer ones in a lane of 4 MiB a publisher\n"
-        "ring          16 slots of 128 B, 2 KiB\n"
-        "memory        8 KiB allocated now\n"
-        "slow          reliable subscribers are evicted from a lag of 12 on; 1 of those attached is evicted\n"
-        "latency       measured with each message\n"
-        "lag           1,234 of the slowest subscriber\n"
-        "publishers    up to 64, unbiased; 1 attached, 3 since the topic was created\n"
-        "subscribers   3 attached, 2 reliable\n"
-        "found full    5 times\n"
-        "stalls        2 without room, 3.50 s in total, the longest 1.50 s; 1 publisher waits now, for up to 1.25 s\n"
-        "published     12 messages, 4 KiB\n"
-        "delivered     36 messages, 10 KiB, to all subscribers together\n"
-        "lost          5 (ring 3, retained 2) in 1 gap\n"
-        "passed over   12 skipped by latest subscribers, 4 aborted by a publisher's death\n"
-        "unread        for up to 3.20 s; 1 subscriber is stuck\n"
-        "latencies     since the topic was created: p50 656 ns, p90 656 ns, p99 656 ns, p99.9 656 ns, p99.99 656 ns, "
-        "max 656 ns; from 2 samples\n"
-        "lane of 'pub\\n' (pid 1234)  1.50 KiB of 1 MiB used, room for 3 of the largest\n"
-        "request of 'sub'  in the ring up to 56 B, slots 1,024, lane 64 MiB, preset small, evict lag 7, latency off, "
-        "first sequence 5\n"
-        "\n"
-        "ROLE           PID  CLIENT   JOINED  NEXT    LAG  LOST  ABORTED  FULL  EVICTED\n"
-        "publisher     1234  pub\\n         5     9      -     -        -     2  -\n"
-        "publisher        -  idle          0     0      -     -        -     0  -\n"
-        "publisher        -                0     0      -     -        -     0  -\n"
-        "reliable         -  sub           5     8  1,234     3        4     -  yes\n"
-        "best-effort  99999  other         0     0      0     0        0     -  -\n"
-        "best-effort      -  damaged       0     0      0     0        0     -  -\n"
-        "\n"
-        "Publishers since each was opened; LANE and WAITS FOR are of now:\n"
-        "PUBLISHER   PID  PROCESS   MESSAGES  BYTES  BATCHES  STALLS  STALLED  LONGEST  RETRIES  WAKES  LOANS  LANE    "
-        "           WAITS FOR\n"
-        "pub\\n      1234  sleeping         4  2 KiB        1       1   2.50 s   1.50 s        7      6      1  1.50 "
-        "KiB of 1 MiB  subscriber sub, 1.25 s\n"
-        "idle          -  -                0    0 B        0       0      0 s      0 s        0      0      0  -       "
-        "           -\n"
-        "              -  -                0    0 B        0       0      0 s      0 s        0      0      0  -       "
-        "           publisher, 0 s\n"
-        "\n"
-        "Subscribers since each was opened; STATE, LAG, AGE and HOLDS UP are of now:\n"
-        "SUBSCRIBER    PID  POLICY    STATE              MESSAGES  BYTES    LAG     AGE  LOST      SKIPPED  SLEEPS  "
-        "HOLDS UP     P50     P99     MAX\n"
-        "sub             -  reliable  evicted, stopped  1,000,000  3 MiB  1,234  3.20 s  3 (ring)        0       2  "
-        "       1  656 ns  656 ns  656 ns\n"
-        "other       99999  latest    behind                    0    0 B      0       -  0              12       0  "
-        "       0       -       -       -\n"
-        "damaged         -  ?         ?                         0    0 B      0     0 s  0               0       0  "
-        "       0       -       -       -\n"
-        "\n"
-        "DEPARTED   PID  CLIENT    LEFT                 HOW                                      MESSAGES  LOST  "
-        "ABORTED  "
-        "SKIPPED  STALLED  FULL\n"
-        "reliable     7  gone\\x1b  2023-11-14 22:13:21  died, evicted: held 12 MiB of lane room        10     1       "
-        " 2  "
-        "      3        -     -\n"
-        "publisher    -  p         1970-01-01 00:00:00  closed                                         11     -        "
-        "-  "
-        "      -  13.0 \u00b5s    12\n");
-    topic = plain_topic();
+    expect(ae_view_topic(&text_view, &topic), 0, ODD_SUMMARY ODD_PEERS);
+}
+
+static void an_unused_topic_as_text(void **state) {
+    struct ae_view_topic topic = plain_topic();
+
+    (void)state;
     topic.info.admits = (aether_publishers)9;
     topic.info.latency = (aether_latency_mode)9;
-    figures = (aether_topic_metrics){.info = topic.info, .age_ns = AETHER_UNKNOWN};
+    const aether_topic_metrics figures = {.info = topic.info, .age_ns = AETHER_UNKNOWN};
     topic.figures = &figures;
     expect(ae_view_topic(&text_view, &topic), 0,
            "topic         a/b\n"
@@ -363,7 +380,22 @@ static void one_topic_as_json(void **state) {
     assert_int_equal(number(o, "subscribers_by.reliable"), 2);
     assert_string_equal(string(o, "publishers_mode"), "unbiased");
     assert_int_equal(number(o, "memory_bytes"), 8192);
+    assert_int_equal(number(o, "stated.max_message"), 1048576);
+    assert_string_equal(string(o, "stated.publishers"), "exclusive");
+    assert_string_equal(string(o, "shaped_by.client"), "pub");
+    assert_int_equal(number(o, "shaped_by.pid"), 13);
+    assert_string_equal(string(o, "created_by.client"), "aether-cli topic create");
+    json_decref(o);
+    expect(ae_view_topic(&raw_view, &topic), AE_VIEW_SKIPPED, "");
+}
 
+static void peers_as_json(void **state) {
+    struct ae_view_topic topic = odd_topic();
+    const aether_topic_metrics figures = odd_figures();
+
+    (void)state;
+    topic.figures = &figures;
+    json_t *o = parse(ae_view_topic(&json_view, &topic));
     assert_string_equal(string(o, "publishers.0.role"), "publisher");
     assert_string_equal(string(o, "publishers.0.client"), "pub\n");
     assert_int_equal(number(o, "publishers.0.pid"), 1234);
@@ -395,6 +427,8 @@ static void one_topic_as_json(void **state) {
     assert_true(json_is_null(at(o, "subscribers.1.age_ns")));
     assert_string_equal(string(o, "subscribers.2.policy"), "?");
     assert_string_equal(string(o, "subscribers.2.state"), "?");
+    assert_int_equal(number(o, "subscribers.0.requests.capacity"), 1024);
+    assert_string_equal(string(o, "subscribers.0.requests.preset"), "small");
 
     assert_string_equal(string(o, "departed.0.role"), "reliable");
     assert_string_equal(string(o, "departed.0.client"), "gone\x1b");
@@ -406,17 +440,9 @@ static void one_topic_as_json(void **state) {
     assert_int_equal(number(o, "departed.0.ago_ns"), 5);
     assert_string_equal(string(o, "departed.0.evict_reason"), "lane");
     assert_int_equal(number(o, "departed.0.evict_held_bytes"), 12582912);
-    assert_int_equal(number(o, "stated.max_message"), 1048576);
-    assert_string_equal(string(o, "stated.publishers"), "exclusive");
-    assert_string_equal(string(o, "shaped_by.client"), "pub");
-    assert_int_equal(number(o, "shaped_by.pid"), 13);
-    assert_string_equal(string(o, "created_by.client"), "aether-cli topic create");
-    assert_int_equal(number(o, "subscribers.0.requests.capacity"), 1024);
-    assert_string_equal(string(o, "subscribers.0.requests.preset"), "small");
     assert_int_equal(number(o, "departed.1.published"), 11);
     assert_int_equal(number(o, "departed.1.stall_ns"), 13000);
     json_decref(o);
-    expect(ae_view_topic(&raw_view, &topic), AE_VIEW_SKIPPED, "");
 }
 
 static void pongs(void **state) {
@@ -434,27 +460,32 @@ static void pongs(void **state) {
     expect(ae_view_pong(&raw_view, &pong), AE_VIEW_SKIPPED, "");
 }
 
+/* A sample of a daemon that runs, without topics. */
+static struct ae_view_sample running_sample(void) {
+    return (struct ae_view_sample){.socket_path = "/s",
+                                   .instance = {.daemon = {.running = 1,
+                                                           .pid = 42,
+                                                           .started_ns = 5,
+                                                           .topics = 1,
+                                                           .topics_max = 1024,
+                                                           .clients = 2,
+                                                           .clients_max = 256,
+                                                           .memory_bytes = 8192},
+                                                .publishers = 3,
+                                                .subscribers = 4},
+                                   .uptime_s = 7500,
+                                   .seconds = 0.25};
+}
+
 static void samples(void **state) {
     const aether_topic_metrics figures = odd_figures();
     struct ae_view_topic list[] = {odd_topic()};
-    struct ae_view_sample sample = {.socket_path = "/s",
-                                    .instance = {.daemon = {.running = 1,
-                                                            .pid = 42,
-                                                            .started_ns = 5,
-                                                            .topics = 1,
-                                                            .topics_max = 1024,
-                                                            .clients = 2,
-                                                            .clients_max = 256,
-                                                            .memory_bytes = 8192},
-                                                 .publishers = 3,
-                                                 .subscribers = 4},
-                                    .uptime_s = 7500,
-                                    .seconds = 0.25,
-                                    .topics = list,
-                                    .count = 1};
+    struct ae_view_sample sample = running_sample();
 
     (void)state;
     list[0].figures = &figures;
+    sample.topics = list;
+    sample.count = 1;
     expect(
         ae_view_sample(&text_view, &sample), 0,
         "aetherd at /s: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n"
@@ -487,13 +518,16 @@ static void samples(void **state) {
     json_decref(o);
     clear();
     expect(ae_view_sample(&raw_view, &sample), AE_VIEW_SKIPPED, "");
+}
 
-    /* A path may hold any byte but NUL. */
-    sample.socket_path = "/s\xff\n";
-    sample.count = 0;
+static void samples_of_any_daemon(void **state) {
+    struct ae_view_sample sample = running_sample();
+
+    (void)state;
+    sample.socket_path = "/s\xff\n"; /* a path may hold any byte but NUL */
     expect(ae_view_sample(&text_view, &sample), 0,
            "aetherd at /s\\xff\\n: pid 42, up 2 h 05 min, 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
-    o = parse(ae_view_sample(&json_view, &sample));
+    json_t *o = parse(ae_view_sample(&json_view, &sample));
     assert_string_equal(string(o, "instance.socket_b64"), "L3P/Cg==");
     json_decref(o);
 
@@ -518,7 +552,6 @@ static void samples(void **state) {
     sample.instance.stopped = 0;
     sample.instance.daemon.running = 0;
     sample.uptime_s = 0;
-    sample.count = 0;
     sample.index = 1;
     expect(ae_view_sample(&text_view, &sample), 0,
            "\naetherd at /s: not running (last: pid 42), 1 of 1024 topics, 2 of 256 clients, 8 KiB\n");
@@ -747,9 +780,12 @@ int main(void) {
         CASE(topics),
         CASE(waiting),
         CASE(one_topic_as_text),
+        CASE(an_unused_topic_as_text),
         CASE(one_topic_as_json),
+        CASE(peers_as_json),
         CASE(pongs),
         CASE(samples),
+        CASE(samples_of_any_daemon),
         CASE(messages),
         CASE(long_messages),
         CASE(origins),

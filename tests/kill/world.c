@@ -587,6 +587,19 @@ static void held(const struct call *call) {
               aether_errmsg());
 }
 
+static void received(const struct call *call) {
+    struct subscriber *subscriber = call->subscriber;
+
+    subscriber->inflight = 0;
+    for (int i = 0; i < call->rc; i++)
+        take_entry(subscriber, &call->messages[i]);
+    check_stamps(subscriber);
+    if (call->rc == -EOVERFLOW && world.geometry.evict_lag != 0)
+        note_evicted(subscriber);
+    else if (call->rc < 0)
+        wrong("subscriber %u: error %d, %s", subscriber->record, call->rc, aether_errmsg());
+}
+
 void call_end(struct call *call) {
     struct publisher *publisher = call->publisher;
 
@@ -634,14 +647,7 @@ void call_end(struct call *call) {
         break;
     case RECEIVE:
     case RECEIVE_BATCH:
-        call->subscriber->inflight = 0;
-        for (int i = 0; i < call->rc; i++)
-            take_entry(call->subscriber, &call->messages[i]);
-        check_stamps(call->subscriber);
-        if (call->rc == -EOVERFLOW && world.geometry.evict_lag != 0)
-            note_evicted(call->subscriber);
-        else if (call->rc < 0)
-            wrong("subscriber %u: error %d, %s", call->subscriber->record, call->rc, aether_errmsg());
+        received(call);
         break;
     case ADMIT_PUBLISHER:
     case RETIRE_PUBLISHER:

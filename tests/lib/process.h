@@ -2,7 +2,11 @@
 /*
  * process.h - for tests of whole processes in C: TAP, a private daemon, and child processes.
  *
- * Nothing outlives a test: each child dies with its parent, and each process has an alarm.
+ * Nothing outlives a test: each child dies with its parent, and a watchdog ends a test in which nothing happens any more.
+ *
+ * No limit of time is for an amount of work: on a machine with twenty times more to do than it has processors, each
+ * amount takes twenty times longer, or more. A limit is for the time without progress: of one step, or of a word that
+ * changes with each step.
  */
 #ifndef AETHER_TESTS_PROCESS_H
 #define AETHER_TESTS_PROCESS_H
@@ -23,9 +27,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEADLINE_S 30u /* for anything that must happen */
-#define LIFE_S 240u    /* of any process */
+#define DEADLINE_S 60u /* for one step, such as one message, one answer, one start */
+#define HANG_S 240u    /* without a step of any process of the test */
 #define CHILDREN_MAX 96
+#define STEPS (CHILDREN_MAX + 2)
 
 /* A sanitizer takes its time: tests do less of the same there. */
 #if defined(AE_TSAN) || defined(__SANITIZE_ADDRESS__)
@@ -47,8 +52,30 @@ static struct {
     bool logs;       /* the daemon logs what it does, and a test that fails prints the end of that */
     pid_t daemon;    /* 0: none */
     pid_t children[CHILDREN_MAX];
+    pid_t watchdog;
+    unsigned self; /* which of `steps` is of this process */
     unsigned cases;
+    /*
+     * Shared: how many steps the test's processes have made: the first one, its children, and in the last place what
+     * loops that wait have seen of others. One line of cache each, so that no process disturbs another.
+     */
+    struct {
+        uint64_t count;
+        uint64_t unused[7];
+    } * steps;
 } test;
+
+/* ---- progress ---- */
+
+/* This process has got on, which keeps the watchdog quiet. Not for what a process does again and again for nothing. */
+static inline void made_step(void) {
+    uint64_t *count;
+
+    if (test.steps == NULL)
+        return;
+    count = &test.steps[test.self].count;
+    __atomic_store_n(count, __atomic_load_n(count, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
 
 /* ---- TAP ---- */
 
@@ -61,6 +88,7 @@ __attribute__((format(printf, 1, 2), unused)) static void ok(const char *format,
     va_end(args);
     printf("\n");
     fflush(stdout);
+    made_step();
 }
 
 /* Prints the lines of a file as comments: the first `most`, or the last ones if most < 0. */
@@ -82,8 +110,9 @@ static inline void print_lines(FILE *out, const char *path, int most) {
 }
 
 /*
- * What the daemon does, for a test that fails: a daemon that was killed by others, one that waits in the kernel, and one
- * that gets no processor look alike to its clients. schedstat: ns on a processor, ns ready to run and waiting for one.
+ * What the daemon does, for a test that fails: a daemon that was killed by others, one that waits in the kernel, and
+ * one that gets no processor look alike to its clients. schedstat: ns on a processor, ns ready to run and waiting for
+ * one.
  */
 static inline void print_daemon(FILE *out) {
     static const struct {
@@ -112,6 +141,31 @@ static inline void print_daemon(FILE *out) {
     }
 }
 
+/* Which children there are, what each does, and how many steps it has made. */
+static inline void print_children(FILE *out) {
+    char path[64], wait[48], state;
+
+    for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+        FILE *file;
+        if (test.children[i] == 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)test.children[i]);
+        file = fopen(path, "re");
+        if (file == NULL || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            state = '?';
+        if (file != NULL)
+            fclose(file);
+        snprintf(path, sizeof path, "/proc/%d/wchan", (int)test.children[i]);
+        file = fopen(path, "re");
+        if (file == NULL || fscanf(file, "%47s", wait) != 1)
+            snprintf(wait, sizeof wait, "?");
+        if (file != NULL)
+            fclose(file);
+        fprintf(out, "# process %d: state %c, in %s, %llu steps\n", (int)test.children[i], state, wait,
+                (unsigned long long)__atomic_load_n(&test.steps[1 + i].count, __ATOMIC_RELAXED));
+    }
+}
+
 /* Ends the test. In a child: prints the text on stderr and exits with 1, which its parent checks. */
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...) {
     const bool parent = test.cases != UINT32_MAX;
@@ -126,19 +180,21 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
     vfprintf(out, format, args);
     va_end(args);
     fprintf(out, "\n");
-    if (parent)
+    if (parent) {
+        print_children(out);
         print_daemon(out);
+    }
     fflush(out);
     if (parent)
         exit(1);
     _exit(1);
 }
 
-/* A process has lived for LIFE_S. */
+/* From the watchdog, in the test's first process. */
 static inline void on_alarm(int number) {
     (void)signal(number, SIG_DFL); /* if this hangs, too */
     alarm(20);
-    fail("not within %u s", LIFE_S);
+    fail("no process of the test has made a step for %u s", HANG_S);
 }
 
 #define REQUIRE(condition)                                                                                             \
@@ -174,16 +230,71 @@ static inline void poll_pause(void) {
     nanosleep(&ms, NULL);
 }
 
-/* Polls the condition; the test fails if it doesn't come true in time. */
+/*
+ * For a child: waits for its parent, without a limit. The parent has the limits, and its children end with it.
+ */
+#define AWAIT_PARENT(condition)                                                                                        \
+    do {                                                                                                               \
+        while (!(condition))                                                                                           \
+            poll_pause();                                                                                              \
+    } while (0)
+
+/*
+ * Polls a condition that comes true by one step of another process. The test fails if it doesn't in DEADLINE_S. The last
+ * poll begins when the time is over, so a pause of this process fails no test.
+ */
 #define AWAIT(condition)                                                                                               \
     do {                                                                                                               \
         const uint64_t until = now_ms() + DEADLINE_S * 1000u;                                                          \
-        while (!(condition)) {                                                                                         \
-            if (now_ms() > until)                                                                                      \
+        for (bool over = false; !(condition); over = now_ms() > until) {                                               \
+            if (over)                                                                                                  \
                 fail("%s:%d: not within %u s: %s (last error: %s)", __FILE__, __LINE__, DEADLINE_S, #condition,        \
                      aether_errmsg());                                                                                 \
             poll_pause();                                                                                              \
         }                                                                                                              \
+        made_step();                                                                                                   \
+    } while (0)
+
+/* For loops that wait for many steps: how long ago a word has changed that changes with each step. */
+struct patience {
+    uint64_t word, since_ms;
+};
+
+static inline struct patience patience_with(uint64_t word) {
+    return (struct patience){word, now_ms()};
+}
+
+/* Is the word the same as it was DEADLINE_S ago? Call it after each poll. */
+static inline bool patience_over(struct patience *patience, uint64_t word) {
+    const uint64_t now = now_ms();
+
+    if (word != patience->word) {
+        *patience = (struct patience){word, now};
+        __atomic_fetch_add(&test.steps[STEPS - 1].count, 1, __ATOMIC_RELAXED); /* not a step of this process */
+    }
+    return now - patience->since_ms > DEADLINE_S * 1000u;
+}
+
+__attribute__((noreturn)) static inline void fail_stuck(const char *file, int line, const char *condition,
+                                                        const char *name, const struct patience *patience) {
+    fail("%s:%d: not yet: %s; %s is %llu, and has not changed for %llu ms (last error: %s)", file, line, condition,
+         name, (unsigned long long)patience->word, (unsigned long long)(now_ms() - patience->since_ms),
+         aether_errmsg());
+}
+
+/*
+ * Polls a condition that comes true by many steps. Each of them changes the word, and has DEADLINE_S; how long all of
+ * them take doesn't matter.
+ */
+#define AWAIT_PROGRESS(word, condition)                                                                                \
+    do {                                                                                                               \
+        struct patience patience = patience_with(word);                                                                \
+        for (bool over = false; !(condition); over = patience_over(&patience, word)) {                                 \
+            if (over)                                                                                                  \
+                fail_stuck(__FILE__, __LINE__, #condition, #word, &patience);                                          \
+            poll_pause();                                                                                              \
+        }                                                                                                              \
+        made_step();                                                                                                   \
     } while (0)
 
 /* ---- words that processes of a test share ---- */
@@ -209,6 +320,15 @@ static inline void *share(size_t bytes) {
 
 /* ---- children ---- */
 
+/* How many steps all processes of the test have made, of those that made_step() counts. */
+static inline uint64_t all_steps(void) {
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < STEPS - 1; i++)
+        all += __atomic_load_n(&test.steps[i].count, __ATOMIC_RELAXED);
+    return all;
+}
+
 static inline pid_t fork_tied(void) {
     const pid_t parent = getpid(), pid = fork();
 
@@ -217,7 +337,6 @@ static inline pid_t fork_tied(void) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        alarm(LIFE_S);
     }
     return pid;
 }
@@ -233,11 +352,22 @@ static inline pid_t spawn(void (*play)(unsigned arg), unsigned arg) {
     pid = fork_tied();
     if (pid == 0) {
         test.cases = UINT32_MAX;
+        test.self = 1 + i;
         play(arg);
         _exit(0);
     }
     test.children[i] = pid;
+    made_step();
     return pid;
+}
+
+/* How many steps a child has made, of those that made_step() counts. */
+static inline uint64_t steps_of(pid_t pid) {
+    for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+        if (test.children[i] == pid)
+            return __atomic_load_n(&test.steps[1 + i].count, __ATOMIC_RELAXED);
+    }
+    return 0;
 }
 
 static inline int reap(pid_t pid) {
@@ -248,6 +378,7 @@ static inline int reap(pid_t pid) {
         if (test.children[i] == pid)
             test.children[i] = 0;
     }
+    made_step();
     return status;
 }
 
@@ -305,8 +436,11 @@ static inline uint64_t process_held_up_ns(pid_t pid) {
 static inline aether_client *connect_as(const char *name) {
     const aether_connect_options options = {.socket_path = test.socket, .name = name};
     aether_client *client = NULL;
+    int rc;
 
-    REQUIRE(aether_connect(&client, &options) == 0);
+    /* On a machine with far more work than processors aetherd may need more than the 5 seconds of a request. */
+    AWAIT((rc = aether_connect(&client, &options)) != -ETIMEDOUT);
+    REQUIRE(rc == 0);
     return client;
 }
 
@@ -343,7 +477,6 @@ static inline bool daemon_answers(void) {
 static inline void daemon_start(void) {
     test.daemon = fork_tied();
     if (test.daemon == 0) {
-        alarm(0);
         const char *level = test.logs ? "info" : "warning";
         execl(getenv("AETHERD"), "aetherd", "--socket", test.socket, "--log-level", level,
               test.logs ? "--log" : "--log-level", test.logs ? test.log : level,
@@ -359,11 +492,35 @@ static inline void daemon_kill(void) {
     test.daemon = 0;
 }
 
+/* ---- the test ---- */
+
+/*
+ * Wakes the test's first process when no process has made a step for HANG_S. It counts seconds in which it has run
+ * itself: in a pause of the whole machine no process can make a step.
+ */
+__attribute__((noreturn)) static inline void watch_steps(void) {
+    const struct timespec second = {.tv_sec = 1};
+    uint64_t before = 0;
+
+    for (unsigned idle = 0; idle < HANG_S; idle++) {
+        nanosleep(&second, NULL);
+        const uint64_t now = all_steps() + __atomic_load_n(&test.steps[STEPS - 1].count, __ATOMIC_RELAXED);
+        if (now != before)
+            idle = 0;
+        before = now;
+    }
+    kill(getppid(), SIGALRM);
+    for (;;)
+        pause();
+}
+
 static inline void clean_up(void) {
     char file[128];
 
     if (test.cases == UINT32_MAX)
         return;
+    kill(test.watchdog, SIGKILL);
+    waitpid(test.watchdog, NULL, 0);
     for (unsigned i = 0; i < CHILDREN_MAX; i++) {
         if (test.children[i] != 0) {
             kill(test.children[i], SIGKILL);
@@ -387,8 +544,6 @@ static inline void clean_up(void) {
 static inline void test_begin(unsigned cases) {
     const char *tmp = getenv("TMPDIR");
 
-    (void)signal(SIGALRM, on_alarm);
-    alarm(LIFE_S);
     if (getenv("AETHERD") == NULL) {
         printf("1..0 # SKIP AETHERD names no daemon to test\n");
         exit(0);
@@ -399,6 +554,11 @@ static inline void test_begin(unsigned cases) {
     REQUIRE(mkdtemp(test.dir) != NULL);
     snprintf(test.socket, sizeof test.socket, "%s/aetherd.sock", test.dir);
     snprintf(test.log, sizeof test.log, "%s/aetherd.log", test.dir);
+    test.steps = share(STEPS * sizeof *test.steps);
+    (void)signal(SIGALRM, on_alarm);
+    test.watchdog = fork_tied();
+    if (test.watchdog == 0)
+        watch_steps();
     atexit(clean_up);
     daemon_start();
 }

@@ -39,6 +39,8 @@ static inline int publish_some(aether_publisher *pub, uint64_t room) {
         messages[i] = (struct iovec){data[i], payload_fill(data[i], seq + i, max)};
     rc = count == 1 ? aether_publish(pub, data[0], messages[0].iov_len) : aether_publish_batch(pub, messages, count);
     REQUIRE(rc >= 0);
+    if (rc == 0)
+        made_step();
     return rc;
 }
 
@@ -134,6 +136,7 @@ static inline int publisher_returns(struct test_publisher *publisher, uint64_t c
     if (rc == 0) {
         publisher->counter += count;
         set(&publisher->ledger->by[publisher->id].returned, publisher->counter);
+        made_step();
     }
     set(&publisher->ledger->by[publisher->id].in_call, 0);
     return rc;
@@ -378,6 +381,8 @@ static inline int receive_some(struct test_subscriber *subscriber, unsigned form
         return 0;
     }
     REQUIRE(n >= 0);
+    if (n > 0)
+        made_step();
     return n;
 }
 

@@ -35,13 +35,8 @@ static aether_owner owner(const char *name, uint32_t pid) {
     return o;
 }
 
-/* Two topics; in the first one a publisher waits for a subscriber that is stopped. */
-static int setup(void **state) {
-    (void)state;
-    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
-    top_text_set_utf8(true);
-    memset(&pass, 0, sizeof pass);
-    memset(topics, 0, sizeof topics);
+/* The peers of the first topic: its publisher waits for a subscriber that is stopped. */
+static void make_peers(void) {
     publisher = (aether_publisher_metrics){.owner = owner("feed", 812),
                                            .waits = AETHER_WAITS_SUBSCRIBER,
                                            .waited_ns = 3200000000,
@@ -60,8 +55,11 @@ static int setup(void **state) {
     publisher_rates = subscriber_rates[0] = subscriber_rates[1] = (struct ae_watch_rates){.known = true};
     for (size_t i = 0; i < 3; i++)
         samples[i] = (struct ae_watch_sample){.taken_ns = (98 + i) * SECOND, .published = (double)i};
+}
 
+static void make_topics(void) {
     aether_topic_metrics *t = &topics[0].figures;
+
     strcpy(t->info.name, "market/eur/usd");
     t->info.reliable = 2;
     t->info.publishers = 1;
@@ -87,7 +85,17 @@ static int setup(void **state) {
     topics[0].taken_ns = 100 * SECOND;
     strcpy(topics[1].figures.info.name, "\xe6\xbc\xa2\xe5\xad\x97\n");
     topics[1].figures.age_ns = AETHER_UNKNOWN;
+}
 
+/* Two topics, of which the second has no peers. */
+static int setup(void **state) {
+    (void)state;
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+    top_text_set_utf8(true);
+    memset(&pass, 0, sizeof pass);
+    memset(topics, 0, sizeof topics);
+    make_peers();
+    make_topics();
     pass.selected = selected;
     pass.selected_count = pass.topics = pass.matching = 2;
     pass.pinned = &topics[0];
