@@ -13,17 +13,20 @@ root=
 made=$build/installed-directories # those that an installation has made, one a line
 
 # Sets the prefix, unless it is that of the build already: a change makes the next build link anew.
-present=$(meson introspect "$build" --buildoptions | python3 -c '
+present=$(python3 -c '
 import json, sys
-print(next(option["value"] for option in json.load(sys.stdin) if option["name"] == "prefix"))')
+with open(sys.argv[1]) as options:
+    print(next(option["value"] for option in json.load(options) if option["name"] == "prefix"))
+' "$build/meson-info/intro-buildoptions.json")
 if [ "$prefix" != "$present" ]; then
     meson configure "$build" -Dprefix="$prefix"
     ninja -C "$build" build.ninja >/dev/null # so that the list of files below is that of the new prefix
 fi
 
-# What an installation of this build writes, from Meson itself: so nothing is removed that it doesn't know.
+# What an installation of this build writes, from a list that Meson keeps in each build: so nothing is removed that it
+# doesn't know.
 files() {
-    meson introspect "$build" --installed | ROOT=$root python3 -c '
+    ROOT=$root python3 -c '
 import json, os, sys
 
 def pairs(source, target):
@@ -36,7 +39,7 @@ def pairs(source, target):
 
 for source, installed in json.load(sys.stdin).items():
     for path in pairs(source, os.environ["ROOT"] + installed):
-        print(path)'
+        print(path)' <"$build/meson-info/intro-installed.json"
 }
 
 # above: for each path of stdin, the directories that it is in, below $DESTDIR; each once, the innermost first.

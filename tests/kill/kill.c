@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POINTS 1000000u      /* without --points */
+#define POINTS 1000000u      /* without --points: at least so many, and each operation once in each state */
 #define BROKEN_POINTS 20000u /* at most, until the oracle has noticed */
 #define REPORTED_MAX 20u     /* errors that are printed in full */
 #define PROGRESS_MS 10000u
@@ -26,7 +26,8 @@
 static struct { uint64_t points, distinct, stops, scenarios, errors; } total;
 
 static uint64_t only_step = UINT64_MAX;
-static bool quiet; /* errors are expected */
+static bool quiet;        /* errors are expected */
+static uint64_t thin = 1; /* of the points with the memory of the point before, one in this many is tried */
 static const char *state_name = "", *op_name = "";
 static uint64_t step;
 static unsigned char signal_stack[65536];
@@ -64,28 +65,31 @@ static void try_oracle(bool kill) {
         report_error(kill ? "killed" : "stopped");
 }
 
-/* Peer 0 has executed one more instruction: tries its kill here, and now and then its stop. */
+/* Peer 0 has executed one more instruction: tries its kill here, unless that is left out, and now and then its stop. */
 static void point(void) {
     static struct snapshot now, before;
     struct snapshot swap;
+    bool stores;
 
     if (setjmp(world.escape) == 0)
         check_figures();
     else
         report_error("figures");
     world_save(&now);
-    if (step == 1 || !world_same_objects(&now, &before))
-        total.distinct++;
-    TRACE("step %llu: killed", (unsigned long long)step);
-    try_oracle(true);
-    world_restore(&now);
+    stores = step == 1 || !world_same_objects(&now, &before);
+    total.distinct += stores;
+    if (stores || mix(~world.seed + step) % thin == 0) {
+        TRACE("step %llu: killed", (unsigned long long)step);
+        try_oracle(true);
+        world_restore(&now);
+        total.points++;
+    }
     if (mix(world.seed + step) % 4 == 0) {
         TRACE("step %llu: stopped", (unsigned long long)step);
         try_oracle(false);
         world_restore(&now);
         total.stops++;
     }
-    total.points++;
     swap = before;
     before = now;
     now = swap;
@@ -298,7 +302,7 @@ static int run_all(uint64_t points, uint64_t seed) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "use: kill [--points N] [--seed S] [--break KIND]\n"
+    fprintf(stderr, "use: kill [--points N] [--thin N] [--seed S] [--break KIND]\n"
                     "     kill --state X --op Y [--step N] --seed S [--break KIND] [--trace]\n"
                     "     kill --list\n");
     return 2;
@@ -334,15 +338,11 @@ static const char *set_up(void) {
 
 int main(int argc, char **argv) {
     static const struct option options[] = {
-        {"points", required_argument, NULL, 'p'},
-        {"seed", required_argument, NULL, 's'},
-        {"state", required_argument, NULL, 't'},
-        {"op", required_argument, NULL, 'o'},
-        {"step", required_argument, NULL, 'n'},
-        {"break", required_argument, NULL, 'b'},
-        {"trace", no_argument, NULL, 'v'},
-        {"list", no_argument, NULL, 'l'},
-        {NULL, 0, NULL, 0},
+        {"points", required_argument, NULL, 'p'}, {"thin", required_argument, NULL, 'k'},
+        {"seed", required_argument, NULL, 's'},   {"state", required_argument, NULL, 't'},
+        {"op", required_argument, NULL, 'o'},     {"step", required_argument, NULL, 'n'},
+        {"break", required_argument, NULL, 'b'},  {"trace", no_argument, NULL, 'v'},
+        {"list", no_argument, NULL, 'l'},         {NULL, 0, NULL, 0},
     };
     uint64_t points = POINTS, seed = 20260214;
     const char *state = NULL, *op = NULL, *cannot;
@@ -352,6 +352,11 @@ int main(int argc, char **argv) {
         switch (c) {
         case 'p':
             points = strtoull(optarg, NULL, 0);
+            break;
+        case 'k':
+            thin = strtoull(optarg, NULL, 0);
+            if (thin == 0)
+                return usage();
             break;
         case 's':
             seed = strtoull(optarg, NULL, 0);
