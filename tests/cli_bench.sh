@@ -24,16 +24,16 @@ export TMPDIR=$tmp
 left_nothing() { ! grep -qsF "$tmp/aether-bench-" /dev/shm/aether-*.registry && [ -z "$(find "$tmp" -maxdepth 1 -name 'aether-bench-*')" ]; }
 no_topic() { [ -z "$("$AETHER_CLI" topic ls --json)" ]; }
 
-for size in 0 7 8 32 64 1000 4088 4089 1M 64M; do
+for size in 0 7 64 4088 4089 64M; do
     ok "throughput, $size bytes" reports "r['msgs_per_s'] > 0 and r['floor_ns'] > 0 and r['lost'] == 0 and r['size'] == $(numfmt --from=iec $size)
         and abs(r['bytes_per_s'] - r['msgs_per_s'] * r['size']) < 1 and (r['lane_bytes'] >= 8 << 20) == (r['size'] > 4088)" \
         throughput --size "$size"
 done
-for size in 0 8 100 4088 64K 16M; do
+for size in 0 100 16M; do
     ok "latency, $size bytes" reports "0 < r['rtt_p50_ns'] <= r['rtt_p99_ns'] <= r['rtt_p999_ns'] and r['floor_ns'] > 0" \
         latency --size "$size"
 done
-for words in "--size 8" "--size 1M" "--size 1M --touch first" "--size 5 --touch first" "--size 100K --lane 1M --capacity 8"; do
+for words in "--size 8" "--size 1M --touch first" "--size 100K --lane 1M --capacity 8"; do
     # shellcheck disable=SC2086 # several words
     ok "throughput, loans, $words" reports "r['msgs_per_s'] > 0 and r['lost'] == 0 and r['loan'] is True" throughput --loan $words
 done

@@ -163,9 +163,9 @@ def junk_in_documents():
             return doc if isinstance(doc, dict) else {}
 
         s.server.override = document
-        s.asked(100)  # and as often for the open topic
+        s.asked(40)  # and as often for the open topic
         s.page.js("location.hash = ''")
-        s.asked(150)
+        s.asked(60)
         s.server.override = None
         s.page.wait("document.body.dataset.link === 'live' && rows().some((r) => r.name === 't')", "the page has recovered")
 

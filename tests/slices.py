@@ -46,7 +46,7 @@ def selected(*words):
 def case_none_is_lost():
     """the release build runs all tests, the others those of their suites, as test.sh names them"""
     script = (SOURCE / "tools/test.sh").read_text()
-    slices = re.findall(r"^ +run (?:\"[^\"]*\"|\w+) (\S+) (\S+)", script, re.MULTILINE)
+    slices = re.findall(r"\brun (?:\"[^\"]*\"|\w+) (build\S*) (\S+)", script)
     assert slices == [("build", "''"), ("build-asan", "no-long"), ("build-tsan", "threads")], slices
     tests = introspect("tests")
     everything = sorted(test["name"] for test in tests)
@@ -80,7 +80,7 @@ def case_slice():
         subprocess.run(["meson", "setup", str(build), str(root)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
         def run():
-            done = subprocess.run([sys.executable, str(SLICE), str(build), "threads"], stdin=subprocess.DEVNULL,
+            done = subprocess.run([sys.executable, str(SLICE), str(build), "threads", "check"], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
             return done.returncode, done.stdout
 

@@ -8,13 +8,13 @@
 #   ThreadSanitizer, by clang      the tests with several threads in one process: it sees no other races
 #
 # clang compiles what those tests need, and checks everything else, so that its warnings are errors. Many tests wait for
-# other programs or for the time. So one more runs than there are cores, and meanwhile the sanitizers' builds are made, at
+# other programs or for the time. So two more run than there are cores, and meanwhile the sanitizers' builds are made, at
 # a low priority. The last line is the sum: "N passed, N failed[, N skipped]".
 set -u
 cd "$(dirname "$0")/.." || exit
 
 outcomes=()
-processes=$(($(nproc) + 1))
+processes=$(($(nproc) + 2))
 
 say() { printf '\n== %s\n' "$*"; }
 
