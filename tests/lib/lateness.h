@@ -73,6 +73,36 @@ static inline uint64_t threads_held_up_ns(void) {
     return all;
 }
 
+static inline bool wants_processor(const char *tid) {
+    char path[300], state = '?';
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%s/stat", tid);
+    file = fopen(path, "re");
+    if (file != NULL) {
+        if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            state = '?';
+        fclose(file);
+    }
+    return state == 'R';
+}
+
+/*
+ * The kernel counts for how long a thread was ready to run when that thread gets a processor, and not before. Waits until
+ * each other thread of this process has had one.
+ */
+static inline void let_threads_run(void) {
+    DIR *dir = opendir("/proc/self/task");
+    const struct dirent *entry;
+
+    REQUIRE(dir != NULL);
+    while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.' && atoi(entry->d_name) != gettid())
+            AWAIT(!wants_processor(entry->d_name));
+    }
+    closedir(dir);
+}
+
 /* What was known when the sleep began. held_up: by held_up_ns(), of the threads that sleep. */
 struct nap {
     uint64_t start, held_up, stalled;
@@ -100,6 +130,7 @@ static inline void nap_judge(const struct nap *nap, uint64_t from, const uint64_
     begin = nap->start > returned ? nap->start : returned;
     ticks = get(&machine->ticks);
     AWAIT(get(&machine->ticks) >= ticks + 2); /* a stall is added when it is over */
+    let_threads_run();
     late_ns = now > begin && returned != 0 ? now - begin : 0;
     machine_ns = held_up() - nap->held_up + get(&machine->stalled_ns) - nap->stalled;
     printf("# %s %u: a message %llu ms late, %llu of them the machine's%s\n", name, i,
