@@ -8,7 +8,8 @@
 #include "signals.h"
 #include <inttypes.h>
 
-#define DEADLINE_NS UINT64_C(10000000000)
+/* The daemon closes an inotify descriptor, for which the kernel needs seconds if all cores are busy. */
+#define DEADLINE_NS UINT64_C(60000000000)
 #define CHECK_NS 5000000u
 
 /* Waits until the daemon has ended. Then info.running is false in any case, because the kernel has freed its lock. */
@@ -25,7 +26,7 @@ static int wait_end(aether_inspector *inspector) {
         if (cli_signal != 0)
             return cli_signal_status();
         if (cli_now_ns() >= deadline)
-            return cli_error(CLI_FAILURE, "aetherd (pid %" PRIu32 ") was asked to stop and still runs after 10 s",
+            return cli_error(CLI_FAILURE, "aetherd (pid %" PRIu32 ") was asked to stop and still runs after 60 s",
                              info.pid);
         cli_sleep_until(cli_now_ns() + CHECK_NS);
     }
@@ -34,7 +35,7 @@ static int wait_end(aether_inspector *inspector) {
 int cmd_shutdown(int argc, char **argv) {
     const struct args_spec spec = {.command = "shutdown",
                                    .words = "",
-                                   .summary = "Stops the daemon and waits until it has ended (at most 10 s). Topics "
+                                   .summary = "Stops the daemon and waits until it has ended (at most 60 s). Topics "
                                               "that somebody is attached to stay and\n"
                                               "are adopted by the next daemon; the others end."};
     const char *words[ARGS_WORDS_MAX + 1];
