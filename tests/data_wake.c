@@ -442,8 +442,8 @@ static uint64_t library_sleeps(aether_metrics *metrics) {
 }
 
 /*
- * Measures for a while, prints what each process did, and returns whether all of them slept as they should. The library's
- * own count is right in each measurement, or the test fails.
+ * Measures for a while, prints what each process did, and returns whether all of them slept as they should. The
+ * library's own count is right in each measurement, or the test fails.
  */
 static bool measure_once(aether_metrics *metrics, struct idle *idle, unsigned count) {
     const struct timespec span = {.tv_sec = IDLE_S};

@@ -88,8 +88,8 @@ static inline bool wants_processor(const char *tid) {
 }
 
 /*
- * The kernel counts for how long a thread was ready to run when that thread gets a processor, and not before. Waits until
- * each other thread of this process has had one.
+ * The kernel counts for how long a thread was ready to run when that thread gets a processor, and not before. Waits
+ * until each other thread of this process has had one.
  */
 static inline void let_threads_run(void) {
     DIR *dir = opendir("/proc/self/task");
