@@ -788,7 +788,7 @@ static void skipped_and_aborted(void **state) {
     const aether_topic_config config = {.capacity = 16, .max_message = 24, .publishers = AETHER_PUBLISHERS_UNBIASED};
     struct test_publisher publisher, dead;
     struct test_subscriber subscriber, newest;
-    struct ae_figures figures = {0};
+    struct ae_figures figures;
     struct ring ring;
 
     (void)state;

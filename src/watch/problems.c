@@ -220,6 +220,7 @@ static const aether_subscriber_metrics *farthest(const aether_topic_metrics *top
 
     for (size_t i = 0; i < topic->subscriber_count; i++) {
         const aether_subscriber_metrics *s = &topic->subscribers[i];
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are subscriber_count subscribers */
         if (s->policy == AETHER_RELIABLE && s->evictions == 0 && s->lag > (worst != NULL ? worst->lag : 0))
             worst = s;
     }
