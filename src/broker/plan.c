@@ -124,7 +124,7 @@ static int merge_own(const char *name, const struct statements *all, uint32_t ro
 
     plan->own = all->own;
     if (role == AE_ROLE_PUBLISHER)
-        ae_shape_merge(&plan->own, asks->says);
+        ae_wish_merge(&plan->own, asks->says);
     if (role != 0)
         return 0;
     memcpy(list, all->list, all->subscribers * sizeof *list);

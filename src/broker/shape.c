@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "ring/geometry.h"
+#include "shm/registry.h"
 #include <aether/error.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -227,35 +228,6 @@ ae_wish ae_shape_part(const ae_wish *wish, uint32_t values) {
     return part;
 }
 
-static void raise(uint64_t *to, uint64_t value) {
-    if (value > *to)
-        *to = value;
-}
-
-static void take(uint32_t *to, uint32_t value) {
-    if (value != 0)
-        *to = value;
-}
-
-void ae_shape_merge(ae_wish *all, const ae_wish *says) {
-    raise(&all->max_message, says->max_message);
-    raise(&all->inline_max, says->inline_max);
-    raise(&all->capacity, says->capacity);
-    raise(&all->lane_bytes, says->lane_bytes);
-    raise(&all->evict_lag, says->evict_lag);
-    raise(&all->start_seq, says->start_seq);
-    if (says->preset > all->preset)
-        all->preset = says->preset;
-    take(&all->publishers, says->publishers);
-    take(&all->slow, says->slow);
-    take(&all->latency, says->latency);
-    if (says->type_name[0] != '\0') {
-        all->type_version = says->type_version;
-        all->type_size = says->type_size;
-        memcpy(all->type_name, says->type_name, sizeof all->type_name);
-    }
-}
-
 void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
     const ae_geometry *g = &topic->geometry;
     const uint32_t stated = topic->stated;
@@ -283,7 +255,7 @@ void ae_shape_own(const ae_registry_topic *topic, ae_wish *all) {
         const uint32_t made = ae_shape_stated(&topic->made) & ~(topic->raised | AE_STATED_TYPE);
         const ae_wish part = ae_shape_part(&topic->made, made);
         *all = ae_shape_part(all, ~made);
-        ae_shape_merge(all, &part);
+        ae_wish_merge(all, &part);
     }
     if (topic->type_name[0] != '\0') {
         all->type_version = topic->type_version;
@@ -362,7 +334,7 @@ static int refuse_sum(const char *topic, const struct ae_statement *list, size_t
         return -EINVAL; /* with the text of what this client states itself */
     for (size_t i = 0; i + 1 < count && other == NULL; i++) {
         ae_wish both = *list[i].says;
-        ae_shape_merge(&both, client->says);
+        ae_wish_merge(&both, client->says);
         if (make(&both, 0, &geometry) != 0)
             other = &list[i];
     }
@@ -387,7 +359,7 @@ int ae_shape_decide(const char *topic, const struct ae_statement *list, size_t c
                     return contradict(topic, field, &list[j], &list[i]);
             }
         }
-        ae_shape_merge(&sum, list[i].says);
+        ae_wish_merge(&sum, list[i].says);
         if (!list[i].asks && longest(list[i].says) > stated)
             stated = longest(list[i].says);
     }

@@ -40,9 +40,6 @@ uint32_t ae_shape_changed(const ae_wish *from, const ae_wish *to);
 /* The part of a wish that consists of these values, AE_STATED_*. */
 ae_wish ae_shape_part(const ae_wish *wish, uint32_t values);
 
-/* Adds what another wish states. Sizes become the larger of both; else the other's value counts. */
-void ae_shape_merge(ae_wish *all, const ae_wish *says);
-
 /*
  * Merges the statements; the last is that of the client that asks. Sets *all to what is stated in sum, and *geometry to
  * the layout that follows from it; both may be NULL. Returns 0, or with a text -EINVAL: the client that asks states

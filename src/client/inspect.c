@@ -221,42 +221,17 @@ AE_EXPORT int aether_inspect_find(aether_inspector *inspector, const char *topic
     return 0;
 }
 
-static void raise_to(uint64_t *value, uint64_t asked) {
-    if (*value < asked)
-        *value = asked;
-}
-
-/* Adds what a subscriber asks for. What isn't a size, and differs, is of one that is dead: aetherd admits no other. */
-static void add_asked(aether_stated *all, const aether_stated *asks) {
-    raise_to(&all->max_message, asks->max_message);
-    raise_to(&all->inline_max, asks->inline_max);
-    raise_to(&all->capacity, asks->capacity);
-    raise_to(&all->lane_bytes, asks->lane_bytes);
-    raise_to(&all->evict_lag, asks->evict_lag);
-    raise_to(&all->start_seq, asks->start_seq);
-    all->preset = asks->preset > all->preset ? asks->preset : all->preset;
-    all->publishers = asks->publishers != AETHER_PUBLISHERS_ANY ? asks->publishers : all->publishers;
-    all->slow = asks->slow != AETHER_SLOW_ANY ? asks->slow : all->slow;
-    all->latency = asks->latency != AETHER_LATENCY_ANY ? asks->latency : all->latency;
-    if (asks->type_name[0] == '\0')
-        return;
-    memcpy(all->type_name, asks->type_name, sizeof all->type_name);
-    all->type_version = asks->type_version;
-    all->type_size = asks->type_size;
-}
-
+/* What subscribers ask for in sum. Whose values differ is dead: aetherd admits no other. */
 static aether_stated read_asked(const struct ae_survey *survey, const struct ae_survey_grant *grants, size_t count) {
-    aether_stated all = {.max_message = 0};
+    ae_wish all = {.max_message = 0};
     ae_registry_grant grant;
 
     for (size_t i = 0; i < count; i++) {
-        if (ae_registry_read_grant(&survey->registry, grants[i].index, &grant) != 1 ||
-            grant.grant_id != grants[i].grant_id)
-            continue;
-        const aether_stated asks = ae_survey_wish(&grant.wish);
-        add_asked(&all, &asks);
+        if (ae_registry_read_grant(&survey->registry, grants[i].index, &grant) == 1 &&
+            grant.grant_id == grants[i].grant_id)
+            ae_wish_merge(&all, &grant.wish);
     }
-    return all;
+    return ae_survey_wish(&all);
 }
 
 AE_EXPORT int aether_inspect_waiting(aether_inspector *inspector, uint32_t *cursor, aether_waiting_info *info) {

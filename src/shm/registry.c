@@ -332,6 +332,35 @@ int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_re
            copy->stats < registry->grants_max && copy->folded <= 1;
 }
 
+static void raise_to(uint64_t *to, uint64_t value) {
+    if (value > *to)
+        *to = value;
+}
+
+static void take(uint32_t *to, uint32_t value) {
+    if (value != 0)
+        *to = value;
+}
+
+void ae_wish_merge(ae_wish *all, const ae_wish *says) {
+    raise_to(&all->max_message, says->max_message);
+    raise_to(&all->inline_max, says->inline_max);
+    raise_to(&all->capacity, says->capacity);
+    raise_to(&all->lane_bytes, says->lane_bytes);
+    raise_to(&all->evict_lag, says->evict_lag);
+    raise_to(&all->start_seq, says->start_seq);
+    if (says->preset > all->preset)
+        all->preset = says->preset;
+    take(&all->publishers, says->publishers);
+    take(&all->slow, says->slow);
+    take(&all->latency, says->latency);
+    if (says->type_name[0] != '\0') {
+        all->type_version = says->type_version;
+        all->type_size = says->type_size;
+        memcpy(all->type_name, says->type_name, sizeof all->type_name);
+    }
+}
+
 _Static_assert(offsetof(ae_registry_grant, stats) % 8 == 0 &&
                    offsetof(ae_registry_grant, folded) == offsetof(ae_registry_grant, stats) + 4,
                "stats and folded lie in one word");

@@ -60,6 +60,9 @@ int ae_registry_read_topic(const struct ae_registry *registry, uint32_t i, ae_re
 int ae_registry_read_client(const struct ae_registry *registry, uint32_t i, ae_registry_client *copy);
 int ae_registry_read_grant(const struct ae_registry *registry, uint32_t i, ae_registry_grant *copy);
 
+/* Adds what another wish states. Sizes become the larger of both; else the other's value counts. */
+void ae_wish_merge(ae_wish *all, const ae_wish *says);
+
 /*
  * aetherd: the same of the record of a topic that begins anew, REMOVING or CREATING, which a predecessor was killed
  * before it had completed. 1 if it is such a record, and valid.
