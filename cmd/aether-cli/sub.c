@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sub.c - prints the messages of topics, or writes them to files. */
 #include "args.h"
+#include "base/number.h"
 #include "commands.h"
 #include "daemon.h"
 #include "dump.h"
@@ -238,10 +239,6 @@ static enum end end_of_wait(struct sub *sub, uint64_t now) {
     return out_closed() ? OUTPUT_CLOSED : GOING_ON;
 }
 
-static uint64_t least(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 /* Waits for something to receive, or for a topic, and ends the command at the times for that. */
 static void wait_for_more(struct sub *sub, int fd) {
     const uint64_t now = cli_now_ns();
@@ -257,8 +254,8 @@ static void wait_for_more(struct sub *sub, int fd) {
         return;
     }
     cli_wait_for(fd, STDOUT_FILENO,
-                 least(waiting_ns,
-                       least(cli_after(sub->started_ns, sub->timeout), cli_after(sub->received_ns, sub->idle_exit))));
+                 ae_least(waiting_ns, ae_least(cli_after(sub->started_ns, sub->timeout),
+                                               cli_after(sub->received_ns, sub->idle_exit))));
 }
 
 /* CLI_OK: sub->end says why it ended. Otherwise the command ends with this status. */

@@ -2,7 +2,7 @@
 #include "client/control.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/histogram.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "client/unreachable.h"
 #include "shm/token.h"
@@ -47,14 +47,10 @@ static int lost_connection(struct ae_control *control, int code) {
     return ae_fail(code, "aetherd at %s: %s", control->socket_path, strerror(-code));
 }
 
-static uint64_t least(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 static void set_deadline(struct ae_control *control) {
     const uint64_t now = ae_now_ns(), until = control->until_ns != 0 ? control->until_ns : UINT64_MAX;
 
-    control->allowed_ns = least(control->patience_ns, until > now + LEAST_NS ? until - now : LEAST_NS);
+    control->allowed_ns = ae_least(control->patience_ns, until > now + LEAST_NS ? until - now : LEAST_NS);
     control->deadline = now + control->allowed_ns;
 }
 
@@ -179,14 +175,14 @@ static int connect_socket(struct ae_control *control, struct ae_control_wait *wa
     if (rc == 0)
         return (rc = check_peer(control)) == 0 ? GO_ON : rc;
     const uint64_t now = ae_now_ns(), began = control->deadline - control->allowed_ns;
-    const uint64_t starts_ns = least(control->starts_ns, control->allowed_ns);
+    const uint64_t starts_ns = ae_least(control->starts_ns, control->allowed_ns);
     uint64_t until = control->deadline, passes_ns;
     if (rc != -EAGAIN) {
         rc = ae_unreachable(control->socket_path, rc, starts_ns, &passes_ns);
         until = began + passes_ns;
     }
     if (now < until)
-        return wait_until(wait, -1, 0, now + (until - now < ATTEMPT_NS ? until - now : ATTEMPT_NS));
+        return wait_until(wait, -1, 0, now + ae_least(until - now, ATTEMPT_NS));
     return rc != -EAGAIN ? rc : ae_unreachable(control->socket_path, -ETIMEDOUT, control->allowed_ns, &passes_ns);
 }
 
