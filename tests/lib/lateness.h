@@ -74,17 +74,10 @@ static inline uint64_t threads_held_up_ns(void) {
 }
 
 static inline bool wants_processor(const char *tid) {
-    char path[300], state = '?';
-    FILE *file;
+    char path[300];
 
     snprintf(path, sizeof path, "/proc/self/task/%s/stat", tid);
-    file = fopen(path, "re");
-    if (file != NULL) {
-        if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-            state = '?';
-        fclose(file);
-    }
-    return state == 'R';
+    return state_in(path) == 'R';
 }
 
 /*

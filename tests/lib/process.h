@@ -142,20 +142,28 @@ static inline void print_daemon(FILE *out) {
     }
 }
 
+/* The state of a process or thread by its `stat` in /proc, such as 'R' or 'S'; '?' if it has gone. */
+static inline char state_in(const char *stat_path) {
+    FILE *file = fopen(stat_path, "re");
+    char state;
+
+    if (file == NULL || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    if (file != NULL)
+        fclose(file);
+    return state;
+}
+
 /* Which children there are, what each does, and how many steps it has made. */
 static inline void print_children(FILE *out) {
-    char path[64], wait[48], state;
+    char path[64], wait[48];
 
     for (unsigned i = 0; i < CHILDREN_MAX; i++) {
         FILE *file;
         if (test.children[i] == 0)
             continue;
         snprintf(path, sizeof path, "/proc/%d/stat", (int)test.children[i]);
-        file = fopen(path, "re");
-        if (file == NULL || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-            state = '?';
-        if (file != NULL)
-            fclose(file);
+        const char state = state_in(path);
         snprintf(path, sizeof path, "/proc/%d/wchan", (int)test.children[i]);
         file = fopen(path, "re");
         if (file == NULL || fscanf(file, "%47s", wait) != 1)
